@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package inputs keeps what enters a build graph: each input is an OCI image
+// of one uncompressed layer in a content store on disk, named by its digest.
+// So the engine, embedded or remote, fetches only what it has not seen, and
+// the provenance names every input.
+package inputs
+
+import (
+	"archive/tar"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/plugins/content/local"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// generations is how many versions of an input are kept.
+const generations = 3
+
+// A Store holds inputs. It is safe for several processes at once.
+type Store struct {
+	content.Store
+	keys string
+}
+
+// An Input is one image in the store.
+type Input struct {
+	Name   string        // base, packages, …
+	Digest digest.Digest // of the manifest
+	Size   int64         // bytes of the layer
+	Cached bool          // it was there already
+}
+
+// Ref names the input for llb.OCILayout.
+func (i Input) Ref() string { return "kairos-build/" + i.Name + "@" + i.Digest.String() }
+
+// Open opens the store in dir and makes it if needed.
+func Open(dir string) (*Store, error) {
+	keys := filepath.Join(dir, "keys")
+	if err := os.MkdirAll(keys, 0o755); err != nil {
+		return nil, fmt.Errorf("opening the store of inputs: %w", err)
+	}
+	store, err := local.NewStore(dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the store of inputs: %w", err)
+	}
+	return &Store{Store: store, keys: keys}, nil
+}
+
+var validKey = regexp.MustCompile(`^[a-zA-Z0-9._-]+$`)
+
+// Add stores what write writes, a tar stream, as the input called name, unless
+// the store holds the result for key already. key identifies the content: a
+// digest of everything that write depends on.
+func (s *Store) Add(ctx context.Context, name, arch, key string, write func(io.Writer) error) (Input, error) {
+	if !validKey.MatchString(name) || !validKey.MatchString(key) {
+		return Input{}, fmt.Errorf("BUG: input %q with key %q", name, key)
+	}
+	if in, err := s.lookup(ctx, name, key); err == nil {
+		return in, nil
+	}
+	in, err := s.add(ctx, name, arch, write)
+	if err != nil {
+		return Input{}, fmt.Errorf("storing input %s: %w", name, err)
+	}
+	if err := s.remember(in, key); err != nil {
+		return Input{}, fmt.Errorf("storing input %s: %w", name, err)
+	}
+	return in, s.collect(ctx, name)
+}
+
+// record is what a key file holds.
+type record struct {
+	Manifest digest.Digest   `json:"manifest"`
+	Blobs    []digest.Digest `json:"blobs"`
+	Size     int64           `json:"size"`
+}
+
+func (s *Store) lookup(ctx context.Context, name, key string) (Input, error) {
+	path := s.keyFile(name, key)
+	r, err := readRecord(path)
+	if err != nil {
+		return Input{}, err
+	}
+	for _, blob := range append(r.Blobs, r.Manifest) {
+		if _, err := s.Info(ctx, blob); err != nil {
+			return Input{}, err
+		}
+	}
+	now := time.Now() // the time of use decides which generations stay
+	return Input{Name: name, Digest: r.Manifest, Size: r.Size, Cached: true}, os.Chtimes(path, now, now)
+}
+
+func readRecord(path string) (record, error) {
+	var r record
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return r, err
+	}
+	return r, json.Unmarshal(data, &r)
+}
+
+func (s *Store) keyFile(name, key string) string { return filepath.Join(s.keys, name+"@"+key) }
+
+func (s *Store) add(ctx context.Context, name, arch string, write func(io.Writer) error) (Input, error) {
+	layer, err := s.stream(ctx, name, write)
+	if err != nil {
+		return Input{}, err
+	}
+	config, err := s.document(ctx, ocispec.MediaTypeImageConfig, ocispec.Image{
+		Platform: ocispec.Platform{OS: "linux", Architecture: arch},
+		RootFS:   ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{layer.Digest}},
+	})
+	if err != nil {
+		return Input{}, err
+	}
+	manifest, err := s.document(ctx, ocispec.MediaTypeImageManifest, ocispec.Manifest{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
+		Config: config, Layers: []ocispec.Descriptor{layer},
+	})
+	if err != nil {
+		return Input{}, err
+	}
+	return Input{Name: name, Digest: manifest.Digest, Size: layer.Size}, nil
+}
+
+// stream writes the layer blob.
+func (s *Store) stream(ctx context.Context, name string, write func(io.Writer) error) (ocispec.Descriptor, error) {
+	ref := fmt.Sprintf("%s-%d-%d", name, os.Getpid(), time.Now().UnixNano())
+	w, err := s.Writer(ctx, content.WithRef(ref))
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	if err := write(w); err != nil {
+		return ocispec.Descriptor{}, errors.Join(err, w.Close(), s.Abort(context.WithoutCancel(ctx), ref))
+	}
+	status, err := w.Status()
+	if err != nil {
+		return ocispec.Descriptor{}, errors.Join(err, w.Close())
+	}
+	desc := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Digest: w.Digest(), Size: status.Offset}
+	if err := w.Commit(ctx, desc.Size, desc.Digest); err != nil && !errdefs.IsAlreadyExists(err) {
+		return ocispec.Descriptor{}, errors.Join(err, w.Close())
+	}
+	return desc, w.Close()
+}
+
+func (s *Store) document(ctx context.Context, mediaType string, v any) (ocispec.Descriptor, error) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	desc := ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(data), Size: int64(len(data))}
+	ref := fmt.Sprintf("%s-%d", desc.Digest.Encoded(), os.Getpid())
+	return desc, content.WriteBlob(ctx, s, ref, strings.NewReader(string(data)), desc)
+}
+
+// remember writes the key file by rename.
+func (s *Store) remember(in Input, key string) error {
+	data, err := content.ReadBlob(context.Background(), s, ocispec.Descriptor{Digest: in.Digest})
+	if err != nil {
+		return err
+	}
+	var m ocispec.Manifest
+	if err := json.Unmarshal(data, &m); err != nil {
+		return err
+	}
+	r, err := json.Marshal(record{Manifest: in.Digest, Blobs: []digest.Digest{m.Config.Digest, m.Layers[0].Digest}, Size: in.Size})
+	if err != nil {
+		return err
+	}
+	tmp := filepath.Join(s.keys, fmt.Sprintf(".%s.%d", in.Name, os.Getpid()))
+	if err := os.WriteFile(tmp, r, 0o644); err != nil {
+		return err
+	}
+	return os.Rename(tmp, s.keyFile(in.Name, key))
+}
+
+// collect removes all but the newest generations of an input, with the blobs
+// that no other input has.
+func (s *Store) collect(ctx context.Context, name string) error {
+	old, err := s.oldest(name)
+	if err != nil || len(old) == 0 {
+		return err
+	}
+	doomed := map[digest.Digest]bool{}
+	for _, path := range old {
+		if r, err := readRecord(path); err == nil {
+			for _, blob := range append(r.Blobs, r.Manifest) {
+				doomed[blob] = true
+			}
+		}
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	kept, err := filepath.Glob(filepath.Join(s.keys, "*@*"))
+	if err != nil {
+		return err
+	}
+	for _, path := range kept {
+		if r, err := readRecord(path); err == nil {
+			for _, blob := range append(r.Blobs, r.Manifest) {
+				delete(doomed, blob)
+			}
+		}
+	}
+	for blob := range doomed {
+		if err := s.Delete(ctx, blob); err != nil && !errdefs.IsNotFound(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// oldest lists the key files of name beyond the newest generations.
+func (s *Store) oldest(name string) ([]string, error) {
+	paths, err := filepath.Glob(filepath.Join(s.keys, name+"@*"))
+	if err != nil || len(paths) <= generations {
+		return nil, err
+	}
+	used := map[string]time.Time{}
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			continue // another process collected it
+		}
+		used[path] = info.ModTime()
+	}
+	slices.SortFunc(paths, func(a, b string) int { return used[b].Compare(used[a]) })
+	return paths[generations:], nil
+}
+
+// A File is one regular file of a tree.
+type File struct {
+	Path string // relative, slash-separated
+	Mode fs.FileMode
+	Data []byte // or, when nil,
+	From string // the file to read
+	Link string // target: a symbolic link
+}
+
+// Tree writes files as a tar stream: sorted, with their directories, owned by
+// root, with the time at.
+func Tree(w io.Writer, files []File, at time.Time) error {
+	files = slices.Clone(files)
+	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
+	t := tar.NewWriter(w)
+	made := map[string]bool{".": true}
+	for _, f := range files {
+		if err := parents(t, filepath.Dir(f.Path), made, at); err != nil {
+			return err
+		}
+		if err := f.write(t, at); err != nil {
+			return fmt.Errorf("adding %s: %w", f.Path, err)
+		}
+	}
+	return t.Close()
+}
+
+func parents(t *tar.Writer, dir string, made map[string]bool, at time.Time) error {
+	if made[dir] {
+		return nil
+	}
+	if err := parents(t, filepath.Dir(dir), made, at); err != nil {
+		return err
+	}
+	made[dir] = true
+	return t.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir + "/", Mode: 0o755, ModTime: at})
+}
+
+func (f File) write(t *tar.Writer, at time.Time) error {
+	h := &tar.Header{Typeflag: tar.TypeReg, Name: f.Path, Mode: int64(f.Mode.Perm()), Size: int64(len(f.Data)), ModTime: at}
+	if f.Link != "" {
+		h.Typeflag, h.Linkname, h.Size, h.Mode = tar.TypeSymlink, f.Link, 0, 0o777
+		return t.WriteHeader(h)
+	}
+	if f.From != "" {
+		return f.copy(t, h)
+	}
+	if err := t.WriteHeader(h); err != nil {
+		return err
+	}
+	_, err := t.Write(f.Data)
+	return err
+}
+
+func (f File) copy(t *tar.Writer, h *tar.Header) error {
+	from, err := os.Open(f.From)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	info, err := from.Stat()
+	if err != nil {
+		return err
+	}
+	h.Size = info.Size()
+	if err := t.WriteHeader(h); err != nil {
+		return err
+	}
+	_, err = io.Copy(t, from)
+	return err
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package flavors says what is built: each flavor is one YAML file with a
+// strict schema, embedded in the program. How it is built is in recipes.
+package flavors
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+)
+
+// A Flavor describes one distribution release and what goes into its image.
+type Flavor struct {
+	// Name is the flavor's name, which is also its folder's: debian-13.
+	Name string `yaml:"name" rule:"required,name"`
+	// Title is the name people use: Debian 13 (trixie).
+	Title string `yaml:"title" rule:"required"`
+	// Family is the package manager's family: apt.
+	Family string `yaml:"family" rule:"required,family"`
+	// ID and Release are ID and VERSION_ID of the distribution's os-release.
+	ID      string `yaml:"id" rule:"required,name"`
+	Release string `yaml:"release" rule:"required"`
+	// Base is where the root file system comes from.
+	Base Base `yaml:"base" rule:"required"`
+	// Packages are installed into the root; Tools only where the image is
+	// made (module index, boot loader); neither lists what is implied.
+	Packages []string `yaml:"packages" rule:"package"`
+	Tools    []string `yaml:"tools" rule:"package"`
+	// Models are the kinds of machine: generic (any server or VM), cloud.
+	Models map[string]Model `yaml:"models" rule:"required"`
+	// Boot is the boot loader for each architecture (a GOARCH).
+	Boot map[string]Boot `yaml:"boot" rule:"required"`
+}
+
+// A Base is where the root file system comes from.
+type Base struct {
+	Archive Archive `yaml:"archive" rule:"required"`
+}
+
+// An Archive is a signed package archive.
+type Archive struct {
+	// Mirror and Security are base URLs, used when neither flag, environment
+	// nor the host's own configuration names others.
+	Mirror   string `yaml:"mirror" rule:"required,url"`
+	Security string `yaml:"security" rule:"required,url"`
+	// Keyring names a file in flavors/keys: the distribution's public keys.
+	Keyring string `yaml:"keyring" rule:"required,name"`
+	// Suites are read from Mirror, SecuritySuites from Security.
+	Suites         []string `yaml:"suites" rule:"required"`
+	SecuritySuites []string `yaml:"security_suites"`
+	Components     []string `yaml:"components" rule:"required"`
+}
+
+// A Model is a kind of machine.
+type Model struct {
+	// Kernel lists kernel packages, meta packages included.
+	Kernel []string `yaml:"kernel" rule:"required,package"`
+	// Packages are installed besides the flavor's.
+	Packages []string `yaml:"packages" rule:"package"`
+	// Cmdline is the kernel command line of the image.
+	Cmdline string `yaml:"cmdline" rule:"required"`
+}
+
+// Boot says where a distribution keeps its boot loader.
+type Boot struct {
+	Packages    []string `yaml:"packages" rule:"required,package"`
+	Shim        string   `yaml:"shim" rule:"required,path"`
+	MokManager  string   `yaml:"mok_manager" rule:"required,path"`
+	Grub        string   `yaml:"grub" rule:"required,path"`
+	GrubDir     string   `yaml:"grub_dir" rule:"required,name"`
+	BIOSModules string   `yaml:"bios_modules" rule:"path"`
+	EFIArch     string   `yaml:"efi_arch" rule:"required,name"`
+}
+
+// Arches lists the architectures the flavor can be built for, sorted.
+func (f *Flavor) Arches() []string {
+	var arches []string
+	for arch := range f.Boot {
+		arches = append(arches, arch)
+	}
+	slices.Sort(arches)
+	return arches
+}
+
+//go:embed debian-*/flavor.yaml keys
+var embedded embed.FS
+
+// ErrUnknown means that no flavor has the name that was asked for.
+var ErrUnknown = errors.New("unknown flavor")
+
+// Names lists the built-in flavors, sorted.
+func Names() []string {
+	files, err := fs.Glob(embedded, "*/flavor.yaml")
+	if err != nil {
+		panic("BUG: " + err.Error()) // the pattern is a constant
+	}
+	names := make([]string, len(files))
+	for i, file := range files {
+		names[i] = path.Dir(file)
+	}
+	return names
+}
+
+// Load returns the built-in flavor called name, validated. The error wraps
+// ErrUnknown and suggests the nearest name when there is none.
+func Load(name string) (*Flavor, error) {
+	if !slices.Contains(Names(), name) {
+		return nil, unknown(name)
+	}
+	file := path.Join(name, "flavor.yaml")
+	data, err := embedded.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	return Parse("flavors/"+file, data)
+}
+
+// Keyring returns the public keys that the flavor's archive is signed with.
+func (f *Flavor) Keyring() ([]byte, error) {
+	data, err := embedded.ReadFile(path.Join("keys", f.Base.Archive.Keyring))
+	if err != nil {
+		return nil, fmt.Errorf("flavor %s: reading its keyring: %w", f.Name, err)
+	}
+	return data, nil
+}
+
+func unknown(name string) error {
+	hint := ""
+	if near := nearest(name, Names()); near != "" {
+		hint = fmt.Sprintf("; did you mean %s?", near)
+	}
+	return fmt.Errorf("%w %q%s (there are: %s)", ErrUnknown, name, hint, strings.Join(Names(), ", "))
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// presetFile names the units that the framework turns on and off, in the
+// format of systemd.preset(5).
+const presetFile = "usr/lib/systemd/system-preset/10-kairos.preset"
+
+// finalise is the last step of every recipe.
+func finalise(args []string) error {
+	flags := flag.NewFlagSet("finalise", flag.ContinueOnError)
+	epoch := flags.Int64("epoch", 0, "no file may be newer than this, in Unix seconds")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	units, err := presetUnits(filepath.Join("/", presetFile))
+	if err != nil {
+		return err
+	}
+	if err := run("systemctl", append([]string{"--root=/", "preset"}, units...)...); err != nil {
+		return err
+	}
+	if err := register("/"); err != nil {
+		return fmt.Errorf("registering packages: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join("/", machineID), nil, 0o444); err != nil {
+		return err
+	}
+	return tidy("/", time.Unix(*epoch, 0))
+}
+
+// presetUnits reads the units of every enable and disable line.
+func presetUnits(path string) ([]string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the framework's services: %w", err)
+	}
+	defer f.Close()
+	var units []string
+	scan := bufio.NewScanner(f)
+	for scan.Scan() {
+		fields := strings.Fields(scan.Text())
+		if len(fields) == 2 && (fields[0] == "enable" || fields[0] == "disable") {
+			units = append(units, fields[1])
+		}
+	}
+	return units, scan.Err()
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/kairos-build/kairos-build/framework/layout"
+)
+
+// kernel unpacks the kernel packages in --debs to --out: the modules with
+// their index below usr/lib/modules, the kernel in boot, and the packages'
+// own records in recordDir. No maintainer script runs: each would build an
+// initrd, and ours is packed from the modules in a step of its own.
+func kernel(args []string) error {
+	flags := flag.NewFlagSet("kernel", flag.ContinueOnError)
+	epoch := flags.Int64("epoch", 0, "no file may be newer than this, in Unix seconds")
+	debs := flags.String("debs", "/debs", "folder with the kernel packages")
+	out := flags.String("out", "/out", "root of the result")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	steps := []func() error{
+		func() error { return extractAll(*debs, *out) },
+		func() error { return recordAll(*debs, *out) },
+		func() error { return mergeUsr(*out) },
+		func() error { return indexModules(*out) },
+		func() error { return linkKernel(*out) },
+		func() error { return clamp(*out, time.Unix(*epoch, 0)) },
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mergeUsr moves lib into usr/lib: Debian 12 still ships its modules in /lib,
+// which is a link to usr/lib in the image.
+func mergeUsr(out string) error {
+	from, to := filepath.Join(out, "lib"), filepath.Join(out, "usr/lib")
+	entries, err := os.ReadDir(from)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(to, 0o755); err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if err := os.Rename(filepath.Join(from, entry.Name()), filepath.Join(to, entry.Name())); err != nil {
+			return err
+		}
+	}
+	return os.Remove(from)
+}
+
+// indexModules runs depmod for the one kernel in out. depmod looks below
+// lib/modules, so lib is a link to usr/lib while it runs.
+func indexModules(out string) (err error) {
+	version, err := kernelVersion(out)
+	if err != nil {
+		return err
+	}
+	link := filepath.Join(out, "lib")
+	if err := os.Symlink("usr/lib", link); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.Remove(link)) }()
+	return run("depmod", "--basedir", out, version)
+}
+
+// kernelVersion is the name of the one folder in usr/lib/modules.
+func kernelVersion(root string) (string, error) {
+	dir := filepath.Join(root, "usr/lib/modules")
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return "", fmt.Errorf("looking for the kernel's modules: %w", err)
+	}
+	var versions []string
+	for _, entry := range entries {
+		if entry.IsDir() {
+			versions = append(versions, entry.Name())
+		}
+	}
+	if len(versions) != 1 {
+		return "", fmt.Errorf("%s holds %d kernels (%s): an image has exactly one", dir, len(versions), strings.Join(versions, ", "))
+	}
+	return versions[0], nil
+}
+
+// linkKernel makes layout.ImageKernel name the kernel, and keeps its config
+// with the modules, since /boot is not part of the root image.
+func linkKernel(out string) error {
+	version, err := kernelVersion(out)
+	if err != nil {
+		return err
+	}
+	name := "vmlinuz-" + version
+	if _, err := os.Stat(filepath.Join(out, "boot", name)); err != nil {
+		return fmt.Errorf("the kernel packages hold modules for %s but no kernel: %w", version, err)
+	}
+	config := filepath.Join(out, "boot", "config-"+version)
+	if err := os.Rename(config, filepath.Join(out, "usr/lib/modules", version, "config")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.Remove(filepath.Join(out, "boot", "System.map-"+version)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.Symlink(name, filepath.Join(out, layout.ImageKernel))
+}

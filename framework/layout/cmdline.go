@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package layout
+
+// Keys of the kernel command line that the initramfs and the agent read.
+const (
+	// ArgSlot names the slot that GRUB chose: a, b or recovery.
+	ArgSlot = "kairos.slot"
+	// ArgMode is why GRUB chose it: one of the Mode constants.
+	ArgMode = "kairos.mode"
+	// ArgDisk is the PARTUUID (lower case) of the EFI partition that GRUB was
+	// started from. The initramfs looks for partitions on that disk only.
+	ArgDisk = "kairos.disk"
+	// ArgRootHash is the dm-verity root hash of the slot, 64 hex digits.
+	ArgRootHash = "kairos.roothash"
+	// ArgHashOffset is the offset, in bytes, of the verity superblock in the
+	// root partition, which is also the length of the EROFS image.
+	ArgHashOffset = "kairos.hashoffset"
+)
+
+// A Mode says in which role a slot was booted.
+type Mode string
+
+// The modes. Each has a marker file in RunDir, named by Marker.
+const (
+	ModeActive   Mode = "active"   // the slot that is good, or on trial
+	ModePassive  Mode = "passive"  // the other slot, after a fallback or on request
+	ModeRecovery Mode = "recovery" // the recovery slot
+	ModeLive     Mode = "live"     // an installer medium
+)
+
+// RunDir holds what the initramfs tells the rest of the system.
+const RunDir = "/run/cos"
+
+// Marker is the absolute path of the file that exists when m was booted.
+func (m Mode) Marker() string { return RunDir + "/" + string(m) + "_mode" }
+
+// StateFile is a JSON document (see framework/agent) that the initramfs writes
+// and `kairos-agent status` reads.
+const StateFile = RunDir + "/boot.json"

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package layout
+
+import "strings"
+
+// Mount points of the data partitions.
+const (
+	MountOEM        = "/oem"
+	MountPersistent = "/usr/local"
+	// StateDir holds the writable side of every persistent path.
+	StateDir = MountPersistent + "/.state"
+)
+
+// Ephemeral lists the directories that are overlays with their upper side on a
+// tmpfs: writable, and as in the image again after a reboot.
+func Ephemeral() []string { return []string{"/etc", "/srv", "/var"} }
+
+// Persistent lists the paths below an ephemeral directory (or directories of
+// the read-only root) that are kept across boots: each is bound from Bind(path).
+// The list is that of Kairos. A path that the image does not have and that is
+// not below an ephemeral directory is skipped.
+func Persistent() []string {
+	return []string{
+		"/etc/cni", "/etc/iscsi", "/etc/k0s", "/etc/kubernetes", "/etc/modprobe.d",
+		"/etc/rancher", "/etc/ssh", "/etc/ssl/certs", "/etc/sysconfig", "/etc/systemd", "/etc/zfs",
+		"/home", "/opt", "/root", "/usr/libexec",
+		"/var/cores", "/var/lib/ca-certificates", "/var/lib/cni", "/var/lib/containerd",
+		"/var/lib/calico", "/var/lib/dbus", "/var/lib/etcd", "/var/lib/extensions",
+		"/var/lib/confexts", "/var/lib/k0s", "/var/lib/kubelet", "/var/lib/longhorn",
+		"/var/lib/osd", "/var/lib/rancher", "/var/lib/rook", "/var/lib/tailscale",
+		"/var/lib/wicked", "/var/lib/kairos", "/var/log",
+	}
+}
+
+// Bind is where a persistent path is stored: /etc/ssh in
+// /usr/local/.state/etc-ssh.bind, as in Kairos.
+func Bind(path string) string {
+	return StateDir + "/" + strings.ReplaceAll(strings.Trim(path, "/"), "/", "-") + ".bind"
+}
+
+// Paths inside an image that the builder and the node agree on.
+const (
+	ImageKernel  = "/boot/vmlinuz"
+	ImageInitrd  = "/boot/initrd"
+	ImageRelease = "/etc/kairos-release"
+	// ImageCmdline holds the kernel arguments of the image: one line.
+	ImageCmdline = "/usr/lib/kairos/cmdline"
+	// ImageBoot holds the boot loader: bios/boot.img and bios/core.img for
+	// BIOS, efi/shim<arch>.efi, efi/grub<arch>.efi and efi/mm<arch>.efi (as
+	// signed by the distribution), and grub-dir, a file with the name of the
+	// folder below EFI/ where the signed GRUB looks for its grub.cfg.
+	ImageBoot = "/usr/lib/kairos/bootloader"
+)
+
+// Directories that are searched for *.yaml configuration, in merge order.
+func ConfigDirs() []string { return []string{"/system/oem", MountOEM, MountPersistent + "/cloud-config"} }

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package payload hands the compiled node programs to the builder. They are
+// static binaries that `make build` puts under bin/<arch> before it compiles
+// kairos-build; they are embedded, so that one file is all a user needs.
+package payload
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+)
+
+// The names of the programs.
+const (
+	Init     = "init"            // /init of the initramfs
+	Agent    = "kairos-agent"    // the agent on the node
+	Assemble = "kairos-assemble" // the build steps that run inside the engine
+)
+
+// ErrNotBuilt means that kairos-build was compiled without the node programs.
+var ErrNotBuilt = errors.New("the node programs are not part of this kairos-build: build it with `make build`")
+
+//go:embed all:bin
+var bin embed.FS
+
+// Names lists the programs, sorted.
+func Names() []string { return []string{Init, Agent, Assemble} }
+
+// Program returns the static binary called name for arch (a GOARCH).
+// The error wraps ErrNotBuilt when it is not embedded.
+func Program(arch, name string) ([]byte, error) {
+	data, err := bin.ReadFile("bin/" + arch + "/" + name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("program %s for %s: %w", name, arch, ErrNotBuilt)
+	}
+	return data, err
+}

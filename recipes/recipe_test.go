@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package recipes
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/solver/pb"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/kairos-build/kairos-build/flavors"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func testInputs(agent string) Inputs {
+	layout := func(name string) llb.State {
+		return llb.OCILayout("kairos-build/" + name + "@sha256:" + strings.Repeat("0", 64))
+	}
+	return Inputs{
+		Base: layout("base"), Packages: layout("packages"), Tools: layout("tools"),
+		Kernel: layout("kernel"), Bootloader: layout("bootloader"),
+		Assemble: layout("assemble"), Init: layout("init"), Framework: layout("framework-" + agent),
+	}
+}
+
+func resolve(t *testing.T, name string) *Recipe {
+	t.Helper()
+	flavor, err := flavors.Load(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	recipe, err := Resolve(flavor, Options{Version: "v1.2.3", Epoch: time.Unix(1700000000, 0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return recipe
+}
+
+func marshal(t *testing.T, r *Recipe, in Inputs) *llb.Definition {
+	t.Helper()
+	state, err := r.State(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	def, err := state.Marshal(t.Context(), llb.LinuxAmd64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return def
+}
+
+// TestGraph holds the graph of every flavor against a listing that a person
+// can review.
+func TestGraph(t *testing.T) {
+	for _, name := range flavors.Names() {
+		t.Run(name, func(t *testing.T) {
+			got := listing(t, marshal(t, resolve(t, name), testInputs("1")))
+			golden := filepath.Join("testdata", name+".golden")
+			if *update {
+				if err := os.WriteFile(golden, got, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), string(got)); diff != "" {
+				t.Errorf("graph (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestGraphIsDeterministic(t *testing.T) {
+	for _, name := range flavors.Names() {
+		a, b := marshal(t, resolve(t, name), testInputs("1")), marshal(t, resolve(t, name), testInputs("1"))
+		if diff := cmp.Diff(a.Def, b.Def); diff != "" {
+			t.Errorf("%s marshals differently the second time:\n%s", name, diff)
+		}
+	}
+}
+
+// TestNewAgentRerunsNoPackageManager changes the framework alone: the only
+// step that may change besides the join is finalise.
+func TestNewAgentRerunsNoPackageManager(t *testing.T) {
+	recipe := resolve(t, "debian-13")
+	before := steps(t, marshal(t, recipe, testInputs("1")))
+	after := steps(t, marshal(t, recipe, testInputs("2")))
+	var changed []string
+	for digest, args := range after {
+		if _, same := before[digest]; !same {
+			changed = append(changed, args)
+		}
+	}
+	if len(changed) != 1 || !strings.Contains(changed[0], " finalise ") {
+		t.Errorf("a new agent runs again: %q, want finalise alone", changed)
+	}
+}
+
+// steps maps the digest of every run to its arguments.
+func steps(t *testing.T, def *llb.Definition) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	for _, raw := range def.Def {
+		op := unmarshal(t, raw)
+		if exec := op.GetExec(); exec != nil {
+			found[digestOf(raw)] = strings.Join(exec.Meta.Args, " ") + " "
+		}
+	}
+	return found
+}
+
+// listing prints one line an operation: number, name, what it is made from.
+func listing(t *testing.T, def *llb.Definition) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	number := map[string]int{}
+	for i, raw := range def.Def {
+		op := unmarshal(t, raw)
+		digest := digestOf(raw)
+		number[digest] = i
+		var inputs []string
+		for _, in := range op.Inputs {
+			inputs = append(inputs, fmt.Sprintf("%d", number[in.Digest]))
+		}
+		fmt.Fprintf(&out, "%2d %s", i, describe(op))
+		if len(inputs) > 0 {
+			fmt.Fprintf(&out, "  <- %s", strings.Join(inputs, " "))
+		}
+		out.WriteString("\n")
+	}
+	return out.Bytes()
+}
+
+func describe(op *pb.Op) string {
+	switch {
+	case op.GetSource() != nil:
+		return "source " + strings.Split(op.GetSource().Identifier, "@")[0]
+	case op.GetExec() != nil:
+		exec := op.GetExec()
+		text := "run " + strings.Join(exec.Meta.Args[1:], " ") + " network=" + exec.Network.String()
+		for _, m := range exec.Mounts {
+			text += fmt.Sprintf(" %s:input=%d,output=%d", m.Dest, m.Input, m.Output)
+		}
+		return text
+	case op.GetMerge() != nil:
+		return "merge"
+	case op.GetFile() != nil:
+		var actions []string
+		for _, action := range op.GetFile().Actions {
+			switch {
+			case action.GetMkfile() != nil:
+				actions = append(actions, "mkfile "+action.GetMkfile().Path)
+			case action.GetMkdir() != nil:
+				actions = append(actions, "mkdir "+action.GetMkdir().Path)
+			}
+		}
+		return "file " + strings.Join(actions, ", ")
+	}
+	return "result"
+}
+
+func TestResolveRefusesWhatIsNotMade(t *testing.T) {
+	flavor, err := flavors.Load("debian-13")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		options Options
+		want    string
+	}{
+		{Options{Arch: "riscv64"}, `flavor debian-13 is not made for architecture "riscv64": it is for amd64`},
+		{Options{Model: "rpi4"}, `flavor debian-13 has no model "rpi4": it has cloud, generic`},
+	} {
+		if _, err := Resolve(flavor, tt.options); err == nil || err.Error() != tt.want {
+			t.Errorf("got %v, want %s", err, tt.want)
+		}
+	}
+}
+
+func unmarshal(t *testing.T, raw []byte) *pb.Op {
+	t.Helper()
+	op := &pb.Op{}
+	if err := op.UnmarshalVT(raw); err != nil {
+		t.Fatal(err)
+	}
+	return op
+}
+
+func digestOf(raw []byte) string { return digest.FromBytes(raw).String() }

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package recipes
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Release is the text of /etc/kairos-release: KEY="value" lines with Kairos's
+// keys. KAIROS_VERSION is the version of the image.
+func (r *Recipe) Release() string {
+	var text strings.Builder
+	for _, pair := range [][2]string{
+		{"ID", "kairos"},
+		{"ID_LIKE", "kairos-core-" + r.Flavor.ID + "-" + r.Flavor.Release},
+		{"NAME", "kairos-core-" + r.Flavor.ID + "-" + r.Flavor.Release},
+		{"VERSION", r.Version},
+		{"ARCH", r.Arch},
+		{"TARGETARCH", r.Arch},
+		{"FLAVOR", r.Flavor.ID},
+		{"FLAVOR_RELEASE", r.Flavor.Release},
+		{"FAMILY", r.osFamily()},
+		{"MODEL", r.Model},
+		{"VARIANT", "core"},
+		{"RELEASE", r.Version},
+		{"FIPS", "false"},
+		{"TRUSTED_BOOT", "false"},
+		{"BUILDER", "kairos-build"},
+	} {
+		fmt.Fprintf(&text, "KAIROS_%s=%q\n", pair[0], pair[1])
+	}
+	return text.String()
+}
+
+// osFamily is the family as Kairos names it.
+func (r *Recipe) osFamily() string {
+	return map[string]string{"apt": "debian", "dnf": "redhat", "zypper": "suse"}[r.Flavor.Family]
+}
+
+// Labels are the image's labels and annotations: the pre-defined keys of the
+// OCI image specification, and ours.
+func (r *Recipe) Labels() map[string]string {
+	return map[string]string{
+		ocispec.AnnotationTitle:         r.Flavor.Title,
+		ocispec.AnnotationDescription:   "Immutable node image of " + r.Flavor.Title + ", made by kairos-build",
+		ocispec.AnnotationVersion:       r.Version,
+		ocispec.AnnotationCreated:       r.Epoch.UTC().Format(time.RFC3339),
+		ocispec.AnnotationBaseImageName: r.Flavor.ID + ":" + r.Flavor.Release,
+		"io.kairos.flavor":              r.Flavor.Name,
+		"io.kairos.family":              r.osFamily(),
+		"io.kairos.model":               r.Model,
+	}
+}
+
+// Image is the image's configuration without its layers. Booted in a
+// container runtime, the image starts its init.
+func (r *Recipe) Image() ocispec.Image {
+	created := r.Epoch.UTC()
+	return ocispec.Image{
+		Created:  &created,
+		Platform: ocispec.Platform{OS: "linux", Architecture: r.Arch},
+		Config: ocispec.ImageConfig{
+			Env:        []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "container=oci"},
+			Cmd:        []string{"/sbin/init"},
+			Labels:     r.Labels(),
+			StopSignal: "SIGRTMIN+3",
+		},
+	}
+}
