@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ext4
+
+import "errors"
+
+// The errors of Write, always wrapped with what and how much.
+var (
+	ErrSize      = errors.New("ext4: file system size out of range")
+	ErrFull      = errors.New("ext4: contents do not fit")
+	ErrPath      = errors.New("ext4: bad entry")
+	ErrDuplicate = errors.New("ext4: duplicate path")
+	ErrOption    = errors.New("ext4: bad option")
+)

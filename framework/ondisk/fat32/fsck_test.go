@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+package fat32_test
+
+import (
+	"fmt"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// TestFsck asks dosfstools and mtools, the programs that people will use.
+func TestFsck(t *testing.T) {
+	for _, size := range []int64{34 * mib, 128 * mib, 192 * mib, 1024 * mib} {
+		t.Run(fmt.Sprintf("%dMiB", size/mib), func(t *testing.T) {
+			path := write(t, size, tree(), options)
+			out := run(t, "fsck.vfat", "-n", "-v", path)
+			for _, bad := range []string{"uninitialized", "wrong", "differ", "dirty", "FAT16"} {
+				if strings.Contains(out, bad) {
+					t.Errorf("fsck.vfat says %q:\n%s", bad, out)
+				}
+			}
+			if !strings.Contains(out, "FATs, 32 bit entries") {
+				t.Errorf("not FAT32:\n%s", out)
+			}
+			if list := run(t, "mdir", "-/", "-b", "-i", path, "::"); !strings.Contains(list, "::/EFI/debian/grub.cfg") {
+				t.Errorf("mdir lists:\n%s", list)
+			}
+			if got := run(t, "mtype", "-i", path, "::/EFI/DEBIAN/GRUB.CFG"); got != "set timeout=1\n" {
+				t.Errorf("mtype prints %q", got)
+			}
+			if got := run(t, "blkid", "-p", "-o", "export", path); !strings.Contains(got, "UUID=1234-ABCD") || !strings.Contains(got, "LABEL=COS_GRUB") {
+				t.Errorf("blkid prints\n%s", got)
+			}
+		})
+	}
+}
+
+func run(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
