@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package bootconf is the contract between GRUB and the rest of the system: the
+// one grub.cfg of every disk, the BOOT.CFG of every slot, and the variables in
+// the environment block (framework/ondisk/grubenv) that lies beside grub.cfg.
+// It does no I/O.
+//
+// # Variables
+//
+//	good   the slot to boot: a or b
+//	try    the slot on trial, a or b, or nothing
+//	tries  how many boots the slot on trial has left: 0 to 3
+//	next   what to boot once: active, passive or recovery, or nothing
+//
+// # What GRUB does at a boot
+//
+//	next=active        clears next; boots good as active: try has to wait
+//	next=passive       clears next; boots the slot that is not good, as passive
+//	next=recovery      clears next; boots recovery
+//	try, tries 1 to 3  sets tries one lower; boots try as active
+//	try, tries 0       boots good as passive: the fallback
+//	otherwise          boots good as active
+//
+// It writes before it boots, and boots good if it cannot write. So a slot on
+// trial that hangs or panics is left after tries boots, and no state repeats
+// for ever. A value that it does not know counts as nothing; good is then a.
+//
+// A slot that does not load (no BOOT.CFG, kernel missing, cut short or refused
+// by Secure Boot) is left for good, then for the other slot, both as passive,
+// then for recovery; if none loads it says so and reboots after a minute.
+//
+// # What the running system does
+//
+// To try a new slot: try=b tries=3. When its checks pass: good=b, without try
+// and tries. To give it up: without try and tries. Every change is one write of
+// the block.
+package bootconf
+
+import (
+	_ "embed"
+	"fmt"
+	"strings"
+
+	"github.com/kairos-build/kairos-build/framework/layout"
+)
+
+// Names of the files that GRUB reads from the folder EFI/<grub-dir> of the EFI
+// partition.
+const (
+	GRUBConfig = "grub.cfg"
+	GRUBEnv    = "grubenv"
+)
+
+//go:embed grub.cfg
+var grubConfig string
+
+// GRUB is the text of grub.cfg.
+func GRUB() []byte { return []byte(grubConfig) }
+
+// A Slot is what GRUB has to know to boot a slot.
+type Slot struct {
+	Cmdline    string   // of the image: one line
+	RootHash   [32]byte // dm-verity root hash
+	HashOffset int64    // bytes
+}
+
+// BootCFG is the text of the slot's BOOT.CFG. It returns an error when the
+// image's arguments cannot pass through GRUB; see CheckCmdline.
+func BootCFG(s Slot) ([]byte, error) {
+	line := strings.TrimSpace(s.Cmdline)
+	if err := CheckCmdline(line); err != nil {
+		return nil, err
+	}
+	args := fmt.Sprintf("%s %s=%x %s=%d", line, layout.ArgRootHash, s.RootHash, layout.ArgHashOffset, s.HashOffset)
+	return fmt.Appendf(nil, "set %s=\"%s\"\n", layout.GRUBCmdlineVar, strings.TrimSpace(args)), nil
+}
+
+// CheckCmdline finds what GRUB's script would change on the way to the kernel:
+// quotes and backslashes, which it escapes, dollar signs, wildcards, which it
+// expands, and everything that is not printable ASCII.
+func CheckCmdline(line string) error {
+	for i, r := range line {
+		if r < ' ' || r > '~' || strings.ContainsRune("\"'\\$*?[]", r) {
+			return fmt.Errorf("kernel arguments %q: character %q at %d cannot pass through GRUB; remove it from %s", line, r, i, layout.ImageCmdline)
+		}
+	}
+	for arg := range strings.FieldsSeq(line) {
+		if strings.HasPrefix(arg, "kairos.slot=") || strings.HasPrefix(arg, "kairos.mode=") || strings.HasPrefix(arg, "kairos.disk=") ||
+			strings.HasPrefix(arg, "kairos.roothash=") || strings.HasPrefix(arg, "kairos.hashoffset=") {
+			return fmt.Errorf("kernel arguments %q: %q is set at boot; remove it from %s", line, arg, layout.ImageCmdline)
+		}
+	}
+	return nil
+}

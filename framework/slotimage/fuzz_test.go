@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package slotimage
+
+import (
+	"bytes"
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
+)
+
+// memory is an image in memory.
+type memory struct{ b []byte }
+
+func (m *memory) WriteAt(p []byte, off int64) (int, error) {
+	if need := int(off) + len(p); need > len(m.b) {
+		m.b = append(m.b, make([]byte, need-len(m.b))...)
+	}
+	return copy(m.b[off:], p), nil
+}
+
+func (m *memory) ReadAt(p []byte, off int64) (int, error) { return copy(p, m.b[off:]), nil }
+
+// repair makes the checksums of tar headers right, so that a changed header is
+// read and not refused.
+func repair(content []byte) []byte {
+	b := bytes.Clone(content)
+	for at := 0; at+512 <= len(b) && b[at] != 0; {
+		h := b[at : at+512]
+		copy(h[148:156], "        ")
+		sum := 0
+		for _, c := range h {
+			sum += int(c)
+		}
+		copy(h[148:156], fmt.Sprintf("%06o\x00 ", sum))
+		size, _ := strconv.ParseInt(strings.Trim(string(h[124:136]), " \x00"), 8, 32)
+		at += 512 + int(max(size, 0)+511)/512*512
+	}
+	return b
+}
+
+// FuzzWrite feeds two layers of any bytes: the result is an error or an image
+// that an independent reader can walk and whose tree verifies.
+func FuzzWrite(f *testing.F) {
+	for seed := range uint64(8) {
+		layers := randomLayers(seed, 2, 12)
+		f.Add(tarOf(f, layers[1]), tarOf(f, layers[2]))
+	}
+	f.Add(tarOf(f, []row{hardlink("a", "b"), symlink("b/c", "../../x")}), []byte("no tar"))
+	below := tarOf(f, base())
+	f.Fuzz(func(t *testing.T, a, b []byte) {
+		var out memory
+		image, err := Write(t.Context(), &out, []Layer{layerOf(below), layerOf(repair(a)), layerOf(repair(b))})
+		if err != nil {
+			return
+		}
+		if err := verity.Verify(t.Context(), &out, image.Tree); err != nil {
+			t.Fatal(err)
+		}
+		for name := range tree(t, &out) {
+			if leftOut(name) || strings.Contains("/"+name+"/", "/../") {
+				t.Fatalf("%q is in the root image", name)
+			}
+		}
+	})
+}
+
+func FuzzNames(f *testing.F) {
+	for _, s := range []string{"a/.wh.b", "./a//b/", "/../x", ".wh..wh..opq", "a/.wh...", ".wh..wh.x"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		name, err := cleanName(s)
+		if err != nil {
+			return
+		}
+		if path.Clean(name) != name || path.IsAbs(name) || name == ".." || strings.HasPrefix(name, "../") {
+			t.Fatalf("cleanName(%q) = %q", s, name)
+		}
+		if w, ok, err := parseWhiteout(name); ok && err == nil && w.path != "" && w.path != path.Clean(w.path) {
+			t.Fatalf("parseWhiteout(%q) = %+v", name, w)
+		}
+	})
+}
+
+func FuzzParseRelease(f *testing.F) {
+	f.Add("A=1\n# c\nB=\"x \\\" y\"\nC='z'\n")
+	f.Fuzz(func(t *testing.T, s string) {
+		values, err := parseRelease([]byte(s))
+		if err != nil {
+			return
+		}
+		var again strings.Builder
+		for k, v := range values {
+			again.WriteString(k + `="` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(v) + "\"\n")
+		}
+		got, err := parseRelease([]byte(again.String()))
+		if diff := cmp.Diff(values, got); err != nil || diff != "" && !strings.ContainsAny(s, "\r") {
+			t.Fatalf("%q: %v\n%s", again.String(), err, diff)
+		}
+	})
+}

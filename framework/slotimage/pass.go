@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package slotimage
+
+import (
+	"archive/tar"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/kairos-build/kairos-build/framework/ondisk/erofs"
+)
+
+// A pass merges one layer.
+//
+// Hard links need care: their target may be hidden by a higher layer, come
+// later in the tar, be a link itself, or be in a lower layer. The pass knows
+// for each file of its layer where its content is stored.
+type pass struct {
+	*merger
+	index int
+	layer Layer
+	marks []whiteout
+	// stored has the files of this layer whose content is not at their own path
+	// in the root: the path that has it, or "" for none.
+	stored map[string]string
+	alias  map[string]string // hard links of this layer: target by name
+	// later has links to targets that were not seen yet, and again has links to
+	// targets that were seen and not stored: names by target.
+	later, again map[string][]string
+}
+
+func newPass(m *merger, index int, l Layer) *pass {
+	return &pass{
+		merger: m, index: index, layer: l, stored: map[string]string{}, alias: map[string]string{},
+		later: map[string][]string{}, again: map[string][]string{},
+	}
+}
+
+func (p *pass) run(ctx context.Context) error {
+	if err := eachEntry(ctx, p.layer, p.entry); err != nil {
+		return err
+	}
+	if err := p.settle(); err != nil {
+		return err
+	}
+	if err := p.readAgain(ctx); err != nil {
+		return err
+	}
+	if err := p.passDown(); err != nil {
+		return err
+	}
+	for _, w := range p.marks {
+		p.names.hide(w, p.index)
+	}
+	return nil
+}
+
+func (p *pass) entry(h *tar.Header, path string, r io.Reader) error {
+	if w, ok, err := parseWhiteout(path); ok || err != nil {
+		if w.path != "" {
+			p.marks = append(p.marks, w)
+		}
+		return err
+	}
+	if h.Typeflag == tar.TypeLink {
+		return p.hardLink(path, h.Linkname)
+	}
+	e, err := newEntry(h, path)
+	switch {
+	case err != nil:
+		return err
+	case e.Mode&erofs.ModeType == erofs.ModeDir:
+		return p.dir(e)
+	default:
+		return p.file(e, r)
+	}
+}
+
+func (p *pass) dir(e erofs.Entry) error {
+	if links := p.wanted[e.Path]; len(links) > 0 {
+		return fmt.Errorf("%w: a higher layer has a hard link %q to this directory", ErrBadEntry, links[0])
+	}
+	visible, err := p.names.claim(e.Path, p.index, true)
+	if !visible || err != nil || leftOut(e.Path) {
+		return err
+	}
+	return p.add(e, nil)
+}
+
+// file stores anything but a directory or a hard link.
+func (p *pass) file(e erofs.Entry, r io.Reader) error {
+	names, err := p.takers(e.Path)
+	if err != nil {
+		return err
+	}
+	delete(p.alias, e.Path)
+	p.stored[e.Path] = ""
+	if len(names) == 0 {
+		return nil
+	}
+	own := e.Path
+	stored, err := p.deliver(e, r, names)
+	if stored == own {
+		delete(p.stored, own)
+	} else {
+		p.stored[own] = stored
+	}
+	return err
+}
+
+// takers are the names under which the content at path has to be stored: its
+// own, if it is visible, and links of higher layers.
+func (p *pass) takers(path string) ([]string, error) {
+	if path == "." {
+		return nil, fmt.Errorf("%w: the root is no directory", ErrBadEntry)
+	}
+	visible, err := p.names.claim(path, p.index, false)
+	if err != nil {
+		return nil, err
+	}
+	names := p.wanted[path]
+	delete(p.wanted, path)
+	if visible {
+		names = append([]string{path}, names...)
+	}
+	return names, nil
+}
+
+func (p *pass) hardLink(path, linkname string) error {
+	target, err := cleanName(linkname)
+	if err != nil {
+		return fmt.Errorf("hard link to %.200q: %w", linkname, err)
+	}
+	names, err := p.takers(path)
+	if err != nil {
+		return err
+	}
+	if target = p.resolve(target); target == path {
+		return fmt.Errorf("%w: a hard link to itself", ErrBadEntry)
+	}
+	delete(p.stored, path)
+	p.alias[path] = target
+	return p.place(target, names)
+}
+
+// resolve follows hard links of this layer; hardLink keeps them free of loops.
+func (p *pass) resolve(target string) string {
+	for next, ok := p.alias[target]; ok; next, ok = p.alias[target] {
+		target = next
+	}
+	return target
+}
+
+// place gives names the content of target, now or later.
+func (p *pass) place(target string, names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	stored, known := p.where(target)
+	if !known {
+		p.later[target] = append(p.later[target], names...)
+		return nil
+	}
+	for _, name := range names {
+		if stored == "" || leftOut(name) || keeps(name) {
+			p.again[target] = append(p.again[target], name)
+		} else if err := p.link(name, stored); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// where says which path of the root has the content of a file of this layer,
+// or "" if none has. Known is false for a file that this layer did not have
+// so far.
+func (p *pass) where(target string) (stored string, known bool) {
+	if stored, ok := p.stored[target]; ok {
+		return stored, true
+	}
+	n := p.names.find(target)
+	return target, n != nil && n.kind == other && n.layer == p.index
+}
+
+// settle places links that stand before their target in the tar.
+func (p *pass) settle() error {
+	waiting := p.later
+	p.later = map[string][]string{}
+	for _, target := range slices.Sorted(maps.Keys(waiting)) {
+		if err := p.place(p.resolve(target), waiting[target]); err != nil {
+			return fmt.Errorf("%q: hard link to %q: %w", waiting[target][0], target, err)
+		}
+	}
+	return nil
+}
+
+// readAgain reads the layer a second time for contents that the first time
+// nobody was known to want.
+func (p *pass) readAgain(ctx context.Context) error {
+	if len(p.again) == 0 {
+		return nil
+	}
+	missing := maps.Clone(p.again)
+	err := eachEntry(ctx, p.layer, func(h *tar.Header, path string, r io.Reader) error {
+		names := p.again[path]
+		if kind, err := fileType(h.Typeflag); len(names) == 0 || err != nil || kind == erofs.ModeDir {
+			return nil
+		}
+		e, err := newEntry(h, path)
+		if err != nil {
+			return err
+		}
+		delete(missing, path)
+		_, err = p.deliver(e, r, names)
+		return err
+	})
+	if err == nil && len(missing) > 0 {
+		err = fmt.Errorf("%q: it was there when the layer was read first and is gone the second time", slices.Sorted(maps.Keys(missing))[0])
+	}
+	return err
+}
+
+// passDown hands links without a target on to the next lower layer.
+func (p *pass) passDown() error {
+	for target, names := range p.later {
+		p.wanted[target] = append(p.wanted[target], names...)
+	}
+	for _, target := range slices.Sorted(maps.Keys(p.wanted)) {
+		if p.index == 0 || p.removes(target) {
+			return fmt.Errorf("%w: the target %q of the hard link %q does not exist", ErrBadEntry, target, p.wanted[target][0])
+		}
+	}
+	return nil
+}
+
+// removes says whether the layer hides what lower layers have at target.
+func (p *pass) removes(target string) bool {
+	for _, w := range p.marks {
+		if w.path == target && !w.opaque || w.path == "." || strings.HasPrefix(target, w.path+"/") {
+			return true
+		}
+	}
+	for dir := path.Dir(target); dir != "."; dir = path.Dir(dir) {
+		if _, known := p.where(p.resolve(dir)); known {
+			return true
+		}
+	}
+	return false
+}

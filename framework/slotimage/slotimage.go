@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package slotimage turns the layers of an OCI image into what a slot holds:
+// the root image (EROFS with its dm-verity tree) and the contents of the boot
+// partition. The builder and the node run the same code and get the same
+// bytes. It owns how layers are merged and what is left out of the root; it
+// does not fetch, decompress or check layers, and writes to no partition table.
+//
+// # Merging
+//
+// The layers are read once, from the top to the bottom, and file contents go
+// straight to the image. An entry is skipped when a higher layer has its path,
+// or a file at one of its parents, or a whiteout. The result is that of
+// applying the layers from the bottom up, with these rules where tools differ:
+//
+//   - A whiteout (.wh.NAME) and an opaque marker (.wh..wh..opq) hide what lower
+//     layers have, never what the same layer has, wherever they stand in it.
+//   - A directory has the metadata of the highest layer that has an entry for
+//     it; directories that are only parents of entries get 0755 0:0.
+//   - A hard link is to the file as its own layer saw it, even if a higher
+//     layer hides or replaces that file.
+//   - A path that needs a parent to be a directory which a lower (or the same)
+//     layer makes something else, such as a symbolic link, is an error: what
+//     tools make of it depends on the tool.
+//
+// Layers are read again in two rare cases: a hard link to a file that a higher
+// layer hides, and one that crosses the border between the root image and what
+// is left out of it.
+//
+// # What is left out
+//
+// Everything below /boot and the folder layout.ImageBoot. The kernel, the
+// initrd, the boot loader, layout.ImageCmdline and layout.ImageRelease are
+// returned in Image. Mount points that the image lacks are made.
+package slotimage
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/kairos-build/kairos-build/framework/bootconf"
+	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/ondisk/erofs"
+	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
+	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
+)
+
+// A Layer is one layer of an OCI image. Slices of layers go from the bottom to
+// the top, as in the image's manifest.
+type Layer struct {
+	// DiffID is the digest of the uncompressed tar, "sha256:…". It is not
+	// checked here; Open's reader does, if it has to be.
+	DiffID string
+	// Open returns the uncompressed tar. It is read to its end, and may be
+	// opened more than once.
+	Open func() (io.ReadCloser, error)
+}
+
+// An Image is what a slot holds besides the root image itself.
+type Image struct {
+	// Tree describes the root image: EROFS of Tree.DataSize bytes, then the
+	// verity superblock and tree, Tree.Size bytes in all.
+	Tree           verity.Tree
+	Kernel, Initrd []byte
+	// Cmdline is the image's own kernel arguments: one line, or empty.
+	Cmdline string
+	// Release has the keys of layout.ImageRelease.
+	Release map[string]string
+	// Bootloader has the files below layout.ImageBoot: "bios/core.img" and so on.
+	Bootloader map[string][]byte
+}
+
+// Write writes the root image of layers to the beginning of out and returns
+// what else the slot needs. The bytes depend on the layers alone; UUID and salt
+// are derived from their diff IDs. Errors name the layer, counted from 0 at the
+// bottom, and the path. Memory is the kernel, the initrd, and about 1 KiB for
+// each file.
+func Write(ctx context.Context, out interface {
+	io.ReaderAt
+	io.WriterAt
+}, layers []Layer) (*Image, error) {
+	id := Identity(layers)
+	tree := verity.NewStream(out, verity.Params{Salt: id, UUID: uuid(id)})
+	root := erofs.NewWriter(tree, erofs.Options{UUID: uuid(id)})
+	defer root.Abort()
+	m := newMerger(root)
+	if err := m.merge(ctx, layers); err != nil {
+		return nil, err
+	}
+	image, err := m.kept.image()
+	if err != nil {
+		return nil, err
+	}
+	if err := m.finish(); err != nil {
+		return nil, err
+	}
+	image.Tree, err = closeRoot(root, tree)
+	if err != nil {
+		return nil, fmt.Errorf("finishing the root image: %w", err)
+	}
+	return image, nil
+}
+
+func closeRoot(root *erofs.Writer, tree *verity.Stream) (verity.Tree, error) {
+	size, err := root.Close()
+	if err != nil {
+		return verity.Tree{}, err
+	}
+	t, err := tree.Close()
+	if err == nil && t.DataSize != size {
+		err = fmt.Errorf("BUG: the hash tree covers %d bytes of an image of %d", t.DataSize, size)
+	}
+	return t, err
+}
+
+// Identity is the SHA-256 of "kairos-root-v1\n" and the diff IDs joined by
+// newlines. It is the salt of the hash tree.
+func Identity(layers []Layer) [32]byte {
+	ids := make([]string, len(layers))
+	for i, l := range layers {
+		ids[i] = l.DiffID
+	}
+	return sha256.Sum256([]byte("kairos-root-v1\n" + strings.Join(ids, "\n")))
+}
+
+// uuid is the beginning of an identity as a UUID of version 8 (RFC 9562).
+func uuid(id [32]byte) [16]byte {
+	u := [16]byte(id[:16])
+	u[6] = u[6]&0x0f | 0x80
+	u[8] = u[8]&0x3f | 0x80
+	return u
+}
+
+// KernelArgs is the kernel command line of the slot: the image's own arguments,
+// the verity arguments, then extra ones.
+func (i *Image) KernelArgs(extra ...string) string {
+	args := append(strings.Fields(i.Cmdline),
+		fmt.Sprintf("%s=%x", layout.ArgRootHash, i.Tree.RootHash),
+		fmt.Sprintf("%s=%d", layout.ArgHashOffset, i.Tree.HashOffset))
+	return strings.Join(append(args, extra...), " ")
+}
+
+// BootFiles are the files of the slot's boot partition.
+func (i *Image) BootFiles() []fat32.File {
+	config, err := bootconf.BootCFG(bootconf.Slot{Cmdline: i.Cmdline, RootHash: i.Tree.RootHash, HashOffset: i.Tree.HashOffset})
+	if err != nil {
+		panic("BUG: Write accepted kernel arguments that GRUB cannot pass on: " + err.Error())
+	}
+	return []fat32.File{
+		{Path: layout.BootKernel, Data: i.Kernel},
+		{Path: layout.BootInitrd, Data: i.Initrd},
+		{Path: layout.BootConfig, Data: config},
+	}
+}
+
+// notOurs is wrapped around what is missing from an image.
+func notOurs(err error, path string) error {
+	return fmt.Errorf("%w at %s: is this a kairos-build image?", err, path)
+}
