@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kairos-build/kairos-build/framework/bootstate"
+	"github.com/kairos-build/kairos-build/framework/internal/kmod"
+	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
+)
+
+// boot is what the steps know of this boot, and hand on to each other.
+type boot struct {
+	log          *slog.Logger
+	watchdog     *watchdog
+	panicSeconds int
+	args         arguments
+	modules      *kmod.Loader
+	disk         disk
+	table        *gpt.Table
+	copies       string // other disks that have the identity of disk
+	rootDevice   string // /dev/dm-N
+	state        bootstate.State
+}
+
+// A step is one line of the table of contents.
+type step struct {
+	name string
+	run  func() error
+}
+
+// stepLimit is how long a step may take before the boot is given up. The
+// longest are the search for the disk, which has its own, shorter limit, and
+// growing a file system.
+const stepLimit = 10 * time.Minute
+
+func (b *boot) steps(list []step) error {
+	for _, s := range list {
+		b.watchdog.start(stepLimit, func() {
+			b.giveUp(fmt.Errorf("step %q takes more than %v: the disk or its driver hangs", s.name, stepLimit))
+		})
+		begin := sinceKernelStart()
+		if err := s.run(); err != nil {
+			return fmt.Errorf("step %q: %w", s.name, err)
+		}
+		end := sinceKernelStart()
+		b.state.Steps = append(b.state.Steps, bootstate.Step{
+			Name: s.name, Milliseconds: milliseconds(end - begin), At: milliseconds(end),
+		})
+	}
+	return nil
+}
+
+// sinceKernelStart is CLOCK_BOOTTIME: what the kernel's log has in brackets.
+func sinceKernelStart() time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
+		return 0
+	}
+	return time.Duration(t.Nano())
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// warn says what is wrong although the boot goes on, on the console and in the
+// state that `kairos-agent status` shows.
+func (b *boot) warn(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	b.state.Warnings = append(b.state.Warnings, text)
+	b.log.Warn("WARNING: " + text)
+}
+
+func (b *boot) info(format string, args ...any) { b.log.Info(fmt.Sprintf(format, args...)) }
+
+// recoverFromBug turns a crash of this program into a failed boot.
+func (b *boot) recoverFromBug() {
+	if bug := recover(); bug != nil {
+		b.giveUp(fmt.Errorf("BUG: %v\n%s", bug, debug.Stack()))
+	}
+}
+
+// defaultPanicSeconds is how long the words stay on the screen when the kernel
+// has no panic= argument.
+const defaultPanicSeconds = 10
+
+// giveUp says why this slot does not boot and restarts the machine, so that
+// the boot loader can count the try. It does not return.
+func (b *boot) giveUp(err error) {
+	if b.log == nil {
+		b.log = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	b.log.Error(failure(err, b.args, b.panicSeconds))
+	unix.Sync()
+	time.Sleep(time.Duration(b.panicSeconds) * time.Second)
+	err = unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
+	b.log.Error("the machine does not restart", "err", err)
+	os.Exit(1) //nolint:forbidigo // the end of process 1 makes the kernel panic, and restart by its own means
+}
+
+// failure is the last words of a boot.
+func failure(err error, a arguments, seconds int) string {
+	var s strings.Builder
+	fmt.Fprintf(&s, "BOOT FAILED: %v\n", err)
+	if a.Slot != "" {
+		fmt.Fprintf(&s, "slot %s was not started (mode %s).\n", a.Slot, a.Mode)
+	}
+	fmt.Fprintf(&s, "Restarting in %d s. The boot loader goes back to the good slot when the tries of this one are used up; choose another slot in its menu to go there now.", seconds)
+	return s.String()
+}
+
+// A watchdog calls a function when it is not started anew in time.
+type watchdog struct{ timer *time.Timer }
+
+func newWatchdog() *watchdog { return &watchdog{} }
+
+func (w *watchdog) start(limit time.Duration, late func()) {
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+	w.timer = time.AfterFunc(limit, late)
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
+)
+
+const goodLine = "BOOT_IMAGE=(hd0,gpt3)/VMLINUZ console=ttyS0 panic=10 " +
+	"kairos.roothash=00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff kairos.hashoffset=8192 " +
+	"kairos.slot=a kairos.mode=active kairos.disk=c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
+
+func testDiskID(t *testing.T) gpt.GUID {
+	t.Helper()
+	id, err := gpt.ParseGUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+func goodArguments(t *testing.T) arguments {
+	a := arguments{
+		Slot: layout.SlotA, Mode: layout.ModeActive, Disk: testDiskID(t), HashOffset: 8192,
+		DiskWait: 60 * time.Second, PanicSeconds: 10,
+		ModuleParams: map[string]string{}, Blacklist: map[string]bool{},
+	}
+	for i := range a.RootHash {
+		a.RootHash[i] = byte(i%16) * 0x11
+	}
+	return a
+}
+
+func TestParseCmdline(t *testing.T) {
+	tests := []struct {
+		name string
+		add  string
+		want func(a *arguments)
+	}{
+		{"as GRUB makes it", "", func(*arguments) {}},
+		{"the last one counts", "kairos.slot=b kairos.mode=passive", func(a *arguments) { a.Slot, a.Mode = layout.SlotB, layout.ModePassive }},
+		{"recovery", "kairos.slot=recovery kairos.mode=recovery", func(a *arguments) { a.Slot, a.Mode = layout.SlotRecovery, layout.ModeRecovery }},
+		{"upper case GUID", "kairos.disk=C12A7328-F81F-11D2-BA4B-00A0C93EC93B", func(*arguments) {}},
+		{"slow disk", "kairos.diskwait=300", func(a *arguments) { a.DiskWait = 5 * time.Minute }},
+		{"panic at once is not for us", "panic=-1", func(a *arguments) { a.PanicSeconds = 0 }},
+		{"init", "init=/bin/sh", func(a *arguments) { a.Init = "/bin/sh" }},
+		{"blacklist", "modprobe.blacklist=floppy,pcie-x", func(a *arguments) {
+			a.Blacklist = map[string]bool{"floppy": true, "pcie_x": true}
+			a.ModuleParams["modprobe"] = "blacklist=floppy,pcie-x"
+		}},
+		{"module parameters", `nvme-core.io_timeout=9 nvme_core.flag dm.x="a b"`, func(a *arguments) {
+			a.ModuleParams["nvme_core"] = "io_timeout=9 flag"
+			a.ModuleParams["dm"] = `x="a b"`
+		}},
+		{"quotes", `"quoted key=x" kairos.slot="b"`, func(a *arguments) { a.Slot = layout.SlotB }},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got, err := parseCmdline(goodLine + " " + test.add + "\n")
+			if err != nil {
+				t.Fatal(err)
+			}
+			// Our own keys look like parameters of a module called kairos,
+			// which does not exist.
+			delete(got.ModuleParams, "kairos")
+			want := goodArguments(t)
+			test.want(&want)
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("arguments (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestParseCmdlineMistakes(t *testing.T) {
+	tests := []struct{ add, want string }{
+		{"kairos.slot=c", `kairos.slot: unknown slot "c": want a, b or recovery`},
+		{"kairos.mode=live", "kairos.mode=live: want active, passive or recovery"},
+		{"kairos.disk=123", `kairos.disk: "123" is not a GUID: want 8-4-4-4-12 hex digits`},
+		{"kairos.roothash=00", "kairos.roothash=00: want 64 hex digits"},
+		{"kairos.hashoffset=4095", "kairos.hashoffset=4095: want a positive multiple of 4096"},
+		{"kairos.diskwait=0", "kairos.diskwait=0: want 1 to 3600 seconds"},
+	}
+	all := goodLine
+	for _, test := range tests {
+		all += " " + test.add
+		if _, err := parseCmdline(goodLine + " " + test.add); err == nil || err.Error() != test.want {
+			t.Errorf("%s:\ngot  %v\nwant %s", test.add, err, test.want)
+		}
+	}
+	_, err := parseCmdline(all)
+	for _, test := range tests {
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("all at once: got %v, want %q in it", err, test.want)
+		}
+	}
+}
+
+func FuzzParseCmdline(f *testing.F) {
+	f.Add(goodLine)
+	f.Add(`a="b c" d"e f"g "`)
+	f.Add("kairos.diskwait=9 modprobe.blacklist=,, .=. x.=1")
+	f.Fuzz(func(t *testing.T, line string) {
+		a, err := parseCmdline(line)
+		if err != nil {
+			return
+		}
+		if _, err := layout.ParseSlot(string(a.Slot)); err != nil || a.HashOffset <= 0 || a.DiskWait <= 0 {
+			t.Errorf("accepted %+v", a)
+		}
+	})
+}

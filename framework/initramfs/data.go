@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/kairos-build/kairos-build/framework/bootstate"
+	"github.com/kairos-build/kairos-build/framework/internal/grow"
+	"github.com/kairos-build/kairos-build/framework/internal/mount"
+	"github.com/kairos-build/kairos-build/framework/layout"
+)
+
+// tmpfsSize bounds what is kept in memory: the ephemeral overlays together,
+// and each stand-in for a data partition.
+const tmpfsSize = "size=25%"
+
+// A volume is a data partition and its place.
+type volume struct {
+	partition string // GPT name
+	label     string // file system label
+	dir       string
+	flags     uintptr
+}
+
+// volumes lists the data partitions in the order in which they are mounted.
+// Programs and containers live on persistent, so it may hold devices and
+// set-user-ID files; oem holds configuration only.
+func volumes() []volume {
+	return []volume{
+		{layout.PartOEM, layout.LabelOEM, layout.MountOEM, mount.NoAtime | mount.NoDev | mount.NoSUID},
+		{layout.PartPersistent, layout.LabelPersistent, layout.MountPersistent, mount.NoAtime},
+	}
+}
+
+// growPersistent gives the persistent partition what the disk has left, at
+// the first boot and whenever the disk has been enlarged.
+func (b *boot) growPersistent() error {
+	if b.disk.paths[layout.PartPersistent] == "" {
+		return nil
+	}
+	size, err := grow.Partition(b.disk.Path, b.disk.Size, b.table, layout.PartPersistent)
+	if err != nil {
+		b.warn("the persistent partition keeps its size: %v", err)
+		return nil
+	}
+	if size > 0 {
+		b.setPartitionSize(layout.PartPersistent, size)
+		b.info("grew partition %s (%s) to %s", layout.PartPersistent, b.disk.paths[layout.PartPersistent], describeSize(size))
+	}
+	return nil
+}
+
+func (b *boot) setPartitionSize(name string, size int64) {
+	for i := range b.state.Partitions {
+		if b.state.Partitions[i].Name == name {
+			b.state.Partitions[i].Size = size
+		}
+	}
+}
+
+// mountData mounts the data partitions. One that is unusable is replaced by
+// an empty file system in memory, so that the node can be reached and mended.
+func (b *boot) mountData() error {
+	for _, v := range volumes() {
+		err := b.mountVolume(v)
+		if err == nil {
+			continue
+		}
+		b.warn("%v.\n%s is empty and in memory until the next boot: what is written there will be lost. Look at the disk, and repair the file system with e2fsck or make a new one labelled %s", err, v.dir, v.label)
+		if err := b.mountStandIn(v); err != nil {
+			b.warn("%v", err)
+		}
+	}
+	return nil
+}
+
+func (b *boot) mountVolume(v volume) error {
+	device := b.disk.paths[v.partition]
+	if device == "" {
+		return fmt.Errorf("%s: disk %s has no partition named %s", v.dir, b.disk.Path, v.partition)
+	}
+	fs, err := grow.Inspect(device)
+	if err != nil {
+		return fmt.Errorf("%s: %w", v.dir, err)
+	}
+	if err := mount.FS("ext4", device, sysroot+v.dir, v.flags, "errors=remount-ro"); err != nil {
+		return err
+	}
+	b.mounted(v.dir, bootstate.MountData, device, "ext4", false)
+	if fs.Errors {
+		b.warn("the file system of %s (%s) is damaged: run `e2fsck -f %s` from the recovery slot", v.dir, device, device)
+	}
+	b.growFileSystem(v, fs)
+	return nil
+}
+
+func (b *boot) growFileSystem(v volume, fs grow.Ext4) {
+	p, _ := b.state.Partition(v.partition)
+	size, err := grow.FileSystem(fs, sysroot+v.dir, p.Size)
+	if err != nil {
+		b.warn("%v", err)
+	}
+	if size > 0 {
+		b.info("grew the file system of %s to %s", v.dir, describeSize(size))
+	}
+}
+
+func (b *boot) mountStandIn(v volume) error {
+	if err := mount.FS("tmpfs", "tmpfs", sysroot+v.dir, v.flags, "mode=0755,"+tmpfsSize); err != nil {
+		return err
+	}
+	b.mounted(v.dir, bootstate.MountFallback, "tmpfs", "tmpfs", false)
+	return nil
+}
+
+// overlayDir holds the writable side of the ephemeral directories. It is in
+// /run and so goes along to the new root.
+const overlayDir = "/run/overlay"
+
+// mountOverlay makes the ephemeral directories writable. They share one tmpfs.
+func (b *boot) mountOverlay() error {
+	if err := mount.MakeFS("tmpfs", "tmpfs", overlayDir, 0, "mode=0755,"+tmpfsSize); err != nil {
+		return err
+	}
+	for _, dir := range layout.Ephemeral() {
+		if _, err := os.Lstat(sysroot + dir); errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err := mount.Overlay(sysroot+dir, overlayDir+dir); err != nil {
+			return err
+		}
+		b.mounted(dir, bootstate.MountEphemeral, overlayDir+dir+"/upper", "overlay", false)
+	}
+	return b.mountTmp()
+}
+
+// mountTmp makes /tmp writable: Debian before 13 leaves it on the root.
+func (b *boot) mountTmp() error {
+	if info, err := os.Lstat(sysroot + "/tmp"); err != nil || !info.IsDir() {
+		return nil
+	}
+	if err := mount.FS("tmpfs", "tmpfs", sysroot+"/tmp", mount.NoSUID|mount.NoDev, "mode=1777,size=50%"); err != nil {
+		return err
+	}
+	b.mounted("/tmp", bootstate.MountEphemeral, "tmpfs", "tmpfs", false)
+	return nil
+}

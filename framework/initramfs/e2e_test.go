@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kairos-build/kairos-build/ci/qemu"
+	"github.com/kairos-build/kairos-build/framework/bootstate"
+	"github.com/kairos-build/kairos-build/framework/initramfs/pack"
+	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
+)
+
+// The environment names the kernel that these tests boot. Both are set or
+// none: without them the tests prove nothing, and say so.
+const (
+	envKernel  = "KAIROS_E2E_KERNEL"  // a Linux kernel
+	envModules = "KAIROS_E2E_MODULES" // its modules directory, with the files of depmod
+)
+
+// A lab is what all boots have in common.
+type lab struct {
+	host   qemu.Host
+	kernel string
+	initrd string
+	guest  []byte
+}
+
+func newLab(t *testing.T) lab {
+	t.Helper()
+	kernel, modules := os.Getenv(envKernel), os.Getenv(envModules)
+	if kernel == "" || modules == "" {
+		t.Skipf("SKIPPED, NOT PROVEN: set %s and %s", envKernel, envModules)
+	}
+	host, err := qemu.Find(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := lab{host: host, kernel: kernel, initrd: filepath.Join(t.TempDir(), "initrd"), guest: compile(t, "./testdata/guest")}
+	f, err := os.Create(l.initrd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pack.Write(f, pack.Options{Modules: modules, Init: compile(t, ".")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// boot starts a machine and returns what its console says until the line
+// want appears. The machine's disks are in dir, which a second boot may share.
+func (l lab) boot(t *testing.T, d testDisk, dir, want string, c qemu.Config) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	c.Host, c.Accel, c.Dir = l.host, qemu.TCG(l.host.Version), dir
+	c.Kernel, c.Initrd, c.NoReboot, c.MemoryMiB = l.kernel, l.initrd, true, 768
+	c.ConsoleLog, c.Faults = filepath.Join(t.TempDir(), "console.log"), []qemu.Fault{}
+	c.Append = fmt.Sprintf("console=ttyS0 panic=1 %s=a %s=active %s=%s %s=%x %s=%d %s",
+		layout.ArgSlot, layout.ArgMode, layout.ArgDisk, d.esp, layout.ArgRootHash, d.tree.RootHash,
+		layout.ArgHashOffset, d.tree.HashOffset, c.Append)
+	vm, err := qemu.Start(ctx, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := vm.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	_, err = vm.WaitLine(ctx, regexp.MustCompile(want))
+	console, readErr := os.ReadFile(c.ConsoleLog)
+	if err != nil || readErr != nil {
+		t.Fatalf("waiting for %q: %v, %v\n%s", want, err, readErr, console)
+	}
+	return string(console)
+}
+
+const guestEnd = `guest: end:`
+
+// said is what the guest wrote after "guest: what: ".
+func said(t *testing.T, console, what string) string {
+	t.Helper()
+	_, rest, ok := strings.Cut(console, "guest: "+what+": ")
+	if !ok {
+		t.Fatalf("the guest did not say %q:\n%s", what, console)
+	}
+	line, _, _ := strings.Cut(rest, "\n")
+	return strings.TrimSpace(line)
+}
+
+func stateOf(t *testing.T, console string) (s bootstate.State) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(said(t, console, "state")), &s); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func expect(t *testing.T, console, what, want string) {
+	t.Helper()
+	if got := said(t, console, what); got != want {
+		t.Errorf("guest says %s: %s, want %s", what, got, want)
+	}
+}
+
+func TestTwoBoots(t *testing.T) {
+	l := newLab(t)
+	disk, dir := newDisk(t, "one", l.guest), t.TempDir()
+	first := l.boot(t, disk, dir, guestEnd, qemu.Config{Disk: disk.path, DiskSize: 4 * layout.GiB, Append: "guest.read"})
+	for what, want := range map[string]string{
+		"write /":    "open //probe: read-only file system",
+		"write /usr": "open /usr/probe: read-only file system",
+		"marker":     "true",
+		"copied":     "from the image",
+		"read":       fmt.Sprint(disk.tree.DataSize, " <nil>"),
+	} {
+		expect(t, first, what, want)
+	}
+	state := stateOf(t, first)
+	if !state.FirstBoot || len(state.Warnings) != 0 || state.Slot != layout.SlotA || state.MachineID != said(t, first, "machine-id") {
+		t.Errorf("state of the first boot: %+v", state)
+	}
+	var megabytes int
+	if _, err := fmt.Sscan(said(t, first, "size"), &megabytes); err != nil || megabytes < 3000 {
+		t.Errorf("persistent has %d MiB (%v) on a disk of 4 GiB", megabytes, err)
+	}
+	for _, mount := range []string{"/=erofs:ro", "/etc=overlay:rw", "/var=overlay:rw", "/oem=ext4:rw", "/usr/local=ext4:rw", "/tmp=tmpfs:rw"} {
+		if !strings.Contains(" "+said(t, first, "mounts")+" ", " "+mount+" ") {
+			t.Errorf("no mount %s in %s", mount, said(t, first, "mounts"))
+		}
+	}
+	second := l.boot(t, disk, dir, guestEnd, qemu.Config{Disk: disk.path, DiskSize: 4 * layout.GiB})
+	expect(t, second, "machine-id", state.MachineID)
+	for dir, want := range map[string]string{
+		"/etc": "false", "/var": "false", "/usr/local": "true", "/oem": "true", "/etc/ssh": "true", "/var/lib/kubelet": "true", "/root": "true",
+	} {
+		expect(t, first, "kept "+dir, "false")
+		expect(t, second, "kept "+dir, want)
+	}
+	if stateOf(t, second).FirstBoot {
+		t.Error("the second boot says that it is the first")
+	}
+}
+
+// TestTrouble boots disks that are not as they should be.
+func TestTrouble(t *testing.T) {
+	l := newLab(t)
+	disk, other := newDisk(t, "one", l.guest), newDisk(t, "two", l.guest)
+	stranger := other
+	stranger.path = disk.path
+	zeros := make([]byte, 64<<10)
+	tests := []struct {
+		name   string
+		disk   testDisk
+		config qemu.Config
+		end    string   // the line that ends the boot
+		want   []string // on the console
+	}{
+		{"a second disk with the same names", disk, qemu.Config{Disk: other.path, ExtraDisks: []string{disk.path}}, guestEnd,
+			[]string{"kairos-init: booted from /dev/vdb "}},
+		{"a copy of the disk", disk, qemu.Config{Disk: disk.path, ExtraDisks: []string{copyDisk(t, disk.path)}}, guestEnd,
+			[]string{"kairos-init: WARNING: /dev/vda and /dev/vdb have the same identity"}},
+		{"no such disk", stranger, qemu.Config{Disk: disk.path, Append: "kairos.diskwait=2"}, "machine restart|Restarting system",
+			[]string{"kairos-init: BOOT FAILED: step \"disk\": no disk with the EFI partition", "/dev/vda (640 MiB, no model name): another system's disk"}},
+		{"a flipped byte", disk, qemu.Config{Disk: disk.path, Append: "guest.read", Patches: []qemu.Patch{{Offset: disk.offset(t, "root-a") + disk.tree.DataSize - 1, Data: []byte{0xff}}}}, "Kernel panic",
+			[]string{"is corrupted", "dm-verity device corrupted"}},
+		{"another root hash", testDisk{path: disk.path, esp: disk.esp, table: disk.table, tree: flipped(disk)}, qemu.Config{Disk: disk.path}, "Restarting system",
+			[]string{"root-a (/dev/vda4) does not hold the root image that this kernel belongs to", "slot a was not started"}},
+		{"no persistent file system", disk, qemu.Config{Disk: disk.path, Patches: []qemu.Patch{{Offset: disk.offset(t, "persistent"), Data: zeros}}}, guestEnd,
+			[]string{"kairos-init: WARNING: /usr/local: /dev/vda10: no ext4 file system", "/usr/local is empty and in memory", "/usr/local=tmpfs:rw"}},
+		{"a damaged partition table", disk, qemu.Config{Disk: disk.path, Patches: []qemu.Patch{{Offset: 1024, Data: zeros[:512]}}}, guestEnd,
+			[]string{"the primary partition table of /dev/vda was damaged", "written again from the backup"}},
+		{"arguments", disk, qemu.Config{Disk: disk.path, Append: "kairos.slot=c"}, "Restarting system",
+			[]string{`BOOT FAILED: step "arguments"`, `unknown slot "c": want a, b or recovery`}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			console := l.boot(t, test.disk, t.TempDir(), test.end, test.config)
+			for _, want := range test.want {
+				if !strings.Contains(console, want) {
+					t.Errorf("the console does not say %q:\n%s", want, console)
+				}
+			}
+		})
+	}
+}
+
+// flipped is the disk's tree with another root hash.
+func flipped(d testDisk) verity.Tree {
+	tree := d.tree
+	tree.RootHash[0] ^= 1
+	return tree
+}

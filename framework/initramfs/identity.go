@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/kairos-build/kairos-build/framework/bootstate"
+	"github.com/kairos-build/kairos-build/framework/layout"
+)
+
+// machineIDFile holds the machine-id across boots. It is a file of its own and
+// not a persistent path, since systemd wants the id before it mounts anything.
+const machineIDFile = layout.StateDir + "/machine-id"
+
+// identify gives the machine the id of its first boot, see machine-id(5).
+func (b *boot) identify() error {
+	id, err := readMachineID(sysroot + machineIDFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		b.state.FirstBoot = b.persistent()
+		id = newMachineID()
+		err = writeDurably(sysroot+machineIDFile, id+"\n")
+	}
+	if err != nil {
+		b.warn("this boot has a machine-id of its own: %v", err)
+		if id == "" {
+			id = newMachineID()
+		}
+	}
+	b.state.MachineID = id
+	if err := replaceFile(sysroot+"/etc/machine-id", id+"\n"); err != nil {
+		b.warn("the system has no machine-id: %v", err)
+	}
+	return nil
+}
+
+// persistent says whether the persistent partition is really there.
+func (b *boot) persistent() bool {
+	m, ok := b.state.Mount(layout.MountPersistent)
+	return ok && m.Kind == bootstate.MountData
+}
+
+// readMachineID reads a stored id. A damaged one is an error: what it was is
+// not known any more.
+func readMachineID(file string) (string, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	id := strings.TrimSpace(string(data))
+	if raw, err := hex.DecodeString(id); err != nil || len(raw) != 16 || id != strings.ToLower(id) {
+		return "", fmt.Errorf("%s holds %q: want 32 lower-case hex digits; delete the file to get a new id", strings.TrimPrefix(file, sysroot), id)
+	}
+	return id, nil
+}
+
+// newMachineID makes a random id that is also a version 4 UUID, as systemd
+// does.
+func newMachineID() string {
+	var id [16]byte
+	rand.Read(id[:])
+	id[6] = id[6]&0x0f | 0x40
+	id[8] = id[8]&0x3f | 0x80
+	return hex.EncodeToString(id[:])
+}
+
+// writeDurably writes a file that is whole or not there after a power cut.
+func writeDurably(file, text string) error {
+	temporary := file + ".unfinished"
+	if err := writeAndSync(temporary, text); err != nil {
+		return err
+	}
+	if err := os.Rename(temporary, file); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(file))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+func writeAndSync(file, text string) (err error) {
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o444)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if _, err := f.WriteString(text); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+// replaceFile writes a file of the ephemeral /etc; the image's own may be a
+// symbolic link.
+func replaceFile(file, text string) error {
+	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.WriteFile(file, []byte(text), 0o444)
+}

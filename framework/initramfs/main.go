@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command init is /init, the first program of a node: it finds the disk that
+// the boot loader came from, opens the slot's root through dm-verity, lays out
+// what is writable, and starts the system's own init. It contains every kernel
+// interface that it needs and runs no other program.
+//
+// A failure that makes a boot impossible ends in words on every console and in
+// a restart, so that the boot loader's count of tries goes on; there is no
+// shell. A data partition that is unusable does not stop the boot: the node
+// comes up without it, says so, and can be reached.
+//
+// The kernel also runs this program as modprobe, when it wants a module that
+// has not been loaded yet.
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/kairos-build/kairos-build/framework/internal/console"
+)
+
+func main() {
+	if filepath.Base(os.Args[0]) == "modprobe" {
+		os.Exit(modprobe(os.Args[1:]))
+	}
+	if os.Getpid() != 1 {
+		fmt.Fprintln(os.Stderr, "this is /init of a kairos initramfs: the kernel starts it as process 1")
+		os.Exit(2)
+	}
+	b := &boot{watchdog: newWatchdog(), panicSeconds: defaultPanicSeconds}
+	defer b.recoverFromBug()
+	b.giveUp(b.run())
+}
+
+// run is a boot, step by step. It returns only when a step failed.
+func (b *boot) run() error {
+	return b.steps([]step{
+		{"system", b.mountSystem},     // proc, sys, dev, run; the log
+		{"arguments", b.readCmdline},  // what the boot loader asks for
+		{"modules", b.loadModules},    // drivers of this machine, and what we need ourselves
+		{"disk", b.findDisk},          // the disk that the boot loader came from
+		{"verity", b.openRoot},        // the slot's root, behind dm-verity
+		{"root", b.mountRoot},         // read-only
+		{"grow", b.growPersistent},    // the last partition, to the end of the disk
+		{"data", b.mountData},         // oem and persistent
+		{"ephemeral", b.mountOverlay}, // writable until the next boot
+		{"persistent", b.bindPaths},   // writable for ever
+		{"identity", b.identify},      // machine-id
+		{"report", b.report},          // /run/cos
+		{"switch", b.switchRoot},      // the system's own init takes over
+	})
+}
+
+// mountSystem makes the file systems through which the kernel is talked to,
+// and then opens the log.
+func (b *boot) mountSystem() error {
+	if err := mountAPI(); err != nil {
+		return err
+	}
+	b.log = slog.New(console.New(console.Open(), "kairos-init"))
+	return nil
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/kairos-build/kairos-build/framework/bootstate"
+	"github.com/kairos-build/kairos-build/framework/internal/dm"
+	"github.com/kairos-build/kairos-build/framework/internal/mount"
+	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
+)
+
+// sysroot is where the new root is put together.
+const sysroot = "/sysroot"
+
+// rootName is the device-mapper name of the root.
+const rootName = "kairos-root"
+
+// openRoot puts dm-verity over the slot's root partition. A block that does
+// not match its hash makes the kernel panic: the machine restarts, and the
+// boot loader counts the try. So a slot with a damaged block is left like any
+// other slot that does not boot.
+func (b *boot) openRoot() error {
+	device := b.disk.paths[b.args.Slot.Root()]
+	superblock, err := b.readSuperblock(device)
+	if err != nil {
+		return fmt.Errorf("%s (%s) does not hold the root image that this kernel belongs to; write the slot again: %w", b.args.Slot.Root(), device, err)
+	}
+	table := dm.Verity{
+		Device:        device,
+		DataBlockSize: verity.BlockSize, HashBlockSize: verity.BlockSize,
+		DataBlocks: superblock.DataBlocks,
+		HashStart:  b.args.HashOffset/verity.BlockSize + 1,
+		RootHash:   b.args.RootHash, Salt: superblock.Salt,
+		Options: []string{dm.PanicOnCorruption},
+	}.Table()
+	b.rootDevice, err = dm.CreateReadOnly(rootName, verityUUID(superblock.UUID), table)
+	if err != nil {
+		return err
+	}
+	b.info("root is %s (%s) behind dm-verity, root hash %s", b.args.Slot.Root(), device, hex.EncodeToString(b.args.RootHash[:]))
+	return linkDevice(b.rootDevice, rootName)
+}
+
+// verityUUID is what veritysetup would give the device, so that
+// `veritysetup status` knows it.
+func verityUUID(id [16]byte) string {
+	return "CRYPT-VERITY-" + hex.EncodeToString(id[:]) + "-" + rootName
+}
+
+// linkDevice makes the name of a device in /dev/mapper, which is udev's work
+// later on.
+func linkDevice(device, name string) error {
+	err := os.Symlink("../"+filepath.Base(device), "/dev/mapper/"+name)
+	if errors.Is(err, os.ErrExist) {
+		return nil
+	}
+	return err
+}
+
+// readSuperblock reads the verity superblock of the partition and compares
+// the tree's top with the root hash. The kernel does that too, but its only
+// words for it are a panic, and kernel and root of different images are the
+// likeliest mistake of all.
+func (b *boot) readSuperblock(device string) (s verity.Superblock, err error) {
+	f, err := os.Open(device)
+	if err != nil {
+		return s, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if s, err = verity.ReadSuperblock(f, b.args.HashOffset); err != nil {
+		return s, err
+	}
+	if s.DataBlocks*verity.BlockSize != b.args.HashOffset {
+		return s, fmt.Errorf("its verity superblock is for %d blocks, the kernel command line says %d", s.DataBlocks, b.args.HashOffset/verity.BlockSize)
+	}
+	top := make([]byte, verity.BlockSize)
+	if _, err := f.ReadAt(top, topBlock(s, b.args.HashOffset)); err != nil {
+		return s, err
+	}
+	if sha256.Sum256(append(slices.Clip(s.Salt), top...)) != b.args.RootHash {
+		return s, fmt.Errorf("%w: the root hash on the kernel command line is of another image, or the hash tree is damaged", verity.ErrCorrupt)
+	}
+	return s, nil
+}
+
+// topBlock is the offset of the block whose hash is the root hash: the one
+// behind the superblock, or the only data block.
+func topBlock(s verity.Superblock, hashOffset int64) int64 {
+	if s.DataBlocks == 1 {
+		return 0
+	}
+	return hashOffset + verity.BlockSize
+}
+
+// mountPoints must be in an image: nothing can be made in a read-only root.
+func mountPoints() []string { return append(movedMounts(), "/etc", "/var") }
+
+// mountRoot mounts the slot's root read-only.
+func (b *boot) mountRoot() error {
+	if err := mount.MakeFS("erofs", b.rootDevice, sysroot, mount.ReadOnly, ""); err != nil {
+		return fmt.Errorf("%w (is EROFS in this kernel?)", err)
+	}
+	for _, dir := range mountPoints() {
+		if info, err := os.Lstat(sysroot + dir); err != nil || !info.IsDir() {
+			return fmt.Errorf("the root image has no directory %s: it is not an image of ours", dir)
+		}
+	}
+	b.mounted("/", bootstate.MountRoot, b.rootDevice, "erofs", true)
+	return nil
+}
+
+// mounted notes a mount for the report; path is in the running system.
+func (b *boot) mounted(path string, kind bootstate.MountKind, source, fs string, readOnly bool) {
+	b.state.Mounts = append(b.state.Mounts, bootstate.Mount{Path: path, Kind: kind, Source: source, FS: fs, ReadOnly: readOnly})
+}

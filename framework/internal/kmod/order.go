@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kmod
+
+import "slices"
+
+// Order lists the modules that names need, names included, each once and each
+// after what it depends on. Soft dependencies are followed where they exist; a
+// name that is neither a module nor an alias is skipped.
+func (x *Index) Order(names ...string) []Module {
+	o := orderer{index: x, seen: map[string]bool{}}
+	for _, name := range names {
+		o.resolve(name)
+	}
+	return o.list
+}
+
+type orderer struct {
+	index *Index
+	seen  map[string]bool
+	list  []Module
+}
+
+func (o *orderer) resolve(name string) {
+	for _, module := range o.index.Resolve(name) {
+		o.visit(module)
+	}
+}
+
+func (o *orderer) visit(name string) {
+	m, ok := o.index.Module(name)
+	if !ok || o.seen[m.Name] {
+		return
+	}
+	o.seen[m.Name] = true
+	soft := o.index.softdeps[m.Name]
+	for _, dep := range slices.Backward(m.Deps) {
+		o.visit(Name(dep))
+	}
+	for _, pre := range soft.Pre {
+		o.resolve(pre)
+	}
+	o.list = append(o.list, m)
+	for _, post := range soft.Post {
+		o.resolve(post)
+	}
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mount
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// Enter makes root, a mount, the root of this process and of every other one:
+// the mounts in moved (such as /dev) go along, and what the initramfs holds is
+// deleted, since it would take memory for ever. The caller then executes the
+// new init. After an error the old root may be gone.
+// See Documentation/filesystems/ramfs-rootfs-initramfs.rst of the kernel.
+func Enter(root string, moved []string) error {
+	for _, dir := range moved {
+		if err := Move(dir, filepath.Join(root, dir)); err != nil {
+			return err
+		}
+	}
+	if err := os.Chdir(root); err != nil {
+		return fmt.Errorf("entering the new root: %w", err)
+	}
+	if err := empty("/"); err != nil {
+		return fmt.Errorf("deleting the initramfs: %w", err)
+	}
+	if err := Move(".", "/"); err != nil {
+		return err
+	}
+	if err := unix.Chroot("."); err != nil {
+		return fmt.Errorf("entering the new root: %w", err)
+	}
+	return os.Chdir("/")
+}
+
+// empty deletes what is in dir on the same file system; it does not descend
+// into mounts, and leaves the directories that hold one.
+func empty(dir string) error {
+	device, err := deviceOf(dir)
+	if err != nil {
+		return err
+	}
+	return emptyOn(dir, device)
+}
+
+func emptyOn(dir string, device uint64) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, entry := range entries {
+		path := filepath.Join(dir, entry.Name())
+		if entry.IsDir() {
+			if on, err := deviceOf(path); err != nil || on != device {
+				errs = append(errs, err)
+				continue
+			}
+			errs = append(errs, emptyOn(path, device))
+		}
+		if err := os.Remove(path); err != nil && !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, unix.EBUSY) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func deviceOf(path string) (uint64, error) {
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
+		return 0, err
+	}
+	return st.Dev, nil
+}
