@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kairos-build/kairos-build/framework/agent/apply"
+	"github.com/kairos-build/kairos-build/framework/agent/report"
+	"github.com/kairos-build/kairos-build/framework/agent/tree"
+	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/layout"
+)
+
+var bootVerb = verb{
+	name: "boot", about: "apply the cloud-config (kairos-boot.service does it at every boot)",
+	setup: func(_ *flag.FlagSet, p *program) func(context.Context, []string) error {
+		return func(ctx context.Context, args []string) error {
+			if err := p.noArgs("boot", args); err != nil {
+				return err
+			}
+			return p.boot(ctx)
+		}
+	},
+}
+
+// boot reads the config files, applies them and leaves the report.
+func (p *program) boot(ctx context.Context) error {
+	start := time.Now()
+	loaded := config.Load(os.DirFS(p.root.Dir), layout.ConfigDirs())
+	merged, files := p.lastGood(loaded)
+	r := &report.Report{Files: files, Items: p.machine().Apply(ctx, merged)}
+	r.OK = !loaded.Problems().Failed() && !failed(r.Items)
+	r.Milliseconds = float64(time.Since(start).Microseconds()) / 1000
+	for _, line := range r.Lines() {
+		fmt.Fprintln(p.stderr, "kairos: "+line)
+	}
+	if err := errors.Join(p.writeIssue(r), r.Write(p.root)); err != nil {
+		return err
+	}
+	if !r.OK {
+		return errQuiet
+	}
+	return nil
+}
+
+func failed(items []report.Item) bool {
+	return slices.ContainsFunc(items, func(i report.Item) bool { return i.Outcome == report.Failed })
+}
+
+// machine is what the config is applied to.
+func (p *program) machine() *apply.Machine {
+	m := &apply.Machine{Root: p.root, Log: p.log, Random: rand.Reader}
+	if p.onNode() {
+		m.SetHostname = func(name string) error { return unix.Sethostname([]byte(name)) }
+		m.CheckSudoers = checkSudoers
+		m.ReloadUnits = func(ctx context.Context) error { return output(exec.CommandContext(ctx, "systemctl", "daemon-reload")) }
+	}
+	return m
+}
+
+func checkSudoers(ctx context.Context, data []byte) error {
+	cmd := exec.CommandContext(ctx, "visudo", "-c", "-q", "-f", "-")
+	cmd.Stdin = bytes.NewReader(data)
+	if err := output(cmd); err != nil {
+		return fmt.Errorf("the rules are not written: %w", err)
+	}
+	return nil
+}
+
+// output runs cmd; its words become part of the error.
+func output(cmd *exec.Cmd) error {
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args[:2], " "), err, bytes.TrimSpace(out))
+	}
+	return nil
+}
+
+// issueFile is shown by agetty(8) above every login prompt. /etc is new at
+// every boot, so the file goes by itself when the config is right again.
+const issueFile = "/etc/issue.d/50-kairos-config.issue"
+
+// writeIssue puts what a person must know above the login prompt.
+func (p *program) writeIssue(r *report.Report) error {
+	lines := r.Lines()
+	if len(lines) == 0 {
+		_, err := p.root.Remove(issueFile)
+		return err
+	}
+	text := "The configuration of this node has problems (see kairos-agent status):\n  " + strings.Join(lines, "\n  ") + "\n\n"
+	data := []byte(strings.ReplaceAll(text, `\`, `\\`)) // agetty has escapes of its own
+	_, err := p.root.Replace(issueFile, tree.File{Data: data, Mode: 0o644})
+	return err
+}
+
+// lastGoodDir keeps a copy of every config file that was correct.
+const lastGoodDir = "/var/lib/kairos/last-good"
+
+// lastGood keeps a copy of each correct file, and gives a file with errors the
+// users, keys and SSH settings of its copy, so that a typo locks nobody out.
+// Copies of files that are gone are removed: who deletes a file means it.
+func (p *program) lastGood(l config.Loaded) (*config.Config, []report.File) {
+	var used []*config.Config
+	var files []report.File
+	keep := map[string]bool{}
+	for _, f := range l.Files {
+		keep[copyName(f.Name)] = true
+		entry := report.File{Name: f.Name, Used: f.Used(), Problems: f.Problems}
+		if f.Used() {
+			used = append(used, f.Config)
+			p.warn("keeping a copy of "+f.Name, p.keepCopy(f.Name))
+		} else if c := p.recall(f.Name); c != nil {
+			used = append(used, c)
+			entry.LastGood = true
+		}
+		files = append(files, entry)
+	}
+	p.warn("removing old copies of config files", p.forget(keep))
+	return config.Merge(used...), files
+}
+
+func (p *program) warn(doing string, err error) {
+	if err != nil {
+		p.log.Warn(doing, "error", err)
+	}
+}
+
+func copyName(name string) string { return strings.ReplaceAll(strings.Trim(name, "/"), "/", "%") }
+
+func (p *program) keepCopy(name string) error {
+	data, err := p.root.Read(name)
+	if err == nil {
+		_, err = p.root.Replace(lastGoodDir+"/"+copyName(name), tree.File{Data: data, Mode: 0o600})
+	}
+	return err
+}
+
+// recall returns what keeps a node reachable of the copy of a file, or nil.
+func (p *program) recall(name string) *config.Config {
+	data, err := p.root.Read(lastGoodDir + "/" + copyName(name))
+	if err != nil {
+		return nil
+	}
+	c, problems := config.Decode(name, data)
+	if problems.Failed() {
+		return nil
+	}
+	return &config.Config{Users: c.Users, SSHAuthorizedKeys: c.SSHAuthorizedKeys, SSHPasswordAuth: c.SSHPasswordAuth, Origins: c.Origins}
+}
+
+func (p *program) forget(keep map[string]bool) error {
+	host, err := p.root.Resolve(lastGoodDir + "/.")
+	if err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(host)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, e := range entries {
+		if !keep[e.Name()] {
+			_, removeErr := p.root.Remove(lastGoodDir + "/" + e.Name())
+			err = errors.Join(err, removeErr)
+		}
+	}
+	return err
+}

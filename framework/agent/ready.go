@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kairos-build/kairos-build/framework/agent/report"
+	"github.com/kairos-build/kairos-build/framework/agent/status"
+)
+
+var readyVerb = verb{
+	name: "ready", about: "say on every console that the node is up (kairos-ready.service does it)",
+	setup: func(_ *flag.FlagSet, p *program) func(context.Context, []string) error {
+		return func(ctx context.Context, args []string) error {
+			if err := p.noArgs("ready", args); err != nil {
+				return err
+			}
+			return p.ready(ctx)
+		}
+	},
+}
+
+// consoleTime is how long one console may take: a serial line whose other end
+// holds the flow must not hold the boot.
+const consoleTime = 5 * time.Second
+
+// ready prints the problems of the config and then, on one line, that the node
+// is up. It waits for nothing: the unit's order does.
+func (p *program) ready(ctx context.Context) error {
+	text := p.readyText()
+	fmt.Fprint(p.stdout, text)
+	if !p.onNode() {
+		return nil
+	}
+	consoles := consoleDevices(readOptional("/sys/class/tty/console/active"))
+	var all error
+	for _, dev := range consoles {
+		all = errors.Join(all, writeConsole(ctx, dev, "\n"+text))
+	}
+	return all
+}
+
+func (p *program) readyText() string {
+	var b strings.Builder
+	r, err := report.Read(p.root)
+	switch {
+	case err != nil:
+		fmt.Fprintf(&b, "kairos: %v\n", err)
+	default:
+		for _, line := range r.Lines() {
+			fmt.Fprintf(&b, "kairos: %s\n", line)
+		}
+	}
+	b.WriteString(readyLine(status.Collect(p.root)))
+	return b.String()
+}
+
+// readyLine is what the VM harness and people wait for. Its form is stable.
+func readyLine(s status.Status) string {
+	word := func(v string) string {
+		if v == "" {
+			return "unknown"
+		}
+		return v
+	}
+	return fmt.Sprintf("kairos: ready slot=%s mode=%s version=%s\n", word(s.Slot), word(s.Mode), word(s.Version))
+}
+
+// consoleDevices reads a list such as "tty0 ttyS0".
+func consoleDevices(active string) []string {
+	var out []string
+	for _, name := range strings.Fields(active) {
+		out = append(out, "/dev/"+name)
+	}
+	if len(out) == 0 {
+		return []string{"/dev/console"}
+	}
+	return out
+}
+
+func readOptional(path string) string {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	return string(data)
+}
+
+// writeConsole writes text in one go and gives up after consoleTime.
+func writeConsole(ctx context.Context, dev, text string) error {
+	ctx, cancel := context.WithTimeout(ctx, consoleTime)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() {
+		f, err := os.OpenFile(dev, os.O_WRONLY|unix.O_NOCTTY, 0)
+		if err != nil {
+			done <- err
+			return
+		}
+		_, err = f.WriteString(text)
+		done <- errors.Join(err, f.Close())
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("writing to the console %s: it takes nothing: %w", dev, ctx.Err())
+	}
+}

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package status collects how a node is: which slot runs, whether its root is
+// verified, how the disk is laid out, and what the config left to say. It only
+// reads.
+package status
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io/fs"
+	"strconv"
+	"strings"
+
+	"github.com/kairos-build/kairos-build/framework/agent/report"
+	"github.com/kairos-build/kairos-build/framework/agent/tree"
+	"github.com/kairos-build/kairos-build/framework/bootstate"
+	"github.com/kairos-build/kairos-build/framework/layout"
+)
+
+// Schema is the value of Status.Schema. Readers ignore keys that they do not
+// know, so keys may be added; a key never changes its meaning.
+const Schema = 1
+
+// Status is what `kairos-agent status --json` prints: one JSON object.
+type Status struct {
+	Schema   int    `json:"schema"`
+	Slot     string `json:"slot"`    // a, b, recovery; empty when it is unknown
+	Mode     string `json:"mode"`    // active, passive, recovery, live; empty when it is unknown
+	Version  string `json:"version"` // KAIROS_VERSION
+	Hostname string `json:"hostname"`
+	// Release is /etc/kairos-release: KAIROS_* keys.
+	Release map[string]string `json:"release"`
+	Root    Root              `json:"root"`
+	// Disk is the disk that was booted from; Partitions are in table order.
+	Disk       *bootstate.Disk `json:"disk,omitempty"`
+	Partitions []Partition     `json:"partitions"`
+	Mounts     []Mount         `json:"mounts"`
+	Boot       *Boot           `json:"boot,omitempty"`
+	Config     *report.Report  `json:"config,omitempty"`
+	// Problems are sentences for a person. None means that the node is as it
+	// should be.
+	Problems []string `json:"problems"`
+}
+
+// Root is the root file system.
+type Root struct {
+	Device   string `json:"device"` // as it is mounted, such as /dev/dm-0
+	FS       string `json:"fs"`
+	ReadOnly bool   `json:"readOnly"`
+	Verity   Verity `json:"verity"`
+}
+
+// A VerityState is what the kernel says about the root's hash tree.
+type VerityState string
+
+// The states.
+const (
+	Verified  VerityState = "verified"  // every block that was read had its hash
+	Corrupted VerityState = "corrupted" // some block had not
+	Unmapped  VerityState = "none"      // the root is not on a dm-verity device
+	// Mapped: the root is on a dm-verity device, and the kernel was not
+	// asked, because that takes root's rights.
+	Mapped VerityState = "mapped"
+)
+
+// Verity is the dm-verity device below the root.
+type Verity struct {
+	State    VerityState `json:"state"`
+	Device   string      `json:"device,omitempty"`   // such as dm-0
+	Name     string      `json:"name,omitempty"`     // the device-mapper name
+	UUID     string      `json:"uuid,omitempty"`     // the device-mapper UUID
+	RootHash string      `json:"rootHash,omitempty"` // 64 hex digits
+}
+
+// Partition is a partition of the disk.
+type Partition struct {
+	bootstate.Partition
+	MountedAt string `json:"mountedAt,omitempty"` // the first of its mount points
+}
+
+// Mount is a mount of our layout.
+type Mount struct {
+	bootstate.Mount
+	Present bool  `json:"present"`        // it is mounted now
+	Size    int64 `json:"size,omitempty"` // bytes, of data partitions
+	Free    int64 `json:"free,omitempty"` // bytes that users may fill
+}
+
+// Boot is what the initramfs did.
+type Boot struct {
+	FirstBoot     bool             `json:"firstBoot"`
+	ModulesLoaded int              `json:"modulesLoaded"`
+	Steps         []bootstate.Step `json:"steps"`
+}
+
+// Collect reads the status of the system below root. What cannot be read is a
+// problem in the status, not an error.
+func Collect(root tree.Root) Status {
+	s := Status{
+		Schema: Schema, Release: Release(root), Partitions: []Partition{}, Mounts: []Mount{}, Problems: []string{},
+		Hostname: strings.TrimSpace(read(root, "/proc/sys/kernel/hostname")),
+	}
+	s.Version = s.Release["KAIROS_VERSION"]
+	mounted := parseMountInfo(read(root, "/proc/self/mountinfo"))
+	s.Root = rootOf(root, mounted)
+	s.fromBoot(root, mounted)
+	s.fromConfig(root)
+	s.check()
+	return s
+}
+
+func read(root tree.Root, path string) string {
+	data, err := root.Read(path)
+	if err != nil {
+		return ""
+	}
+	return string(data)
+}
+
+// Release reads /etc/kairos-release: lines of KEY=value, as in os-release(5).
+func Release(root tree.Root) map[string]string {
+	out := map[string]string{}
+	data, err := root.Read(layout.ImageRelease)
+	if err != nil {
+		return out
+	}
+	lines := bufio.NewScanner(bytes.NewReader(data))
+	for lines.Scan() {
+		key, value, ok := strings.Cut(strings.TrimSpace(lines.Text()), "=")
+		if ok && !strings.HasPrefix(key, "#") {
+			out[key] = unquote(value)
+		}
+	}
+	return out
+}
+
+// unquote takes the quotes of os-release(5) away.
+func unquote(s string) string {
+	if text, err := strconv.Unquote(s); err == nil && s[0] == '"' {
+		return text
+	}
+	return strings.Trim(s, `"'`)
+}
+
+// fromBoot takes over what the initramfs wrote. Without it, slot and mode come
+// from the kernel command line.
+func (s *Status) fromBoot(root tree.Root, mounted []mountPoint) {
+	args := cmdline(read(root, "/proc/cmdline"))
+	s.Slot, s.Mode = args[layout.ArgSlot], args[layout.ArgMode]
+	s.Root.Verity.RootHash = args[layout.ArgRootHash]
+	data, err := root.Read(layout.StateFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		s.Problems = append(s.Problems, bootstate.ErrNone.Error())
+		return
+	}
+	var state *bootstate.State
+	if err == nil {
+		state, err = bootstate.Decode(data)
+	}
+	if err != nil {
+		s.Problems = append(s.Problems, err.Error())
+		return
+	}
+	s.Slot, s.Mode = string(state.Slot), string(state.Mode)
+	s.Root.Verity.RootHash = state.RootHash
+	s.Disk = &state.Disk
+	s.Boot = &Boot{FirstBoot: state.FirstBoot, ModulesLoaded: state.ModulesLoaded, Steps: state.Steps}
+	s.Problems = append(s.Problems, state.Warnings...)
+	s.layout(state, mounted)
+}
+
+func (s *Status) layout(state *bootstate.State, mounted []mountPoint) {
+	for _, p := range state.Partitions {
+		at := ""
+		if m, ok := bySource(mounted, p.Device); ok {
+			at = m.path
+		}
+		s.Partitions = append(s.Partitions, Partition{Partition: p, MountedAt: at})
+	}
+	for _, m := range state.Mounts {
+		_, present := byPath(mounted, m.Path)
+		s.Mounts = append(s.Mounts, Mount{Mount: m, Present: present})
+	}
+}
+
+// cmdline splits a kernel command line; the last of equal keys wins.
+func cmdline(text string) map[string]string {
+	out := map[string]string{}
+	for _, arg := range strings.Fields(text) {
+		key, value, _ := strings.Cut(arg, "=")
+		out[key] = value
+	}
+	return out
+}
+
+func (s *Status) fromConfig(root tree.Root) {
+	r, err := report.Read(root)
+	if err != nil {
+		s.Problems = append(s.Problems, err.Error())
+		return
+	}
+	s.Config = r
+	s.Problems = append(s.Problems, r.Lines()...)
+}
+
+// check adds what contradicts the layout.
+func (s *Status) check() {
+	if s.Boot == nil {
+		return
+	}
+	if s.Root.Verity.State == Unmapped {
+		s.Problems = append(s.Problems, "the root file system is not verified: it is not on a dm-verity device")
+	}
+	if !s.Root.ReadOnly {
+		s.Problems = append(s.Problems, "the root file system is writable")
+	}
+	for _, m := range s.Mounts {
+		if !m.Present {
+			s.Problems = append(s.Problems, m.Path+" was mounted by the initramfs and is not mounted now")
+		}
+	}
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package config decodes cloud-config files, strictly: every mistake of a
+// file is reported at once, with file, line, column, the path of the key and
+// what to do. It decodes and merges; it changes nothing on a machine.
+//
+// A key is one of three things: implemented, known but not implemented yet
+// (reported, the rest of the file is used), or unknown (an error). A file with
+// an error is not used at all; the other files are.
+//
+// The first line "#cloud-config", which Kairos and cloud-init require, may be
+// there or not.
+package config
+
+// Config is what one file says, or several merged ones. The zero value says
+// nothing.
+type Config struct {
+	Name       string // a title, for people
+	Hostname   string // RFC 1123 name
+	Users      []User
+	WriteFiles []WriteFile
+	// SSHAuthorizedKeys are for the first of Users, or for root when there
+	// are no users.
+	SSHAuthorizedKeys []string
+	// SSHPasswordAuth allows (or forbids) logins over SSH with a password.
+	SSHPasswordAuth *bool
+	// Origins tells where a key was given: root keys by name, and users.NAME
+	// and users.NAME.KEY.
+	Origins map[string]Position
+}
+
+// User is an account that is to exist. Empty fields are not touched when the
+// account is already there.
+type User struct {
+	Name   string
+	Origin Position
+	Gecos  string
+	// Password is a crypt(5) hash, or plain text when PlainPassword is true.
+	Password      string
+	PlainPassword bool
+	// LockPassword forbids logins with a password; keys still work. Unlike
+	// in cloud-init, and as in Kairos, the default is not to lock.
+	LockPassword      *bool
+	UID               *int
+	PrimaryGroup      string   // default: a group with the user's name
+	Groups            []string // made when they do not exist
+	HomeDir           string   // absolute; default /home/NAME
+	NoCreateHome      *bool
+	Shell             string   // absolute; default /bin/bash when it exists, else /bin/sh
+	System            *bool    // uid and gid from the range of system accounts
+	Sudo              []string // rules without the user's name; empty and not nil means none
+	SSHAuthorizedKeys []string
+}
+
+// WriteFile is a file that is to have this content.
+type WriteFile struct {
+	Path    string // absolute and clean
+	Origin  Position
+	Content []byte
+	// Mode has permission, setuid, setgid and sticky bits as chmod(1) has
+	// them; default 0644.
+	Mode uint32
+	// Owner and Group are names or numbers; default root.
+	Owner, Group string
+	// Append adds Content to the end of the file, unless it is in the file.
+	Append bool
+}

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"flag"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+const problemsFile = "testdata/problems.txtar"
+
+func TestProblems(t *testing.T) {
+	archive, err := txtar.ParseFile(problemsFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden := map[string]string{}
+	for _, f := range archive.Files {
+		golden[f.Name] = string(f.Data)
+	}
+	var out []txtar.File
+	for _, f := range archive.Files {
+		name, ok := strings.CutSuffix(f.Name, ".yaml")
+		if !ok {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			got := render(f)
+			out = append(out, f, txtar.File{Name: name + ".out", Data: []byte(got)})
+			if diff := cmp.Diff(golden[name+".out"], got); diff != "" && !*update {
+				t.Errorf("problems differ (-want +got):\n%s", diff)
+			}
+		})
+	}
+	if *update {
+		archive.Files = out
+		if err := os.WriteFile(problemsFile, txtar.Format(archive), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func render(f txtar.File) string {
+	c, problems := Decode(f.Name, f.Data)
+	if c == nil {
+		return "BUG: no config\n"
+	}
+	if len(problems) == 0 {
+		return "ok\n"
+	}
+	return problems.Error() + "\n"
+}
+
+// TestEveryProblemHasAPlace holds the promise that no text comes without line
+// and column.
+func TestEveryProblemHasAPlace(t *testing.T) {
+	archive, err := txtar.ParseFile(problemsFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range archive.Files {
+		_, problems := Decode(f.Name, f.Data)
+		for _, p := range problems {
+			if p.Line < 1 || p.Column < 1 || p.Message == "" || p.Severity == "" || p.File != f.Name {
+				t.Errorf("%s: %#v", f.Name, p)
+			}
+		}
+	}
+}
+
+// TestNoSecretInProblems: what stands behind a password key, or behind a key
+// with a typo, is in no text that leaves the decoder.
+func TestNoSecretInProblems(t *testing.T) {
+	for _, in := range []string{
+		"users:\n- name: a\n  passwd: geheim\n",
+		"users:\n- name: a\n  paswd: geheim\n",
+		"users:\n- name: a\n  passwd: $6$geheim\n",
+		"users:\n- name: a\n  passwd: [geheim]\n",
+		"users:\n- {name: a, passwd: $geheim, shell: /bin/sh}\n",
+		"users:\n- {name: a, plain_text_passwd: 1, hashed_passwd: geheim}\n",
+		"paswords: geheim\n",
+	} {
+		_, problems := Decode("f.yaml", []byte(in))
+		if len(problems) == 0 {
+			t.Errorf("%q: no problem", in)
+		}
+		if strings.Contains(problems.Error(), "geheim") {
+			t.Errorf("%q: the secret is shown:\n%s", in, problems.Error())
+		}
+	}
+}
+
+func ptr[T any](v T) *T { return &v }
+
+const goodFile = `#cloud-config
+hostname: node-1.example.org
+ssh_pwauth: no
+users:
+  - name: ada
+    gecos: Ada Lovelace
+    passwd: "$5$saltsalt$KtPM6m2x5YQHK4/2GVXvZ5HODhcE7EXvQCbUhVTBzg6"
+    lock_passwd: true
+    groups: admin, video
+    uid: 1234
+    homedir: /home/lovelace/
+    shell: /bin/sh
+    sudo: ALL=(ALL) NOPASSWD:ALL
+  - name: bob
+    sudo: false
+    system: true
+write_files:
+  - path: /etc/motd
+    content: |
+      hello
+  - path: /etc/secret
+    encoding: gz+b64
+    content: H4sIAAAAAAAC/8tIzcnJBwCGphA2BQAAAA==
+    permissions: 0o600
+    owner: ada:video
+    append: true
+`
+
+func TestDecode(t *testing.T) {
+	got, problems := Decode("a.yaml", []byte(goodFile))
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	at := func(line, column int) Position { return Position{"a.yaml", line, column} }
+	want := &Config{
+		Hostname:        "node-1.example.org",
+		SSHPasswordAuth: ptr(false),
+		Users: []User{{
+			Name: "ada", Origin: at(5, 5), Gecos: "Ada Lovelace",
+			Password:     "$5$saltsalt$KtPM6m2x5YQHK4/2GVXvZ5HODhcE7EXvQCbUhVTBzg6",
+			LockPassword: ptr(true), Groups: []string{"admin", "video"}, UID: ptr(1234),
+			HomeDir: "/home/lovelace", Shell: "/bin/sh", Sudo: []string{"ALL=(ALL) NOPASSWD:ALL"},
+		}, {
+			Name: "bob", Origin: at(14, 5), Sudo: []string{}, System: ptr(true),
+		}},
+		WriteFiles: []WriteFile{
+			{Path: "/etc/motd", Origin: at(18, 5), Content: []byte("hello\n"), Mode: 0o644, Owner: "root", Group: "root"},
+			{Path: "/etc/secret", Origin: at(21, 5), Content: []byte("hello"), Mode: 0o600, Owner: "ada", Group: "video", Append: true},
+		},
+	}
+	origins := got.Origins
+	got.Origins = nil
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("config differs (-want +got):\n%s", diff)
+	}
+	if got, want := origins["users.ada.shell"], at(12, 5); got != want {
+		t.Errorf("origin of the shell: %v, want %v", got, want)
+	}
+}
+
+func TestDecodeLimits(t *testing.T) {
+	t.Run("size", func(t *testing.T) {
+		_, problems := Decode("a.yaml", make([]byte, MaxSize+1))
+		if !problems.Failed() || !strings.Contains(problems.Error(), "16 MiB") {
+			t.Errorf("got %v", problems)
+		}
+	})
+	t.Run("aliases", func(t *testing.T) {
+		in := "x: &k [" + strings.Repeat("a,", 2000) + "a]\nusers:\n" + strings.Repeat("- {name: u, groups: *k}\n", 1000)
+		_, problems := Decode("a.yaml", []byte(in))
+		if !strings.Contains(problems.Error(), "use fewer aliases") {
+			t.Errorf("no limit")
+		}
+	})
+}
+
+func FuzzDecode(f *testing.F) {
+	archive, err := txtar.ParseFile(problemsFile)
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, file := range archive.Files {
+		f.Add(file.Data)
+	}
+	f.Add([]byte(goodFile))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, problems := Decode("f.yaml", data)
+		if c == nil {
+			t.Fatal("no config")
+		}
+		for _, p := range problems {
+			if p.Line < 1 || p.Column < 1 {
+				t.Fatalf("no place: %#v", p)
+			}
+			_ = p.Detail()
+		}
+		if again, _ := Decode("f.yaml", data); !cmp.Equal(c, again) {
+			t.Fatal("decoding twice differs")
+		}
+		if !problems.Failed() {
+			checkUsable(t, c)
+		}
+	})
+}
+
+// checkUsable holds what code that applies a config relies on.
+func checkUsable(t *testing.T, c *Config) {
+	for _, u := range c.Users {
+		if !accountName.MatchString(u.Name) || strings.ContainsAny(u.Password+u.Gecos+u.Shell+u.HomeDir, "\n") {
+			t.Fatalf("unusable user %#v", u)
+		}
+	}
+	for _, w := range c.WriteFiles {
+		if !strings.HasPrefix(w.Path, "/") || w.Owner == "" {
+			t.Fatalf("unusable file %#v", w)
+		}
+	}
+}
+
+func BenchmarkDecode(b *testing.B) {
+	b.SetBytes(int64(len(goodFile)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, problems := Decode("a.yaml", []byte(goodFile)); problems.Failed() {
+			b.Fatal(problems)
+		}
+	}
+}

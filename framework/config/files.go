@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// maxContent limits what a compressed content may unfold to, in bytes.
+const maxContent = 64 << 20
+
+var label = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
+
+func decodeHostname(v value, c *Config) {
+	s, ok := v.nonEmpty()
+	if !ok {
+		return
+	}
+	if v.template(s) {
+		return
+	}
+	if len(s) > 64 {
+		v.fail(fmt.Sprintf("%d characters are too many for a host name", len(s)), "Linux allows 64")
+		return
+	}
+	for part := range strings.SplitSeq(s, ".") {
+		if !label.MatchString(part) {
+			v.fail(fmt.Sprintf("%q is not a host name (RFC 1123)", printable(s)), "use letters, digits and -, with dots between, at most 63 characters each")
+			return
+		}
+	}
+	c.Hostname = s
+}
+
+// template reports a Go template, which Kairos fills in.
+func (v value) template(s string) bool {
+	if !strings.Contains(s, "{{") {
+		return false
+	}
+	v.later("templates ({{ … }})")
+	return true
+}
+
+func decodeWriteFiles(v value, c *Config) {
+	for _, item := range v.list("files") {
+		f := WriteFile{Origin: item.position(), Mode: 0o644, Owner: "root", Group: "root"}
+		pairs := decodeMap(item, writeFileFields, &f)
+		if item.node.Kind == yaml.MappingNode {
+			item.fileDone(&f, pairs)
+		}
+		if usable(f, pairs) {
+			c.WriteFiles = append(c.WriteFiles, f)
+		}
+	}
+}
+
+// usable is false when what is not implemented yet would change the file.
+func usable(f WriteFile, pairs []pair) bool {
+	return f.Path != "" && !slices.ContainsFunc(pairs, func(p pair) bool { return p.name == "source" })
+}
+
+// fileDone reads content by encoding and checks that there is a path.
+func (v value) fileDone(f *WriteFile, pairs []pair) {
+	byName := map[string]value{}
+	for _, p := range pairs {
+		byName[p.name] = p.value
+	}
+	if _, ok := byName["path"]; !ok {
+		v.fail("the file has no path", "add \"path:\"")
+	}
+	content, ok := byName["content"]
+	if !ok {
+		return // an empty file
+	}
+	steps, ok := encodingOf(byName)
+	if ok {
+		content.content(f, steps)
+	}
+}
+
+// encodings are those of cloud-init's write_files, as steps in order.
+var encodings = map[string][]string{
+	"": nil, "text/plain": nil,
+	"b64": {"b64"}, "base64": {"b64"},
+	"gz": {"gz"}, "gzip": {"gz"},
+	"gz+b64": {"b64", "gz"}, "gz+base64": {"b64", "gz"},
+	"gzip+b64": {"b64", "gz"}, "gzip+base64": {"b64", "gz"},
+}
+
+func encodingOf(byName map[string]value) ([]string, bool) {
+	v, ok := byName["encoding"]
+	if !ok {
+		return nil, true
+	}
+	name, ok := v.text()
+	if !ok {
+		return nil, false
+	}
+	steps, ok := encodings[name]
+	if !ok {
+		v.fail(fmt.Sprintf("unknown encoding %q", printable(name)), "use b64, gz, gz+b64 or text/plain")
+	}
+	return steps, ok
+}
+
+func (v value) content(f *WriteFile, steps []string) {
+	data, ok := v.bytes()
+	if !ok {
+		return
+	}
+	for _, step := range steps {
+		var err error
+		if data, err = decodeStep(step, data); err != nil {
+			v.fail("content does not fit its encoding: "+err.Error(), "")
+			return
+		}
+	}
+	if bytes.Contains(data, []byte("{{ .")) || bytes.Contains(data, []byte("{{.")) {
+		v.report(NotImplemented, "known key, not implemented yet in this version: templates ({{ … }})", "the file is written as it is")
+	}
+	f.Content = data
+}
+
+// bytes is a text or a !!binary value.
+func (v value) bytes() ([]byte, bool) {
+	if v.node.Kind != yaml.ScalarNode || v.node.Tag != "!!binary" {
+		s, ok := v.text()
+		return []byte(s), ok
+	}
+	data, err := decodeStep("b64", []byte(v.node.Value))
+	if err != nil {
+		v.fail("!!binary: "+err.Error(), "")
+	}
+	return data, err == nil
+}
+
+func decodeStep(step string, data []byte) ([]byte, error) {
+	if step == "b64" {
+		clean := strings.Map(func(r rune) rune {
+			if strings.ContainsRune(" \t\r\n", r) {
+				return -1
+			}
+			return r
+		}, string(data))
+		out, err := base64.StdEncoding.DecodeString(clean)
+		if err != nil {
+			return nil, fmt.Errorf("base64: %w", err)
+		}
+		return out, nil
+	}
+	return gunzip(data)
+}
+
+func gunzip(data []byte) ([]byte, error) {
+	in, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		return nil, err
+	}
+	out, err := io.ReadAll(io.LimitReader(in, maxContent+1))
+	if err != nil {
+		return nil, fmt.Errorf("gzip: %w", err)
+	}
+	if len(out) > maxContent {
+		return nil, fmt.Errorf("gzip: unfolds to more than %d MiB", maxContent>>20)
+	}
+	return out, nil
+}
+
+// absolute is a path without "..", trailing slash and the like.
+func (v value) absolute() (string, bool) {
+	s, ok := v.nonEmpty()
+	if !ok || v.template(s) {
+		return "", false
+	}
+	switch {
+	case !strings.HasPrefix(s, "/"):
+		v.fail(fmt.Sprintf("%q is not an absolute path", printable(s)), "begin with /")
+	case strings.ContainsAny(s, "\x00\n\r:"):
+		v.fail(fmt.Sprintf("%q holds a character that we do not take in a path", printable(s)), "")
+	case path.Clean(s) != s && path.Clean(s)+"/" != s:
+		v.fail(fmt.Sprintf("%q is not a clean path", printable(s)), fmt.Sprintf("write %q", printable(path.Clean(s))))
+	default:
+		return path.Clean(s), true
+	}
+	return "", false
+}
+
+var octal = regexp.MustCompile(`^0?[0-7]{3,4}$`)
+
+// decodePermissions takes octal digits, in quotes or as a YAML integer that is
+// written in octal.
+func decodePermissions(v value, f *WriteFile) {
+	text := strings.Replace(v.node.Value, "0o", "0", 1)
+	isInt := v.node.Kind == yaml.ScalarNode && v.node.ShortTag() == "!!int"
+	if !isInt {
+		s, ok := v.nonEmpty()
+		if !ok {
+			return
+		}
+		text = s
+	}
+	if !octal.MatchString(text) || isInt && text[0] != '0' {
+		v.fail(fmt.Sprintf("%q is not an octal mode", printable(v.node.Value)), `write four octal digits in quotes, such as "0644"`)
+		return
+	}
+	mode, err := strconv.ParseUint(text, 8, 16)
+	if err != nil || mode > 0o7777 {
+		v.fail(fmt.Sprintf("%q is not an octal mode", printable(v.node.Value)), `write four octal digits in quotes, such as "0644"`)
+		return
+	}
+	f.Mode = uint32(mode)
+}
+
+var ownerName = regexp.MustCompile(`^([a-z_][a-z0-9_.-]{0,31}|[0-9]{1,10})$`)
+
+// decodeOwner takes user, user:group or :group, as names or numbers. A user
+// without a group has its own primary group on the node.
+func decodeOwner(v value, f *WriteFile) {
+	s, ok := v.nonEmpty()
+	if !ok {
+		return
+	}
+	owner, group, both := strings.Cut(s, ":")
+	if !both {
+		group = ""
+	}
+	if owner == "" && both {
+		owner = "root"
+	}
+	if !ownerName.MatchString(owner) || both && !ownerName.MatchString(group) {
+		v.fail(fmt.Sprintf("%q is not an owner", printable(s)), `write "user:group"`)
+		return
+	}
+	f.Owner, f.Group = owner, group
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"maps"
+	"slices"
+)
+
+// Merge joins configs in order: a later scalar wins, users are joined by name,
+// keys and groups are added, written files follow each other.
+func Merge(configs ...*Config) *Config {
+	out := &Config{Origins: map[string]Position{}}
+	for _, c := range configs {
+		wins(&out.Name, c.Name)
+		wins(&out.Hostname, c.Hostname)
+		wins(&out.SSHPasswordAuth, c.SSHPasswordAuth)
+		out.SSHAuthorizedKeys = union(out.SSHAuthorizedKeys, c.SSHAuthorizedKeys)
+		out.WriteFiles = append(out.WriteFiles, c.WriteFiles...)
+		for _, u := range c.Users {
+			out.addUser(u)
+		}
+		maps.Copy(out.Origins, c.Origins)
+	}
+	return out
+}
+
+func (c *Config) addUser(u User) {
+	i := slices.IndexFunc(c.Users, func(have User) bool { return have.Name == u.Name })
+	if i < 0 {
+		c.Users = append(c.Users, u)
+		return
+	}
+	have := &c.Users[i]
+	if u.Password != "" {
+		have.Password, have.PlainPassword = u.Password, u.PlainPassword
+	}
+	wins(&have.Origin, u.Origin)
+	wins(&have.Gecos, u.Gecos)
+	wins(&have.LockPassword, u.LockPassword)
+	wins(&have.UID, u.UID)
+	wins(&have.PrimaryGroup, u.PrimaryGroup)
+	wins(&have.HomeDir, u.HomeDir)
+	wins(&have.NoCreateHome, u.NoCreateHome)
+	wins(&have.Shell, u.Shell)
+	wins(&have.System, u.System)
+	if u.Sudo != nil {
+		have.Sudo = u.Sudo
+	}
+	have.Groups = union(have.Groups, u.Groups)
+	have.SSHAuthorizedKeys = union(have.SSHAuthorizedKeys, u.SSHAuthorizedKeys)
+}
+
+// wins overwrites old by what was set later.
+func wins[T comparable](old *T, later T) {
+	var unset T
+	if later != unset {
+		*old = later
+	}
+}
+
+func union(a, b []string) []string {
+	out := slices.Clone(a)
+	for _, s := range b {
+		if !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}

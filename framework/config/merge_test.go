@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestLoad(t *testing.T) {
+	root := fstest.MapFS{
+		"system/oem/10_default.yaml": {Data: []byte("hostname: first\nusers:\n- {name: ada, shell: /bin/sh, groups: [a]}\nwrite_files:\n- path: /etc/a\n")},
+		"oem/20_b.yaml":              {Data: []byte("users:\n- {name: ada, groups: [a, b], uid: 7}\n- {name: bob}\nwrite_files:\n- path: /etc/b\n")},
+		"oem/10_a.yml":               {Data: []byte("hostname: second\n")},
+		"oem/30_broken.yaml":         {Data: []byte("hostname: third\nusrs: []\n")},
+		"oem/.hidden.yaml":           {Data: []byte("usrs: []\n")},
+		"oem/readme.txt":             {Data: []byte("usrs: []\n")},
+		"oem/dir.yaml/x":             {Data: []byte("usrs: []\n")},
+	}
+	got := Load(root, []string{"/system/oem", "/oem", "/usr/local/cloud-config"})
+	var used []string
+	for _, f := range got.Files {
+		if f.Used() {
+			used = append(used, f.Name)
+		}
+	}
+	if diff := cmp.Diff([]string{"/system/oem/10_default.yaml", "/oem/10_a.yml", "/oem/20_b.yaml"}, used); diff != "" {
+		t.Errorf("used files differ (-want +got):\n%s", diff)
+	}
+	if got, want := len(got.Files), 4; got != want {
+		t.Errorf("%d files, want %d", got, want)
+	}
+	c := got.Config
+	if c.Hostname != "second" {
+		t.Errorf("hostname %q", c.Hostname)
+	}
+	ada := c.Users[0]
+	if len(c.Users) != 2 || ada.Shell != "/bin/sh" || *ada.UID != 7 || !cmp.Equal(ada.Groups, []string{"a", "b"}) {
+		t.Errorf("users: %+v", c.Users)
+	}
+	if len(c.WriteFiles) != 2 || c.WriteFiles[1].Path != "/etc/b" {
+		t.Errorf("files: %+v", c.WriteFiles)
+	}
+	for key, want := range map[string]Position{
+		"hostname":         {"/oem/10_a.yml", 1, 1},
+		"users.ada.shell":  {"/system/oem/10_default.yaml", 3, 15},
+		"users.ada.groups": {"/oem/20_b.yaml", 2, 15},
+	} {
+		if got := c.Origins[key]; got != want {
+			t.Errorf("origin of %s: %v, want %v", key, got, want)
+		}
+	}
+	if got, want := got.Problems()[0].Error(), `/oem/30_broken.yaml:2:1: usrs: unknown key; did you mean "users"?`; got != want {
+		t.Errorf("got %s\nwant %s", got, want)
+	}
+}
+
+func TestMergeDoesNotChangeItsInput(t *testing.T) {
+	a, _ := Decode("a", []byte("users:\n- {name: ada, groups: [a]}\n"))
+	b, _ := Decode("b", []byte("users:\n- {name: ada, groups: [b], passwd: '*'}\n"))
+	Merge(a, b)
+	if len(a.Users[0].Groups) != 1 || a.Users[0].Password != "" {
+		t.Errorf("changed: %+v", a.Users[0])
+	}
+}
+
+func TestNearest(t *testing.T) {
+	words := []string{"users", "upgrade", "passwd", "k3s", "k3s-agent", "hostname"}
+	for _, c := range []struct{ in, want string }{
+		{"usres", "users"}, {"Users", "users"}, {"paswd", "passwd"}, {"password", "passwd"}, {"k3s_agent", "k3s-agent"},
+		{"zzz", ""}, {"", ""}, {"hostnmae", "hostname"}, {"k3", "k3s"}, {"x", ""},
+	} {
+		if got := Nearest(c.in, words); got != c.want {
+			t.Errorf("Nearest(%q) = %q, want %q", c.in, got, c.want)
+		}
+	}
+}
+
+func FuzzNearest(f *testing.F) {
+	f.Add("abc", "acb")
+	f.Fuzz(func(t *testing.T, a, b string) {
+		if len(a) > 100 || len(b) > 100 {
+			return
+		}
+		d := distance(a, b)
+		if d != distance(b, a) || (d == 0) != (a == b) || d > max(len(a), len(b)) {
+			t.Fatalf("distance(%q, %q) = %d", a, b, d)
+		}
+	})
+}

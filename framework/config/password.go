@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// hashMethod is a kind of hash that crypt(5) knows.
+type hashMethod struct {
+	prefix, name string
+	shape        *regexp.Regexp // of the whole hash
+	weak         bool
+}
+
+// hashMethods: see crypt(5) of libxcrypt.
+var hashMethods = []hashMethod{
+	{"$y$", "yescrypt", regexp.MustCompile(`^\$y\$[./A-Za-z0-9]+\$[./A-Za-z0-9]{0,86}\$[./A-Za-z0-9]{43}$`), false},
+	{"$gy$", "gost-yescrypt", regexp.MustCompile(`^\$gy\$[./A-Za-z0-9]+\$[./A-Za-z0-9]{0,86}\$[./A-Za-z0-9]{43}$`), false},
+	{"$7$", "scrypt", regexp.MustCompile(`^\$7\$[./A-Za-z0-9]{11,97}\$[./A-Za-z0-9]{43}$`), false},
+	{"$2", "bcrypt", regexp.MustCompile(`^\$2[abxy]\$[0-9]{2}\$[./A-Za-z0-9]{53}$`), false},
+	{"$6$", "sha512crypt", regexp.MustCompile(`^\$6\$(rounds=[1-9][0-9]+\$)?[^$:\n]{1,16}\$[./0-9A-Za-z]{86}$`), false},
+	{"$5$", "sha256crypt", regexp.MustCompile(`^\$5\$(rounds=[1-9][0-9]+\$)?[^$:\n]{1,16}\$[./0-9A-Za-z]{43}$`), false},
+	{"$1$", "md5crypt", regexp.MustCompile(`^\$1\$[^$:\n]{1,8}\$[./0-9A-Za-z]{22}$`), true},
+}
+
+const makeHash = "make one with `openssl passwd -6`"
+
+// decodePassword takes a hash, or plain text as Kairos does. Whatever begins
+// with $ must be a hash: plain text is never guessed from a damaged one.
+func decodePassword(v value, u *User) {
+	s, ok := v.password()
+	switch {
+	case !ok:
+	case strings.Trim(s, "*!") == "":
+		u.Password = s // no password fits
+	case strings.HasPrefix(s, "$"):
+		v.hash(s, u)
+	default:
+		v.plain(s, u)
+	}
+}
+
+func decodeHash(v value, u *User) {
+	s, ok := v.password()
+	switch {
+	case !ok:
+	case strings.HasPrefix(s, "$"):
+		v.hash(s, u)
+	default:
+		v.fail("not a password hash: it does not begin with $", makeHash)
+	}
+}
+
+func decodePlainPassword(v value, u *User) {
+	if s, ok := v.password(); ok {
+		v.plain(s, u)
+	}
+}
+
+// password is a text that fits into a line of shadow(5).
+func (v value) password() (string, bool) {
+	s, ok := v.nonEmpty()
+	if ok && strings.ContainsAny(s, "\r\n\x00") {
+		v.fail("a password has one line", "")
+		return "", false
+	}
+	return s, ok
+}
+
+func (v value) plain(s string, u *User) {
+	u.Password, u.PlainPassword = s, true
+	v.report(Warning, "the password is plain text: everybody who reads this file can log in", "use a hash; "+makeHash)
+}
+
+func (v value) hash(s string, u *User) {
+	for _, m := range hashMethods {
+		if !strings.HasPrefix(s, m.prefix) {
+			continue
+		}
+		if !m.shape.MatchString(s) {
+			v.fail("a damaged "+m.name+" hash", "was a part lost to the shell, which replaces $words in double quotes? "+makeHash)
+			return
+		}
+		if m.weak {
+			v.report(Warning, fmt.Sprintf("%s is a weak hash", m.name), makeHash)
+		}
+		u.Password = s
+		return
+	}
+	v.fail("begins with $ and is none of the known hashes", makeHash+", or use plain_text_passwd for a password that begins with $")
+}

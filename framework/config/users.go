@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+	"golang.org/x/crypto/ssh"
+)
+
+// accountName is what useradd(8) accepts on every distribution, and what can
+// stand in passwd(5) and sudoers(5) without quoting.
+var accountName = regexp.MustCompile(`^[a-z_][a-z0-9_.-]{0,31}$`)
+
+func decodeUsers(v value, c *Config) {
+	for _, item := range v.list("users") {
+		if item.node.Kind == yaml.ScalarNode && item.node.Value == "default" {
+			item.later("the user \"default\"")
+			continue
+		}
+		u := User{Origin: item.position()}
+		pairs := decodeMap(item, userFields, &u)
+		item.userDone(&u, pairs)
+		if u.Name != "" {
+			c.Users = append(c.Users, u)
+			v.d.origins["users."+u.Name] = u.Origin
+			v.d.remember("users."+u.Name+".", pairs)
+		}
+	}
+}
+
+// userDone checks what the keys of a user say together.
+func (v value) userDone(u *User, pairs []pair) {
+	if v.node.Kind != yaml.MappingNode {
+		return
+	}
+	var passwords []string
+	named := false
+	for _, p := range pairs {
+		named = named || p.name == "name"
+		if slices.Contains([]string{"passwd", "hashed_passwd", "plain_text_passwd"}, p.name) {
+			passwords = append(passwords, p.name)
+		}
+	}
+	if !named {
+		v.fail("the user has no name", "add \"name:\"")
+	}
+	if len(passwords) > 1 {
+		v.fail("more than one password: "+strings.Join(passwords, ", "), "keep one of them")
+	}
+	if u.HomeDir == "/" {
+		v.fail("the home directory of a user cannot be /", "")
+	}
+}
+
+// account is the name of a user or group.
+func (v value) account() (string, bool) {
+	s, ok := v.nonEmpty()
+	if ok && !accountName.MatchString(s) {
+		suggestion := "use a-z, 0-9, _ and -, at most 32 characters, and begin with a letter or _"
+		if lower := strings.ToLower(s); accountName.MatchString(lower) {
+			suggestion = fmt.Sprintf("did you mean %q?", lower)
+		}
+		v.fail(fmt.Sprintf("%q cannot be the name of a user or group", printable(s)), suggestion)
+		return "", false
+	}
+	return s, ok
+}
+
+func decodeUserName(v value, u *User) { set(v, &u.Name, value.account) }
+
+// decodeGecos refuses what would break the line of passwd(5).
+func decodeGecos(v value, u *User) {
+	s, ok := v.text()
+	if ok && strings.ContainsAny(s, ":\n\r") {
+		v.fail("a colon or a line break cannot stand in gecos", "")
+		return
+	}
+	u.Gecos = s
+}
+
+func decodeUID(v value, u *User) {
+	n, ok := v.integer()
+	switch {
+	case !ok:
+	case n < 0 || n > 0xffff_fffd || n == 65535:
+		v.fail(fmt.Sprintf("%d cannot be a user id", n), "use a number from 1000 to 59999")
+	default:
+		u.UID = &n
+	}
+}
+
+// decodeGroups takes a list, or names with commas between, as cloud-init does.
+func decodeGroups(v value, u *User) {
+	if v.node.Kind != yaml.ScalarNode || v.node.ShortTag() != "!!str" {
+		for _, item := range v.list("groups, or names with commas between") {
+			if name, ok := item.account(); ok {
+				u.Groups = append(u.Groups, name)
+			}
+		}
+		return
+	}
+	for name := range strings.SplitSeq(v.node.Value, ",") {
+		name = strings.TrimSpace(name)
+		if !accountName.MatchString(name) {
+			v.fail(fmt.Sprintf("%q cannot be the name of a user or group", printable(name)), "")
+			continue
+		}
+		u.Groups = append(u.Groups, name)
+	}
+}
+
+// sudoRule is a rough form of a user specification of sudoers(5) without the
+// user: hosts = (runas) tags: commands. visudo looks closer on the node.
+var sudoRule = regexp.MustCompile(`^[A-Za-z0-9_!.,+%-]+\s*=\s*\S[^\r\n]*$`)
+
+// decodeSudo takes a rule, a list of rules, or false for none.
+func decodeSudo(v value, u *User) {
+	if b, isBool := falseOrNothing(v.node); isBool {
+		if b {
+			v.fail("true is no rule", `write a rule such as "ALL=(ALL) NOPASSWD:ALL"`)
+		}
+		u.Sudo = []string{}
+		return
+	}
+	if v.node.Kind == yaml.ScalarNode {
+		v.sudoRule(u)
+		return
+	}
+	u.Sudo = []string{}
+	for _, item := range v.list("sudo rules") {
+		item.sudoRule(u)
+	}
+}
+
+func falseOrNothing(n *yaml.Node) (value, ok bool) {
+	if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!bool" {
+		return false, false
+	}
+	return n.Value == "true" || n.Value == "True" || n.Value == "TRUE", true
+}
+
+func (v value) sudoRule(u *User) {
+	rule, ok := v.nonEmpty()
+	if !ok {
+		return
+	}
+	if !sudoRule.MatchString(rule) {
+		v.fail(fmt.Sprintf("%q is not a sudo rule", printable(rule)), `write it without the user's name, such as "ALL=(ALL) NOPASSWD:ALL"`)
+		return
+	}
+	u.Sudo = append(u.Sudo, rule)
+}
+
+// keys is a list of SSH public keys, each as in an authorized_keys file.
+func (v value) keys() []string {
+	var out []string
+	for _, item := range v.list("SSH public keys") {
+		if key, ok := item.sshKey(); ok {
+			out = append(out, key)
+		}
+	}
+	return out
+}
+
+func (v value) sshKey() (string, bool) {
+	s, ok := v.nonEmpty()
+	if !ok {
+		return "", false
+	}
+	s = strings.TrimSpace(s)
+	for _, forge := range []string{"github:", "gitlab:"} {
+		if strings.HasPrefix(s, forge) {
+			v.later("SSH keys from " + forge + "NAME")
+			return "", false
+		}
+	}
+	switch {
+	case strings.HasPrefix(s, "https://") || strings.HasPrefix(s, "http://"):
+		v.later("SSH keys from a URL")
+		return "", false
+	case strings.Contains(s, "PRIVATE KEY"):
+		v.d.secret(v.node)
+		v.fail("this is a private key", "put the public key here, the content of the file that ends in .pub, and make a new pair: this one is no secret any more")
+		return "", false
+	case strings.ContainsAny(s, "\r\n"):
+		v.fail("more than one line", "make every key an item of the list")
+		return "", false
+	}
+	if _, _, _, _, err := ssh.ParseAuthorizedKey([]byte(s)); err != nil {
+		v.fail("not an SSH public key", "give the whole line of a .pub file, such as \"ssh-ed25519 AAAA… name\"")
+		return "", false
+	}
+	return s, true
+}

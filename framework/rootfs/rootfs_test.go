@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rootfs
+
+import (
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kairos-build/kairos-build/framework/config"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden file")
+
+type file struct {
+	mode fs.FileMode
+	data string
+	link string
+}
+
+func walk(t *testing.T) (files map[string]file, listing string) {
+	t.Helper()
+	files = map[string]file{}
+	err := Walk(func(p string, mode fs.FileMode, data []byte, link string) error {
+		files[p] = file{mode, string(data), link}
+		listing += fmt.Sprintf("%s %s", mode, p)
+		if link != "" {
+			listing += " -> " + link
+		}
+		listing += "\n"
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files, listing
+}
+
+func TestListing(t *testing.T) {
+	const golden = "testdata/listing.golden"
+	_, got := walk(t)
+	if *update {
+		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("listing differs (-want +got):\n%s", diff)
+	}
+	if _, again := walk(t); again != got {
+		t.Error("two walks differ")
+	}
+}
+
+func TestEveryTableEntryIsThere(t *testing.T) {
+	files, _ := walk(t)
+	for p := range modes {
+		if _, ok := files[p]; !ok {
+			t.Errorf("the table of modes names %s, which is not there", p)
+		}
+	}
+	for p, target := range links {
+		if !strings.HasPrefix(target, "..") {
+			continue
+		}
+		if _, ok := files[path.Join(path.Dir(p), target)]; !ok {
+			t.Errorf("%s leads to %s, which is not there", p, target)
+		}
+	}
+}
+
+// TestNothingBelowPersistentSystemd: units and their state must not depend on
+// /etc/systemd, which keeps what an older image had.
+func TestNothingBelowPersistentSystemd(t *testing.T) {
+	files, _ := walk(t)
+	for p := range files {
+		if strings.HasPrefix(p, "etc/systemd/system/") || strings.HasPrefix(p, "usr/local/") {
+			t.Errorf("%s is on persistent storage", p)
+		}
+	}
+}
+
+func TestUnits(t *testing.T) {
+	files, _ := walk(t)
+	for p, f := range files {
+		if path.Ext(p) != ".service" || f.link != "" {
+			continue
+		}
+		for _, want := range []string{"[Unit]\n", "Description=", "ExecStart=/usr/bin/kairos-agent ", "Type=oneshot\n", "TimeoutStartSec="} {
+			if !strings.Contains(f.data, want) {
+				t.Errorf("%s has no %q", p, want)
+			}
+		}
+		if strings.Contains(f.data, "=network-online.target") || strings.Contains(f.data, " network-online.target\n") {
+			t.Errorf("%s waits for the network", p)
+		}
+	}
+}
+
+// TestNoConfigThatIsWrong holds what we ship against our own decoder, and that
+// no image has a user.
+func TestNoConfigThatIsWrong(t *testing.T) {
+	files, _ := walk(t)
+	for p, f := range files {
+		if path.Ext(p) != ".yaml" {
+			continue
+		}
+		c, problems := config.Decode(p, []byte(f.data))
+		if len(problems) > 0 || len(c.Users) > 0 {
+			t.Errorf("%s: users %v, problems %v", p, c.Users, problems)
+		}
+	}
+}
