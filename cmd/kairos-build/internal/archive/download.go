@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package archive
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Progress is how far a Fetch is.
+type Progress struct {
+	Done, Total       int64  // bytes, those found in the cache included
+	Files, TotalFiles int    // packages complete, and all
+	Name              string // the package that moved last
+}
+
+// Fetch makes every package's .deb available in the cache and returns the
+// paths, in the order of the packages. Every file is verified, whether it came
+// now or was there.
+func (a *Archive) Fetch(ctx context.Context, packages []*Package) ([]string, error) {
+	paths := make([]string, len(packages))
+	order := make([]int, len(packages))
+	t := &tally{report: a.o.Progress, files: make([]int64, len(packages)), p: Progress{TotalFiles: len(packages)}}
+	for i, p := range packages {
+		order[i] = i
+		t.p.Total += p.Size
+	}
+	// The largest first: a big one left for last would run alone.
+	slices.SortStableFunc(order, func(x, y int) int { return cmp.Compare(packages[y].Size, packages[x].Size) })
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(a.o.Parallel)
+	for _, i := range order {
+		g.Go(func() (err error) {
+			paths[i], err = a.fetchOne(ctx, packages[i], func(n int64) { t.move(i, n, packages[i]) })
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	return paths, nil
+}
+
+func (a *Archive) fetchOne(ctx context.Context, p *Package, seen func(int64)) (string, error) {
+	if err := ctx.Err(); err != nil {
+		return "", context.Cause(ctx)
+	}
+	return a.store.fetch(ctx, blob{
+		urls: []string{p.URL}, sha256: p.SHA256, size: p.Size, suffix: ".deb",
+		voucher: "the verified package index", seen: seen,
+	})
+}
+
+// tally adds up the progress of parallel downloads.
+type tally struct {
+	mu     sync.Mutex
+	p      Progress
+	files  []int64
+	report func(Progress)
+}
+
+// move notes that package i has n bytes.
+func (t *tally) move(i int, n int64, pkg *Package) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	before := t.files[i]
+	t.files[i] = n
+	t.p.Done += n - before
+	t.p.Name = pkg.Name
+	if n == pkg.Size && before != n {
+		t.p.Files++
+	} else if before == pkg.Size && n != before {
+		t.p.Files--
+	}
+	if t.report != nil {
+		t.report(t.p)
+	}
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package archive
+
+import (
+	"errors"
+	"fmt"
+)
+
+// The kinds of failure that callers branch on, with errors.Is. They never
+// stand in a message: the message says what happened in full.
+var (
+	// ErrUnreachable: a mirror did not answer (DNS, refused, time limit).
+	ErrUnreachable = errors.New("mirror unreachable")
+	// ErrNotFound: the mirror answered that it lacks the file.
+	ErrNotFound = errors.New("not on the mirror")
+	// ErrStalled: no byte came for the stall time limit.
+	ErrStalled = errors.New("transfer stalled")
+	// ErrSignature: a missing, wrong or foreign OpenPGP signature.
+	ErrSignature = errors.New("signature not accepted")
+	// ErrStale: a Release that is expired, or from the future.
+	ErrStale = errors.New("release not current")
+	// ErrMismatch: size, hash, suite or architecture are not those expected.
+	ErrMismatch = errors.New("contents differ from what is expected")
+	// ErrUnknownPackage: a name that no index of the archive has.
+	ErrUnknownPackage = errors.New("unknown package")
+	// ErrUnsatisfiable: a dependency that no package of the archive meets.
+	ErrUnsatisfiable = errors.New("dependency not satisfiable")
+	// ErrConflict: two chosen packages exclude each other.
+	ErrConflict = errors.New("packages conflict")
+)
+
+// problem is an error with a full message of its own and one of the kinds
+// above.
+type problem struct {
+	kind error
+	text string
+}
+
+func (p *problem) Error() string { return p.text }
+func (p *problem) Unwrap() error { return p.kind }
+
+func problemf(kind error, format string, args ...any) error {
+	return &problem{kind: kind, text: fmt.Sprintf(format, args...)}
+}
+
+// otherMirror is what to do about a mirror that is at fault.
+const otherMirror = "try again later or choose another with --mirror"

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package archive
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// path says why a package is chosen: "a -> b -> name".
+func (r *resolver) path(name string) string {
+	steps := []string{name}
+	for via := r.via[name]; via != "" && len(steps) < 100; via = r.via[via] {
+		steps = append(steps, via)
+	}
+	slices.Reverse(steps)
+	return strings.Join(steps, " -> ")
+}
+
+func (r *resolver) unsatisfiable(d demand) error {
+	var have []string
+	for _, rel := range d.group {
+		switch p := r.known[rel.Name]; {
+		case p != nil:
+			have = append(have, p.Name+" "+p.Version)
+		case len(r.archive.providerNames(rel.Name)) > 0:
+			have = append(have, rel.Name+" only from "+strings.Join(r.archive.providerNames(rel.Name), ", "))
+		default:
+			have = append(have, "no "+rel.Name)
+		}
+	}
+	return problemf(ErrUnsatisfiable, "%s -> %s: nothing meets this dependency: the archive (%s) has %s",
+		r.path(d.owner.Name), d.group, r.archive.suiteNames(), strings.Join(have, ", "))
+}
+
+func (a *Archive) suiteNames() string {
+	names := make([]string, len(a.suites))
+	for i, s := range a.suites {
+		names[i] = s.Suite
+	}
+	return strings.Join(names, ", ")
+}
+
+// unknown names a package that no index has, and what may have been meant.
+func (r *resolver) unknown(name string) error {
+	hint := ""
+	if providers := r.archive.providerNames(name); len(providers) > 0 {
+		hint = fmt.Sprintf(": it is a virtual package; name one of %s", strings.Join(providers[:min(len(providers), 8)], ", "))
+	} else if near := nearest(name, r.archive.names()); near != "" {
+		hint = fmt.Sprintf(": did you mean %q?", near)
+	}
+	return problemf(ErrUnknownPackage, "package %q is not in the archive (%s)%s", name, r.archive.suiteNames(), hint)
+}
+
+// nearest returns the name with the smallest edit distance, at most a third of
+// its length, or "". Of equals the first counts.
+func nearest(name string, names []string) string {
+	best, least := "", len(name)/3+1
+	for _, n := range names {
+		if d := distance(name, n, least); d < least {
+			best, least = n, d
+		}
+	}
+	return best
+}
+
+// distance is the Levenshtein distance, or limit when it is not below it.
+func distance(a, b string, limit int) int {
+	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
+		return limit
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		least := row[0]
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost = 1 + min(diagonal, row[j], row[j+1])
+			}
+			diagonal, row[j+1] = row[j+1], cost
+			least = min(least, cost)
+		}
+		if least >= limit {
+			return limit
+		}
+	}
+	return min(row[len(b)], limit)
+}

@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package archive
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// A Request names what to resolve.
+type Request struct {
+	// Base is added to the Essential and required packages to make the base
+	// set; for example "apt".
+	Base []string
+	// Extra is what comes on top of the base set.
+	Extra []string
+}
+
+// A Selection is a closed set of packages: every dependency of each is met
+// inside it, and no two exclude each other. Both lists are ordered so that a
+// package stands behind those it pre-depends on.
+type Selection struct {
+	Base  []*Package
+	Extra []*Package // without those of Base
+}
+
+// Resolve computes the closure of a request. Recommends are not followed. The
+// same indexes and request give the same selection.
+//
+// The rule, near to apt's: of a name, the newest version over all suites.
+// Dependencies with one possible answer are followed first, until none is
+// left; then the oldest open one with several answers is met by what is
+// already chosen, or else by its first alternative that exists and conflicts
+// with nothing chosen. A virtual name stands for its providers by priority,
+// then name.
+func (a *Archive) Resolve(req Request) (*Selection, error) {
+	r := &resolver{archive: a, chosen: map[string]*Package{}, via: map[string]string{}, known: map[string]*Package{}}
+	if err := r.roots(append(a.requiredNames(), req.Base...)); err != nil {
+		return nil, err
+	}
+	base := r.sorted(nil)
+	if err := r.roots(req.Extra); err != nil {
+		return nil, err
+	}
+	if err := r.exclusions(); err != nil {
+		return nil, err
+	}
+	inBase := map[string]bool{}
+	for _, p := range base {
+		inBase[p.Name] = true
+	}
+	return &Selection{Base: r.order(base), Extra: r.order(r.sorted(inBase))}, nil
+}
+
+type resolver struct {
+	archive *Archive
+	chosen  map[string]*Package
+	via     map[string]string   // who wanted a chosen package; "" for a root
+	known   map[string]*Package // memory of Lookup; nil: no such package
+	open    []demand
+}
+
+// A demand is a dependency that is not met yet.
+type demand struct {
+	owner *Package
+	group Alternatives
+}
+
+// roots adds packages by name, and all that they need.
+func (r *resolver) roots(names []string) error {
+	for _, name := range slices.Sorted(slices.Values(names)) {
+		p, err := r.lookup(name)
+		if err != nil {
+			return err
+		}
+		if p == nil {
+			return r.unknown(name)
+		}
+		r.choose(p, "")
+	}
+	return r.settle()
+}
+
+func (r *resolver) lookup(name string) (*Package, error) {
+	if p, ok := r.known[name]; ok {
+		return p, nil
+	}
+	p, err := r.archive.Lookup(name)
+	r.known[name] = p
+	return p, err
+}
+
+func (r *resolver) choose(p *Package, via string) {
+	if r.chosen[p.Name] != nil {
+		return
+	}
+	r.chosen[p.Name], r.via[p.Name] = p, via
+	for _, group := range slices.Concat(p.PreDepends, p.Depends) {
+		r.open = append(r.open, demand{p, group})
+	}
+}
+
+// settle meets every open demand.
+func (r *resolver) settle() error {
+	for len(r.open) > 0 {
+		postponed, err := r.forced()
+		if err != nil {
+			return err
+		}
+		if len(postponed) == 0 {
+			return nil
+		}
+		d := postponed[0]
+		candidates, err := r.candidates(d.group)
+		if err != nil {
+			return err
+		}
+		r.open = postponed[1:]
+		if !r.met(d.group) {
+			r.choose(r.pick(candidates), d.owner.Name)
+		}
+	}
+	return nil
+}
+
+// forced meets the demands that have one answer only, and those that arise
+// from them, and returns the others.
+func (r *resolver) forced() (postponed []demand, err error) {
+	for len(r.open) > 0 {
+		d := r.open[0]
+		r.open = r.open[1:]
+		if r.met(d.group) {
+			continue
+		}
+		candidates, err := r.candidates(d.group)
+		switch {
+		case err != nil:
+			return nil, err
+		case len(candidates) == 0:
+			return nil, r.unsatisfiable(d)
+		case len(candidates) == 1:
+			r.choose(candidates[0], d.owner.Name)
+		default:
+			postponed = append(postponed, d)
+		}
+	}
+	return postponed, nil
+}
+
+// pick returns the first candidate that excludes nothing chosen. When all do,
+// the first one is taken and the conflict is reported at the end.
+func (r *resolver) pick(candidates []*Package) *Package {
+	for _, c := range candidates {
+		if r.fits(c) {
+			return c
+		}
+	}
+	return candidates[0]
+}
+
+func (r *resolver) fits(c *Package) bool {
+	for _, p := range r.chosen {
+		if r.excludes(p, c) != nil || r.excludes(c, p) != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// met says whether a chosen package meets a group.
+func (r *resolver) met(group Alternatives) bool {
+	for _, rel := range group {
+		for _, p := range r.chosen {
+			if r.satisfies(p, rel) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// candidates returns the packages that meet a group, the preferred first.
+func (r *resolver) candidates(group Alternatives) ([]*Package, error) {
+	var out []*Package
+	add := func(name string, rel Relation) error {
+		p, err := r.lookup(name)
+		if p != nil && r.satisfies(p, rel) && !slices.Contains(out, p) {
+			out = append(out, p)
+		}
+		return err
+	}
+	for _, rel := range group {
+		if err := add(rel.Name, rel); err != nil {
+			return nil, err
+		}
+		providers, err := r.byPriority(r.archive.providerNames(rel.Name))
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range providers {
+			if err := add(name, rel); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return out, nil
+}
+
+func (r *resolver) byPriority(names []string) ([]string, error) {
+	rank := map[string]int{}
+	for _, name := range names {
+		p, err := r.lookup(name)
+		if err != nil {
+			return nil, err
+		}
+		rank[name] = slices.Index([]string{"optional", "standard", "important", "required"}, p.Priority)
+	}
+	slices.SortStableFunc(names, func(a, b string) int { return rank[b] - rank[a] })
+	return names, nil
+}
+
+// satisfies says whether a package, by its own name or one that it provides,
+// meets a relation.
+func (r *resolver) satisfies(p *Package, rel Relation) bool {
+	switch rel.Arch {
+	case "":
+	case "any":
+		if p.MultiArch != "allowed" {
+			return false
+		}
+	case "native", r.archive.o.Arch:
+	default:
+		return false
+	}
+	return p.Name == rel.Name && rel.allows(p.Version) || provides(p, rel)
+}
+
+// provides follows Policy 7.5: a Provides without a version meets only
+// relations without one.
+func provides(p *Package, rel Relation) bool {
+	for _, v := range p.Provides {
+		if v.Name == rel.Name && (rel.Op == "" || v.Op == "=" && rel.allows(v.Version)) {
+			return true
+		}
+	}
+	return false
+}
+
+// sorted returns the chosen packages by name, without those of a set.
+func (r *resolver) sorted(without map[string]bool) []*Package {
+	var out []*Package
+	for name, p := range r.chosen {
+		if !without[name] {
+			out = append(out, p)
+		}
+	}
+	slices.SortFunc(out, func(a, b *Package) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+// order puts a set, given by name, so that Pre-Depends come first. Among
+// packages that no Pre-Depends parts, Depends come first; a cycle is entered
+// at its first name.
+func (r *resolver) order(set []*Package) []*Package {
+	rough := walk(set, func(p *Package) []Alternatives { return slices.Concat(p.PreDepends, p.Depends) }, r.satisfies)
+	return walk(rough, func(p *Package) []Alternatives { return p.PreDepends }, r.satisfies)
+}
+
+// walk lists a set depth first, dependencies before those that need them.
+func walk(set []*Package, edges func(*Package) []Alternatives, meets func(*Package, Relation) bool) []*Package {
+	out := make([]*Package, 0, len(set))
+	seen := map[*Package]bool{}
+	var visit func(*Package)
+	visit = func(p *Package) {
+		if seen[p] {
+			return
+		}
+		seen[p] = true
+		for _, group := range edges(p) {
+			for _, rel := range group {
+				for _, q := range set {
+					if meets(q, rel) {
+						visit(q)
+					}
+				}
+			}
+		}
+		out = append(out, p)
+	}
+	for _, p := range set {
+		visit(p)
+	}
+	return out
+}
+
+// exclusions reports every pair of chosen packages that exclude each other.
+func (r *resolver) exclusions() error {
+	all := r.sorted(nil)
+	var texts []string
+	for _, p := range all {
+		for _, q := range all {
+			if rel := r.excludes(p, q); rel != nil {
+				texts = append(texts, fmt.Sprintf("%s %s conflicts with %s %s (%q); wanted by %s and by %s",
+					p.Name, p.Version, q.Name, q.Version, rel.String(), r.path(p.Name), r.path(q.Name)))
+			}
+		}
+	}
+	if texts == nil {
+		return nil
+	}
+	return problemf(ErrConflict, "these packages cannot be installed together: %s: leave one of them out", strings.Join(texts, "; "))
+}
+
+// excludes returns the Conflicts or Breaks of p that q falls under. A package
+// never excludes itself.
+func (r *resolver) excludes(p, q *Package) *Relation {
+	if p.Name == q.Name {
+		return nil
+	}
+	for _, field := range [][]Alternatives{p.Conflicts, p.Breaks} {
+		for _, group := range field {
+			for i := range group {
+				rel := Relation{Name: group[i].Name, Op: group[i].Op, Version: group[i].Version}
+				if r.satisfies(q, rel) {
+					return &group[i]
+				}
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package archive
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/ProtonMail/go-crypto/openpgp"
+	"github.com/ProtonMail/go-crypto/openpgp/clearsign"
+	"github.com/ProtonMail/go-crypto/openpgp/packet"
+)
+
+// parseKeyring reads public keys, binary or ASCII-armored.
+func parseKeyring(raw []byte) (openpgp.EntityList, error) {
+	read := openpgp.ReadKeyRing
+	if bytes.HasPrefix(bytes.TrimSpace(raw), []byte("-----BEGIN")) {
+		read = openpgp.ReadArmoredKeyRing
+	}
+	keys, err := read(bytes.NewReader(raw))
+	if err != nil {
+		return nil, fmt.Errorf("reading the distribution's keyring: %w", err)
+	}
+	if len(keys) == 0 {
+		return nil, errors.New("the distribution's keyring holds no key")
+	}
+	return keys, nil
+}
+
+// verifyClearsigned checks an InRelease file and returns the text that was
+// signed and the fingerprint of the signer's primary key. One good signature
+// by a key of the keyring is enough: Debian signs with several keys, of which
+// an older keyring may lack some. Only the signed text may be used; what
+// stands around it in the file is not vouched for.
+func verifyClearsigned(url string, raw []byte, keys openpgp.EntityList, now time.Time) (text, signer string, err error) {
+	block, _ := clearsign.Decode(raw)
+	if block == nil {
+		return "", "", problemf(ErrSignature, "%s: has no OpenPGP signature: it begins with %q, want %q: a proxy or login page may have answered instead of the mirror; %s",
+			url, firstLine(raw), "-----BEGIN PGP SIGNED MESSAGE-----", otherMirror)
+	}
+	sigs, err := signatures(block.ArmoredSignature.Body)
+	if err != nil {
+		return "", "", problemf(ErrSignature, "%s: its OpenPGP signature is damaged: %v: %s", url, err, otherMirror)
+	}
+	var causes []string
+	for _, s := range sigs {
+		e, err := checkOne(block.Bytes, s, keys, now)
+		if err == nil {
+			return string(block.Plaintext), fmt.Sprintf("%X", e.PrimaryKey.Fingerprint), nil
+		}
+		causes = append(causes, err.Error())
+	}
+	return "", "", problemf(ErrSignature, "%s: no signature is good: %s; want one by %s: the file was altered or is not this distribution's; %s",
+		url, strings.Join(causes, "; "), keyIDs(keys), otherMirror)
+}
+
+func firstLine(raw []byte) string {
+	line, _, _ := bytes.Cut(raw, []byte("\n"))
+	return string(line[:min(len(line), 60)])
+}
+
+// signatures parts the packets of a detached signature.
+func signatures(r io.Reader) ([]*packet.Signature, error) {
+	var out []*packet.Signature
+	packets := packet.NewReader(r)
+	for {
+		p, err := packets.Next()
+		if err == io.EOF && len(out) == 0 {
+			return nil, errors.New("it holds no signature packet")
+		}
+		if err == io.EOF {
+			return out, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if s, ok := p.(*packet.Signature); ok {
+			out = append(out, s)
+		}
+	}
+}
+
+func checkOne(signed []byte, s *packet.Signature, keys openpgp.EntityList, now time.Time) (*openpgp.Entity, error) {
+	id := signerID(s)
+	var buf bytes.Buffer
+	if err := s.Serialize(&buf); err != nil {
+		return nil, fmt.Errorf("the one by key %s is damaged: %w", id, err)
+	}
+	e, err := openpgp.CheckDetachedSignature(keys, bytes.NewReader(signed), &buf, &packet.Config{Time: func() time.Time { return now }})
+	if err != nil {
+		return nil, fmt.Errorf("the one by key %s: %s", id, strings.TrimPrefix(err.Error(), "openpgp: "))
+	}
+	return e, nil
+}
+
+func signerID(s *packet.Signature) string {
+	switch {
+	case len(s.IssuerFingerprint) > 0:
+		return fmt.Sprintf("%X", s.IssuerFingerprint)
+	case s.IssuerKeyId != nil:
+		return fmt.Sprintf("%016X", *s.IssuerKeyId)
+	}
+	return "(unnamed)"
+}
+
+func keyIDs(keys openpgp.EntityList) string {
+	ids := make([]string, len(keys))
+	for i, k := range keys {
+		ids[i] = fmt.Sprintf("%016X", k.PrimaryKey.KeyId)
+	}
+	return strings.Join(ids, ", ")
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package bootstrap turns the .debs of a distribution's base set into one
+// layer: a tar of the unpacked root with dpkg's database in it, as
+// "dpkg --unpack" would leave it on a fresh root. "dpkg --configure -a", run
+// inside that root, then finishes the installation.
+//
+// It needs no dpkg, tar, xz or root rights on the host. It runs no maintainer
+// script: what the preinst scripts of the base set do on a fresh root is done
+// by seed.go. It refuses .debs that are damaged, are not the ones expected, or
+// try to write outside of the root or through a symlink.
+package bootstrap
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A Package is a .deb and what it is expected to be.
+type Package struct {
+	Path          string // of the .deb
+	Name, Version string
+	Arch          string // Debian's name, or "all"
+	SHA256        string // of the .deb, lower-case hex
+}
+
+// Options of Write.
+type Options struct {
+	// Epoch is the latest modification time in the layer; later ones are set
+	// to it, earlier ones are kept. It must be set.
+	Epoch time.Time
+	// UsrMerge makes /bin, /sbin, /lib (and /lib64 where the architecture has
+	// it) symlinks into /usr, whatever the packages ship.
+	UsrMerge bool
+	// Workers is how many packages are decompressed at the same time;
+	// default: the number of CPUs. Each takes up to 20 MiB.
+	Workers int
+	// MaxSize bounds the unpacked size of one package, in bytes; default 4 GiB.
+	MaxSize int64
+	// Progress is called, from one goroutine, before each package is written,
+	// and at the end with done = total and no name. Default: none.
+	Progress func(done, total int, name string)
+}
+
+// A Manifest says what a layer was made of.
+type Manifest struct {
+	Packages []Entry `json:"packages"` // by name
+	Files    int     `json:"files"`    // entries of the tar
+	Bytes    int64   `json:"bytes"`    // of file contents
+}
+
+// An Entry is one package of a Manifest.
+type Entry struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Arch    string `json:"arch"`
+	SHA256  string `json:"sha256"`
+}
+
+// Write unpacks the packages, in an order that does not depend on theirs, into
+// a tar that it writes to w. The same packages and options give the same
+// bytes.
+func Write(ctx context.Context, w io.Writer, packages []Package, o Options) (Manifest, error) {
+	if o.Epoch.IsZero() {
+		return Manifest{}, errors.New("BUG: bootstrap.Options.Epoch is not set")
+	}
+	packages, err := sorted(packages)
+	if err != nil {
+		return Manifest{}, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends the decompressors after an error
+	r := newRoot(tar.NewWriter(w), o, archOf(packages))
+	if err := r.skeleton(); err != nil {
+		return Manifest{}, err
+	}
+	if err := unpackAll(ctx, r, packages, o); err != nil {
+		return Manifest{}, err
+	}
+	if err := errors.Join(r.seed(), r.writeDatabase()); err != nil {
+		return Manifest{}, err
+	}
+	if err := r.tw.Close(); err != nil {
+		return Manifest{}, fmt.Errorf("writing the base layer: %w", err)
+	}
+	return Manifest{Packages: entries(packages), Files: r.files, Bytes: r.bytes}, nil
+}
+
+func unpackAll(ctx context.Context, r *root, packages []Package, o Options) error {
+	streams := decompressAll(ctx, packages, o)
+	for i, p := range packages {
+		if o.Progress != nil {
+			o.Progress(i, len(packages), p.Name)
+		}
+		d, err := (<-streams).wait(ctx)
+		if err == nil {
+			err = r.unpack(p, d)
+		}
+		if err != nil {
+			return fmt.Errorf("unpacking %s %s (%s): %w", p.Name, p.Version, p.Path, err)
+		}
+	}
+	if o.Progress != nil {
+		o.Progress(len(packages), len(packages), "")
+	}
+	return nil
+}
+
+// sorted puts base-files first, because its directories have the modes that
+// are meant, and the others by name.
+func sorted(packages []Package) ([]Package, error) {
+	rank := func(p Package) string {
+		if p.Name == "base-files" {
+			return ""
+		}
+		return p.Name
+	}
+	out := slices.Clone(packages)
+	slices.SortFunc(out, func(a, b Package) int { return strings.Compare(rank(a), rank(b)) })
+	for i := 1; i < len(out); i++ {
+		if out[i].Name == out[i-1].Name {
+			return nil, fmt.Errorf("package %s is in the base set twice (%s and %s)", out[i].Name, out[i-1].Version, out[i].Version)
+		}
+	}
+	return out, nil
+}
+
+// archOf is the architecture of the packages that have one.
+func archOf(packages []Package) string {
+	for _, p := range packages {
+		if p.Arch != "all" {
+			return p.Arch
+		}
+	}
+	return ""
+}
+
+func entries(packages []Package) []Entry {
+	out := make([]Entry, len(packages))
+	for i, p := range packages {
+		out[i] = Entry{p.Name, p.Version, p.Arch, p.SHA256}
+	}
+	slices.SortFunc(out, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+// Lock lists packages as text, a line each: name, version, architecture and
+// SHA-256, by name. It decides the bytes of the layer (with the Options), so
+// its digest stands for the inputs.
+func Lock(packages []Package) []byte {
+	var out bytes.Buffer
+	for _, e := range entries(packages) {
+		fmt.Fprintln(&out, e.Name, e.Version, e.Arch, e.SHA256)
+	}
+	return out.Bytes()
+}
+
+// LockJSON is Lock as a JSON array of objects, with a newline at the end.
+func LockJSON(packages []Package) ([]byte, error) {
+	raw, err := json.MarshalIndent(entries(packages), "", "  ")
+	return append(raw, '\n'), err
+}
