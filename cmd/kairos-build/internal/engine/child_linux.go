@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
+)
+
+// stopLimit bounds the orderly stop. After it the child exits, and the kernel
+// removes what is left with the two namespaces.
+const stopLimit = 8 * time.Second
+
+// childConfig is what the parent passes on the command line.
+type childConfig struct {
+	State      string
+	RunC       string
+	CacheLimit int64
+	Log        slog.Level
+}
+
+// childFDs are the descriptors that the parent passes, from 3 on.
+type childFDs struct{ socket, lock, life, status *os.File }
+
+// ServeChild is the main function of the hidden child process: it serves
+// BuildKit until the last client is gone. args are those after ChildVerb.
+func ServeChild(args []string) error {
+	cfg, err := parseChildArgs(args)
+	if err != nil {
+		return err
+	}
+	fds, err := openChildFDs()
+	if err != nil {
+		return err
+	}
+	signal.Ignore(syscall.SIGINT, syscall.SIGHUP, syscall.SIGPIPE)
+	err = serveChild(cfg, fds)
+	runtime.KeepAlive(fds) // a collected *os.File closes its descriptor, and with it goes the lock
+	if err != nil {
+		_, tellErr := fmt.Fprintf(fds.status, "%s %q\n", statusError, err.Error())
+		return errors.Join(err, tellErr)
+	}
+	return nil
+}
+
+func serveChild(cfg childConfig, fds childFDs) error {
+	setLog(cfg.Log)
+	if err := isolate(); err != nil {
+		return err
+	}
+	if err := sweep(cfg.State); err != nil {
+		return err
+	}
+	listener, err := net.FileListener(fds.socket)
+	if err != nil {
+		return err
+	}
+	leases := newLeases(listener)
+	srv, err := newServer(cfg)
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintln(fds.status, statusReady); err != nil {
+		return errors.Join(err, srv.stop())
+	}
+	return srv.run(leases, fds)
+}
+
+// run serves until nobody is left, then stops within stopLimit.
+func (s *server) run(leases *leases, fds childFDs) error {
+	done := make(chan error, 1)
+	go func() { done <- s.grpc.Serve(leases) }()
+	terminated := make(chan os.Signal, 1)
+	signal.Notify(terminated, syscall.SIGTERM)
+	go leases.watchParent(fds.life, fds.status)
+
+	select {
+	case err := <-done:
+		return fmt.Errorf("serving the engine's socket: %w", err)
+	case <-terminated:
+	case <-leases.idle:
+	}
+	leases.shut()
+	// The parent may be gone, then nobody reads this.
+	_, _ = fmt.Fprintln(fds.status, statusStopping)
+	return s.stopWithin(stopLimit)
+}
+
+// stopWithin ends the server in order, or leaves it: moby/buildkit#2950 is one
+// way for the orderly stop to never return.
+func (s *server) stopWithin(limit time.Duration) error {
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.stop() }()
+	select {
+	case err := <-stopped:
+		return err
+	case <-time.After(limit):
+		return fmt.Errorf("the engine did not stop within %s", limit)
+	}
+}
+
+func parseChildArgs(args []string) (childConfig, error) {
+	var cfg childConfig
+	flags := flag.NewFlagSet(ChildVerb, flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.StringVar(&cfg.State, "state", "", "state folder")
+	flags.StringVar(&cfg.RunC, "runc", "", "container runtime")
+	flags.Int64Var(&cfg.CacheLimit, "cache-limit", 0, "bytes")
+	flags.TextVar(&cfg.Log, "log", slog.LevelWarn, "level")
+	if err := flags.Parse(args); err != nil {
+		return cfg, fmt.Errorf("%s: %w; it is started by kairos-build itself", ChildVerb, err)
+	}
+	if !filepath.IsAbs(cfg.State) || os.Getpid() != 1 {
+		return cfg, fmt.Errorf("%s is started by kairos-build itself, in its own namespaces", ChildVerb)
+	}
+	return cfg, nil
+}
+
+// openChildFDs takes the four descriptors over. They must not reach runc: a
+// container that held the lock would outlive its meaning.
+func openChildFDs() (childFDs, error) {
+	names := []string{"socket", "lock", "life", "status"}
+	files := make([]*os.File, len(names))
+	for i, name := range names {
+		fd := 3 + i
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, unix.FD_CLOEXEC); err != nil {
+			return childFDs{}, fmt.Errorf("%s: descriptor %d (%s): %w", ChildVerb, fd, name, err)
+		}
+		files[i] = os.NewFile(uintptr(fd), name)
+	}
+	return childFDs{files[0], files[1], files[2], files[3]}, nil
+}
+
+// isolate makes the new namespaces our own: mounts stay inside, /proc shows our
+// processes, runc keeps its state in a place that vanishes with us.
+func isolate() error {
+	unix.Umask(0) // else `mkdir 0777` in a step comes out as 0755
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
+		return fmt.Errorf("detaching the engine's mounts from the host's: %w", err)
+	}
+	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		return fmt.Errorf("mounting the engine's /proc: %w", err)
+	}
+	if err := os.MkdirAll("/run/runc", 0o711); err != nil {
+		return fmt.Errorf("creating runc's state folder: %w", err)
+	}
+	if err := unix.Mount("tmpfs", "/run/runc", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=711"); err != nil {
+		return fmt.Errorf("mounting runc's state folder: %w", err)
+	}
+	return nil
+}
+
+// setLog routes what BuildKit logs to stderr, which is the log file.
+func setLog(level slog.Level) {
+	logrus.SetOutput(os.Stderr)
+	logrus.SetFormatter(&logrus.TextFormatter{FullTimestamp: true, DisableColors: true, TimestampFormat: time.RFC3339Nano})
+	logrus.SetLevel(logrus.ErrorLevel)
+	if level <= slog.LevelDebug {
+		logrus.SetLevel(logrus.DebugLevel)
+	}
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package engine executes BuildKit graphs. By default it runs the BuildKit
+// that is compiled into this program, as a hidden child process in its own PID
+// and mount namespaces; with a builder URL it uses one that is already running.
+// Whatever executes the graph, the result is the same: an OCI layout on disk.
+//
+// The package owns the state folder, the life of the child, and the cache. It
+// knows nothing of flavors and recipes, and it refuses to export a root file
+// system as plain files (moby/buildkit#2950 hangs on that).
+//
+// # State folder
+//
+//	lock          flock held by the child for as long as it lives; holds its pid
+//	engine.sock   the child's socket (the folder is 0700)
+//	engine.log    what BuildKit logged, of the last start
+//	tmp/          TMPDIR of the child, emptied at every start
+//	bin/          an unpacked runc, when none is installed
+//	cache.db, history.db, runc-overlayfs/ or runc-native/   BuildKit's own
+//
+// # One folder, one child, any number of builds
+//
+// The first build starts the child; others that use the same folder attach to
+// its socket. Each connection is a lease on the child's life: it stops when the
+// process that started it is gone and no connection is left, however the
+// clients ended. A build that finds the child stopping waits for the lock and
+// starts its own.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+
+	"github.com/moby/buildkit/client"
+)
+
+// Engine is a connection to a BuildKit, embedded or remote.
+type Engine struct {
+	client  *client.Client
+	guard   *statusGuard
+	child   *child // nil: remote, or attached to another process's child
+	state   string // state folder of the embedded engine; "" when remote
+	builder string // URL of the remote one; "" when embedded
+	log     *slog.Logger
+	close   sync.Once
+}
+
+// Open connects to the builder that o names, or starts the embedded engine.
+func Open(ctx context.Context, o Options) (*Engine, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	routeLogs(o.Log)
+	if o.Builder != "" {
+		return openRemote(ctx, o)
+	}
+	return openEmbedded(ctx, o)
+}
+
+// Embedded reports whether this engine runs inside this program.
+func (e *Engine) Embedded() bool { return e.builder == "" }
+
+// Close ends the connection. When this process started the child and nobody
+// else uses it, Close returns after the child has collected garbage and ended.
+func (e *Engine) Close() (err error) {
+	e.close.Do(func() {
+		err = e.client.Close()
+		if e.child != nil {
+			err = errors.Join(err, e.child.release())
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("closing the build engine: %w", err)
+	}
+	return nil
+}
+
+// openEmbedded starts the embedded engine in o.StateDir, or attaches to the one
+// that another build started there.
+func openEmbedded(ctx context.Context, o Options) (*Engine, error) {
+	if err := checkPrivileges(os.Geteuid()); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(o.StateDir, 0o700); err != nil {
+		return nil, fmt.Errorf("creating the engine's state folder: %w", err)
+	}
+	runc, err := findRunc(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return join(ctx, o, runc)
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+var (
+	// ErrNotRoot means that the embedded engine lacks the rights it needs.
+	ErrNotRoot = errors.New("the embedded build engine mounts file systems and starts containers, which needs root: " +
+		"run the command with sudo, or name a BuildKit that runs already with --builder URL or BUILDKIT_HOST")
+	// ErrNoRunC means that no container runtime was found.
+	ErrNoRunC = errors.New("no runc found in PATH: the embedded build engine runs its steps with it; " +
+		"install it (apt-get install runc, dnf install runc, zypper install runc), or name one with KAIROS_BUILD_RUNC=PATH")
+	// ErrNoNamespaces means root without CAP_SYS_ADMIN.
+	ErrNoNamespaces = errors.New("no right to make new namespaces: in a container, run it with --privileged, " +
+		"or name a BuildKit that runs already with --builder URL or BUILDKIT_HOST")
+	// ErrNoStateDir means that neither XDG_STATE_HOME nor HOME is set.
+	ErrNoStateDir = errors.New("no folder for the engine's state: set KAIROS_BUILD_STATE, XDG_STATE_HOME or HOME to an absolute path")
+)
+
+// StepError is a step of the graph that ended with an error.
+type StepError struct {
+	Step     string   // the step's name
+	ExitCode int      // exit status of its command, -1 if it was no command
+	Output   []string // the last lines of its output
+	Err      error    // what the engine said
+}
+
+func (e *StepError) Error() string {
+	var b strings.Builder
+	if e.ExitCode >= 0 {
+		fmt.Fprintf(&b, "step %q ended with exit code %d", e.Step, e.ExitCode)
+	} else {
+		fmt.Fprintf(&b, "step %q: %v", e.Step, e.Err)
+	}
+	if len(e.Output) > 0 {
+		b.WriteString("; the end of its output:")
+		for _, line := range e.Output {
+			b.WriteString("\n    " + line)
+		}
+	}
+	return b.String()
+}
+
+func (e *StepError) Unwrap() error { return e.Err }
+
+// RuncError is a container runtime that the engine cannot use.
+type RuncError struct {
+	Path   string
+	Reason string
+}
+
+func (e *RuncError) Error() string {
+	return fmt.Sprintf("%s %s: the build engine needs runc 1.1 or newer; install it (apt-get install runc) "+
+		"or name another one with KAIROS_BUILD_RUNC=PATH", e.Path, e.Reason)
+}
+
+// BuilderError is a remote builder that did not answer.
+type BuilderError struct {
+	URL string
+	Err error
+}
+
+func (e *BuilderError) Error() string {
+	return fmt.Sprintf("builder %s does not answer: %v; check --builder or BUILDKIT_HOST, "+
+		"or leave both away to use the embedded engine", e.URL, e.Err)
+}
+
+func (e *BuilderError) Unwrap() error { return e.Err }
+
+func checkPrivileges(euid int) error {
+	if euid != 0 {
+		return ErrNotRoot
+	}
+	return nil
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// findRunc returns the path of a runc that works: the named one, the one in
+// PATH, or the embedded one.
+func findRunc(ctx context.Context, o Options) (string, error) {
+	path, err := locateRunc(o)
+	if err != nil {
+		return "", err
+	}
+	if err := checkRunc(ctx, path, filepath.Join(o.StateDir, "runc.json")); err != nil {
+		return "", err
+	}
+	return path, nil
+}
+
+func locateRunc(o Options) (string, error) {
+	if o.RunC != "" {
+		path, err := exec.LookPath(o.RunC)
+		if err != nil {
+			return "", fmt.Errorf("runc %q: %w", o.RunC, err)
+		}
+		return filepath.Abs(path)
+	}
+	// Debian keeps it in /usr/sbin, which a sudo or a cron job may leave out.
+	for _, name := range []string{"runc", "/usr/sbin/runc", "/usr/bin/runc"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return filepath.Abs(path)
+		}
+	}
+	if o.Embedded != nil {
+		return unpackRunc(o.Embedded, filepath.Join(o.StateDir, "bin"))
+	}
+	return "", ErrNoRunC
+}
+
+// unpackRunc writes the embedded runc to dir and returns its path. The file
+// appears by rename, so a second build never starts half of it.
+func unpackRunc(from fs.FS, dir string) (string, error) {
+	data, err := fs.ReadFile(from, "runc")
+	if err != nil {
+		return "", fmt.Errorf("embedded runc: %w", err)
+	}
+	path := filepath.Join(dir, "runc-"+shortHash(data))
+	if st, err := os.Stat(path); err == nil && st.Size() == int64(len(data)) {
+		return path, nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("unpacking runc: %w", err)
+	}
+	if err := writeByRename(path, data, 0o700); err != nil {
+		return "", fmt.Errorf("unpacking runc: %w", err)
+	}
+	return path, nil
+}
+
+// runcCheck remembers a runc that passed the probe, so that a warm build does
+// not start it twice more.
+type runcCheck struct {
+	Path     string    `json:"path"`
+	Size     int64     `json:"size"`
+	Modified time.Time `json:"modified"`
+}
+
+// checkRunc probes the runtime at path, unless memo says that this very file
+// passed before.
+func checkRunc(ctx context.Context, path, memo string) error {
+	st, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("runc %q: %w", path, err)
+	}
+	now := runcCheck{Path: path, Size: st.Size(), Modified: st.ModTime().UTC()}
+	if readCheck(memo) == now {
+		return nil
+	}
+	if err := probeRunc(ctx, path); err != nil {
+		return err
+	}
+	data, err := json.Marshal(now)
+	if err != nil {
+		return err
+	}
+	return writeByRename(memo, data, 0o600)
+}
+
+// readCheck returns the zero value when there is nothing usable: then the probe
+// runs again.
+func readCheck(memo string) runcCheck {
+	var c runcCheck
+	data, err := os.ReadFile(memo)
+	if err != nil || json.Unmarshal(data, &c) != nil {
+		return runcCheck{}
+	}
+	return c
+}
+
+// probeRunc starts the runtime and looks for what BuildKit calls: crun 1.8.1
+// (Debian 12), for one, has no `run --keep`.
+func probeRunc(ctx context.Context, path string) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	version, err := exec.CommandContext(ctx, path, "--version").CombinedOutput()
+	if err != nil {
+		return &RuncError{Path: path, Reason: "does not start: " + reason(err, version)}
+	}
+	help, err := exec.CommandContext(ctx, path, "run", "--help").CombinedOutput()
+	if err != nil || !strings.Contains(string(help), "--keep") {
+		first, _, _ := strings.Cut(string(version), "\n")
+		return &RuncError{Path: path, Reason: fmt.Sprintf("(%s) has no `run --keep`", first)}
+	}
+	return nil
+}
+
+// reason is the output of a command that ended with err, or err if it said
+// nothing.
+func reason(err error, output []byte) string {
+	text := strings.TrimSpace(string(output))
+	if errors.As(err, new(*exec.ExitError)) && text != "" {
+		return text
+	}
+	return err.Error()
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/client/llb"
+	gatewaypb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/solver/errdefs"
+	"github.com/moby/buildkit/util/entitlements"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/tonistiigi/fsutil"
+)
+
+// Request is one graph to execute, and what to make of its result.
+type Request struct {
+	// Definition is the marshalled graph.
+	Definition *llb.Definition
+	// Locals are the folders that llb.Local names, by name. Their files arrive
+	// as root's, without file capabilities.
+	Locals map[string]string
+	// Stores hold the blobs that llb.OCILayout names, by store id.
+	Stores map[string]content.Store
+	// HostNetwork lets steps that ask for the host's network have it.
+	HostNetwork bool
+	// Image says how to write the result. Nil: it is only computed (and cached).
+	Image *Image
+	// Progress is told everything that happens, in order, from one goroutine.
+	// Nil: nobody is told.
+	Progress func(*client.SolveStatus)
+}
+
+// Result is what a graph came to.
+type Result struct {
+	// Digest of the image's manifest; "" when the request wrote no image.
+	Digest digest.Digest
+	// Manifest describes it.
+	Manifest ocispec.Descriptor
+	// Steps, in the order in which they started. They are filled when Solve
+	// returns an error, too.
+	Steps []Step
+}
+
+// Solve executes the graph. A step that fails is a *StepError.
+func (e *Engine) Solve(ctx context.Context, r Request) (Result, error) {
+	opt, err := e.solveOpt(r)
+	if err != nil {
+		return Result{}, err
+	}
+	rec, updates, recorded := newRecord(), make(chan *client.SolveStatus), make(chan struct{})
+	go func() {
+		defer close(recorded)
+		for s := range updates {
+			rec.add(s)
+			if r.Progress != nil {
+				r.Progress(s)
+			}
+		}
+	}()
+	resp, err := e.client.Solve(ctx, r.Definition, opt, updates)
+	<-recorded
+	result := Result{Steps: rec.list()}
+	if err != nil {
+		return result, e.explain(ctx, err, rec)
+	}
+	if r.Image != nil {
+		result.Manifest, err = r.Image.finish(resp.ExporterResponse)
+		result.Digest = result.Manifest.Digest
+	}
+	return result, err
+}
+
+func (e *Engine) solveOpt(r Request) (client.SolveOpt, error) {
+	opt := client.SolveOpt{
+		OCIStores: r.Stores,
+		Internal:  e.Embedded(), // no history of builds: nobody asks for it, and it costs disk writes
+	}
+	if r.HostNetwork {
+		opt.AllowedEntitlements = []string{entitlements.EntitlementNetworkHost.String()}
+	}
+	for name, dir := range r.Locals {
+		fs, err := fsutil.NewFS(dir)
+		if err != nil {
+			return opt, fmt.Errorf("local folder %q of the graph: %w", name, err)
+		}
+		if opt.LocalMounts == nil {
+			opt.LocalMounts = map[string]fsutil.FS{}
+		}
+		opt.LocalMounts[name] = fs
+	}
+	if r.Image == nil {
+		return opt, nil
+	}
+	export, err := r.Image.export(e.blobs())
+	if err != nil {
+		return opt, err
+	}
+	opt.Exports = []client.ExportEntry{export}
+	return opt, nil
+}
+
+// blobs is the folder of the engine's own blobs, "" when it is not on this
+// machine.
+func (e *Engine) blobs() string {
+	if e.state == "" {
+		return ""
+	}
+	for _, name := range []string{"runc-overlayfs", "runc-native"} {
+		dir := filepath.Join(e.state, name, "content", "blobs")
+		if st, err := os.Stat(dir); err == nil && st.IsDir() {
+			return dir
+		}
+	}
+	return ""
+}
+
+// explain turns what BuildKit returned into what the user can use.
+func (e *Engine) explain(ctx context.Context, err error, rec *record) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("build interrupted: %w", context.Cause(ctx))
+	}
+	var vertex *errdefs.VertexError
+	var name string
+	if errors.As(err, &vertex) {
+		name = vertex.Vertex.GetDigest()
+	}
+	if s := rec.failed(name); s != nil {
+		return &StepError{Step: s.Name, ExitCode: exitCode(err), Output: s.tail.last(), Err: rootCause(err)}
+	}
+	if e.Embedded() && connectionLost(err) {
+		return fmt.Errorf("the build engine ended in the middle of the build: %w; its log: %s",
+			rootCause(err), lastLines(filepath.Join(e.state, logName), 5))
+	}
+	return fmt.Errorf("executing the graph: %w", rootCause(err))
+}
+
+// exitCode is the status of the command that failed, or -1.
+func exitCode(err error) int {
+	var exit *gatewaypb.ExitError
+	if errors.As(err, &exit) && exit.ExitCode < gatewaypb.UnknownExitStatus {
+		return int(exit.ExitCode)
+	}
+	return -1
+}
+
+// Seconds is the time that the step took, for reports.
+func (s Step) Seconds() float64 { return s.Duration.Round(time.Millisecond).Seconds() }

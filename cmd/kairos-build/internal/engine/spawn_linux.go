@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// ChildVerb is the hidden first argument of the child process. main calls
+// ServeChild with the rest.
+const ChildVerb = "buildkitd"
+
+const (
+	// startTimeout covers opening databases and sweeping leftovers.
+	startTimeout = 60 * time.Second
+	// stopTimeout is more than the child's own limit (stopLimit) plus its
+	// garbage collection.
+	stopTimeout = 30 * time.Second
+	// childMemory is the soft limit of the child's Go heap: with the default
+	// settings it grows to twice what it needs.
+	childMemory = "192MiB"
+)
+
+// The child writes one of these lines to its status pipe.
+const (
+	statusReady    = "ready"    // the socket is served
+	statusShared   = "shared"   // the parent left, other clients remain
+	statusStopping = "stopping" // nobody is left
+	statusError    = "error"    // followed by a quoted message
+)
+
+// child is the process that serves BuildKit, seen from the process that
+// started it.
+type child struct {
+	cmd    *exec.Cmd
+	life   *os.File // write end: closing it says that this process is gone
+	status *bufio.Reader
+	pipe   *os.File // read end behind status
+	log    *slog.Logger
+	logs   string // path of its log
+}
+
+// spawn starts the child with the lock and connects to it.
+func spawn(ctx context.Context, o Options, runc string, lock *os.File) (_ *Engine, err error) {
+	c, err := startChild(o, runc, lock)
+	if err != nil {
+		return nil, fmt.Errorf("starting the build engine: %w", err)
+	}
+	if err := c.waitReady(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("starting the build engine: %w", err), c.kill())
+	}
+	e, err := dialChild(ctx, o)
+	if err != nil {
+		return nil, errors.Join(err, c.kill())
+	}
+	e.child = c
+	return e, nil
+}
+
+func startChild(o Options, runc string, lock *os.File) (_ *child, err error) {
+	var files cleanup
+	defer func() { err = errors.Join(err, files.close()) }()
+	files.add(lock)
+	listener, err := listenSocket(o.StateDir)
+	if err != nil {
+		return nil, err
+	}
+	files.add(listener)
+	socket, err := listener.File()
+	if err != nil {
+		return nil, err
+	}
+	files.add(socket)
+	lifeRead, lifeWrite, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	files.add(lifeRead)
+	statusRead, statusWrite, err := os.Pipe()
+	if err != nil {
+		return nil, errors.Join(err, lifeWrite.Close())
+	}
+	files.add(statusWrite)
+	logPath := filepath.Join(o.StateDir, logName)
+	logs, err := os.OpenFile(logPath, os.O_CREATE|os.O_TRUNC|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, errors.Join(err, lifeWrite.Close(), statusRead.Close())
+	}
+	files.add(logs)
+	cmd := childCommand(o, runc)
+	cmd.Stdout, cmd.Stderr = logs, logs
+	cmd.ExtraFiles = []*os.File{socket, lock, lifeRead, statusWrite} // fds 3 to 6, see childFDs
+	if err := cmd.Start(); err != nil {
+		return nil, errors.Join(namespaceError(err), lifeWrite.Close(), statusRead.Close())
+	}
+	c := &child{cmd: cmd, life: lifeWrite, pipe: statusRead, status: bufio.NewReader(statusRead), log: o.Log, logs: logPath}
+	return c, writeHolder(lock, cmd.Process.Pid)
+}
+
+// childCommand runs this very binary again. /proc/self/exe stays right when the
+// file was replaced by an update meanwhile.
+func childCommand(o Options, runc string) *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe", childArgs(o, runc)...)
+	cmd.Args[0] = "kairos-build"
+	cmd.Dir = "/"
+	cmd.Env = childEnv(os.Environ(), filepath.Join(o.StateDir, "tmp"))
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS,
+		Setsid:     true, // a Ctrl-C in the terminal is for the parent only
+	}
+	return cmd
+}
+
+func childArgs(o Options, runc string) []string {
+	level := slog.LevelWarn
+	if o.Log.Enabled(context.Background(), slog.LevelDebug) {
+		level = slog.LevelDebug
+	}
+	return []string{
+		ChildVerb,
+		"-state", o.StateDir,
+		"-runc", runc,
+		"-cache-limit", strconv.FormatInt(o.CacheLimit, 10),
+		"-log", level.String(),
+	}
+}
+
+// childEnv is the parent's environment without what changes how BuildKit and
+// runc behave.
+func childEnv(env []string, tmp string) []string {
+	drop := []string{"TMPDIR", "XDG_RUNTIME_DIR", "NOTIFY_SOCKET", "GOMEMLIMIT", "GOGC"}
+	out := slices.DeleteFunc(slices.Clone(env), func(kv string) bool {
+		key, _, _ := strings.Cut(kv, "=")
+		return slices.Contains(drop, key) || strings.HasPrefix(key, "BUILDKIT") || strings.HasPrefix(key, "OTEL_")
+	})
+	return append(out, "TMPDIR="+tmp, "GOMEMLIMIT="+childMemory, "GOGC=50")
+}
+
+// namespaceError explains root without the right to make namespaces, as in a
+// container.
+func namespaceError(err error) error {
+	if errors.Is(err, unix.EPERM) {
+		return fmt.Errorf("%w: %w", ErrNoNamespaces, err)
+	}
+	return err
+}
+
+// waitReady returns when the child serves its socket.
+func (c *child) waitReady(ctx context.Context) error {
+	if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > startTimeout {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("no answer within %s, see %s", startTimeout, c.logs))
+		defer cancel()
+	}
+	stop := context.AfterFunc(ctx, func() { _ = c.pipe.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	line, err := c.status.ReadString('\n')
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("it ended early (%w); its log: %s", err, lastLines(c.logs, 5))
+	}
+	word, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+	if word == statusReady {
+		return nil
+	}
+	if text, err := strconv.Unquote(rest); word == statusError && err == nil {
+		return errors.New(text)
+	}
+	return fmt.Errorf("unexpected first words %q", line)
+}
+
+// release tells the child that this process is done with it, and waits for its
+// end unless other builds still use it.
+func (c *child) release() error {
+	if err := c.life.Close(); err != nil {
+		return err
+	}
+	if err := c.pipe.SetReadDeadline(time.Now().Add(stopTimeout)); err != nil {
+		return err
+	}
+	line, err := c.status.ReadString('\n')
+	if strings.TrimSpace(line) == statusShared {
+		c.log.Debug("other builds still use the engine")
+		return errors.Join(c.pipe.Close(), c.cmd.Process.Release())
+	}
+	if err != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		return errors.Join(fmt.Errorf("the build engine did not stop within %s and was killed", stopTimeout), c.kill())
+	}
+	return c.reap()
+}
+
+// reap waits for the end of a child that is stopping.
+func (c *child) reap() error {
+	timer := time.AfterFunc(stopTimeout, func() { _ = c.cmd.Process.Kill() })
+	defer timer.Stop()
+	err := c.cmd.Wait()
+	if err != nil {
+		err = fmt.Errorf("build engine: %w; its log: %s", err, lastLines(c.logs, 5))
+	}
+	return errors.Join(err, c.pipe.Close())
+}
+
+// kill ends a child that is of no use. The kernel takes its containers and
+// mounts along: it is the first process of their PID namespace.
+func (c *child) kill() error {
+	_ = c.life.Close() // closed already when it was told to leave
+	if err := c.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	_ = c.cmd.Wait() // its exit status is the kill
+	return c.pipe.Close()
+}
+
+// cleanup closes what the parent needs only until the child has started.
+type cleanup struct{ files []interface{ Close() error } }
+
+func (c *cleanup) add(f interface{ Close() error }) { c.files = append(c.files, f) }
+
+func (c *cleanup) close() error {
+	var errs []error
+	for _, f := range c.files {
+		errs = append(errs, f.Close())
+	}
+	return errors.Join(errs...)
+}

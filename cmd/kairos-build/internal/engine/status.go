@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	controlapi "github.com/moby/buildkit/api/services/control"
+	"github.com/moby/buildkit/client"
+	"google.golang.org/grpc"
+)
+
+// statusGrace is how long the status of a failed build may stay silent. A graph
+// that fails before it starts never gets a status, and BuildKit's client then
+// waits five seconds for one.
+const statusGrace = 300 * time.Millisecond
+
+// statusGuard ends the status stream of a build soon after the build failed.
+// It sits between BuildKit's client and the wire.
+type statusGuard struct {
+	mu      sync.Mutex
+	streams map[string]*statusStream // by build reference
+}
+
+type statusStream struct {
+	cancel context.CancelFunc
+	active chan struct{} // a message arrived
+	ended  atomic.Bool   // by the guard
+}
+
+func newStatusGuard() *statusGuard {
+	return &statusGuard{streams: map[string]*statusStream{}}
+}
+
+func (g *statusGuard) options() []client.ClientOpt {
+	return []client.ClientOpt{
+		client.WithGRPCDialOption(grpc.WithChainUnaryInterceptor(g.watchSolve)),
+		client.WithGRPCDialOption(grpc.WithChainStreamInterceptor(g.watchStatus)),
+	}
+}
+
+// watchSolve sees the end of a build.
+func (g *statusGuard) watchSolve(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	err := invoke(ctx, method, req, reply, cc, opts...)
+	if solve, ok := req.(*controlapi.SolveRequest); ok && err != nil {
+		go g.endAfterGrace(solve.Ref)
+	}
+	return err
+}
+
+// watchStatus hands out a stream that the guard can end.
+func (g *statusGuard) watchStatus(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	if method != controlapi.Control_Status_FullMethodName {
+		return open(ctx, desc, cc, method, opts...)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	s, err := open(ctx, desc, cc, method, opts...)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	return &guardedStream{ClientStream: s, guard: g, stream: &statusStream{cancel: cancel, active: make(chan struct{}, 1)}}, nil
+}
+
+func (g *statusGuard) get(ref string) *statusStream {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.streams[ref]
+}
+
+func (g *statusGuard) set(ref string, s *statusStream) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.streams[ref] = s
+}
+
+func (g *statusGuard) drop(ref string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.streams, ref)
+}
+
+// endAfterGrace ends the stream when nothing arrived for statusGrace.
+func (g *statusGuard) endAfterGrace(ref string) {
+	for {
+		s := g.get(ref)
+		if s == nil {
+			return // it ended by itself
+		}
+		select {
+		case <-s.active:
+		case <-time.After(statusGrace):
+			s.ended.Store(true)
+			s.cancel()
+			return
+		}
+	}
+}
+
+// guardedStream is a status stream that the guard knows by its build reference.
+type guardedStream struct {
+	grpc.ClientStream
+	guard  *statusGuard
+	stream *statusStream
+	ref    string
+}
+
+func (s *guardedStream) SendMsg(m any) error {
+	if req, ok := m.(*controlapi.StatusRequest); ok {
+		s.ref = req.Ref
+		s.guard.set(s.ref, s.stream)
+	}
+	return s.ClientStream.SendMsg(m)
+}
+
+func (s *guardedStream) RecvMsg(m any) error {
+	err := s.ClientStream.RecvMsg(m)
+	if err != nil {
+		s.guard.drop(s.ref)
+		s.stream.cancel()
+		if s.stream.ended.Load() {
+			return io.EOF // any other error would hide why the build failed
+		}
+		return err
+	}
+	select {
+	case s.stream.active <- struct{}{}:
+	default:
+	}
+	return nil
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// cgroupRoot is where systemd and everyone else mounts the control groups.
+const cgroupRoot = "/sys/fs/cgroup"
+
+// sweep removes what a killed engine left in its state folder: temporary files,
+// bundles of containers, control groups. The caller holds the lock.
+func sweep(state string) error {
+	tmp := filepath.Join(state, "tmp")
+	if err := errors.Join(os.RemoveAll(tmp), os.MkdirAll(tmp, 0o700)); err != nil {
+		return fmt.Errorf("emptying the engine's temporary folder: %w", err)
+	}
+	if err := sweepBundles(state); err != nil {
+		return fmt.Errorf("sweeping leftovers of an earlier engine: %w", err)
+	}
+	return sweepCgroups(cgroupRoot, cgroupParent(state))
+}
+
+// sweepBundles removes executor/<container id>; the folder's files are the
+// executor's own.
+func sweepBundles(state string) error {
+	bundles, err := filepath.Glob(filepath.Join(state, "runc-*", "executor", "*", "config.json"))
+	if err != nil {
+		return err
+	}
+	for _, config := range bundles {
+		if err := os.RemoveAll(filepath.Dir(config)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cgroupParent names the control group above this state folder's containers, so
+// that sweeping never touches those of another engine.
+func cgroupParent(state string) string {
+	return "kairos-build-" + shortHash([]byte(state))
+}
+
+// sweepCgroups removes the control group name below root (version 2) or below
+// each of its controllers (version 1). Only empty groups can be removed.
+func sweepCgroups(root, name string) error {
+	tops, err := filepath.Glob(filepath.Join(root, "*", name))
+	if err != nil {
+		return err
+	}
+	for _, top := range append(tops, filepath.Join(root, name)) {
+		if err := removeGroup(top); err != nil {
+			return fmt.Errorf("removing an empty control group: %w", err)
+		}
+	}
+	return nil
+}
+
+func removeGroup(top string) error {
+	var groups []string
+	err := filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			groups = append(groups, path)
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for i := len(groups) - 1; i >= 0; i-- { // leaves first
+		err := os.Remove(groups[i])
+		if err != nil && !mayStay(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// mayStay is true for a group that is gone, that still has processes of an
+// engine that is just dying, or that a container shows us read-only.
+func mayStay(err error) bool {
+	for _, ok := range []error{fs.ErrNotExist, fs.ErrPermission, unix.EBUSY, unix.EROFS} {
+		if errors.Is(err, ok) {
+			return true
+		}
+	}
+	return false
+}

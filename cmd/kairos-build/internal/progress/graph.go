@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package progress
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/moby/buildkit/client"
+	"github.com/opencontainers/go-digest"
+)
+
+// Graph reports what BuildKit says about a graph as steps. It is used by one
+// goroutine.
+type Graph struct {
+	reporter Reporter
+	vertices map[digest.Digest]*vertex
+}
+
+type vertex struct {
+	step    Step                  // nil while it does not run
+	started time.Time             // of the run that step shows
+	shown   bool                  // it was shown as finished
+	bytes   map[string]*vertexJob // by id
+	line    []byte                // of output, without its end so far
+}
+
+// vertexJob is a part of a vertex that counts, such as the download of a layer.
+type vertexJob struct{ done, total int64 }
+
+// NewGraph returns an adapter; pass its Update to the engine.
+func NewGraph(r Reporter) *Graph {
+	return &Graph{reporter: r, vertices: map[digest.Digest]*vertex{}}
+}
+
+// Update takes one message of BuildKit's status stream.
+func (g *Graph) Update(s *client.SolveStatus) {
+	// The output first: a vertex that failed says so in the message that
+	// carries its last words.
+	for _, v := range s.Vertexes {
+		g.begin(v)
+	}
+	for _, l := range s.Logs {
+		g.vertex(l.Vertex).log(l.Data)
+	}
+	for _, st := range s.Statuses {
+		g.vertex(st.Vertex).count(st)
+	}
+	for _, v := range s.Vertexes {
+		g.end(v)
+	}
+}
+
+// Close ends the steps that the stream left open: it broke off.
+func (g *Graph) Close() {
+	for _, v := range g.vertices {
+		v.done(false, ErrInterrupted)
+	}
+}
+
+func (g *Graph) vertex(d digest.Digest) *vertex {
+	v, ok := g.vertices[d]
+	if !ok {
+		v = &vertex{bytes: map[string]*vertexJob{}}
+		g.vertices[d] = v
+	}
+	return v
+}
+
+// begin starts a step for a vertex that runs. One that was in the cache, or
+// that comes and goes in one message, has its step, too.
+func (g *Graph) begin(u *client.Vertex) {
+	v := g.vertex(u.Digest)
+	if u.Started == nil || v.step != nil || !u.Started.After(v.started) {
+		return
+	}
+	if v.shown && u.Completed != nil && u.Error == "" {
+		return // it ran again for a moment, to look something up
+	}
+	v.started = *u.Started
+	v.step = g.reporter.Step(u.Name)
+}
+
+func (g *Graph) end(u *client.Vertex) {
+	v := g.vertex(u.Digest)
+	if u.Completed == nil || v.step == nil {
+		return
+	}
+	v.done(u.Cached, vertexError(u.Error))
+}
+
+func vertexError(text string) error {
+	switch {
+	case text == "":
+		return nil
+	case strings.Contains(text, "context canceled"):
+		return ErrInterrupted
+	}
+	return errors.New(text)
+}
+
+func (v *vertex) done(cached bool, err error) {
+	if v.step == nil {
+		return
+	}
+	if len(v.line) > 0 {
+		v.step.Log(string(v.line))
+	}
+	v.step.Done(cached, err)
+	v.step, v.shown, v.line = nil, true, nil
+}
+
+// log splits output into lines.
+func (v *vertex) log(data []byte) {
+	if v.step == nil {
+		return
+	}
+	v.line = append(v.line, data...)
+	for {
+		line, rest, found := bytes.Cut(v.line, []byte("\n"))
+		if !found {
+			return
+		}
+		v.step.Log(string(line))
+		v.line = rest
+	}
+}
+
+// count adds up what the parts of the vertex have moved. The total is known
+// when all parts know theirs.
+func (v *vertex) count(s *client.VertexStatus) {
+	if v.step == nil || s.Current == 0 && s.Total == 0 {
+		return
+	}
+	v.bytes[s.ID] = &vertexJob{s.Current, s.Total}
+	var done, total int64
+	known := true
+	for _, job := range v.bytes {
+		done, total = done+job.done, total+job.total
+		known = known && job.total > 0
+	}
+	if !known {
+		total = 0
+	}
+	v.step.Progress(done, total)
+}
