@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+package disk_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/disk"
+	"github.com/kairos-build/kairos-build/framework/bootconf"
+	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/ondisk/grubenv"
+)
+
+// bootFiles names the environment variable with a folder that has what
+// layout.ImageBoot has in an image, and a kernel, vmlinuz, that is signed.
+const bootFiles = "KAIROS_E2E_BOOT"
+
+// bootTimeout is for a machine without KVM that does other things too.
+const bootTimeout = 4 * time.Minute
+
+// A firmware is a way to start the virtual machine.
+type firmware struct {
+	name string
+	args func(t *testing.T) []string
+	says string // on the console, by the kernel
+}
+
+func firmwares() []firmware {
+	return []firmware{
+		{"bios", func(*testing.T) []string { return []string{"-machine", "q35"} }, "Linux version"},
+		{"uefi", func(t *testing.T) []string { return ovmf(t, "q35", "OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd") }, "efi: EFI v"},
+		{"secureboot", func(t *testing.T) []string {
+			return append(ovmf(t, "q35,smm=on", "OVMF_CODE_4M.secboot.fd", "OVMF_VARS_4M.ms.fd"), "-global", "driver=cfi.pflash01,property=secure,value=on")
+		}, "secureboot: Secure boot enabled"},
+	}
+}
+
+func ovmf(t *testing.T, machine, code, vars string) []string {
+	own := filepath.Join(t.TempDir(), vars)
+	if err := os.WriteFile(own, mustRead(t, "/usr/share/OVMF/"+vars), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return []string{"-machine", machine,
+		"-drive", "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/" + code,
+		"-drive", "if=pflash,format=raw,file=" + own}
+}
+
+// A step is one boot: what the environment says before, what is broken, and
+// what has to happen. When nothing is broken, State.Choose says what.
+type step struct {
+	vars   map[string]string // nil: as the last boot left it
+	broken []string          // boot partitions without a file system
+	says   string
+	slot   layout.Slot // with broken
+	mode   layout.Mode
+}
+
+func trial() []step {
+	return []step{
+		{},
+		{vars: map[string]string{"good": "a", "try": "b", "tries": "2"}},
+		{},
+		{says: "slot b did not become good in its tries; falling back to slot a"},
+		{},
+		{vars: map[string]string{"good": "b"}},
+	}
+}
+
+func more() []step {
+	return []step{
+		{vars: map[string]string{"good": "b", "try": "a", "tries": "3"}},
+		{}, {}, {},
+		{vars: map[string]string{"good": "a", "next": "passive"}},
+		{},
+		{vars: map[string]string{"good": "b", "try": "a", "tries": "1", "next": "recovery"}},
+		{}, {},
+		{vars: map[string]string{"good": "a", "try": "b", "tries": "1", "next": "active"}},
+		{vars: map[string]string{"good": "x", "try": "y", "tries": "7", "next": "z"}},
+		{vars: map[string]string{}},
+		{vars: map[string]string{"good": "a", "try": "b", "tries": "2"}, broken: []string{"boot-b"}, says: "slot b cannot be loaded from (hd0,gpt5)", slot: "a", mode: "passive"},
+		{vars: map[string]string{"good": "a"}, broken: []string{"boot-a"}, says: "slot a cannot be loaded", slot: "b", mode: "passive"},
+		{broken: []string{"boot-a", "boot-b"}, says: "slot b cannot be loaded", slot: "recovery", mode: "recovery"},
+	}
+}
+
+// TestBoot starts real kernels through real firmware, shim and GRUB.
+func TestBoot(t *testing.T) {
+	s := bootSpec(t)
+	for _, f := range firmwares() {
+		t.Run(f.name, func(t *testing.T) {
+			steps := trial()
+			if f.name == "bios" {
+				steps = append(steps, more()...)
+			}
+			path, _ := write(t, s)
+			for i, st := range steps {
+				name := fmt.Sprintf("%d", i)
+				if !t.Run(name, func(t *testing.T) { boot(t, f, s, path, st) }) {
+					return
+				}
+			}
+		})
+	}
+}
+
+func boot(t *testing.T, f firmware, s disk.Spec, path string, st step) {
+	if st.vars != nil {
+		setEnv(t, path, st.vars)
+	}
+	state, _ := bootconf.ParseState(env(t, path))
+	want, after := state.Choose()
+	if st.broken != nil {
+		want = bootconf.Choice{Slot: st.slot, Mode: st.mode}
+		defer breakPartitions(t, path, s, st.broken)()
+	}
+	console := start(t, f, path)
+	for _, text := range []string{f.says, st.says, fmt.Sprintf("kairos: starting slot %s (%s)", want.Slot, want.Mode)} {
+		if !strings.Contains(console, text) {
+			t.Errorf("the console does not say %q", text)
+		}
+	}
+	found := cmdline.FindStringSubmatch(console)
+	if found == nil {
+		t.Fatalf("no command line on the console:\n%s", console)
+	}
+	if diff := cmp.Diff(wantArgs(s, want), strings.Fields(found[1])[1:]); diff != "" {
+		t.Errorf("arguments (-want +got)\n%s", diff)
+	}
+	if got, err := bootconf.ParseState(env(t, path)); state != got && after != got {
+		t.Errorf("environment afterwards: %+v, want %+v (%v)", got, after, err)
+	} else if st.broken == nil && got != after {
+		t.Errorf("environment afterwards: %+v, want %+v", got, after)
+	}
+}
+
+var cmdline = regexp.MustCompile(`Kernel command line: (.*)`)
+
+func wantArgs(s disk.Spec, c bootconf.Choice) []string {
+	return append(strings.Fields(s.Image.Cmdline),
+		fmt.Sprintf("kairos.roothash=%x", s.Image.Tree.RootHash),
+		fmt.Sprintf("kairos.hashoffset=%d", s.Image.Tree.HashOffset),
+		"kairos.slot="+string(c.Slot), "kairos.mode="+string(c.Mode),
+		"kairos.disk="+disk.PartitionID(s.ID, "efi").String())
+}
+
+// start runs the machine until the kernel has printed its command line. What
+// comes after that is for others to test, and QEMU's emulation is known to
+// crash kernels there.
+func start(t *testing.T, f firmware, path string) string {
+	ctx, cancel := context.WithTimeout(t.Context(), bootTimeout)
+	defer cancel()
+	args := append(f.args(t), "-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", "512", "-nodefaults", "-no-reboot",
+		"-display", "none", "-serial", "stdio", "-drive", "if=virtio,format=raw,cache=unsafe,file="+path)
+	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", args...)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = os.Stderr
+	began := time.Now()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var console strings.Builder
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		fmt.Fprintln(&console, lines.Text())
+		if cmdline.MatchString(lines.Text()) {
+			cancel()
+		}
+	}
+	if err := cmd.Wait(); err != nil && !cmdline.MatchString(console.String()) {
+		t.Fatalf("qemu: %v after %v\n%s", err, time.Since(began), console.String())
+	}
+	t.Logf("%s: %.1f s", f.name, time.Since(began).Seconds())
+	return console.String()
+}
+
+// breakPartitions makes GRUB see no file system, and returns the repair.
+func breakPartitions(t *testing.T, path string, s disk.Spec, names []string) func() {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, result := write(t, s) // for its table
+	var repairs []func()
+	for _, name := range names {
+		p, _ := result.Table.Partition(name)
+		sector := make([]byte, 512)
+		if _, err := f.ReadAt(sector, p.Offset()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.WriteAt(make([]byte, 512), p.Offset()); err != nil {
+			t.Fatal(err)
+		}
+		repairs = append(repairs, func() { _, _ = f.WriteAt(sector, p.Offset()) })
+	}
+	return func() {
+		for _, repair := range repairs {
+			repair()
+		}
+		f.Close()
+	}
+}
+
+// envOffset finds the environment block on the EFI partition.
+func envOffset(t *testing.T, path string) (block []byte, offset int64) {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	data := make([]byte, 40<<20)
+	if _, err := f.ReadAt(data, 0); err != nil {
+		t.Fatal(err)
+	}
+	for at := 0; at < len(data); at += 512 { // the text is in grubx64.efi too, but not at a sector's start
+		if bytes.HasPrefix(data[at:], []byte("# GRUB Environment Block\n")) {
+			return data[at : at+grubenv.Size], int64(at)
+		}
+	}
+	t.Fatal("no environment block")
+	return nil, 0
+}
+
+func env(t *testing.T, path string) map[string]string {
+	t.Helper()
+	block, _ := envOffset(t, path)
+	if !bytes.Equal(block[512:], bytes.Repeat([]byte{'#'}, 512)) {
+		t.Error("the environment's second sector is in use")
+	}
+	vars, err := grubenv.Decode(block)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return vars
+}
+
+func setEnv(t *testing.T, path string, vars map[string]string) {
+	t.Helper()
+	_, at := envOffset(t, path)
+	block, err := grubenv.Encode(vars)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(block, at); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func bootSpec(t *testing.T) disk.Spec {
+	t.Helper()
+	dir := os.Getenv(bootFiles)
+	if dir == "" {
+		t.Skipf("NOTHING IS BOOTED: set %s to a folder with bios/, efi/, grub-dir and vmlinuz", bootFiles)
+	}
+	s := spec(t)
+	s.Sizes.Boot = 64 * layout.MiB
+	s.Image.Bootloader = map[string][]byte{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		s.Image.Bootloader[name] = mustRead(t, path)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Image.Kernel = s.Image.Bootloader["vmlinuz"]
+	s.Image.Cmdline = "console=tty1 console=ttyS0,115200n8 panic=10"
+	return s
+}

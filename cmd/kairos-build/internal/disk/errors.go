@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package disk
+
+import "errors"
+
+// What can be wrong with a Spec. All are wrapped with names and numbers.
+var (
+	ErrTooLarge   = errors.New("does not fit into its partition")
+	ErrBootloader = errors.New("the image's boot loader is not usable")
+	ErrRoot       = errors.New("the root image is not the one of the image")
+)

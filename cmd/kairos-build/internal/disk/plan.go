@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/kairos-build/kairos-build/framework/bootconf"
+	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/ondisk/ext4"
+	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
+	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
+)
+
+// edge, in bytes, is what the head and the tail of the disk have: room for a
+// partition table, and the alignment of all that is between them.
+const edge = layout.Alignment
+
+// A plan is a checked Spec: what goes where.
+type plan struct {
+	Spec
+	size    int64
+	table   *gpt.Table
+	loader  *bootloader
+	regions []*region // they tile the disk
+	// prefix is how many of the regions no cloud-config can change.
+	prefix int
+}
+
+// A region is a piece of the disk that is written by one function.
+type region struct {
+	name  string
+	start int64 // bytes
+	end   int64
+	// write fills the region, with offsets on the disk. A region without it
+	// takes the root image: those are large, and known by their hash.
+	write   func(io.WriterAt) error
+	extents extents       // what is data; complete when done is closed
+	done    chan struct{} // closed when the region is written
+}
+
+func (r *region) isRoot() bool { return r.write == nil }
+
+func newPlan(s Spec) (*plan, error) {
+	if s.Sizes.ImageSize == 0 {
+		s.Sizes.ImageSize = s.Image.Tree.Size
+	}
+	if s.Log == nil {
+		s.Log = slog.New(slog.DiscardHandler)
+	}
+	parts := layout.Table(s.Sizes)
+	loader, err := newBootloader(s.Image.Bootloader)
+	if err := errors.Join(err, bootconf.CheckCmdline(s.Image.Cmdline), checkRoot(s), checkSizes(s, parts)); err != nil {
+		return nil, err
+	}
+	p := &plan{Spec: s, loader: loader, table: newTable(s.ID, parts)}
+	p.size = p.table.Sectors * gpt.SectorSize
+	if err := p.lay(parts); err != nil {
+		return nil, err
+	}
+	return p, p.rehearse()
+}
+
+// rehearse writes all small regions to nowhere, so that what is wrong with
+// their contents is known before a file is touched.
+func (p *plan) rehearse() error {
+	var errs []error
+	for _, r := range p.regions {
+		if r.isRoot() {
+			continue
+		}
+		if err := r.write(nowhere{}); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", r.name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+type nowhere struct{}
+
+func (nowhere) WriteAt(b []byte, _ int64) (int, error) { return len(b), nil }
+
+// lay makes the regions.
+func (p *plan) lay(parts []layout.Partition) error {
+	p.add("partition table", edge, p.writeHead)
+	for i, part := range parts {
+		write, err := p.writer(part, p.table.Partitions[i])
+		if err != nil {
+			return err
+		}
+		if part.Name == layout.PartOEM {
+			p.prefix = len(p.regions)
+		}
+		p.add(part.Name, part.Size, write)
+	}
+	p.add("backup partition table", edge, p.table.WriteBackup)
+	if last := p.regions[len(p.regions)-1]; last.end != p.size {
+		return fmt.Errorf("BUG: the regions end at %d, the disk at %d", last.end, p.size)
+	}
+	return nil
+}
+
+func (p *plan) add(name string, size int64, write func(io.WriterAt) error) {
+	start := int64(0)
+	if n := len(p.regions); n > 0 {
+		start = p.regions[n-1].end
+	}
+	p.regions = append(p.regions, &region{name: name, start: start, end: start + size, write: write, done: make(chan struct{})})
+}
+
+// newTable places the partitions one after the other.
+func newTable(id [32]byte, parts []layout.Partition) *gpt.Table {
+	t := &gpt.Table{DiskGUID: gpt.DeriveGUID(derive(id, "disk"))}
+	at := int64(edge)
+	for _, part := range parts {
+		kind, err := gpt.ParseGUID(part.Type)
+		if err != nil {
+			panic("BUG: layout: " + err.Error())
+		}
+		t.Partitions = append(t.Partitions, gpt.Partition{
+			Number: part.Number, Type: kind, ID: PartitionID(id, part.Name), Name: part.Name,
+			First: at / gpt.SectorSize, Last: (at+part.Size)/gpt.SectorSize - 1,
+		})
+		at += part.Size
+	}
+	t.Sectors = (at + edge) / gpt.SectorSize
+	return t
+}
+
+// writer is what fills a partition; nil for a root.
+func (p *plan) writer(part layout.Partition, entry gpt.Partition) (func(io.WriterAt) error, error) {
+	switch {
+	case part.Name == layout.PartBIOS:
+		return func(w io.WriterAt) error { return p.loader.writeCore(w, entry) }, nil
+	case part.Name == layout.PartEFI:
+		files, err := p.loader.efiFiles()
+		return p.fat(part, entry, files), err
+	case part.FS == layout.FAT32:
+		return p.fat(part, entry, p.Image.BootFiles()), nil
+	case part.FS == layout.EROFS:
+		return nil, nil
+	case part.Name == layout.PartOEM:
+		return p.ext4(part, entry, p.OEM), nil
+	case part.FS == layout.Ext4:
+		return p.ext4(part, entry, nil), nil
+	}
+	return nil, fmt.Errorf("BUG: nothing fills partition %q", part.Name)
+}
+
+func (p *plan) fat(part layout.Partition, entry gpt.Partition, files []fat32.File) func(io.WriterAt) error {
+	options := fat32.Options{Label: part.Label, VolumeID: volumeID(p.ID, part.Name), Time: p.Time}
+	return func(w io.WriterAt) error {
+		err := fat32.Write(io.NewOffsetWriter(w, entry.Offset()), part.Size, files, options)
+		if errors.Is(err, fat32.ErrNoSpace) {
+			return fmt.Errorf("%w: %w: make the files smaller, or the partition larger", ErrTooLarge, err)
+		}
+		return err
+	}
+}
+
+func (p *plan) ext4(part layout.Partition, entry gpt.Partition, files []ext4.Entry) func(io.WriterAt) error {
+	options := ext4.Options{Label: part.Label, UUID: gpt.DeriveGUID(derive(p.ID, "file system "+part.Name)), Time: p.Time}
+	return func(w io.WriterAt) error {
+		err := ext4.Write(io.NewOffsetWriter(w, entry.Offset()), part.Size, files, options)
+		if errors.Is(err, ext4.ErrFull) {
+			return fmt.Errorf("%w: %w: make the files smaller, or the partition larger", ErrTooLarge, err)
+		}
+		return err
+	}
+}
+
+func (p *plan) writeHead(w io.WriterAt) error {
+	core, _ := p.table.Partition(layout.PartBIOS)
+	return errors.Join(p.loader.writeMBR(w, core), p.table.WriteProtectiveMBR(w), p.table.WritePrimary(w))
+}
+
+// estimate of the data in bytes, for messages.
+func (p *plan) estimate() int64 {
+	slot := p.Image.Tree.Size + int64(len(p.Image.Kernel)+len(p.Image.Initrd))
+	return slot*int64(len(layout.Slots())) + 32*layout.MiB
+}
+
+// data is the number of bytes that were written.
+func (p *plan) data() int64 {
+	var n int64
+	for _, r := range p.regions {
+		n += r.extents.bytes()
+	}
+	return n
+}
