@@ -7,11 +7,13 @@
 //	          base ──────────────┬── packages ──┐
 //	(archive, configured)        │              │
 //	                           tools ─┬─ kernel ┼─ initramfs ─┐
-//	                                  └─ bootloader ───────────┼─ merge ── finalise
-//	                              framework ───────────────────┘
+//	                                  └─ bootloader ───────────┼─ finalise ─┐
+//	                              framework ───────────────────┘            ├─ image
+//	                              release ──────────────────────────────────┘
 //
 // Each box is a layer of its own where the content model allows it: a new
-// agent re-runs finalise only, a new kernel neither packages nor boot loader.
+// agent re-runs finalise only, a new kernel neither packages nor boot loader,
+// a new version nothing at all.
 package recipes
 
 import (
@@ -107,8 +109,8 @@ func (r *Recipe) State(in Inputs) (llb.State, error) {
 	kernel := f.kernel(tools)
 	bootloader := f.bootloader(tools)
 	initramfs := r.initramfs(tools, kernel, in)
-	root := llb.Merge([]llb.State{packages, kernel, initramfs, bootloader, in.Framework, r.release()}, r.named("join the layers")...)
-	return f.finalise(root), nil
+	root := llb.Merge([]llb.State{packages, kernel, initramfs, bootloader, in.Framework}, r.named("join the layers")...)
+	return llb.Merge([]llb.State{f.finalise(root), r.release()}, r.named("add the release")...), nil
 }
 
 // initramfs packs the initrd from the kernel's modules and our /init.
@@ -120,18 +122,30 @@ func (r *Recipe) initramfs(tools, kernel llb.State, in Inputs) llb.State {
 	return run.AddMount("/out", llb.Scratch())
 }
 
-// release is the layer with what is particular to this version.
+// release is the uppermost layer: what is particular to this version, and the
+// files that a build step cannot write because the engine mounts its own over
+// them (/etc/hosts, /etc/resolv.conf).
 func (r *Recipe) release() llb.State {
 	at := llb.WithCreatedTime(r.Epoch)
-	mkdir := func(path string) *llb.FileAction {
-		return llb.Mkdir(path, 0o755, llb.WithParents(true), at)
-	}
-	return llb.Scratch().File(mkdir("/etc").
+	return llb.Scratch().File(llb.Mkdir("/etc", 0o755, at).
 		Mkfile(layout.ImageRelease, 0o644, []byte(r.Release()), at).
+		Mkfile("/etc/hosts", 0o644, []byte(hosts), at).
+		Symlink(resolver, "/etc/resolv.conf", at).
 		Mkdir("/usr", 0o755, at).Mkdir("/usr/lib", 0o755, at).Mkdir("/usr/lib/kairos", 0o755, at).
 		Mkfile(layout.ImageCmdline, 0o644, []byte(r.model.Cmdline+"\n"), at),
 		r.named("release: "+r.Version)...)
 }
+
+// hosts is /etc/hosts as Debian's installer writes it; the node's own name is
+// answered by nss-myhostname.
+const hosts = `127.0.0.1	localhost
+::1		localhost ip6-localhost ip6-loopback
+ff02::1		ip6-allnodes
+ff02::2		ip6-allrouters
+`
+
+// resolver is systemd-resolved's file, relative to /etc.
+const resolver = "../run/systemd/resolve/stub-resolv.conf"
 
 // run is a step that calls kairos-assemble, without network.
 func (r *Recipe) run(root llb.State, in Inputs, name, verb string, args ...string) llb.ExecState {

@@ -34,7 +34,7 @@ func bootloader(args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if err := extractAll(*debs, "/"); err != nil {
+	if err := unpackRecorded(*debs, "/"); err != nil {
 		return err
 	}
 	dir := filepath.Join(*out, layout.ImageBoot)
@@ -47,7 +47,7 @@ func bootloader(args []string) error {
 		"efi/shim" + *efiArch + ".efi": *shim,
 		"efi/mm" + *efiArch + ".efi":   *mok,
 		"efi/grub" + *efiArch + ".efi": *grub,
-		"bios/boot.img":               filepath.Join(*modules, "boot.img"),
+		"bios/boot.img":                filepath.Join(*modules, "boot.img"),
 	} {
 		if err := copyFile(from, filepath.Join(dir, to)); err != nil {
 			return fmt.Errorf("collecting the boot loader: %w", err)
@@ -59,8 +59,8 @@ func bootloader(args []string) error {
 	if err := makeCore(*modules, *grubDir, filepath.Join(dir, "bios/core.img")); err != nil {
 		return err
 	}
-	if err := recordAll(*debs, *out); err != nil {
-		return err
+	if err := os.CopyFS(filepath.Join(*out, recordDir), os.DirFS(filepath.Join("/", recordDir))); err != nil {
+		return fmt.Errorf("keeping the packages' records: %w", err)
 	}
 	return clamp(*out, time.Unix(*epoch, 0))
 }

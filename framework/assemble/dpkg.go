@@ -106,8 +106,7 @@ func readBatches(dir string) ([][]string, error) {
 	}
 }
 
-// dpkg runs the real dpkg. unsafe-io leaves out the fsync for each file: the
-// result is only used when the whole step has ended.
+// dpkg runs the real dpkg.
 func dpkg(args ...string) error {
 	args = append([]string{"--force-unsafe-io", "--force-confnew", "--log=/dev/null"}, args...)
 	return run("dpkg", args...)
@@ -152,7 +151,10 @@ func run(name string, args ...string) error {
 	cmd.Env = append(os.Environ(),
 		"DEBIAN_FRONTEND=noninteractive", "DEBCONF_NONINTERACTIVE_SEEN=true",
 		"DEBCONF_NOWARNINGS=yes", "LC_ALL=C.UTF-8", "HOME=/root")
-	if err := cmd.Run(); err != nil {
+	if err := startWithoutSync(cmd); err != nil {
+		return fmt.Errorf("starting %s: %w", name, err)
+	}
+	if err := cmd.Wait(); err != nil {
 		return fmt.Errorf("%s %s: %w", name, args[0], err)
 	}
 	return nil

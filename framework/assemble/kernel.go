@@ -28,8 +28,7 @@ func kernel(args []string) error {
 		return err
 	}
 	steps := []func() error{
-		func() error { return extractAll(*debs, *out) },
-		func() error { return recordAll(*debs, *out) },
+		func() error { return unpackRecorded(*debs, *out) },
 		func() error { return mergeUsr(*out) },
 		func() error { return indexModules(*out) },
 		func() error { return linkKernel(*out) },

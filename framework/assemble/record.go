@@ -19,27 +19,29 @@ import (
 // [register] hands both to dpkg's database.
 const recordDir = "usr/lib/kairos/packages"
 
-// recordAll records the packages in debs below out.
-func recordAll(debs, out string) error {
+// unpackRecorded unpacks the packages in debs to out and records them there.
+func unpackRecorded(debs, out string) error {
 	paths, err := filepath.Glob(filepath.Join(debs, "*.deb"))
 	if err != nil {
 		return err
 	}
+	if len(paths) == 0 {
+		return fmt.Errorf("no packages in %s: %w", debs, fs.ErrNotExist)
+	}
 	for _, deb := range paths {
-		if err := record(deb, out); err != nil {
+		files, err := output("dpkg-deb", "--vextract", deb, out)
+		if err != nil {
+			return err
+		}
+		if err := record(deb, out, fileList(files)); err != nil {
 			return fmt.Errorf("recording %s: %w", filepath.Base(deb), err)
 		}
 	}
 	return nil
 }
 
-func record(deb, out string) error {
-	dir := filepath.Join(out, recordDir)
-	control, err := exec.Command("dpkg-deb", "--field", deb).Output()
-	if err != nil {
-		return err
-	}
-	contents, err := exec.Command("dpkg-deb", "--contents", deb).Output()
+func record(deb, out string, list []byte) error {
+	control, err := output("dpkg-deb", "--field", deb)
 	if err != nil {
 		return err
 	}
@@ -47,30 +49,34 @@ func record(deb, out string) error {
 	if name == "" {
 		return errors.New("its control file names no package")
 	}
+	dir := filepath.Join(out, recordDir)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(dir, name+".list"), fileList(contents, out), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, name+".list"), list, 0o644); err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(dir, name+".control"), control, 0o644)
 }
 
-// fileList turns `tar -tv` lines into dpkg's list: absolute paths, the root
-// as "/.", no slash at the end, only what is in out. The path is the sixth
-// field.
-func fileList(contents []byte, out string) []byte {
+// output runs a program that changes nothing but what it unpacks, and returns
+// what it prints.
+func output(name string, args ...string) ([]byte, error) {
+	cmd := exec.Command(name, args...)
+	cmd.Stderr = os.Stderr
+	data, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", name, strings.Join(args, " "), err)
+	}
+	return data, nil
+}
+
+// fileList turns the names that `dpkg-deb --vextract` prints (./usr/bin/) into
+// dpkg's list: absolute paths, the root as "/.", no slash at the end.
+func fileList(names []byte) []byte {
 	var list bytes.Buffer
-	for line := range strings.Lines(string(contents)) {
-		fields := strings.SplitN(strings.Join(strings.Fields(line), " "), " ", 6)
-		if len(fields) < 6 {
-			continue
-		}
-		path, _, _ := strings.Cut(fields[5], " -> ")
-		path = strings.TrimSuffix(strings.TrimPrefix(path, "."), "/")
-		if _, err := os.Lstat(filepath.Join(out, path)); err != nil {
-			continue
-		}
+	for line := range strings.Lines(string(names)) {
+		path := strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(line), "."), "/")
 		if path == "" {
 			path = "/."
 		}
@@ -97,8 +103,7 @@ func register(root string) error {
 			return err
 		}
 		stanzas.Write(heldStanza(control))
-		list := strings.TrimSuffix(path, ".control") + ".list"
-		if err := copyFile(list, filepath.Join(root, "var/lib/dpkg/info", filepath.Base(list))); err != nil {
+		if err := registerFiles(root, strings.TrimSuffix(path, ".control")+".list"); err != nil {
 			return err
 		}
 	}
@@ -106,6 +111,22 @@ func register(root string) error {
 		return err
 	}
 	return os.RemoveAll(dir)
+}
+
+// registerFiles hands a package's list to dpkg, without the files that this
+// image keeps elsewhere or does not need.
+func registerFiles(root, list string) error {
+	names, err := os.ReadFile(list)
+	if err != nil {
+		return err
+	}
+	var kept bytes.Buffer
+	for line := range strings.Lines(string(names)) {
+		if _, err := os.Lstat(filepath.Join(root, strings.TrimSpace(line))); err == nil {
+			kept.WriteString(line)
+		}
+	}
+	return os.WriteFile(filepath.Join(root, "var/lib/dpkg/info", filepath.Base(list)), kept.Bytes(), 0o644)
 }
 
 // keptFields are the fields of a control file that make no demands.

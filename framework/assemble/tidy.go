@@ -99,8 +99,15 @@ func emptyMachineID(path string) error {
 	return nil
 }
 
-// clamp sets every time below root that is later than epoch to epoch.
-func clamp(root string, epoch time.Time) error { return clampBelow(root, epoch, nil) }
+// clamp sets every time below root that is later than epoch to epoch. Other
+// file systems that are mounted below root stay as they are.
+func clamp(root string, epoch time.Time) error {
+	mounts, err := mountPoints("/proc/self/mountinfo")
+	if err != nil {
+		return err
+	}
+	return clampBelow(root, epoch, mounts)
+}
 
 func clampBelow(root string, epoch time.Time, mounts map[string]bool) error {
 	at := unix.NsecToTimespec(epoch.UnixNano())

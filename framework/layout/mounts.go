@@ -54,4 +54,6 @@ const (
 )
 
 // Directories that are searched for *.yaml configuration, in merge order.
-func ConfigDirs() []string { return []string{"/system/oem", MountOEM, MountPersistent + "/cloud-config"} }
+func ConfigDirs() []string {
+	return []string{"/system/oem", MountOEM, MountPersistent + "/cloud-config"}
+}
