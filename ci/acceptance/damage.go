@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package acceptance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/kairos-build/kairos-build/ci/qemu"
+)
+
+// Detected means that a node whose root has one wrong byte never hands that byte
+// to a program: it does not come up, or the read fails, or the kernel panics
+// because of dm-verity. Wrong data is the one thing that must not come.
+const damageTitle = "is detected: the read fails or the node stops, no wrong data"
+
+// verityWords is how Linux speaks about a block that does not match its hash.
+var verityWords = regexp.MustCompile(`device-mapper: verity: .*(corrupted|failed)|dm-verity device corrupted|dm-verity device has I/O error`)
+
+// damage flips one byte of a file that no boot reads, boots, and reads the file.
+func damage(ctx context.Context, s *session) {
+	begin := time.Now()
+	message, err := s.damage(ctx)
+	s.record("flipped-byte", damageTitle, time.Since(begin), message, err)
+}
+
+func (s *session) damage(ctx context.Context) (string, error) {
+	victim, err := s.r.disk.Victim()
+	if err != nil {
+		return "", err
+	}
+	if err := s.start(ctx, victim.Patch()); err != nil {
+		return s.refused(err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	out, err := s.client.Run(ctx, "cat", victim.File)
+	if err != nil {
+		return s.stopped(ctx, victim.File, err)
+	}
+	return readOutcome(victim, out)
+}
+
+// refused judges a node that did not come up: that counts when verity is why.
+func (s *session) refused(err error) (string, error) {
+	if m, ok := s.said(); ok {
+		return "the node does not boot: " + m, nil
+	}
+	return "", fmt.Errorf("the node did not come up, and not because of dm-verity: %w", err)
+}
+
+// stopped judges a node that went away during the read. The console may be slower
+// than the loss of the connection.
+func (s *session) stopped(ctx context.Context, file string, lost error) (string, error) {
+	short, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	_, err := s.vm.WaitFor(short, verityWords)
+	if m, ok := s.said(); ok {
+		return "reading " + file + " stops the node: " + m, nil
+	}
+	return "", errors.Join(fmt.Errorf("the node went away while %s was read, and not because of dm-verity: %w", file, lost), err)
+}
+
+func (s *session) said() (string, bool) {
+	if s.vm == nil {
+		return "", false
+	}
+	m, ok := s.vm.Console().Find(verityWords)
+	return strings.TrimSpace(m.Text), ok
+}
+
+// readOutcome judges a read that came to an end.
+func readOutcome(v Victim, out qemu.Output) (string, error) {
+	switch {
+	case out.Exit != 0 && strings.Contains(out.Stderr, "Input/output error"):
+		if !strings.HasPrefix(string(v.Data), out.Stdout) {
+			return "", fmt.Errorf("reading %s gave wrong data before it failed", v.File)
+		}
+		return "reading " + v.File + " fails: Input/output error", nil
+	case out.Exit != 0:
+		return "", fmt.Errorf("reading %s failed, and not because of dm-verity: %s", v.File, firstOf(out.Stderr))
+	case out.Stdout == string(v.Data):
+		return "", fmt.Errorf("reading %s gave the right data: the damage at byte %d of the disk was not in its way", v.File, v.Offset)
+	}
+	return "", fmt.Errorf("reading %s gave WRONG DATA: byte %d of the disk is damaged and nobody noticed", v.File, v.Offset)
+}

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package acceptance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/kairos-build/kairos-build/ci/qemu"
+	"github.com/kairos-build/kairos-build/framework/layout"
+)
+
+// extraSize is how much larger than the artifact the guest's disk is, in bytes.
+const extraSize = 2 * layout.GiB
+
+// checkTimeout limits one check.
+const checkTimeout = 3 * time.Minute
+
+// readyLine is what the agent prints when the node is up.
+var readyLine = regexp.MustCompile(`kairos: ready slot=(\S+) mode=(\S+) version=(\S+)`)
+
+// A session is one virtual machine and what was found with it.
+type session struct {
+	r       *runner
+	name    string // machine in the report
+	boot    qemu.Boot
+	vm      *qemu.VM
+	client  *qemu.Client
+	guest   *Guest
+	boots   []Boot
+	version string
+	results map[string]*Result
+	order   []string
+}
+
+// record adds seconds and an outcome to a check: the first failure stays.
+func (s *session) record(name, title string, took time.Duration, message string, err error) {
+	res := s.results[name]
+	if res == nil {
+		res = &Result{Machine: s.name, Name: name, Title: title, Status: Pass, Console: s.r.logName(s.name)}
+		s.results[name] = res
+		s.order = append(s.order, name)
+	}
+	res.Seconds += seconds(took)
+	if res.Status == Fail {
+		return
+	}
+	if err != nil {
+		res.Status, res.Message = Fail, err.Error()
+		if path := s.r.logPath(s.name); !strings.Contains(res.Message, path) {
+			res.Message += "\nconsole log: " + path
+		}
+	} else if message != "" {
+		res.Message = message
+	}
+	s.r.progress(*res)
+}
+
+// skip notes a check that could not be made.
+func (s *session) skip(name, title, why string) {
+	if s.results[name] != nil {
+		return
+	}
+	s.results[name] = &Result{Machine: s.name, Name: name, Title: title, Status: Skip, Message: why, Console: s.r.logName(s.name)}
+	s.order = append(s.order, name)
+}
+
+// start makes the machine and boots it for the first time.
+func (s *session) start(ctx context.Context, patches ...qemu.Patch) error {
+	log := s.r.logPath(s.name)
+	if err := os.MkdirAll(filepath.Dir(log), 0o755); err != nil {
+		return err
+	}
+	if err := os.Remove(log); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("removing the console log of an earlier test: %w", err)
+	}
+	begin := time.Now()
+	vm, err := qemu.Start(ctx, qemu.Config{
+		Host: s.r.host, Accel: s.r.accel, Boot: s.boot, Log: s.r.Log,
+		Disk: s.r.disk.Path, DiskSize: s.r.disk.Size + extraSize,
+		Patches: append([]qemu.Patch{s.r.oem}, patches...), ConsoleLog: log,
+	})
+	if err != nil {
+		return err
+	}
+	s.vm = vm
+	return s.ready(ctx, begin)
+}
+
+// ready waits for the ready line, logs in, and notes the times. begin is when the
+// boot was asked for.
+func (s *session) ready(ctx context.Context, begin time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, s.r.BootTimeout)
+	defer cancel()
+	m, err := s.vm.WaitLine(ctx, readyLine)
+	if err != nil {
+		return err
+	}
+	if m.Groups[1] != string(layout.SlotA) || m.Groups[2] != string(layout.ModeActive) {
+		return fmt.Errorf("the node says %q, must say slot=%s mode=%s", strings.TrimSpace(m.Text), layout.SlotA, layout.ModeActive)
+	}
+	s.version = m.Groups[3]
+	if err := s.login(ctx); err != nil {
+		return err
+	}
+	kernel, err := sinceKernelStart(ctx, s.client, m.At)
+	if err != nil {
+		return err
+	}
+	s.boots = append(s.boots, Boot{
+		Machine: s.name, Number: len(s.boots) + 1,
+		ReadySeconds: seconds(kernel), TotalSeconds: seconds(m.At.Sub(begin)),
+	})
+	return nil
+}
+
+func (s *session) login(ctx context.Context) error {
+	client, err := s.vm.SSH(ctx, qemu.Login{User: "root", Signer: s.r.key.Signer()})
+	if err != nil {
+		return err
+	}
+	s.client = client
+	cmdline, err := output(ctx, client, "", "cat", "/proc/cmdline")
+	if err != nil {
+		return err
+	}
+	memory := map[string]string{}
+	if s.guest != nil {
+		memory = s.guest.Memory
+	}
+	s.guest = &Guest{
+		Runner: client, Boot: s.boot, Disk: s.r.disk, Cmdline: cmdline, Memory: memory,
+		HostKey: strings.TrimSpace(string(ssh.MarshalAuthorizedKey(client.HostKey))),
+		LoginAs: s.loginAs,
+	}
+	return nil
+}
+
+func (s *session) loginAs(ctx context.Context, user string) (Runner, func() error, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	client, err := s.vm.SSH(ctx, qemu.Login{User: user, Signer: s.r.key.Signer()})
+	if err != nil {
+		return nil, nil, err
+	}
+	return client, client.Close, nil
+}
+
+// sinceKernelStart gives how long the kernel had run at a moment that has passed.
+func sinceKernelStart(ctx context.Context, r Runner, at time.Time) (time.Duration, error) {
+	text, err := output(ctx, r, "", "cat", "/proc/uptime")
+	if err != nil {
+		return 0, err
+	}
+	up, _, _ := strings.Cut(text, " ")
+	secs, err := strconv.ParseFloat(up, 64)
+	if err != nil {
+		return 0, fmt.Errorf("reading /proc/uptime: %w", err)
+	}
+	return time.Duration(secs*float64(time.Second)) - time.Since(at), nil
+}
+
+// reboot restarts the guest the way a person would, and waits until it is ready.
+func (s *session) reboot(ctx context.Context) error {
+	begin := time.Now()
+	s.vm.Console().Skip()
+	short, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	// The connection may go down before the answer comes.
+	_, err := s.client.Run(short, "systemctl", "reboot")
+	if short.Err() != nil {
+		return err
+	}
+	if err := s.client.Close(); err != nil {
+		s.r.Log.Debug("closing the connection of a machine that restarts", "err", err)
+	}
+	return s.ready(ctx, begin)
+}
+
+// close ends the machine.
+func (s *session) close() error {
+	if s.vm == nil {
+		return nil
+	}
+	return s.vm.Close()
+}
+
+// check runs one half of a row with a time limit.
+func (s *session) check(ctx context.Context, c Check, half func(context.Context, *Guest) (string, error)) {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	begin := time.Now()
+	message, err := half(ctx, s.guest)
+	s.record(c.Name, c.Title, time.Since(begin), message, err)
+}
+
+// inOrder gives the results in the order of the list.
+func (s *session) inOrder() []Result {
+	out := make([]Result, len(s.order))
+	for i, name := range s.order {
+		out[i] = *s.results[name]
+	}
+	return out
+}

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package acceptance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/kairos-build/kairos-build/ci/qemu"
+	"github.com/kairos-build/kairos-build/framework/layout"
+)
+
+// Names of what is tested that are no firmware.
+const (
+	machineImage   = "image"
+	machineDamaged = "damaged"
+)
+
+// A runner is what all machines share.
+type runner struct {
+	Options
+	host    qemu.Host
+	accel   qemu.Accelerator
+	verdict qemu.Verdict
+	disk    *Disk // the artifact; Options.Disk is its path
+	key     qemu.Key
+	oem     qemu.Patch
+	said    sync.Mutex // over Progress
+}
+
+// newRunner finds everything that the test needs, and says all that is missing
+// before anything is started.
+func newRunner(ctx context.Context, o Options) (*runner, error) {
+	r := &runner{Options: o}
+	var err error
+	if r.host, err = qemu.Find(ctx, o.QEMU); err != nil {
+		return nil, err
+	}
+	for _, b := range o.Boots {
+		if _, err := r.host.Firmware(b); err != nil {
+			return nil, err
+		}
+	}
+	if r.disk, err = OpenDisk(o.Disk); err != nil {
+		return nil, err
+	}
+	if err := r.prepare(ctx); err != nil {
+		return nil, errors.Join(err, r.disk.Close())
+	}
+	return r, nil
+}
+
+func (r *runner) prepare(ctx context.Context) error {
+	var err error
+	if r.key, err = qemu.NewKey(); err != nil {
+		return err
+	}
+	config, err := access(r.key.Authorized())
+	if err != nil {
+		return err
+	}
+	if r.oem, err = r.disk.OEM(accessFile, config); err != nil {
+		return err
+	}
+	r.verdict, err = accelerator(ctx, r.Options, r.host, r.disk)
+	r.accel = r.verdict.Accel
+	return err
+}
+
+// accelerator tries KVM with the disk's own kernel.
+func accelerator(ctx context.Context, o Options, host qemu.Host, disk *Disk) (qemu.Verdict, error) {
+	if o.NoKVM {
+		return qemu.Verdict{Accel: qemu.TCG(host.Version), Reason: "not wanted"}, nil
+	}
+	kernel, err := disk.BootFile(layout.BootKernel)
+	if err != nil {
+		return qemu.Verdict{}, err
+	}
+	dir, err := os.MkdirTemp("", "kairos-build-kernel-")
+	if err != nil {
+		return qemu.Verdict{}, err
+	}
+	path := filepath.Join(dir, "vmlinuz")
+	if err := os.WriteFile(path, kernel, 0o600); err != nil {
+		return qemu.Verdict{}, errors.Join(err, os.RemoveAll(dir))
+	}
+	prober := qemu.Prober{Host: host, Kernel: path, CacheDir: o.CacheDir, Log: o.Log}
+	verdict, err := prober.Probe(ctx)
+	return verdict, errors.Join(err, os.RemoveAll(dir))
+}
+
+// A job is what is done with one machine.
+type job struct {
+	name string
+	boot qemu.Boot
+	do   func(context.Context, *session)
+}
+
+// machines is the plan: the long ones first, so that the short ones fill the gaps.
+func (r *runner) machines() []job {
+	var jobs []job
+	for _, b := range r.Boots {
+		jobs = append(jobs, job{string(b), b, walk})
+	}
+	return append(jobs, job{machineDamaged, r.Boots[0], damage})
+}
+
+// run makes the static checks, then runs the machines, Jobs at a time.
+func (r *runner) run(ctx context.Context) *Report {
+	report := &Report{
+		Format: Format, Disk: filepath.Base(r.Options.Disk), QEMU: r.host.Version.String(),
+		Accelerator: r.accel.Name, KVM: firstOf(r.verdict.Reason, "works"),
+	}
+	report.Checks = r.examine(ctx)
+	jobs := r.machines()
+	sessions := make([]*session, len(jobs))
+	slots := make(chan struct{}, r.Jobs)
+	var wg sync.WaitGroup
+	for i, j := range jobs {
+		sessions[i] = &session{r: r, name: j.name, boot: j.boot, results: map[string]*Result{}}
+		slots <- struct{}{}
+		wg.Go(func() {
+			j.run(ctx, sessions[i])
+			<-slots
+		})
+	}
+	wg.Wait()
+	for _, s := range sessions {
+		report.Boots = append(report.Boots, s.boots...)
+		report.Checks = append(report.Checks, s.inOrder()...)
+		report.Version = firstNonEmpty(report.Version, s.version)
+	}
+	if err := r.disk.Close(); err != nil {
+		r.Log.Warn("closing the disk", "err", err)
+	}
+	report.settle()
+	return report
+}
+
+func firstNonEmpty(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+func (j job) run(ctx context.Context, s *session) {
+	j.do(ctx, s)
+	if err := s.close(); err != nil {
+		s.record("end", "the virtual machine ended cleanly", 0, "", err)
+	}
+}
+
+// examine looks at the disk without booting it.
+func (r *runner) examine(ctx context.Context) []Result {
+	var out []Result
+	for _, c := range imageChecks() {
+		begin := time.Now()
+		message, err := c.Run(ctx, r.disk)
+		res := Result{Machine: machineImage, Name: c.Name, Title: c.Title, Status: Pass, Message: message}
+		if err != nil {
+			res.Status, res.Message = Fail, err.Error()
+		}
+		res.Seconds = seconds(time.Since(begin))
+		r.progress(res)
+		out = append(out, res)
+	}
+	return out
+}
+
+// walk boots a machine and goes through the list; with a reboot in between when a
+// row wants one.
+func walk(ctx context.Context, s *session) {
+	checks := checksFor(s.boot)
+	if !s.enter("ready", "says that it is ready", func() error { return s.start(ctx) }) {
+		s.skipAll(checks, "the node did not come up")
+		return
+	}
+	again := false
+	for _, c := range checks {
+		again = again || c.Second != nil
+		if c.First != nil {
+			s.check(ctx, c, c.First)
+		}
+	}
+	if !again {
+		return
+	}
+	if !s.enter("reboot", "comes up again after a reboot", func() error { return s.reboot(ctx) }) {
+		s.skipSecond(checks)
+		return
+	}
+	for _, c := range checks {
+		if c.Second != nil {
+			s.check(ctx, c, c.Second)
+		}
+	}
+}
+
+// enter makes a step that everything after it depends on.
+func (s *session) enter(name, title string, step func() error) bool {
+	begin := time.Now()
+	err := step()
+	message := ""
+	if err == nil {
+		message = fmt.Sprintf("%.1f s from the start of the kernel", s.boots[len(s.boots)-1].ReadySeconds)
+	}
+	s.record(name, title, time.Since(begin), message, err)
+	return err == nil
+}
+
+func (s *session) skipAll(checks []Check, why string) {
+	for _, c := range checks {
+		s.skip(c.Name, c.Title, why)
+	}
+}
+
+// skipSecond notes rows whose second half could not be made: half a check proves
+// nothing.
+func (s *session) skipSecond(checks []Check) {
+	for _, c := range checks {
+		if c.Second == nil {
+			continue
+		}
+		if res := s.results[c.Name]; res != nil && res.Status == Pass {
+			res.Status, res.Message = Skip, "the node did not come up again"
+		}
+		s.skip(c.Name, c.Title, "the node did not come up again")
+	}
+}
+
+func (r *runner) logName(machine string) string {
+	if machine == machineImage {
+		return ""
+	}
+	return filepath.Join(LogsName, machine+".log")
+}
+
+func (r *runner) logPath(machine string) string { return filepath.Join(r.Dir, r.logName(machine)) }
+
+// progress says how a check went, as it goes.
+func (r *runner) progress(res Result) {
+	r.said.Lock()
+	defer r.said.Unlock()
+	line := fmt.Sprintf("%s: %s: %s", machineTitle(res.Machine), res.Title, res.Status)
+	if _, err := fmt.Fprintln(r.Progress, line); err != nil {
+		r.Log.Warn("writing the progress", "err", err)
+	}
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package qemu
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Descriptors of the child process: ExtraFiles of exec.Cmd begin at 3.
+const (
+	consoleFD = 3
+	qmpFD     = 4
+)
+
+// A machine is a Config whose files are in place.
+type machine struct {
+	Config
+	firmware Firmware // Vars.Path is this machine's own copy
+	disks    []string // qcow2 overlays, in the order of Disk, ExtraDisks
+}
+
+// args is QEMU's command line. It depends on nothing else.
+func (m machine) args() []string {
+	var a []string
+	add := func(args ...string) { a = append(a, args...) }
+	add("-nodefaults", "-no-user-config", "-display", "none")
+	add("-machine", m.machineType())
+	add("-accel", m.Accel.Arg, "-cpu", m.Accel.CPU)
+	add("-smp", strconv.Itoa(m.SMP), "-m", strconv.Itoa(m.MemoryMiB))
+	add(m.firmwareArgs()...)
+	add("-chardev", fmt.Sprintf("socket,id=console,fd=%d", consoleFD), "-serial", "chardev:console")
+	add("-chardev", fmt.Sprintf("socket,id=qmp,fd=%d", qmpFD), "-mon", "chardev=qmp,mode=control")
+	add("-device", "virtio-rng-pci")
+	add(m.networkArgs()...)
+	add(m.diskArgs()...)
+	add(m.kernelArgs()...)
+	if m.NoReboot {
+		add("-no-reboot")
+	}
+	return a
+}
+
+// machineType has graphics off, so that SeaBIOS and with it GRUB write to the
+// serial line.
+func (m machine) machineType() string {
+	if m.firmware.SMM {
+		return "q35,graphics=off,smm=on"
+	}
+	return "q35,graphics=off"
+}
+
+func (m machine) firmwareArgs() []string {
+	if m.Boot == BIOS {
+		return nil
+	}
+	flash := func(f Flash, unit int, options string) string {
+		return fmt.Sprintf("if=pflash,unit=%d,format=%s%s,file=%s", unit, f.Format, options, quote(f.Path))
+	}
+	args := []string{
+		"-drive", flash(m.firmware.Code, 0, ",readonly=on"),
+		"-drive", flash(m.firmware.Vars, 1, ""),
+		"-global", "ICH9-LPC.disable_s3=1", // OVMF with SMM and S3 needs more than we give
+	}
+	if m.firmware.SMM {
+		args = append(args, "-global", "driver=cfi.pflash01,property=secure,value=on")
+	}
+	return args
+}
+
+// networkArgs let QEMU choose the host's ports: nobody can take one between the
+// choice and the use. romfile= keeps the firmware from trying a network boot.
+func (m machine) networkArgs() []string {
+	netdev := "user,id=net0"
+	for _, port := range m.Forwards {
+		netdev += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:0-:%d", port)
+	}
+	return []string{"-netdev", netdev, "-device", "virtio-net-pci,netdev=net0,romfile="}
+}
+
+// diskArgs number boot indexes from 1: 0 belongs to -kernel.
+func (m machine) diskArgs() []string {
+	var a []string
+	for i, path := range m.disks {
+		a = append(a,
+			"-drive", fmt.Sprintf("if=none,id=disk%d,format=qcow2,discard=unmap,file=%s", i, quote(path)),
+			"-device", fmt.Sprintf("virtio-blk-pci,drive=disk%d,bootindex=%d", i, i+1))
+	}
+	if m.CDROM != "" {
+		a = append(a,
+			"-drive", "if=none,id=cdrom,media=cdrom,format=raw,readonly=on,file="+quote(m.CDROM),
+			"-device", fmt.Sprintf("ide-cd,drive=cdrom,bootindex=%d", len(m.disks)+1))
+	}
+	return a
+}
+
+func (m machine) kernelArgs() []string {
+	var a []string
+	for _, f := range [][2]string{{"-kernel", m.Kernel}, {"-initrd", m.Initrd}, {"-append", m.Append}} {
+		if f[1] != "" {
+			a = append(a, f[0], f[1])
+		}
+	}
+	return a
+}
+
+// quote doubles commas, which is QEMU's way to have one in a value.
+func quote(value string) string { return strings.ReplaceAll(value, ",", ",,") }

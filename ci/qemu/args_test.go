@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package qemu
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", path, diff)
+	}
+}
+
+// oneEach puts an option and its value on a line.
+func oneEach(args []string) string {
+	var b strings.Builder
+	for _, a := range args {
+		if strings.HasPrefix(a, "-") && b.Len() > 0 {
+			b.WriteByte('\n')
+		}
+		b.WriteString(a + " ")
+	}
+	return strings.ReplaceAll(b.String(), " \n", "\n") + "\n"
+}
+
+func TestArgs(t *testing.T) {
+	uefi := Firmware{Code: Flash{"/fw/code.fd", "raw"}, Vars: Flash{"/vm/vars.fd", "raw"}}
+	secure := uefi
+	secure.SMM = true
+	tests := []struct {
+		name string
+		m    machine
+	}{
+		{"bios", machine{Config: Config{Accel: TCG(Version{7, 2, 0})}, disks: []string{"/vm/disk0.qcow2"}}},
+		{"uefi", machine{Config: Config{Accel: TCG(Version{7, 2, 0}), Boot: UEFI, MemoryMiB: 2048, SMP: 4}, firmware: uefi, disks: []string{"/vm/a,b.qcow2", "/vm/disk1.qcow2"}}},
+		{"secureboot", machine{Config: Config{Accel: Accelerator{"kvm", "kvm", "host", 2}, Boot: SecureBoot, CDROM: "/cd.iso"}, firmware: secure}},
+		{"kernel", machine{Config: Config{Accel: TCG(Version{7, 2, 0}), Kernel: "/vmlinuz", Initrd: "/initrd", Append: "console=ttyS0 panic=1", NoReboot: true, Forwards: []int{22, 6443}}}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.m.Config = tt.m.withDefaults()
+			golden(t, tt.name+".args", oneEach(tt.m.args()))
+		})
+	}
+}
+
+func TestTCGIsSafe(t *testing.T) {
+	if a := TCG(Version{7, 2, 22}); a.SMP != 1 || a.Arg != "tcg,thread=single" {
+		t.Errorf("QEMU 7.2: got %+v, want one CPU and one thread", a)
+	}
+	if a := TCG(Version{9, 9, 9}); a.SMP != 1 || a.Arg != "tcg,thread=single" {
+		t.Errorf("QEMU 9.9: got %+v, want one CPU and one thread", a)
+	}
+	if a := TCG(Version{10, 0, 0}); a.Arg != "tcg,thread=multi" {
+		t.Errorf("QEMU 10: got %+v, want many threads", a)
+	}
+}

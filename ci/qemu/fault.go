@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package qemu
+
+import "regexp"
+
+// A Fault is a console line after which waiting for anything good is pointless.
+type Fault struct {
+	Meaning string         // what it says about the guest, in words
+	Line    *regexp.Regexp // matched against one line without escape sequences
+}
+
+// DefaultFaults is the table of everything that we know to be an end.
+func DefaultFaults() []Fault {
+	rows := []struct{ meaning, line string }{
+		{"the kernel panicked", `Kernel panic - not syncing`},
+		{"the kernel crashed", `(BUG: unable to handle|Oops: |general protection fault|kernel BUG at )`},
+		{"the initramfs stopped", `kairos-init: BOOT FAILED`},
+		{"GRUB found no configuration", `^grub rescue>`},
+		{"GRUB stopped at its prompt", `^grub>`},
+		{"the UEFI firmware started its shell: nothing on the disk could be booted", `(UEFI Interactive Shell|^Shell>)`},
+		{"the firmware found nothing to boot", `(No bootable (option or )?device|No bootable option|Boot failed: not a bootable disk|Boot failed: could not read the boot disk)`},
+		{"Secure Boot refused the boot loader", `(BdsDxe: failed to load .*(Access Denied|Security Violation)|bad shim signature|Verification failed: \(0x1A\))`},
+		{"the guest is in emergency mode", `(You are in (emergency|rescue) mode|Entering emergency mode|Give root password for maintenance|^\(initramfs\) |^dracut:/#)`},
+		{"KVM gave up", `KVM internal error`},
+	}
+	faults := make([]Fault, len(rows))
+	for i, r := range rows {
+		faults[i] = Fault{r.meaning, regexp.MustCompile(r.line)}
+	}
+	return faults
+}
+
+// match gives the fault that a line tells of, or nil.
+func match(faults []Fault, line string) *Fault {
+	for i := range faults {
+		if faults[i].Line.MatchString(line) {
+			return &faults[i]
+		}
+	}
+	return nil
+}

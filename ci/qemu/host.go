@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package qemu
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+)
+
+// A Host is what this computer has: one QEMU and the folders its firmware is in.
+type Host struct {
+	QEMU    string // absolute path of qemu-system-x86_64
+	Version Version
+	Root    string // folder that firmware paths start from; default /
+}
+
+// A Version is a QEMU release.
+type Version struct{ Major, Minor, Micro int }
+
+func (v Version) String() string { return fmt.Sprintf("%d.%d.%d", v.Major, v.Minor, v.Micro) }
+
+// Find looks for QEMU: program is a path or a name in PATH, and "" means
+// qemu-system-x86_64. The error of a missing QEMU is ErrNoQEMU and says what to
+// install.
+func Find(ctx context.Context, program string) (Host, error) {
+	path, err := lookPath(program)
+	if err != nil {
+		return Host{}, err
+	}
+	out, err := exec.CommandContext(ctx, path, "--version").Output()
+	if err != nil {
+		return Host{}, fmt.Errorf("asking %s for its version: %w", path, err)
+	}
+	version, err := ParseVersion(string(out))
+	if err != nil {
+		return Host{}, fmt.Errorf("reading the version of %s: %w", path, err)
+	}
+	return Host{QEMU: path, Version: version, Root: "/"}, nil
+}
+
+func lookPath(program string) (string, error) {
+	name := program
+	if name == "" {
+		name = "qemu-system-x86_64"
+	}
+	path, err := exec.LookPath(name)
+	if err != nil && program != "" {
+		return "", fmt.Errorf("%w: %q: name a QEMU that exists, or %s", ErrNoQEMU, program, install)
+	}
+	if err != nil {
+		return "", fmt.Errorf("%w in PATH: %s", ErrNoQEMU, install)
+	}
+	return filepath.Abs(path)
+}
+
+var versionLine = regexp.MustCompile(`QEMU emulator version (\d+)\.(\d+)(?:\.(\d+))?`)
+
+// ParseVersion reads the answer to `qemu-system-x86_64 --version`.
+func ParseVersion(text string) (Version, error) {
+	m := versionLine.FindStringSubmatch(text)
+	if m == nil {
+		return Version{}, fmt.Errorf("no QEMU version in %.80q", text)
+	}
+	var v Version
+	for i, field := range []*int{&v.Major, &v.Minor, &v.Micro} {
+		if m[i+1] == "" {
+			continue
+		}
+		n, err := strconv.Atoi(m[i+1])
+		if err != nil {
+			return Version{}, fmt.Errorf("QEMU version in %.80q: %w", text, err)
+		}
+		*field = n
+	}
+	return v, nil
+}

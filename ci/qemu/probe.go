@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package qemu
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// A Prober decides between KVM and TCG. That /dev/kvm opens, and even that it
+// makes virtual machines, says nothing about whether they run: nested and
+// emulated KVM start a guest and then hang in it, or die of the first instruction
+// they do not know. So a prober boots.
+//
+// Two guests: a boot sector, which a working KVM runs in a tenth of a second, and
+// a Linux kernel without a root, whose panic is the proof that it came that far.
+// A KVM that runs the boot sector can still hang in Linux.
+type Prober struct {
+	Host   Host
+	Kernel string // a Linux kernel to try, best the one that will be tested; "" means the boot sector alone
+	// CacheDir keeps the answer until the computer is started again or QEMU
+	// changes. Default: no cache.
+	CacheDir string
+	Log      *slog.Logger // default: nothing is logged
+	// Limits; default 5 s and 20 s.
+	SectorLimit, LinuxLimit time.Duration
+}
+
+// A Verdict is what a prober found.
+type Verdict struct {
+	Accel  Accelerator
+	Reason string        // why it is not KVM; empty when it is
+	Took   time.Duration // 0 when the answer came from the cache
+	Cached bool
+}
+
+// Probe never fails because of KVM: without it there is TCG.
+func (p Prober) Probe(ctx context.Context) (Verdict, error) {
+	p = p.withDefaults()
+	if err := openKVM(); err != nil {
+		return p.verdict(err.Error()), nil
+	}
+	cache := p.cache()
+	if reason, ok := cache.load(); ok {
+		v := p.verdict(reason)
+		v.Cached = true
+		return v, nil
+	}
+	begin := time.Now()
+	reason, err := p.boot(ctx)
+	if err != nil {
+		return Verdict{}, fmt.Errorf("trying KVM: %w", err)
+	}
+	v := p.verdict(reason)
+	v.Took = time.Since(begin)
+	p.Log.Info("tried KVM", "works", reason == "", "reason", reason, "took", v.Took.Round(time.Millisecond))
+	if err := cache.store(reason); err != nil {
+		p.Log.Warn("the answer about KVM is not kept", "err", err)
+	}
+	return v, nil
+}
+
+func (p Prober) withDefaults() Prober {
+	if p.SectorLimit == 0 {
+		p.SectorLimit = 5 * time.Second
+	}
+	if p.LinuxLimit == 0 {
+		p.LinuxLimit = 20 * time.Second
+	}
+	if p.Log == nil {
+		p.Log = slog.New(slog.DiscardHandler)
+	}
+	return p
+}
+
+func (p Prober) verdict(reason string) Verdict {
+	if reason == "" {
+		return Verdict{Accel: KVM()}
+	}
+	return Verdict{Accel: TCG(p.Host.Version), Reason: reason}
+}
+
+// openKVM gives the reason why KVM cannot even be tried, in words.
+func openKVM() error {
+	f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return errors.New("this computer has no /dev/kvm")
+	case errors.Is(err, os.ErrPermission):
+		return errors.New("no permission to use /dev/kvm: join the group kvm")
+	case err != nil:
+		return err
+	}
+	return f.Close()
+}
+
+// boot gives the reason why KVM does not work, or "". Its error is one of ours.
+func (p Prober) boot(ctx context.Context) (string, error) {
+	dir, err := os.MkdirTemp("", "kairos-build-probe-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(dir) // a leftover is two small files
+	trials := []trial{p.sectorTrial(dir)}
+	if p.Kernel != "" {
+		trials = append(trials, p.linuxTrial(dir))
+	}
+	if err := os.WriteFile(filepath.Join(dir, "sector.img"), bootSector(), 0o600); err != nil {
+		return "", err
+	}
+	for _, t := range trials {
+		if reason := t.run(ctx, p.Host.QEMU); reason != "" {
+			return t.name + ": " + reason, ctx.Err()
+		}
+	}
+	return "", nil
+}
+
+// A trial is one guest under KVM.
+type trial struct {
+	name   string
+	args   []string
+	serial string        // file that gets the serial line
+	limit  time.Duration // until the guest must have ended QEMU
+	status int           // QEMU's exit status when all is well
+	says   string        // what must be on the serial line
+}
+
+func (p Prober) sectorTrial(dir string) trial {
+	serial := filepath.Join(dir, "sector.log")
+	args := append(trialArgs(serial), "-m", "64",
+		"-device", fmt.Sprintf("isa-debug-exit,iobase=%#x,iosize=4", exitPort),
+		"-drive", "format=raw,if=ide,file="+quote(filepath.Join(dir, "sector.img")))
+	return trial{"a boot sector", args, serial, p.SectorLimit, exitStatus, "K"}
+}
+
+// linuxTrial boots a kernel that finds no root, panics, and restarts at once.
+func (p Prober) linuxTrial(dir string) trial {
+	serial := filepath.Join(dir, "linux.log")
+	args := append(trialArgs(serial), "-m", "512", "-no-reboot",
+		"-kernel", p.Kernel, "-append", "console=ttyS0 panic=-1")
+	return trial{"a Linux kernel", args, serial, p.LinuxLimit, 0, "Kernel panic - not syncing: VFS"}
+}
+
+func trialArgs(serial string) []string {
+	kvm := KVM()
+	return []string{
+		"-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35",
+		"-accel", kvm.Arg, "-cpu", kvm.CPU, "-smp", "1", "-serial", "file:" + serial,
+	}
+}
+
+// run gives the reason why the guest did not do what it should, or "".
+func (t trial) run(ctx context.Context, qemu string) string {
+	limited, cancel := context.WithTimeout(ctx, t.limit)
+	defer cancel()
+	cmd := exec.CommandContext(limited, qemu, t.args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	stderr := &tailWriter{limit: stderrTail}
+	stderr.when("KVM internal error", cancel)
+	cmd.Stderr = stderr
+	err := cmd.Run()
+	said, readErr := os.ReadFile(t.serial)
+	switch {
+	case strings.Contains(stderr.String(), "KVM internal error"):
+		return "KVM met an instruction that it cannot run"
+	case limited.Err() != nil:
+		return fmt.Sprintf("no end after %v", t.limit)
+	case cmd.ProcessState == nil:
+		return err.Error()
+	case cmd.ProcessState.ExitCode() != t.status:
+		return fmt.Sprintf("QEMU ended with %v: %s", cmd.ProcessState, firstLine(stderr.String()))
+	case readErr != nil || !bytes.Contains(said, []byte(t.says)):
+		return fmt.Sprintf("its serial line does not say %q", t.says)
+	}
+	return ""
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(s), "\n")
+	return line
+}
