@@ -87,7 +87,7 @@ func (f *Flavor) Arches() []string {
 	return arches
 }
 
-//go:embed debian-*/flavor.yaml keys
+//go:embed debian-* keys
 var embedded embed.FS
 
 // ErrUnknown means that no flavor has the name that was asked for.

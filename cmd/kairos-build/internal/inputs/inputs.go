@@ -170,7 +170,7 @@ func (s *Store) document(ctx context.Context, mediaType string, v any) (ocispec.
 	return desc, content.WriteBlob(ctx, s, ref, strings.NewReader(string(data)), desc)
 }
 
-// remember writes the key file by rename.
+// remember writes the key file of an input that add made.
 func (s *Store) remember(in Input, key string) error {
 	data, err := content.ReadBlob(context.Background(), s, ocispec.Descriptor{Digest: in.Digest})
 	if err != nil {
@@ -180,15 +180,20 @@ func (s *Store) remember(in Input, key string) error {
 	if err := json.Unmarshal(data, &m); err != nil {
 		return err
 	}
-	r, err := json.Marshal(record{Manifest: in.Digest, Blobs: []digest.Digest{m.Config.Digest, m.Layers[0].Digest}, Size: in.Size})
+	return s.writeKey(in.Name, key, record{Manifest: in.Digest, Blobs: []digest.Digest{m.Config.Digest, m.Layers[0].Digest}, Size: in.Size})
+}
+
+// writeKey writes a key file by rename.
+func (s *Store) writeKey(name, key string, r record) error {
+	data, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
-	tmp := filepath.Join(s.keys, fmt.Sprintf(".%s.%d", in.Name, os.Getpid()))
-	if err := os.WriteFile(tmp, r, 0o644); err != nil {
+	tmp := filepath.Join(s.keys, fmt.Sprintf(".%s.%d", name, os.Getpid()))
+	if err := os.WriteFile(tmp, data, 0o644); err != nil {
 		return err
 	}
-	return os.Rename(tmp, s.keyFile(in.Name, key))
+	return os.Rename(tmp, s.keyFile(name, key))
 }
 
 // collect removes all but the newest generations of an input, with the blobs

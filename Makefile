@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# The one place that knows how to build and test. On a fresh Debian 12 or 13,
+# `make demo` and `make test` install what is missing (ci/setup).
+
+SHELL := /bin/sh
+.SHELLFLAGS := -euc
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+# A go command that go.mod is content with; fetched at first use (ci/setup/go).
+GO = $(eval GO := $$(or $$(shell ci/setup/go),$$(error no Go: see above)))$(GO)
+# For what must be root. Nothing is compiled as root.
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env)
+
+VERSION ?= $(or $(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null),v0.0.0-dev)
+ARCH := amd64
+OUT ?= out
+# What the acceptance tests build and boot.
+FLAVORS ?= debian-13 debian-12
+FUZZTIME ?= 30s
+GOLANGCI_LINT_VERSION := v2.15.0
+
+# Equal source gives equal bytes: no paths of this machine, no commit, no cgo.
+GOBUILD = CGO_ENABLED=0 GOFLAGS= $(GO) build -trimpath -buildvcs=false
+PAYLOAD := framework/payload/bin/$(ARCH)
+LINT := .tools/golangci-lint-$(GOLANGCI_LINT_VERSION)
+# Packages with tests that need root, QEMU or the programs of `ci/setup/install test`.
+E2E = $(sort $(dir $(shell grep -rl --include='*_test.go' '^//go:build e2e' ci cmd flavors framework recipes)))
+
+.PHONY: help
+help: ## Print this help
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: build
+build: payload ## Compile bin/kairos-build, with the node programs inside
+	@mkdir -p bin
+	$(GOBUILD) -ldflags '-s -w -X main.version=$(VERSION)' -o bin/kairos-build ./cmd/kairos-build
+
+.PHONY: payload
+payload: ## Compile the programs that end up on nodes
+	@mkdir -p $(PAYLOAD)
+	@GOOS=linux GOARCH=$(ARCH) $(GOBUILD) -ldflags '-s -w' -o $(PAYLOAD)/init ./framework/initramfs
+	@GOOS=linux GOARCH=$(ARCH) $(GOBUILD) -ldflags '-s -w' -o $(PAYLOAD)/kairos-agent ./framework/agent
+	@GOOS=linux GOARCH=$(ARCH) $(GOBUILD) -ldflags '-s -w' -o $(PAYLOAD)/kairos-assemble ./framework/assemble
+
+.PHONY: demo
+demo: ## Build debian-13 from Debian's archive and boot it on this terminal
+	@ci/setup/install build run
+	@$(MAKE) build
+	$(SUDO) bin/kairos-build flavor debian-13 --output $(OUT)/debian-13
+	$(SUDO) bin/kairos-build run $(OUT)/debian-13
+
+.PHONY: test
+test: ## Run everything; this is what CI calls
+	@ci/setup/install build run test
+	@$(MAKE) check
+	@$(MAKE) e2e
+	@$(MAKE) acceptance
+	@echo '== all tests passed'
+
+.PHONY: check
+check: format vet lint unit ## Format, vet, lint and unit tests: no root, no network but for Go modules
+
+.PHONY: format
+format:
+	@echo '== format'
+	@list=$$($(dir $(GO))gofmt -l ci cmd flavors framework recipes); [ -z "$$list" ] || { echo "these files want gofmt -w:"; echo "$$list"; exit 1; }
+
+.PHONY: vet
+vet: payload
+	@echo '== vet'
+	@$(GO) vet ./...
+	@$(GO) vet -tags e2e $(E2E:%=./%)
+
+.PHONY: lint
+lint: $(LINT) payload ## Run the linters of .golangci.yml
+	@echo '== lint'
+	@PATH="$(dir $(GO)):$$PATH" $(LINT) run --build-tags e2e ./...
+
+$(LINT):
+	@echo '== golangci-lint $(GOLANGCI_LINT_VERSION) (compiled once, about two minutes)'
+	@mkdir -p .tools
+	@GOFLAGS= GOBIN=$(CURDIR)/.tools/new $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	@mv .tools/new/golangci-lint $@
+
+.PHONY: unit
+unit: payload ## Run the unit tests: no root, no network, no QEMU
+	@echo '== unit tests'
+	@$(GO) test ./...
+
+.PHONY: e2e
+e2e: payload ## Run the tests that need root and QEMU
+	@ci/setup/install run test
+	@echo '== end-to-end tests'
+	@PATH="$$PATH:/usr/sbin:/sbin" $(GO) test -tags e2e -count 1 -p 1 -timeout 30m $(if $(SUDO),-exec '$(SUDO)') $(E2E:%=./%)
+
+.PHONY: acceptance
+acceptance: build ## Build the flavors (FLAVORS=...) and boot them: BIOS, UEFI, Secure Boot
+	@ci/setup/install run
+	@for flavor in $(FLAVORS); do \
+		echo "== acceptance: $$flavor"; \
+		$(SUDO) bin/kairos-build flavor $$flavor --output $(OUT)/$$flavor --progress plain; \
+		$(SUDO) bin/kairos-build test $(OUT)/$$flavor; \
+	done
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME (default 30s)
+	@grep -rno --include='*_test.go' 'func Fuzz[A-Za-z0-9_]*' ci cmd flavors framework recipes | sed 's/:[0-9]*:func / /' | \
+	while read -r file target; do \
+		echo "== $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")"; \
+	done
+
+.PHONY: bench
+bench: build ## Measure against mkosi and dracut, and write docs/bench.md
+	@ci/setup/install run bench
+	$(GOBUILD) -o bin/bench ./ci/bench
+	$(SUDO) bin/bench -o docs/bench.md
+
+.PHONY: clean
+clean: ## Remove what was built here (caches stay: see `kairos-build cache`)
+	rm -rf bin .tools framework/payload/bin/*/
+	$(if $(wildcard $(OUT)),$(SUDO) rm -rf $(OUT))

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rules
+
+import (
+	"fmt"
+	"strings"
+)
+
+// A ruleCase is a small tree and what a rule says about it.
+type ruleCase struct {
+	rule, name string
+	files      map[string]string
+	want       []string
+}
+
+func one(name, text string) map[string]string { return map[string]string{name: text} }
+
+func cases() []ruleCase {
+	list := importCases()
+	list = append(list, sourceCases()...)
+	list = append(list, docCases()...)
+	return append(list, fileCases()...)
+}
+
+func importCases() []ruleCase {
+	const agent = "framework/agent/main.go"
+	return []ruleCase{
+		{"imports", "node imports the builder", one(agent, "package main\n\nimport _ \"github.com/moby/buildkit/client/llb\"\n"),
+			[]string{agent + ":5: ./framework imports github.com/moby/buildkit/client/llb: what runs on a node knows nothing of the builder"}},
+		{"imports", "through a package of ours", map[string]string{
+			"framework/initramfs/main.go": "package main\n\nimport _ \"" + Module + "/framework/fetch\"\n",
+			"framework/fetch/fetch.go":    "package fetch\n\nimport _ \"net/http\"\n",
+		}, []string{"framework/initramfs/main.go:5: ./framework/initramfs imports " + Module + "/framework/fetch -> net/http: /init has no network, and is loaded from disk at each boot"}},
+		{"imports", "a recipe with more than it needs", one("recipes/apt.go", "package recipes\n\nimport (\n\t_ \"github.com/moby/buildkit/client/llb\"\n\t_ \"strings\"\n\t_ \"github.com/spf13/cobra\"\n)\n"),
+			[]string{"recipes/apt.go:8: ./recipes imports github.com/spf13/cobra: a recipe is a pure function from a flavor to a graph"}},
+		{"imports", "the layout imports ours", one("framework/layout/layout.go", "package layout\n\nimport _ \""+Module+"/framework/ondisk/gpt\"\n"),
+			[]string{"framework/layout/layout.go:5: ./framework/layout imports " + Module + "/framework/ondisk/gpt: it is the truth that all others share, and does nothing"}},
+		{"imports", "tests may, and so may the builder", map[string]string{
+			"framework/agent/main_test.go": "package main\n\nimport _ \"github.com/moby/buildkit/client\"\n",
+			"cmd/kairos-build/main.go":     "package main\n\nimport (\n\t_ \"github.com/moby/buildkit/client\"\n\t_ \"github.com/spf13/cobra\"\n\t_ \"net/http\"\n)\n",
+			"frameworks/x.go":              "package frameworks\n\nimport _ \"github.com/moby/buildkit/client\"\n",
+		}, nil},
+		{"imports", "a circle ends", map[string]string{
+			"framework/a/a.go": "package a\n\nimport _ \"" + Module + "/framework/b\"\n",
+			"framework/b/b.go": "package b\n\nimport _ \"" + Module + "/framework/a\"\n",
+		}, nil},
+		{"banned-imports", "log, but not log/slog", one("a/a.go", "package a\n\nimport (\n\t_ \"log\"\n\t_ \"log/slog\"\n)\n"),
+			[]string{"a/a.go:6: imports log: use log/slog, with the logger passed in"}},
+		{"banned-imports", "below, in a test too", one("a/a_test.go", "package a\n\nimport (\n\t_ \"github.com/stretchr/testify/assert\"\n\t_ \"math/rand\"\n)\n"),
+			[]string{"a/a_test.go:6: imports github.com/stretchr/testify/assert: use testing and go-cmp"}},
+		{"banned-imports", "an exception", map[string]string{
+			"cmd/kairos-build/internal/engine/a.go": "package engine\n\nimport _ \"github.com/sirupsen/logrus\"\n",
+			"flavors/a.go":                          "package flavors\n\nimport _ \"github.com/sirupsen/logrus\"\n",
+		}, []string{"flavors/a.go:5: imports github.com/sirupsen/logrus: use log/slog"}},
+	}
+}
+
+func sourceCases() []ruleCase {
+	return []ruleCase{
+		{"spdx", "none", one("a.go", "//bare\npackage a\n"), []string{"a.go:1: the first line is not " + spdx}},
+		{"spdx", "there", one("a.go", "package a\n"), nil},
+		{"file-length", "501 lines", one("a.go", "package a\n"+strings.Repeat("\n", 498)), []string{"a.go: has 501 lines, more than 500"}},
+		{"file-length", "500 lines", one("a.go", "package a\n"+strings.Repeat("\n", 497)), nil},
+		{"package-names", "a drawer", map[string]string{"u/a.go": "package utils\n", "u/a_test.go": "package utils_test\n", "v/a.go": "package slot\n"},
+			[]string{"u/a.go:3: package utils is named after nothing", "u/a_test.go:3: package utils_test is named after nothing"}},
+		{"error-words", "each way", one("a.go", "package a\n\nvar a, b, c = errors.New(\"failed to open\"), fmt.Errorf(\"Could not open: %w\", err), errors.New(\"opening\")\n"),
+			[]string{`a.go:5: error text starts with "could not": say what was being done`, `a.go:5: error text starts with "failed to": say what was being done`}},
+		{"error-words", "fine", one("a.go", "package a\n\nvar a = fmt.Errorf(\"writing slot %q: %w\", s, err)\nvar b = fmt.Errorf(text)\nvar c = slog.Info(\"failed to\")\n"), nil},
+		{"no-init", "init", one("a.go", "package a\n\nfunc init() {}\n\nfunc (x) init() {}\n"), []string{"a.go:5: func init"}},
+		{"no-shell-strings", "call and list", one("a.go", "package a\n\nvar a = exec.CommandContext(ctx, \"sh\", \"-c\", \"true\")\nvar b = []string{\"/bin/bash\", \"-euc\", \"true\"}\nvar c = []string{\"sh\", \"setup.sh\"}\n"),
+			[]string{"a.go:5: a shell with -c", "a.go:6: a shell with -c"}},
+	}
+}
+
+func docCases() []ruleCase {
+	const (
+		builder  = "package main\n\nvar a = cobra.Command{Use: \"flavor NAME\"}\n\nvar b = flags.String(\"output\", \"\")\n"
+		agent    = "package main\n\nfunc f() {\n\tswitch args[0] {\n\tcase \"status\":\n\t}\n}\n"
+		makefile = "build: ## Build\n"
+	)
+	files := func(page string) map[string]string {
+		return map[string]string{"README.md": page, "cmd/kairos-build/main.go": builder, "framework/agent/main.go": agent, "Makefile": makefile}
+	}
+	return []ruleCase{
+		{"doc-commands", "verbs", files("Type `kairos-build flavour x`.\n\n```\n$ sudo A=1 bin/kairos-build flavor x --outptu y # --not-a-flag\nkairos-agent upgrade\nmake demo\n```\n"), []string{
+			"README.md:1: kairos-build has no flavour",
+			"README.md:4: kairos-build has no flag --outptu",
+			"README.md:5: kairos-agent has no upgrade",
+			"README.md:6: make has no demo",
+		}},
+		{"doc-commands", "fine", files("`kairos-build` makes; make it so.\n\n```sh\nmake build\nmake build OUT=x\nkairos-build flavor debian-13 --output=y --help\nkairos-build completion bash\nkairos-agent status\nkairos-build v1.2\n```\n"), nil},
+		{"doc-links", "relative", map[string]string{"docs/a.md": "[b](b.md#x) [c](c.md) ![d](../img/d.png) [w](https://example.org) [h](#here) [up](../docs)\n", "docs/b.md": ""}, []string{
+			"docs/a.md:1: links to ../img/d.png, which does not exist",
+			"docs/a.md:1: links to c.md, which does not exist",
+		}},
+	}
+}
+
+func fileCases() []ruleCase {
+	host := "quay." + "io"
+	good := "go 1.26.8\n"
+	pins := "ab  v0.0.1-go1.26.8.linux-amd64.zip\ncd  v0.0.1-go1.26.8.linux-arm64.zip\n"
+	return []ruleCase{
+		{"registry-hosts", "in a page", map[string]string{"a.md": "x\nfrom " + host + "/x\nnot " + host + "n\n", "go.sum": host}, []string{"a.md:2: names the registry " + host}},
+		{"binaries", "each kind", map[string]string{
+			"a": "\x7fELF\x00", "b.gpg": "\x00", "c.bin": "\x00", "d/testdata/e.bin": "\x00",
+			"f/testdata/g.bin": strings.Repeat("\x00", maxBinary+1), "h": "MZ is how a text starts",
+		}, []string{
+			"a: is a compiled program",
+			"c.bin: is binary, and neither a keyring, a picture nor in testdata",
+			fmt.Sprintf("f/testdata/g.bin: is binary and has %d bytes, more than %d", maxBinary+1, maxBinary),
+		}},
+		{"toolchain", "another version", map[string]string{"go.mod": "go 1.27.0\n", "ci/setup/toolchain": pins}, []string{
+			"ci/setup/toolchain: has no checksum of Go 1.27.0 for amd64: run `ci/setup/go pin >ci/setup/toolchain`",
+			"ci/setup/toolchain: has no checksum of Go 1.27.0 for arm64: run `ci/setup/go pin >ci/setup/toolchain`",
+		}},
+		{"toolchain", "fine", map[string]string{"go.mod": good, "ci/setup/toolchain": pins}, nil},
+		{"toolchain", "no version", map[string]string{"go.mod": "module x\n"}, []string{"go.mod: names no Go version"}},
+	}
+}

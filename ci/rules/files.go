@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rules
+
+import (
+	"bytes"
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// checkHosts looks for names of registries, in everything but checksums of
+// modules. The names are in two halves here, so that the rule does not find
+// itself.
+func checkHosts(t *Tree) []Finding {
+	hosts := []string{"docker." + "io", "ghcr." + "io", "quay." + "io", "gcr." + "io", "registry." + "k8s.io", "public.ecr" + ".aws", "mcr." + "microsoft.com"}
+	var found []Finding
+	for _, f := range t.Files {
+		if f.Path == "go.sum" || isBinary(f.Data) {
+			continue
+		}
+		for i, line := range f.lines() {
+			for _, host := range hosts {
+				if containsWord(line, host) {
+					found = append(found, Finding{f.Path, i + 1, "names the registry " + host})
+				}
+			}
+		}
+	}
+	return found
+}
+
+// containsWord says whether a host name stands in a line by itself, not as a
+// part of a longer one.
+func containsWord(line, host string) bool {
+	_, rest, found := strings.Cut(line, host)
+	if !found {
+		return false
+	}
+	return rest == "" || !isNameByte(rest[0]) || containsWord(rest, host)
+}
+
+func isNameByte(b byte) bool {
+	return b == '-' || '0' <= b && b <= '9' || 'a' <= b && b <= 'z'
+}
+
+// maxBinary is the largest binary file, in bytes, that may be data: the
+// distributions' keyrings and the samples of our tests.
+const maxBinary = 256 << 10
+
+func checkBinaries(t *Tree) []Finding {
+	var found []Finding
+	for _, f := range t.Files {
+		switch {
+		case isProgram(f.Data):
+			found = append(found, Finding{f.Path, 0, "is a compiled program"})
+		case isBinary(f.Data) && len(f.Data) > maxBinary:
+			found = append(found, Finding{f.Path, 0, fmt.Sprintf("is binary and has %d bytes, more than %d", len(f.Data), maxBinary)})
+		case isBinary(f.Data) && !inTestdata(f.Path) && !slices.Contains([]string{".gpg", ".pgp", ".png"}, path.Ext(f.Path)):
+			found = append(found, Finding{f.Path, 0, "is binary, and neither a keyring, a picture nor in testdata"})
+		}
+	}
+	return found
+}
+
+func isBinary(data []byte) bool { return bytes.IndexByte(data[:min(len(data), 8000)], 0) >= 0 }
+
+func isProgram(data []byte) bool {
+	for _, magic := range []string{"\x7fELF", "MZ", "\xca\xfe\xba\xbe", "\xcf\xfa\xed\xfe"} {
+		if bytes.HasPrefix(data, []byte(magic)) && isBinary(data) {
+			return true
+		}
+	}
+	return false
+}
+
+var goVersion = regexp.MustCompile(`(?m)^go (\S+)$`)
+
+// checkToolchain wants a checksum of the toolchain that ci/setup/go fetches.
+func checkToolchain(t *Tree) []Finding {
+	const pins = "ci/setup/toolchain"
+	m := goVersion.FindSubmatch(t.file("go.mod").Data)
+	if m == nil {
+		return []Finding{{"go.mod", 0, "names no Go version"}}
+	}
+	var found []Finding
+	for _, arch := range []string{"amd64", "arm64"} {
+		want := fmt.Sprintf("  v0.0.1-go%s.linux-%s.zip\n", m[1], arch)
+		if !bytes.Contains(t.file(pins).Data, []byte(want)) {
+			found = append(found, Finding{pins, 0, fmt.Sprintf("has no checksum of Go %s for %s: run `ci/setup/go pin >%s`", m[1], arch, pins)})
+		}
+	}
+	return found
+}

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rules
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// An arrow says what packages may import. Names that start with "./" are
+// folders of this repository, "std" is the standard library, all others are
+// import paths; each means the packages below it too.
+type arrow struct {
+	from  string
+	never []string // not to be imported, directly or through packages of ours
+	only  []string // if not empty, nothing else may be imported directly
+	why   string
+}
+
+const buildkit = "github.com/moby/buildkit"
+
+func arrows() []arrow {
+	return []arrow{
+		{
+			from:  "./framework",
+			never: []string{buildkit, "github.com/spf13/cobra", "./cmd", "./recipes", "./flavors", "./ci"},
+			why:   "what runs on a node knows nothing of the builder",
+		},
+		{
+			from:  "./framework/initramfs",
+			never: []string{"net/http", "crypto/tls"},
+			why:   "/init has no network, and is loaded from disk at each boot",
+		},
+		{
+			from:  "./framework/assemble",
+			never: []string{"net/http", "crypto/tls"},
+			why:   "a build step's inputs are in the graph; it fetches nothing",
+		},
+		{
+			from: "./framework/layout",
+			only: []string{"std"},
+			why:  "it is the truth that all others share, and does nothing",
+		},
+		{
+			from:  "./flavors",
+			never: []string{buildkit, "./cmd", "./recipes", "./ci", "net/http"},
+			why:   "a flavor is data",
+		},
+		{
+			from: "./recipes",
+			only: []string{"std", "./recipes", "./flavors", "./framework/layout", buildkit + "/client/llb", buildkit + "/solver/pb", "github.com/opencontainers/image-spec/specs-go"},
+			why:  "a recipe is a pure function from a flavor to a graph",
+		},
+		{
+			from:  "./recipes",
+			never: []string{"os/exec", "./cmd", "./ci"},
+			why:   "a recipe is a pure function from a flavor to a graph",
+		},
+		{
+			from:  "./cmd/kairos-build/internal",
+			never: []string{"github.com/spf13/cobra"},
+			why:   "flags end in package main",
+		},
+	}
+}
+
+func checkArrows(t *Tree) []Finding {
+	graph := newImportGraph(t)
+	var found []Finding
+	for _, a := range arrows() {
+		for _, s := range t.Go {
+			if s.Test || !below(s.Package, strings.TrimPrefix(a.from, "./")) {
+				continue
+			}
+			found = append(found, a.check(s, graph)...)
+		}
+	}
+	return found
+}
+
+func (a arrow) check(s Source, graph importGraph) []Finding {
+	var found []Finding
+	for _, i := range s.Imports {
+		if len(a.only) > 0 && !matchAny(i.Path, a.only) {
+			found = append(found, Finding{s.Path, i.Line, fmt.Sprintf("%s imports %s: %s", a.from, i.Path, a.why)})
+		}
+		if chain := graph.chain(i.Path, a.never); len(chain) > 0 {
+			found = append(found, Finding{s.Path, i.Line, fmt.Sprintf("%s imports %s: %s", a.from, strings.Join(chain, " -> "), a.why)})
+		}
+	}
+	return found
+}
+
+func matchAny(name string, list []string) bool {
+	return slices.ContainsFunc(list, func(want string) bool {
+		if want == "std" {
+			return isStandard(name)
+		}
+		if ours, ok := strings.CutPrefix(want, "./"); ok {
+			return below(name, Module+"/"+ours)
+		}
+		return below(name, want)
+	})
+}
+
+// isStandard: only the standard library has no dot in the first element.
+func isStandard(name string) bool {
+	first, _, _ := strings.Cut(name, "/")
+	return !strings.Contains(first, ".")
+}
+
+// An importGraph has what each of our packages imports outside of tests.
+type importGraph map[string][]string
+
+func newImportGraph(t *Tree) importGraph {
+	graph := importGraph{}
+	for _, s := range t.Go {
+		if s.Test {
+			continue
+		}
+		for _, i := range s.Imports {
+			graph[Module+"/"+s.Package] = append(graph[Module+"/"+s.Package], i.Path)
+		}
+	}
+	return graph
+}
+
+// chain is the way from a package to one that matches, both included, through
+// packages of ours; it is empty when there is none.
+func (g importGraph) chain(from string, never []string) []string {
+	return g.walk(from, never, map[string]bool{})
+}
+
+func (g importGraph) walk(from string, never []string, seen map[string]bool) []string {
+	if matchAny(from, never) {
+		return []string{from}
+	}
+	if seen[from] {
+		return nil
+	}
+	seen[from] = true
+	for _, next := range g[from] {
+		if rest := g.walk(next, never, seen); rest != nil {
+			return append([]string{from}, rest...)
+		}
+	}
+	return nil
+}
+
+// A ban is a package that is not to be used, and what is used instead.
+type ban struct {
+	path    string
+	instead string
+	except  []string // folders where it is all right: BuildKit logs in these ways
+}
+
+func bans() []ban {
+	return []ban{
+		{path: "io/ioutil", instead: "io and os"},
+		{path: "log", instead: "log/slog, with the logger passed in", except: []string{"cmd/kairos-build/internal/engine"}},
+		{path: "math/rand", instead: "nothing: outputs are deterministic"},
+		{path: "math/rand/v2", instead: "nothing: outputs are deterministic"},
+		{path: "github.com/pkg/errors", instead: "errors and fmt.Errorf with %w"},
+		{path: "github.com/sirupsen/logrus", instead: "log/slog", except: []string{"cmd/kairos-build/internal/engine"}},
+		{path: "github.com/stretchr/testify", instead: "testing and go-cmp"},
+		{path: "gopkg.in/yaml.v2", instead: "go.yaml.in/yaml/v3"},
+		{path: "gopkg.in/yaml.v3", instead: "go.yaml.in/yaml/v3"},
+		{path: "sigs.k8s.io/yaml", instead: "go.yaml.in/yaml/v3, which knows lines"},
+		{path: "github.com/docker/docker", instead: "the engine, or go-containerregistry"},
+	}
+}
+
+func checkBanned(t *Tree) []Finding {
+	var found []Finding
+	for _, s := range t.Go {
+		for _, i := range s.Imports {
+			for _, b := range bans() {
+				if b.hits(s, i) {
+					found = append(found, Finding{s.Path, i.Line, fmt.Sprintf("imports %s: use %s", i.Path, b.instead)})
+				}
+			}
+		}
+	}
+	return found
+}
+
+// hits: a path without a dot is of the standard library, where sub-packages
+// are other things (log/slog is not log).
+func (b ban) hits(s Source, i Import) bool {
+	if s.Test && strings.HasPrefix(b.path, "math/rand") {
+		return false
+	}
+	if slices.ContainsFunc(b.except, func(dir string) bool { return below(s.Package, dir) }) {
+		return false
+	}
+	return i.Path == b.path || !isStandard(b.path) && below(i.Path, b.path)
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package rules holds the rules of this repository that no compiler and no
+// linter knows: which package may import which, what a file looks like, and
+// that the documentation shows commands that exist. A rule is a value with a
+// reason; the tests of this package apply all of them to the repository, and
+// each of them to a small wrong tree that it must complain about.
+package rules
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
+
+// A Rule is one thing that must hold everywhere.
+type Rule struct {
+	Name  string
+	Why   string
+	Check func(*Tree) []Finding
+}
+
+// A Finding is a place where a rule does not hold.
+type Finding struct {
+	File    string
+	Line    int // 0 when it is about the whole file
+	Message string
+}
+
+func (f Finding) String() string {
+	if f.Line == 0 {
+		return fmt.Sprintf("%s: %s", f.File, f.Message)
+	}
+	return fmt.Sprintf("%s:%d: %s", f.File, f.Line, f.Message)
+}
+
+// All lists the rules.
+func All() []Rule {
+	return []Rule{
+		{"imports", "arrows point one way: the builder knows the node, never the reverse", checkArrows},
+		{"banned-imports", "there is a better package for it", checkBanned},
+		{"spdx", "the licence of a file is its first line", checkSPDX},
+		{"file-length", "a file of 500 lines is usually two files", checkLength},
+		{"package-names", "packages are nouns for things we ship, not drawers", checkPackageNames},
+		{"error-words", "the chain already says that it failed", checkErrorWords},
+		{"no-init", "order that nobody wrote down; call it from where it is needed", checkInit},
+		{"no-shell-strings", "a shell program in a string is read by no checker: write Go", checkShellStrings},
+		{"doc-commands", "a command in the documentation is one that a reader can type", checkCommands},
+		{"doc-links", "a link leads somewhere", checkLinks},
+		{"registry-hosts", "which registry is used is the user's choice", checkHosts},
+		{"binaries", "what is built is not in the repository", checkBinaries},
+		{"toolchain", "a fresh machine gets the Go that go.mod asks for", checkToolchain},
+	}
+}
+
+// Apply gives what a rule finds in a tree, in order of files and lines.
+func (r Rule) Apply(t *Tree) []Finding {
+	found := r.Check(t)
+	slices.SortFunc(found, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Message, b.Message))
+	})
+	return found
+}

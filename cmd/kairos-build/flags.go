@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
+)
+
+// talkFlags say how a verb talks while it works.
+type talkFlags struct {
+	progress string
+	verbose  bool
+}
+
+func (t *talkFlags) add(flags *pflag.FlagSet) {
+	flags.StringVar(&t.progress, "progress", progress.Auto, "how to show progress: "+strings.Join(progress.Modes(), ", "))
+	flags.BoolVarP(&t.verbose, "verbose", "v", false, "say more on stderr")
+}
+
+// A talker is what a verb says while it works: steps, and what it logs.
+type talker struct {
+	progress.Reporter
+	log *slog.Logger
+	// held is what was logged while a live view had the terminal.
+	held  bytes.Buffer
+	write io.Writer
+}
+
+// open makes a talker that writes to w, which is stderr.
+func (t *talkFlags) open(w io.Writer) (*talker, error) {
+	file, isFile := w.(*os.File)
+	isTTY := isFile && term.IsTerminal(int(file.Fd()))
+	reporter, err := progress.New(t.progress, w, isTTY)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	level := slog.LevelWarn
+	if t.verbose {
+		level = slog.LevelDebug
+	}
+	talk := &talker{Reporter: reporter, write: w}
+	to := w
+	if t.progress == progress.TTY || (t.progress == progress.Auto && isTTY) {
+		to = &talk.held
+	}
+	talk.log = slog.New(slog.NewTextHandler(to, &slog.HandlerOptions{Level: level, ReplaceAttr: withoutTime}))
+	return talk, nil
+}
+
+// withoutTime leaves the time out of a log line: the steps have it.
+func withoutTime(_ []string, a slog.Attr) slog.Attr {
+	if a.Key == slog.TimeKey {
+		return slog.Attr{}
+	}
+	return a
+}
+
+// close ends the live view, prints what was held back, and joins its error.
+func (t *talker) close(err error) error {
+	err = errors.Join(err, t.Close())
+	if _, writeErr := t.held.WriteTo(t.write); writeErr != nil {
+		return errors.Join(err, writeErr)
+	}
+	return err
+}
+
+// engineFlags choose the engine.
+type engineFlags struct {
+	builder, cert string
+	cacheLimit    int64
+}
+
+func (e *engineFlags) add(flags *pflag.FlagSet) {
+	flags.StringVar(&e.builder, "builder", "", "BuildKit to use in place of the embedded one, a `URL`: unix://, tcp://, docker-container://, podman-container:// or kube-pod:// (default $BUILDKIT_HOST)")
+	flags.StringVar(&e.cert, "builder-certs", "", "`folder` with ca.pem, cert.pem and key.pem for a tcp:// builder")
+	flags.Int64Var(&e.cacheLimit, "cache-limit", 0, "most `GiB` that the embedded engine's cache may keep (default 10, or a fifth of the disk)")
+}
+
+func (e *engineFlags) options() engine.Options {
+	return engine.Options{Builder: e.builder, TLS: engine.TLS{Dir: e.cert}, CacheLimit: e.cacheLimit << 30}
+}
+
+// complete offers fixed values for a flag.
+func complete(cmd *cobra.Command, flag string, values []string) {
+	err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+	if err != nil {
+		panic("BUG: " + err.Error()) // the flag does not exist
+	}
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
+	"github.com/kairos-build/kairos-build/flavors"
+)
+
+func newFlavor() *cobra.Command {
+	var o factory.Options
+	var talk talkFlags
+	var eng engineFlags
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "flavor NAME",
+		Short: "Build a flavor: an OCI image and a bootable disk",
+		Long: `Builds a flavor from its distribution's signed archive into an OCI image, and
+writes a bootable disk from that image. The output folder gets image/ (an OCI
+layout), disk.raw (sparse) and build.json (see docs/build-json.md).
+
+Outputs appear when they are complete; until then, those of the last build stay.
+Building again with nothing changed takes a moment and changes nothing.`,
+		Example: `  kairos-build flavor debian-13
+  kairos-build flavor debian-13 -o /srv/images/edge --cloud-config site.yaml --version v1.4.0
+  kairos-build flavor debian-12 --model cloud --artifact image --json
+  kairos-build flavor debian-13 --mirror http://mirror.example.org/debian --mirror security=http://mirror.example.org/debian-security
+  BUILDKIT_HOST=tcp://builder:1234 kairos-build flavor debian-13`,
+		Args: wrapArgs(cobra.ExactArgs(1)),
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return flavors.Names(), cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Flavor = args[0]
+			o.Engine = eng.options()
+			t, err := talk.open(cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			o.Progress, o.Log = t, t.log
+			result, err := factory.Build(cmd.Context(), o)
+			if err := t.close(err); err != nil {
+				return err
+			}
+			return printResult(cmd.OutOrStdout(), result, asJSON)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVarP(&o.Dir, "output", "o", "", "output `folder` (default out/NAME)")
+	flags.StringArrayVar(&o.CloudConfigs, "cloud-config", nil, "cloud-config `file` for the disk's /oem; may be repeated")
+	flags.StringSliceVar(&o.Artifacts, "artifact", factory.Artifacts(), "what to make")
+	flags.StringVar(&o.Model, "model", "generic", "kind of machine: generic or cloud")
+	flags.StringVar(&o.Arch, "arch", "amd64", "architecture, as Go names it")
+	flags.StringArrayVar(&o.Mirrors, "mirror", nil, "archive `URL`, or security=URL; may be repeated (default: the host's own apt configuration, else the flavor's)")
+	flags.StringVar(&o.Base, "base", "", "image to start from in place of the archive: OCI layout, OCI archive or registry `reference`")
+	flags.StringVar(&o.Version, "version", version, "version of the image, a semantic version")
+	flags.BoolVar(&asJSON, "json", false, "print build.json on stdout")
+	eng.add(flags)
+	talk.add(flags)
+	complete(cmd, "artifact", factory.Artifacts())
+	complete(cmd, "model", []string{"generic", "cloud"})
+	complete(cmd, "arch", []string{"amd64"})
+	return cmd
+}
+
+// printResult prints where the outputs are and what they are.
+func printResult(w io.Writer, r *factory.Result, asJSON bool) error {
+	if asJSON {
+		encoder := json.NewEncoder(w)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(r)
+	}
+	if r.Image != nil {
+		fmt.Fprintf(w, "image  %s  %s\n", filepath.Join(r.Dir, r.Image.Path), r.Image.Digest)
+	}
+	for _, d := range r.Disks {
+		fmt.Fprintf(w, "disk   %s  sha256:%s\n", filepath.Join(r.Dir, d.Path), d.SHA256)
+	}
+	_, err := fmt.Fprintf(w, "facts  %s\n", filepath.Join(r.Dir, "build.json"))
+	return err
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package factory
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/moby/buildkit/client/llb"
+
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/archive"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/source"
+)
+
+// A baseImage is the image that a build starts from in place of the archive's
+// base root (`--base`).
+type baseImage struct {
+	state     llb.State
+	installed map[string]string // package -> version
+}
+
+// openBase imports the image and reads which distribution and packages it has.
+func (b *build) openBase(ctx context.Context) (base *baseImage, err error) {
+	err = b.step("base: import "+b.Base, func(progress.Step) (bool, error) {
+		image, err := source.Open(ctx, b.Base, b.recipe.Arch)
+		if err != nil {
+			return false, badInput(err)
+		}
+		files, err := source.Files(image, "etc/os-release", "usr/lib/os-release", "var/lib/dpkg/status")
+		if err != nil {
+			return false, fmt.Errorf("%s: %w", b.Base, err)
+		}
+		if err := b.fits(files); err != nil {
+			return false, badInput(err)
+		}
+		in, err := b.inputs.Import(ctx, "base-image", image)
+		if err != nil {
+			return false, err
+		}
+		b.digests = append(b.digests, Input{Name: "base " + b.Base, Digest: in.Digest.String()})
+		base = &baseImage{
+			state:     llb.OCILayout(in.Ref(), llb.OCIStore("", storeID), llb.WithCustomName("input base")),
+			installed: installedPackages(files["var/lib/dpkg/status"]),
+		}
+		return in.Cached, nil
+	})
+	return base, err
+}
+
+// fits checks that the image is of the flavor's distribution and release.
+func (b *build) fits(files map[string][]byte) error {
+	text := files["etc/os-release"]
+	if text == nil {
+		text = files["usr/lib/os-release"]
+	}
+	if text == nil {
+		return fmt.Errorf("%s: it has no /etc/os-release, so its distribution is unknown: is it a distribution's image?", b.Base)
+	}
+	facts := shellValues(text)
+	f := b.recipe.Flavor
+	if facts["ID"] != f.ID || facts["VERSION_ID"] != f.Release {
+		return fmt.Errorf("%s is %s %s, flavor %s needs %s %s: choose the flavor that fits, or another base", b.Base, facts["ID"], facts["VERSION_ID"], f.Name, f.ID, f.Release)
+	}
+	if files["var/lib/dpkg/status"] == nil {
+		return fmt.Errorf("%s: it has no package database (/var/lib/dpkg/status)", b.Base)
+	}
+	return nil
+}
+
+// shellValues reads KEY=value lines, with or without quotes (os-release(5)).
+func shellValues(text []byte) map[string]string {
+	values := map[string]string{}
+	for line := range strings.Lines(string(text)) {
+		if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
+			values[key] = strings.Trim(value, `"'`)
+		}
+	}
+	return values
+}
+
+// installedPackages reads name and version of what dpkg's status file calls
+// installed.
+func installedPackages(status []byte) map[string]string {
+	installed := map[string]string{}
+	for stanza := range strings.SplitSeq(string(status), "\n\n") {
+		fields := map[string]string{}
+		for line := range strings.Lines(stanza) {
+			if key, value, ok := strings.Cut(line, ":"); ok && !strings.HasPrefix(line, " ") {
+				fields[key] = strings.TrimSpace(value)
+			}
+		}
+		if strings.HasSuffix(fields["Status"], " ok installed") {
+			installed[fields["Package"]] = fields["Version"]
+		}
+	}
+	return installed
+}
+
+// missing lists the packages that base does not have in their version.
+func (base *baseImage) missing(packages []*archive.Package) []*archive.Package {
+	var list []*archive.Package
+	for _, p := range packages {
+		if base.installed[p.Name] != p.Version {
+			list = append(list, p)
+		}
+	}
+	return list
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package factory
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/containerd/containerd/v2/core/content"
+
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/source"
+)
+
+// AnnotationRootHash is the annotation of an image's manifest with the verity
+// root hash, in hex, of the root image that is made from its layers.
+const AnnotationRootHash = "io.kairos.verity.roothash"
+
+// A madeImage is the OCI image with the root image that was made from it.
+type madeImage struct {
+	Image
+	root *rootImage
+}
+
+// makeImage makes the OCI image, or takes the one of the last build when the
+// graph is the same.
+func (b *build) makeImage(ctx context.Context, g *graph) (*madeImage, error) {
+	dir := b.out.path(imageName)
+	s, intact := b.out.recall(imageName, resultName)
+	if !intact || s.Image != g.key || !exists(dir) {
+		dir = b.out.staged(imageName)
+		if err := b.solve(ctx, g, dir); err != nil {
+			return nil, err
+		}
+	}
+	roots, err := openRoots(b.stateDir)
+	if err != nil {
+		return nil, err
+	}
+	image, err := b.openImage(dir)
+	if err != nil {
+		return nil, err
+	}
+	root, err := b.makeRoot(ctx, roots, image)
+	if err != nil {
+		return nil, err
+	}
+	if err := annotate(dir, map[string]string{AnnotationRootHash: hex.EncodeToString(root.image.Tree.RootHash[:])}); err != nil {
+		return nil, err
+	}
+	described, err := describe(dir)
+	if err != nil {
+		return nil, err
+	}
+	described.RootHash = hex.EncodeToString(root.image.Tree.RootHash[:])
+	return &madeImage{*described, root}, nil
+}
+
+func (b *build) openImage(dir string) (v1.Image, error) {
+	return source.Layout(dir, v1.Platform{OS: "linux", Architecture: b.recipe.Arch})
+}
+
+// solve runs the graph; the image appears in dir.
+func (b *build) solve(ctx context.Context, g *graph, dir string) (err error) {
+	e, err := engine.Open(ctx, b.Engine)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, e.Close()) }()
+	watch := progress.NewGraph(b.to)
+	defer watch.Close()
+	result, err := e.Solve(ctx, engine.Request{
+		Definition: g.definition,
+		Stores:     map[string]content.Store{storeID: b.inputs},
+		Image:      &engine.Image{Dir: dir, Config: b.recipe.Image(), Annotations: b.recipe.Labels(), Epoch: b.recipe.Epoch},
+		Progress:   watch.Update,
+	})
+	for _, step := range result.Steps {
+		if !step.Completed.IsZero() || step.Cached {
+			b.add(Step{Name: step.Name, Seconds: step.Seconds(), Cached: step.Cached})
+		}
+	}
+	return err
+}
+
+// makeRoot makes the root image, or takes the one that was made from the same
+// layers before.
+func (b *build) makeRoot(ctx context.Context, roots *rootStore, image v1.Image) (root *rootImage, err error) {
+	err = b.step("root image: EROFS and verity tree", func(step progress.Step) (cached bool, err error) {
+		layers, err := source.Layers(image)
+		if err != nil {
+			return false, err
+		}
+		root, cached, err = roots.make(ctx, layers)
+		return cached, err
+	})
+	return root, err
+}
+
+// sizeOf is the size of dir's regular files, in bytes.
+func sizeOf(dir string) (total int64, err error) {
+	err = filepath.WalkDir(dir, func(_ string, entry os.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		total += info.Size()
+		return nil
+	})
+	return total, err
+}
+
+// describe reads an image's folder for build.json.
+func describe(dir string) (*Image, error) {
+	desc, manifest, err := readLayout(dir)
+	if err != nil {
+		return nil, fmt.Errorf("reading the image: %w", err)
+	}
+	size, err := sizeOf(filepath.Join(dir, "blobs"))
+	if err != nil {
+		return nil, err
+	}
+	image := &Image{Path: imageName, Digest: desc.Digest.String(), Size: size}
+	for _, layer := range manifest.Layers {
+		image.Layers = append(image.Layers, Layer{Digest: layer.Digest.String(), MediaType: layer.MediaType, Size: layer.Size})
+	}
+	return image, nil
+}

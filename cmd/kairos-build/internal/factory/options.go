@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package factory
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
+	"github.com/kairos-build/kairos-build/framework/config"
+)
+
+// ErrBadInput marks errors that the user can mend by changing the command or
+// the files that it names.
+var ErrBadInput = errors.New("bad input")
+
+// badInput marks err. Its text stays as it is.
+func badInput(err error) error { return &inputError{err} }
+
+type inputError struct{ err error }
+
+func (e *inputError) Error() string   { return e.err.Error() }
+func (e *inputError) Unwrap() []error { return []error{e.err, ErrBadInput} }
+
+// Artifacts that a build can make.
+const (
+	ArtifactImage = "image"
+	ArtifactRaw   = "raw"
+)
+
+// Artifacts lists them all.
+func Artifacts() []string { return []string{ArtifactImage, ArtifactRaw} }
+
+// Options are what a user asks for.
+type Options struct {
+	Flavor       string
+	Dir          string   // output folder; default out/<flavor>
+	CloudConfigs []string // files, written to the disk's /oem in this order
+	Artifacts    []string // default: all
+	Model        string   // default generic
+	Arch         string   // default amd64
+	Mirrors      []string // "URL" for the main archive, "security=URL" for the other
+	Base         string   // image to start from in place of the archive
+	Version      string   // semantic version, with or without a leading v
+	Engine       engine.Options
+	Progress     Reporter
+	Log          *slog.Logger
+}
+
+func (o Options) withDefaults() (Options, error) {
+	if o.Dir == "" {
+		o.Dir = filepath.Join("out", o.Flavor)
+	}
+	if len(o.Artifacts) == 0 {
+		o.Artifacts = Artifacts()
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	for _, artifact := range o.Artifacts {
+		if !slices.Contains(Artifacts(), artifact) {
+			return o, badInput(fmt.Errorf("unknown artifact %q: there are %s", artifact, strings.Join(Artifacts(), ", ")))
+		}
+	}
+	version, err := ParseVersion(o.Version)
+	if err != nil {
+		return o, badInput(err)
+	}
+	o.Version = version
+	return o, nil
+}
+
+// semver is the grammar of semver.org 2.0.0, with an optional v.
+var semver = regexp.MustCompile(`^v?(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$`)
+
+// ParseVersion returns a semantic version with a leading v.
+func ParseVersion(s string) (string, error) {
+	if !semver.MatchString(s) {
+		return "", fmt.Errorf("version %q is not a semantic version such as v1.2.3 or v1.2.3-rc.1", s)
+	}
+	return "v" + strings.TrimPrefix(s, "v"), nil
+}
+
+// A cloudConfig is one file of the user's for the disk's /oem.
+type cloudConfig struct {
+	path string
+	data []byte
+}
+
+// readConfigs reads and checks the cloud-configs. Every mistake of every file
+// is in the error; what is known but not implemented yet is told through log.
+func readConfigs(paths []string, log *slog.Logger) ([]cloudConfig, error) {
+	var configs []cloudConfig
+	var errs []error
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("cloud-config: %w", err))
+			continue
+		}
+		errs = append(errs, checkConfig(path, data, log)...)
+		configs = append(configs, cloudConfig{path, data})
+	}
+	if len(errs) > 0 {
+		return nil, badInput(errors.Join(errs...))
+	}
+	return configs, nil
+}
+
+func checkConfig(path string, data []byte, log *slog.Logger) []error {
+	_, problems := config.Decode(path, data)
+	var errs []error
+	for _, problem := range problems {
+		if problem.Severity == config.Error {
+			errs = append(errs, errors.New(problem.Detail()))
+			continue
+		}
+		log.Warn(problem.Error())
+	}
+	return errs
+}
+
+// exists tells whether there is something at path.
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return !errors.Is(err, fs.ErrNotExist)
+}

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package factory
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/gofrs/flock"
+	"golang.org/x/sys/unix"
+)
+
+// Names of the outputs in a build's folder.
+const (
+	imageName  = "image"
+	rawName    = "disk.raw"
+	resultName = "build.json"
+)
+
+// stagePrefix begins the name of the folder in which outputs are made. It is
+// inside the output folder, so that a rename never crosses file systems.
+const stagePrefix = ".kairos-build-"
+
+// An outputs is a folder that outputs appear in, complete, by rename. One
+// process at a time writes to it.
+type outputs struct {
+	dir   string
+	stage string
+	stamp string // file with what the finished outputs looked like
+	lock  *flock.Flock
+}
+
+// openOutputs makes dir, checks that it can be written, waits for another
+// build that writes to it, and removes what a killed one left.
+func openOutputs(ctx context.Context, dir, stateDir string) (*outputs, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("making the output folder: %w; choose another with -o", err)
+	}
+	stamps := filepath.Join(stateDir, "outputs")
+	if err := os.MkdirAll(stamps, 0o755); err != nil {
+		return nil, fmt.Errorf("making the state folder: %w; choose another with KAIROS_BUILD_STATE", err)
+	}
+	sum := sha256.Sum256([]byte(dir))
+	name := filepath.Join(stamps, hex.EncodeToString(sum[:8]))
+	o := &outputs{dir: dir, stamp: name + ".json", lock: flock.New(name + ".lock")}
+	if _, err := o.lock.TryLockContext(ctx, 100*time.Millisecond); err != nil {
+		return nil, fmt.Errorf("waiting for another build to finish with %s: %w", dir, err)
+	}
+	if err := o.makeStage(); err != nil {
+		return nil, errors.Join(err, o.lock.Unlock())
+	}
+	return o, nil
+}
+
+func (o *outputs) makeStage() error {
+	old, err := filepath.Glob(filepath.Join(o.dir, stagePrefix+"*"))
+	if err != nil {
+		return err
+	}
+	for _, path := range old {
+		if err := os.RemoveAll(path); err != nil {
+			return fmt.Errorf("removing what an interrupted build left: %w", err)
+		}
+	}
+	if o.stage, err = os.MkdirTemp(o.dir, stagePrefix); err != nil {
+		return fmt.Errorf("writing to the output folder: %w; choose another with -o", err)
+	}
+	return nil
+}
+
+// path is where the finished output name is.
+func (o *outputs) path(name string) string { return filepath.Join(o.dir, name) }
+
+// staged is where the output name is made.
+func (o *outputs) staged(name string) string { return filepath.Join(o.stage, name) }
+
+// publish moves a staged output to its place. A folder that is there already
+// is exchanged in one step, so that the place is never empty.
+func (o *outputs) publish(name string) error {
+	from, to := o.staged(name), o.path(name)
+	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_EXCHANGE)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOSYS) {
+		err = os.Rename(from, to)
+	}
+	if err != nil {
+		return fmt.Errorf("putting %s in its place: %w", to, err)
+	}
+	return nil
+}
+
+// close removes the stage, with the old outputs in it, and gives way.
+func (o *outputs) close() error {
+	return errors.Join(os.RemoveAll(o.stage), o.lock.Unlock())
+}
+
+// A stamp says what the outputs looked like when they were finished, so that
+// the next build can tell, without reading them, that nobody touched them.
+type stamp struct {
+	Key   string               `json:"key"`   // of everything the outputs depend on
+	Image string               `json:"image"` // of everything the image depends on
+	Files map[string]fileStamp `json:"files"`
+}
+
+type fileStamp struct {
+	Size  int64  `json:"size"`
+	MTime int64  `json:"mtime_ns"`
+	Inode uint64 `json:"inode"`
+}
+
+func stampOf(path string) (fileStamp, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return fileStamp{}, &fs.PathError{Op: "stat", Path: path, Err: err}
+	}
+	return fileStamp{Size: st.Size, MTime: st.Mtim.Nano(), Inode: st.Ino}, nil
+}
+
+// stampFiles lists the files that a stamp covers, relative to the folder.
+func (o *outputs) stampFiles() ([]string, error) {
+	var names []string
+	for _, root := range []string{imageName, rawName, resultName} {
+		err := filepath.WalkDir(o.path(root), func(path string, entry fs.DirEntry, err error) error {
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
+			if err != nil || entry.IsDir() {
+				return err
+			}
+			rel, err := filepath.Rel(o.dir, path)
+			names = append(names, rel)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return names, nil
+}
+
+// remember writes the stamp of the finished outputs.
+func (o *outputs) remember(key, imageKey string) error {
+	names, err := o.stampFiles()
+	if err != nil {
+		return err
+	}
+	s := stamp{Key: key, Image: imageKey, Files: map[string]fileStamp{}}
+	for _, name := range names {
+		if s.Files[name], err = stampOf(o.path(name)); err != nil {
+			return err
+		}
+	}
+	data, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	tmp := o.stamp + ".new"
+	if err := os.WriteFile(tmp, data, 0o644); err != nil {
+		return err
+	}
+	return os.Rename(tmp, o.stamp)
+}
+
+// recall reads the stamp; only the files below one of roots, or all of them,
+// have to be as they were. It reports false when anything is different.
+func (o *outputs) recall(roots ...string) (stamp, bool) {
+	var s stamp
+	data, err := os.ReadFile(o.stamp)
+	if err != nil || json.Unmarshal(data, &s) != nil {
+		return stamp{}, false
+	}
+	for name, want := range s.Files {
+		if !below(name, roots) {
+			continue
+		}
+		if got, err := stampOf(o.path(name)); err != nil || got != want {
+			return stamp{}, false
+		}
+	}
+	return s, true
+}
+
+func below(name string, roots []string) bool {
+	if len(roots) == 0 {
+		return true
+	}
+	for _, root := range roots {
+		if rel, err := filepath.Rel(root, name); err == nil && filepath.IsLocal(rel) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package factory
+
+import (
+	"encoding/json"
+	"os"
+)
+
+// FormatVersion is the version of build.json. It changes only when a field
+// changes its meaning or goes away; docs/build-json.md describes it.
+const FormatVersion = 1
+
+// A Result is what a build made: the content of build.json.
+type Result struct {
+	Format       int     `json:"format"`
+	Flavor       string  `json:"flavor"`
+	Version      string  `json:"version"`
+	Architecture string  `json:"architecture"`
+	Model        string  `json:"model"`
+	Created      string  `json:"created"` // RFC 3339: the time that every file is clamped to
+	Image        *Image  `json:"image,omitempty"`
+	Disks        []Disk  `json:"disks"`
+	Steps        []Step  `json:"steps"`
+	Inputs       []Input `json:"inputs"`
+	Seconds      float64 `json:"seconds"`
+
+	// Dir is where the outputs are; paths in the file are relative to it.
+	Dir string `json:"-"`
+}
+
+// An Image is the OCI image.
+type Image struct {
+	Path     string  `json:"path"`   // of the OCI layout, relative to build.json
+	Digest   string  `json:"digest"` // of the manifest
+	Size     int64   `json:"size"`   // bytes of all blobs
+	RootHash string  `json:"verity_root_hash"`
+	Layers   []Layer `json:"layers"` // bottom to top
+}
+
+// A Layer is one layer of the image.
+type Layer struct {
+	Digest    string `json:"digest"`
+	MediaType string `json:"media_type"`
+	Size      int64  `json:"size"` // bytes, compressed
+}
+
+// A Disk is one bootable artifact.
+type Disk struct {
+	Kind      string `json:"kind"`      // raw
+	Path      string `json:"path"`      // relative to build.json
+	Size      int64  `json:"size"`      // bytes, holes included
+	Allocated int64  `json:"allocated"` // bytes that take up space
+	SHA256    string `json:"sha256"`    // of the whole file, hex
+	RootHash  string `json:"verity_root_hash"`
+}
+
+// A Step is something the build did.
+type Step struct {
+	Name    string  `json:"name"`
+	Seconds float64 `json:"seconds"`
+	Cached  bool    `json:"cached"`
+}
+
+// An Input is something the outputs depend on.
+type Input struct {
+	Name   string `json:"name"`
+	Digest string `json:"digest"` // sha256:<hex>
+}
+
+// readResult reads a build.json. The error wraps fs.ErrNotExist when there is
+// none.
+func readResult(path string) (*Result, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	r := &Result{}
+	return r, json.Unmarshal(data, r)
+}
+
+func (r *Result) marshal() ([]byte, error) {
+	data, err := json.MarshalIndent(r, "", "  ")
+	return append(data, '\n'), err
+}

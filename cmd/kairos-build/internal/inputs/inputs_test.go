@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package inputs
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func open(t *testing.T, dir string) *Store {
+	t.Helper()
+	s, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func text(s string) func(io.Writer) error {
+	return func(w io.Writer) error { _, err := io.WriteString(w, s); return err }
+}
+
+func TestAddWritesOnce(t *testing.T) {
+	dir := t.TempDir()
+	first, err := open(t, dir).Add(t.Context(), "base", "amd64", "k1", text("hello"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := open(t, dir).Add(t.Context(), "base", "amd64", "k1", func(io.Writer) error { return errors.New("written twice") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first.Cached || !again.Cached || first.Digest != again.Digest || again.Size != 5 {
+		t.Errorf("first %+v, again %+v", first, again)
+	}
+}
+
+func TestAddIsAFunctionOfTheContent(t *testing.T) {
+	a, err := open(t, t.TempDir()).Add(t.Context(), "base", "amd64", "k1", text("hello"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := open(t, t.TempDir()).Add(t.Context(), "base", "amd64", "k2", text("hello"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Digest != b.Digest {
+		t.Errorf("the same content has the digests %s and %s", a.Digest, b.Digest)
+	}
+}
+
+func TestAFailedWriteIsNotRemembered(t *testing.T) {
+	s := open(t, t.TempDir())
+	broken := errors.New("broken pipe")
+	if _, err := s.Add(t.Context(), "base", "amd64", "k", func(w io.Writer) error {
+		if _, err := io.WriteString(w, "half"); err != nil {
+			return err
+		}
+		return broken
+	}); !errors.Is(err, broken) {
+		t.Fatalf("got %v, want the writer's error", err)
+	}
+	in, err := s.Add(t.Context(), "base", "amd64", "k", text("whole"))
+	if err != nil || in.Cached {
+		t.Errorf("got %+v, %v: want a new input", in, err)
+	}
+}
+
+// TestALostBlobIsWrittenAgain removes blobs behind the store's back.
+func TestALostBlobIsWrittenAgain(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	if _, err := s.Add(t.Context(), "base", "amd64", "k", text("hello")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(dir, "blobs")); err != nil {
+		t.Fatal(err)
+	}
+	in, err := open(t, dir).Add(t.Context(), "base", "amd64", "k", text("hello"))
+	if err != nil || in.Cached {
+		t.Errorf("got %+v, %v: want it written again", in, err)
+	}
+}
+
+func TestOldGenerationsGo(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	for i := range generations + 2 {
+		key := fmt.Sprintf("k%d", i)
+		if _, err := s.Add(t.Context(), "base", "amd64", key, text(key)); err != nil {
+			t.Fatal(err)
+		}
+		at := time.Now().Add(time.Duration(i-generations-2) * time.Minute)
+		if err := os.Chtimes(s.keyFile("base", key), at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	keys, err := filepath.Glob(filepath.Join(dir, "keys", "base@*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	blobs, err := filepath.Glob(filepath.Join(dir, "blobs/sha256/*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(keys) != generations || len(blobs) != 3*generations {
+		t.Errorf("%d keys and %d blobs are left, want %d and %d", len(keys), len(blobs), generations, 3*generations)
+	}
+}
+
+func TestTreeIsSortedAndTheSameEveryTime(t *testing.T) {
+	at := time.Unix(1700000000, 0)
+	from := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(from, []byte("from disk"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	files := []File{
+		{Path: "usr/lib/b", Mode: 0o644, Data: []byte("b")},
+		{Path: "usr/bin/a", Mode: 0o755, From: from},
+		{Path: "usr/lib/link", Link: "b"},
+	}
+	var one, two bytes.Buffer
+	if err := Tree(&one, files, at); err != nil {
+		t.Fatal(err)
+	}
+	files[0], files[2] = files[2], files[0]
+	if err := Tree(&two, files, at); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(one.Bytes(), two.Bytes()) {
+		t.Error("the order of the files changes the stream")
+	}
+	want := []string{"usr/ 755 0", "usr/bin/ 755 0", "usr/bin/a 755 9", "usr/lib/ 755 0", "usr/lib/b 644 1", "usr/lib/link 777 0"}
+	if diff := cmp.Diff(want, headers(t, &one)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func headers(t *testing.T, stream io.Reader) []string {
+	t.Helper()
+	var list []string
+	for r := tar.NewReader(stream); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return list
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, fmt.Sprintf("%s %o %d", h.Name, h.Mode, h.Size))
+	}
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kairos-build/kairos-build/flavors"
+)
+
+// listed is one flavor, as `list --json` prints it.
+type listed struct {
+	Name    string   `json:"name"`
+	Title   string   `json:"title"`
+	Family  string   `json:"family"`
+	Release string   `json:"release"`
+	Base    string   `json:"base"`
+	Arches  []string `json:"architectures"`
+	Models  []string `json:"models"`
+	Proven  []string `json:"proven"`
+}
+
+func newList() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the flavors, with what is proven of each",
+		Example: `  kairos-build list
+  kairos-build list --json`,
+		Args: wrapArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			all, err := listAll()
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(all)
+			}
+			return printList(cmd.OutOrStdout(), all)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func listAll() ([]listed, error) {
+	var all []listed
+	for _, name := range flavors.Names() {
+		flavor, err := flavors.Load(name)
+		if err != nil {
+			return nil, err
+		}
+		proven, err := flavors.Proven(name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, listed{
+			Name: flavor.Name, Title: flavor.Title, Family: flavor.Family, Release: flavor.Release,
+			Base: "archive", Arches: flavor.Arches(), Models: flavor.ModelNames(), Proven: proven,
+		})
+	}
+	return all, nil
+}
+
+func printList(w io.Writer, all []listed) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "FLAVOR\tTITLE\tFAMILY\tRELEASE\tBASE\tARCH\tPROVEN")
+	for _, f := range all {
+		proven := strings.Join(f.Proven, ", ")
+		if proven == "" {
+			proven = "nothing yet"
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", f.Name, f.Title, f.Family, f.Release, f.Base, strings.Join(f.Arches, ","), proven)
+	}
+	return table.Flush()
+}

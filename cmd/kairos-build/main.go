@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// kairos-build makes, boots and tests immutable node images from Linux
+// distributions. This package declares the verbs, one file each; what they do
+// is in internal/factory, ci/qemu and ci/acceptance.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/sirupsen/logrus"
+	"github.com/spf13/cobra"
+
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
+)
+
+// version is set by the linker.
+var version = "v0.0.0-dev"
+
+// Exit statuses.
+const (
+	exitOK       = 0
+	exitFailure  = 1
+	exitBadInput = 2
+)
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == engine.ChildVerb {
+		serveChild(os.Args[2:])
+	}
+	quietLibraries()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	status := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(status)
+}
+
+// serveChild is the embedded engine's process.
+func serveChild(args []string) {
+	if err := engine.ServeChild(args); err != nil {
+		fmt.Fprintf(os.Stderr, "kairos-build: build engine: %v\n", err)
+		os.Exit(exitFailure)
+	}
+	os.Exit(exitOK)
+}
+
+// quietLibraries keeps libraries that log on their own from writing over what
+// we say: their errors come back to us as errors.
+func quietLibraries() { logrus.SetLevel(logrus.ErrorLevel) }
+
+// run is the program without its process.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	switch {
+	case err == nil:
+		return exitOK
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		fmt.Fprintln(stderr, "kairos-build: interrupted; nothing was left behind")
+		return exitFailure
+	}
+	fmt.Fprintf(stderr, "kairos-build: %v\n", err)
+	if errors.As(err, new(usageError)) || errors.Is(err, factory.ErrBadInput) {
+		return exitBadInput
+	}
+	return exitFailure
+}
+
+// usageError is a mistake in the arguments.
+type usageError struct{ error }
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "kairos-build",
+		Short: "Builds, boots and tests immutable Kubernetes node images from Linux distributions",
+		Long: `kairos-build takes a Linux distribution, adds the framework layer (agent,
+initramfs, immutable mount layout), builds it into an OCI image and a bootable
+disk, and tests the disk in QEMU.`,
+		Example: `  kairos-build flavor debian-13           # image and disk in out/debian-13
+  kairos-build run out/debian-13          # boot it on this terminal
+  kairos-build test out/debian-13         # boot and check it under BIOS, UEFI and Secure Boot`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          wrapArgs(cobra.NoArgs),
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w (see `%s --help`)", err, cmd.CommandPath())}
+	})
+	root.AddCommand(newFlavor(), newList(), newTest(), newRun(), newDisk(), newCache(), newVersion())
+	return root
+}
+
+// wrapArgs makes a wrong number of arguments a usage error.
+func wrapArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return usageError{fmt.Errorf("%w (see `%s --help`)", err, cmd.CommandPath())}
+		}
+		return nil
+	}
+}

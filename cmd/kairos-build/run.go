@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kairos-build/kairos-build/ci/acceptance"
+	"github.com/kairos-build/kairos-build/ci/qemu"
+)
+
+func newRun() *cobra.Command {
+	var boot, program string
+	var memory int
+	var noKVM bool
+	cmd := &cobra.Command{
+		Use:   "run DIR",
+		Short: "Boot what is in DIR, with its console on this terminal",
+		Long: `Boots DIR/disk.raw in QEMU. The machine's console is this terminal; its SSH
+port is forwarded to a free port of this host. What the machine writes goes to
+an overlay that is thrown away at the end: the disk stays as it is.`,
+		Example: `  kairos-build run out/debian-13
+  kairos-build flavor debian-13 --cloud-config me.yaml && kairos-build run out/debian-13
+  kairos-build run out/debian-13 --boot secureboot --memory 4096`,
+		Args: wrapArgs(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			chosen, err := chooseBoots([]string{boot})
+			if err != nil {
+				return err
+			}
+			disk := filepath.Join(args[0], "disk.raw")
+			if _, err := os.Stat(disk); err != nil {
+				return fmt.Errorf("nothing to run: %w; build it first with `kairos-build flavor`", err)
+			}
+			config, err := acceptance.Machine(cmd.Context(), acceptance.Options{Disk: disk, Boots: chosen, QEMU: program, NoKVM: noKVM})
+			if err != nil {
+				return err
+			}
+			config.MemoryMiB = memory
+			vm, err := qemu.Start(cmd.Context(), config)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, vm.Close()) }()
+			return vm.Attach(cmd.Context(), qemu.Terminal{In: os.Stdin, Out: cmd.OutOrStdout(), Talk: cmd.ErrOrStderr()}, "USER")
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&boot, "boot", string(qemu.UEFI), "firmware: bios, uefi or secureboot")
+	flags.IntVar(&memory, "memory", 0, "`MiB` of memory (default 1536)")
+	flags.StringVar(&program, "qemu", "", "`program` to use (default qemu-system-x86_64)")
+	flags.BoolVar(&noKVM, "no-kvm", false, "use emulation without trying KVM")
+	complete(cmd, "boot", bootNames())
+	return cmd
+}

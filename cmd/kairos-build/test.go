@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kairos-build/kairos-build/ci/acceptance"
+	"github.com/kairos-build/kairos-build/ci/qemu"
+)
+
+// errNotPassed is the exit status of a test that was made and not passed.
+var errNotPassed = errors.New("the disk did not pass")
+
+func newTest() *cobra.Command {
+	var o acceptance.Options
+	var boots []string
+	var asJSON, verbose bool
+	var record string
+	cmd := &cobra.Command{
+		Use:   "test DIR",
+		Short: "Boot what is in DIR in QEMU and check it",
+		Long: `Boots DIR/disk.raw in QEMU under BIOS, UEFI and UEFI with Secure Boot and checks
+inside the machine that it is what it claims to be. The disk is never written
+to. A table goes to stdout; test.json, test.xml (JUnit) and the console logs go
+to DIR.`,
+		Example: `  kairos-build test out/debian-13
+  kairos-build test out/debian-13 --boot uefi,secureboot --json
+  kairos-build test out/debian-13 -v        # a line for everything that happens`,
+		Args: wrapArgs(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Dir = args[0]
+			chosen, err := chooseBoots(boots)
+			if err != nil {
+				return err
+			}
+			o.Boots = chosen
+			o.Progress = cmd.ErrOrStderr()
+			report, err := acceptance.Run(cmd.Context(), o)
+			if report == nil {
+				return err
+			}
+			return errors.Join(err, printReport(cmd.OutOrStdout(), report, asJSON), recordFacts(record, report), verdict(report))
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringSliceVar(&boots, "boot", nil, "firmware to boot with: bios, uefi, secureboot (default all)")
+	flags.StringVar(&o.QEMU, "qemu", "", "`program` to use (default qemu-system-x86_64)")
+	flags.BoolVar(&o.NoKVM, "no-kvm", false, "use emulation without trying KVM")
+	flags.IntVar(&o.Jobs, "jobs", 0, "machines at the same time (default by the number of CPUs)")
+	flags.DurationVar(&o.BootTimeout, "timeout", 0, "limit of one boot (default 5m)")
+	flags.StringVar(&record, "record", "", "write what was proven to this `file`, for `kairos-build list`")
+	flags.BoolVarP(&verbose, "verbose", "v", false, "say more on stderr")
+	flags.BoolVar(&asJSON, "json", false, "print test.json on stdout")
+	complete(cmd, "boot", bootNames())
+	return cmd
+}
+
+func bootNames() []string {
+	var names []string
+	for _, boot := range qemu.Boots() {
+		names = append(names, string(boot))
+	}
+	return names
+}
+
+func chooseBoots(names []string) ([]qemu.Boot, error) {
+	var chosen []qemu.Boot
+	for _, name := range names {
+		boot := qemu.Boot(name)
+		if !slices.Contains(bootNames(), name) {
+			return nil, usageError{fmt.Errorf("unknown firmware %q: there are %v", name, bootNames())}
+		}
+		chosen = append(chosen, boot)
+	}
+	return chosen, nil
+}
+
+func printReport(w io.Writer, report *acceptance.Report, asJSON bool) error {
+	if !asJSON {
+		return report.Table(w)
+	}
+	data, err := report.JSON()
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(data)
+	return err
+}
+
+func verdict(report *acceptance.Report) error {
+	if report.Passed {
+		return nil
+	}
+	return errNotPassed
+}
+
+// recordFacts writes what the report proves, if a file was named and all went
+// well: the source of the "proven" column.
+func recordFacts(path string, report *acceptance.Report) error {
+	if path == "" || !report.Passed {
+		return nil
+	}
+	data, err := json.MarshalIndent(report.Facts(), "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(data, '\n'), 0o644)
+}
