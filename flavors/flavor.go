@@ -12,6 +12,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/kairos-build/kairos-build/framework/nearest"
 )
 
 // A Flavor describes one distribution release and what goes into its image.
@@ -131,7 +133,7 @@ func (f *Flavor) Keyring() ([]byte, error) {
 
 func unknown(name string) error {
 	hint := ""
-	if near := nearest(name, Names()); near != "" {
+	if near := nearest.Word(name, Names()); near != "" {
 		hint = fmt.Sprintf("; did you mean %s?", near)
 	}
 	return fmt.Errorf("%w %q%s (there are: %s)", ErrUnknown, name, hint, strings.Join(Names(), ", "))

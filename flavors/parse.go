@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/kairos-build/kairos-build/framework/nearest"
 )
 
 // A Problem is one mistake in a flavor file.
@@ -211,7 +213,7 @@ func suggestion(key string, fields []field) string {
 	for i, f := range fields {
 		names[i] = f.key
 	}
-	if near := nearest(key, names); near != "" {
+	if near := nearest.Word(key, names); near != "" {
 		return fmt.Sprintf("; did you mean %q?", near)
 	}
 	return fmt.Sprintf(" (known: %s)", strings.Join(names, ", "))

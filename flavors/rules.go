@@ -38,35 +38,3 @@ func isURL(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && slices.Contains([]string{"http", "https", "file"}, u.Scheme) && (u.Host != "" || u.Scheme == "file")
 }
-
-// nearest returns the candidate that looks most like s, or "" when none does:
-// at most a third of the letters may differ.
-func nearest(s string, candidates []string) string {
-	best, at := "", max(len(s)/3, 2)+1
-	for _, c := range candidates {
-		if d := distance(s, c); d < at {
-			best, at = c, d
-		}
-	}
-	return best
-}
-
-// distance is the Levenshtein distance of a and b, in bytes.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
-}

@@ -38,18 +38,25 @@ type Options struct {
 	// CacheDir keeps the answer to whether KVM works; default kairos-build in the
 	// user's cache directory.
 	CacheDir string
-	// Jobs is how many machines run at the same time; default one for each two
-	// virtual CPUs of the host, at least 1, at most 4. See defaultJobs.
+	// Jobs is how many machines run at the same time; default one for each CPU of
+	// the host, at most 4.
 	Jobs int
-	// BootTimeout limits one boot, from QEMU's start to the ready line; default 5
-	// minutes, which is ten times what emulation takes on an idle computer.
+	// BootTimeout limits one boot, from QEMU's start to the first login; default 2
+	// minutes with KVM and 10 minutes in emulation, which is ten times what an idle
+	// computer needs. A boot that has failed is noticed much earlier.
 	BootTimeout time.Duration
 	// Progress gets a line for each event; default: nothing.
 	Progress io.Writer
 	Log      *slog.Logger // default: nothing
 }
 
-const defaultBootTimeout = 5 * time.Minute
+// bootTimeout is the default of Options.BootTimeout.
+func bootTimeout(a qemu.Accelerator) time.Duration {
+	if a.Name == qemu.KVM().Name {
+		return 2 * time.Minute
+	}
+	return 10 * time.Minute
+}
 
 func (o Options) withDefaults() (Options, error) {
 	if o.Disk == "" {
@@ -57,9 +64,6 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if len(o.Boots) == 0 {
 		o.Boots = qemu.Boots()
-	}
-	if o.BootTimeout == 0 {
-		o.BootTimeout = defaultBootTimeout
 	}
 	if o.Jobs == 0 {
 		o.Jobs = defaultJobs()

@@ -26,6 +26,7 @@ func damage(ctx context.Context, s *session) {
 	begin := time.Now()
 	message, err := s.damage(ctx)
 	s.record("flipped-byte", damageTitle, time.Since(begin), message, err)
+	s.r.progress(*s.results["flipped-byte"])
 }
 
 func (s *session) damage(ctx context.Context) (string, error) {

@@ -128,6 +128,7 @@ type agentStatus struct {
 			State string `json:"state"`
 		} `json:"verity"`
 	} `json:"root"`
+	Problems []string `json:"problems"`
 }
 
 func compareStatus(data []byte) (string, error) {
@@ -149,6 +150,9 @@ func compareStatus(data []byte) (string, error) {
 	}
 	if s.Version == "" {
 		all = errors.Join(all, errors.New("status has no version"))
+	}
+	for _, p := range s.Problems {
+		all = errors.Join(all, fmt.Errorf("status has a problem: %s", p))
 	}
 	return "", all
 }

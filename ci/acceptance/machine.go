@@ -62,7 +62,6 @@ func (s *session) record(name, title string, took time.Duration, message string,
 	} else if message != "" {
 		res.Message = message
 	}
-	s.r.progress(*res)
 }
 
 // skip notes a check that could not be made.
@@ -194,13 +193,17 @@ func (s *session) close() error {
 	return s.vm.Close()
 }
 
-// check runs one half of a row with a time limit.
-func (s *session) check(ctx context.Context, c Check, half func(context.Context, *Guest) (string, error)) {
+// check runs one half of a row with a time limit; last means that no other half
+// follows.
+func (s *session) check(ctx context.Context, c Check, half func(context.Context, *Guest) (string, error), last bool) {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	begin := time.Now()
 	message, err := half(ctx, s.guest)
 	s.record(c.Name, c.Title, time.Since(begin), message, err)
+	if last || err != nil {
+		s.r.progress(*s.results[c.Name])
+	}
 }
 
 // inOrder gives the results in the order of the list.

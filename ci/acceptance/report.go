@@ -3,6 +3,7 @@
 package acceptance
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -103,11 +104,14 @@ func (r *Report) WriteFiles(dir string) error {
 
 // JSON is the content of test.json.
 func (r *Report) JSON() ([]byte, error) {
-	data, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false) // messages are read by people, too
+	e.SetIndent("", "  ")
+	if err := e.Encode(r); err != nil {
 		return nil, fmt.Errorf("writing %s: %w", JSONName, err)
 	}
-	return append(data, '\n'), nil
+	return b.Bytes(), nil
 }
 
 // replace writes a file that is there completely or not at all.

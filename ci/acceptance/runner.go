@@ -69,6 +69,9 @@ func (r *runner) prepare(ctx context.Context) error {
 	}
 	r.verdict, err = accelerator(ctx, r.Options, r.host, r.disk)
 	r.accel = r.verdict.Accel
+	if r.BootTimeout == 0 {
+		r.BootTimeout = bootTimeout(r.accel)
+	}
 	return err
 }
 
@@ -114,7 +117,10 @@ func (r *runner) machines() []job {
 func (r *runner) run(ctx context.Context) *Report {
 	report := &Report{
 		Format: Format, Disk: filepath.Base(r.Options.Disk), QEMU: r.host.Version.String(),
-		Accelerator: r.accel.Name, KVM: firstOf(r.verdict.Reason, "works"),
+		Accelerator: r.accel.Name, KVM: "works", Boots: []Boot{},
+	}
+	if r.verdict.Reason != "" {
+		report.KVM = r.verdict.Reason
 	}
 	report.Checks = r.examine(ctx)
 	jobs := r.machines()
@@ -185,7 +191,7 @@ func walk(ctx context.Context, s *session) {
 	for _, c := range checks {
 		again = again || c.Second != nil
 		if c.First != nil {
-			s.check(ctx, c, c.First)
+			s.check(ctx, c, c.First, c.Second == nil)
 		}
 	}
 	if !again {
@@ -197,7 +203,7 @@ func walk(ctx context.Context, s *session) {
 	}
 	for _, c := range checks {
 		if c.Second != nil {
-			s.check(ctx, c, c.Second)
+			s.check(ctx, c, c.Second, true)
 		}
 	}
 }
@@ -211,6 +217,7 @@ func (s *session) enter(name, title string, step func() error) bool {
 		message = fmt.Sprintf("%.1f s from the start of the kernel", s.boots[len(s.boots)-1].ReadySeconds)
 	}
 	s.record(name, title, time.Since(begin), message, err)
+	s.r.progress(*s.results[name])
 	return err == nil
 }
 

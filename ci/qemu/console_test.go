@@ -72,12 +72,12 @@ func FuzzStrip(f *testing.F) {
 
 func TestWaitFor(t *testing.T) {
 	c, w := talk(t, io.Discard, DefaultFaults())
-	say(t, w, "one\r\ntwo kairos: ready slot=a mode=active ver")
+	say(t, w, "one\r\ntwo kairos: ready slot=a mode=active version=1")
 	m, err := c.WaitFor(t.Context(), regexp.MustCompile(`t(w)o`))
 	if err != nil || m.Groups[1] != "w" {
 		t.Fatalf("got %+v, %v", m, err)
 	}
-	go func() { _, _ = io.WriteString(w, "sion=1.0\r\nthree\r\n") }()
+	go func() { _, _ = io.WriteString(w, ".0\r\nthree\r\n") }()
 	m, err = c.WaitLine(t.Context(), regexp.MustCompile(`version=(\S+)`))
 	if err != nil || m.Groups[1] != "1.0" {
 		t.Fatalf("a line that came in two parts: got %+v, %v", m, err)

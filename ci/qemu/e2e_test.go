@@ -122,8 +122,8 @@ func TestGuest(t *testing.T) {
 	}
 }
 
-// TestFaults boots what cannot be booted and reads the words.
-func TestFaults(t *testing.T) {
+// TestUnbootable boots what cannot be booted and reads the words.
+func TestUnbootable(t *testing.T) {
 	empty := filepath.Join(t.TempDir(), "empty,disk.raw")
 	if err := os.WriteFile(empty, make([]byte, 1<<20), 0o600); err != nil {
 		t.Fatal(err)

@@ -24,7 +24,7 @@ import (
 	"syscall"
 
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
-	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/nearest"
 )
 
 // version is set by the linker: -ldflags "-X main.version=v1.2.3".
@@ -145,7 +145,7 @@ func didYouMean(name string) string {
 	for i, v := range verbs {
 		names[i] = v.name
 	}
-	if near := config.Nearest(name, names); near != "" {
+	if near := nearest.Word(name, names); near != "" {
 		return fmt.Sprintf("; did you mean %q?", near)
 	}
 	return ""

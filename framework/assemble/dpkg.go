@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"flag"
 	"fmt"
@@ -121,13 +122,15 @@ func extract(args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if err := extractAll(*debs, *into); err != nil {
+	if err := extractAll(*debs, *into, func(string, []byte) error { return nil }); err != nil {
 		return err
 	}
 	return clamp(*into, time.Unix(*epoch, 0))
 }
 
-func extractAll(debs, into string) error {
+// extractAll unpacks every package of debs and calls each with the names of
+// what a package held, as tar prints them.
+func extractAll(debs, into string, each func(deb string, names []byte) error) error {
 	paths, err := filepath.Glob(filepath.Join(debs, "*.deb"))
 	if err != nil {
 		return err
@@ -136,11 +139,35 @@ func extractAll(debs, into string) error {
 		return fmt.Errorf("no packages in %s: %w", debs, fs.ErrNotExist)
 	}
 	for _, deb := range paths {
-		if err := run("dpkg-deb", "--extract", deb, into); err != nil {
-			return err
+		names, err := unpack(deb, into)
+		if err != nil {
+			return fmt.Errorf("unpacking %s: %w", filepath.Base(deb), err)
+		}
+		if err := each(deb, names); err != nil {
+			return fmt.Errorf("recording %s: %w", filepath.Base(deb), err)
 		}
 	}
 	return nil
+}
+
+// unpack is dpkg-deb --extract for a root where /lib is a link: that would
+// put a directory in the link's place, as Debian 12 still ships files in /lib.
+func unpack(deb, into string) ([]byte, error) {
+	var names bytes.Buffer
+	from := exec.Command("dpkg-deb", "--fsys-tarfile", deb)
+	to := exec.Command("tar", "--extract", "--verbose", "--keep-directory-symlink", "--directory", into)
+	from.Stderr, to.Stderr, to.Stdout = os.Stderr, os.Stderr, &names
+	var err error
+	if to.Stdin, err = from.StdoutPipe(); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(from.Start(), to.Start()); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(to.Wait(), from.Wait()); err != nil {
+		return nil, err
+	}
+	return names.Bytes(), nil
 }
 
 // run executes a program of the root with a fixed environment; what it says

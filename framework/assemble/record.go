@@ -21,23 +21,9 @@ const recordDir = "usr/lib/kairos/packages"
 
 // unpackRecorded unpacks the packages in debs to out and records them there.
 func unpackRecorded(debs, out string) error {
-	paths, err := filepath.Glob(filepath.Join(debs, "*.deb"))
-	if err != nil {
-		return err
-	}
-	if len(paths) == 0 {
-		return fmt.Errorf("no packages in %s: %w", debs, fs.ErrNotExist)
-	}
-	for _, deb := range paths {
-		files, err := output("dpkg-deb", "--vextract", deb, out)
-		if err != nil {
-			return err
-		}
-		if err := record(deb, out, fileList(files)); err != nil {
-			return fmt.Errorf("recording %s: %w", filepath.Base(deb), err)
-		}
-	}
-	return nil
+	return extractAll(debs, out, func(deb string, names []byte) error {
+		return record(deb, out, fileList(names))
+	})
 }
 
 func record(deb, out string, list []byte) error {
@@ -71,7 +57,7 @@ func output(name string, args ...string) ([]byte, error) {
 	return data, nil
 }
 
-// fileList turns the names that `dpkg-deb --vextract` prints (./usr/bin/) into
+// fileList turns the names that tar prints (./usr/bin/) into
 // dpkg's list: absolute paths, the root as "/.", no slash at the end.
 func fileList(names []byte) []byte {
 	var list bytes.Buffer

@@ -198,7 +198,7 @@ func yamlMessage(err error) (line int, message string) {
 	if m == nil {
 		return 0, err.Error()
 	}
-	line, _ = strconv.Atoi(m[1]) //nolint:errcheck // no line is line 0
+	line, _ = strconv.Atoi(m[1]) // no number is line 0
 	return line, m[2]
 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/kairos-build/kairos-build/framework/nearest"
 )
 
 // rootFields are the keys at the top of a file: those of Kairos and those of
@@ -112,7 +114,7 @@ func decodeStages(v value, _ *Config) {
 }
 
 func unknownStage(p pair) {
-	if near := Nearest(p.name, Stages()); near != "" {
+	if near := nearest.Word(p.name, Stages()); near != "" {
 		p.key.fail("unknown stage", fmt.Sprintf("did you mean %q?", near))
 		return
 	}

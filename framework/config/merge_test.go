@@ -12,7 +12,7 @@ import (
 func TestLoad(t *testing.T) {
 	root := fstest.MapFS{
 		"system/oem/10_default.yaml": {Data: []byte("hostname: first\nusers:\n- {name: ada, shell: /bin/sh, groups: [a]}\nwrite_files:\n- path: /etc/a\n")},
-		"oem/20_b.yaml":              {Data: []byte("users:\n- {name: ada, groups: [a, b], uid: 7}\n- {name: bob}\nwrite_files:\n- path: /etc/b\n")},
+		"oem/20_b.yaml":              {Data: []byte("users:\n- {name: ada, groups: [b], uid: 7}\n- {name: bob}\nwrite_files:\n- path: /etc/b\n")},
 		"oem/10_a.yml":               {Data: []byte("hostname: second\n")},
 		"oem/30_broken.yaml":         {Data: []byte("hostname: third\nusrs: []\n")},
 		"oem/.hidden.yaml":           {Data: []byte("usrs: []\n")},
@@ -64,29 +64,4 @@ func TestMergeDoesNotChangeItsInput(t *testing.T) {
 	if len(a.Users[0].Groups) != 1 || a.Users[0].Password != "" {
 		t.Errorf("changed: %+v", a.Users[0])
 	}
-}
-
-func TestNearest(t *testing.T) {
-	words := []string{"users", "upgrade", "passwd", "k3s", "k3s-agent", "hostname"}
-	for _, c := range []struct{ in, want string }{
-		{"usres", "users"}, {"Users", "users"}, {"paswd", "passwd"}, {"password", "passwd"}, {"k3s_agent", "k3s-agent"},
-		{"zzz", ""}, {"", ""}, {"hostnmae", "hostname"}, {"k3", "k3s"}, {"x", ""},
-	} {
-		if got := Nearest(c.in, words); got != c.want {
-			t.Errorf("Nearest(%q) = %q, want %q", c.in, got, c.want)
-		}
-	}
-}
-
-func FuzzNearest(f *testing.F) {
-	f.Add("abc", "acb")
-	f.Fuzz(func(t *testing.T, a, b string) {
-		if len(a) > 100 || len(b) > 100 {
-			return
-		}
-		d := distance(a, b)
-		if d != distance(b, a) || (d == 0) != (a == b) || d > max(len(a), len(b)) {
-			t.Fatalf("distance(%q, %q) = %d", a, b, d)
-		}
-	})
 }

@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/kairos-build/kairos-build/framework/nearest"
 )
 
 // value is a YAML node and where it stands. Its accessors report what is
@@ -277,9 +279,9 @@ func hint[T any](name string, table []field[T], path string) string {
 	for i, f := range table {
 		names[i] = f.name
 	}
-	near := Nearest(name, names)
+	near := nearest.Word(name, names)
 	switch {
-	case path == "" && slices.Contains(stepKeys, name) && (near == "" || distance(near, name) > 1):
+	case path == "" && slices.Contains(stepKeys, name) && (near == "" || nearest.Distance(near, name) > 1):
 		return fmt.Sprintf("it is a key of a step: put it under \"stages:\", such as stages.boot[0].%s", name)
 	case path == "" && IsStage(name):
 		return "a stage stands below \"stages:\""

@@ -94,7 +94,7 @@ func (t names) claim(path string, layer int, isDir bool) (visible bool, err erro
 func (t names) walk(path string, layer int) (n *name, visible bool, err error) {
 	n = t.root
 	if path == "." {
-		return n, layer >= n.below, nil
+		return n, true, nil // no whiteout can name the root
 	}
 	var parents []*name
 	for part := range strings.SplitSeq(path, "/") {

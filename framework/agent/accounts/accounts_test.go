@@ -76,6 +76,20 @@ func TestAddUser(t *testing.T) {
 	}
 }
 
+// TestBrokenLines are left alone, and are nobody.
+func TestBrokenLines(t *testing.T) {
+	db, err := Read(newRoot(t, image))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if gid, ok := db.Group("broken"); ok {
+		t.Errorf("a line without fields is group %d", gid)
+	}
+	if db.AddMember("broken", "ada") {
+		t.Error("a line without fields got a member")
+	}
+}
+
 func TestWithoutShadow(t *testing.T) {
 	files := maps.Clone(image)
 	delete(files, "etc/shadow")

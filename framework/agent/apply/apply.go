@@ -33,17 +33,19 @@ type Machine struct {
 	// ReloadUnits makes systemd read changed units; nil: it is not told.
 	ReloadUnits func(ctx context.Context) error
 
-	items []report.Item
+	items  []report.Item
+	reload bool // some unit changed
 }
 
 // Apply applies c and returns what happened, in order.
 func (m *Machine) Apply(ctx context.Context, c *config.Config) []report.Item {
-	m.items = nil
+	m.items, m.reload = nil, false
 	m.hostname(c)
 	m.users(ctx, c)
-	m.files(ctx, c)
+	m.files(c)
 	m.sshd(c)
 	m.hostKeys()
+	m.reloadUnits(ctx)
 	return m.items
 }
 

@@ -21,7 +21,7 @@ import (
 var unitDirs = []string{"/etc/systemd/", "/run/systemd/", "/usr/local/lib/systemd/"}
 
 // files writes the files of c, in order.
-func (m *Machine) files(ctx context.Context, c *config.Config) {
+func (m *Machine) files(c *config.Config) {
 	if len(c.WriteFiles) == 0 {
 		return
 	}
@@ -30,16 +30,20 @@ func (m *Machine) files(ctx context.Context, c *config.Config) {
 		m.done("accounts", "/etc/passwd", report.Failed, config.Position{}, explain(err))
 		return
 	}
-	reload := false
 	for _, f := range c.WriteFiles {
 		changed, err := m.writeFile(db, f)
 		m.finish("file", f.Path, changed, err, f.Origin)
-		reload = reload || changed && isUnit(f.Path)
+		m.reload = m.reload || changed && isUnit(f.Path)
 	}
-	if reload && m.ReloadUnits != nil {
-		if err := m.ReloadUnits(ctx); err != nil {
-			m.done("systemd", "daemon-reload", report.Failed, config.Position{}, explain(err))
-		}
+}
+
+// reloadUnits comes last: on a slow machine it takes longer than all the rest.
+func (m *Machine) reloadUnits(ctx context.Context) {
+	if !m.reload || m.ReloadUnits == nil {
+		return
+	}
+	if err := m.ReloadUnits(ctx); err != nil {
+		m.done("systemd", "daemon-reload", report.Failed, config.Position{}, explain(err))
 	}
 }
 

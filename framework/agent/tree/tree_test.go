@@ -22,13 +22,13 @@ func TestResolve(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(r.Dir, "a/b"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for name, target := range map[string]string{"abs": "/a/b", "out": "../../../../a", "loop": "loop", "a/up": "../a/b"} {
+	for name, target := range map[string]string{"abs": "/a/b", "out": "../../../../a", "loop": "loop", "a/up": "../a/b", "a/root": "/a/b"} {
 		if err := os.Symlink(target, filepath.Join(r.Dir, name)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, c := range []struct{ in, want string }{
-		{"/a/b/c", "/a/b/c"}, {"/abs/c", "/a/b/c"}, {"/out/b", "/a/b"}, {"/a/up/x/y", "/a/b/x/y"},
+		{"/a/b/c", "/a/b/c"}, {"/abs/c", "/a/b/c"}, {"/out/b", "/a/b"}, {"/a/up/x/y", "/a/b/x/y"}, {"/a/root/x", "/a/b/x"},
 		{"/abs", "/abs"}, {"/../../etc/x", "/etc/x"}, {"/new/deep/x", "/new/deep/x"}, {"/", "/"}, {"/abs/../x", "/x"},
 	} {
 		got, err := r.Resolve(c.in)

@@ -86,7 +86,7 @@ func (img *image) placeTree(dir *node, dirPath string) error {
 	if err := img.placeData(dir, dirPath); err != nil {
 		return err
 	}
-	for _, child := range dir.children {
+	for _, child := range dir.sorted() {
 		if child.ino != 0 {
 			continue // lost+found
 		}

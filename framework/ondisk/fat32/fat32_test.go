@@ -116,6 +116,15 @@ func TestManyFilesInADirectory(t *testing.T) {
 	}
 }
 
+// Beyond cluster 65535 a cluster's number needs the high half of its field.
+func TestHighClusters(t *testing.T) {
+	files := []fat32.File{{Path: "A", Data: make([]byte, 36*mib)}, {Path: "B", Data: []byte("behind")}}
+	got := readAll(t, write(t, 40*mib, files, options), 40*mib)
+	if got["B"] != "behind" || len(got["A"]) != 36*mib {
+		t.Errorf("A has %d bytes, B is %.20q", len(got["A"]), got["B"])
+	}
+}
+
 // Old data on a device must not shine through, except in free clusters.
 func TestWriteOverOldData(t *testing.T) {
 	clean := write(t, 40*mib, tree(), options)

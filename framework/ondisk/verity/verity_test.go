@@ -143,6 +143,7 @@ func TestVerifyNamesTheFirstBadBlock(t *testing.T) {
 		{"first data block", []int64{0}, &BlockError{Block: 0, Offset: 0}},
 		{"last data block", []int64{blocks*BlockSize - 1}, &BlockError{Block: blocks - 1, Offset: (blocks - 1) * BlockSize}},
 		{"several", []int64{19000 * BlockSize, 7000*BlockSize + 9, 7001 * BlockSize, 13000 * BlockSize}, &BlockError{Block: 7000, Offset: 7000 * BlockSize}},
+		{"two that are read at once", []int64{0, 511 * BlockSize}, &BlockError{Block: 0, Offset: 0}},
 		{"root hash block", []int64{tree.HashOffset + BlockSize}, &BlockError{Block: blocks + 1, Offset: (blocks + 1) * BlockSize, Hash: true}},
 		{"leaf hash block", []int64{leaves + 5*BlockSize + 1}, &BlockError{Block: blocks + 4 + 5, Offset: leaves + 5*BlockSize, Hash: true}},
 		{"padding of the tree", []int64{tree.Size - 1}, &BlockError{Block: tree.Size/BlockSize - 1, Offset: tree.Size - BlockSize, Hash: true}},
@@ -170,6 +171,20 @@ func flip(t *testing.T, f *os.File, off int64) {
 	b[0] ^= 0x10
 	if _, err := f.WriteAt(b[:], off); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestQueueKeepsTheFirstError: goroutines report in any order.
+func TestQueueKeepsTheFirstError(t *testing.T) {
+	early, late := errors.New("early"), errors.New("late")
+	for _, order := range [][]int64{{3, 5}, {5, 3}} {
+		q := queue{ctx: t.Context(), first: 10}
+		for _, i := range order {
+			q.fail(i, map[int64]error{3: early, 5: late}[i])
+		}
+		if q.err != early || q.first != 3 {
+			t.Errorf("failures in the order %v: %v at chunk %d", order, q.err, q.first)
+		}
 	}
 }
 

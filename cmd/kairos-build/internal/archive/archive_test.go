@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -219,6 +220,29 @@ func TestStallInTheMiddleOfABody(t *testing.T) {
 	const want = "http://mirror/pool/main/dash_1.0.deb: no data came for 100ms: the mirror or the network stalls" + tryAnother
 	if got := m.plainText(err); got != want || !errors.Is(err, ErrStalled) {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// TestSlowIsNotStalled has a mirror that takes longer than the limit, but never
+// pauses for as long.
+func TestSlowIsNotStalled(t *testing.T) {
+	m := newFakeMirror(t, essential("dash", ""))
+	o := m.options()
+	o.Stall, o.Retries = 500*time.Millisecond, -1
+	m.wrap = func(w http.ResponseWriter, r *http.Request) bool {
+		body, ok := m.files[strings.TrimPrefix(r.URL.Path, "/")]
+		if !ok || !strings.HasPrefix(r.URL.Path, "/pool/") {
+			return false
+		}
+		for part := range slices.Chunk(body, 300) {
+			_, _ = w.Write(part)
+			w.(http.Flusher).Flush()
+			time.Sleep(100 * time.Millisecond)
+		}
+		return true
+	}
+	if _, err := fetchAll(t, o); err != nil {
+		t.Error(err)
 	}
 }
 

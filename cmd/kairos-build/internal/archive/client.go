@@ -141,6 +141,7 @@ type guard struct {
 func (g *guard) Read(p []byte) (int, error) {
 	g.timer.Reset(g.stall)
 	n, err := g.body.Read(p)
+	g.timer.Stop() // the reader's own pauses are not the mirror's
 	if err != nil && err != io.EOF {
 		err = g.explain(err)
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/kairos-build/kairos-build/framework/nearest"
 )
 
 // path says why a package is chosen: "a -> b -> name".
@@ -47,48 +49,8 @@ func (r *resolver) unknown(name string) error {
 	hint := ""
 	if providers := r.archive.providerNames(name); len(providers) > 0 {
 		hint = fmt.Sprintf(": it is a virtual package; name one of %s", strings.Join(providers[:min(len(providers), 8)], ", "))
-	} else if near := nearest(name, r.archive.names()); near != "" {
+	} else if near := nearest.Word(name, r.archive.names()); near != "" {
 		hint = fmt.Sprintf(": did you mean %q?", near)
 	}
 	return problemf(ErrUnknownPackage, "package %q is not in the archive (%s)%s", name, r.archive.suiteNames(), hint)
-}
-
-// nearest returns the name with the smallest edit distance, at most a third of
-// its length, or "". Of equals the first counts.
-func nearest(name string, names []string) string {
-	best, least := "", len(name)/3+1
-	for _, n := range names {
-		if d := distance(name, n, least); d < least {
-			best, least = n, d
-		}
-	}
-	return best
-}
-
-// distance is the Levenshtein distance, or limit when it is not below it.
-func distance(a, b string, limit int) int {
-	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
-		return limit
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		least := row[0]
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], cost
-			least = min(least, cost)
-		}
-		if least >= limit {
-			return limit
-		}
-	}
-	return min(row[len(b)], limit)
 }

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -35,39 +36,60 @@ func (a *Archive) openIndex(ctx context.Context, s suite, component string) (*in
 		return nil, err
 	}
 	file := filepath.Join(a.o.Cache, "index", f.sha256+"-"+a.o.Arch)
-	if raw, err := os.ReadFile(file); err == nil {
-		if ix, err := openIndex(raw); err == nil {
+	if ix := a.cachedIndex(file); ix != nil {
+		return ix, nil
+	}
+	raw, err := a.buildFromMirror(ctx, s, name, f, plain, file)
+	if errors.Is(err, fs.ErrNotExist) {
+		// A second process removed the download: its index is written by then.
+		if ix := a.cachedIndex(file); ix != nil {
 			return ix, nil
 		}
-		a.o.Log.Warn("cached package index is of no use: building it again", "file", file)
 	}
-	raw, err := a.buildFromMirror(ctx, s, name, f, plain)
 	if err != nil {
-		return nil, err
-	}
-	if err := writeAtomic(file, raw); err != nil {
 		return nil, err
 	}
 	return openIndex(raw)
 }
 
-// buildFromMirror downloads, verifies and parses a Packages file. The file
-// itself is not kept: its index replaces it.
-func (a *Archive) buildFromMirror(ctx context.Context, s suite, name string, f, plain listed) ([]byte, error) {
+// cachedIndex returns nil when the cache has no index that is of use.
+func (a *Archive) cachedIndex(file string) *index {
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return nil
+	}
+	ix, err := openIndex(raw)
+	if err != nil {
+		a.o.Log.Warn("cached package index is of no use: building it again", "file", file)
+		return nil
+	}
+	return ix
+}
+
+// buildFromMirror downloads, verifies and parses a Packages file, and stores
+// its index as a file. The download is removed, but not before the index is
+// there for whoever misses it.
+func (a *Archive) buildFromMirror(ctx context.Context, s suite, name string, f, plain listed, index string) ([]byte, error) {
 	urls, err := indexURLs(s, name, f)
 	if err != nil {
 		return nil, err
 	}
 	b := blob{urls: urls, sha256: f.sha256, size: f.size, voucher: "the signed InRelease", seen: func(int64) {}}
-	file, err := a.store.fetch(ctx, b)
+	download, err := a.store.fetch(ctx, b)
 	if err != nil {
 		return nil, err
 	}
-	raw, err := parsePackages(file, name, a.o.Arch, plain)
+	raw, err := parsePackages(download, name, a.o.Arch, plain)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, problemf(ErrMismatch, "%s: %v", urls[len(urls)-1], err)
 	}
-	return raw, ignoreMissing(os.Remove(file)) // a second process may have been faster
+	if err := writeAtomic(index, raw); err != nil {
+		return nil, err
+	}
+	return raw, ignoreMissing(os.Remove(download)) // a second process may have been faster
 }
 
 func ignoreMissing(err error) error {

@@ -118,12 +118,3 @@ func TestLock(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
-
-func TestNearest(t *testing.T) {
-	names := []string{"bash", "dash", "openssh-server", "zsh"}
-	for in, want := range map[string]string{"bahs": "", "bsh": "bash", "opensshserver": "openssh-server", "x": "", "dahs": ""} {
-		if got := nearest(in, names); got != want {
-			t.Errorf("nearest(%q) = %q, want %q", in, got, want)
-		}
-	}
-}

@@ -78,7 +78,7 @@ func (s *store) has(b blob) (bool, error) {
 		return true, nil
 	}
 	s.client.log.Warn("cached file is damaged: fetching it again", "file", s.path(b))
-	return false, os.Remove(s.path(b))
+	return false, ignoreMissing(os.Remove(s.path(b)))
 }
 
 func hexSum(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil)) }

@@ -181,7 +181,7 @@ func tree(t *testing.T, root string) map[string]string {
 		if err != nil {
 			return err
 		}
-		rel := strings.TrimPrefix(path, root+"/")
+		rel := strings.TrimPrefix(strings.TrimPrefix(path, root), "/")
 		if !slices.Contains(explained(), rel) {
 			out[rel], err = describe(path)
 			return err

@@ -29,7 +29,7 @@ func routeLogs(log *slog.Logger) {
 type http2Filter struct{ io.Writer }
 
 func (f http2Filter) Write(p []byte) (int, error) {
-	if bytes.Contains(p, []byte("http2: server connection error")) {
+	if bytes.Contains(p, []byte("http2: server")) {
 		return len(p), nil
 	}
 	return f.Writer.Write(p)

@@ -111,13 +111,19 @@ func readCheck(memo string) runcCheck {
 // probeRunc starts the runtime and looks for what BuildKit calls: crun 1.8.1
 // (Debian 12), for one, has no `run --keep`.
 func probeRunc(ctx context.Context, path string) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	limited, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	version, err := exec.CommandContext(ctx, path, "--version").CombinedOutput()
+	version, err := exec.CommandContext(limited, path, "--version").CombinedOutput()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	if err != nil {
 		return &RuncError{Path: path, Reason: "does not start: " + reason(err, version)}
 	}
-	help, err := exec.CommandContext(ctx, path, "run", "--help").CombinedOutput()
+	help, err := exec.CommandContext(limited, path, "run", "--help").CombinedOutput()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	if err != nil || !strings.Contains(string(help), "--keep") {
 		first, _, _ := strings.Cut(string(version), "\n")
 		return &RuncError{Path: path, Reason: fmt.Sprintf("(%s) has no `run --keep`", first)}

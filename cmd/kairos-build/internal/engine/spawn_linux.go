@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -55,7 +56,7 @@ type child struct {
 }
 
 // spawn starts the child with the lock and connects to it.
-func spawn(ctx context.Context, o Options, runc string, lock *os.File) (_ *Engine, err error) {
+func spawn(ctx context.Context, o Options, runc string, lock *os.File) (*Engine, error) {
 	c, err := startChild(o, runc, lock)
 	if err != nil {
 		return nil, fmt.Errorf("starting the build engine: %w", err)
@@ -72,43 +73,56 @@ func spawn(ctx context.Context, o Options, runc string, lock *os.File) (_ *Engin
 }
 
 func startChild(o Options, runc string, lock *os.File) (_ *child, err error) {
-	var files cleanup
-	defer func() { err = errors.Join(err, files.close()) }()
-	files.add(lock)
-	listener, err := listenSocket(o.StateDir)
+	h, err := newHandover(o.StateDir, lock)
+	defer func() { err = errors.Join(err, h.theirs.close()) }()
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, h.ours.close())
 	}
-	files.add(listener)
-	socket, err := listener.File()
-	if err != nil {
-		return nil, err
-	}
-	files.add(socket)
-	lifeRead, lifeWrite, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	files.add(lifeRead)
-	statusRead, statusWrite, err := os.Pipe()
-	if err != nil {
-		return nil, errors.Join(err, lifeWrite.Close())
-	}
-	files.add(statusWrite)
-	logPath := filepath.Join(o.StateDir, logName)
-	logs, err := os.OpenFile(logPath, os.O_CREATE|os.O_TRUNC|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		return nil, errors.Join(err, lifeWrite.Close(), statusRead.Close())
-	}
-	files.add(logs)
 	cmd := childCommand(o, runc)
-	cmd.Stdout, cmd.Stderr = logs, logs
-	cmd.ExtraFiles = []*os.File{socket, lock, lifeRead, statusWrite} // fds 3 to 6, see childFDs
+	cmd.Stdout, cmd.Stderr = h.log, h.log
+	cmd.ExtraFiles = []*os.File{h.socket, lock, h.lifeRead, h.statusWrite} // fds 3 to 6, see childFDs
 	if err := cmd.Start(); err != nil {
-		return nil, errors.Join(namespaceError(err), lifeWrite.Close(), statusRead.Close())
+		return nil, errors.Join(namespaceError(err), h.ours.close())
 	}
-	c := &child{cmd: cmd, life: lifeWrite, pipe: statusRead, status: bufio.NewReader(statusRead), log: o.Log, logs: logPath}
+	c := &child{cmd: cmd, life: h.life, pipe: h.status, status: bufio.NewReader(h.status), log: o.Log, logs: h.log.Name()}
 	return c, writeHolder(lock, cmd.Process.Pid)
+}
+
+// handover is what the parent opens for the child. After the start each side
+// keeps its own files only.
+type handover struct {
+	socket, lifeRead, statusWrite, log *os.File // the child's
+	life, status                       *os.File // the parent's
+	ours, theirs                       closers
+}
+
+// newHandover takes lock over. After an error the caller closes what is open
+// already.
+func newHandover(stateDir string, lock *os.File) (*handover, error) {
+	h := &handover{theirs: closers{lock}}
+	listener, err := listenSocket(stateDir)
+	if err != nil {
+		return h, err
+	}
+	h.theirs = append(h.theirs, listener)
+	if h.socket, err = listener.File(); err != nil {
+		return h, err
+	}
+	h.theirs = append(h.theirs, h.socket)
+	if h.lifeRead, h.life, err = os.Pipe(); err != nil {
+		return h, err
+	}
+	h.theirs, h.ours = append(h.theirs, h.lifeRead), append(h.ours, h.life)
+	if h.status, h.statusWrite, err = os.Pipe(); err != nil {
+		return h, err
+	}
+	h.theirs, h.ours = append(h.theirs, h.statusWrite), append(h.ours, h.status)
+	h.log, err = os.OpenFile(filepath.Join(stateDir, logName), os.O_CREATE|os.O_TRUNC|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return h, err
+	}
+	h.theirs = append(h.theirs, h.log)
+	return h, nil
 }
 
 // childCommand runs this very binary again. /proc/self/exe stays right when the
@@ -227,14 +241,11 @@ func (c *child) kill() error {
 	return c.pipe.Close()
 }
 
-// cleanup closes what the parent needs only until the child has started.
-type cleanup struct{ files []interface{ Close() error } }
+type closers []io.Closer
 
-func (c *cleanup) add(f interface{ Close() error }) { c.files = append(c.files, f) }
-
-func (c *cleanup) close() error {
+func (c closers) close() error {
 	var errs []error
-	for _, f := range c.files {
+	for _, f := range c {
 		errs = append(errs, f.Close())
 	}
 	return errors.Join(errs...)

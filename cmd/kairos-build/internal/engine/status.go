@@ -23,13 +23,14 @@ const statusGrace = 300 * time.Millisecond
 // It sits between BuildKit's client and the wire.
 type statusGuard struct {
 	mu      sync.Mutex
-	streams map[string]*statusStream // by build reference
+	streams map[string]*statusStream // by build reference; nil: it has ended
 }
 
 type statusStream struct {
 	cancel context.CancelFunc
 	active chan struct{} // a message arrived
-	ended  atomic.Bool   // by the guard
+	closed <-chan struct{}
+	ended  atomic.Bool // by the guard
 }
 
 func newStatusGuard() *statusGuard {
@@ -63,13 +64,15 @@ func (g *statusGuard) watchStatus(ctx context.Context, desc *grpc.StreamDesc, cc
 		cancel()
 		return nil, err
 	}
-	return &guardedStream{ClientStream: s, guard: g, stream: &statusStream{cancel: cancel, active: make(chan struct{}, 1)}}, nil
+	stream := &statusStream{cancel: cancel, active: make(chan struct{}, 1), closed: ctx.Done()}
+	return &guardedStream{ClientStream: s, guard: g, stream: stream}, nil
 }
 
-func (g *statusGuard) get(ref string) *statusStream {
+func (g *statusGuard) get(ref string) (s *statusStream, known bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.streams[ref]
+	s, known = g.streams[ref]
+	return s, known
 }
 
 func (g *statusGuard) set(ref string, s *statusStream) {
@@ -78,20 +81,26 @@ func (g *statusGuard) set(ref string, s *statusStream) {
 	g.streams[ref] = s
 }
 
-func (g *statusGuard) drop(ref string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	delete(g.streams, ref)
+// endAfterGrace ends the stream when nothing arrived for statusGrace. The
+// stream may open after the build failed, they start at the same time.
+func (g *statusGuard) endAfterGrace(ref string) {
+	for range 100 {
+		if s, known := g.get(ref); known {
+			s.endAfterGrace()
+			return
+		}
+		time.Sleep(statusGrace / 30)
+	}
 }
 
-// endAfterGrace ends the stream when nothing arrived for statusGrace.
-func (g *statusGuard) endAfterGrace(ref string) {
+func (s *statusStream) endAfterGrace() {
+	if s == nil {
+		return // it ended by itself
+	}
 	for {
-		s := g.get(ref)
-		if s == nil {
-			return // it ended by itself
-		}
 		select {
+		case <-s.closed:
+			return
 		case <-s.active:
 		case <-time.After(statusGrace):
 			s.ended.Store(true)
@@ -120,7 +129,7 @@ func (s *guardedStream) SendMsg(m any) error {
 func (s *guardedStream) RecvMsg(m any) error {
 	err := s.ClientStream.RecvMsg(m)
 	if err != nil {
-		s.guard.drop(s.ref)
+		s.guard.set(s.ref, nil)
 		s.stream.cancel()
 		if s.stream.ended.Load() {
 			return io.EOF // any other error would hide why the build failed

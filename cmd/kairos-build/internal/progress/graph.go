@@ -16,12 +16,19 @@ import (
 // goroutine.
 type Graph struct {
 	reporter Reporter
+	now      func() time.Time
 	vertices map[digest.Digest]*vertex
+	order    []*vertex
 }
+
+// linger is how long a source that completed may still start again: BuildKit
+// resolves it, computes its key and loads it in runs of their own.
+const linger = 300 * time.Millisecond
 
 type vertex struct {
 	step    Step                  // nil while it does not run
-	started time.Time             // of the run that step shows
+	started time.Time             // of the last run that step shows
+	ended   time.Time             // when a source's last run ended; zero: it runs
 	shown   bool                  // it was shown as finished
 	bytes   map[string]*vertexJob // by id
 	line    []byte                // of output, without its end so far
@@ -32,15 +39,22 @@ type vertexJob struct{ done, total int64 }
 
 // NewGraph returns an adapter; pass its Update to the engine.
 func NewGraph(r Reporter) *Graph {
-	return &Graph{reporter: r, vertices: map[digest.Digest]*vertex{}}
+	return newGraph(r, time.Now)
+}
+
+func newGraph(r Reporter, now func() time.Time) *Graph {
+	return &Graph{reporter: r, now: now, vertices: map[digest.Digest]*vertex{}}
 }
 
 // Update takes one message of BuildKit's status stream.
 func (g *Graph) Update(s *client.SolveStatus) {
 	// The output first: a vertex that failed says so in the message that
 	// carries its last words.
+	var begun *vertex
 	for _, v := range s.Vertexes {
-		g.begin(v)
+		if g.begin(v) {
+			begun = g.vertex(v.Digest)
+		}
 	}
 	for _, l := range s.Logs {
 		g.vertex(l.Vertex).log(l.Data)
@@ -51,12 +65,31 @@ func (g *Graph) Update(s *client.SolveStatus) {
 	for _, v := range s.Vertexes {
 		g.end(v)
 	}
+	g.settle(begun)
 }
 
-// Close ends the steps that the stream left open: it broke off.
+// settle ends the sources that will not start again: another vertex began, or
+// time passed.
+func (g *Graph) settle(begun *vertex) {
+	for _, v := range g.order {
+		if v.ended.IsZero() {
+			continue
+		}
+		if begun != nil && begun != v || g.now().Sub(v.ended) >= linger {
+			v.done(false, nil)
+		}
+	}
+}
+
+// Close ends what is left: sources that completed, and steps that the stream
+// left open because it broke off.
 func (g *Graph) Close() {
-	for _, v := range g.vertices {
-		v.done(false, ErrInterrupted)
+	for _, v := range g.order {
+		if v.ended.IsZero() {
+			v.done(false, ErrInterrupted)
+		} else {
+			v.done(false, nil)
+		}
 	}
 }
 
@@ -65,27 +98,38 @@ func (g *Graph) vertex(d digest.Digest) *vertex {
 	if !ok {
 		v = &vertex{bytes: map[string]*vertexJob{}}
 		g.vertices[d] = v
+		g.order = append(g.order, v)
 	}
 	return v
 }
 
-// begin starts a step for a vertex that runs. One that was in the cache, or
-// that comes and goes in one message, has its step, too.
-func (g *Graph) begin(u *client.Vertex) {
+// begin starts a step for a vertex that runs and was not running. One that was
+// in the cache, or that comes and goes in one message, has its step, too.
+func (g *Graph) begin(u *client.Vertex) bool {
 	v := g.vertex(u.Digest)
-	if u.Started == nil || v.step != nil || !u.Started.After(v.started) {
-		return
+	if u.Started == nil || !u.Started.After(v.started) {
+		return false
+	}
+	if v.step != nil {
+		v.started, v.ended = *u.Started, time.Time{} // a source goes on
+		return false
 	}
 	if v.shown && u.Completed != nil && u.Error == "" {
-		return // it ran again for a moment, to look something up
+		return false // it ran again for a moment, to look something up
 	}
 	v.started = *u.Started
+	g.settle(v)
 	v.step = g.reporter.Step(u.Name)
+	return true
 }
 
 func (g *Graph) end(u *client.Vertex) {
 	v := g.vertex(u.Digest)
 	if u.Completed == nil || v.step == nil {
+		return
+	}
+	if len(u.Inputs) == 0 && !u.Cached && u.Error == "" {
+		v.ended = g.now()
 		return
 	}
 	v.done(u.Cached, vertexError(u.Error))
@@ -109,7 +153,7 @@ func (v *vertex) done(cached bool, err error) {
 		v.step.Log(string(v.line))
 	}
 	v.step.Done(cached, err)
-	v.step, v.shown, v.line = nil, true, nil
+	v.step, v.ended, v.shown, v.line = nil, time.Time{}, true, nil
 }
 
 // log splits output into lines.

@@ -8,12 +8,13 @@ import (
 	"time"
 
 	"github.com/moby/buildkit/client"
+	"github.com/opencontainers/go-digest"
 )
 
 func TestGraph(t *testing.T) {
 	c, out := newClock(), &bytes.Buffer{}
 	r := newPlain(out, c.now)
-	g := NewGraph(r)
+	g := newGraph(r, c.now)
 	at := func() *time.Time { now := c.now(); return &now }
 	run := func(s *client.SolveStatus) {
 		g.Update(s)
@@ -50,4 +51,28 @@ func TestGraph(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "graph.txt", out.String())
+}
+
+func TestGraphMergesTheRunsOfASource(t *testing.T) {
+	c, out := newClock(), &bytes.Buffer{}
+	r := newPlain(out, c.now)
+	g := newGraph(r, c.now)
+	at := func() *time.Time { now := c.now(); return &now }
+	for range 4 {
+		started := at()
+		g.Update(&client.SolveStatus{Vertexes: []*client.Vertex{{Digest: "a", Name: "base", Started: started}}})
+		c.advance(200 * time.Millisecond)
+		g.Update(&client.SolveStatus{Vertexes: []*client.Vertex{{Digest: "a", Name: "base", Started: started, Completed: at()}}})
+		c.advance(100 * time.Millisecond)
+	}
+	g.Update(&client.SolveStatus{Vertexes: []*client.Vertex{{Digest: "b", Inputs: []digest.Digest{"a"}, Name: "packages", Started: at()}}})
+	c.advance(time.Second)
+	g.Update(&client.SolveStatus{Vertexes: []*client.Vertex{{Digest: "c", Name: "late source", Started: at(), Completed: at()}}})
+	c.advance(time.Second)
+	g.Update(&client.SolveStatus{})
+	g.Close()
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "sources.txt", out.String())
 }

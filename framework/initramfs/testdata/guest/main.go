@@ -35,9 +35,9 @@ func main() {
 	if strings.Contains(compact("/proc/cmdline"), "guest.read") {
 		say("read", readAll("/dev/mapper/kairos-root"))
 	}
-	say("end", "")
 	unix.Sync()
-	time.Sleep(200 * time.Millisecond)
+	say("end", "")
+	time.Sleep(200 * time.Millisecond) // the console is slow
 	say("off", fmt.Sprint(unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)))
 }
 

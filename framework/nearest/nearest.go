@@ -1,20 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package config
+// Package nearest finds the word that a person probably meant: the "did you
+// mean" of every message.
+package nearest
 
 import "strings"
 
-// Nearest returns the candidate that word was probably meant to be, or "".
+// longest is the length, in bytes, of the longest word that is compared.
+const longest = 64
+
+// Word returns the candidate that word was probably meant to be, or "".
 // The distance is Damerau-Levenshtein (a swap of neighbours counts once),
 // without regard to case, dashes and underscores; one edit for every three
 // characters is allowed. Of equals, the first candidate wins.
-func Nearest(word string, candidates []string) string {
-	if len(word) > 64 {
+func Word(word string, candidates []string) string {
+	if len(word) > longest {
 		return ""
 	}
 	best, least := "", max(1, len(word)/3)+1
 	for _, c := range candidates {
-		if d := distance(fold(word), fold(c)); d < least {
+		if len(c)-len(word) >= least || len(word)-len(c) >= least {
+			continue // the distance is at least the difference in length
+		}
+		if d := Distance(fold(word), fold(c)); d < least {
 			best, least = c, d
 		}
 	}
@@ -25,8 +33,8 @@ func fold(s string) string {
 	return strings.ReplaceAll(strings.ToLower(s), "-", "_")
 }
 
-// distance is the optimal string alignment distance in bytes.
-func distance(a, b string) int {
+// Distance is the optimal string alignment distance of a and b, in bytes.
+func Distance(a, b string) int {
 	before, previous, current := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range previous {
 		previous[j] = j

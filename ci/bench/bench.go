@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A row is one thing that is measured: the key is for -only.
+type row struct {
+	key     string
+	measure func(*bench, context.Context) ([]Result, error)
+}
+
+// rows are measured in this order. cold comes first, as memory is read from its
+// builds, and warm rows share one state folder.
+func rows() []row {
+	return []row{
+		{"cold", (*bench).cold},
+		{"memory", (*bench).memory},
+		{"again", (*bench).again},
+		{"agent", (*bench).agentChanged},
+		{"config", (*bench).configChanged},
+		{"disk", (*bench).diskAlone},
+		{"boot", (*bench).boot},
+	}
+}
+
+func rowKeys() []string {
+	var keys []string
+	for _, r := range rows() {
+		keys = append(keys, r.key)
+	}
+	return keys
+}
+
+// A bench is one run.
+type bench struct {
+	options
+	self    string // our own program, which is started again in rooms
+	temp    string // everything below it goes at the end
+	talk    io.Writer
+	start   time.Time
+	facts   Facts
+	mirrors mirrors
+	peaks   []Peak   // of the cold builds
+	warm    *warmDir // made by the first row that needs it
+}
+
+func newBench(ctx context.Context, o options, talk io.Writer) (*bench, error) {
+	if os.Geteuid() != 0 {
+		return nil, errors.New("bench needs root, for chroots and for the build engine: run `make bench`")
+	}
+	if _, err := os.Stat(o.program); err != nil {
+		return nil, fmt.Errorf("the program to measure: %w; run `make build`", err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(o.work, 0o755); err != nil {
+		return nil, err
+	}
+	temp, err := os.MkdirTemp(o.work, "run-")
+	if err != nil {
+		return nil, err
+	}
+	b := &bench{options: o, self: self, temp: temp, talk: talk, start: now()}
+	b.mirrors, err = findMirrors(ctx, o.mirror, o.security)
+	if err != nil {
+		return nil, errors.Join(err, b.clean())
+	}
+	b.facts, err = readFacts(ctx, o.program)
+	if err != nil {
+		return nil, errors.Join(err, b.clean())
+	}
+	return b, adopt()
+}
+
+// adopt makes processes below us that lose their parent our children, so that the
+// tree whose memory is measured stays whole.
+func adopt() error {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("becoming the reaper of orphans: %w", err)
+	}
+	return nil
+}
+
+func (b *bench) clean() error {
+	if err := os.RemoveAll(b.temp); err != nil {
+		return fmt.Errorf("removing temporary files: %w", err)
+	}
+	return nil
+}
+
+// measure goes through the rows.
+func (b *bench) measure(ctx context.Context) (*Report, error) {
+	report := &Report{Facts: b.facts, Date: b.start, N: b.n, Partial: len(b.only) > 0}
+	var all error
+	for _, r := range rows() {
+		if len(b.only) > 0 && !slices.Contains(b.only, r.key) {
+			continue
+		}
+		b.say("== %s", r.key)
+		results, err := r.measure(b, ctx)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err != nil {
+			err = fmt.Errorf("row %s: %w", r.key, err)
+			b.say("%v", err)
+			report.Failures = append(report.Failures, Failure{r.key, err.Error()})
+			all = errors.Join(all, err)
+		}
+		for _, res := range results {
+			b.say("   %s: %s", res.What, res.Line())
+		}
+		report.Results = append(report.Results, results...)
+	}
+	report.Facts.Rivals = b.facts.Rivals
+	report.Took = since(b.start)
+	return report, all
+}
+
+func (b *bench) say(format string, args ...any) {
+	fmt.Fprintf(b.talk, "%s %s\n", now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
+}
+
+// now is the clock that everything here is measured with.
+func now() time.Time { return time.Now() } //nolint:forbidigo // a benchmark measures time
+
+func since(t time.Time) time.Duration { return now().Sub(t) }

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Facts say where it was measured.
+type Facts struct {
+	CPU       string
+	Cores     int
+	MemoryGiB float64
+	Kernel    string
+	System    string
+	Load      string // three averages
+	Program   string // what kairos-build says of itself
+	Go        string
+	Rivals    []Version
+}
+
+// A Version is a program that we are compared with, or measure with.
+type Version struct{ Name, Version string }
+
+func readFacts(ctx context.Context, program string) (Facts, error) {
+	f := Facts{Cores: runtime.NumCPU(), Go: runtime.Version()}
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		return f, err
+	}
+	f.Kernel = unix.ByteSliceToString(name.Release[:])
+	out, err := exec.CommandContext(ctx, program, "version").Output()
+	if err != nil {
+		return f, fmt.Errorf("asking %s for its version: %w", program, err)
+	}
+	f.Program = strings.TrimSpace(string(out))
+	read := func(path string) string {
+		data, _ := os.ReadFile(path) // a fact that is not there is said to be unknown
+		return string(data)
+	}
+	f.CPU = valueOf(read("/proc/cpuinfo"), "model name", ":")
+	f.System = strings.Trim(valueOf(read("/etc/os-release"), "PRETTY_NAME", "="), `"`)
+	kib, _ := strconv.ParseFloat(strings.TrimSuffix(valueOf(read("/proc/meminfo"), "MemTotal", ":"), " kB"), 64)
+	f.MemoryGiB = kib / (1 << 20)
+	f.Load = strings.Join(strings.Fields(read("/proc/loadavg"))[:3], " ")
+	return f, nil
+}
+
+// valueOf finds the first line "key<sep>value" of text.
+func valueOf(text, key, sep string) string {
+	for line := range strings.Lines(text) {
+		k, v, ok := strings.Cut(line, sep)
+		if ok && strings.TrimSpace(k) == key {
+			return strings.TrimSpace(v)
+		}
+	}
+	return "unknown"
+}
+
+// rival records a version, once.
+func (b *bench) rival(name, version string) {
+	for _, v := range b.facts.Rivals {
+		if v.Name == name {
+			return
+		}
+	}
+	b.facts.Rivals = append(b.facts.Rivals, Version{name, version})
+}
