@@ -82,7 +82,7 @@ func (b *boot) mountVolume(v volume) error {
 	if device == "" {
 		return fmt.Errorf("%s: disk %s has no partition named %s", v.dir, b.disk.Path, v.partition)
 	}
-	fs, err := grow.Inspect(device)
+	fs, err := inspectRecovered(device, sysroot+v.dir)
 	if err != nil {
 		return fmt.Errorf("%s: %w", v.dir, err)
 	}
@@ -95,6 +95,25 @@ func (b *boot) mountVolume(v volume) error {
 	}
 	b.growFileSystem(v, fs)
 	return nil
+}
+
+// inspectRecovered reads the superblock after the journal has been replayed. A
+// mount of its own does that: Linux counts the block groups of a file system
+// before it replays the journal, so one whose growth was cut by a loss of power
+// would be mounted with the old count, and growing it again would damage it
+// (kernel BUG at fs/ext4/resize.c, seen with 6.12).
+func inspectRecovered(device, dir string) (grow.Ext4, error) {
+	fs, err := grow.Inspect(device)
+	if err != nil || !fs.NeedsRecovery {
+		return fs, err
+	}
+	if err := mount.FS("ext4", device, dir, mount.ReadOnly, ""); err != nil {
+		return fs, fmt.Errorf("replaying the journal: %w", err)
+	}
+	if err := mount.Unmount(dir); err != nil {
+		return fs, fmt.Errorf("replaying the journal: %w", err)
+	}
+	return grow.Inspect(device)
 }
 
 func (b *boot) growFileSystem(v volume, fs grow.Ext4) {

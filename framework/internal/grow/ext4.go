@@ -25,9 +25,10 @@ const (
 	offIncompat    = 0x60
 	offBlocksHigh  = 0x150
 
-	ext4Magic     = 0xef53
-	stateErrors   = 0x2
-	incompat64bit = 0x80
+	ext4Magic       = 0xef53
+	stateErrors     = 0x2
+	incompatRecover = 0x4
+	incompat64bit   = 0x80
 )
 
 // ErrNotExt4 is returned for a device without an ext4 superblock.
@@ -40,6 +41,9 @@ type Ext4 struct {
 	// Errors is set when the kernel found the file system damaged. It will
 	// not grow before e2fsck has repaired it.
 	Errors bool
+	// NeedsRecovery is set when the journal holds what is not yet in place: the
+	// last mount ended with a loss of power. The numbers above may be old.
+	NeedsRecovery bool
 }
 
 func parseExt4(b []byte) (Ext4, error) {
@@ -60,7 +64,8 @@ func parseExt4(b []byte) (Ext4, error) {
 	}
 	return Ext4{
 		BlockSize: 1024 << log, Blocks: int64(blocks),
-		Errors: le.Uint16(b[offState:])&stateErrors != 0,
+		Errors:        le.Uint16(b[offState:])&stateErrors != 0,
+		NeedsRecovery: le.Uint32(b[offIncompat:])&incompatRecover != 0,
 	}, nil
 }
 
