@@ -45,14 +45,15 @@ func rowKeys() []string {
 // A bench is one run.
 type bench struct {
 	options
-	self    string // our own program, which is started again in rooms
-	temp    string // everything below it goes at the end
-	talk    io.Writer
-	start   time.Time
-	facts   Facts
-	mirrors mirrors
-	peaks   []Peak   // of the cold builds
-	warm    *warmDir // made by the first row that needs it
+	self       string // our own program, which is started again in rooms
+	temp       string // everything below it goes at the end
+	talk       io.Writer
+	start      time.Time
+	facts      Facts
+	mirrors    mirrors
+	peaks      []Peak   // of the cold builds
+	rivalPeaks Series   // of mkosi's, PSS in MiB
+	warm       *warmDir // made by the first row that needs it
 }
 
 func newBench(ctx context.Context, o options, talk io.Writer) (*bench, error) {

@@ -37,7 +37,7 @@ func (r Result) Verdict() string {
 	}
 	off := (r.Value() - r.Goal) / r.Goal * 100
 	if r.Value() <= r.Goal {
-		return fmt.Sprintf("met, %.0f%% below", -off)
+		return fmt.Sprintf("met, %.0f%% below", max(0, -off))
 	}
 	return fmt.Sprintf("**missed**, %s%% above", figure(off))
 }
@@ -89,13 +89,13 @@ type Report struct {
 func (r *Report) Markdown() string {
 	var b strings.Builder
 	b.WriteString("# Speed and memory\n\n")
-	b.WriteString("Written by `make bench`; do not edit. Each cell is a median")
+	b.WriteString("Written by `make bench`; do not edit. Each figure is a median")
 	if r.N > 1 {
 		fmt.Fprintf(&b, " of %d, with the least and the greatest value", r.N)
 	} else {
 		b.WriteString(" of one single measurement")
 	}
-	b.WriteString(". Rivals are measured by turns with ours, in the same run;\nthe ratio is taken pair by pair.\n\n")
+	b.WriteString(".\nRivals are measured by turns with ours, in the same run; the ratio is taken pair by\npair.\n\n")
 	if r.Partial {
 		b.WriteString("Not every row was measured in this run.\n\n")
 	}
@@ -131,7 +131,7 @@ func (r *Report) notes(b *strings.Builder) {
 	for _, x := range r.Results {
 		fmt.Fprintf(b, "- **%s.** %s Ours: %s.", x.What, x.Note, x.Ours.List(x.Unit))
 		if len(x.Rival) > 0 {
-			fmt.Fprintf(b, " %s: %s.", x.RivalName, x.Rival.List(x.Unit))
+			fmt.Fprintf(b, " %s: %s. Ratios: %s.", x.RivalName, x.Rival.List(x.Unit), x.Ours.Ratios(x.Rival).List(""))
 		}
 		b.WriteString("\n")
 	}
@@ -142,7 +142,7 @@ func (r *Report) machine(b *strings.Builder) {
 	b.WriteString("## Where and when\n\n| | |\n|---|---|\n")
 	line := func(name, value string) { fmt.Fprintf(b, "| %s | %s |\n", name, value) }
 	f := r.Facts
-	line("date", fmt.Sprintf("%s, %s in all", r.Date.UTC().Format("2006-01-02 15:04 UTC"), r.Took.Round(time.Minute)))
+	line("date", fmt.Sprintf("%s, %s in all", r.Date.UTC().Format("2006-01-02 15:04 UTC"), strings.TrimSuffix(r.Took.Round(time.Minute).String(), "0s")))
 	line("processor", fmt.Sprintf("%s, %d cores", f.CPU, f.Cores))
 	line("memory", fmt.Sprintf("%s GiB", figure(f.MemoryGiB)))
 	line("kernel", f.Kernel)

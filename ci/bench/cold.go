@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// cold builds from nothing, by turns with mkosi, the first one changing.
+func (b *bench) cold(ctx context.Context) ([]Result, error) {
+	r := Result{What: "cold `flavor debian-13` to `disk.raw`, empty caches", Unit: "s", RivalName: "mkosi", Goal: 0.7, Note: coldNote}
+	rival, rivalErr := b.newMkosi(ctx)
+	sides := []func() error{
+		func() error {
+			j, err := b.coldBuild(ctx)
+			r.Ours = append(r.Ours, j.seconds)
+			return err
+		},
+		func() error {
+			if rivalErr != nil {
+				return nil
+			}
+			var j job
+			j, rivalErr = rival.build(ctx)
+			r.Rival = append(r.Rival, j.seconds)
+			b.rivalPeaks = append(b.rivalPeaks, mib(j.peak.PSS))
+			return nil
+		},
+	}
+	for i := range b.n {
+		for k := range sides {
+			if err := sides[(i+k)%2](); err != nil {
+				return nil, errors.Join(err, rivalErr)
+			}
+		}
+		b.say("   %d: %s; mkosi %s", i+1, r.Ours[i:].List("s"), r.Rival[min(i, len(r.Rival)):].List("s"))
+	}
+	if rivalErr != nil {
+		r.Rival, r.Goal = nil, 0
+		return []Result{r}, rivalErr
+	}
+	return []Result{r}, nil
+}
+
+const coldNote = "A new empty state folder and output folder each time. mkosi runs in a Debian 13 tree made beforehand, " +
+	"with an empty package cache and workspace each time, the same archive and suites, the flavor's packages and kernel, " +
+	"`Format=disk`, `Bootable=yes`, systemd-boot and its own default initrd."
+
+// coldBuild is one build from nothing.
+func (b *bench) coldBuild(ctx context.Context) (job, error) {
+	dir, err := os.MkdirTemp(b.temp, "cold-")
+	if err != nil {
+		return job{}, err
+	}
+	j, err := b.build(ctx, b.program, filepath.Join(dir, "state"), filepath.Join(dir, "out"))
+	b.peaks = append(b.peaks, j.peak)
+	return j, errors.Join(err, os.RemoveAll(dir))
+}
+
+// memory is that of the cold builds, which are made here if -only left them out.
+func (b *bench) memory(ctx context.Context) ([]Result, error) {
+	for len(b.peaks) < b.n {
+		if _, err := b.coldBuild(ctx); err != nil {
+			return nil, err
+		}
+	}
+	r := Result{What: "peak memory of `kairos-build`, all children included", Unit: "MiB", Goal: 600}
+	var rss Series
+	for _, p := range b.peaks {
+		r.Ours = append(r.Ours, mib(p.PSS))
+		rss = append(rss, mib(p.RSS))
+	}
+	r.Note = fmt.Sprintf("Of the cold builds: the greatest sum of proportional set sizes (PSS) over all processes below the benchmark, "+
+		"looked at every %d ms. The plain sum of RSS, which counts a shared page more than once, came to %s.", sampleEvery.Milliseconds(), rss.Cell("MiB"))
+	if len(b.rivalPeaks) > 0 {
+		r.Note += " mkosi's peak, measured alike: " + b.rivalPeaks.Cell("MiB") + "."
+	}
+	return []Result{r}, nil
+}
+
+func mib(n int64) float64 { return float64(n) / (1 << 20) }

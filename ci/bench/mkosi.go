@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/kairos-build/kairos-build/flavors"
+)
+
+// suite is the Debian that both sides build, and that mkosi comes from: that of
+// Debian 12 is too old to build Debian 13.
+const suite = "trixie"
+
+// mkosiPackages are what mkosi needs to make a bootable disk of a Debian.
+const mkosiPackages = "mkosi,ca-certificates,debian-archive-keyring,apt,dpkg,cpio,zstd,kmod,udev,python3-pefile," +
+	"systemd-repart,systemd-ukify,systemd-boot,dosfstools,e2fsprogs,mtools"
+
+// mkosi is the rival: a Debian 13 tree with mkosi in it, and what it shall build.
+type mkosi struct {
+	b      *bench
+	root   string
+	config string // mkosi.conf
+}
+
+// newMkosi prepares the tree, which is kept in the work folder. It is not timed.
+func (b *bench) newMkosi(ctx context.Context) (*mkosi, error) {
+	flavor, err := flavors.Load(b.flavor)
+	if err != nil {
+		return nil, err
+	}
+	m := &mkosi{b, filepath.Join(b.work, "mkosi-"+suite), mkosiConfig(flavor, b.mirrors)}
+	if _, err := os.Stat(m.root); errors.Is(err, os.ErrNotExist) {
+		if err := b.bootstrap(ctx, m.root); err != nil {
+			return nil, err
+		}
+	}
+	if err := giveNames(m.root); err != nil {
+		return nil, err
+	}
+	out, err := exec.CommandContext(ctx, "chroot", m.root, "dpkg-query", "-W", "-f", "${Version}", "mkosi").Output()
+	if err != nil {
+		return nil, fmt.Errorf("asking for mkosi's version: %w", err)
+	}
+	b.rival("mkosi", string(out)+", from Debian 13's archive")
+	return m, nil
+}
+
+// bootstrap makes a tree with mkosi; a part of one is never taken for it.
+func (b *bench) bootstrap(ctx context.Context, root string) error {
+	b.say("   making a Debian 13 tree for mkosi in %s (once)", root)
+	dir, err := os.MkdirTemp(b.temp, "bootstrap-")
+	if err != nil {
+		return err
+	}
+	tree := filepath.Join(dir, "tree")
+	out, err := exec.CommandContext(ctx, "mmdebstrap", "--quiet", "--variant=apt", "--include="+mkosiPackages, suite, tree, b.mirrors.main).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("making a Debian 13 tree for mkosi: %w: %s", err, out)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return err
+	}
+	return os.Rename(tree, root)
+}
+
+// mkosiConfig asks for the disk that kairos-build makes, as far as mkosi can.
+func mkosiConfig(f *flavors.Flavor, m mirrors) string {
+	model := f.Models["generic"]
+	packages := []string{"systemd-boot"}
+	packages = append(packages, f.Packages...)
+	packages = append(packages, model.Kernel...)
+	packages = append(packages, model.Packages...)
+	lines := []string{
+		"[Distribution]", "Distribution=debian", "Release=" + suite, "Mirror=" + m.main, "",
+		"[Output]", "Format=disk", "OutputDirectory=" + stage + "/out", "",
+		"[Build]", "BuildSources=", "PackageCacheDirectory=" + stage + "/cache", "WorkspaceDirectory=" + stage + "/space", "",
+		"[Content]", "Bootable=yes", "Bootloader=systemd-boot", "KernelCommandLine=" + model.Cmdline,
+		"Packages=" + strings.Join(packages, "\n         "), "",
+	}
+	return strings.Join(lines, "\n")
+}
+
+// stage is where the folder of one build is seen by mkosi.
+const stage = "/srv"
+
+// build makes one disk from nothing. The apt sources say only what the flavor
+// reads too: by itself mkosi also fetches the indices of sources and debug symbols.
+func (m *mkosi) build(ctx context.Context) (j job, err error) {
+	dir, err := os.MkdirTemp(m.b.temp, "mkosi-")
+	if err != nil {
+		return j, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if err := m.furnish(dir); err != nil {
+		return j, err
+	}
+	log, err := os.Create(filepath.Join(m.b.temp, "mkosi.log"))
+	if err != nil {
+		return j, err
+	}
+	r := room{root: m.root, binds: [][2]string{{dir, stage}}, log: log}
+	j, err = m.b.timed(ctx, m.b.enter(ctx, r, "mkosi", "--directory", stage, "build"))
+	if err := errors.Join(withTail(err, "mkosi", log.Name()), log.Close()); err != nil {
+		return j, err
+	}
+	return j, isDisk(filepath.Join(dir, "out", "image.raw"))
+}
+
+func (m *mkosi) furnish(dir string) error {
+	apt := filepath.Join(dir, "mkosi.sandbox/etc/apt/sources.list.d")
+	var all error
+	for _, d := range []string{"out", "cache", "space"} {
+		all = errors.Join(all, os.Mkdir(filepath.Join(dir, d), 0o755))
+	}
+	return errors.Join(all, os.Chmod(dir, 0o755), os.MkdirAll(apt, 0o755),
+		os.WriteFile(filepath.Join(apt, "mkosi.sources"), []byte(m.b.mirrors.sources(suite)), 0o644),
+		os.WriteFile(filepath.Join(dir, "mkosi.conf"), []byte(m.config), 0o644))
+}
+
+// isDisk guards against a build that did less than we think.
+func isDisk(path string) error {
+	path, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return fmt.Errorf("mkosi's disk: %w", err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if info.Size() < 200<<20 {
+		return fmt.Errorf("mkosi's disk has %d bytes, which is no system", info.Size())
+	}
+	return nil
+}

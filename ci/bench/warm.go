@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// A warmDir is a state folder and an output folder after one build.
+type warmDir struct{ state, out string }
+
+// settle makes the warm folder, or brings it back to what the unchanged program
+// makes with no configuration.
+func (b *bench) settle(ctx context.Context) (*warmDir, error) {
+	w := b.warm
+	if w == nil {
+		w = &warmDir{filepath.Join(b.temp, "warm", "state"), filepath.Join(b.temp, "warm", "out")}
+		b.say("   building once, for what follows")
+	}
+	if _, err := b.build(ctx, b.program, w.state, w.out); err != nil {
+		return nil, err
+	}
+	b.warm = w
+	return w, nil
+}
+
+// again builds with nothing changed.
+func (b *bench) again(ctx context.Context) ([]Result, error) {
+	w, err := b.settle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := Result{What: "nothing changed, run again", Unit: "s", Goal: 1, Note: "The same command with the same folders; the disk's checksum is seen to be the same."}
+	for range b.n {
+		seconds, changed, err := b.rebuild(ctx, w, b.program)
+		if err != nil {
+			return nil, err
+		}
+		if changed {
+			return nil, errors.New("the disk changed although nothing else did")
+		}
+		r.Ours = append(r.Ours, seconds)
+	}
+	return []Result{r}, nil
+}
+
+// rebuild builds in the warm folder and says whether the disk is another one.
+func (b *bench) rebuild(ctx context.Context, w *warmDir, program string, more ...string) (seconds float64, changed bool, err error) {
+	before, err := diskHash(w.out)
+	if err != nil {
+		return 0, false, err
+	}
+	j, err := b.build(ctx, program, w.state, w.out, more...)
+	if err != nil {
+		return 0, false, err
+	}
+	after, err := diskHash(w.out)
+	return j.seconds, before != after, err
+}
+
+// agentChanged builds with another agent each time.
+func (b *bench) agentChanged(ctx context.Context) ([]Result, error) {
+	w, err := b.settle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := Result{What: "agent changed (already compiled) to new `disk.raw`", Unit: "s", Goal: 5,
+		Note: "Each time a kairos-build with another agent inside: it differs in its Go build ID, as after a change that is small and compiled. The disk's checksum is seen to change."}
+	for i := range b.n {
+		program := filepath.Join(b.temp, "kairos-build")
+		if err := b.changeAgent(program, i); err != nil {
+			return nil, err
+		}
+		seconds, changed, err := b.rebuild(ctx, w, program)
+		if err != nil {
+			return nil, err
+		}
+		if !changed {
+			return nil, errors.New("the disk is the same although the agent is not")
+		}
+		r.Ours = append(r.Ours, seconds)
+	}
+	return []Result{r}, nil
+}
+
+// changeAgent writes a kairos-build whose agent is the i-th other one. The bytes
+// are exchanged where go:embed put them, so nothing is compiled, and the source
+// tree stays as it is.
+func (b *bench) changeAgent(path string, i int) error {
+	program, err := os.ReadFile(b.program)
+	if err != nil {
+		return err
+	}
+	agent, err := os.ReadFile(b.agent)
+	if err != nil {
+		return fmt.Errorf("reading the agent: %w; run `make build`", err)
+	}
+	changed, err := withAgent(program, agent, i)
+	if err != nil {
+		return fmt.Errorf("changing the agent inside %s: %w", b.program, err)
+	}
+	if err := os.RemoveAll(path); err != nil { // not rewritten in place: it may still be running
+		return err
+	}
+	return os.WriteFile(path, changed, 0o755)
+}
+
+// withAgent changes the agent's Go build ID, which nothing reads at run time.
+func withAgent(program, agent []byte, i int) ([]byte, error) {
+	at := bytes.Index(program, agent)
+	if at < 0 {
+		return nil, errors.New("it has another agent than that of the payload: run `make build`")
+	}
+	offset, size, err := buildID(agent)
+	if err != nil {
+		return nil, err
+	}
+	changed := bytes.Clone(program)
+	copy(changed[at+offset:at+offset+size], fmt.Sprintf("bench-%08d", i))
+	return changed, nil
+}
+
+// configChanged builds with another cloud-config each time.
+func (b *bench) configChanged(ctx context.Context) ([]Result, error) {
+	w, err := b.settle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := Result{What: "only `--cloud-config` changed", Unit: "s", Goal: 2, Note: "Another host name each time. The disk's checksum is seen to change."}
+	config := filepath.Join(b.temp, "site.yaml")
+	for i := range b.n {
+		if err := os.WriteFile(config, fmt.Appendf(nil, "#cloud-config\nhostname: bench-%d\n", i), 0o644); err != nil {
+			return nil, err
+		}
+		seconds, changed, err := b.rebuild(ctx, w, b.program, "--cloud-config", config)
+		if err != nil {
+			return nil, err
+		}
+		if !changed {
+			return nil, errors.New("the disk is the same although its cloud-config is not")
+		}
+		r.Ours = append(r.Ours, seconds)
+	}
+	return []Result{r}, nil
+}
+
+// diskAlone makes a disk from the image that is there.
+func (b *bench) diskAlone(ctx context.Context) ([]Result, error) {
+	w, err := b.settle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	image := filepath.Join(w.out, "image")
+	took := Result{What: "`kairos-build disk IMAGE` alone", Unit: "s", Note: "An OCI layout in a folder to a new file, with an empty state folder."}
+	peak := Result{What: "peak memory of that", Unit: "MiB", Note: "Sum of PSS, as above."}
+	for range b.n {
+		dir, err := os.MkdirTemp(b.temp, "disk-")
+		if err != nil {
+			return nil, err
+		}
+		j, err := b.kairos(ctx, b.program, filepath.Join(dir, "state"), "disk", image, "--output", filepath.Join(dir, "disk.raw"))
+		if err := errors.Join(err, os.RemoveAll(dir)); err != nil {
+			return nil, err
+		}
+		took.Ours = append(took.Ours, j.seconds)
+		peak.Ours = append(peak.Ours, mib(j.peak.PSS))
+	}
+	return []Result{took, peak}, nil
+}
