@@ -4,6 +4,7 @@ package acceptance
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -153,7 +154,7 @@ func checkFlip(t *testing.T, d *Disk, v Victim) {
 }
 
 func TestNoVictim(t *testing.T) {
-	if _, err := openDisk(t, map[string]string{"usr/share/doc/a": "small"}).Victim(); err != errNoVictim {
+	if _, err := openDisk(t, map[string]string{"usr/share/doc/a": "small"}).Victim(); !errors.Is(err, errNoVictim) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -18,19 +18,20 @@ import (
 type row struct {
 	key     string
 	measure func(*bench, context.Context) ([]Result, error)
+	memory  bool // its figures are of memory too
 }
 
 // rows are measured in this order. cold comes first, as memory is read from its
 // builds, and warm rows share one state folder.
 func rows() []row {
 	return []row{
-		{"cold", (*bench).cold},
-		{"memory", (*bench).memory},
-		{"again", (*bench).again},
-		{"agent", (*bench).agentChanged},
-		{"config", (*bench).configChanged},
-		{"disk", (*bench).diskAlone},
-		{"boot", (*bench).boot},
+		{"cold", (*bench).cold, true},
+		{"memory", (*bench).memory, true},
+		{"again", (*bench).again, false},
+		{"agent", (*bench).agentChanged, false},
+		{"config", (*bench).configChanged, false},
+		{"disk", (*bench).diskAlone, true},
+		{"boot", (*bench).boot, false},
 	}
 }
 
@@ -45,15 +46,17 @@ func rowKeys() []string {
 // A bench is one run.
 type bench struct {
 	options
-	self       string // our own program, which is started again in rooms
-	temp       string // everything below it goes at the end
-	talk       io.Writer
-	start      time.Time
-	facts      Facts
-	mirrors    mirrors
-	peaks      []Peak   // of the cold builds
-	rivalPeaks Series   // of mkosi's, PSS in MiB
-	warm       *warmDir // made by the first row that needs it
+	self        string // our own program, which is started again in rooms
+	temp        string // everything below it goes at the end
+	talk        io.Writer
+	start       time.Time
+	facts       Facts
+	mirrors     mirrors
+	peaks       []Peak   // of the cold builds
+	rivalPeaks  Series   // of mkosi's, PSS in MiB
+	coldProfile string   // of the last cold build
+	sampling    bool     // look at memory during builds
+	warm        *warmDir // made by the first row that needs it
 }
 
 func newBench(ctx context.Context, o options, talk io.Writer) (*bench, error) {
@@ -111,6 +114,7 @@ func (b *bench) measure(ctx context.Context) (*Report, error) {
 			continue
 		}
 		b.say("== %s", r.key)
+		b.sampling = r.memory
 		results, err := r.measure(b, ctx)
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -136,6 +140,6 @@ func (b *bench) say(format string, args ...any) {
 }
 
 // now is the clock that everything here is measured with.
-func now() time.Time { return time.Now() } //nolint:forbidigo // a benchmark measures time
+func now() time.Time { return time.Now() }
 
 func since(t time.Time) time.Duration { return now().Sub(t) }

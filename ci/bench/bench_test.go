@@ -125,3 +125,14 @@ func TestValueOf(t *testing.T) {
 		t.Errorf("Rss is %q", got)
 	}
 }
+
+func TestProfile(t *testing.T) {
+	steps := []step{{"a", 0.3, false}, {"b", 12, false}, {"kept", 99, true}, {"short", 0.01, false}, {"c", 1, false}, {"d", 2, false}, {"e", 3, false}, {"f", 0.2, false}}
+	want := " The longest steps of the last one: b 12.0 s, e 3.00 s, d 2.00 s, c 1.00 s, a 0.30 s."
+	if got := profile(steps); got != want {
+		t.Errorf("profile = %q, want %q", got, want)
+	}
+	if got := profile(nil); got != "" {
+		t.Errorf("the profile of nothing is %q", got)
+	}
+}

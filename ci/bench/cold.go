@@ -39,6 +39,7 @@ func (b *bench) cold(ctx context.Context) ([]Result, error) {
 		}
 		b.say("   %d: %s; mkosi %s", i+1, r.Ours[i:].List("s"), r.Rival[min(i, len(r.Rival)):].List("s"))
 	}
+	r.Note += b.coldProfile
 	if rivalErr != nil {
 		r.Rival, r.Goal = nil, 0
 		return []Result{r}, rivalErr
@@ -56,7 +57,13 @@ func (b *bench) coldBuild(ctx context.Context) (job, error) {
 	if err != nil {
 		return job{}, err
 	}
-	j, err := b.build(ctx, b.program, filepath.Join(dir, "state"), filepath.Join(dir, "out"))
+	out := filepath.Join(dir, "out")
+	j, err := b.build(ctx, b.program, filepath.Join(dir, "state"), out)
+	if err != nil {
+		return j, errors.Join(err, os.RemoveAll(dir))
+	}
+	m, err := readMade(out)
+	b.coldProfile = profile(m.Steps)
 	b.peaks = append(b.peaks, j.peak)
 	return j, errors.Join(err, os.RemoveAll(dir))
 }

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -23,14 +25,18 @@ type job struct {
 	peak    Peak // only when it was asked for
 }
 
-// timed runs cmd, with what was written before out of the way, and looks at the
-// memory of everything below us meanwhile.
+// timed runs cmd, with what was written before out of the way, and, in a row that
+// is about memory, looks at that of everything below us meanwhile.
 func (b *bench) timed(ctx context.Context, cmd *exec.Cmd) (job, error) {
 	unix.Sync()
 	var j job
 	ctx, stop := context.WithCancel(ctx)
 	watched := make(chan error, 1)
-	go func() { watched <- j.peak.watch(ctx, systemProc(), os.Getpid()) }()
+	if b.sampling {
+		go func() { watched <- j.peak.watch(ctx, systemProc(), os.Getpid()) }()
+	} else {
+		watched <- nil
+	}
 	start := now()
 	err := cmd.Run()
 	j.seconds = since(start).Seconds()
@@ -71,22 +77,46 @@ func withTail(err error, what, log string) error {
 	return fmt.Errorf("%s: %w; its last words:\n%s", what, err, tail)
 }
 
-// diskHash reads what a build says its disk is.
-func diskHash(out string) (string, error) {
+// A made is what we read of a build.json.
+type made struct {
+	Disks []struct {
+		SHA256 string `json:"sha256"`
+	} `json:"disks"`
+	Steps []step `json:"steps"`
+}
+
+type step struct {
+	Name    string  `json:"name"`
+	Seconds float64 `json:"seconds"`
+	Cached  bool    `json:"cached"`
+}
+
+func readMade(out string) (made, error) {
+	var m made
 	data, err := os.ReadFile(filepath.Join(out, "build.json"))
 	if err != nil {
-		return "", err
+		return m, err
 	}
-	var made struct {
-		Disks []struct {
-			SHA256 string `json:"sha256"`
-		} `json:"disks"`
+	if err := json.Unmarshal(data, &m); err != nil {
+		return m, fmt.Errorf("reading build.json: %w", err)
 	}
-	if err := json.Unmarshal(data, &made); err != nil {
-		return "", fmt.Errorf("reading build.json: %w", err)
+	if len(m.Disks) == 0 {
+		return m, errors.New("build.json names no disk")
 	}
-	if len(made.Disks) == 0 {
-		return "", errors.New("build.json names no disk")
+	return m, nil
+}
+
+// profile is the words about where the time of a build went: the five longest
+// steps, which may overlap, of 50 ms and more.
+func profile(steps []step) string {
+	long := slices.DeleteFunc(slices.Clone(steps), func(s step) bool { return s.Cached || s.Seconds < 0.05 })
+	slices.SortStableFunc(long, func(a, b step) int { return cmp.Compare(b.Seconds, a.Seconds) })
+	var words []string
+	for _, s := range long[:min(5, len(long))] {
+		words = append(words, fmt.Sprintf("%s %s s", s.Name, figure(s.Seconds)))
 	}
-	return made.Disks[0].SHA256, nil
+	if len(words) == 0 {
+		return ""
+	}
+	return " The longest steps of the last one: " + strings.Join(words, ", ") + "."
 }

@@ -36,31 +36,44 @@ func (b *bench) again(ctx context.Context) ([]Result, error) {
 		return nil, err
 	}
 	r := Result{What: "nothing changed, run again", Unit: "s", Goal: 1, Note: "The same command with the same folders; the disk's checksum is seen to be the same."}
+	var last string
 	for range b.n {
-		seconds, changed, err := b.rebuild(ctx, w, b.program)
+		x, err := b.rebuild(ctx, w, b.program)
 		if err != nil {
 			return nil, err
 		}
-		if changed {
+		if x.changed {
 			return nil, errors.New("the disk changed although nothing else did")
 		}
-		r.Ours = append(r.Ours, seconds)
+		r.Ours = append(r.Ours, x.seconds)
+		last = x.profile
 	}
+	r.Note += last
 	return []Result{r}, nil
 }
 
-// rebuild builds in the warm folder and says whether the disk is another one.
-func (b *bench) rebuild(ctx context.Context, w *warmDir, program string, more ...string) (seconds float64, changed bool, err error) {
-	before, err := diskHash(w.out)
+// A rebuilt is a build in the warm folder.
+type rebuilt struct {
+	seconds float64
+	changed bool // the disk is another one
+	profile string
+}
+
+// rebuild builds in the warm folder.
+func (b *bench) rebuild(ctx context.Context, w *warmDir, program string, more ...string) (rebuilt, error) {
+	before, err := readMade(w.out)
 	if err != nil {
-		return 0, false, err
+		return rebuilt{}, err
 	}
 	j, err := b.build(ctx, program, w.state, w.out, more...)
 	if err != nil {
-		return 0, false, err
+		return rebuilt{}, err
 	}
-	after, err := diskHash(w.out)
-	return j.seconds, before != after, err
+	after, err := readMade(w.out)
+	if err != nil {
+		return rebuilt{}, err
+	}
+	return rebuilt{j.seconds, before.Disks[0].SHA256 != after.Disks[0].SHA256, profile(after.Steps)}, nil
 }
 
 // agentChanged builds with another agent each time.
@@ -71,20 +84,23 @@ func (b *bench) agentChanged(ctx context.Context) ([]Result, error) {
 	}
 	r := Result{What: "agent changed (already compiled) to new `disk.raw`", Unit: "s", Goal: 5,
 		Note: "Each time a kairos-build with another agent inside: it differs in its Go build ID, as after a change that is small and compiled. The disk's checksum is seen to change."}
+	var last string
 	for i := range b.n {
 		program := filepath.Join(b.temp, "kairos-build")
 		if err := b.changeAgent(program, i); err != nil {
 			return nil, err
 		}
-		seconds, changed, err := b.rebuild(ctx, w, program)
+		x, err := b.rebuild(ctx, w, program)
 		if err != nil {
 			return nil, err
 		}
-		if !changed {
+		if !x.changed {
 			return nil, errors.New("the disk is the same although the agent is not")
 		}
-		r.Ours = append(r.Ours, seconds)
+		r.Ours = append(r.Ours, x.seconds)
+		last = x.profile
 	}
+	r.Note += last
 	return []Result{r}, nil
 }
 
@@ -132,20 +148,23 @@ func (b *bench) configChanged(ctx context.Context) ([]Result, error) {
 		return nil, err
 	}
 	r := Result{What: "only `--cloud-config` changed", Unit: "s", Goal: 2, Note: "Another host name each time. The disk's checksum is seen to change."}
+	var last string
 	config := filepath.Join(b.temp, "site.yaml")
 	for i := range b.n {
 		if err := os.WriteFile(config, fmt.Appendf(nil, "#cloud-config\nhostname: bench-%d\n", i), 0o644); err != nil {
 			return nil, err
 		}
-		seconds, changed, err := b.rebuild(ctx, w, b.program, "--cloud-config", config)
+		x, err := b.rebuild(ctx, w, b.program, "--cloud-config", config)
 		if err != nil {
 			return nil, err
 		}
-		if !changed {
+		if !x.changed {
 			return nil, errors.New("the disk is the same although its cloud-config is not")
 		}
-		r.Ours = append(r.Ours, seconds)
+		r.Ours = append(r.Ours, x.seconds)
+		last = x.profile
 	}
+	r.Note += last
 	return []Result{r}, nil
 }
 

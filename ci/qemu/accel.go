@@ -21,7 +21,7 @@ const mttcgMajor = 10
 // Linux guests it takes as much time as the older models (measured with Debian
 // 13's kernel), and no distribution asks for more than it has.
 func TCG(v Version) Accelerator {
-	a := Accelerator{Name: "tcg", Arg: "tcg,thread=single", CPU: "max", SMP: 1}
+	a := Accelerator{Name: "tcg", Arg: "tcg,thread=single", CPU: "max,-svm", SMP: 1}
 	if v.Major >= mttcgMajor {
 		a.Arg, a.SMP = "tcg,thread=multi", atMostTwo()
 	}

@@ -72,11 +72,12 @@ func (m machine) firmwareArgs() []string {
 // networkArgs let QEMU choose the host's ports: nobody can take one between the
 // choice and the use. romfile= keeps the firmware from trying a network boot.
 func (m machine) networkArgs() []string {
-	netdev := "user,id=net0"
+	var netdev strings.Builder
+	netdev.WriteString("user,id=net0")
 	for _, port := range m.Forwards {
-		netdev += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:0-:%d", port)
+		fmt.Fprintf(&netdev, ",hostfwd=tcp:127.0.0.1:0-:%d", port)
 	}
-	return []string{"-netdev", netdev, "-device", "virtio-net-pci,netdev=net0,romfile="}
+	return []string{"-netdev", netdev.String(), "-device", "virtio-net-pci,netdev=net0,romfile="}
 }
 
 // diskArgs number boot indexes from 1: 0 belongs to -kernel.

@@ -163,7 +163,7 @@ func (c *Console) search(re *regexp.Regexp, next *place, finished bool) (*Match,
 		l := c.lines[next.line]
 		rest := l.text[next.column:]
 		last := next.line == len(c.lines)-1
-		if loc := re.FindStringSubmatchIndex(rest); loc != nil && !(last && finished) {
+		if loc := re.FindStringSubmatchIndex(rest); loc != nil && (!last || !finished) {
 			c.cursor = place{next.line, next.column + loc[1]}
 			return &Match{l.text, re.FindStringSubmatch(rest), l.at}, nil, nil
 		}

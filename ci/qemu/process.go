@@ -39,7 +39,7 @@ func spawn(program string, args []string) (*process, error) {
 		}
 		defer theirs[i].Close() // the child has its own
 	}
-	cmd := exec.Command(program, args...)
+	cmd := exec.Command(program, args...) //nolint:forbidigo // Close and Pdeathsig end it, after its log was read
 	cmd.Stderr, cmd.Stdout = p.stderr, p.stderr
 	cmd.ExtraFiles = theirs[:]
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}

@@ -6,7 +6,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"io"
-	"sort"
+	"slices"
 )
 
 // The layout of the file (QEMU's docs/interop/qcow2.txt, version 3), one cluster
@@ -42,7 +42,7 @@ func (o Overlay) place(data map[int64][]byte) *qcow2 {
 	for n := range data {
 		q.numbers = append(q.numbers, n)
 	}
-	sort.Slice(q.numbers, func(i, j int) bool { return q.numbers[i] < q.numbers[j] })
+	slices.Sort(q.numbers)
 	q.l1Size = divideUp(o.Size, clusterSize*l2Entries)
 	l1Clusters := divideUp(q.l1Size*8, clusterSize)
 	for need := int64(1); q.refBlocks != need; need = divideUp(q.totalCount, refEntries) {
@@ -169,7 +169,7 @@ func sortedKeys(m map[int64]int64) []int64 {
 	for k := range m {
 		keys = append(keys, k)
 	}
-	sort.Slice(keys, func(i, j int) bool { return keys[i] < keys[j] })
+	slices.Sort(keys)
 	return keys
 }
 

@@ -176,8 +176,7 @@ func (c *Client) run(input string, argv []string) (Output, error) {
 	session.Stdin, session.Stdout, session.Stderr = strings.NewReader(input), &stdout, &stderr
 	err = session.Run(shellQuote(argv))
 	out := Output{Stdout: stdout.String(), Stderr: stderr.String()}
-	var exit *ssh.ExitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*ssh.ExitError](err); ok {
 		out.Exit = exit.ExitStatus()
 		if exit.Signal() != "" {
 			out.Exit = -1

@@ -28,7 +28,7 @@ type Terminal struct {
 // or ctx ends, or the machine does. It says first how to leave and how to log in
 // by SSH as user. The terminal is as before when Attach returns.
 func (v *VM) Attach(ctx context.Context, t Terminal, user string) (err error) {
-	fmt.Fprintf(t.Talk, "console of the virtual machine; to leave and end it: Control-]\nSSH: ssh -p %d %s@127.0.0.1\n\n", v.Port(22), user)
+	fmt.Fprintf(t.Talk, "console of the virtual machine; to leave and end it: Control-]\n%s\n\n", sshHint(v.Port(22), user))
 	if fd := int(t.In.Fd()); term.IsTerminal(fd) {
 		before, rawErr := term.MakeRaw(fd)
 		if rawErr != nil {
@@ -47,9 +47,16 @@ func (v *VM) Attach(ctx context.Context, t Terminal, user string) (err error) {
 		return err
 	case <-v.Done():
 		cancel()
-		<-typed
+		<-typed //nolint:errcheck // it ends because of cancel
 		return ignoreAsked(v.endError(ErrEnded))
 	}
+}
+
+func sshHint(port int, user string) string {
+	if user == "" {
+		return "SSH: nobody can log in: this disk has no user; build it with --cloud-config FILE that has users:"
+	}
+	return fmt.Sprintf("SSH: ssh -p %d %s@127.0.0.1", port, user)
 }
 
 func ignoreAsked(err error) error {

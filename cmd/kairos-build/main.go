@@ -14,7 +14,6 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
@@ -35,7 +34,6 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == engine.ChildVerb {
 		serveChild(os.Args[2:])
 	}
-	quietLibraries()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	status := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
@@ -50,10 +48,6 @@ func serveChild(args []string) {
 	}
 	os.Exit(exitOK)
 }
-
-// quietLibraries keeps libraries that log on their own from writing over what
-// we say: their errors come back to us as errors.
-func quietLibraries() { logrus.SetLevel(logrus.ErrorLevel) }
 
 // run is the program without its process.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {

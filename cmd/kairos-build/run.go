@@ -37,6 +37,10 @@ an overlay that is thrown away at the end: the disk stays as it is.`,
 			if _, err := os.Stat(disk); err != nil {
 				return fmt.Errorf("nothing to run: %w; build it first with `kairos-build flavor`", err)
 			}
+			user, err := loginUser(disk)
+			if err != nil {
+				return err
+			}
 			config, err := acceptance.Machine(cmd.Context(), acceptance.Options{Disk: disk, Boots: chosen, QEMU: program, NoKVM: noKVM})
 			if err != nil {
 				return err
@@ -47,7 +51,7 @@ an overlay that is thrown away at the end: the disk stays as it is.`,
 				return err
 			}
 			defer func() { err = errors.Join(err, vm.Close()) }()
-			return vm.Attach(cmd.Context(), qemu.Terminal{In: os.Stdin, Out: cmd.OutOrStdout(), Talk: cmd.ErrOrStderr()}, "USER")
+			return vm.Attach(cmd.Context(), qemu.Terminal{In: os.Stdin, Out: cmd.OutOrStdout(), Talk: cmd.ErrOrStderr()}, user)
 		},
 	}
 	flags := cmd.Flags()
@@ -57,4 +61,18 @@ an overlay that is thrown away at the end: the disk stays as it is.`,
 	flags.BoolVar(&noKVM, "no-kvm", false, "use emulation without trying KVM")
 	complete(cmd, "boot", bootNames())
 	return cmd
+}
+
+// loginUser is the first user that the disk's cloud-config lets in.
+func loginUser(path string) (_ string, err error) {
+	disk, err := acceptance.OpenDisk(path)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, disk.Close()) }()
+	users, err := disk.Users()
+	if err != nil || len(users) == 0 {
+		return "", err
+	}
+	return users[0], nil
 }

@@ -22,7 +22,7 @@ var errNotPassed = errors.New("the disk did not pass")
 func newTest() *cobra.Command {
 	var o acceptance.Options
 	var boots []string
-	var asJSON, verbose bool
+	var asJSON bool
 	var record string
 	cmd := &cobra.Command{
 		Use:   "test DIR",
@@ -32,8 +32,7 @@ inside the machine that it is what it claims to be. The disk is never written
 to. A table goes to stdout; test.json, test.xml (JUnit) and the console logs go
 to DIR.`,
 		Example: `  kairos-build test out/debian-13
-  kairos-build test out/debian-13 --boot uefi,secureboot --json
-  kairos-build test out/debian-13 -v        # a line for everything that happens`,
+  kairos-build test out/debian-13 --boot uefi,secureboot --json`,
 		Args: wrapArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Dir = args[0]
@@ -55,9 +54,8 @@ to DIR.`,
 	flags.StringVar(&o.QEMU, "qemu", "", "`program` to use (default qemu-system-x86_64)")
 	flags.BoolVar(&o.NoKVM, "no-kvm", false, "use emulation without trying KVM")
 	flags.IntVar(&o.Jobs, "jobs", 0, "machines at the same time (default by the number of CPUs)")
-	flags.DurationVar(&o.BootTimeout, "timeout", 0, "limit of one boot (default 5m)")
+	flags.DurationVar(&o.BootTimeout, "timeout", 0, "limit of one boot (default 10m under emulation, 2m with KVM)")
 	flags.StringVar(&record, "record", "", "write what was proven to this `file`, for `kairos-build list`")
-	flags.BoolVarP(&verbose, "verbose", "v", false, "say more on stderr")
 	flags.BoolVar(&asJSON, "json", false, "print test.json on stdout")
 	complete(cmd, "boot", bootNames())
 	return cmd

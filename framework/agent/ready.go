@@ -78,7 +78,7 @@ func readyLine(s status.Status) string {
 // consoleDevices reads a list such as "tty0 ttyS0".
 func consoleDevices(active string) []string {
 	var out []string
-	for _, name := range strings.Fields(active) {
+	for name := range strings.FieldsSeq(active) {
 		out = append(out, "/dev/"+name)
 	}
 	if len(out) == 0 {

@@ -154,8 +154,8 @@ func extractAll(debs, into string, each func(deb string, names []byte) error) er
 // put a directory in the link's place, as Debian 12 still ships files in /lib.
 func unpack(deb, into string) ([]byte, error) {
 	var names bytes.Buffer
-	from := exec.Command("dpkg-deb", "--fsys-tarfile", deb)
-	to := exec.Command("tar", "--extract", "--verbose", "--keep-directory-symlink", "--directory", into)
+	from := command("dpkg-deb", "--fsys-tarfile", deb)
+	to := command("tar", "--extract", "--verbose", "--keep-directory-symlink", "--directory", into)
 	from.Stderr, to.Stderr, to.Stdout = os.Stderr, os.Stderr, &names
 	var err error
 	if to.Stdin, err = from.StdoutPipe(); err != nil {
@@ -170,10 +170,15 @@ func unpack(deb, into string) ([]byte, error) {
 	return names.Bytes(), nil
 }
 
+// command has no context: the engine ends a step by ending its container.
+func command(name string, args ...string) *exec.Cmd {
+	return exec.Command(name, args...) //nolint:forbidigo // see above
+}
+
 // run executes a program of the root with a fixed environment; what it says
 // becomes the step's output.
 func run(name string, args ...string) error {
-	cmd := exec.Command(name, args...)
+	cmd := command(name, args...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(),
 		"DEBIAN_FRONTEND=noninteractive", "DEBCONF_NONINTERACTIVE_SEEN=true",

@@ -39,9 +39,9 @@ func initramfs(args []string) error {
 	if err != nil {
 		return fmt.Errorf("packing the initrd of kernel %s: %w", version, err)
 	}
-	fmt.Printf("kernel %s: %d modules, %d KiB (%d KiB unpacked)\n", result.Kernel, len(result.Modules), result.Size/1024, result.RawSize/1024)
+	fmt.Fprintf(os.Stdout, "kernel %s: %d modules, %d KiB (%d KiB unpacked)\n", result.Kernel, len(result.Modules), result.Size/1024, result.RawSize/1024)
 	if len(result.Missing) > 0 {
-		fmt.Printf("not part of this kernel: %s\n", strings.Join(result.Missing, " "))
+		fmt.Fprintf(os.Stdout, "not part of this kernel: %s\n", strings.Join(result.Missing, " "))
 	}
 	return clamp(filepath.Dir(filepath.Dir(*out)), time.Unix(*epoch, 0))
 }

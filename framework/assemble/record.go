@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sort"
 	"strings"
@@ -48,7 +47,7 @@ func record(deb, out string, list []byte) error {
 // output runs a program that changes nothing but what it unpacks, and returns
 // what it prints.
 func output(name string, args ...string) ([]byte, error) {
-	cmd := exec.Command(name, args...)
+	cmd := command(name, args...)
 	cmd.Stderr = os.Stderr
 	data, err := cmd.Output()
 	if err != nil {

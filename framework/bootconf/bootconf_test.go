@@ -44,7 +44,7 @@ func TestGRUBAgreesWithLayout(t *testing.T) {
 func TestGRUBUsesKnownCommands(t *testing.T) {
 	known := strings.Fields("if then else elif fi function } set [ serial terminal_input terminal_output regexp probe load_env save_env echo source linux initrd boot sleep reboot menuentry choose once trial start fallback")
 	separators := regexp.MustCompile(`; *| then | else `)
-	for _, line := range strings.Split(string(bootconf.GRUB()), "\n") {
+	for line := range strings.SplitSeq(string(bootconf.GRUB()), "\n") {
 		if strings.HasPrefix(line, "#") || line == "" {
 			continue
 		}

@@ -4,6 +4,7 @@ package bootconf
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/kairos-build/kairos-build/framework/layout"
@@ -60,10 +61,8 @@ type parser struct {
 
 func (p *parser) oneOf(name string, known ...string) string {
 	value := p.vars[name]
-	for _, k := range known {
-		if value == k {
-			return value
-		}
+	if slices.Contains(known, value) {
+		return value
 	}
 	if value != "" && p.err == nil {
 		p.err = fmt.Errorf("boot environment: %s=%q: want one of %q or nothing", name, value, known)

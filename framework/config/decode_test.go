@@ -97,8 +97,6 @@ func TestNoSecretInProblems(t *testing.T) {
 	}
 }
 
-func ptr[T any](v T) *T { return &v }
-
 const goodFile = `#cloud-config
 hostname: node-1.example.org
 ssh_pwauth: no
@@ -135,14 +133,14 @@ func TestDecode(t *testing.T) {
 	at := func(line, column int) Position { return Position{"a.yaml", line, column} }
 	want := &Config{
 		Hostname:        "node-1.example.org",
-		SSHPasswordAuth: ptr(false),
+		SSHPasswordAuth: new(false),
 		Users: []User{{
 			Name: "ada", Origin: at(5, 5), Gecos: "Ada Lovelace",
 			Password:     "$5$saltsalt$KtPM6m2x5YQHK4/2GVXvZ5HODhcE7EXvQCbUhVTBzg6",
-			LockPassword: ptr(true), Groups: []string{"admin", "video"}, UID: ptr(1234),
+			LockPassword: new(true), Groups: []string{"admin", "video"}, UID: new(1234),
 			HomeDir: "/home/lovelace", Shell: "/bin/sh", Sudo: []string{"ALL=(ALL) NOPASSWD:ALL"},
 		}, {
-			Name: "bob", Origin: at(14, 5), Sudo: []string{}, System: ptr(true),
+			Name: "bob", Origin: at(14, 5), Sudo: []string{}, System: new(true),
 		}},
 		WriteFiles: []WriteFile{
 			{Path: "/etc/motd", Origin: at(18, 5), Content: []byte("hello\n"), Mode: 0o644, Owner: "root", Group: "root"},

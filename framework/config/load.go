@@ -85,8 +85,7 @@ func loadFile(root fs.FS, name string) File {
 }
 
 func unreadable(name string, err error) File {
-	var pathErr *fs.PathError
-	if errors.As(err, &pathErr) {
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
 		err = pathErr.Err
 	}
 	return File{Name: name, Config: &Config{}, Problems: Problems{{

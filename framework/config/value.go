@@ -167,17 +167,6 @@ func (v value) list(of string) []value {
 	return items
 }
 
-// texts is a list of non-empty strings.
-func (v value) texts(of string) []string {
-	out := []string{}
-	for _, item := range v.list(of) {
-		if s, ok := item.nonEmpty(); ok {
-			out = append(out, s)
-		}
-	}
-	return out
-}
-
 // pair is a key and its value; key.node is the place of the key.
 type pair struct {
 	name       string

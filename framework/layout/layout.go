@@ -11,7 +11,7 @@ import "fmt"
 // SectorSize is the logical sector size, in bytes, of every disk we write.
 const SectorSize = 512
 
-// Alignment, in bytes, of the first byte of every partition.
+// Alignment is that, in bytes, of the first byte of every partition.
 const Alignment = 1 << 20
 
 // MiB and GiB are sizes in bytes.

@@ -53,7 +53,7 @@ const (
 	ImageBoot = "/usr/lib/kairos/bootloader"
 )
 
-// Directories that are searched for *.yaml configuration, in merge order.
+// ConfigDirs are the directories that are searched for *.yaml configuration, in merge order.
 func ConfigDirs() []string {
 	return []string{"/system/oem", MountOEM, MountPersistent + "/cloud-config"}
 }

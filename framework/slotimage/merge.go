@@ -31,9 +31,9 @@ func newMerger(root *erofs.Writer) *merger {
 }
 
 func (m *merger) merge(ctx context.Context, layers []Layer) error {
-	for i := len(layers) - 1; i >= 0; i-- {
-		if err := newPass(m, i, layers[i]).run(ctx); err != nil {
-			return fmt.Errorf("layer %d (%s): %w", i, layers[i].DiffID, err)
+	for i, layer := range slices.Backward(layers) {
+		if err := newPass(m, i, layer).run(ctx); err != nil {
+			return fmt.Errorf("layer %d (%s): %w", i, layer.DiffID, err)
 		}
 	}
 	return nil

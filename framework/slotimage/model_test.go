@@ -32,8 +32,8 @@ func (m model) apply(rows []row) {
 	for _, r := range rows {
 		if base := path.Base(r.name); base == opaqueMarker {
 			m.remove(path.Dir(r.name), true)
-		} else if strings.HasPrefix(base, whiteoutPrefix) {
-			m.remove(path.Join(path.Dir(r.name), strings.TrimPrefix(base, whiteoutPrefix)), false)
+		} else if after, ok := strings.CutPrefix(base, whiteoutPrefix); ok {
+			m.remove(path.Join(path.Dir(r.name), after), false)
 		}
 	}
 	for _, r := range rows {

@@ -92,9 +92,9 @@ func (db *Database) SetAccount(a Account) {
 
 // Password is the password field of an account.
 func (db *Database) Password(name string) string {
-	t, field := db.passwordField(name)
+	t := db.passwordTable(name)
 	if f := t.find(name); f != nil {
-		return f[field]
+		return f[passwordField]
 	}
 	return ""
 }
@@ -103,18 +103,21 @@ func (db *Database) Password(name string) string {
 // the change is left out: a node's clock may be wrong when it boots, and a
 // date would turn password aging on.
 func (db *Database) SetPassword(name, hash string) {
-	t, field := db.passwordField(name)
+	t := db.passwordTable(name)
 	if f := t.find(name); f != nil {
-		f[field] = hash
+		f[passwordField] = hash
 	}
 }
 
-func (db *Database) passwordField(name string) (*table, int) {
+func (db *Database) passwordTable(name string) *table {
 	if db.shadow.find(name) != nil {
-		return &db.shadow, 1
+		return &db.shadow
 	}
-	return &db.passwd, 1
+	return &db.passwd
 }
+
+// passwordField is the number of the password's field, in both tables.
+const passwordField = 1
 
 // Group returns the id of the group called name.
 func (db *Database) Group(name string) (gid int, ok bool) {

@@ -188,7 +188,7 @@ func (s *Status) layout(state *bootstate.State, mounted []mountPoint) {
 // cmdline splits a kernel command line; the last of equal keys wins.
 func cmdline(text string) map[string]string {
 	out := map[string]string{}
-	for _, arg := range strings.Fields(text) {
+	for arg := range strings.FieldsSeq(text) {
 		key, value, _ := strings.Cut(arg, "=")
 		out[key] = value
 	}

@@ -129,8 +129,7 @@ func (r Root) follow(path string) (string, error) { return r.Resolve(path + "/."
 
 // inside gives an error the path as it is inside the root.
 func inside(path string, err error) error {
-	var pathErr *fs.PathError
-	if errors.As(err, &pathErr) {
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
 		return &fs.PathError{Op: pathErr.Op, Path: path, Err: pathErr.Err}
 	}
 	return err

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"strings"
@@ -144,9 +145,7 @@ func parentOf(path string) string {
 
 func (i item) node() node {
 	n := node{Mode: i.Mode & 0o7777, UID: i.UID, GID: i.GID, MTime: i.MTime, Nsec: i.MTimeNsec, Xattrs: map[string]string{}}
-	for k, v := range i.Xattrs {
-		n.Xattrs[k] = v
-	}
+	maps.Copy(n.Xattrs, i.Xattrs)
 	switch i.Mode & ModeType {
 	case ModeDir:
 		n.Type = fs.ModeDir

@@ -39,8 +39,9 @@ func NewWriter(w io.WriterAt, o Options) *Writer {
 		o.InlineBudget = defaultInline
 	}
 	out := newAppender(w)
-	out.zero(BlockSize)
-	return &Writer{o: o, out: out, root: newDir(nil)}
+	writer := &Writer{o: o, out: out, root: newDir(nil)}
+	_ = writer.keep(out.zero(BlockSize)) // kept: the first Add reports it
+	return writer
 }
 
 // SetBuildTime replaces Options.BuildTime; it works at any time before Close.

@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"unicode/utf16"
 )
@@ -78,7 +79,7 @@ func (t *Table) WriteBackup(w io.WriterAt) error {
 		return err
 	}
 	at := t.Sectors - metaSectors
-	meta := append(entries[:len(entries):len(entries)], t.header(entries, t.Sectors-1, 1, at)...)
+	meta := append(slices.Clip(entries), t.header(entries, t.Sectors-1, 1, at)...)
 	if _, err := w.WriteAt(meta, at*SectorSize); err != nil {
 		return fmt.Errorf("writing backup partition table in sector %d: %w", at, err)
 	}

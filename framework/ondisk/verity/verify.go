@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // Verify reads the tree and all data of r, on every processor, and checks them
@@ -44,18 +45,18 @@ func verifyTree(ctx context.Context, r io.ReaderAt, t Tree, salt []byte) ([]byte
 	counts := levels(t.DataSize / BlockSize)
 	off := t.HashOffset + BlockSize
 	want := t.RootHash[:]
-	for i := len(counts) - 1; i >= 0; i-- {
+	for _, count := range slices.Backward(counts) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		v := verifier{r: r, h: newHasher(salt), buf: make([]byte, counts[i]*BlockSize)}
-		if err := v.check(off, counts[i]*BlockSize, want); err != nil {
+		v := verifier{r: r, h: newHasher(salt), buf: make([]byte, count*BlockSize)}
+		if err := v.check(off, count*BlockSize, want); err != nil {
 			if bad, ok := errors.AsType[*BlockError](err); ok {
 				bad.Hash = true
 			}
 			return nil, err
 		}
-		off += counts[i] * BlockSize
+		off += count * BlockSize
 		want = v.buf
 	}
 	return want, nil

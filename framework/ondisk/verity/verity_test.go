@@ -182,7 +182,7 @@ func TestQueueKeepsTheFirstError(t *testing.T) {
 		for _, i := range order {
 			q.fail(i, map[int64]error{3: early, 5: late}[i])
 		}
-		if q.err != early || q.first != 3 {
+		if !errors.Is(q.err, early) || q.first != 3 {
 			t.Errorf("failures in the order %v: %v at chunk %d", order, q.err, q.first)
 		}
 	}

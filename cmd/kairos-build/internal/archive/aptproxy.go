@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"path"
 	"regexp"
+	"strings"
 )
 
 // aptProxyLine is apt.conf(5)'s flat spelling; the nested one is not read.
@@ -16,17 +17,17 @@ var aptProxyLine = regexp.MustCompile(`(?mi)^\s*Acquire::https?::Proxy\s+"([^"]*
 // Acquire::http::Proxy, or nil. The last line counts, as with apt.
 func AptProxy(host fs.FS) *url.URL {
 	const dir = "etc/apt/apt.conf.d"
-	text := ""
+	var text strings.Builder
 	parts, err := fs.ReadDir(host, dir)
 	if err != nil {
 		parts = nil // no such folder: only apt.conf counts
 	}
 	for _, p := range parts {
-		text += readText(host, path.Join(dir, p.Name())) + "\n"
+		text.WriteString(readText(host, path.Join(dir, p.Name())) + "\n")
 	}
-	text += readText(host, "etc/apt/apt.conf")
+	text.WriteString(readText(host, "etc/apt/apt.conf"))
 	var proxy *url.URL
-	for _, m := range aptProxyLine.FindAllStringSubmatch(text, -1) {
+	for _, m := range aptProxyLine.FindAllStringSubmatch(text.String(), -1) {
 		if u, err := url.Parse(m[1]); err == nil && u.Host != "" {
 			proxy = u
 		}

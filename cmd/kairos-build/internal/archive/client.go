@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 )
 
@@ -91,9 +93,7 @@ func (c *client) get(ctx context.Context, address string, header http.Header, wa
 		g.end()
 		return nil, fmt.Errorf("mirror address %q: %w", address, err)
 	}
-	for k, v := range header {
-		req.Header[k] = v
-	}
+	maps.Copy(req.Header, header)
 	req.Header.Set("User-Agent", "kairos-build")
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -110,10 +110,8 @@ func (c *client) get(ctx context.Context, address string, header http.Header, wa
 }
 
 func checkStatus(address string, resp *http.Response, want []int) error {
-	for _, w := range want {
-		if resp.StatusCode == w {
-			return nil
-		}
+	if slices.Contains(want, resp.StatusCode) {
+		return nil
 	}
 	switch code := resp.StatusCode; {
 	case code == http.StatusNotFound || code == http.StatusGone:
@@ -142,7 +140,7 @@ func (g *guard) Read(p []byte) (int, error) {
 	g.timer.Reset(g.stall)
 	n, err := g.body.Read(p)
 	g.timer.Stop() // the reader's own pauses are not the mirror's
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = g.explain(err)
 	}
 	return n, err
@@ -162,8 +160,7 @@ func (g *guard) end() {
 // explain turns an error of the transport into one for people.
 func (g *guard) explain(err error) error {
 	var dns *net.DNSError
-	var outer *url.Error
-	if errors.As(err, &outer) {
+	if outer, ok := errors.AsType[*url.Error](err); ok {
 		err = outer.Err // drops the method and the URL, which we name ourselves
 	}
 	switch {

@@ -179,13 +179,13 @@ func buildIndex(r io.Reader, arch string) ([]byte, error) {
 }
 
 type indexBuilder struct {
-	arch            string
-	body            []byte
-	names, roots    []uint32
-	provides        []provide
-	values          [recFields][]byte
-	field           int // the field that continuation lines belong to, or -1
-	begun, finished bool
+	arch         string
+	body         []byte
+	names, roots []uint32
+	provides     []provide
+	values       [recFields][]byte
+	field        int // the field that continuation lines belong to, or -1
+	begun        bool
 }
 
 type provide struct{ name, length, record uint32 }

@@ -69,10 +69,10 @@ func signatures(r io.Reader) ([]*packet.Signature, error) {
 	packets := packet.NewReader(r)
 	for {
 		p, err := packets.Next()
-		if err == io.EOF && len(out) == 0 {
+		if errors.Is(err, io.EOF) && len(out) == 0 {
 			return nil, errors.New("it holds no signature packet")
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return out, nil
 		}
 		if err != nil {

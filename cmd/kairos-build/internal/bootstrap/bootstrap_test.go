@@ -107,7 +107,7 @@ func listing(t *testing.T, raw []byte) string {
 	var entries, texts strings.Builder
 	for in := tar.NewReader(bytes.NewReader(raw)); ; {
 		h, err := in.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return entries.String() + texts.String()
 		}
 		if err != nil {

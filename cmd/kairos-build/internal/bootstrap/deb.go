@@ -142,7 +142,7 @@ func (d deb) readControl() ([]controlFile, error) {
 	var out []controlFile
 	for in := tar.NewReader(limited); ; {
 		h, err := in.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return out, nil
 		}
 		if err == nil {

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"crypto/md5" // dpkg's database wants MD5; nothing here relies on it for security
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"path"
@@ -90,7 +91,7 @@ func (r *root) unpack(p Package, d opened) error {
 	}
 	for in := tar.NewReader(d.data); ; {
 		h, err := in.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err == nil {
@@ -188,7 +189,7 @@ func (r *root) file(rec *record, name string, h *tar.Header, in io.Reader) error
 // kept as it is, as dpkg does; anything else may stand only once.
 func (r *root) add(h *tar.Header, owner string, body io.Reader) error {
 	if old, ok := r.seen[h.Name]; ok {
-		return r.again(h, owner, old)
+		return r.again(h, old)
 	}
 	if parent := path.Dir(h.Name); parent != "." {
 		if err := r.dir(parent); err != nil {
@@ -207,7 +208,7 @@ func (r *root) add(h *tar.Header, owner string, body io.Reader) error {
 }
 
 // again decides about a path that two packages ship.
-func (r *root) again(h *tar.Header, owner string, old node) error {
+func (r *root) again(h *tar.Header, old node) error {
 	if h.Typeflag == tar.TypeDir && old.kind == tar.TypeDir {
 		return nil
 	}

@@ -19,8 +19,8 @@ import (
 func routeLogs(log *slog.Logger) {
 	logrus.SetOutput(debugWriter{log})
 	logrus.SetFormatter(&logrus.TextFormatter{DisableColors: true, DisableTimestamp: true})
-	if _, done := stdlog.Writer().(http2Filter); !done {
-		stdlog.SetOutput(http2Filter{stdlog.Writer()})
+	if _, done := stdlog.Writer().(http2Filter); !done { //nolint:forbidigo // the library has no other way
+		stdlog.SetOutput(http2Filter{stdlog.Writer()}) //nolint:forbidigo // likewise
 	}
 }
 

@@ -128,9 +128,8 @@ func (e *Engine) explain(ctx context.Context, err error, rec *record) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("build interrupted: %w", context.Cause(ctx))
 	}
-	var vertex *errdefs.VertexError
 	var name string
-	if errors.As(err, &vertex) {
+	if vertex, ok := errors.AsType[*errdefs.VertexError](err); ok {
 		name = vertex.Vertex.GetDigest()
 	}
 	if s := rec.failed(name); s != nil {

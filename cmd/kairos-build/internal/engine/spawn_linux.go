@@ -128,7 +128,7 @@ func newHandover(stateDir string, lock *os.File) (*handover, error) {
 // childCommand runs this very binary again. /proc/self/exe stays right when the
 // file was replaced by an update meanwhile.
 func childCommand(o Options, runc string) *exec.Cmd {
-	cmd := exec.Command("/proc/self/exe", childArgs(o, runc)...)
+	cmd := exec.Command("/proc/self/exe", childArgs(o, runc)...) //nolint:forbidigo // it outlives this build while others use it
 	cmd.Args[0] = "kairos-build"
 	cmd.Dir = "/"
 	cmd.Env = childEnv(os.Environ(), filepath.Join(o.StateDir, "tmp"))

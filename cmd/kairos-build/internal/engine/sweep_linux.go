@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -75,8 +76,8 @@ func removeGroup(top string) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	for i := len(groups) - 1; i >= 0; i-- { // leaves first
-		err := os.Remove(groups[i])
+	for _, group := range slices.Backward(groups) { // leaves first
+		err := os.Remove(group)
 		if err != nil && !mayStay(err) {
 			return err
 		}

@@ -7,7 +7,6 @@ package engine
 import (
 	"archive/tar"
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -229,12 +228,4 @@ func eventuallyClean(t *testing.T, state string, within time.Duration) {
 		}
 	}
 	t.Errorf("left behind after %s: %q", within, left)
-}
-
-// background is a context that a failing test cannot cancel too early.
-func background(t *testing.T, limit time.Duration) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	t.Cleanup(cancel)
-	return ctx
 }

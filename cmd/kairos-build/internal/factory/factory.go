@@ -81,7 +81,7 @@ func (b *build) run(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if b.inputs, err = inputs.Open(filepath.Join(b.stateDir, "inputs")); err != nil {
+	if b.inputs, err = openInputs(filepath.Join(b.stateDir, "inputs"), b.Log); err != nil {
 		return nil, err
 	}
 	graph, err := b.graph(ctx, packages)

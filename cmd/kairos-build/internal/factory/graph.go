@@ -11,11 +11,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 
 	"github.com/moby/buildkit/client/llb"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/archive"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/inputs"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
 	"github.com/kairos-build/kairos-build/framework/payload"
@@ -58,6 +60,14 @@ func (b *build) graph(ctx context.Context, set *packageSet) (*graph, error) {
 	}
 	sum.Write(image)
 	return &graph{definition, hex.EncodeToString(sum.Sum(nil))}, nil
+}
+
+func openInputs(dir string, log *slog.Logger) (*inputs.Store, error) {
+	blobs, err := engine.Store(dir, log)
+	if err != nil {
+		return nil, fmt.Errorf("opening the store of inputs: %w", err)
+	}
+	return inputs.Open(dir, blobs)
 }
 
 // wanted is one input that may have to be written.

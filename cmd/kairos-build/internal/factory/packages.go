@@ -136,21 +136,6 @@ func lookup(a *archive.Archive, name string) (*archive.Package, error) {
 	return p, err
 }
 
-// all lists every package of the set.
-func (s *packageSet) all() []*archive.Package {
-	seen := map[string]bool{}
-	var all []*archive.Package
-	for _, list := range [][]*archive.Package{s.base, s.packages, s.tools, s.kernel, s.bootloader} {
-		for _, p := range list {
-			if !seen[p.SHA256] {
-				seen[p.SHA256] = true
-				all = append(all, p)
-			}
-		}
-	}
-	return all
-}
-
 // epoch is the date of the first suite, the release itself: it moves with a
 // point release, not with every security update. No file of the image is newer.
 func epoch(a *archive.Archive) time.Time { return a.Releases()[0].Date.UTC() }

@@ -9,6 +9,7 @@ package inputs
 import (
 	"archive/tar"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,7 +23,6 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
-	"github.com/containerd/containerd/v2/plugins/content/local"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
@@ -49,17 +49,13 @@ type Input struct {
 // Ref names the input for llb.OCILayout.
 func (i Input) Ref() string { return "kairos-build/" + i.Name + "@" + i.Digest.String() }
 
-// Open opens the store in dir and makes it if needed.
-func Open(dir string) (*Store, error) {
+// Open opens the store in dir, whose blobs are in blobs, and makes it if needed.
+func Open(dir string, blobs content.Store) (*Store, error) {
 	keys := filepath.Join(dir, "keys")
 	if err := os.MkdirAll(keys, 0o755); err != nil {
 		return nil, fmt.Errorf("opening the store of inputs: %w", err)
 	}
-	store, err := local.NewStore(dir)
-	if err != nil {
-		return nil, fmt.Errorf("opening the store of inputs: %w", err)
-	}
-	return &Store{Store: store, keys: keys}, nil
+	return &Store{Store: blobs, keys: keys}, nil
 }
 
 var validKey = regexp.MustCompile(`^[a-zA-Z0-9._-]+$`)
@@ -102,7 +98,7 @@ func (s *Store) lookup(ctx context.Context, name, key string) (Input, error) {
 			return Input{}, err
 		}
 	}
-	now := time.Now() // the time of use decides which generations stay
+	now := time.Now() //nolint:forbidigo // the time of use decides which generations stay
 	return Input{Name: name, Digest: r.Manifest, Size: r.Size, Cached: true}, os.Chtimes(path, now, now)
 }
 
@@ -141,7 +137,7 @@ func (s *Store) add(ctx context.Context, name, arch string, write func(io.Writer
 
 // stream writes the layer blob.
 func (s *Store) stream(ctx context.Context, name string, write func(io.Writer) error) (ocispec.Descriptor, error) {
-	ref := fmt.Sprintf("%s-%d-%d", name, os.Getpid(), time.Now().UnixNano())
+	ref := fmt.Sprintf("%s-%d-%s", name, os.Getpid(), rand.Text())
 	w, err := s.Writer(ctx, content.WithRef(ref))
 	if err != nil {
 		return ocispec.Descriptor{}, err

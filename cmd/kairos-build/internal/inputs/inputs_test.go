@@ -13,12 +13,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/containerd/v2/plugins/content/local"
 	"github.com/google/go-cmp/cmp"
 )
 
 func open(t *testing.T, dir string) *Store {
 	t.Helper()
-	s, err := Open(dir)
+	blobs, err := local.NewStore(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(dir, blobs)
 	if err != nil {
 		t.Fatal(err)
 	}

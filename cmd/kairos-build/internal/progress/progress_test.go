@@ -64,7 +64,7 @@ func story(r Reporter, c *clock, shot func(title string)) {
 	c.advance(1500 * time.Millisecond)
 	other := r.Step("write root image")
 	shot("two at once")
-	for _, line := range strings.Fields("E: broken packages") {
+	for line := range strings.FieldsSeq("E: broken packages") {
 		install.Log(line)
 	}
 	install.Done(false, errors.New("exit code 100\nand more"))
@@ -167,7 +167,7 @@ func TestTTYShowsHowManyMore(t *testing.T) {
 	c, screen := newClock(), &screen{}
 	r := newTTY(screen, styleOf(func(string) string { return "1" }), c.now, func() (int, int) { return 40, 6 })
 	var steps []Step
-	for _, name := range strings.Split("abcdefgh", "") {
+	for name := range strings.SplitSeq("abcdefgh", "") {
 		steps = append(steps, r.Step("step "+name))
 	}
 	r.draw()

@@ -114,11 +114,11 @@ func (p *parser) field(s string) error {
 	if !ok || !validName(name) {
 		return fmt.Errorf("%q is no field: want \"Name: value\"", s)
 	}
-	if key := strings.ToLower(name); p.seen[key] {
+	key := strings.ToLower(name)
+	if p.seen[key] {
 		return fmt.Errorf("field %q stands twice in one stanza", name)
-	} else {
-		p.seen[key] = true
 	}
+	p.seen[key] = true
 	p.close()
 	p.cur = append(p.cur, Field{name, strings.TrimLeft(value, " \t")})
 	return nil
