@@ -17,7 +17,8 @@ type Accelerator struct {
 // __kmalloc.
 const mttcgMajor = 10
 
-// TCG is emulation in software: slow, works everywhere. The CPU is "max": for
+// TCG is emulation in software: slow, works everywhere. The CPU is "max", without SVM,
+// which makes guests load kvm_amd: for
 // Linux guests it takes as much time as the older models (measured with Debian
 // 13's kernel), and no distribution asks for more than it has.
 func TCG(v Version) Accelerator {
