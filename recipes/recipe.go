@@ -49,6 +49,7 @@ type Inputs struct {
 	Assemble   llb.State // /kairos-assemble
 	Init       llb.State // /init
 	Framework  llb.State // what is copied into the root as it is
+	Release    llb.State // ReleaseFiles
 }
 
 // A Recipe is a flavor with every choice made.
@@ -110,7 +111,7 @@ func (r *Recipe) State(in Inputs) (llb.State, error) {
 	bootloader := f.bootloader(tools)
 	initramfs := r.initramfs(tools, kernel, in)
 	root := llb.Merge([]llb.State{packages, kernel, initramfs, bootloader, in.Framework}, r.named("join the layers")...)
-	return llb.Merge([]llb.State{f.finalise(root), r.release()}, r.named("add the release")...), nil
+	return llb.Merge([]llb.State{f.finalise(root), in.Release}, r.named("add the release")...), nil
 }
 
 // initramfs packs the initrd from the kernel's modules and our /init.
@@ -122,18 +123,24 @@ func (r *Recipe) initramfs(tools, kernel llb.State, in Inputs) llb.State {
 	return run.AddMount("/out", llb.Scratch())
 }
 
-// release is the uppermost layer: what is particular to this version, and the
-// files that a build step cannot write because the engine mounts its own over
-// them (/etc/hosts, /etc/resolv.conf).
-func (r *Recipe) release() llb.State {
-	at := llb.WithCreatedTime(r.Epoch)
-	return llb.Scratch().File(llb.Mkdir("/etc", 0o755, at).
-		Mkfile(layout.ImageRelease, 0o644, []byte(r.Release()), at).
-		Mkfile("/etc/hosts", 0o644, []byte(hosts), at).
-		Symlink(resolver, "/etc/resolv.conf", at).
-		Mkdir("/usr", 0o755, at).Mkdir("/usr/lib", 0o755, at).Mkdir("/usr/lib/kairos", 0o755, at).
-		Mkfile(layout.ImageCmdline, 0o644, []byte(r.model.Cmdline+"\n"), at),
-		r.named("release: "+r.Version)...)
+// A File is one file of the uppermost layer, mode 0644, or a link.
+type File struct {
+	Path string // relative
+	Data []byte
+	Link string // target of a symbolic link
+}
+
+// ReleaseFiles are the uppermost layer: what is particular to this version, and
+// the files that a build step cannot write because the engine mounts its own
+// over them (/etc/hosts, /etc/resolv.conf). They are an input, not file
+// operations of the graph: those give directories the time of the build.
+func (r *Recipe) ReleaseFiles() []File {
+	return []File{
+		{Path: strings.TrimPrefix(layout.ImageRelease, "/"), Data: []byte(r.Release())},
+		{Path: strings.TrimPrefix(layout.ImageCmdline, "/"), Data: []byte(r.model.Cmdline + "\n")},
+		{Path: "etc/hosts", Data: []byte(hosts)},
+		{Path: "etc/resolv.conf", Link: resolver},
+	}
 }
 
 // hosts is /etc/hosts as Debian's installer writes it; the node's own name is

@@ -29,7 +29,7 @@ func testInputs(agent string) Inputs {
 	return Inputs{
 		Base: layout("base"), Packages: layout("packages"), Tools: layout("tools"),
 		Kernel: layout("kernel"), Bootloader: layout("bootloader"),
-		Assemble: layout("assemble"), Init: layout("init"), Framework: layout("framework-" + agent),
+		Assemble: layout("assemble"), Init: layout("init"), Framework: layout("framework-" + agent), Release: layout("release"),
 	}
 }
 

@@ -132,18 +132,29 @@ func (s *packageSet) key(packages []*archive.Package) []byte { return archive.Lo
 // programs are the inputs that come with kairos-build itself.
 func (b *build) programs(in *recipes.Inputs) ([]wanted, error) {
 	var list []wanted
-	for name, into := range map[string]*llb.State{payload.Assemble: &in.Assemble, payload.Init: &in.Init} {
-		data, err := payload.Program(b.recipe.Arch, name)
+	for _, program := range []struct {
+		name string
+		into *llb.State
+	}{{payload.Assemble, &in.Assemble}, {payload.Init, &in.Init}} {
+		data, err := payload.Program(b.recipe.Arch, program.name)
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, b.tree(name, []inputs.File{{Path: name, Mode: 0o755, Data: data}}, into))
+		list = append(list, b.tree(program.name, []inputs.File{{Path: program.name, Mode: 0o755, Data: data}}, program.into))
 	}
 	files, err := frameworkFiles(b.recipe.Arch)
 	if err != nil {
 		return nil, err
 	}
-	return append(list, b.tree("framework", files, &in.Framework)), nil
+	return append(list, b.tree("framework", files, &in.Framework), b.tree("release", b.releaseFiles(), &in.Release)), nil
+}
+
+func (b *build) releaseFiles() []inputs.File {
+	var files []inputs.File
+	for _, f := range b.recipe.ReleaseFiles() {
+		files = append(files, inputs.File{Path: f.Path, Mode: 0o644, Data: f.Data, Link: f.Link})
+	}
+	return files
 }
 
 // tree is an input made of files; its key is their tar stream's digest.
