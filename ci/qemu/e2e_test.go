@@ -140,6 +140,9 @@ func TestUnbootable(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			if tt.config.Disk == "" {
+				fromEnv(t, envKernel)
+			}
 			begin := time.Now()
 			vm := start(t, tt.config)
 			_, err := vm.WaitFor(limited(t, 2*time.Minute), regexp.MustCompile(`never said`))
