@@ -37,7 +37,7 @@ func example() *Report {
 	r := &Report{
 		Format: Format, Disk: "disk.raw", Version: "v1.4.0", QEMU: "7.2.22", Accelerator: "tcg",
 		KVM: "a Linux kernel: no end after 20s", Seconds: 123.456,
-		Boots: []Boot{{"bios", 1, 12.3, 15.6}, {"bios", 2, 11.9, 21}, {"uefi", 1, 13.1, 24.2}},
+		Boots: []Boot{{"bios", 1, 12.3, 15.6, 0}, {"bios", 2, 11.9, 21, 0}, {"uefi", 1, 13.1, 24.2, 1}},
 		Checks: []Result{
 			{Machine: "image", Name: "hash-tree", Title: "every block of the root matches its hash", Status: Pass, Seconds: 0.9, Message: "326 MiB"},
 			{Machine: "bios", Name: "ready", Title: "says that it is ready", Status: Pass, Seconds: 16.2, Console: "test-logs/bios.log"},

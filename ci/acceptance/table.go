@@ -47,7 +47,11 @@ func (r *Report) bootTimes(machine string) string {
 	var times []string
 	for _, b := range r.Boots {
 		if b.Machine == machine {
-			times = append(times, fmt.Sprintf("%.1f s", b.ReadySeconds))
+			text := fmt.Sprintf("%.1f s", b.ReadySeconds)
+			if b.Crashes > 0 {
+				text += fmt.Sprintf(" after %d crash(es) of the emulated kernel", b.Crashes)
+			}
+			times = append(times, text)
 		}
 	}
 	if times == nil {
