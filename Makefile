@@ -91,7 +91,7 @@ unit: payload ## Run the unit tests: no root, no network, no QEMU
 	@$(GO) test ./...
 
 .PHONY: e2e
-e2e: payload ## Run the tests that need root and QEMU
+e2e: build ## Run the tests that need root and QEMU
 	@ci/setup/install run test
 	@echo '== end-to-end tests'
 	@PATH="$$PATH:/usr/sbin:/sbin" $(GO) test -tags e2e -count 1 -p 1 -timeout 30m $(if $(SUDO),-exec '$(SUDO)') $(E2E:%=./%)
