@@ -26,16 +26,6 @@ type Source struct {
 	Suite  string // as in dists/SUITE: "trixie", "trixie-updates", "trixie-security"
 }
 
-// DebianSources lists the suites of a Debian release: the release itself, its
-// updates, and its security updates from their own mirror.
-func DebianSources(m Mirrors, codename string) []Source {
-	return []Source{
-		{m.Main.URL, codename},
-		{m.Main.URL, codename + "-updates"},
-		{m.Security.URL, codename + "-security"},
-	}
-}
-
 // Options of Open. Sources, Arch, Keyring, Cache and Now must be set.
 type Options struct {
 	Sources    []Source

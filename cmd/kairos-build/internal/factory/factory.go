@@ -44,7 +44,9 @@ func Build(ctx context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if b.out, err = openOutputs(ctx, b.Dir, b.stateDir); err != nil {
+	if b.out, err = openOutputs(ctx, b.Dir, b.stateDir, func() {
+		b.Log.Warn("waiting for another build to finish with the output folder", "folder", b.Dir)
+	}); err != nil {
 		return nil, err
 	}
 	result, err := b.run(ctx)

@@ -40,15 +40,11 @@ func (b *build) makeImage(ctx context.Context, g *graph) (*madeImage, error) {
 			return nil, err
 		}
 	}
-	roots, err := openRoots(b.stateDir)
-	if err != nil {
-		return nil, err
-	}
 	image, err := b.openImage(dir)
 	if err != nil {
 		return nil, err
 	}
-	root, err := b.makeRoot(ctx, roots, image)
+	root, err := b.makeRoot(ctx, b.stateDir, image)
 	if err != nil {
 		return nil, err
 	}
@@ -92,8 +88,12 @@ func (b *build) solve(ctx context.Context, g *graph, dir string) (err error) {
 
 // makeRoot makes the root image, or takes the one that was made from the same
 // layers before.
-func (b *build) makeRoot(ctx context.Context, roots *rootStore, image v1.Image) (root *rootImage, err error) {
-	err = b.step("root image: EROFS and verity tree", func(step progress.Step) (cached bool, err error) {
+func (r *recorder) makeRoot(ctx context.Context, stateDir string, image v1.Image) (root *rootImage, err error) {
+	roots, err := openRoots(stateDir)
+	if err != nil {
+		return nil, err
+	}
+	err = r.step("root image: EROFS and verity tree", func(progress.Step) (cached bool, err error) {
 		layers, err := source.Layers(image)
 		if err != nil {
 			return false, err

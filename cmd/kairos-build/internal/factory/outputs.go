@@ -41,7 +41,7 @@ type outputs struct {
 
 // openOutputs makes dir, checks that it can be written, waits for another
 // build that writes to it, and removes what a killed one left.
-func openOutputs(ctx context.Context, dir, stateDir string) (*outputs, error) {
+func openOutputs(ctx context.Context, dir, stateDir string, waiting func()) (*outputs, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
@@ -56,6 +56,9 @@ func openOutputs(ctx context.Context, dir, stateDir string) (*outputs, error) {
 	sum := sha256.Sum256([]byte(dir))
 	name := filepath.Join(stamps, hex.EncodeToString(sum[:8]))
 	o := &outputs{dir: dir, stamp: name + ".json", lock: flock.New(name + ".lock")}
+	if free, err := o.lock.TryLock(); err == nil && !free {
+		waiting()
+	}
 	if _, err := o.lock.TryLockContext(ctx, 100*time.Millisecond); err != nil {
 		return nil, fmt.Errorf("waiting for another build to finish with %s: %w", dir, err)
 	}

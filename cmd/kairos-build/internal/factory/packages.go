@@ -29,6 +29,9 @@ type packageSet struct {
 	bootloader []*archive.Package // unpacked, not installed
 }
 
+// parallel is how many files are downloaded at the same time.
+const parallel = 8
+
 // openArchive chooses the mirrors and verifies the signed releases.
 func (b *build) openArchive(ctx context.Context, flavor *flavors.Flavor, arch string) (*archive.Archive, error) {
 	spec := flavor.Base.Archive
@@ -50,6 +53,7 @@ func (b *build) openArchive(ctx context.Context, flavor *flavors.Flavor, arch st
 	return archive.Open(ctx, archive.Options{
 		Sources: sources(spec, mirrors), Components: spec.Components, Arch: arch, Keyring: keyring,
 		Cache: filepath.Join(b.stateDir, "archive"), Now: time.Now(), Log: b.Log, Progress: b.downloads.report,
+		Parallel: parallel, Transport: archive.NewTransport(parallel, archive.AptProxy(os.DirFS("/"))),
 	})
 }
 

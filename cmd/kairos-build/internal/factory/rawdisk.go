@@ -115,7 +115,7 @@ func MakeDisk(ctx context.Context, o DiskOptions) (_ Disk, err error) {
 	}
 	rec := &recorder{to: o.Progress}
 	var made Disk
-	root, err := rootOf(ctx, rec, state, image)
+	root, err := rec.makeRoot(ctx, state, image)
 	if err != nil {
 		return Disk{}, err
 	}
@@ -133,20 +133,4 @@ func createdAt(image v1.Image) (time.Time, error) {
 		return time.Time{}, err
 	}
 	return config.Created.Time, nil
-}
-
-func rootOf(ctx context.Context, rec *recorder, stateDir string, image v1.Image) (root *rootImage, err error) {
-	roots, err := openRoots(stateDir)
-	if err != nil {
-		return nil, err
-	}
-	err = rec.step("root image: EROFS and verity tree", func(progress.Step) (cached bool, err error) {
-		layers, err := source.Layers(image)
-		if err != nil {
-			return false, err
-		}
-		root, cached, err = roots.make(ctx, layers)
-		return cached, err
-	})
-	return root, err
 }
