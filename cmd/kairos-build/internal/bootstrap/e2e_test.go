@@ -63,7 +63,11 @@ func fetchBase(t *testing.T, suite string) ([]archive.Source, []bootstrap.Packag
 	if err != nil {
 		t.Fatal(err)
 	}
-	sources := archive.DebianSources(m, suite)
+	sources := []archive.Source{
+		{Mirror: m.Main.URL, Suite: suite},
+		{Mirror: m.Main.URL, Suite: suite + "-updates"},
+		{Mirror: m.Security.URL, Suite: suite + "-security"},
+	}
 	begin := time.Now()
 	a, err := archive.Open(t.Context(), archive.Options{Sources: sources, Arch: "amd64", Keyring: keys, Cache: t.TempDir(), Now: begin})
 	if err != nil {
