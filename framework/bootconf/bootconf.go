@@ -7,10 +7,14 @@
 //
 // # Variables
 //
-//	good   the slot to boot: a or b
-//	try    the slot on trial, a or b, or nothing
-//	tries  how many boots the slot on trial has left: 0 to 3
-//	next   what to boot once: active, passive or recovery, or nothing
+// They are those of slot.State, named by slot.ParseVars:
+//
+//	good    the slot to boot: a or b
+//	try     the slot on trial, the other one, or nothing
+//	tries   how many boots the slot on trial has left: 0 to 3
+//	bad     the other slot, if it must not be booted
+//	badrec  1 if recovery must not be booted
+//	next    what to boot once: active, passive or recovery, or nothing
 //
 // # What GRUB does at a boot
 //
@@ -27,13 +31,11 @@
 //
 // A slot that does not load (no BOOT.CFG, kernel missing, cut short or refused
 // by Secure Boot) is left for good, then for the other slot, both as passive,
-// then for recovery; if none loads it says so and reboots after a minute.
+// then for recovery, then for what is known to be bad; if none loads it says so
+// and reboots after a minute.
 //
-// # What the running system does
-//
-// To try a new slot: try=b tries=3. When its checks pass: good=b, without try
-// and tries. To give it up: without try and tries. Every change is one write of
-// the block.
+// slot.State.Boot is the same as a Go function; the end-to-end tests of
+// cmd/kairos-build/internal/disk hold GRUB to it.
 package bootconf
 
 import (

@@ -21,9 +21,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/disk"
-	"github.com/kairos-build/kairos-build/framework/bootconf"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/grubenv"
+	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
 // bootFiles names the environment variable with a folder that has what
@@ -122,10 +122,10 @@ func boot(t *testing.T, f firmware, s disk.Spec, path string, st step) {
 	if st.vars != nil {
 		setEnv(t, path, st.vars)
 	}
-	state, _ := bootconf.ParseState(env(t, path))
-	want, after := state.Choose()
+	state, _ := slot.ParseVars(env(t, path))
+	want, after := state.Boot()
 	if st.broken != nil {
-		want = bootconf.Choice{Slot: st.slot, Mode: st.mode}
+		want = slot.Choice{Slot: st.slot, Mode: st.mode}
 		defer breakPartitions(t, path, s, st.broken)()
 	}
 	console := start(t, f, path)
@@ -141,7 +141,7 @@ func boot(t *testing.T, f firmware, s disk.Spec, path string, st step) {
 	if diff := cmp.Diff(wantArgs(s, want), strings.Fields(found[1])[1:]); diff != "" {
 		t.Errorf("arguments (-want +got)\n%s", diff)
 	}
-	if got, err := bootconf.ParseState(env(t, path)); state != got && after != got {
+	if got, err := slot.ParseVars(env(t, path)); state != got && after != got {
 		t.Errorf("environment afterwards: %+v, want %+v (%v)", got, after, err)
 	} else if st.broken == nil && got != after {
 		t.Errorf("environment afterwards: %+v, want %+v", got, after)
@@ -150,7 +150,7 @@ func boot(t *testing.T, f firmware, s disk.Spec, path string, st step) {
 
 var cmdline = regexp.MustCompile(`Kernel command line: (.*)`)
 
-func wantArgs(s disk.Spec, c bootconf.Choice) []string {
+func wantArgs(s disk.Spec, c slot.Choice) []string {
 	return append(strings.Fields(s.Image.Cmdline),
 		fmt.Sprintf("kairos.roothash=%x", s.Image.Tree.RootHash),
 		fmt.Sprintf("kairos.hashoffset=%d", s.Image.Tree.HashOffset),

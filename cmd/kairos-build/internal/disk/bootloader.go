@@ -17,6 +17,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
 	"github.com/kairos-build/kairos-build/framework/ondisk/grubenv"
+	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
 // Names in Image.Bootloader, below layout.ImageBoot.
@@ -100,7 +101,7 @@ func (b *bootloader) takeEFI(files map[string][]byte) error {
 
 // efiFiles are the files of the EFI partition, which BIOS boots read too.
 func (b *bootloader) efiFiles() ([]fat32.File, error) {
-	env, err := grubenv.Encode(bootconf.Initial().Vars())
+	env, err := grubenv.Encode(slot.Initial().Vars())
 	if err != nil {
 		return nil, err
 	}

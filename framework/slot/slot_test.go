@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package slot_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/ondisk/grubenv"
+	"github.com/kairos-build/kairos-build/framework/slot"
+)
+
+const (
+	a, b, rec = layout.SlotA, layout.SlotB, layout.SlotRecovery
+)
+
+// A node is a State and what is really in the slots, which the State must agree
+// with.
+type node struct {
+	State  slot.State
+	Booted layout.Slot
+	Whole  [2]bool // the image is written to its end: of a, b
+	Proven [2]bool // its health checks passed, since it was written
+}
+
+func index(s layout.Slot) int {
+	if s == b {
+		return 1
+	}
+	return 0
+}
+
+// events are everything that can happen to a node, with the change that it
+// makes to the slots. An event that is not allowed changes nothing.
+func events() map[string]func(node) (node, error) {
+	upgrade := func(n node, end bool) (node, error) {
+		target := n.State.Target(n.Booted)
+		s, err := n.State.Write(n.Booted, target)
+		if err != nil {
+			return n, err
+		}
+		n.State = s
+		n.Whole[index(target)], n.Proven[index(target)] = false, false
+		if !end {
+			return n, nil
+		}
+		n.Whole[index(target)] = true
+		n.State, err = n.State.Arm(target, 2)
+		return n, err
+	}
+	change := func(n node, s slot.State, err error) (node, error) {
+		if err == nil {
+			n.State = s
+		}
+		return n, err
+	}
+	return map[string]func(node) (node, error){
+		"boot": func(n node) (node, error) {
+			c, s := n.State.Boot()
+			n.State, n.Booted = s, c.Slot
+			return n, nil
+		},
+		"boot, the choice does not load": func(n node) (node, error) {
+			c, s := n.State.Boot()
+			n.State, n.Booted = s, s.Fallbacks(c.Slot)[0].Slot
+			return n, nil
+		},
+		"menu: a": func(n node) (node, error) { n.Booted = a; return n, nil },
+		"menu: b": func(n node) (node, error) { n.Booted = b; return n, nil },
+		"upgrade": func(n node) (node, error) { return upgrade(n, true) },
+		"upgrade, cut": func(n node) (node, error) {
+			return upgrade(n, false)
+		},
+		"health": func(n node) (node, error) {
+			if n.State.Try == n.Booted {
+				n.Proven[index(n.Booted)] = true
+			}
+			n.State = n.State.MarkGood(n.Booted)
+			return n, nil
+		},
+		"give up":  func(n node) (node, error) { n.State = n.State.GiveUp(); return n, nil },
+		"rollback": func(n node) (node, error) { s, err := n.State.Rollback(1); return change(n, s, err) },
+		"next passive": func(n node) (node, error) {
+			s, err := n.State.Select(layout.ModePassive)
+			return change(n, s, err)
+		},
+		"next recovery": func(n node) (node, error) {
+			s, err := n.State.Select(layout.ModeRecovery)
+			return change(n, s, err)
+		},
+	}
+}
+
+// check holds a node to the properties.
+func (n node) check() error {
+	if err := n.State.Check(); err != nil {
+		return err
+	}
+	for _, s := range []layout.Slot{a, b} {
+		whole, proven := n.Whole[index(s)], n.Proven[index(s)]
+		switch c := n.State.Condition(s); {
+		case c == slot.Good && !(whole && proven):
+			return fmt.Errorf("slot %s is good: whole %v, proven %v", s, whole, proven)
+		case c == slot.Old && !(whole && proven):
+			return fmt.Errorf("slot %s is old: whole %v, proven %v", s, whole, proven)
+		case c == slot.Trying && !whole:
+			return fmt.Errorf("slot %s is tried and not whole", s)
+		}
+	}
+	return nil
+}
+
+// TestEverySequence walks all nodes that any sequence of events leads to. The
+// set is finite and small, so this is every sequence of every length.
+func TestEverySequence(t *testing.T) {
+	start := node{State: slot.Initial(), Booted: a, Whole: [2]bool{true, true}, Proven: [2]bool{true, true}}
+	from := map[node]string{start: "new disk"}
+	queue := []node{start}
+	edges := 0
+	for len(queue) > 0 {
+		n := queue[0]
+		queue = queue[1:]
+		for name, event := range events() {
+			next, err := event(n)
+			if err != nil && next.State != n.State {
+				t.Errorf("%s: %s: an error changed the state: %v", from[n], name, err)
+			}
+			edges++
+			if _, seen := from[next]; seen {
+				continue
+			}
+			from[next] = from[n] + ", " + name
+			if err := next.check(); err != nil {
+				t.Fatalf("%s: %v in %+v", from[next], err, next)
+			}
+			queue = append(queue, next)
+		}
+	}
+	t.Logf("%d nodes, %d events", len(from), edges)
+	if len(from) < 100 {
+		t.Errorf("only %d nodes: the walk ended too early", len(from))
+	}
+}
+
+// TestEveryNodeComesBack: whatever the state, after a few boots in which nobody
+// does anything the good slot runs.
+func TestEveryNodeComesBack(t *testing.T) {
+	for _, s := range states() {
+		var c slot.Choice
+		next := s
+		for range slot.MaxTries + 2 {
+			c, next = next.Boot()
+		}
+		if c.Slot != s.Good {
+			t.Errorf("%+v is still on slot %s after %d boots", s, c.Slot, slot.MaxTries+2)
+		}
+	}
+}
+
+func TestBoot(t *testing.T) {
+	tests := []struct {
+		name  string
+		state slot.State
+		want  slot.Choice
+		after slot.State
+	}{
+		{"new disk", slot.Initial(), slot.Choice{Slot: a, Mode: "active"}, slot.Initial()},
+		{"good b", slot.State{Good: b}, slot.Choice{Slot: b, Mode: "active"}, slot.State{Good: b}},
+		{"first try", slot.State{Good: a, Try: b, Tries: 3}, slot.Choice{Slot: b, Mode: "active"}, slot.State{Good: a, Try: b, Tries: 2}},
+		{"last try", slot.State{Good: a, Try: b, Tries: 1}, slot.Choice{Slot: b, Mode: "active"}, slot.State{Good: a, Try: b}},
+		{"out of tries", slot.State{Good: a, Try: b}, slot.Choice{Slot: a, Mode: "passive"}, slot.State{Good: a, Try: b}},
+		{"once passive", slot.State{Good: b, Next: "passive"}, slot.Choice{Slot: a, Mode: "passive"}, slot.State{Good: b}},
+		{"once recovery, trial waits", slot.State{Good: a, Try: b, Tries: 2, Next: "recovery"}, slot.Choice{Slot: rec, Mode: "recovery"}, slot.State{Good: a, Try: b, Tries: 2}},
+		{"once active, trial waits", slot.State{Good: a, Try: b, Tries: 2, Next: "active"}, slot.Choice{Slot: a, Mode: "active"}, slot.State{Good: a, Try: b, Tries: 2}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, after := tt.state.Boot()
+			if diff := cmp.Diff(tt.want, got) + cmp.Diff(tt.after, after); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// TestRefusals: each event that is not allowed says why, and changes nothing.
+func TestRefusals(t *testing.T) {
+	write := func(booted, target layout.Slot) func(slot.State) (slot.State, error) {
+		return func(s slot.State) (slot.State, error) { return s.Write(booted, target) }
+	}
+	tests := []struct {
+		name  string
+		state slot.State
+		event func(slot.State) (slot.State, error)
+		words string
+	}{
+		{"the running slot", slot.State{Good: a}, write(a, a), "the slot is running"},
+		{"the good slot, from the trial", slot.State{Good: a, Try: b, Tries: 1}, write(b, a), "kairos-agent rollback"},
+		{"the good slot, from a bad one", slot.State{Good: a, Bad: b}, write(b, a), "only good one"},
+		{"the good slot, from recovery", slot.State{Good: a}, write(rec, a), "only good one"},
+		{"recovery as a slot", slot.State{Good: a}, write(a, rec), "only a and b"},
+		{"arm what was not written", slot.State{Good: a}, func(s slot.State) (slot.State, error) { return s.Arm(b, 3) }, "has not begun"},
+		{"arm with too many tries", slot.State{Good: a, Bad: b}, func(s slot.State) (slot.State, error) { return s.Arm(b, 4) }, "want 1 to 3"},
+		{"roll back to a bad slot", slot.State{Good: a, Bad: b}, func(s slot.State) (slot.State, error) { return s.Rollback(3) }, "the slot is bad"},
+		{"select a bad slot", slot.State{Good: a, Bad: b}, func(s slot.State) (slot.State, error) { return s.Select("passive") }, "the slot is bad"},
+		{"select a bad recovery", slot.State{Good: a, BadRecovery: true}, func(s slot.State) (slot.State, error) { return s.Select("recovery") }, "upgrade --recovery"},
+		{"select nonsense", slot.State{Good: a}, func(s slot.State) (slot.State, error) { return s.Select("live") }, "want active"},
+		{"write recovery from recovery", slot.State{Good: a}, func(s slot.State) (slot.State, error) { return s.WriteRecovery(rec) }, "the slot is running"},
+		{"write recovery on trial", slot.State{Good: a, Try: b}, func(s slot.State) (slot.State, error) { return s.WriteRecovery(b) }, "on trial"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := tt.event(tt.state)
+			if err == nil || !strings.Contains(err.Error(), tt.words) {
+				t.Errorf("got error %v, want one with %q", err, tt.words)
+			}
+			got.Next = tt.state.Next
+			if diff := cmp.Diff(tt.state, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// TestUpgradeFromOld: a node that runs from the old slot and is upgraded there
+// keeps a good slot: the one that runs.
+func TestUpgradeFromOld(t *testing.T) {
+	got, err := slot.State{Good: b}.Write(a, b)
+	if want := (slot.State{Good: a, Bad: b}); err != nil || got != want {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+}
+
+func TestFallbacks(t *testing.T) {
+	tests := []struct {
+		state  slot.State
+		chosen layout.Slot
+		want   string
+	}{
+		{slot.State{Good: a}, a, "b recovery"},
+		{slot.State{Good: a, Try: b}, b, "a recovery"},
+		{slot.State{Good: b, Bad: a}, b, "recovery a"},
+		{slot.State{Good: a}, rec, "a b"},
+	}
+	for _, tt := range tests {
+		var got []string
+		for _, c := range tt.state.Fallbacks(tt.chosen) {
+			got = append(got, string(c.Slot))
+		}
+		if strings.Join(got, " ") != tt.want {
+			t.Errorf("%+v: got %v, want %s", tt.state, got, tt.want)
+		}
+	}
+}
+
+func TestVarsRoundTrip(t *testing.T) {
+	for _, s := range states() {
+		block, err := grubenv.Encode(s.Vars())
+		if err != nil {
+			t.Fatal(err)
+		}
+		vars, err := grubenv.Decode(block)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := slot.ParseVars(vars)
+		if diff := cmp.Diff(s, got); diff != "" || err != nil {
+			t.Errorf("error %v\n%s", err, diff)
+		}
+	}
+}
+
+// states are all that Check accepts.
+func states() []slot.State {
+	var list []slot.State
+	for _, good := range []layout.Slot{a, b} {
+		for _, next := range []layout.Mode{"", "active", "passive", "recovery"} {
+			for _, badRecovery := range []bool{false, true} {
+				s := slot.State{Good: good, Next: next, BadRecovery: badRecovery}
+				bad := s
+				bad.Bad = slot.Other(good)
+				list = append(list, s, bad)
+				for tries := range slot.MaxTries + 1 {
+					s.Try, s.Tries = slot.Other(good), tries
+					list = append(list, s)
+				}
+			}
+		}
+	}
+	return list
+}
+
+func TestParseVarsForgives(t *testing.T) {
+	tests := []struct {
+		vars map[string]string
+		want slot.State
+		err  string
+	}{
+		{nil, slot.State{Good: a}, ""},
+		{map[string]string{"good": "b", "try": "", "tries": "", "next": ""}, slot.State{Good: b}, ""},
+		{map[string]string{"good": "recovery"}, slot.State{Good: a}, `good="recovery"`},
+		{map[string]string{"good": "b", "try": "b", "tries": "2"}, slot.State{Good: b}, `try="b"`},
+		{map[string]string{"good": "b", "try": "a", "tries": "2", "bad": "a"}, slot.State{Good: b, Bad: a}, "on trial and bad"},
+		{map[string]string{"try": "b", "tries": "9"}, slot.State{Good: a, Try: b}, `tries="9"`},
+		{map[string]string{"next": "live"}, slot.State{Good: a}, `next="live"`},
+		{map[string]string{"badrec": "yes"}, slot.State{Good: a}, `badrec="yes"`},
+		{map[string]string{"tries": "2"}, slot.State{Good: a}, ""},
+	}
+	for _, tt := range tests {
+		got, err := slot.ParseVars(tt.vars)
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%v: %s", tt.vars, diff)
+		}
+		if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+			t.Errorf("%v: error %v, want %q", tt.vars, err, tt.err)
+		}
+	}
+}
+
+// FuzzParseVars: whatever is in the environment, the state is one that Check
+// accepts, and stays what it is.
+func FuzzParseVars(f *testing.F) {
+	f.Add("a", "b", "3", "", "", "passive")
+	f.Fuzz(func(t *testing.T, good, try, tries, bad, badrec, next string) {
+		s, _ := slot.ParseVars(map[string]string{"good": good, "try": try, "tries": tries, "bad": bad, "badrec": badrec, "next": next})
+		if err := s.Check(); err != nil {
+			t.Fatal(err)
+		}
+		if again, err := slot.ParseVars(s.Vars()); err != nil || again != s {
+			t.Errorf("%+v became %+v: %v", s, again, err)
+		}
+	})
+}

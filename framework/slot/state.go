@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package slot
+
+import (
+	"fmt"
+
+	"github.com/kairos-build/kairos-build/framework/layout"
+)
+
+// MaxTries is the largest number of boots that a slot on trial can be given.
+const MaxTries = 3
+
+// A State is everything that the boot loader and the agent remember between
+// boots. It is a value: events return a new one.
+type State struct {
+	Good  layout.Slot // a or b: what is booted by default
+	Try   layout.Slot // the slot on trial: the one that is not Good, or empty
+	Tries int         // boots that Try has left, 0 to MaxTries
+	// Bad is the slot that is not Good and must not be booted: it failed, or
+	// its writing has begun and has not ended. Never the same as Try.
+	Bad layout.Slot
+	// BadRecovery says that of the recovery slot: its writing has not ended.
+	BadRecovery bool
+	Next        layout.Mode // what to boot once: active, passive, recovery, or empty
+}
+
+// Initial is the state of a new disk, which has the same image in all slots.
+func Initial() State { return State{Good: layout.SlotA} }
+
+// A Condition is what a slot is worth.
+type Condition string
+
+// The conditions.
+const (
+	Good   Condition = "good"   // proven, and booted by default
+	Trying Condition = "trying" // written whole and read back, not proven yet
+	Old    Condition = "old"    // proven, and not the default any more: what rollback goes to
+	Bad    Condition = "bad"    // failed its trial, or is not written whole
+)
+
+// Condition tells what slot x is worth. Recovery is old or bad: it is never
+// the default.
+func (s State) Condition(x layout.Slot) Condition {
+	switch {
+	case x == layout.SlotRecovery && s.BadRecovery, x == s.Bad && x != "":
+		return Bad
+	case x == s.Good:
+		return Good
+	case x == s.Try:
+		return Trying
+	}
+	return Old
+}
+
+// Other is the slot that x is not: b for a, and a for everything else.
+func Other(x layout.Slot) layout.Slot {
+	if x == layout.SlotA {
+		return layout.SlotB
+	}
+	return layout.SlotA
+}
+
+// Check finds what no sequence of events leads to.
+func (s State) Check() error {
+	ab := func(x layout.Slot) bool { return x == layout.SlotA || x == layout.SlotB }
+	switch {
+	case !ab(s.Good):
+		return fmt.Errorf("good slot %q: want a or b", s.Good)
+	case s.Try != "" && s.Try != Other(s.Good), s.Bad != "" && s.Bad != Other(s.Good):
+		return fmt.Errorf("slot %s is good, and on trial (%q) or bad (%q) besides", s.Good, s.Try, s.Bad)
+	case s.Try != "" && s.Try == s.Bad:
+		return fmt.Errorf("slot %s is on trial and bad", s.Try)
+	case s.Tries < 0 || s.Tries > MaxTries || s.Try == "" && s.Tries != 0:
+		return fmt.Errorf("%d tries for slot %q: want 0 to %d", s.Tries, s.Try, MaxTries)
+	}
+	return nil
+}
