@@ -11,7 +11,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/archive"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
-	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/source"
+	"github.com/kairos-build/kairos-build/framework/source"
 )
 
 // A baseImage is the image that a build starts from in place of the archive's
@@ -24,7 +24,7 @@ type baseImage struct {
 // openBase imports the image and reads which distribution and packages it has.
 func (b *build) openBase(ctx context.Context) (base *baseImage, err error) {
 	err = b.step("base: import "+b.Base, func(progress.Step) (bool, error) {
-		image, err := source.Open(ctx, b.Base, b.recipe.Arch)
+		image, err := source.Open(ctx, b.Base, source.Options{Arch: b.recipe.Arch})
 		if err != nil {
 			return false, badInput(err)
 		}
