@@ -15,7 +15,6 @@ import (
 	"io"
 	"iter"
 	"maps"
-	"math/rand/v2"
 )
 
 const sectorSize = 512
@@ -103,11 +102,11 @@ func (d *Disk) Written() [][]int64 {
 // when it was. For every flush there are that many random subsets; the same
 // seed gives the same ones.
 func (d *Disk) States(subsets int, seed uint64) iter.Seq2[string, *Disk] {
-	random := rand.New(rand.NewPCG(seed, 0))
+	random := coin(seed | 1)
 	return func(yield func(string, *Disk) bool) {
 		settled := map[int64][]byte{}
 		for i, e := range d.epochs {
-			for name, chosen := range e.choices(subsets, random) {
+			for name, chosen := range e.choices(subsets, &random) {
 				if !yield(fmt.Sprintf("flush %d, %s of %d sectors", i, name, len(e)), d.with(settled, e, chosen)) {
 					return
 				}
@@ -121,7 +120,7 @@ func (d *Disk) States(subsets int, seed uint64) iter.Seq2[string, *Disk] {
 }
 
 // choices are sets of writes, as functions that say whether one is in it.
-func (e epoch) choices(subsets int, random *rand.Rand) iter.Seq2[string, func(int) bool] {
+func (e epoch) choices(subsets int, random *coin) iter.Seq2[string, func(int) bool] {
 	return func(yield func(string, func(int) bool) bool) {
 		for n := range e {
 			if !yield(fmt.Sprintf("the first %d", n), func(i int) bool { return i < n }) ||
@@ -132,7 +131,7 @@ func (e epoch) choices(subsets int, random *rand.Rand) iter.Seq2[string, func(in
 		for n := range min(subsets, 1<<min(len(e), 20)) {
 			in := make([]bool, len(e))
 			for i := range in {
-				in[i] = random.IntN(2) == 0
+				in[i] = random.toss()
 			}
 			if !yield(fmt.Sprintf("random subset %d", n), func(i int) bool { return in[i] }) {
 				return
@@ -150,4 +149,14 @@ func (d *Disk) with(settled map[int64][]byte, e epoch, chosen func(int) bool) *D
 		}
 	}
 	return state
+}
+
+// A coin is the generator xorshift64*: the same seed, the same states.
+type coin uint64
+
+func (c *coin) toss() bool {
+	*c ^= *c >> 12
+	*c ^= *c << 25
+	*c ^= *c >> 27
+	return *c*0x2545f4914f6cdd1d>>63 == 1
 }
