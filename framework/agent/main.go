@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // kairos-agent is the program of a node: it applies the cloud-config at every
-// boot, says when the node is ready, and shows how the node is. It changes
-// nothing but what the config asks for.
+// boot, says when the node is ready, shows how the node is, and chooses what
+// the boot loader starts next. It changes nothing else.
 //
 //	kairos-agent boot | ready | status [--json] | validate [FILE|-]... | version
+//	kairos-agent bootentry [--select active|passive|recovery|none] [--json]
+//	kairos-agent rollback [--reboot]
 //
 // Exit status: 0, 1 when something failed or a config has an error, 2 for a
 // wrong command line.
@@ -36,7 +38,7 @@ type verb struct {
 	setup             func(f *flag.FlagSet, p *program) func(ctx context.Context, args []string) error
 }
 
-var verbs = []verb{bootVerb, readyVerb, statusVerb, validateVerb, versionVerb}
+var verbs = []verb{bootVerb, bootentryVerb, readyVerb, rollbackVerb, statusVerb, validateVerb, versionVerb}
 
 // program is what every verb works with.
 type program struct {
@@ -44,6 +46,7 @@ type program struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	log            *slog.Logger
+	restart        func(context.Context) error // reboots the node
 }
 
 // errQuiet ends the program with status 1 after everything was said.
@@ -56,7 +59,8 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	p := &program{
 		root: tree.Root{Dir: "/"}, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
-		log: slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: withoutTime})),
+		log:     slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: withoutTime})),
+		restart: systemctlReboot,
 	}
 	code := p.run(ctx, os.Args[1:])
 	stop()
@@ -136,7 +140,7 @@ func (p *program) noArgs(name string, args []string) error {
 func (p *program) usage(w io.Writer) {
 	fmt.Fprintln(w, "usage: kairos-agent COMMAND [flags]")
 	for _, v := range verbs {
-		fmt.Fprintf(w, "  %-9s %-18s %s\n", v.name, v.args, v.about)
+		fmt.Fprintf(w, "  %-9s %-24s %s\n", v.name, v.args, v.about)
 	}
 }
 
