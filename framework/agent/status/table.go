@@ -36,8 +36,12 @@ func (s Status) align(w io.Writer) error {
 	if s.Boot != nil {
 		row("boot", s.bootLine())
 	}
+	if s.Persistent != nil {
+		row("paths", s.persistentLine())
+	}
 	row("config", s.configLine())
 	s.writeLayout(row)
+	s.writeKept(row)
 	s.writeProblems(row)
 	return t.Flush()
 }

@@ -175,7 +175,7 @@ func coveredByKept(kept map[string]bool, ours files, rel string) bool {
 }
 
 func TestRandomTrees(t *testing.T) {
-	const rounds = 150
+	const rounds = 60
 	for seed := range uint64(rounds) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		base := randomFiles(r)
