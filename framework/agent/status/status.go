@@ -14,6 +14,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/agent/report"
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/bootstate"
+	"github.com/kairos-build/kairos-build/framework/internal/persist"
 	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
@@ -41,6 +42,8 @@ type Status struct {
 	Partitions []Partition     `json:"partitions"`
 	Mounts     []Mount         `json:"mounts"`
 	Boot       *Boot           `json:"boot,omitempty"`
+	// Persistent says how the persistent paths differ from the image.
+	Persistent *persist.Report `json:"persistent,omitempty"`
 	Config     *report.Report  `json:"config,omitempty"`
 	// Problems are sentences for a person. None means that the node is as it
 	// should be.
@@ -109,6 +112,7 @@ func Collect(root tree.Root) Status {
 	mounted := parseMountInfo(read(root, "/proc/self/mountinfo"))
 	s.Root = rootOf(root, mounted)
 	s.fromBoot(root, mounted)
+	s.fromPersistent(root)
 	s.fromConfig(root)
 	s.check()
 	return s

@@ -17,6 +17,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/agent/report"
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/bootstate"
+	"github.com/kairos-build/kairos-build/framework/internal/persist"
 	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
@@ -71,6 +72,14 @@ func node(t *testing.T) tree.Root {
 			t.Fatal(err)
 		}
 	}
+	kept := []persist.Kept{{Path: "/etc/ssh/sshd_config", Why: "changed here, and in the image"}}
+	data, err = json.Marshal(persist.Report{RootHash: hash, Changed: 2, Added: 1, Kept: kept, Local: []string{"/root/.bashrc"}, Milliseconds: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := root.Replace(persist.ReportPath, tree.File{Data: data, Mode: 0o644}); err != nil {
+		t.Fatal(err)
+	}
 	r := &report.Report{OK: true, Milliseconds: 12, Files: []report.File{{Name: "/oem/90.yaml", Used: true}}}
 	if err := r.Write(root); err != nil {
 		t.Fatal(err)
@@ -113,6 +122,7 @@ func TestProblems(t *testing.T) {
 	for _, c := range []struct{ name, path, data, want string }{
 		{"not ours", layout.StateFile, "-", "not started by the kairos initramfs"},
 		{"state damaged", layout.StateFile, "{", "decoding the boot state"},
+		{"persistent paths unknown", persist.ReportPath, "{", "decoding the report on persistent paths"},
 		{"no report", report.Path, "-", "kairos-boot.service did not run"},
 		{"no verity", "/sys/block/dm-0/dm/uuid", "LVM-x\n", "the root file system is not verified"},
 		{"other device", "/sys/block/dm-0/dev", "254:7\n", "the root file system is not verified"},

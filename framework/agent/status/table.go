@@ -47,12 +47,16 @@ func (s Status) rows(row func(...string)) {
 	if s.Boot != nil {
 		row("boot", s.bootLine())
 	}
+	if s.Persistent != nil {
+		row("paths", s.persistentLine())
+	}
 	row("config", s.configLine())
 	if s.Next != nil {
 		row("next", s.Next.Sentence)
 	}
 	slotRows(row, s.Slots)
 	s.writeLayout(row)
+	s.writeKept(row)
 	s.writeProblems(row)
 }
 
