@@ -165,7 +165,7 @@ func TestOEM(t *testing.T) {
 	if diff := cmp.Diff([]string{"me"}, users); err != nil || diff != "" {
 		t.Errorf("%v -want +got:\n%s", err, diff)
 	}
-	patch, err := d.OEM(accessFile, []byte("mine"))
+	patch, err := d.OEM(map[string][]byte{accessFile: []byte("mine")})
 	if err != nil {
 		t.Fatal(err)
 	}

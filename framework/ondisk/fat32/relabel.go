@@ -9,8 +9,8 @@ import (
 	"io"
 )
 
-// An edit replaces bytes at an offset.
-type edit struct {
+// An overwrite replaces bytes at an offset.
+type overwrite struct {
 	offset int64
 	data   []byte
 }
@@ -18,7 +18,7 @@ type edit struct {
 // A Relabeled reads a file system with another label and volume ID.
 type Relabeled struct {
 	r     io.ReaderAt
-	edits []edit
+	edits []overwrite
 	// Size of the file system, in bytes.
 	Size int64
 }
@@ -49,7 +49,7 @@ func Relabel(r io.ReaderAt, label string, id uint32) (*Relabeled, error) {
 		return nil, errors.New("FAT32 file system: its root directory does not begin with a label")
 	}
 	names := append(binary.LittleEndian.AppendUint32(nil, id), raw[:]...)
-	return &Relabeled{r: r, Size: g.bytes(), edits: []edit{
+	return &Relabeled{r: r, Size: g.bytes(), edits: []overwrite{
 		{67, names}, {backupBootSector*SectorSize + 67, names}, {root, raw[:]},
 	}}, nil
 }
