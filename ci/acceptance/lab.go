@@ -177,7 +177,7 @@ func layerOf(files map[string][]byte) (v1.Layer, error) {
 
 // install writes an image to a slot of a disk file, as the builder does.
 func install(ctx context.Context, path string, d *Disk, to disklayout.Slot, image v1.Image) (_ *slotimage.Image, err error) {
-	layers, err := source.Layers(image)
+	layers, err := source.Layers(image, nil)
 	if err != nil {
 		return nil, err
 	}

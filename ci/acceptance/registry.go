@@ -5,8 +5,7 @@ package acceptance
 import (
 	"errors"
 	"fmt"
-	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -58,11 +57,13 @@ func startRegistry(dir string) (*Registry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting the scenarios' registry: %w", err)
 	}
+	// What goes wrong on purpose is not worth a line.
+	silent := slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	r := &Registry{
 		listener: listener, gone: make(chan struct{}), fell: map[mood]bool{},
-		handler: registry.New(registry.WithBlobHandler(registry.NewDiskBlobHandler(dir)), registry.Logger(log.New(io.Discard, "", 0))),
+		handler: registry.New(registry.WithBlobHandler(registry.NewDiskBlobHandler(dir)), registry.Logger(silent)),
 	}
-	r.server = &http.Server{Handler: r, ErrorLog: log.New(io.Discard, "", 0)}
+	r.server = &http.Server{Handler: r, ErrorLog: silent}
 	go func() { _ = r.server.Serve(listener) }() // ends with close
 	return r, nil
 }

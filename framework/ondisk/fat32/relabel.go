@@ -59,7 +59,7 @@ func parseGeometry(b []byte) (geometry, error) {
 	le := binary.LittleEndian
 	g := geometry{
 		sectors: le.Uint32(b[32:]), reserved: uint32(le.Uint16(b[14:])),
-		sectorsPerFAT: le.Uint32(b[36:]), sectorsPerCluster: uint32(b[13]),
+		sectorsPerFAT: le.Uint32(b[36:]), sectorsPerCluster: uint32(b[13]), fats: fatCount,
 	}
 	switch {
 	case b[510] != 0x55 || b[511] != 0xaa || string(b[82:90]) != "FAT32   ":
