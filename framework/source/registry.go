@@ -58,7 +58,7 @@ func places(ref name.Reference, mirrors map[string][]string) ([]name.Reference, 
 	host := ref.Context().RegistryStr()
 	list := mirrors[host]
 	if host == name.DefaultRegistry {
-		list = append(list, mirrors[strings.TrimPrefix(host, "index.")]... // as people name it)
+		list = append(list, mirrors[strings.TrimPrefix(host, "index.")]...) // as people name it
 	}
 	var found []name.Reference
 	for _, mirror := range list {
