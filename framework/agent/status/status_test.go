@@ -6,22 +6,16 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
-	"flag"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/kairos-build/kairos-build/ci/golden"
 	"github.com/kairos-build/kairos-build/framework/agent/report"
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/bootstate"
 	"github.com/kairos-build/kairos-build/framework/internal/persist"
 	"github.com/kairos-build/kairos-build/framework/layout"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 const mountinfo = `22 1 254:0 / / ro,relatime shared:1 - erofs /dev/dm-0 ro
 23 22 0:21 / /etc rw,relatime - overlay overlay rw,lowerdir=/etc
@@ -87,35 +81,18 @@ func node(t *testing.T) tree.Root {
 	return root
 }
 
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s differs (-want +got):\n%s", name, diff)
-	}
-}
-
 func TestCollect(t *testing.T) {
 	s := Collect(node(t))
 	data, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "status.json", string(data)+"\n")
+	golden.Check(t, "testdata/status.json", string(data)+"\n")
 	var table bytes.Buffer
 	if err := s.WriteTable(&table); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "status.txt", table.String())
+	golden.Check(t, "testdata/status.txt", table.String())
 }
 
 func TestProblems(t *testing.T) {
