@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // kairos-agent is the program of a node: it applies the cloud-config at every
-// boot, says when the node is ready, and shows how the node is. It changes
-// nothing but what the config asks for.
+// boot, says when the node is ready, keeps or leaves a slot on trial by its
+// health, and shows how the node is. It changes nothing but what the config
+// asks for, and what the boot loader remembers of a trial.
 //
-//	kairos-agent boot | ready | status [--json] | validate [FILE|-]... | version
+//	kairos-agent boot | ready | settle | trial | health [--json]
+//	kairos-agent status [--json] | validate [FILE|-]... | version
 //
 // Exit status: 0, 1 when something failed or a config has an error, 2 for a
 // wrong command line.
@@ -23,6 +25,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/kairos-build/kairos-build/framework/agent/health"
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/nearest"
 )
@@ -36,7 +39,7 @@ type verb struct {
 	setup             func(f *flag.FlagSet, p *program) func(ctx context.Context, args []string) error
 }
 
-var verbs = []verb{bootVerb, readyVerb, statusVerb, validateVerb, versionVerb}
+var verbs = []verb{bootVerb, readyVerb, settleVerb, trialVerb, healthVerb, statusVerb, validateVerb, versionVerb}
 
 // program is what every verb works with.
 type program struct {
@@ -44,6 +47,11 @@ type program struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	log            *slog.Logger
+
+	// What only a running node has. In tests they are stand-ins, or nil.
+	openStore func(esp string) (bootEnv, error) // nil: there is no boot environment
+	probe     health.Prober                     // nil: health.Probe
+	restart   func(ctx context.Context) error   // nil: nothing restarts
 }
 
 // errQuiet ends the program with status 1 after everything was said.
@@ -56,7 +64,8 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	p := &program{
 		root: tree.Root{Dir: "/"}, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
-		log: slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: withoutTime})),
+		log:       slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: withoutTime})),
+		openStore: openStore, restart: restartNode,
 	}
 	code := p.run(ctx, os.Args[1:])
 	stop()

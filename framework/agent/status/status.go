@@ -39,6 +39,7 @@ type Status struct {
 	Mounts     []Mount         `json:"mounts"`
 	Boot       *Boot           `json:"boot,omitempty"`
 	Config     *report.Report  `json:"config,omitempty"`
+	Proof
 	// Problems are sentences for a person. None means that the node is as it
 	// should be.
 	Problems []string `json:"problems"`
@@ -107,6 +108,7 @@ func Collect(root tree.Root) Status {
 	s.Root = rootOf(root, mounted)
 	s.fromBoot(root, mounted)
 	s.fromConfig(root)
+	s.proof(root)
 	s.check()
 	return s
 }

@@ -37,7 +37,9 @@ func (s Status) align(w io.Writer) error {
 		row("boot", s.bootLine())
 	}
 	row("config", s.configLine())
+	s.writeSummary(row)
 	s.writeLayout(row)
+	s.writeHistory(row)
 	s.writeProblems(row)
 	return t.Flush()
 }
