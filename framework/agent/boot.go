@@ -149,7 +149,8 @@ func (p *program) keepCopy(name string) error {
 	return err
 }
 
-// recall returns what keeps a node reachable of the copy of a file, or nil.
+// recall returns what keeps a node reachable of the copy of a file, and what
+// its health is measured by, or nil.
 func (p *program) recall(name string) *config.Config {
 	data, err := p.root.Read(lastGoodDir + "/" + copyName(name))
 	if err != nil {
@@ -159,7 +160,10 @@ func (p *program) recall(name string) *config.Config {
 	if problems.Failed() {
 		return nil
 	}
-	return &config.Config{Users: c.Users, SSHAuthorizedKeys: c.SSHAuthorizedKeys, SSHPasswordAuth: c.SSHPasswordAuth, Origins: c.Origins}
+	return &config.Config{
+		Users: c.Users, SSHAuthorizedKeys: c.SSHAuthorizedKeys, SSHPasswordAuth: c.SSHPasswordAuth,
+		Health: c.Health, Upgrade: c.Upgrade, Strict: c.Strict, Origins: c.Origins,
+	}
 }
 
 func (p *program) forget(keep map[string]bool) error {

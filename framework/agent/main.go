@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // kairos-agent is the program of a node: it applies the cloud-config at every
-// boot, says when the node is ready, shows how the node is, and chooses what
-// the boot loader starts next. It changes nothing else.
+// boot, says when the node is ready, keeps or leaves a slot on trial by its
+// health, upgrades the slot that does not run, chooses what the boot loader
+// starts next, and shows how the node is. It changes nothing else.
 //
-//	kairos-agent boot | ready | status [--json] | validate [FILE|-]... | version
+//	kairos-agent boot | ready | settle | trial | health [--json]
+//	kairos-agent status [--json] | validate [FILE|-]... | version
 //	kairos-agent bootentry [--select active|passive|recovery|none] [--json]
 //	kairos-agent rollback [--reboot]
 //
@@ -25,6 +27,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/kairos-build/kairos-build/framework/agent/health"
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/nearest"
 )
@@ -38,7 +41,10 @@ type verb struct {
 	setup             func(f *flag.FlagSet, p *program) func(ctx context.Context, args []string) error
 }
 
-var verbs = []verb{bootVerb, bootentryVerb, readyVerb, rollbackVerb, statusVerb, validateVerb, versionVerb}
+var verbs = []verb{
+	bootVerb, readyVerb, settleVerb, trialVerb, healthVerb, statusVerb,
+	bootentryVerb, rollbackVerb, validateVerb, versionVerb,
+}
 
 // program is what every verb works with.
 type program struct {
@@ -46,7 +52,11 @@ type program struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	log            *slog.Logger
-	restart        func(context.Context) error // reboots the node
+
+	// What only a running node has. In tests they are stand-ins, or nil.
+	openStore func(esp string) (bootEnv, error) // nil: there is no boot environment
+	probe     health.Prober                     // nil: health.Probe
+	restart   func(ctx context.Context) error   // nil: nothing restarts
 }
 
 // errQuiet ends the program with status 1 after everything was said.
@@ -59,8 +69,8 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	p := &program{
 		root: tree.Root{Dir: "/"}, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
-		log:     slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: withoutTime})),
-		restart: systemctlReboot,
+		log:       slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: withoutTime})),
+		openStore: openStore, restart: restartNode,
 	}
 	code := p.run(ctx, os.Args[1:])
 	stop()

@@ -38,6 +38,11 @@ const consoleTime = 5 * time.Second
 func (p *program) ready(ctx context.Context) error {
 	text := p.readyText()
 	fmt.Fprint(p.stdout, text)
+	return p.onConsoles(ctx, text)
+}
+
+// onConsoles writes text to every console of the node.
+func (p *program) onConsoles(ctx context.Context, text string) error {
 	if !p.onNode() {
 		return nil
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os/exec"
 	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/agent/status"
@@ -42,7 +41,7 @@ func (p *program) rollback(ctx context.Context, reboot bool) error {
 		return err
 	}
 	p.sayNext(next)
-	if !reboot {
+	if !reboot || p.restart == nil {
 		return nil
 	}
 	return p.restart(ctx)
@@ -67,13 +66,4 @@ func (p *program) changeSlots(event func(slot.State) (slot.State, error)) (next 
 func (p *program) sayNext(s slot.State) {
 	sentence := status.NextBoot(s).Sentence
 	fmt.Fprintf(p.stdout, "%s%s\n", strings.ToUpper(sentence[:1]), sentence[1:])
-}
-
-// systemctlReboot stops all services before.
-func systemctlReboot(ctx context.Context) error {
-	out, err := exec.CommandContext(ctx, "systemctl", "reboot").CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("the choice is saved, but rebooting is not possible: systemctl reboot: %w %s; reboot the node yourself", err, strings.TrimSpace(string(out)))
-	}
-	return nil
 }

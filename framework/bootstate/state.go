@@ -43,6 +43,9 @@ type State struct {
 	FirstBoot bool `json:"firstBoot"`
 	// MachineID is what /etc/machine-id holds: 32 lower-case hex digits.
 	MachineID string `json:"machineID,omitempty"`
+	// Watchdog is the driver that resets a machine that hangs, such as
+	// "iTCO_wdt" or "Software Watchdog"; empty when there is none.
+	Watchdog string `json:"watchdog,omitempty"`
 	// Warnings are sentences for a person: what is not as it should be
 	// although the node came up.
 	Warnings []string `json:"warnings,omitempty"`

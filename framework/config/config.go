@@ -24,8 +24,15 @@ type Config struct {
 	SSHAuthorizedKeys []string
 	// SSHPasswordAuth allows (or forbids) logins over SSH with a password.
 	SSHPasswordAuth *bool
-	// Origins tells where a key was given: root keys by name, and users.NAME
-	// and users.NAME.KEY.
+	// Health says when a slot on trial is good.
+	Health Health
+	// Upgrade is what an upgrade of the node goes by.
+	Upgrade Upgrade
+	// Strict makes a file with an error a failed health check: a slot on trial
+	// that refuses the config of this node is left again.
+	Strict *bool
+	// Origins tells where a key was given: root keys by name, users.NAME,
+	// users.NAME.KEY, health.KEY and upgrade.KEY.
 	Origins map[string]Position
 }
 

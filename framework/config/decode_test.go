@@ -68,6 +68,7 @@ func TestNoSecretInProblems(t *testing.T) {
 		"users:\n- {name: a, passwd: $geheim, shell: /bin/sh}\n",
 		"users:\n- {name: a, plain_text_passwd: 1, hashed_passwd: geheim}\n",
 		"paswords: geheim\n",
+		"health: {checks: [{http: 'ftp://ada:geheim@example.org'}]}\n",
 	} {
 		_, problems := Decode("f.yaml", []byte(in))
 		if len(problems) == 0 {
@@ -189,6 +190,11 @@ func checkUsable(t *testing.T, c *Config) {
 	for _, u := range c.Users {
 		if !accountName.MatchString(u.Name) || strings.ContainsAny(u.Password+u.Gecos+u.Shell+u.HomeDir, "\n") {
 			t.Fatalf("unusable user %#v", u)
+		}
+	}
+	for _, check := range c.Health.Checks {
+		if check.Unit+check.HTTP+check.TCP == "" && len(check.Command) == 0 || check.Timeout < 0 {
+			t.Fatalf("unusable check %#v", check)
 		}
 	}
 	for _, w := range c.WriteFiles {

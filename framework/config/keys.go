@@ -19,10 +19,13 @@ var rootFields = slices.Concat([]field[Config]{
 	{name: "write_files", decode: decodeWriteFiles},
 	{name: "ssh_authorized_keys", decode: func(v value, c *Config) { c.SSHAuthorizedKeys = v.keys() }},
 	{name: "ssh_pwauth", decode: func(v value, c *Config) { setPointer(v, &c.SSHPasswordAuth, value.boolean) }},
+	{name: "health", decode: decodeHealth},
+	{name: "upgrade", decode: decodeUpgrade},
+	{name: "strict", decode: func(v value, c *Config) { setPointer(v, &c.Strict, value.boolean) }},
 	{name: "stages", decode: decodeStages},
 }, later[Config](
 	// Kairos
-	"install", "upgrade", "reset", "config_url", "bundles", "grub_options", "env", "debug", "strict",
+	"install", "reset", "config_url", "bundles", "grub_options", "env", "debug",
 	"cloud-init-paths", "eject-cd", "cosign", "cosign-key", "verify", "arch", "bind-pcrs", "bind-public-pcrs",
 	"uki-max-entries", "logs", "p2p", "auto", "k3s", "k3s-agent", "k0s", "k0s-worker", "kubevip", "kcrypt", "tpm_device",
 	// cloud-init

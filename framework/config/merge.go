@@ -8,7 +8,7 @@ import (
 )
 
 // Merge joins configs in order: a later scalar wins, users are joined by name,
-// keys and groups are added, written files follow each other.
+// keys and groups are added, written files and health checks follow each other.
 func Merge(configs ...*Config) *Config {
 	out := &Config{Origins: map[string]Position{}}
 	for _, c := range configs {
@@ -17,6 +17,10 @@ func Merge(configs ...*Config) *Config {
 		wins(&out.SSHPasswordAuth, c.SSHPasswordAuth)
 		out.SSHAuthorizedKeys = union(out.SSHAuthorizedKeys, c.SSHAuthorizedKeys)
 		out.WriteFiles = append(out.WriteFiles, c.WriteFiles...)
+		wins(&out.Health.Timeout, c.Health.Timeout)
+		out.Health.Checks = append(out.Health.Checks, c.Health.Checks...)
+		wins(&out.Upgrade.Tries, c.Upgrade.Tries)
+		wins(&out.Strict, c.Strict)
 		for _, u := range c.Users {
 			out.addUser(u)
 		}

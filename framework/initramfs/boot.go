@@ -20,7 +20,8 @@ import (
 // boot is what the steps know of this boot, and hand on to each other.
 type boot struct {
 	log          *slog.Logger
-	watchdog     *watchdog
+	timer        *stepTimer
+	feeder       *feeder // of the watchdog; nil without one
 	panicSeconds int
 	args         arguments
 	modules      *kmod.Loader
@@ -44,7 +45,7 @@ const stepLimit = 10 * time.Minute
 
 func (b *boot) steps(list []step) error {
 	for _, s := range list {
-		b.watchdog.start(stepLimit, func() {
+		b.timer.start(stepLimit, func() {
 			b.giveUp(fmt.Errorf("step %q takes more than %v: the disk or its driver hangs", s.name, stepLimit))
 		})
 		begin := sinceKernelStart()
@@ -97,6 +98,7 @@ func (b *boot) giveUp(err error) {
 	if b.log == nil {
 		b.log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
+	b.feeder.letGo() // a disk that hangs holds Sync, and what follows
 	b.log.Error(failure(err, b.args, b.panicSeconds))
 	unix.Sync()
 	time.Sleep(time.Duration(b.panicSeconds) * time.Second)
@@ -116,12 +118,10 @@ func failure(err error, a arguments, seconds int) string {
 	return s.String()
 }
 
-// A watchdog calls a function when it is not started anew in time.
-type watchdog struct{ timer *time.Timer }
+// A stepTimer calls a function when it is not started anew in time.
+type stepTimer struct{ timer *time.Timer }
 
-func newWatchdog() *watchdog { return &watchdog{} }
-
-func (w *watchdog) start(limit time.Duration, late func()) {
+func (w *stepTimer) start(limit time.Duration, late func()) {
 	if w.timer != nil {
 		w.timer.Stop()
 	}

@@ -31,7 +31,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "this is /init of a kairos initramfs: the kernel starts it as process 1")
 		os.Exit(2)
 	}
-	b := &boot{watchdog: newWatchdog(), panicSeconds: defaultPanicSeconds}
+	b := &boot{timer: new(stepTimer), panicSeconds: defaultPanicSeconds}
 	defer b.recoverFromBug()
 	b.giveUp(b.run())
 }
@@ -42,6 +42,7 @@ func (b *boot) run() error {
 		{"system", b.mountSystem},     // proc, sys, dev, run; the log
 		{"arguments", b.readCmdline},  // what the boot loader asks for
 		{"modules", b.loadModules},    // drivers of this machine, and what we need ourselves
+		{"watchdog", b.startWatchdog}, // resets a machine that hangs from here on
 		{"disk", b.findDisk},          // the disk that the boot loader came from
 		{"verity", b.openRoot},        // the slot's root, behind dm-verity
 		{"root", b.mountRoot},         // read-only

@@ -27,8 +27,10 @@ var modes = map[string]fs.FileMode{
 
 // links are symbolic links, which cannot be embedded: path and target.
 var links = map[string]string{
-	"usr/lib/systemd/system/sysinit.target.wants/kairos-boot.service":     "../kairos-boot.service",
-	"usr/lib/systemd/system/multi-user.target.wants/kairos-ready.service": "../kairos-ready.service",
+	"usr/lib/systemd/system/sysinit.target.wants/kairos-boot.service":      "../kairos-boot.service",
+	"usr/lib/systemd/system/sysinit.target.wants/kairos-trial.service":     "../kairos-trial.service",
+	"usr/lib/systemd/system/multi-user.target.wants/kairos-ready.service":  "../kairos-ready.service",
+	"usr/lib/systemd/system/multi-user.target.wants/kairos-settle.service": "../kairos-settle.service",
 	// It would mount the EFI partition at /boot: /boot is empty in a slot.
 	"etc/systemd/system-generators/systemd-gpt-auto-generator": "/dev/null",
 }

@@ -79,13 +79,41 @@ func TestUnits(t *testing.T) {
 		if path.Ext(p) != ".service" || f.link != "" {
 			continue
 		}
-		for _, want := range []string{"[Unit]\n", "Description=", "ExecStart=/usr/bin/kairos-agent ", "Type=oneshot\n", "TimeoutStartSec="} {
+		for _, want := range []string{"[Unit]\n", "Description=", "ExecStart=/usr/bin/kairos-agent ", "TimeoutStartSec="} {
 			if !strings.Contains(f.data, want) {
 				t.Errorf("%s has no %q", p, want)
 			}
 		}
+		if want := typeOf(path.Base(p)); !strings.Contains(f.data, "\nType="+want+"\n") {
+			t.Errorf("%s is not Type=%s", p, want)
+		}
 		if strings.Contains(f.data, "=network-online.target") || strings.Contains(f.data, " network-online.target\n") {
 			t.Errorf("%s waits for the network", p)
+		}
+	}
+}
+
+// typeOf is oneshot for what a boot waits for. Health checks take minutes, and
+// no boot waits for them.
+func typeOf(unit string) string {
+	if unit == "kairos-settle.service" || unit == "kairos-trial.service" {
+		return "exec"
+	}
+	return "oneshot"
+}
+
+// TestTheWatchSurvives: what restarts a node must not end with what hangs.
+func TestTheWatchSurvives(t *testing.T) {
+	files, _ := walk(t)
+	for _, unit := range []string{"kairos-settle.service", "kairos-trial.service"} {
+		data := files["usr/lib/systemd/system/"+unit].data
+		for _, want := range []string{"DefaultDependencies=no\n", "IgnoreOnIsolate=yes\n"} {
+			if !strings.Contains(data, want) {
+				t.Errorf("%s has no %s", unit, want)
+			}
+		}
+		if strings.Contains(data, "Conflicts=") {
+			t.Errorf("%s has a conflict: an orderly shutdown would end it", unit)
 		}
 	}
 }

@@ -45,6 +45,7 @@ type Status struct {
 	// Persistent says how the persistent paths differ from the image.
 	Persistent *persist.Report `json:"persistent,omitempty"`
 	Config     *report.Report  `json:"config,omitempty"`
+	Proof
 	// Problems are sentences for a person. None means that the node is as it
 	// should be.
 	Problems []string `json:"problems"`
@@ -114,6 +115,7 @@ func Collect(root tree.Root) Status {
 	s.fromBoot(root, mounted)
 	s.fromPersistent(root)
 	s.fromConfig(root)
+	s.proof(root)
 	s.check()
 	return s
 }

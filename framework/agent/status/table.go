@@ -54,9 +54,11 @@ func (s Status) rows(row func(...string)) {
 	if s.Next != nil {
 		row("next", s.Next.Sentence)
 	}
+	s.writeSummary(row)
 	slotRows(row, s.Slots)
 	s.writeLayout(row)
 	s.writeKept(row)
+	s.writeHistory(row)
 	s.writeProblems(row)
 }
 

@@ -222,7 +222,7 @@ func TestDefaultList(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := l.all()
-	for _, name := range append(l.Required, "virtio_blk", "nvme", "ahci", "usb_storage", "vfat") {
+	for _, name := range append(l.Required, "virtio_blk", "nvme", "ahci", "usb_storage", "vfat", "softdog", "iTCO_wdt") {
 		found := false
 		for _, entry := range all {
 			found = found || entry == name

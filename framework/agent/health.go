@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/kairos-build/kairos-build/framework/agent/health"
+	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/layout"
+)
+
+var healthVerb = verb{
+	name: "health", args: "[--json]", about: "make one attempt of every health check, now",
+	setup: func(f *flag.FlagSet, p *program) func(context.Context, []string) error {
+		asJSON := f.Bool("json", false, "print JSON, as documented in framework/agent/health")
+		return func(ctx context.Context, args []string) error {
+			if err := p.noArgs("health", args); err != nil {
+				return err
+			}
+			return p.health(ctx, *asJSON)
+		}
+	},
+}
+
+func (p *program) health(ctx context.Context, asJSON bool) error {
+	r := p.examine(ctx, p.standard(), false)
+	if err := printHealth(p.stdout, r, asJSON); err != nil {
+		return err
+	}
+	if !r.OK {
+		return errQuiet
+	}
+	return nil
+}
+
+func printHealth(w io.Writer, r health.Result, asJSON bool) error {
+	if asJSON {
+		out := json.NewEncoder(w)
+		out.SetIndent("", "  ")
+		return out.Encode(r)
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, c := range r.Checks {
+		word := "passed"
+		if !c.Passed {
+			word = "FAILED"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%.1f s\n", word, c.Name, c.Seconds)
+		for line := range strings.Lines(c.Message) {
+			fmt.Fprintf(t, "\t  %s\n", strings.TrimRight(line, "\n"))
+		}
+	}
+	for _, warning := range r.Warnings {
+		fmt.Fprintf(t, "warning\t%s\n", warning)
+	}
+	return t.Flush()
+}
+
+// standard is what the health of this node is measured by.
+type standard struct {
+	health config.Health
+	// broken are the mistakes of config files that are not used; strict makes
+	// them a failed check.
+	broken config.Problems
+	strict bool
+}
+
+// standard reads the config. Of a file with an error, the checks of its last
+// correct version hold: a typo must not make a bad slot good.
+func (p *program) standard() standard {
+	loaded := config.Load(os.DirFS(p.root.Dir), layout.ConfigDirs())
+	var used []*config.Config
+	s := standard{broken: loaded.Problems().Only(config.Error)}
+	for _, f := range loaded.Files {
+		s.strict = s.strict || f.Config.Strict != nil && *f.Config.Strict
+		if f.Used() {
+			used = append(used, f.Config)
+		} else if c := p.recall(f.Name); c != nil {
+			used = append(used, c)
+		}
+	}
+	merged := config.Merge(used...)
+	s.health = merged.Health
+	if merged.Strict != nil {
+		s.strict = *merged.Strict
+	}
+	return s
+}
+
+// bootComplete is the first check of every node: all that the image and the
+// site have put before boot-complete.target, see systemd.special(7).
+func bootComplete() config.Check { return config.Check{Unit: "boot-complete.target"} }
+
+// examine runs the checks: one attempt each, or until each has passed.
+func (p *program) examine(ctx context.Context, s standard, retry bool) health.Result {
+	probe := p.probe
+	if probe == nil {
+		probe = health.Probe
+	}
+	checks := append([]config.Check{bootComplete()}, s.health.Checks...)
+	var r health.Result
+	if refused := s.strict && len(s.broken) > 0; retry && !refused {
+		r = health.Run(ctx, checks, s.health.Limit(), probe)
+	} else {
+		r = health.Once(ctx, checks, probe)
+	}
+	p.addConfig(&r, s)
+	p.addFailedUnits(ctx, &r)
+	return r
+}
+
+// addConfig counts a broken config, as a failure only when it is strict.
+func (p *program) addConfig(r *health.Result, s standard) {
+	if len(s.broken) == 0 {
+		return
+	}
+	var lines []string
+	for _, problem := range s.broken {
+		lines = append(lines, problem.Error())
+	}
+	if !s.strict {
+		r.Warnings = append(r.Warnings, lines...)
+		return
+	}
+	r.Add(health.Check{Name: "config (strict)", Kind: "config", Attempts: 1, Message: strings.Join(lines, "\n")})
+}
+
+// addFailedUnits warns of units that failed: no check asks for them.
+func (p *program) addFailedUnits(ctx context.Context, r *health.Result) {
+	if !p.onNode() {
+		return
+	}
+	units, err := health.FailedUnits(ctx)
+	if err != nil {
+		r.Warnings = append(r.Warnings, err.Error())
+	}
+	if len(units) > 0 {
+		r.Warnings = append(r.Warnings, "failed units: "+strings.Join(units, ", "))
+	}
+}

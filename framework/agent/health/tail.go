@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package health
+
+import (
+	"strings"
+)
+
+// What is kept of the output of a command.
+const (
+	tailLines = 10
+	tailBytes = 4096
+)
+
+// A tail keeps the end of what is written to it. The zero value is empty.
+type tail struct{ kept []byte }
+
+// Write never fails.
+func (t *tail) Write(b []byte) (int, error) {
+	t.kept = append(t.kept, b...)
+	if extra := len(t.kept) - tailBytes; extra > 0 {
+		t.kept = append(t.kept[:0], t.kept[extra:]...)
+	}
+	return len(b), nil
+}
+
+// String is the last lines, without what would disturb a terminal.
+func (t *tail) String() string {
+	lines := strings.Split(strings.TrimSpace(string(t.kept)), "\n")
+	lines = lines[max(0, len(lines)-tailLines):]
+	for i := range lines {
+		lines[i] = strings.Map(printable, strings.TrimRight(strings.ToValidUTF8(lines[i], "?"), " \r"))
+	}
+	return strings.Join(lines, "\n")
+}
+
+func printable(r rune) rune {
+	switch {
+	case r == '\t':
+		return ' '
+	case r < ' ' || r >= 0x7f && r < 0xa0:
+		return -1
+	}
+	return r
+}

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kairos-build/kairos-build/framework/agent/settle"
+	"github.com/kairos-build/kairos-build/framework/agent/status"
+	"github.com/kairos-build/kairos-build/framework/agent/tree"
+	"github.com/kairos-build/kairos-build/framework/bootstate"
+	"github.com/kairos-build/kairos-build/framework/history"
+	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/slot"
+)
+
+// node is this boot and what the boot loader remembers of it.
+type node struct {
+	boot settle.Boot
+	esp  string // device of the EFI partition
+	// state is what the boot loader goes by; when it is unknown, the slot that
+	// runs counts as good, so that nothing follows.
+	state slot.State
+}
+
+// thisNode reads what was booted. An error beside a node says what is wrong
+// with the boot environment.
+func (p *program) thisNode() (*node, error) {
+	data, err := p.root.Read(layout.StateFile)
+	if err != nil {
+		return nil, fmt.Errorf("%w (%w)", bootstate.ErrNone, err)
+	}
+	b, err := bootstate.Decode(data)
+	if err != nil {
+		return nil, err
+	}
+	esp, ok := b.Partition(layout.PartEFI)
+	n := &node{
+		boot:  settle.Boot{Slot: b.Slot, Mode: b.Mode, Version: status.Release(p.root)["KAIROS_VERSION"], Ready: sinceKernelStart()},
+		esp:   esp.Device,
+		state: slot.State{Good: b.Slot},
+	}
+	if !ok {
+		return n, fmt.Errorf("the boot environment: the disk has no partition %q", layout.PartEFI)
+	}
+	state, known, err := p.loadState(esp.Device)
+	if known {
+		n.state = state
+	}
+	return n, err
+}
+
+// sinceKernelStart is CLOCK_BOOTTIME: what the kernel's log has in brackets.
+func sinceKernelStart() time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
+		return 0
+	}
+	return time.Duration(t.Nano())
+}
+
+// loadState reads the boot environment. A damaged one gives the state by which
+// the boot loader acts, and an error.
+func (p *program) loadState(esp string) (s slot.State, known bool, err error) {
+	if p.openStore == nil {
+		return s, false, errors.New("the boot environment is read on a running node only")
+	}
+	env, err := p.openStore(esp)
+	if err != nil {
+		return s, false, err
+	}
+	defer func() { err = errors.Join(err, env.Close()) }()
+	s, err = env.Load()
+	return s, s.Check() == nil, err
+}
+
+// update carries an event out, in one write of the boot environment.
+func (p *program) update(n *node, event settle.Event) (err error) {
+	if p.openStore == nil {
+		return errors.New("the boot environment is written on a running node only")
+	}
+	env, err := p.openStore(n.esp)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, env.Close()) }()
+	n.state, err = env.Update(func(s slot.State) (slot.State, error) { return event.Apply(s, n.boot.Slot), nil })
+	if err != nil {
+		return fmt.Errorf("writing the boot environment: %w", err)
+	}
+	if event == settle.MarkGood && n.state.Good != n.boot.Slot {
+		return fmt.Errorf("slot %s is not on trial any more: slot %s is good", n.boot.Slot, n.state.Good)
+	}
+	return nil
+}
+
+// past is the boot history; what is wrong with it is only said.
+func (p *program) past() []history.Entry {
+	dir, err := p.root.Resolve(history.Dir)
+	if err == nil {
+		var entries []history.Entry
+		if entries, err = history.Read(dir); err == nil {
+			return entries
+		}
+	}
+	p.log.Warn("reading the boot history", "error", err)
+	return nil
+}
+
+// remember appends entries to the boot history. A boot has one entry of its
+// kind, however often the agent is run.
+func (p *program) remember(entries []history.Entry) error {
+	dir, err := p.root.Resolve(history.Dir)
+	if err != nil {
+		return err
+	}
+	id := p.bootID()
+	have, errs := p.past(), []error(nil)
+	for _, e := range entries {
+		if e.Kind == history.Boot && id != "" && recorded(have, id) {
+			continue
+		}
+		e.Time, e.BootID = time.Now().UTC().Truncate(time.Second), id
+		switch err := history.Append(dir, e); {
+		case errors.Is(err, history.ErrDamaged):
+			p.log.Warn("a new boot history was begun", "error", err)
+		default:
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func recorded(past []history.Entry, id string) bool {
+	for _, e := range past {
+		if e.Kind == history.Boot && e.BootID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// bootID is the kernel's name of this boot, or empty.
+func (p *program) bootID() string {
+	data, err := p.root.Read("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(data))
+}
+
+// writeFailure leaves the reason of a fallback where Kairos has it.
+func (p *program) writeFailure(text string) error {
+	if text == "" {
+		return nil
+	}
+	_, err := p.root.Replace(settle.FailureFile, tree.File{Data: []byte(text), Mode: 0o644})
+	return err
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/kairos-build/kairos-build/framework/agent/settle"
+)
+
+var settleVerb = verb{
+	name: "settle", about: "check a new slot, keep it or leave it (kairos-settle.service does it at every boot)",
+	setup: func(_ *flag.FlagSet, p *program) func(context.Context, []string) error {
+		return func(ctx context.Context, args []string) error {
+			if err := p.noArgs("settle", args); err != nil {
+				return err
+			}
+			return p.settle(ctx)
+		}
+	},
+}
+
+// settle runs when the node is up. It says what this boot is, runs the health
+// checks, and lets follow what package settle decides. Without a boot
+// environment the checks are run for the status alone.
+func (p *program) settle(ctx context.Context) error {
+	n, envErr := p.thisNode()
+	if n == nil {
+		return envErr
+	}
+	if envErr != nil {
+		envErr = errors.Join(envErr, p.say(ctx, envErr.Error()))
+	}
+	arriveErr := p.carryOut(ctx, n, settle.Arrive(n.state, n.boot, p.past()))
+	result := p.examine(ctx, p.standard(), true)
+	if ctx.Err() != nil { // the node goes down, so the checks say nothing
+		return errors.Join(envErr, arriveErr)
+	}
+	return errors.Join(envErr, arriveErr, result.Write(p.root), p.carryOut(ctx, n, settle.Conclude(n.state, n.boot, result)))
+}
+
+// carryOut does what a plan says. What proves a slot is written before it is
+// said. A fallback is said before it is written: after a cut of power in
+// between the next boot says it again.
+func (p *program) carryOut(ctx context.Context, n *node, plan settle.Plan) error {
+	if plan.Event == settle.MarkGood {
+		if err := p.update(n, plan.Event); err != nil {
+			return errors.Join(err, p.say(ctx, fmt.Sprintf("slot %s passed its health checks, and that could not be recorded: %v", n.boot.Slot, err)))
+		}
+		p.warn("ending the watch over the trial", p.stopTrial(ctx))
+	}
+	all := within(tellTime, "saying what follows", func() error {
+		return errors.Join(p.writeFailure(plan.Failure), p.say(ctx, plan.Console...), p.remember(plan.History))
+	})
+	if plan.Event == settle.GiveUp {
+		all = errors.Join(all, p.update(n, plan.Event))
+	}
+	if plan.Restart && p.restart != nil {
+		all = errors.Join(all, p.restart(ctx))
+	}
+	return all
+}
+
+// tellTime is how long words may take. A disk that hangs must not hold the
+// restart that leads away from it.
+const tellTime = time.Minute
+
+// within waits for do, but not longer than limit.
+func within(limit time.Duration, doing string, do func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(limit):
+		return fmt.Errorf("%s takes more than %v: a disk or a console hangs", doing, limit)
+	}
+}
+
+// stopTrial ends kairos-trial.service, which would restart the node later.
+func (p *program) stopTrial(ctx context.Context) error {
+	if !p.onNode() {
+		return nil
+	}
+	return output(exec.CommandContext(ctx, "systemctl", "stop", "--no-block", "kairos-trial.service"))
+}
+
+// say prints lines for the journal and on every console.
+func (p *program) say(ctx context.Context, lines ...string) error {
+	if len(lines) == 0 {
+		return nil
+	}
+	var text strings.Builder
+	for _, line := range lines {
+		fmt.Fprintf(&text, "kairos: %s\n", strings.ReplaceAll(line, "\n", " | "))
+	}
+	fmt.Fprint(p.stdout, text.String())
+	return p.onConsoles(ctx, text.String())
+}

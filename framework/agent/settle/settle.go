@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package settle decides what follows from a boot: whether the slot on trial
+// becomes good, is tried again or is given up, and what is said about it. Its
+// functions are pure: they make a Plan of what the boot loader remembers
+// (slot.State), what was booted and what the health checks found. The agent
+// carries plans out.
+//
+// # A boot, as the agent sees it
+//
+//	what runs                              situation  what follows
+//	try, as active                         OnTrial    checks pass: good; fail, or time is over: restart
+//	another slot, and try has no boots     Failed     try is given up
+//	another slot, as passive, try has some Failed     it did not load, so it is given up
+//	no try, and not the good slot          Elsewhere  it is said; nothing else
+//	anything else                          Normal     nothing
+//
+// The boot loader counts a try before it boots, so whatever ends a boot of the
+// slot on trial (a failed check, a hang that the watchdog ends, a panic, an
+// initramfs without a root, a verity error) costs it one; without tries the
+// good slot is booted, finds itself in Failed, and says why.
+//
+// A slot on trial that a person chose in the menu runs as passive, and nobody
+// counted that boot: it is neither proven nor given up.
+package settle
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kairos-build/kairos-build/framework/agent/health"
+	"github.com/kairos-build/kairos-build/framework/history"
+	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/slot"
+)
+
+// FailureFile exists after a fallback, and says why, as in Kairos.
+const FailureFile = layout.RunDir + "/upgrade_failure"
+
+// Boot is what runs.
+type Boot struct {
+	Slot    layout.Slot
+	Mode    layout.Mode
+	Version string        // KAIROS_VERSION, or empty
+	Ready   time.Duration // since the kernel's start, when it was up
+}
+
+// A Situation is what a boot is for the trial of a slot.
+type Situation string
+
+// The situations, see the package comment.
+const (
+	Normal    Situation = "normal"
+	OnTrial   Situation = "on trial"
+	Failed    Situation = "trial failed"
+	Elsewhere Situation = "elsewhere"
+)
+
+// Judge tells the situation of a boot.
+func Judge(s slot.State, b Boot) Situation {
+	switch {
+	case b.Mode == layout.ModeLive:
+		return Normal
+	case s.Try != "" && b.Slot == s.Try:
+		if b.Mode == layout.ModeActive {
+			return OnTrial
+		}
+		return Elsewhere
+	case s.Try != "" && (s.Tries == 0 || b.Mode == layout.ModePassive):
+		return Failed
+	case b.Slot != s.Good && b.Slot != layout.SlotRecovery:
+		return Elsewhere
+	}
+	return Normal
+}
+
+// An Event is what the boot loader's state goes through, see package slot.
+type Event string
+
+// The events of a plan.
+const (
+	Nothing  Event = ""
+	MarkGood Event = "mark good"
+	GiveUp   Event = "give up"
+)
+
+// Apply is the state after the event, in a boot of the slot booted. A state
+// that somebody changed in the meantime, so that there is no trial any more,
+// stays as it is.
+func (e Event) Apply(s slot.State, booted layout.Slot) slot.State {
+	switch {
+	case e == MarkGood:
+		return s.MarkGood(booted)
+	case e == GiveUp && s.Try != booted:
+		return s.GiveUp()
+	}
+	return s
+}
+
+// A Plan is what follows. Entries have neither time nor boot ID yet.
+type Plan struct {
+	Event   Event
+	Failure string // for FailureFile, or empty
+	Console []string
+	History []history.Entry
+	Restart bool
+}
+
+// Arrive is the plan when the node is up, before its health checks. The past is
+// the boot history.
+func Arrive(s slot.State, b Boot, past []history.Entry) Plan {
+	plan := Plan{History: []history.Entry{b.entry(history.Boot, history.OK, fmt.Sprintf("ready as %s %.1f s after the kernel's start", b.Mode, b.Ready.Seconds()))}}
+	switch Judge(s, b) {
+	case OnTrial:
+		plan.Console = []string{fmt.Sprintf("slot %s is on trial, its health checks begin; boots left: %d", b.Slot, s.Tries)}
+	case Failed:
+		plan.fallBack(s, b, past)
+	case Elsewhere:
+		plan.Console = []string{fmt.Sprintf("slot %s runs as %s and is not the good one: slot %s did not load, or slot %s was chosen", b.Slot, b.Mode, s.Good, b.Slot)}
+	}
+	return plan
+}
+
+// Conclude is the plan after the health checks.
+func Conclude(s slot.State, b Boot, r health.Result) Plan {
+	switch {
+	case Judge(s, b) != OnTrial:
+		return Plan{}
+	case !r.OK:
+		return fail(s, b, r.String())
+	}
+	return Plan{
+		Event:   MarkGood,
+		Console: []string{fmt.Sprintf("slot %s is good", b.Slot)},
+		History: []history.Entry{b.entry(history.Good, history.OK, r.String())},
+	}
+}
+
+// Overdue is the plan when a slot on trial had its whole time and is not good:
+// some unit hangs, so that the health checks did not begin or did not end.
+func Overdue(s slot.State, b Boot, limit time.Duration) Plan {
+	if Judge(s, b) != OnTrial {
+		return Plan{}
+	}
+	return fail(s, b, fmt.Sprintf("it was not good after %v: its health checks did not begin, or did not end", limit))
+}
+
+// fail is a boot that did not prove the slot.
+func fail(s slot.State, b Boot, why string) Plan {
+	next := fmt.Sprintf("restarting into slot %s", s.Good)
+	if s.Tries > 0 {
+		next = fmt.Sprintf("restarting; boots left to slot %s: %d", b.Slot, s.Tries)
+	}
+	return Plan{
+		Console: []string{fmt.Sprintf("slot %s is not good: %s", b.Slot, why), next},
+		History: []history.Entry{b.entry(history.TrialFailed, history.Failed, why)},
+		Restart: true,
+	}
+}
+
+// fallBack gives the trial up and says why.
+func (p *Plan) fallBack(s slot.State, b Boot, past []history.Entry) {
+	trial := lastTrial(past, s.Try)
+	why := trial.why(s, b)
+	name := string(s.Try)
+	if trial.version != "" {
+		name += " (" + trial.version + ")"
+	}
+	p.Event = GiveUp
+	p.Failure = fmt.Sprintf("slot: %s\nversion: %s\nreason: %s\n", s.Try, orUnknown(trial.version), why)
+	p.Console = []string{
+		fmt.Sprintf("the upgrade to slot %s failed: %s", name, why),
+		fmt.Sprintf("slot %s runs again; `kairos-agent status` shows more", b.Slot),
+	}
+	failure := history.Entry{Kind: history.Fallback, Slot: s.Try, Version: trial.version, Outcome: history.Failed, Message: why}
+	p.History = append([]history.Entry{failure}, p.History...)
+}
+
+// trial is what the history knows of the trial of a slot.
+type trial struct {
+	version string
+	reasons []string // of boots that ended with failed checks, oldest first
+}
+
+// lastTrial looks back to the event that armed the slot.
+func lastTrial(past []history.Entry, x layout.Slot) (t trial) {
+	for _, e := range slices.Backward(past) {
+		if e.Slot != x {
+			continue
+		}
+		switch e.Kind {
+		case history.TrialFailed:
+			t.reasons = append([]string{e.Message}, t.reasons...)
+		case history.Boot:
+		case history.Upgrade, history.Rollback:
+			t.version = orElse(t.version, e.Version)
+			return t
+		default:
+			return t
+		}
+		t.version = orElse(t.version, e.Version)
+	}
+	return t
+}
+
+// why says why the trial failed, as well as it can be known from outside.
+func (t trial) why(s slot.State, b Boot) string {
+	switch {
+	case s.Tries > 0 && b.Mode == layout.ModePassive:
+		return "it did not load: kernel, initrd or command line are missing, damaged or refused by Secure Boot, or the boot loader could not count the try"
+	case len(t.reasons) > 0:
+		return t.reasons[len(t.reasons)-1]
+	}
+	return "it did not load, or it ended before its health checks: a panic, a hang, no root file system, or a block of the root that does not fit its hash"
+}
+
+func (b Boot) entry(kind history.Kind, outcome history.Outcome, message string) history.Entry {
+	return history.Entry{Kind: kind, Slot: b.Slot, Version: b.Version, Outcome: outcome, Message: message}
+}
+
+func orElse(first, second string) string {
+	if first != "" {
+		return first
+	}
+	return second
+}
+
+func orUnknown(s string) string { return orElse(strings.TrimSpace(s), "unknown") }

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kairos-build/kairos-build/framework/agent/health"
+	"github.com/kairos-build/kairos-build/framework/agent/settle"
+	"github.com/kairos-build/kairos-build/framework/agent/tree"
+	"github.com/kairos-build/kairos-build/framework/bootstate"
+	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/history"
+	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/slot"
+)
+
+// memoryEnv is a boot environment in memory.
+type memoryEnv struct {
+	state             slot.State
+	loadErr, writeErr error
+	writes            int
+}
+
+func (e *memoryEnv) Load() (slot.State, error) { return e.state, e.loadErr }
+func (e *memoryEnv) Close() error              { return nil }
+
+func (e *memoryEnv) Save(s slot.State) error {
+	if e.writeErr != nil {
+		return e.writeErr
+	}
+	e.state, e.writes = s, e.writes+1
+	return nil
+}
+
+func (e *memoryEnv) Update(change func(slot.State) (slot.State, error)) (slot.State, error) {
+	s, err := change(e.state)
+	if err == nil {
+		err = e.Save(s)
+	}
+	return s, err
+}
+
+// machine is a node whose agent can be called.
+type machine struct {
+	*program
+	out      *bytes.Buffer
+	env      *memoryEnv
+	restarts int
+	probe    error // of every check
+}
+
+// newMachine booted x as mode, with the boot environment s.
+func newMachine(t *testing.T, x layout.Slot, mode layout.Mode, s slot.State) *machine {
+	t.Helper()
+	dir := newNode(t)
+	state := bootstate.State{Slot: x, Mode: mode, Partitions: []bootstate.Partition{{Number: 2, Name: layout.PartEFI, Device: "/dev/esp"}}}
+	if err := state.Write(filepath.Join(dir, layout.StateFile)); err != nil {
+		t.Fatal(err)
+	}
+	put(t, dir, "proc/sys/kernel/random/boot_id", "boot-"+string(x)+"\n")
+	m := &machine{out: new(bytes.Buffer), env: &memoryEnv{state: s}}
+	m.program = &program{
+		root: tree.Root{Dir: dir, KeepOwner: true}, stdout: m.out, stderr: m.out, log: slog.New(slog.DiscardHandler),
+		openStore: func(esp string) (bootEnv, error) {
+			if esp != "/dev/esp" {
+				t.Errorf("opened %q", esp)
+			}
+			return m.env, nil
+		},
+		probe:   func(context.Context, config.Check) error { return m.probe },
+		restart: func(context.Context) error { m.restarts++; return nil },
+	}
+	return m
+}
+
+func (m *machine) history(t *testing.T) (kinds []string) {
+	t.Helper()
+	entries, err := history.Read(filepath.Join(m.root.Dir, history.Dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if e.Time.IsZero() || e.BootID == "" {
+			t.Errorf("entry without time or boot: %+v", e)
+		}
+		kinds = append(kinds, string(e.Kind)+" "+string(e.Slot)+" "+string(e.Outcome))
+	}
+	return kinds
+}
+
+func TestSettle(t *testing.T) {
+	down := errors.New("down")
+	for _, c := range []struct {
+		name     string
+		slot     layout.Slot
+		mode     layout.Mode
+		state    slot.State
+		probe    error
+		want     slot.State
+		restarts int
+		writes   int
+		history  []string
+		says     string
+	}{
+		{"usual boot", "a", "active", slot.State{Good: "a"}, nil, slot.State{Good: "a"}, 0, 0, []string{"boot a ok"}, ""},
+		{"usual boot, not healthy", "a", "active", slot.State{Good: "a"}, down, slot.State{Good: "a"}, 0, 0, []string{"boot a ok"}, ""},
+		{"trial passed", "b", "active", slot.State{Good: "a", Try: "b", Tries: 2}, nil, slot.State{Good: "b"}, 0, 1,
+			[]string{"boot b ok", "good b ok"}, "kairos: slot b is good\n"},
+		{"trial failed", "b", "active", slot.State{Good: "a", Try: "b", Tries: 2}, down, slot.State{Good: "a", Try: "b", Tries: 2}, 1, 0,
+			[]string{"boot b ok", "trial-failed b failed"}, "kairos: restarting; boots left to slot b: 2\n"},
+		{"fallback", "a", "passive", slot.State{Good: "a", Try: "b"}, nil, slot.State{Good: "a", Bad: "b"}, 0, 1,
+			[]string{"fallback b failed", "boot a ok"}, "kairos: the upgrade to slot b failed: it did not load, or"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newMachine(t, c.slot, c.mode, c.state)
+				m.probe = c.probe
+				if code := m.run(t.Context(), []string{"settle"}); code != 0 {
+					t.Errorf("status %d: %s", code, m.out)
+				}
+				if m.env.state != c.want || m.env.writes != c.writes || m.restarts != c.restarts {
+					t.Errorf("state %+v after %d writes, %d restarts", m.env.state, m.env.writes, m.restarts)
+				}
+				if diff := cmp.Diff(c.history, m.history(t)); diff != "" {
+					t.Errorf("history (-want +got):\n%s", diff)
+				}
+				if got := m.out.String(); !strings.Contains(got, c.says) {
+					t.Errorf("says %q, want %q", got, c.says)
+				}
+				if r, err := health.Read(m.root); err != nil || r.OK != (c.probe == nil) {
+					t.Errorf("result %+v, %v", r, err)
+				}
+				_, err := os.Stat(filepath.Join(m.root.Dir, settle.FailureFile))
+				if (err == nil) != (c.name == "fallback") {
+					t.Errorf("%s: %v", settle.FailureFile, err)
+				}
+			})
+		})
+	}
+}
+
+// TestSettleTwice: the entry of a boot is there once.
+func TestSettleTwice(t *testing.T) {
+	m := newMachine(t, "a", "active", slot.Initial())
+	m.run(t.Context(), []string{"settle"})
+	m.run(t.Context(), []string{"settle"})
+	if got := m.history(t); len(got) != 1 {
+		t.Errorf("history %q", got)
+	}
+}
+
+// TestGoodIsNotRecorded: the medium refuses the write. Nobody says that the
+// slot is good, and kairos-trial.service goes on.
+func TestGoodIsNotRecorded(t *testing.T) {
+	m := newMachine(t, "b", "active", slot.State{Good: "a", Try: "b", Tries: 1})
+	m.env.writeErr = errors.New("input/output error")
+	code := m.run(t.Context(), []string{"settle"})
+	if got := m.out.String(); code != 1 || strings.Contains(got, "is good\n") || !strings.Contains(got, "could not be recorded: writing the boot environment: input/output error") {
+		t.Errorf("status %d: %s", code, got)
+	}
+	if diff := cmp.Diff([]string{"boot b ok"}, m.history(t)); diff != "" {
+		t.Errorf("history (-want +got):\n%s", diff)
+	}
+}
+
+// TestNoBootEnvironment: the checks run for the status, and it is said.
+func TestNoBootEnvironment(t *testing.T) {
+	m := newMachine(t, "b", "active", slot.State{Good: "a", Try: "b"})
+	m.openStore = func(string) (bootEnv, error) { return nil, errors.New("no such partition") }
+	m.program.probe = func(context.Context, config.Check) error { return nil }
+	if code := m.run(t.Context(), []string{"settle"}); code != 1 || m.restarts != 0 || !strings.Contains(m.out.String(), "kairos: no such partition\n") {
+		t.Errorf("status %d, %d restarts: %s", code, m.restarts, m.out)
+	}
+	if r, err := health.Read(m.root); err != nil || !r.OK {
+		t.Errorf("result %+v, %v", r, err)
+	}
+}
+
+// TestStrict: a config with an error fails a trial only when it says so.
+func TestStrict(t *testing.T) {
+	for _, c := range []struct {
+		name, good, broken string
+		restarts           int
+	}{
+		{"not strict", "hostname: a\n", "hostnam: b\n", 0},
+		{"strict", "strict: true\n", "hostnam: b\n", 1},
+		{"strict in the broken file", "hostname: a\n", "strict: true\nhostnam: b\n", 1},
+		{"strict, and nothing is broken", "strict: true\n", "hostname: b\n", 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := newMachine(t, "b", "active", slot.State{Good: "a", Try: "b", Tries: 1})
+			put(t, m.root.Dir, "oem/10.yaml", c.good)
+			put(t, m.root.Dir, "oem/20.yaml", c.broken)
+			m.run(t.Context(), []string{"settle"})
+			if m.restarts != c.restarts {
+				t.Errorf("%d restarts: %s", m.restarts, m.out)
+			}
+		})
+	}
+}
+
+// TestChecksOfABrokenFile: those of its last correct version hold.
+func TestChecksOfABrokenFile(t *testing.T) {
+	m := newMachine(t, "b", "active", slot.State{Good: "a", Try: "b", Tries: 1})
+	put(t, m.root.Dir, "oem/10.yaml", "health: {checks: [{tcp: '127.0.0.1:1'}]}\n")
+	m.run(t.Context(), []string{"boot"})
+	put(t, m.root.Dir, "oem/10.yaml", "health: {checks: [{tpc: '127.0.0.1:1'}]}\n")
+	if got := m.standard().health.Checks; len(got) != 1 || got[0].TCP != "127.0.0.1:1" {
+		t.Errorf("checks %+v", got)
+	}
+}
+
+func TestTrial(t *testing.T) {
+	trying := slot.State{Good: "a", Try: "b", Tries: 1}
+	for _, c := range []struct {
+		name     string
+		state    slot.State
+		becomes  slot.State
+		restarts int
+		after    time.Duration
+	}{
+		{"hangs", trying, trying, 1, 7 * time.Minute},
+		{"is good in time", trying, slot.State{Good: "b"}, 0, 7 * time.Minute},
+		{"no trial", slot.State{Good: "b"}, slot.State{Good: "b"}, 0, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newMachine(t, "b", "active", c.state)
+				put(t, m.root.Dir, "oem/10.yaml", "health: {timeout: 2m}\n")
+				time.AfterFunc(time.Minute, func() { m.env.state = c.becomes })
+				begin := time.Now()
+				code := m.run(t.Context(), []string{"trial"})
+				if took := time.Since(begin); code != 0 || m.restarts != c.restarts || took != c.after {
+					t.Errorf("status %d, %d restarts after %v: %s", code, m.restarts, took, m.out)
+				}
+			})
+		})
+	}
+}
+
+func TestTrialIsStopped(t *testing.T) {
+	m := newMachine(t, "b", "active", slot.State{Good: "a", Try: "b", Tries: 1})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if code := m.run(ctx, []string{"trial"}); code != 0 || m.restarts != 0 {
+		t.Errorf("status %d, %d restarts", code, m.restarts)
+	}
+}
+
+// TestTellingHangs: a disk that hangs does not hold the restart.
+func TestTellingHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		err := within(tellTime, "saying", func() error { <-ctx.Done(); return nil })
+		if err == nil || !strings.Contains(err.Error(), "saying takes more than 1m0s") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestHealthVerb(t *testing.T) {
+	m := newMachine(t, "a", "active", slot.Initial())
+	put(t, m.root.Dir, "oem/10.yaml", "health: {checks: [{tcp: '127.0.0.1:1', name: api}]}\n")
+	if code := m.run(t.Context(), []string{"health"}); code != 0 || !strings.HasPrefix(m.out.String(), "passed  unit boot-complete.target") {
+		t.Errorf("status %d: %s", code, m.out)
+	}
+	m.out.Reset()
+	m.probe = errors.New("exit status 1\nlast words")
+	if code := m.run(t.Context(), []string{"health"}); code != 1 || !strings.Contains(m.out.String(), "FAILED  api") || !strings.Contains(m.out.String(), "\n          last words\n") {
+		t.Errorf("status %d: %s", code, m.out)
+	}
+	m.out.Reset()
+	if code := m.run(t.Context(), []string{"health", "--json"}); code != 1 || !strings.HasPrefix(m.out.String(), "{\n  \"version\": 1,") {
+		t.Errorf("status %d: %s", code, m.out)
+	}
+}

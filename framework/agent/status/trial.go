@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package status
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kairos-build/kairos-build/framework/agent/health"
+	"github.com/kairos-build/kairos-build/framework/agent/settle"
+	"github.com/kairos-build/kairos-build/framework/agent/tree"
+	"github.com/kairos-build/kairos-build/framework/history"
+	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/slot"
+)
+
+// shown is how many entries of the boot history the table has.
+const shown = 5
+
+// Proof is what the node knows of its health, and of trials of slots.
+type Proof struct {
+	// Health is the result of this boot's checks; absent until they end.
+	Health *health.Result `json:"health,omitempty"`
+	// Trial is the slot on trial, if there is one and the boot environment
+	// was asked.
+	Trial *Trial `json:"trial,omitempty"`
+	// Failure is the content of /run/cos/upgrade_failure: this boot came
+	// after a trial that failed.
+	Failure string `json:"upgradeFailure,omitempty"`
+	// LastFailure is the newest entry of the history that failed.
+	LastFailure *history.Entry  `json:"lastFailure,omitempty"`
+	History     []history.Entry `json:"history"` // oldest first
+}
+
+// Trial is a slot that has not proven itself yet.
+type Trial struct {
+	Slot  layout.Slot `json:"slot"`
+	Tries int         `json:"tries"` // boots that it has left
+}
+
+// SetTrial adds what the boot environment says.
+func (p *Proof) SetTrial(s slot.State) {
+	if s.Try != "" {
+		p.Trial = &Trial{Slot: s.Try, Tries: s.Tries}
+	}
+}
+
+// proof collects what `kairos-agent settle` left.
+func (s *Status) proof(root tree.Root) {
+	s.Failure = strings.TrimSpace(read(root, settle.FailureFile))
+	s.History = []history.Entry{}
+	r, err := health.Read(root)
+	switch {
+	case err == nil:
+		s.Health = r
+		s.Problems = append(s.Problems, r.Failures()...)
+	case !errors.Is(err, health.ErrNone):
+		s.Problems = append(s.Problems, err.Error())
+	}
+	dir, err := root.Resolve(history.Dir)
+	if err == nil {
+		var entries []history.Entry
+		if entries, err = history.Read(dir); err == nil {
+			s.remember(entries)
+		}
+	}
+	if err != nil {
+		s.Problems = append(s.Problems, err.Error())
+	}
+}
+
+func (p *Proof) remember(entries []history.Entry) {
+	p.History = append(p.History, entries...)
+	for _, e := range slices.Backward(entries) {
+		if e.Outcome == history.Failed {
+			p.LastFailure = &e
+			return
+		}
+	}
+}
+
+func (p Proof) writeSummary(row func(...string)) {
+	row("health", p.healthLine())
+	if p.Trial != nil {
+		row("trial", fmt.Sprintf("slot %s, boots left: %d", p.Trial.Slot, p.Trial.Tries))
+	}
+	if e := p.LastFailure; e != nil {
+		row("last failure", strings.Join([]string{when(*e), string(e.Kind), what(*e), e.Message}, ", "))
+	}
+}
+
+func (p Proof) healthLine() string {
+	if p.Health == nil {
+		return "not known: " + health.ErrNone.Error()
+	}
+	return p.Health.String()
+}
+
+// writeHistory shows the newest entries, the newest last.
+func (p Proof) writeHistory(row func(...string)) {
+	if len(p.History) == 0 {
+		return
+	}
+	row()
+	row("TIME", "EVENT", "SLOT", "MESSAGE")
+	for _, e := range p.History[max(0, len(p.History)-shown):] {
+		row(when(e), string(e.Kind), what(e), e.Message)
+	}
+}
+
+func when(e history.Entry) string { return e.Time.UTC().Format(time.RFC3339) }
+
+func what(e history.Entry) string { return strings.TrimSpace(string(e.Slot) + " " + e.Version) }

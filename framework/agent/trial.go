@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"time"
+
+	"github.com/kairos-build/kairos-build/framework/agent/settle"
+	"github.com/kairos-build/kairos-build/framework/slot"
+)
+
+var trialVerb = verb{
+	name: "trial", about: "restart when a slot on trial is not good in time (kairos-trial.service does it)",
+	setup: func(_ *flag.FlagSet, p *program) func(context.Context, []string) error {
+		return func(ctx context.Context, args []string) error {
+			if err := p.noArgs("trial", args); err != nil {
+				return err
+			}
+			return p.trial(ctx)
+		}
+	},
+}
+
+// trialGrace is what a boot may take before its health checks begin, on top of
+// the time that they have.
+const trialGrace = 5 * time.Minute
+
+// trial watches over a boot of a slot on trial, for the case that a unit hangs
+// and the health checks never begin. It ends at once when there is no trial,
+// and when it is stopped, which `kairos-agent settle` does.
+func (p *program) trial(ctx context.Context) error {
+	n, err := p.thisNode()
+	if n == nil || settle.Judge(n.state, n.boot) != settle.OnTrial {
+		return err
+	}
+	limit := p.standard().health.Limit() + trialGrace
+	fmt.Fprintf(p.stdout, "slot %s is on trial: it is left in %v, unless it is good by then\n", n.boot.Slot, limit)
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-time.After(limit):
+	}
+	return p.overdue(ctx, n, limit)
+}
+
+// overdue looks at the boot environment again: the slot may be good by now, or
+// given up. When it cannot be read, the trial has failed too.
+func (p *program) overdue(ctx context.Context, n *node, limit time.Duration) error {
+	now := make(chan slot.State, 1)
+	p.warn("reading the boot environment", within(tellTime, "reading the boot environment", func() error {
+		state, known, err := p.loadState(n.esp)
+		if known {
+			now <- state
+		}
+		return err
+	}))
+	select {
+	case n.state = <-now:
+	default:
+	}
+	return p.carryOut(ctx, n, settle.Overdue(n.state, n.boot, limit))
+}

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// What holds when the config says nothing.
+const (
+	DefaultHealthTimeout = 10 * time.Minute
+	DefaultCheckTimeout  = 30 * time.Second
+	DefaultTries         = 3
+)
+
+// Health says when a slot on trial is good: every check has passed once,
+// before Timeout is over.
+type Health struct {
+	Timeout time.Duration // of all checks together; 0: not given
+	Checks  []Check       // in the order of the files
+}
+
+// Limit is the time that all checks together have.
+func (h Health) Limit() time.Duration { return orDefault(h.Timeout, DefaultHealthTimeout) }
+
+// A Check is one thing that must be so on a healthy node. Exactly one of Unit,
+// HTTP, TCP and Command is set.
+type Check struct {
+	Name    string // for people; empty: see Title
+	Origin  Position
+	Unit    string        // a systemd unit that must be active
+	HTTP    string        // a URL that must answer 2xx
+	TCP     string        // HOST:PORT that must take a connection
+	Command []string      // a program with arguments that must exit with 0; no shell
+	Timeout time.Duration // of one attempt; 0: not given
+}
+
+// Kind is the key of what is checked: unit, http, tcp or command.
+func (c Check) Kind() string {
+	switch {
+	case c.Unit != "":
+		return "unit"
+	case c.HTTP != "":
+		return "http"
+	case c.TCP != "":
+		return "tcp"
+	}
+	return "command"
+}
+
+// Title is the name of the check, or what it looks at.
+func (c Check) Title() string {
+	if c.Name != "" {
+		return c.Name
+	}
+	return c.Kind() + " " + c.Unit + c.HTTP + c.TCP + strings.Join(c.Command, " ")
+}
+
+// Limit is the time that one attempt has.
+func (c Check) Limit() time.Duration { return orDefault(c.Timeout, DefaultCheckTimeout) }
+
+// Upgrade is what an upgrade goes by.
+type Upgrade struct {
+	Tries int // boots that a new slot has to prove itself, 1 to 3; 0: not given
+}
+
+// Boots is the number of boots that a new slot has to prove itself.
+func (u Upgrade) Boots() int { return orDefault(u.Tries, DefaultTries) }
+
+func orDefault[T comparable](given, otherwise T) T {
+	var unset T
+	if given == unset {
+		return otherwise
+	}
+	return given
+}
+
+var healthFields = []field[Health]{
+	{name: "timeout", decode: func(v value, h *Health) { set(v, &h.Timeout, durationUpTo(24*time.Hour)) }},
+	{name: "checks", decode: decodeChecks},
+}
+
+var checkFields = []field[Check]{
+	{name: "name", decode: func(v value, c *Check) { set(v, &c.Name, value.nonEmpty) }},
+	{name: "unit", decode: func(v value, c *Check) { set(v, &c.Unit, value.unit) }},
+	{name: "http", decode: func(v value, c *Check) { set(v, &c.HTTP, value.httpURL) }},
+	{name: "tcp", decode: func(v value, c *Check) { set(v, &c.TCP, value.hostPort) }},
+	{name: "command", decode: func(v value, c *Check) { set(v, &c.Command, value.command) }},
+	{name: "timeout", decode: func(v value, c *Check) { set(v, &c.Timeout, durationUpTo(time.Hour)) }},
+}
+
+// checkKinds are the keys of which a check has exactly one.
+var checkKinds = []string{"unit", "http", "tcp", "command"}
+
+var upgradeFields = slices.Concat([]field[Upgrade]{
+	{name: "tries", decode: decodeTries},
+}, later[Upgrade]("reboot", "poweroff", "recovery", "force", "system", "recovery-system", "partitions", "grub-entry-name"))
+
+func decodeHealth(v value, c *Config) {
+	v.d.remember("health.", decodeMap(v, healthFields, &c.Health))
+}
+
+func decodeUpgrade(v value, c *Config) {
+	v.d.remember("upgrade.", decodeMap(v, upgradeFields, &c.Upgrade))
+}
+
+func decodeChecks(v value, h *Health) {
+	for _, item := range v.list("checks") {
+		c := Check{Origin: item.position()}
+		pairs := decodeMap(item, checkFields, &c)
+		if item.oneKind(pairs) {
+			h.Checks = append(h.Checks, c)
+		}
+	}
+}
+
+// oneKind wants exactly one of checkKinds.
+func (v value) oneKind(pairs []pair) bool {
+	if v.node.Kind != yaml.MappingNode {
+		return false
+	}
+	var kinds []string
+	for _, p := range pairs {
+		if slices.Contains(checkKinds, p.name) {
+			kinds = append(kinds, p.name)
+		}
+	}
+	switch len(kinds) {
+	case 1:
+		return true
+	case 0:
+		v.fail("the check checks nothing", "add one of unit, http, tcp and command")
+	default:
+		v.fail("more than one thing to check: "+strings.Join(kinds, ", "), "make every one an item of the list")
+	}
+	return false
+}
+
+func decodeTries(v value, u *Upgrade) {
+	n, ok := v.integer()
+	switch {
+	case !ok:
+	case n < 1 || n > 3:
+		v.fail(fmt.Sprintf("%d boots", n), "a new slot can have 1 to 3 boots to prove itself")
+	default:
+		u.Tries = n
+	}
+}
+
+// durationUpTo reads a duration as time.ParseDuration has it, from one second.
+func durationUpTo(most time.Duration) func(value) (time.Duration, bool) {
+	return func(v value) (time.Duration, bool) {
+		if v.node.Kind == yaml.ScalarNode && v.node.ShortTag() == "!!int" {
+			v.fail("a number without a unit", `write "90s" or "10m"`)
+			return 0, false
+		}
+		s, ok := v.nonEmpty()
+		if !ok {
+			return 0, false
+		}
+		d, err := time.ParseDuration(s)
+		switch {
+		case err != nil:
+			v.fail(fmt.Sprintf("%q is not a duration", printable(s)), `write a number and a unit, such as "90s" or "10m"`)
+		case d < time.Second || d > most:
+			v.fail(fmt.Sprintf("%q is out of range", printable(s)), fmt.Sprintf("use 1s to %.0fh", most.Hours()))
+		default:
+			return d, true
+		}
+		return 0, false
+	}
+}
+
+// unitName is a name as in systemd.unit(5), with its type.
+var unitName = regexp.MustCompile(`^[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]{0,239}\.(service|socket|target|mount|automount|timer|path|device|swap|slice|scope)$`)
+
+func (v value) unit() (string, bool) {
+	s, ok := v.nonEmpty()
+	if !ok {
+		return "", false
+	}
+	if !unitName.MatchString(s) {
+		suggestion := "write its name with its type, such as ssh.service"
+		if unitName.MatchString(s + ".service") {
+			suggestion = fmt.Sprintf("did you mean %q?", s+".service")
+		}
+		v.fail(fmt.Sprintf("%q is not the name of a systemd unit", printable(s)), suggestion)
+		return "", false
+	}
+	return s, true
+}
+
+func (v value) httpURL() (string, bool) {
+	s, ok := v.nonEmpty()
+	if !ok {
+		return "", false
+	}
+	if strings.Contains(s, "@") {
+		v.d.secret(v.node)
+		v.fail("a URL with a user name or password", "use a command that reads the password from a file")
+		return "", false
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+		v.fail(fmt.Sprintf("%q is not a URL that can be asked", printable(s)), "write it such as http://127.0.0.1:10248/healthz")
+		return "", false
+	}
+	return s, true
+}
+
+func (v value) hostPort() (string, bool) {
+	s, ok := v.nonEmpty()
+	if !ok {
+		return "", false
+	}
+	host, port, err := net.SplitHostPort(s)
+	if n, portErr := strconv.ParseUint(port, 10, 16); err != nil || portErr != nil || n == 0 || host == "" {
+		v.fail(fmt.Sprintf("%q is not HOST:PORT", printable(s)), "write it such as 127.0.0.1:6443")
+		return "", false
+	}
+	return s, true
+}
+
+// command is a program and its arguments: a list, or a text that is split at
+// blanks. No shell reads it, so what only a shell understands is a mistake.
+func (v value) command() ([]string, bool) {
+	var words []string
+	if v.node.Kind == yaml.SequenceNode {
+		for _, item := range v.list("words") {
+			word, ok := item.text()
+			if !ok {
+				return nil, false
+			}
+			words = append(words, word)
+		}
+	} else {
+		s, ok := v.nonEmpty()
+		if !ok {
+			return nil, false
+		}
+		if i := strings.IndexAny(s, "\"'`\\|&;<>$\n"); i >= 0 {
+			v.fail(fmt.Sprintf("%q has a meaning only for a shell, and none reads the command", s[i:i+1]), "put it into a script, or write the words as a list")
+			return nil, false
+		}
+		words = strings.Fields(s)
+	}
+	return words, v.program(words)
+}
+
+// program checks the first word of a command.
+func (v value) program(words []string) bool {
+	if len(words) == 0 {
+		v.fail("is empty", "name a program, such as /usr/local/bin/site-check")
+		return false
+	}
+	if !path.IsAbs(words[0]) || strings.ContainsRune(strings.Join(words, ""), 0) {
+		v.fail(fmt.Sprintf("%q is not the absolute path of a program", printable(words[0])), "begin with /")
+		return false
+	}
+	return true
+}
