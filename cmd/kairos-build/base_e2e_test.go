@@ -102,7 +102,7 @@ func debianTar(t *testing.T) string {
 // userImage is an image of one layer.
 func userImage(t *testing.T, tarFile string) v1.Image {
 	t.Helper()
-	layer, err := tarball.LayerFromFile(tarFile)
+	layer, err := tarball.LayerFromFile(tarFile, tarball.WithCompressedCaching)
 	if err != nil {
 		t.Fatal(err)
 	}
