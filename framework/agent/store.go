@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+
+	"github.com/kairos-build/kairos-build/framework/bootstate"
+	"github.com/kairos-build/kairos-build/framework/slot"
+)
+
+// store is the boot loader's state on this node's disk.
+type store interface {
+	slot.Store
+	// Update loads the state, saves what change makes of it, and returns that.
+	Update(change func(slot.State) (slot.State, error)) (slot.State, error)
+	Close() error
+}
+
+// openStore opens the store of the disk that the node was booted from.
+func openStore(*bootstate.State) (store, error) {
+	return nil, errors.New("boot environment: not merged yet")
+}
