@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -153,7 +154,8 @@ func TestNothingIsWrittenBeforeTheChecks(t *testing.T) {
 	}{
 		{"data of recovery", func(m *model) { m.parts["root-recovery"].now[5000] ^= 1 }, verity.ErrCorrupt, "recovery is damaged, and nothing was written"},
 		{"hash tree of recovery", func(m *model) { m.parts["root-recovery"].now[21*4096] ^= 1 }, verity.ErrCorrupt, "recovery is damaged"},
-		{"boot of recovery", func(m *model) { m.parts["boot-recovery"].now[510] = 0 }, nil, "boot partition of recovery: no FAT32 file system"},
+		{"boot of recovery", func(m *model) { m.parts["boot-recovery"].now[510] = 0 }, nil, "nothing was written; install the node again: no FAT32 file system"},
+		{"boot of recovery is cut short", func(m *model) { m.parts["boot-recovery"].now[33] = 1 }, io.ErrUnexpectedEOF, "boot partition of recovery is damaged"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := newModel(t, slot.State{Good: b})

@@ -113,19 +113,32 @@ func (r *run) check(ctx context.Context) error {
 		return err
 	}
 	for _, t := range r.Targets {
-		if r.boots[t.Slot], err = fat32.Relabel(boot, t.Label, t.VolumeID); err != nil {
-			return fmt.Errorf("boot partition of recovery: %w", err)
-		}
-		for _, name := range []string{t.Slot.Root(), t.Slot.Boot()} {
-			if _, err := r.opened(name, r.Disk.Claim); err != nil {
-				return err
-			}
+		if err := r.checkTarget(ctx, t, boot); err != nil {
+			return err
 		}
 	}
 	if err := verity.Verify(ctx, r.root, r.Tree); err != nil {
 		return fmt.Errorf("recovery is damaged, and nothing was written; install the node again: %w", err)
 	}
 	return r.takeOver()
+}
+
+// checkTarget opens the partitions of t, and reads what its boot partition gets.
+func (r *run) checkTarget(ctx context.Context, t Target, boot io.ReaderAt) error {
+	for _, name := range []string{t.Slot.Root(), t.Slot.Boot()} {
+		if _, err := r.opened(name, r.Disk.Claim); err != nil {
+			return err
+		}
+	}
+	source, err := fat32.Relabel(boot, t.Label, t.VolumeID)
+	if err == nil {
+		err = eachChunk(ctx, source, 0, source.Size, func([]byte, int64) error { return nil })
+	}
+	if err != nil {
+		return fmt.Errorf("the boot partition of recovery is damaged, and nothing was written; install the node again: %w", err)
+	}
+	r.boots[t.Slot] = source
+	return nil
 }
 
 func (r *run) opened(name string, open func(string) (Device, error)) (Device, error) {
