@@ -124,8 +124,9 @@ func TestCutAfterEachStep(t *testing.T) {
 
 func TestErrorAtEachWrite(t *testing.T) {
 	for name, env := range envs() {
-		for n := 0; ; n++ {
-			for _, lost := range []bool{false, true} {
+		for _, lost := range []bool{false, true} {
+			n := 0
+			for ; ; n++ {
 				m := newModel(t, env)
 				first := m.snapshot()
 				m.left = n
@@ -138,8 +139,8 @@ func TestErrorAtEachWrite(t *testing.T) {
 				}
 				m.checkCut(t, fmt.Sprintf("%s, error at write %d", name, n), lost, first)
 			}
-			if n > 14 {
-				break
+			if n < 10 {
+				t.Errorf("%s: a reset has %d writes: too few to be one", name, n)
 			}
 		}
 	}
