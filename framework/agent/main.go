@@ -9,6 +9,7 @@
 //	kairos-agent status [--json] | validate [FILE|-]... | version
 //	kairos-agent bootentry [--select active|passive|recovery|none] [--json]
 //	kairos-agent rollback [--reboot]
+//	kairos-agent reset [--reset-oem] [--reboot] [--yes] [--json]
 //
 // Exit status: 0, 1 when something failed or a config has an error, 2 for a
 // wrong command line.
@@ -43,7 +44,7 @@ type verb struct {
 
 var verbs = []verb{
 	bootVerb, readyVerb, settleVerb, trialVerb, healthVerb, statusVerb,
-	bootentryVerb, rollbackVerb, validateVerb, versionVerb,
+	bootentryVerb, rollbackVerb, resetVerb, validateVerb, versionVerb,
 }
 
 // program is what every verb works with.

@@ -118,7 +118,9 @@ func (b *boot) followImage(paths, filled []string) {
 		return // a stand-in in memory is new at every boot
 	}
 	sync := persist.Sync{Dir: sysroot + layout.StateDir, RootHash: b.state.RootHash}
+	begin := sinceKernelStart()
 	report, err := sync.Run(storedPaths(sysroot, paths, filled))
+	report.Milliseconds = milliseconds(sinceKernelStart() - begin)
 	if err != nil {
 		b.warn("persistent paths do not follow the image: %v", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 
+	"github.com/kairos-build/kairos-build/framework/agent/reset"
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/internal/persist"
 )
@@ -27,6 +28,13 @@ func (s *Status) fromPersistent(root tree.Root) {
 		return
 	}
 	s.Persistent = &r
+}
+
+// fromReset says that a reset has begun and not ended.
+func (s *Status) fromReset(root tree.Root) {
+	if root.Exists(reset.MarkPath) {
+		s.Problems = append(s.Problems, "a reset was interrupted: boot recovery and type `kairos-agent reset --yes` again")
+	}
 }
 
 // persistentLine sums up how the persistent paths differ from the image.

@@ -114,6 +114,7 @@ func Collect(root tree.Root) Status {
 	s.Root = rootOf(root, mounted)
 	s.fromBoot(root, mounted)
 	s.fromPersistent(root)
+	s.fromReset(root)
 	s.fromConfig(root)
 	s.proof(root)
 	s.check()

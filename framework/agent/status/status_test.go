@@ -11,6 +11,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/ci/golden"
 	"github.com/kairos-build/kairos-build/framework/agent/report"
+	"github.com/kairos-build/kairos-build/framework/agent/reset"
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/bootstate"
 	"github.com/kairos-build/kairos-build/framework/internal/persist"
@@ -99,6 +100,7 @@ func TestProblems(t *testing.T) {
 	for _, c := range []struct{ name, path, data, want string }{
 		{"not ours", layout.StateFile, "-", "not started by the kairos initramfs"},
 		{"state damaged", layout.StateFile, "{", "decoding the boot state"},
+		{"reset interrupted", reset.MarkPath, "{}", "a reset was interrupted"},
 		{"persistent paths unknown", persist.ReportPath, "{", "decoding the report on persistent paths"},
 		{"no report", report.Path, "-", "kairos-boot.service did not run"},
 		{"no verity", "/sys/block/dm-0/dm/uuid", "LVM-x\n", "the root file system is not verified"},

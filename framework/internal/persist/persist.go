@@ -52,7 +52,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -80,7 +79,6 @@ const stagingName = "image-sync.unfinished"
 // is about stays as it is, or half way, and is tried again at the next boot. The
 // report is valid in any case.
 func (s Sync) Run(paths []Path) (Report, error) {
-	start := time.Now()
 	if s.flush == nil {
 		s.flush = flush
 	}
@@ -92,7 +90,6 @@ func (s Sync) Run(paths []Path) (Report, error) {
 	err := errors.Join(loadErr, r.all(paths))
 	report := r.report(paths)
 	report.RootHash = s.RootHash
-	report.Milliseconds = float64(time.Since(start).Microseconds()) / 1000
 	return report, err
 }
 
@@ -143,26 +140,41 @@ func (r *run) prepare(p Path) error {
 
 func (r *run) staging() string { return filepath.Join(r.sync.Dir, stagingName) }
 
-// recheck drops what was kept and has been settled since.
+// recheck drops from the record what is as in the image by now.
 func (r *run) recheck(p Path, record Record) error {
-	var still []Kept
+	var kept []Kept
 	for _, k := range record.Kept {
-		rel, err := filepath.Rel(p.Name, k.Path)
-		if err != nil {
+		switch differs, err := record.differs(p, k.Path); {
+		case err != nil:
 			return err
-		}
-		theirs := record.Entries[rel]
-		ours, err := look(p.Store, rel, theirs)
-		if err != nil {
-			return err
-		}
-		if ours != theirs {
-			still = append(still, k)
+		case differs:
+			kept = append(kept, k)
 		}
 	}
-	record.Kept = still
+	var local []string
+	for _, name := range record.Local {
+		switch differs, err := record.differs(p, name); {
+		case err != nil:
+			return err
+		case differs:
+			local = append(local, name)
+		}
+	}
+	record.Kept, record.Local = kept, local
 	r.next[p.Name] = record
 	return nil
+}
+
+// differs compares the stored file called name in the running system with the
+// image's.
+func (record Record) differs(p Path, name string) (bool, error) {
+	rel, err := filepath.Rel(p.Name, name)
+	if err != nil {
+		return false, err
+	}
+	theirs := record.Entries[rel]
+	ours, err := look(p.Store, rel, theirs)
+	return ours != theirs, err
 }
 
 // commit puts what was staged in its place, and then replaces the manifest.

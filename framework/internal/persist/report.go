@@ -28,8 +28,9 @@ type Report struct {
 	// they were changed here too.
 	Kept []Kept `json:"kept"`
 	// Local are files of the image that are changed or deleted here only.
-	Local        []string `json:"local"`
-	Milliseconds float64  `json:"milliseconds"`
+	Local []string `json:"local"`
+	// Milliseconds that it took, for the caller of Sync.Run to set.
+	Milliseconds float64 `json:"milliseconds"`
 }
 
 // Kept is a file that does not follow the image.

@@ -69,3 +69,25 @@ func TestRelabelRefuses(t *testing.T) {
 		})
 	}
 }
+
+func FuzzRelabel(f *testing.F) {
+	f.Add(make([]byte, 4096))
+	head := make([]byte, 64*fat32.SectorSize)
+	copy(head[82:], "FAT32   ")
+	head[13], head[14], head[16], head[36], head[44], head[66], head[510], head[511] = 1, 32, 2, 1, 2, 0x29, 0x55, 0xaa
+	head[34*fat32.SectorSize+11] = 0x08
+	f.Add(head)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := fat32.Relabel(bytes.NewReader(data), "BOOT_A", 1)
+		if err != nil {
+			return
+		}
+		got := make([]byte, len(data))
+		if n, err := r.ReadAt(got, 0); n != len(data) || err != nil {
+			t.Errorf("read %d of %d bytes: %v", n, len(data), err)
+		}
+		if string(got[71:82]) != "BOOT_A     " {
+			t.Errorf("label %q", got[71:82])
+		}
+	})
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/kairos-build/kairos-build/framework/agent/reset"
+	"github.com/kairos-build/kairos-build/framework/agent/status"
+	"github.com/kairos-build/kairos-build/framework/bootstate"
+	"github.com/kairos-build/kairos-build/framework/layout"
+)
+
+var resetVerb = verb{
+	name: "reset", args: "[--reset-oem] [--reboot] [--yes] [--json]", about: "from recovery: make slots and persistent data new",
+	setup: func(f *flag.FlagSet, p *program) func(context.Context, []string) error {
+		var o resetOptions
+		f.BoolVar(&o.OEM, "reset-oem", false, "remove the files in "+layout.MountOEM+" too")
+		f.BoolVar(&o.reboot, "reboot", false, "reboot when it is done")
+		f.BoolVar(&o.yes, "yes", false, "do it; without this flag it only says what it would do")
+		f.BoolVar(&o.asJSON, "json", false, "print the result as JSON")
+		return func(ctx context.Context, args []string) error {
+			if err := p.noArgs("reset", args); err != nil {
+				return err
+			}
+			return p.reset(ctx, o)
+		}
+	},
+}
+
+type resetOptions struct {
+	reset.Options
+	reboot, yes, asJSON bool
+}
+
+// resetResult is what `reset --json` prints: one JSON object.
+type resetResult struct {
+	RootHash     string        `json:"rootHash"` // of all slots now, 64 hex digits
+	Slots        []layout.Slot `json:"slots"`    // written
+	OEM          bool          `json:"oem"`      // --reset-oem
+	Milliseconds float64       `json:"milliseconds"`
+}
+
+func (p *program) reset(ctx context.Context, o resetOptions) (err error) {
+	state, err := status.BootState(p.root)
+	if err != nil {
+		return err
+	}
+	plan, err := reset.New(state, o.Options)
+	if err != nil {
+		return err
+	}
+	if !o.yes {
+		for _, line := range plan.Lines() {
+			fmt.Fprintln(p.stderr, line)
+		}
+		return errors.New("nothing was changed; to do it, type the command again with --yes")
+	}
+	start := time.Now()
+	if err := p.runReset(ctx, plan, state); err != nil {
+		return err
+	}
+	if err := p.printReset(plan, time.Since(start), o.asJSON); err != nil || !o.reboot || p.restart == nil {
+		return err
+	}
+	return p.restart(ctx)
+}
+
+func (p *program) runReset(ctx context.Context, plan reset.Plan, state *bootstate.State) (err error) {
+	esp, ok := state.Partition(layout.PartEFI)
+	if !ok || p.openStore == nil {
+		return fmt.Errorf("the boot environment: the disk has no partition %q", layout.PartEFI)
+	}
+	s, err := p.openStore(esp.Device)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	return plan.Run(ctx, reset.Node{
+		Disk: reset.Partitions(state.Partitions), Store: s, Root: p.root, Now: time.Now(), UUID: newUUID(),
+		Log: slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{ReplaceAttr: withoutTime})),
+	})
+}
+
+// newUUID is a random UUID, version 4.
+func newUUID() (id [16]byte) {
+	rand.Read(id[:])
+	id[6] = id[6]&0x0f | 0x40
+	id[8] = id[8]&0x3f | 0x80
+	return id
+}
+
+func (p *program) printReset(plan reset.Plan, took time.Duration, asJSON bool) error {
+	r := resetResult{RootHash: fmt.Sprintf("%x", plan.Tree.RootHash), OEM: plan.OEM, Milliseconds: float64(took.Microseconds()) / 1000}
+	for _, t := range plan.Targets {
+		r.Slots = append(r.Slots, t.Slot)
+	}
+	if asJSON {
+		return json.NewEncoder(p.stdout).Encode(r)
+	}
+	_, err := fmt.Fprintf(p.stdout, "slots a and b are copies of recovery; the persistent data goes at the next boot, which is slot a\nroot hash  %s\n", r.RootHash)
+	return err
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reset
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/kairos-build/kairos-build/framework/agent/tree"
+	"github.com/kairos-build/kairos-build/framework/internal/wipe"
+	"github.com/kairos-build/kairos-build/framework/layout"
+)
+
+// MarkPath is a file on the oem partition that is there from the beginning of a
+// reset to its end: a Mark.
+const MarkPath = layout.MountOEM + "/.kairos/reset.json"
+
+// A Mark is a reset that has begun.
+type Mark struct {
+	Begun time.Time `json:"begun"`
+	OEM   bool      `json:"oem"` // Options.OEM
+}
+
+// takeOver goes on with what an interrupted reset was asked for: it may have
+// cleared half of /oem.
+func (r *run) takeOver() error {
+	data, err := r.Root.Read(MarkPath)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var m Mark
+	if json.Unmarshal(data, &m) == nil && m.OEM { // a mark that is damaged is written again
+		r.OEM = true
+	}
+	r.Log.Info("going on with a reset that was interrupted", "begun", m.Begun, "oem", r.OEM)
+	return nil
+}
+
+func (r *run) mark(context.Context) error {
+	data, err := json.Marshal(Mark{Begun: r.Now.UTC(), OEM: r.OEM})
+	if err != nil {
+		return err
+	}
+	_, err = r.Root.Replace(MarkPath, tree.File{Data: data, Mode: 0o600})
+	return err
+}
+
+func (r *run) unmark(context.Context) error {
+	if _, err := r.Root.Remove(MarkPath); err != nil {
+		return err
+	}
+	return r.syncOEM()
+}
+
+func (r *run) syncOEM() error {
+	host, err := r.Root.Resolve(MarkPath)
+	if err != nil {
+		return err
+	}
+	return tree.SyncDir(filepath.Dir(host))
+}
+
+// askToWipe leaves the request that /init acts on.
+func (r *run) askToWipe(context.Context) error {
+	data, err := wipe.NewRequest(r.UUID, r.Now).Encode()
+	if err != nil {
+		return err
+	}
+	_, err = r.Root.Replace(wipe.Path, tree.File{Data: data, Mode: 0o600})
+	return err
+}
+
+// clearOEM removes what is in /oem but for the system's own.
+func (r *run) clearOEM(context.Context) error {
+	if !r.OEM {
+		return nil
+	}
+	dir, err := r.Root.Resolve(layout.MountOEM + "/.")
+	if err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Name() == filepath.Base(filepath.Dir(MarkPath)) || e.Name() == "lost+found" {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+			return fmt.Errorf("removing %s/%s: %w", layout.MountOEM, e.Name(), err)
+		}
+	}
+	return tree.SyncDir(dir)
+}

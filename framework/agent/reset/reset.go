@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package reset makes a node new from its recovery slot: the slots a and b get
+// copies of recovery, the persistent partition a new file system, the boot
+// environment its first state, and, if asked for, the oem partition loses what
+// is not the system's own. It runs on a node that was booted from recovery, and
+// never writes to the recovery slot.
+//
+// # The order, and what a cut of power leaves
+//
+//	check    reads recovery to its end, opens every partition     nothing was written
+//	request  the next boot is recovery                            the node as it was
+//	mark     MarkPath says that a reset has begun
+//	unboot   the first sector of boot-a, then of boot-b is zero   a or b boots, whole; then recovery
+//	state    a is good, b is bad, the next boot is recovery
+//	roots    root-a and root-b are written, and read back         recovery: a and b do not load
+//	boots    boot-a and boot-b but for their first sectors
+//	oem      is cleared, if asked for
+//	wipe     the next boot makes the persistent file system anew
+//	heads    the first sector of boot-b, then of boot-a           recovery; then recovery, once, or a
+//	state    a is good: the state of a new disk                   a
+//	unmark   MarkPath goes
+//
+// The boot loader starts recovery when no other slot loads, so from unboot to
+// heads every boot ends in recovery, however many there are. A slot loads again
+// only when it is whole. Whoever finds the mark runs the reset again, from its
+// beginning.
+package reset
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash/crc32"
+
+	"github.com/kairos-build/kairos-build/framework/bootstate"
+	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
+)
+
+// ErrNotRecovery is wrapped when the node was not booted from recovery.
+var ErrNotRecovery = errors.New("the node is not in recovery")
+
+// Options are what is reset besides the slots and the persistent partition.
+type Options struct {
+	OEM bool // the files in /oem, but for those of the system
+}
+
+// A Plan is a reset of one node that can be done as far as its partitions tell.
+type Plan struct {
+	// Tree is the root image of recovery, with its hash tree.
+	Tree    verity.Tree
+	Targets []Target
+	OEM     bool
+}
+
+// A Target is a slot that becomes a copy of recovery.
+type Target struct {
+	Slot     layout.Slot
+	Label    string // of its boot partition
+	VolumeID uint32 // of its boot partition
+}
+
+// New plans the reset of the node whose boot state is s. It returns every
+// reason against it.
+func New(s *bootstate.State, o Options) (Plan, error) {
+	if s.Mode != layout.ModeRecovery || s.Slot != layout.SlotRecovery {
+		return Plan{}, fmt.Errorf("%w (slot %s, mode %s): type `kairos-agent bootentry --select recovery`, reboot, and reset there", ErrNotRecovery, s.Slot, s.Mode)
+	}
+	hash, err := hex.DecodeString(s.RootHash)
+	if err != nil || len(hash) != verity.HashSize {
+		return Plan{}, fmt.Errorf("the root hash of this boot is %q: want %d hex digits", s.RootHash, 2*verity.HashSize)
+	}
+	tree, err := verity.NewTree(s.HashOffset, [verity.HashSize]byte(hash))
+	if err != nil {
+		return Plan{}, err
+	}
+	p := Plan{Tree: tree, OEM: o.OEM}
+	for _, slot := range []layout.Slot{layout.SlotA, layout.SlotB} {
+		p.Targets = append(p.Targets, target(s, slot))
+	}
+	return p, p.check(s)
+}
+
+func target(s *bootstate.State, slot layout.Slot) Target {
+	t := Target{Slot: slot}
+	for _, row := range layout.Table(layout.Sizes{}) {
+		if row.Name == slot.Boot() {
+			t.Label = row.Label
+		}
+	}
+	part, _ := s.Partition(slot.Boot())
+	t.VolumeID = crc32.ChecksumIEEE([]byte(part.PartUUID))
+	return t
+}
+
+// check finds partitions that are missing or too small.
+func (p Plan) check(s *bootstate.State) error {
+	boot, _ := s.Partition(layout.SlotRecovery.Boot())
+	need := map[string]int64{layout.SlotRecovery.Root(): p.Tree.Size, layout.SlotRecovery.Boot(): 1, layout.PartPersistent: 1}
+	names := []string{layout.SlotRecovery.Root(), layout.SlotRecovery.Boot(), layout.PartPersistent}
+	for _, t := range p.Targets {
+		need[t.Slot.Root()], need[t.Slot.Boot()] = p.Tree.Size, boot.Size
+		names = append(names, t.Slot.Root(), t.Slot.Boot())
+	}
+	var errs []error
+	for _, name := range names {
+		part, ok := s.Partition(name)
+		switch {
+		case !ok:
+			errs = append(errs, fmt.Errorf("disk %s has no partition %s: install the node again", s.Disk.Device, name))
+		case part.Size < need[name]:
+			errs = append(errs, fmt.Errorf("partition %s (%s) has %d bytes, recovery needs %d there: install the node again", name, part.Device, part.Size, need[name]))
+		}
+	}
+	if m, ok := s.Mount(layout.MountOEM); !ok || m.Kind != bootstate.MountData {
+		errs = append(errs, fmt.Errorf("%s is not mounted from its partition, where a reset is noted: repair it with e2fsck, or install the node again", layout.MountOEM))
+	}
+	return errors.Join(errs...)
+}
+
+// Lines say what the reset does, for the person who has to agree.
+func (p Plan) Lines() []string {
+	lines := []string{
+		fmt.Sprintf("slots a and b become copies of recovery (root hash %x)", p.Tree.RootHash),
+		fmt.Sprintf("everything on the partition %s is lost at the next boot: %s, /home, /root, /var/log, Kubernetes", layout.PartPersistent, layout.MountPersistent),
+	}
+	if p.OEM {
+		lines = append(lines, fmt.Sprintf("every file in %s is lost, with the configuration of this node", layout.MountOEM))
+	}
+	return append(lines, "the next boot is slot a")
+}
