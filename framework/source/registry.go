@@ -8,9 +8,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,17 +58,22 @@ func pull(ctx context.Context, ref string, o Options) (v1.Image, error) {
 // registry, then the registry.
 func places(ref name.Reference, mirrors map[string][]string) ([]name.Reference, error) {
 	host := ref.Context().RegistryStr()
-	list := mirrors[host]
-	if host == name.DefaultRegistry {
-		list = append(list, mirrors["docker.io"]...)
-	}
 	var found []name.Reference
-	for _, mirror := range list {
-		place, err := mirrored(ref, mirror)
+	for _, key := range slices.Sorted(maps.Keys(mirrors)) {
+		registry, err := name.NewRegistry(key) // some have two names
 		if err != nil {
-			return nil, fmt.Errorf("mirror %q of %s: %w", mirror, host, err)
+			return nil, fmt.Errorf("mirrors of %q: %w", key, err)
 		}
-		found = append(found, place)
+		if registry.RegistryStr() != host {
+			continue
+		}
+		for _, mirror := range mirrors[key] {
+			place, err := mirrored(ref, mirror)
+			if err != nil {
+				return nil, fmt.Errorf("mirror %q of %s: %w", mirror, host, err)
+			}
+			found = append(found, place)
+		}
 	}
 	return append(found, ref), nil
 }
