@@ -1,0 +1,511 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package upgrade
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/diskfs/go-diskfs/backend/file"
+	diskfat "github.com/diskfs/go-diskfs/filesystem/fat32"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"golang.org/x/sys/unix"
+
+	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
+	"github.com/kairos-build/kairos-build/framework/slot"
+	"github.com/kairos-build/kairos-build/framework/slotimage"
+	"github.com/kairos-build/kairos-build/framework/source"
+)
+
+func TestRun(t *testing.T) {
+	image, want := recorded(t, imageOf(t, releaseOf()))
+	digest, err := image.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := newNode(t)
+	src := "dir:" + store(t, image)
+	var steps []string
+	got, err := Run(t.Context(), n.Node, Options{Source: src, Progress: func(p Progress) {
+		if len(steps) == 0 || steps[len(steps)-1] != p.Step {
+			steps = append(steps, p.Step)
+		}
+		if p.Done > p.Total {
+			t.Errorf("%s: %d of %d bytes", p.Step, p.Done, p.Total)
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got.Seconds = 0
+	hash := fmt.Sprintf("%x", want.Tree.RootHash)
+	if diff := cmp.Diff(Result{
+		Slot: "b", Source: src, Version: "v1.1.0", From: "v1.0.0", Digest: digest.String(), RootHash: hash, Bytes: want.Tree.Size, Tries: 3, Warnings: []string{},
+	}, got); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{StepCheck, StepWrite, StepReadBack}, steps); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+	if want := (slot.State{Good: "a", Try: "b", Tries: 3}); n.state.State != want {
+		t.Errorf("got state %+v, want %+v", n.state.State, want)
+	}
+	n.checkSlot(t, "b", want)
+	text := n.readFile(t, layout.SlotB, "/SLOT.TXT")
+	if want := fmt.Sprintf("VERSION=v1.1.0\nIMAGE=%s\nDIGEST=%s\nROOTHASH=%s\n", src, digest, hash); text != want {
+		t.Errorf("SLOT.TXT: got %q, want %q", text, want)
+	}
+	n.untouched(t, layout.SlotA, layout.SlotRecovery)
+}
+
+// checkSlot reads a slot as GRUB and the kernel do.
+func (n *testNode) checkSlot(t *testing.T, s layout.Slot, want *slotimage.Image) {
+	t.Helper()
+	f, err := os.Open(filepath.Join(n.dir, s.Root()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := verity.Verify(t.Context(), f, want.Tree); err != nil {
+		t.Error(err)
+	}
+	for _, file := range want.BootFiles() {
+		if got := n.readFile(t, s, "/"+file.Path); got != string(file.Data) {
+			t.Errorf("%s has %d bytes and is not the image's, which has %d", file.Path, len(got), len(file.Data))
+		}
+	}
+}
+
+func (n *testNode) readFile(t *testing.T, s layout.Slot, name string) string {
+	t.Helper()
+	f, err := os.Open(filepath.Join(n.dir, s.Boot()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	fs, err := diskfat.Read(file.New(f, true), bootSize, 0, 512)
+	if err != nil {
+		t.Fatalf("boot partition of slot %s: %v", s, err)
+	}
+	if got, want := strings.TrimSpace(fs.Label()), label(s); got != want {
+		t.Errorf("label: got %q, want %q", got, want)
+	}
+	r, err := fs.OpenFile(name, os.O_RDONLY)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// untouched: not even opened.
+func (n *testNode) untouched(t *testing.T, slots ...layout.Slot) {
+	t.Helper()
+	for _, s := range slots {
+		for _, part := range []string{s.Root(), s.Boot()} {
+			if _, err := os.Stat(filepath.Join(n.dir, part)); n.writes[part] > 0 || err == nil {
+				t.Errorf("partition %s was written to %d times, or opened", part, n.writes[part])
+			}
+		}
+	}
+}
+
+func TestRecovery(t *testing.T) {
+	image, want := recorded(t, imageOf(t, releaseOf()))
+	n := newNode(t)
+	got, err := Run(t.Context(), n.Node, Options{Source: "file:" + store(t, image), Recovery: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Slot != layout.SlotRecovery || got.Tries != 0 || n.state.State != slot.Initial() {
+		t.Errorf("got slot %s, %d tries, state %+v", got.Slot, got.Tries, n.state.State)
+	}
+	n.checkSlot(t, layout.SlotRecovery, want)
+	n.untouched(t, layout.SlotA, layout.SlotB)
+}
+
+// TestRefused: nothing is written, and the error says why.
+func TestRefused(t *testing.T) {
+	image, _ := recorded(t, imageOf(t, releaseOf()))
+	dir := store(t, image)
+	with := func(changes ...string) string { return "dir:" + store(t, imageOf(t, releaseOf(changes...))) }
+	damaged := store(t, image)
+	manifest, err := image.Manifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	blob := filepath.Join(damaged, "blobs", "sha256", manifest.Layers[0].Digest.Hex)
+	if err := os.Remove(blob); err != nil {
+		t.Fatal(err)
+	}
+	armed := func(n *testNode) { n.Booted = layout.SlotB; n.state.State = slot.State{Good: "a", Try: "b", Tries: 1} }
+	for _, tt := range []struct {
+		name   string
+		source string
+		node   func(n *testNode)
+		is     error
+		says   string
+	}{
+		{"no kind", dir, nil, ErrSource, "want oci:REF, dir:PATH"},
+		{"nothing there", "dir:/nosuch", nil, source.ErrNotFound, "no such folder"},
+		{"a layer is missing", "dir:" + damaged, nil, source.ErrMissing, manifest.Layers[0].Digest.String()},
+		{"another architecture", "dir:" + dir, func(n *testNode) { n.Release = releaseOf(keyArch, "arm64") }, source.ErrPlatform, "linux/arm64"},
+		{"another architecture inside", with(keyArch, "arm64"), nil, ErrUnfit, "its architecture is arm64, the node's is amd64"},
+		{"another family", with(keyFamily, "suse"), nil, ErrUnfit, "its family is suse, the node's is debian"},
+		{"another model", with(keyModel, "cloud"), nil, ErrUnfit, "its model is cloud, the node's is generic; --force"},
+		{"older", with(keyVersion, "v0.9.9"), nil, ErrDowngrade, "version v0.9.9, the running system has v1.0.0; --force"},
+		{"older distribution", with(keyRelease, "12"), nil, ErrDowngrade, "debian 12, the running system has 13"},
+		{"no version", with(keyVersion, "", keyModel, ""), nil, ErrRelease, "lacks KAIROS_VERSION, KAIROS_MODEL"},
+		{"no release", "dir:" + store(t, imageOf(t, releaseOf(), layerOf(t, "etc/.wh.kairos-release", ""))), nil, slotimage.ErrNoRelease, "is this a kairos-build image?"},
+		{"larger than the slot", "dir:" + store(t, annotated(image, strings.Repeat("0", 64), rootSize+1)), nil, ErrTooLarge, "partition root-b has 16 MiB, it needs 17 MiB"},
+		{"no number", "dir:" + store(t, mutate.Annotations(image, map[string]string{layout.AnnotationRootSize: "big"}).(v1.Image)), nil, ErrManifest, layout.AnnotationRootSize},
+		{"on trial", "dir:" + dir, armed, slot.ErrOnTrial, "wait for them, or go back with `kairos-agent rollback"},
+		{"no slots known", "dir:" + dir, func(n *testNode) { n.state.State, n.state.damage = slot.State{}, errors.New("no block") }, nil, "no block"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			n := newNode(t)
+			if tt.node != nil {
+				tt.node(n)
+			}
+			before := n.state.State
+			_, err := Run(t.Context(), n.Node, Options{Source: tt.source})
+			if err == nil || tt.is != nil && !errors.Is(err, tt.is) || !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("got %v, want %v that says %q", err, tt.is, tt.says)
+			}
+			if len(n.writes) > 0 || n.state.State != before {
+				t.Errorf("something was written: %v, state %+v", n.writes, n.state.State)
+			}
+		})
+	}
+}
+
+func TestForce(t *testing.T) {
+	for name, changes := range map[string][]string{"older": {keyVersion, "v0.1.0"}, "older distribution": {keyRelease, "12"}, "another model": {keyModel, "cloud"}} {
+		n := newNode(t)
+		if _, err := Run(t.Context(), n.Node, Options{Source: "dir:" + store(t, imageOf(t, releaseOf(changes...))), Force: true}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	n := newNode(t)
+	if _, err := Run(t.Context(), n.Node, Options{Source: "dir:" + store(t, imageOf(t, releaseOf(keyFamily, "suse"))), Force: true}); !errors.Is(err, ErrUnfit) {
+		t.Errorf("another family, forced: got %v, want ErrUnfit", err)
+	}
+}
+
+// TestVersions: what is allowed, and what is said about it.
+func TestVersions(t *testing.T) {
+	for _, tt := range []struct {
+		name        string
+		node, image map[string]string
+		same        bool
+		warns       string
+	}{
+		{"newer", releaseOf(keyVersion, "v1.0.0"), releaseOf(), false, ""},
+		{"the same", releaseOf(), releaseOf(), true, ""},
+		{"from Debian 12 to 13", releaseOf(keyRelease, "12"), releaseOf(), true, ""},
+		{"without v", releaseOf(keyVersion, "1.0.0"), releaseOf(), false, ""},
+		{"not comparable", releaseOf(keyVersion, "spring"), releaseOf(keyVersion, "autumn"), false, "cannot be compared"},
+		{"another distribution", releaseOf(keyFlavor, "ubuntu", keyRelease, "24.04"), releaseOf(), true, "changes from ubuntu to debian"},
+		{"a node that says nothing", map[string]string{}, releaseOf(), false, "cannot be compared"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			u := newRun(Node{Release: tt.node}, Options{})
+			if err := u.judge(tt.image); err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Join(u.result.Warnings, "\n"); u.result.SameVersion != tt.same || !strings.Contains(got, tt.warns) || (got == "") != (tt.warns == "") {
+				t.Errorf("same version %v, warnings %q; want %v, %q", u.result.SameVersion, got, tt.same, tt.warns)
+			}
+		})
+	}
+}
+
+type refuser struct{ digest v1.Hash }
+
+func (r *refuser) Verify(_ context.Context, _ string, digest v1.Hash, _ v1.Image) error {
+	r.digest = digest
+	return errors.New("no signature")
+}
+
+func TestVerifierComesBeforeTheFirstWrite(t *testing.T) {
+	image := imageOf(t, releaseOf())
+	n, v := newNode(t), &refuser{}
+	_, err := Run(t.Context(), n.Node, Options{Source: "dir:" + store(t, image), Verifier: v})
+	if want, _ := image.Digest(); !errors.Is(err, ErrRefused) || v.digest != want || len(n.writes) > 0 {
+		t.Errorf("got %v for %s after writes %v, want ErrRefused for %s", err, v.digest, n.writes, want)
+	}
+}
+
+// wantIncomplete: the upgrade failed after its beginning, and the node boots
+// what it booted before.
+func (n *testNode) wantIncomplete(t *testing.T, err error) {
+	t.Helper()
+	if incomplete, ok := errors.AsType[*IncompleteError](err); !ok || incomplete.Slot != "b" || incomplete.Good != "a" {
+		t.Errorf("got %v, want an *IncompleteError about slot b, with a good", err)
+	}
+	if n.state.Good != "a" || n.state.Condition("b") != slot.Bad {
+		t.Errorf("got state %+v, want a good and b bad", n.state.State)
+	}
+	if choice, _ := n.state.Boot(); choice.Slot != "a" {
+		t.Errorf("slot %s is booted next, want a", choice.Slot)
+	}
+	n.untouched(t, layout.SlotA, layout.SlotRecovery)
+}
+
+// TestEveryInterruption: whichever change fails, or is the last before the
+// context ends, the good slot is good and the next upgrade works.
+func TestEveryInterruption(t *testing.T) {
+	image, want := recorded(t, imageOf(t, releaseOf()))
+	src := "dir:" + store(t, image)
+	n := newNode(t)
+	var order []string
+	n.fail = func(what string) error { order = append(order, what); return nil }
+	if _, err := Run(t.Context(), n.Node, Options{Source: src}); err != nil {
+		t.Fatal(err)
+	}
+	if len(order) < 15 || order[0] != "state" || order[1] != "boot-b" || order[len(order)-1] != "state" {
+		t.Fatalf("unexpected order of changes: %v", order)
+	}
+	for _, how := range []string{"EIO", "cancel"} {
+		for at := range order {
+			t.Run(fmt.Sprintf("%s at %d, %s", how, at, order[at]), func(t *testing.T) {
+				n := newNode(t)
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				count := 0
+				n.fail = func(string) error {
+					if count++; count-1 != at {
+						return nil
+					}
+					if how == "cancel" {
+						cancel()
+						return nil
+					}
+					return unix.EIO
+				}
+				_, err := Run(ctx, n.Node, Options{Source: src})
+				switch {
+				case how == "cancel" && at == len(order)-1: // it was done already
+					if err != nil {
+						t.Error(err)
+					}
+				case how == "EIO" && at == 0:
+					if !errors.Is(err, unix.EIO) || n.state.State != slot.Initial() || len(n.writes) != 1 {
+						t.Errorf("got %v, state %+v, writes %v", err, n.state.State, n.writes)
+					}
+				default:
+					n.wantIncomplete(t, err)
+					if want := map[string]error{"EIO": unix.EIO, "cancel": context.Canceled}[how]; !errors.Is(err, want) {
+						t.Errorf("got %v, want %v", err, want)
+					}
+				}
+				n.fail = nil
+				if _, err := Run(t.Context(), n.Node, Options{Source: src}); err != nil {
+					t.Errorf("the next upgrade: %v", err)
+				}
+				n.checkSlot(t, "b", want)
+			})
+		}
+	}
+}
+
+// TestSpoiledFirst: an old kernel never stands beside a new root.
+func TestSpoiledFirst(t *testing.T) {
+	n := newNode(t)
+	if _, err := Run(t.Context(), n.Node, Options{Source: "dir:" + store(t, imageOf(t, releaseOf()))}); err != nil {
+		t.Fatal(err)
+	}
+	clear(n.writes)
+	n.fail = func(what string) error {
+		if what == layout.SlotB.Root() {
+			return unix.EIO
+		}
+		return nil
+	}
+	_, err := Run(t.Context(), n.Node, Options{Source: "dir:" + store(t, imageOf(t, releaseOf()))})
+	n.wantIncomplete(t, err)
+	f, err := os.Open(filepath.Join(n.dir, "boot-b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := diskfat.Read(file.New(f, true), bootSize, 0, 512); err == nil {
+		t.Error("the boot partition is still a file system")
+	}
+}
+
+// TestBadMedium: what was written is not what is there.
+func TestBadMedium(t *testing.T) {
+	image, _ := recorded(t, imageOf(t, releaseOf()))
+	src := "dir:" + store(t, image)
+	for _, part := range []string{"root-b", "boot-b"} {
+		t.Run(part, func(t *testing.T) {
+			n := newNode(t)
+			syncs := 0
+			n.Open = func(name string) (Device, error) {
+				d, err := n.open(name)
+				if err == nil && name == part {
+					d = &forgetful{d.(*testDevice), &syncs}
+				}
+				return d, err
+			}
+			_, err := Run(t.Context(), n.Node, Options{Source: src})
+			n.wantIncomplete(t, err)
+			if !errors.Is(err, ErrReadBack) || !strings.Contains(err.Error(), "partition "+part) {
+				t.Errorf("got %v, want ErrReadBack about %s", err, part)
+			}
+		})
+	}
+}
+
+// forgetful has a byte that changes after it was written.
+type forgetful struct {
+	*testDevice
+	forgot *int
+}
+
+func (d *forgetful) Forget() error {
+	*d.forgot++
+	b := make([]byte, 1)
+	const at = 1 << 20
+	if _, err := d.ReadAt(b, at); err != nil {
+		return err
+	}
+	b[0] ^= 0x40
+	_, err := d.Partition.File.WriteAt(b, at)
+	return errors.Join(err, d.testDevice.Forget())
+}
+
+// TestBadImages are images of which that is known only in the middle.
+func TestBadImages(t *testing.T) {
+	image, root := recorded(t, imageOf(t, releaseOf()))
+	altered := store(t, image)
+	manifest, err := image.Manifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(altered, "blobs", "sha256", manifest.Layers[0].Digest.Hex)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)/2] ^= 1
+	if err := os.WriteFile(path, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	large := imageOf(t, releaseOf(), layerOf(t, "usr/lib/a", noise(rootSize, 7)))
+	for _, tt := range []struct {
+		name, dir string
+		is        error
+		says      string
+	}{
+		{"altered", altered, source.ErrAltered, manifest.Layers[0].Digest.String()},
+		{"another root", store(t, annotated(image, strings.Repeat("0", 64), root.Tree.Size)), ErrRootHash, "the builder recorded 000"},
+		{"larger than the slot", store(t, large), ErrTooLarge, "partition root-b has 16 MiB"},
+		{"kernel larger than the boot partition", store(t, imageOf(t, releaseOf(), layerOf(t, "boot/initrd", noise(bootSize, 7)))), ErrTooLarge, "partition boot-b"},
+		{"no kernel", store(t, imageOf(t, releaseOf(), layerOf(t, "boot/.wh.vmlinuz", ""))), slotimage.ErrNoKernel, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			n := newNode(t)
+			_, err := Run(t.Context(), n.Node, Options{Source: "dir:" + tt.dir})
+			n.wantIncomplete(t, err)
+			if !errors.Is(err, tt.is) || !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("got %v, want %v that says %q", err, tt.is, tt.says)
+			}
+			if _, err := Run(t.Context(), n.Node, Options{Source: "dir:" + store(t, image)}); err != nil {
+				t.Errorf("the next upgrade: %v", err)
+			}
+		})
+	}
+}
+
+// TestLabelsThatLie: the release file that was written counts.
+func TestLabelsThatLie(t *testing.T) {
+	u := newRun(Node{Release: releaseOf()}, Options{})
+	u.release = releaseOf(keyVersion, "v9.0.0")
+	if err := u.confirm(releaseOf()); !errors.Is(err, ErrRelease) || !strings.Contains(err.Error(), "its labels say") {
+		t.Errorf("got %v, want ErrRelease", err)
+	}
+	u.release = nil
+	if err := u.confirm(releaseOf(keyVersion, "v0.1.0")); !errors.Is(err, ErrDowngrade) {
+		t.Errorf("got %v, want ErrDowngrade", err)
+	}
+}
+
+func TestTwoAtOnce(t *testing.T) {
+	image := imageOf(t, releaseOf())
+	n := newNode(t)
+	src := "dir:" + store(t, image)
+	var second error
+	n.fail = func(what string) error {
+		if what == "state" && second == nil {
+			_, second = Run(t.Context(), n.Node, Options{Source: src})
+		}
+		return nil
+	}
+	if _, err := Run(t.Context(), n.Node, Options{Source: src}); err != nil {
+		t.Error(err)
+	}
+	if want := fmt.Sprintf("(pid %d)", os.Getpid()); !errors.Is(second, ErrBusy) || !strings.Contains(second.Error(), want) {
+		t.Errorf("the second: got %v, want ErrBusy that says %s", second, want)
+	}
+}
+
+func TestDamagedRecordIsReplaced(t *testing.T) {
+	n := newNode(t)
+	n.state.damage = errors.New(`tries="9"`)
+	got, err := Run(t.Context(), n.Node, Options{Source: "dir:" + store(t, imageOf(t, releaseOf()))})
+	if err != nil || len(got.Warnings) != 1 || !strings.Contains(got.Warnings[0], `tries="9"`) {
+		t.Errorf("got %v, warnings %q", err, got.Warnings)
+	}
+}
+
+// TestFromARegistry goes the whole way.
+func TestFromARegistry(t *testing.T) {
+	server := httptest.NewServer(registry.New(registry.Logger(slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo))))
+	defer server.Close()
+	image, want := recorded(t, imageOf(t, releaseOf()))
+	ref := strings.TrimPrefix(server.URL, "http://") + "/edge/node:v1.1.0"
+	tag, err := name.ParseReference(ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.Write(tag, image); err != nil {
+		t.Fatal(err)
+	}
+	n := newNode(t)
+	if _, err := Run(t.Context(), n.Node, Options{Source: "oci:" + ref, Registry: source.Options{StallTimeout: time.Second}}); err != nil {
+		t.Fatal(err)
+	}
+	n.checkSlot(t, "b", want)
+}
+
+func TestResultJSON(t *testing.T) {
+	got, err := json.Marshal(Result{Slot: "b", Warnings: []string{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"slot":"b","source":"","version":"","from":"","sameVersion":false,"digest":"","rootHash":"","bytes":0,"tries":0,"seconds":0,"warnings":[]}`
+	if string(got) != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
