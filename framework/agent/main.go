@@ -4,7 +4,8 @@
 // boot, says when the node is ready, and shows how the node is. It changes
 // nothing but what the config asks for.
 //
-//	kairos-agent boot | ready | status [--json] | validate [FILE|-]... | version
+//	kairos-agent boot | ready | status [--json] | upgrade --source SOURCE [flags] |
+//	             validate [FILE|-]... | version
 //
 // Exit status: 0, 1 when something failed or a config has an error, 2 for a
 // wrong command line.
@@ -36,7 +37,7 @@ type verb struct {
 	setup             func(f *flag.FlagSet, p *program) func(ctx context.Context, args []string) error
 }
 
-var verbs = []verb{bootVerb, readyVerb, statusVerb, validateVerb, versionVerb}
+var verbs = []verb{bootVerb, readyVerb, statusVerb, upgradeVerb, validateVerb, versionVerb}
 
 // program is what every verb works with.
 type program struct {

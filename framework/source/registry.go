@@ -146,17 +146,17 @@ func rootCAs(file string) (*x509.CertPool, error) {
 func (p *puller) open(ctx context.Context, ref name.Reference) (v1.Image, error) {
 	inner, err := p.signIn(ctx, ref.Context())
 	if err != nil {
-		return nil, p.explain(ref, err)
+		return nil, p.explain(ctx, ref, err)
 	}
 	image, err := remote.Image(ref, remote.WithContext(ctx), remote.WithPlatform(p.platform()),
 		remote.WithTransport(&steady{inner: inner, stall: p.StallTimeout, patience: p.patience()}),
 		remote.WithRetryBackoff(remote.Backoff{Steps: 1}), remote.WithRetryStatusCodes())
 	if err != nil {
-		return nil, p.explain(ref, err)
+		return nil, p.explain(ctx, ref, err)
 	}
 	is, err := platform(image)
 	if err != nil {
-		return nil, p.explain(ref, err)
+		return nil, p.explain(ctx, ref, err)
 	}
 	if !is.Satisfies(p.platform()) {
 		return nil, mismatch(ref.Name(), p.platform(), []string{is.String()})
@@ -181,15 +181,15 @@ func (p *puller) signIn(ctx context.Context, repo name.Repository) (inner http.R
 }
 
 // explain adds what can be done.
-func (p *puller) explain(ref name.Reference, err error) error {
+func (p *puller) explain(ctx context.Context, ref name.Reference, err error) error {
 	code := 0
 	if answer, ok := errors.AsType[*transport.Error](err); ok {
 		code = answer.StatusCode
 	}
 	host := ref.Context().RegistryStr()
 	switch {
-	case errors.Is(err, context.Canceled):
-		return err
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
 	case code == http.StatusNotFound:
 		return fmt.Errorf("%s: %w: %w", ref.Name(), ErrNotFound, err)
 	case code == http.StatusUnauthorized || code == http.StatusForbidden:
