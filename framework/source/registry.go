@@ -42,6 +42,9 @@ func pull(ctx context.Context, ref string, o Options) (v1.Image, error) {
 	var all []error
 	for i, place := range places {
 		image, err := r.open(ctx, place)
+		if last := i == len(places)-1; err == nil && !last {
+			err = Present(ctx, image) // a mirror may have the half of it
+		}
 		if err == nil {
 			return image, nil
 		}

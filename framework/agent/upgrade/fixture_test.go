@@ -214,12 +214,8 @@ func (d *testDevice) WriteAt(b []byte, off int64) (int, error) {
 	return d.Partition.WriteAt(b, off)
 }
 
-func (d *testDevice) Sync() error {
-	if err := d.node.change(d.name); err != nil {
-		return err
-	}
-	return d.Partition.Sync()
-}
+// Sync counts, and spares the tests the time.
+func (d *testDevice) Sync() error { return d.node.change(d.name) }
 
 // memory is a slot.Store.
 type memory struct {

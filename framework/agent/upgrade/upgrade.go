@@ -40,6 +40,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -147,7 +148,7 @@ type run struct {
 
 func newRun(n Node, o Options) *run {
 	o.Tries = cmp.Or(o.Tries, slot.MaxTries)
-	o.Registry.Arch = cmp.Or(o.Registry.Arch, n.Release["KAIROS_ARCH"])
+	o.Registry.Arch = cmp.Or(o.Registry.Arch, n.Release[keyArch], runtime.GOARCH)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}

@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -352,9 +354,17 @@ func TestDamagedRecordIsReplaced(t *testing.T) {
 	}
 }
 
-// TestFromARegistry goes the whole way.
+// TestFromARegistry goes the whole way, after the registry went away in the
+// middle of another try.
 func TestFromARegistry(t *testing.T) {
-	server := httptest.NewServer(registry.New(registry.Logger(slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo))))
+	var gone atomic.Bool
+	inner := registry.New(registry.Logger(slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if gone.Load() {
+			panic(http.ErrAbortHandler)
+		}
+		inner.ServeHTTP(w, r)
+	}))
 	defer server.Close()
 	image, want := recorded(t, imageOf(t, releaseOf()))
 	ref := strings.TrimPrefix(server.URL, "http://") + "/edge/node:v1.1.0"
@@ -366,7 +376,13 @@ func TestFromARegistry(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := newNode(t)
-	if _, err := Run(t.Context(), n.Node, Options{Source: "oci:" + ref, Registry: source.Options{StallTimeout: time.Second}}); err != nil {
+	o := Options{Source: "oci:" + ref, Registry: source.Options{StallTimeout: time.Second, Retries: 1, Backoff: time.Millisecond}}
+	o.Progress = func(p Progress) { gone.Store(p.Step == StepWrite) }
+	_, err = Run(t.Context(), n.Node, o)
+	n.wantIncomplete(t, err)
+	gone.Store(false)
+	o.Progress = nil
+	if _, err := Run(t.Context(), n.Node, o); err != nil {
 		t.Fatal(err)
 	}
 	n.checkSlot(t, "b", want)
