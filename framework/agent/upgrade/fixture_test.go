@@ -215,7 +215,7 @@ func (d *testDevice) WriteAt(b []byte, off int64) (int, error) {
 }
 
 // Sync counts, and spares the tests the time.
-func (d *testDevice) Sync() error { return d.node.change(d.name) }
+func (d *testDevice) Sync() error { return d.node.change(d.name + " sync") }
 
 // memory is a slot.Store.
 type memory struct {
