@@ -7,6 +7,7 @@
 //
 //	kairos-agent boot | ready | settle | trial | health [--json]
 //	kairos-agent status [--json] | validate [FILE|-]... | version
+//	kairos-agent upgrade --source SOURCE [--recovery] [--reboot] [--force] [--json]
 //	kairos-agent bootentry [--select active|passive|recovery|none] [--json]
 //	kairos-agent rollback [--reboot]
 //	kairos-agent reset [--reset-oem] [--reboot] [--yes] [--json]
@@ -44,7 +45,7 @@ type verb struct {
 
 var verbs = []verb{
 	bootVerb, readyVerb, settleVerb, trialVerb, healthVerb, statusVerb,
-	bootentryVerb, rollbackVerb, resetVerb, validateVerb, versionVerb,
+	upgradeVerb, rollbackVerb, bootentryVerb, resetVerb, validateVerb, versionVerb,
 }
 
 // program is what every verb works with.

@@ -92,7 +92,7 @@ func FuzzNames(f *testing.F) {
 func FuzzParseRelease(f *testing.F) {
 	f.Add("A=1\n# c\nB=\"x \\\" y\"\nC='z'\n")
 	f.Fuzz(func(t *testing.T, s string) {
-		values, err := parseRelease([]byte(s))
+		values, err := ParseRelease([]byte(s))
 		if err != nil {
 			return
 		}
@@ -100,7 +100,7 @@ func FuzzParseRelease(f *testing.F) {
 		for k, v := range values {
 			again.WriteString(k + `="` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(v) + "\"\n")
 		}
-		got, err := parseRelease([]byte(again.String()))
+		got, err := ParseRelease([]byte(again.String()))
 		if diff := cmp.Diff(values, got); err != nil || diff != "" && !strings.ContainsAny(s, "\r") {
 			t.Fatalf("%q: %v\n%s", again.String(), err, diff)
 		}

@@ -104,7 +104,7 @@ func (k *kept) image() (*Image, error) {
 	if err := errors.Join(kernelErr, initrdErr, releaseErr, bootloaderErr, cmdlineErr); err != nil {
 		return nil, err
 	}
-	values, err := parseRelease(release)
+	values, err := ParseRelease(release)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", layout.ImageRelease, err)
 	}

@@ -9,9 +9,10 @@ import (
 	"unicode/utf8"
 )
 
-// parseRelease reads the format of os-release(5): KEY=VALUE lines, comments,
-// single and double quotes. All mistakes are reported at once.
-func parseRelease(data []byte) (map[string]string, error) {
+// ParseRelease reads layout.ImageRelease, which has the format of
+// os-release(5): KEY=VALUE lines, comments, single and double quotes. All
+// mistakes are reported at once, each an ErrBadRelease.
+func ParseRelease(data []byte) (map[string]string, error) {
 	if !utf8.Valid(data) {
 		return nil, fmt.Errorf("%w: it is not UTF-8 text", ErrBadRelease)
 	}

@@ -19,9 +19,10 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slotimage"
 )
 
-// maxWindow is the largest window of a zstd layer, in bytes: what the strongest
-// common setting (zstd --ultra) uses. It bounds the memory that a layer takes.
-const maxWindow = 128 << 20
+// maxWindow is the largest window of a zstd layer, in bytes, which bounds the
+// memory that a layer takes. Builders use 8 MiB or less; zstd's own program uses
+// more from level 20 on, and passes the limit with --ultra -22 and --long only.
+const maxWindow = 64 << 20
 
 // Layers are the image's layers as slotimage reads them, bottom to top. Each
 // is checked while it is read, as it is stored and as it unpacks: a layer that
@@ -148,7 +149,8 @@ func unpack(r io.Reader) (content io.Reader, stop func(), err error) {
 		z, err := gzip.NewReader(head)
 		return z, func() {}, err
 	case bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		z, err := zstd.NewReader(head, zstd.WithDecoderConcurrency(2), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+		// One goroutine: who reads a layer may read its blob to the end besides.
+		z, err := zstd.NewReader(head, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
 		if err != nil {
 			return nil, nil, err
 		}

@@ -8,9 +8,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,6 +42,9 @@ func pull(ctx context.Context, ref string, o Options) (v1.Image, error) {
 	var all []error
 	for i, place := range places {
 		image, err := r.open(ctx, place)
+		if last := i == len(places)-1; err == nil && !last {
+			err = Present(ctx, image) // a mirror may have the half of it
+		}
 		if err == nil {
 			return image, nil
 		}
@@ -56,17 +61,22 @@ func pull(ctx context.Context, ref string, o Options) (v1.Image, error) {
 // registry, then the registry.
 func places(ref name.Reference, mirrors map[string][]string) ([]name.Reference, error) {
 	host := ref.Context().RegistryStr()
-	list := mirrors[host]
-	if host == name.DefaultRegistry {
-		list = append(list, mirrors[strings.TrimPrefix(host, "index.")]...) // as people name it
-	}
 	var found []name.Reference
-	for _, mirror := range list {
-		place, err := mirrored(ref, mirror)
+	for _, key := range slices.Sorted(maps.Keys(mirrors)) {
+		registry, err := name.NewRegistry(key) // some have two names
 		if err != nil {
-			return nil, fmt.Errorf("mirror %q of %s: %w", mirror, host, err)
+			return nil, fmt.Errorf("mirrors of %q: %w", key, err)
 		}
-		found = append(found, place)
+		if registry.RegistryStr() != host {
+			continue
+		}
+		for _, mirror := range mirrors[key] {
+			place, err := mirrored(ref, mirror)
+			if err != nil {
+				return nil, fmt.Errorf("mirror %q of %s: %w", mirror, host, err)
+			}
+			found = append(found, place)
+		}
 	}
 	return append(found, ref), nil
 }
@@ -139,17 +149,17 @@ func rootCAs(file string) (*x509.CertPool, error) {
 func (p *puller) open(ctx context.Context, ref name.Reference) (v1.Image, error) {
 	inner, err := p.signIn(ctx, ref.Context())
 	if err != nil {
-		return nil, p.explain(ref, err)
+		return nil, p.explain(ctx, ref, err)
 	}
 	image, err := remote.Image(ref, remote.WithContext(ctx), remote.WithPlatform(p.platform()),
 		remote.WithTransport(&steady{inner: inner, stall: p.StallTimeout, patience: p.patience()}),
 		remote.WithRetryBackoff(remote.Backoff{Steps: 1}), remote.WithRetryStatusCodes())
 	if err != nil {
-		return nil, p.explain(ref, err)
+		return nil, p.explain(ctx, ref, err)
 	}
 	is, err := platform(image)
 	if err != nil {
-		return nil, p.explain(ref, err)
+		return nil, p.explain(ctx, ref, err)
 	}
 	if !is.Satisfies(p.platform()) {
 		return nil, mismatch(ref.Name(), p.platform(), []string{is.String()})
@@ -174,15 +184,15 @@ func (p *puller) signIn(ctx context.Context, repo name.Repository) (inner http.R
 }
 
 // explain adds what can be done.
-func (p *puller) explain(ref name.Reference, err error) error {
+func (p *puller) explain(ctx context.Context, ref name.Reference, err error) error {
 	code := 0
 	if answer, ok := errors.AsType[*transport.Error](err); ok {
 		code = answer.StatusCode
 	}
 	host := ref.Context().RegistryStr()
 	switch {
-	case errors.Is(err, context.Canceled):
-		return err
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
 	case code == http.StatusNotFound:
 		return fmt.Errorf("%s: %w: %w", ref.Name(), ErrNotFound, err)
 	case code == http.StatusUnauthorized || code == http.StatusForbidden:

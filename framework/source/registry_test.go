@@ -398,6 +398,10 @@ func TestMirrors(t *testing.T) {
 	mirror := newRegistry(t, image, httptest.NewServer)
 	empty := newRegistry(t, image, httptest.NewServer)
 	empty.during(status(http.StatusNotFound))
+	half := newRegistry(t, image, httptest.NewServer)
+	half.during(func(w http.ResponseWriter, req *http.Request) bool {
+		return strings.Contains(req.URL.Path, digestOf(t, image)) && status(http.StatusNotFound)(w, req)
+	})
 	o := quick()
 	for _, tt := range []struct {
 		name             string
@@ -406,6 +410,7 @@ func TestMirrors(t *testing.T) {
 	}{
 		{"mirror first", []string{mirror.URL}, 1, 0},
 		{"then the origin", []string{empty.URL}, 0, 1},
+		{"a mirror with half of it", []string{half.URL}, 0, 1},
 		{"two mirrors", []string{empty.URL + "/", mirror.URL}, 1, 0},
 		{"none", nil, 0, 1},
 	} {

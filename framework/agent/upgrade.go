@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"strings"
+
+	"github.com/kairos-build/kairos-build/framework/agent/status"
+	"github.com/kairos-build/kairos-build/framework/agent/upgrade"
+	"github.com/kairos-build/kairos-build/framework/bootstate"
+	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/source"
+)
+
+// upgradeMemory, in bytes, is what the collector tries to stay below, so that
+// an upgrade fits beside the node's work.
+const upgradeMemory = 160 << 20
+
+var upgradeVerb = verb{
+	name: "upgrade", args: "--source SOURCE", about: "write an image to the other slot and try it at the next boot",
+	setup: func(f *flag.FlagSet, p *program) func(context.Context, []string) error {
+		u := upgradeFlags{mirrors: map[string][]string{}}
+		u.declare(f)
+		return func(ctx context.Context, args []string) error {
+			if err := p.noArgs("upgrade", args); err != nil {
+				return err
+			}
+			return p.upgrade(ctx, u)
+		}
+	},
+}
+
+// upgradeFlags are the flags of upgrade.
+type upgradeFlags struct {
+	source, caFile, auth          string
+	mirrors                       map[string][]string
+	recovery, reboot, force, json bool
+}
+
+func (u *upgradeFlags) declare(f *flag.FlagSet) {
+	f.StringVar(&u.source, "source", "", "the image: oci:`REF`, dir:PATH, ocifile:FILE or file:PATH")
+	f.StringVar(&u.caFile, "ca-file", "", "trust the certificates (PEM) in `FILE` besides the system's")
+	f.StringVar(&u.auth, "registry-config", "", "take the registry's credentials from `FILE`, a docker-style config.json (default "+source.DefaultAuth+")")
+	f.BoolVar(&u.recovery, "recovery", false, "write the recovery slot, and not the passive one")
+	f.BoolVar(&u.reboot, "reboot", false, "reboot after success")
+	f.BoolVar(&u.force, "force", false, "also install an older version, or an image for another model")
+	f.BoolVar(&u.json, "json", false, "print the result as JSON, as documented at Result in framework/agent/upgrade")
+	f.Func("mirror", "ask a mirror first: `HOST=URL`, may be repeated", func(text string) error {
+		host, url, ok := strings.Cut(text, "=")
+		if !ok || host == "" || url == "" {
+			return errors.New("want HOST=URL, such as registry.example.org=https://mirror.example.org")
+		}
+		u.mirrors[host] = append(u.mirrors[host], url)
+		return nil
+	})
+}
+
+// upgrade writes the image, prints what it did, and reboots if it should.
+func (p *program) upgrade(ctx context.Context, u upgradeFlags) (err error) {
+	if u.source == "" {
+		fmt.Fprintln(p.stderr, "kairos-agent upgrade: which image? Give --source oci:REF, dir:PATH, ocifile:FILE or file:PATH")
+		return errUsage
+	}
+	if p.onNode() && os.Geteuid() != 0 {
+		return errors.New("it writes to the disk and needs root: run it with sudo")
+	}
+	node, closeNode, err := p.upgradeNode()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeNode()) }()
+	debug.SetMemoryLimit(upgradeMemory)
+	result, err := p.runUpgrade(ctx, node, u)
+	if err != nil {
+		return interrupted(ctx, err)
+	}
+	if err := printUpgrade(p.stdout, result, u); err != nil || !u.reboot || p.restart == nil {
+		return err
+	}
+	return p.restart(ctx)
+}
+
+func (p *program) runUpgrade(ctx context.Context, node upgrade.Node, u upgradeFlags) (upgrade.Result, error) {
+	view := newProgressView(p.stderr)
+	defer view.end()
+	log := slog.New(slog.NewTextHandler(view, &slog.HandlerOptions{ReplaceAttr: withoutTime}))
+	return upgrade.Run(ctx, node, upgrade.Options{
+		Source: u.source, Recovery: u.recovery, Force: u.force, Progress: view.show, Log: log,
+		Registry: source.Options{CAFile: u.caFile, Auth: u.auth, Mirrors: u.mirrors, Log: log},
+	})
+}
+
+// upgradeNode is this node as upgrade sees it.
+func (p *program) upgradeNode() (upgrade.Node, func() error, error) {
+	boot, err := p.installed()
+	if err != nil {
+		return upgrade.Node{}, nil, err
+	}
+	efi, err := device(boot, layout.PartEFI)
+	if err != nil {
+		return upgrade.Node{}, nil, err
+	}
+	if p.openStore == nil {
+		return upgrade.Node{}, nil, errors.New("the boot environment is written on a running node only")
+	}
+	store, err := p.openStore(efi)
+	if err != nil {
+		return upgrade.Node{}, nil, err
+	}
+	lock, err := p.root.Resolve(upgrade.LockFile)
+	if err != nil {
+		return upgrade.Node{}, nil, errors.Join(err, store.Close())
+	}
+	return upgrade.Node{
+		Booted: boot.Slot, Release: status.Release(p.root), Store: store, Lock: lock,
+		Open: func(name string) (upgrade.Device, error) { return openPartition(boot, name) },
+	}, store.Close, nil
+}
+
+// installed is what the initramfs found. An upgrade needs a disk of ours.
+func (p *program) installed() (*bootstate.State, error) {
+	boot, err := status.BootState(p.root)
+	if err == nil && boot.Mode == layout.ModeLive {
+		err = errors.New("this system runs from an installer medium: install it first")
+	}
+	return boot, err
+}
+
+func device(boot *bootstate.State, name string) (string, error) {
+	part, ok := boot.Partition(name)
+	if !ok {
+		return "", fmt.Errorf("the disk %s has no partition %q: was it made by kairos-build?", boot.Disk.Device, name)
+	}
+	return part.Device, nil
+}
+
+func openPartition(boot *bootstate.State, name string) (upgrade.Device, error) {
+	path, err := device(boot, name)
+	if err != nil {
+		return nil, err
+	}
+	return upgrade.OpenPartition(path)
+}
+
+// interrupted puts an end by Ctrl-C into plain words.
+func interrupted(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	if e, ok := errors.AsType[*upgrade.IncompleteError](err); ok {
+		return fmt.Errorf("interrupted: slot %s is not complete; slot %s stays good; run the upgrade again", e.Slot, e.Good)
+	}
+	return errors.New("interrupted; nothing was written")
+}
+
+func printUpgrade(w io.Writer, r upgrade.Result, u upgradeFlags) error {
+	if u.json {
+		out := json.NewEncoder(w)
+		out.SetIndent("", "  ")
+		return out.Encode(r)
+	}
+	version := fmt.Sprintf("%s, was %s", r.Version, r.From)
+	if r.SameVersion {
+		version = r.Version + ", the same version as before"
+	}
+	fmt.Fprintf(w, "slot     %s\nversion  %s\nimage    %s\nroot     %s\n", r.Slot, version, r.Digest, r.RootHash)
+	fmt.Fprintf(w, "%d MiB written and read back in %.1f s\n", r.Bytes>>20, r.Seconds)
+	if r.Tries > 0 && !u.reboot {
+		fmt.Fprintf(w, "slot %s is tried at the next boot: reboot when it suits\n", r.Slot)
+	}
+	return nil
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package upgrade
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/kairos-build/kairos-build/framework/layout"
+)
+
+// Why an upgrade did not happen. Up to ErrTooLarge, nothing was written unless
+// the error is an *IncompleteError too.
+var (
+	ErrBusy      = errors.New("another upgrade is running")
+	ErrSource    = errors.New("unknown kind of source")
+	ErrManifest  = errors.New("the image's manifest is not whole")
+	ErrRefused   = errors.New("the image is not trusted")
+	ErrRelease   = errors.New("the image's release file is not complete")
+	ErrUnfit     = errors.New("the image does not fit this node")
+	ErrDowngrade = errors.New("the image is older than the running system")
+	ErrTooLarge  = errors.New("the image is too large for the slot")
+	// ErrRootHash says that the root image is not the one that the builder got.
+	ErrRootHash = errors.New("the root image is not the one that was built")
+	// ErrReadBack says that the medium does not hold what was written to it.
+	ErrReadBack = errors.New("the slot does not read back as it was written")
+)
+
+// IncompleteError is a failure after the first write: the slot that was being
+// written is bad, and the boot loader leaves it alone.
+type IncompleteError struct {
+	Slot layout.Slot // what was being written
+	Good layout.Slot // what is booted next, as before
+	Err  error
+}
+
+// Error implements error.
+func (e *IncompleteError) Error() string {
+	return fmt.Sprintf("%v; slot %s is not complete and will not be booted; slot %s stays good; run the upgrade again", e.Err, e.Slot, e.Good)
+}
+
+// Unwrap returns what failed.
+func (e *IncompleteError) Unwrap() error { return e.Err }

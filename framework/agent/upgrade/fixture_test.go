@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package upgrade
+
+import (
+	"archive/tar"
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	ocilayout "github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/slot"
+	"github.com/kairos-build/kairos-build/framework/slotimage"
+	"github.com/kairos-build/kairos-build/framework/source"
+)
+
+const (
+	rootSize = 16 << 20
+	bootSize = 40 << 20
+)
+
+// releaseOf is a release file's content with changes to the usual one; an
+// empty value removes the key.
+func releaseOf(changes ...string) map[string]string {
+	r := map[string]string{keyVersion: "v1.1.0", keyArch: "amd64", keyFamily: "debian", keyModel: "generic", keyFlavor: "debian", keyRelease: "13"}
+	for i := 0; i < len(changes); i += 2 {
+		if r[changes[i]] = changes[i+1]; changes[i+1] == "" {
+			delete(r, changes[i])
+		}
+	}
+	return r
+}
+
+func releaseText(r map[string]string) string {
+	var b strings.Builder
+	for _, key := range slices.Sorted(maps.Keys(r)) {
+		fmt.Fprintf(&b, "%s=%q\n", key, r[key])
+	}
+	return b.String()
+}
+
+func layerOf(t testing.TB, files ...string) v1.Layer {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for i := 0; i < len(files); i += 2 {
+		h := &tar.Header{Typeflag: tar.TypeReg, Name: files[i], Mode: 0o644, Size: int64(len(files[i+1])), Format: tar.FormatPAX}
+		if err := w.WriteHeader(h); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(w, files[i+1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.Bytes())), nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return layer
+}
+
+// noise does not compress.
+func noise(n int, seed uint32) string {
+	b := make([]byte, n)
+	for i := range b {
+		seed = seed*1664525 + 1013904223
+		b[i] = byte(seed >> 24)
+	}
+	return string(b)
+}
+
+// imageOf is an image as the builder makes it, with its annotations.
+func imageOf(t testing.TB, release map[string]string, more ...v1.Layer) v1.Image {
+	t.Helper()
+	layers := append([]v1.Layer{
+		layerOf(t, "boot/vmlinuz", noise(1<<20, 1), "boot/initrd", noise(2<<20, 2), "usr/lib/large", noise(3<<20, 3)),
+		layerOf(t, "etc/kairos-release", releaseText(release), "usr/lib/kairos/cmdline", "quiet\n"),
+	}, more...)
+	image, err := mutate.AppendLayers(empty.Image, layers...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := image.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config = config.DeepCopy()
+	config.OS, config.Architecture = "linux", "amd64"
+	if image, err = mutate.ConfigFile(image, config); err != nil {
+		t.Fatal(err)
+	}
+	return image
+}
+
+// recorded adds the builder's annotations.
+func recorded(t testing.TB, image v1.Image) (v1.Image, *slotimage.Image) {
+	t.Helper()
+	layers, err := source.Layers(image, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Create(filepath.Join(t.TempDir(), "root"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := slotimage.Write(t.Context(), f, layers)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return annotated(image, hex.EncodeToString(root.Tree.RootHash[:]), root.Tree.Size), root
+}
+
+func annotated(image v1.Image, hash string, size int64) v1.Image {
+	return mutate.Annotations(image, map[string]string{
+		layout.AnnotationRootHash: hash, layout.AnnotationRootSize: strconv.FormatInt(size, 10),
+	}).(v1.Image)
+}
+
+// store writes the image as an OCI layout and returns its folder.
+func store(t testing.TB, image v1.Image) string {
+	t.Helper()
+	dir := t.TempDir()
+	path, err := ocilayout.Write(dir, empty.Index)
+	if err == nil {
+		err = path.AppendImage(image)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// A testNode has files for partitions, and a store in memory.
+type testNode struct {
+	Node
+	dir   string
+	state *memory
+	// fail is asked before each change: a write or sync of a partition, a save.
+	fail   func(what string) error
+	mu     sync.Mutex
+	writes map[string]int // by partition
+	sizes  map[string]int64
+}
+
+func newNode(t testing.TB) *testNode {
+	t.Helper()
+	n := &testNode{dir: t.TempDir(), writes: map[string]int{}, sizes: map[string]int64{}}
+	n.state = &memory{node: n, State: slot.Initial()}
+	n.Node = Node{
+		Booted: layout.SlotA, Release: releaseOf(keyVersion, "v1.0.0"), Store: n.state,
+		Lock: filepath.Join(n.dir, "run", "upgrade.lock"), Open: n.open,
+	}
+	for _, s := range layout.Slots() {
+		n.sizes[s.Root()], n.sizes[s.Boot()] = rootSize, bootSize
+	}
+	return n
+}
+
+func (n *testNode) change(what string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.writes[what]++
+	if n.fail == nil {
+		return nil
+	}
+	return n.fail(what)
+}
+
+func (n *testNode) open(name string) (Device, error) {
+	path := filepath.Join(n.dir, name)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(f.Truncate(n.sizes[name]), f.Close()); err != nil {
+		return nil, err
+	}
+	p, err := OpenPartition(path)
+	if err != nil {
+		return nil, err
+	}
+	return &testDevice{p, n, name}, nil
+}
+
+type testDevice struct {
+	*Partition
+	node *testNode
+	name string
+}
+
+func (d *testDevice) WriteAt(b []byte, off int64) (int, error) {
+	if err := d.node.change(d.name); err != nil {
+		return 0, err
+	}
+	return d.Partition.WriteAt(b, off)
+}
+
+// Sync counts, and spares the tests the time.
+func (d *testDevice) Sync() error { return d.node.change(d.name + " sync") }
+
+// memory is a slot.Store.
+type memory struct {
+	slot.State
+	node   *testNode
+	damage error
+}
+
+func (m *memory) Load() (slot.State, error) { return m.State, m.damage }
+
+func (m *memory) Save(s slot.State) error {
+	if err := errors.Join(s.Check(), m.node.change("state")); err != nil {
+		return err
+	}
+	m.State, m.damage = s, nil
+	return nil
+}

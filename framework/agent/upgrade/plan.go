@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package upgrade
+
+import (
+	"context"
+
+	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/slot"
+)
+
+// A plan is which slot is written.
+type plan struct {
+	target layout.Slot
+	good   layout.Slot // while the target is written
+}
+
+// choose plans by the state as it is, and finds out whether it allows that.
+func (u *run) choose(context.Context) error {
+	s, err := u.node.Store.Load()
+	if err != nil {
+		if bad := s.Check(); bad != nil {
+			return err
+		}
+		u.warn("the record of the slots was damaged and is written anew: %v", err)
+	}
+	u.plan.target = s.Target(u.node.Booted)
+	if u.Recovery {
+		u.plan.target = layout.SlotRecovery
+	}
+	next, err := u.writing(s)
+	if err != nil {
+		return err
+	}
+	if u.plan.good = next.Good; s.Try == u.plan.target {
+		u.warn("slot %s was waiting for its first boot; this upgrade takes its place", s.Try)
+	}
+	u.result.Slot = u.plan.target
+	return nil
+}
+
+// writing is the state while the target is written.
+func (u *run) writing(s slot.State) (slot.State, error) {
+	if u.Recovery {
+		return s.WriteRecovery(u.node.Booted)
+	}
+	return s.Write(u.node.Booted, u.plan.target)
+}
+
+// begin makes the target bad.
+func (u *run) begin(context.Context) error {
+	next, err := update(u.node.Store, u.writing)
+	u.plan.good = next.Good
+	return err
+}
+
+// arm puts the target on trial.
+func (u *run) arm(context.Context) error {
+	_, err := update(u.node.Store, func(s slot.State) (slot.State, error) {
+		if u.Recovery {
+			return s.ArmRecovery(), nil
+		}
+		return s.Arm(u.plan.target, u.Tries)
+	})
+	if err == nil && !u.Recovery {
+		u.result.Tries = u.Tries
+	}
+	return err
+}
+
+// update changes the state on the medium. A damaged record was reported by
+// choose, and is replaced.
+func update(store slot.Store, change func(slot.State) (slot.State, error)) (slot.State, error) {
+	if u, ok := store.(Updater); ok {
+		return u.Update(change)
+	}
+	s, err := store.Load()
+	if err != nil && s.Check() != nil {
+		return s, err
+	}
+	next, err := change(s)
+	if err != nil {
+		return s, err
+	}
+	return next, store.Save(next)
+}

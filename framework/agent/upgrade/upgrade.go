@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package upgrade writes an image into the slot that does not run, and arms it.
+// It owns the order of the steps. It does not choose images, reboot, or judge
+// whether the new system is healthy.
+//
+// # The order
+//
+//	lock       one upgrade at a time
+//	choose     the slot to write, and whether the state allows it
+//	open       manifest and configuration; every layer is listed and there
+//	verify     the signature, by a Verifier
+//	fits       family, architecture, model, version
+//	reserve    the slot's partitions, and whether the image fits into them
+//	           ---- up to here, nothing was written ----
+//	begin      the slot is bad from now on: one sector
+//	spoil      its boot partition is no file system any more, so that an old
+//	           kernel never meets a new root, whatever the boot loader tries
+//	write      layers -> EROFS + dm-verity, in one stream; the hash is compared
+//	           with the builder's; kernel and initrd follow
+//	read back  everything, from the medium
+//	arm        the slot is on trial: one sector
+//
+// Whatever interrupts it, the slot that is good was not written to, and is what
+// boots; another Run begins at the beginning.
+//
+// # What cannot be known before the first write
+//
+// How large the root image will be, if the manifest does not say it
+// (layout.AnnotationRootSize; images by others), and whether kernel and initrd
+// fit into the boot partition. Then ErrTooLarge comes in the middle of writing.
+// The same holds for the release of an image that hides it below more than
+// maxPeek bytes of layers and has no labels: it is checked before arming at the
+// latest.
+package upgrade
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/slot"
+	"github.com/kairos-build/kairos-build/framework/slotimage"
+	"github.com/kairos-build/kairos-build/framework/source"
+)
+
+// LockFile is where a node keeps the lock.
+const LockFile = "/run/kairos/upgrade.lock"
+
+// A Node is what an upgrade works on.
+type Node struct {
+	Booted  layout.Slot       // the slot that runs
+	Release map[string]string // layout.ImageRelease of the running system
+	Store   slot.Store        // an Updater, if it can be
+	Lock    string            // path; its directory is made
+	// Open opens a partition by its GPT name, for reading and writing.
+	Open func(partition string) (Device, error)
+}
+
+// An Updater is a slot.Store that loads, changes and saves in one go. The
+// function may refuse; then nothing is saved.
+type Updater interface {
+	Update(change func(slot.State) (slot.State, error)) (slot.State, error)
+}
+
+// A Verifier decides whether an image may be installed, by its signature. It is
+// asked before the first write.
+type Verifier interface {
+	Verify(ctx context.Context, ref string, digest v1.Hash, image v1.Image) error
+}
+
+// Options of an upgrade.
+type Options struct {
+	Source   string         // oci:REF, dir:PATH, ocifile:FILE or file:PATH
+	Registry source.Options // Arch is the node's if it is empty
+	Recovery bool           // write the recovery slot, and no other
+	Force    bool           // also an older version, or one for another model
+	Tries    int            // boots that the new slot gets, 1 to slot.MaxTries; default slot.MaxTries
+	Verifier Verifier       // default: none, every image is trusted
+	// Progress is told what happens, by one goroutine at a time; default none.
+	Progress func(Progress)
+	Log      *slog.Logger // default none
+}
+
+// Progress of a step, in bytes. Total is 0 if it is not known.
+type Progress struct {
+	Step        string
+	Done, Total int64
+}
+
+// The steps that report progress.
+const (
+	StepCheck    = "checking"
+	StepWrite    = "writing"
+	StepReadBack = "reading back"
+)
+
+// Result is what an upgrade did. Its JSON names are stable.
+type Result struct {
+	Slot        layout.Slot `json:"slot"`
+	Source      string      `json:"source"`
+	Version     string      `json:"version"` // KAIROS_VERSION of the image
+	From        string      `json:"from"`    // that of the running system
+	SameVersion bool        `json:"sameVersion"`
+	Digest      string      `json:"digest"`   // of the image's manifest
+	RootHash    string      `json:"rootHash"` // dm-verity, 64 hex digits
+	Bytes       int64       `json:"bytes"`    // of the root image with its hash tree
+	Tries       int         `json:"tries"`    // boots that the slot has; 0 for recovery
+	Seconds     float64     `json:"seconds"`
+	Warnings    []string    `json:"warnings"`
+}
+
+// Run upgrades the node. An error after the first write is an *IncompleteError.
+func Run(ctx context.Context, n Node, o Options) (result Result, err error) {
+	start := time.Now()
+	l, err := acquire(n.Lock)
+	if err != nil {
+		return Result{}, err
+	}
+	u := newRun(n, o)
+	err = errors.Join(u.steps(ctx), l.release())
+	if err != nil {
+		return Result{}, err
+	}
+	u.result.Seconds = time.Since(start).Seconds()
+	return u.result, nil
+}
+
+// A run is one upgrade.
+type run struct {
+	node Node
+	Options
+	result  Result
+	plan    plan
+	image   v1.Image
+	release map[string]string // what the image says of itself, if it is known
+	root    *target
+	boot    *target
+	written *slotimage.Image
+}
+
+func newRun(n Node, o Options) *run {
+	o.Tries = cmp.Or(o.Tries, slot.MaxTries)
+	o.Registry.Arch = cmp.Or(o.Registry.Arch, n.Release[keyArch], runtime.GOARCH)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Registry.Log == nil {
+		o.Registry.Log = o.Log
+	}
+	if o.Progress == nil {
+		o.Progress = func(Progress) {}
+	}
+	return &run{node: n, Options: o, result: Result{Source: o.Source, From: n.Release["KAIROS_VERSION"], Warnings: []string{}}}
+}
+
+// steps is the whole upgrade, in order.
+func (u *run) steps(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, u.close()) }()
+	for _, check := range []func(context.Context) error{u.choose, u.open, u.verify, u.fits, u.reserve} {
+		u.Progress(Progress{Step: StepCheck})
+		if err := unlessEnded(ctx, check); err != nil {
+			return err
+		}
+	}
+	if err := unlessEnded(ctx, u.begin); err != nil {
+		return err
+	}
+	for _, change := range []func(context.Context) error{u.spoil, u.write, u.readBack, u.arm} {
+		if err := unlessEnded(ctx, change); err != nil {
+			return &IncompleteError{Slot: u.plan.target, Good: u.plan.good, Err: err}
+		}
+	}
+	return nil
+}
+
+func unlessEnded(ctx context.Context, step func(context.Context) error) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	return step(ctx)
+}
+
+func (u *run) warn(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	u.Log.Warn(text)
+	u.result.Warnings = append(u.result.Warnings, text)
+}
+
+// verify asks the Verifier.
+func (u *run) verify(ctx context.Context) error {
+	if u.Verifier == nil {
+		return nil
+	}
+	digest, err := u.image.Digest()
+	if err != nil {
+		return err
+	}
+	if err := u.Verifier.Verify(ctx, u.Source, digest, u.image); err != nil {
+		return fmt.Errorf("%s (%s): %w: %w", u.Source, digest, ErrRefused, err)
+	}
+	return nil
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package source
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/compression"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/klauspost/compress/zstd"
+)
+
+// storedAs is a layout with one layer that is stored in a certain way.
+func storedAs(t *testing.T, media types.MediaType, options ...tarball.LayerOption) (dir string, layer v1.Hash) {
+	t.Helper()
+	content := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
+	for i := range content {
+		content[i] ^= byte(i >> 7 * 31)
+	}
+	l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content)), nil },
+		append(options, tarball.WithMediaType(media))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	image, err := mutate.AppendLayers(empty.Image, l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if layer, err = l.Digest(); err != nil {
+		t.Fatal(err)
+	}
+	return testLayout(t, image), layer
+}
+
+// TestCompression: every layer is unpacked by what is in it, and one that was
+// altered is known by its digest, however unpacking ends.
+func TestCompression(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		media   types.MediaType
+		options []tarball.LayerOption
+	}{
+		{"gzip", types.OCILayer, nil},
+		{"zstd", types.OCILayerZStd, []tarball.LayerOption{tarball.WithCompression(compression.ZStd)}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir, digest := storedAs(t, tt.media, tt.options...)
+			image, err := Layout(dir, v1.Platform{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			layers, err := Layers(image, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := drain(layers[0].Open()); err != nil {
+				t.Error(err)
+			}
+			path := filepath.Join(dir, "blobs", "sha256", digest.Hex)
+			good, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, at := range []int{0, 5, len(good) / 3, len(good) / 2, len(good) - 5, len(good) - 1} {
+				bad := bytes.Clone(good)
+				bad[at] ^= 0x10
+				if err := os.WriteFile(path, bad, 0o644); err != nil {
+					t.Fatal(err)
+				}
+				if err := drain(layers[0].Open()); !errors.Is(err, ErrAltered) || !strings.Contains(err.Error(), "blob "+digest.String()) {
+					t.Errorf("byte %d: got %v, want ErrAltered that names the blob", at, err)
+				}
+			}
+			if err := os.WriteFile(path, good[:len(good)/2], 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if err := drain(layers[0].Open()); !errors.Is(err, ErrAltered) {
+				t.Errorf("the half: got %v, want ErrAltered", err)
+			}
+		})
+	}
+}
+
+// TestWindow: the memory that a layer asks for has a limit.
+func TestWindow(t *testing.T) {
+	var b bytes.Buffer
+	w, err := zstd.NewWriter(&b, zstd.WithWindowSize(2*maxWindow), zstd.WithSingleSegment(false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.Flush(), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	r, stop, err := unpack(&b)
+	if err == nil {
+		defer stop()
+		_, err = io.Copy(io.Discard, r)
+	}
+	if !errors.Is(err, zstd.ErrWindowSizeExceeded) {
+		t.Errorf("got %v, want ErrWindowSizeExceeded", err)
+	}
+}
