@@ -181,7 +181,7 @@ func (p *Plan) fallBack(s slot.State, b Boot, past []history.Entry) {
 // trial is what the history knows of the trial of a slot.
 type trial struct {
 	version string
-	reasons []string // of boots that ended with failed checks, oldest first
+	reasons []string // of boots that failed and could say why, oldest first
 }
 
 // lastTrial looks back to the event that armed the slot.
@@ -191,9 +191,10 @@ func lastTrial(past []history.Entry, x layout.Slot) (t trial) {
 			continue
 		}
 		switch e.Kind {
-		case history.TrialFailed:
-			t.reasons = append([]string{e.Message}, t.reasons...)
-		case history.Boot:
+		case history.TrialFailed, history.Boot:
+			if e.Outcome == history.Failed {
+				t.reasons = append([]string{e.Message}, t.reasons...)
+			}
 		case history.Upgrade, history.Rollback:
 			t.version = orElse(t.version, e.Version)
 			return t
