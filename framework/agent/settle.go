@@ -98,8 +98,19 @@ func (p *program) say(ctx context.Context, lines ...string) error {
 	}
 	var text strings.Builder
 	for _, line := range lines {
-		fmt.Fprintf(&text, "kairos: %s\n", strings.ReplaceAll(line, "\n", " | "))
+		fmt.Fprintf(&text, "kairos: %s\n", short(strings.ReplaceAll(line, "\n", " | ")))
 	}
 	fmt.Fprint(p.stdout, text.String())
 	return p.onConsoles(ctx, text.String())
+}
+
+// maxLine is how long a line on a console may be, in bytes: a serial line is
+// slow, and status has the whole text.
+const maxLine = 500
+
+func short(line string) string {
+	if len(line) <= maxLine {
+		return line
+	}
+	return strings.ToValidUTF8(line[:maxLine], "") + "…"
 }

@@ -287,3 +287,12 @@ func TestHealthVerb(t *testing.T) {
 		t.Errorf("status %d: %s", code, m.out)
 	}
 }
+
+func TestShort(t *testing.T) {
+	if got := short("as it is"); got != "as it is" {
+		t.Errorf("got %q", got)
+	}
+	if got := short("x" + strings.Repeat("é", maxLine)); len(got) > maxLine+len("…") || !strings.HasSuffix(got, "é…") {
+		t.Errorf("%d bytes, %q", len(got), got[len(got)-8:])
+	}
+}
