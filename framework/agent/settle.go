@@ -50,7 +50,7 @@ func (p *program) settle(ctx context.Context) error {
 // between the next boot says it again.
 func (p *program) carryOut(ctx context.Context, n *node, plan settle.Plan) error {
 	if plan.Event == settle.MarkGood {
-		if err := p.update(n, plan.Event); err != nil {
+		if err := p.update(ctx, n, plan.Event); err != nil {
 			return errors.Join(err, p.say(ctx, fmt.Sprintf("slot %s passed its health checks, and that could not be recorded: %v", n.boot.Slot, err)))
 		}
 		p.warn("ending the watch over the trial", p.stopTrial(ctx))
@@ -59,7 +59,7 @@ func (p *program) carryOut(ctx context.Context, n *node, plan settle.Plan) error
 		return errors.Join(p.writeFailure(plan.Failure), p.say(ctx, plan.Console...), p.remember(plan.History))
 	})
 	if plan.Event == settle.GiveUp {
-		all = errors.Join(all, p.update(n, plan.Event))
+		all = errors.Join(all, p.update(ctx, n, plan.Event))
 	}
 	if plan.Restart && p.restart != nil {
 		all = errors.Join(all, p.restart(ctx))

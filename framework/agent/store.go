@@ -5,19 +5,19 @@ package main
 import (
 	"errors"
 
+	"github.com/kairos-build/kairos-build/framework/bootstate"
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-// bootEnv is the boot loader's environment on the EFI partition.
-type bootEnv interface {
+// store is the boot loader's state on this node's disk.
+type store interface {
 	slot.Store
-	// Update replaces the state by what change makes of it, and returns that.
-	// Nobody else changes it in the meantime.
+	// Update loads the state, saves what change makes of it, and returns that.
 	Update(change func(slot.State) (slot.State, error)) (slot.State, error)
 	Close() error
 }
 
-// openStore opens the boot environment on an EFI partition, such as /dev/vda2.
-func openStore(string) (bootEnv, error) {
+// openStore opens the store of the disk that the node was booted from.
+func openStore(*bootstate.State) (store, error) {
 	return nil, errors.New("boot environment: not merged yet")
 }
