@@ -31,11 +31,18 @@ type memoryEnv struct {
 	state             slot.State
 	loadErr, writeErr error
 	writes            int
-	busy              int // writes that are refused before one is not
+	busy              int    // writes that are refused before one is not
+	onLoad            func() // called before each Load
 }
 
-func (e *memoryEnv) Load() (slot.State, error) { return e.state, e.loadErr }
-func (e *memoryEnv) Close() error              { return nil }
+func (e *memoryEnv) Close() error { return nil }
+
+func (e *memoryEnv) Load() (slot.State, error) {
+	if e.onLoad != nil {
+		e.onLoad()
+	}
+	return e.state, e.loadErr
+}
 
 func (e *memoryEnv) Save(s slot.State) error {
 	if e.busy--; e.busy >= 0 {
@@ -258,8 +265,12 @@ func TestTrial(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := newMachine(t, "b", "active", c.state)
 				put(t, m.root.Dir, "oem/10.yaml", "health: {timeout: 2m}\n")
-				time.AfterFunc(time.Minute, func() { m.env.state, m.env.loadErr = c.becomes, c.loadErr })
 				begin := time.Now()
+				m.env.onLoad = func() {
+					if time.Since(begin) > time.Minute {
+						m.env.state, m.env.loadErr = c.becomes, c.loadErr
+					}
+				}
 				code := m.run(t.Context(), []string{"trial"})
 				if took := time.Since(begin); code != 0 || m.restarts != c.restarts || took != c.after {
 					t.Errorf("status %d, %d restarts after %v: %s", code, m.restarts, took, m.out)
