@@ -17,6 +17,8 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env)
 VERSION ?= $(or $(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null),v0.0.0-dev)
 ARCH := amd64
 OUT ?= out
+# Where the end-to-end tests find a kernel, its modules and a boot loader.
+FIXTURES := .tools/fixtures
 # What the acceptance tests build and boot.
 FLAVORS ?= debian-13 debian-12
 FUZZTIME ?= 30s
@@ -91,10 +93,20 @@ unit: payload ## Run the unit tests: no root, no network, no QEMU
 	@$(GO) test ./...
 
 .PHONY: e2e
-e2e: build ## Run the tests that need root and QEMU
+e2e: build fixtures ## Run the tests that need root and QEMU
 	@ci/setup/install run test
 	@echo '== end-to-end tests'
-	@PATH="$$PATH:/usr/sbin:/sbin" $(GO) test -tags e2e -count 1 -p 1 -timeout 30m $(if $(SUDO),-exec '$(SUDO)') $(E2E:%=./%)
+	@PATH="$$PATH:/usr/sbin:/sbin" env $$(cat $(FIXTURES)/env) $(GO) test -tags e2e -count 1 -p 1 -timeout 30m $(if $(SUDO),-exec '$(SUDO)') $(E2E:%=./%)
+
+# What the end-to-end tests boot and run: parts of a debian-13 that is built once;
+# `make acceptance` finds it unchanged.
+.PHONY: fixtures
+fixtures: build
+	@ci/setup/install run
+	@echo '== a debian-13 for the end-to-end tests'
+	@$(SUDO) bin/kairos-build flavor debian-13 --output $(OUT)/debian-13 --progress plain
+	@mkdir -p $(FIXTURES)
+	@$(GO) run ./ci/fixtures $(OUT)/debian-13/image $(FIXTURES) >$(FIXTURES)/env
 
 .PHONY: acceptance
 acceptance: build ## Build the flavors (FLAVORS=...) and boot them: BIOS, UEFI, Secure Boot

@@ -4,15 +4,12 @@ package flavors
 
 import (
 	"errors"
-	"flag"
 	"os"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/kairos-build/kairos-build/ci/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 func TestEveryFlavorLoads(t *testing.T) {
 	for _, name := range Names() {
@@ -56,19 +53,7 @@ func TestProblems(t *testing.T) {
 		t.Fatal("a broken flavor was accepted")
 	}
 	got := err.Error() + "\n"
-	const golden = "testdata/broken.golden"
-	if *update {
-		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("messages (-want +got):\n%s", diff)
-	}
+	golden.Check(t, "testdata/broken.golden", got)
 }
 
 func TestParseRefusesWhatIsNoMapping(t *testing.T) {

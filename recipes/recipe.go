@@ -36,6 +36,21 @@ type Options struct {
 	Model   string    // one of the flavor's models; default generic
 	Version string    // version of the result, with a leading v
 	Epoch   time.Time // no file of the image is newer
+	Base    Base      // zero: the archive's base packages
+}
+
+// A Base is the image that another image was made from.
+type Base struct {
+	Name   string // as a registry knows it; empty for a folder or a file
+	Digest string // of its manifest, sha256:<hex>
+}
+
+// String is name@digest, or the digest alone.
+func (b Base) String() string {
+	if b.Name == "" {
+		return b.Digest
+	}
+	return b.Name + "@" + b.Digest
 }
 
 // Inputs are the states that a recipe starts from. The factory fills them:

@@ -4,9 +4,7 @@ package recipes
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,10 +15,9 @@ import (
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/kairos-build/kairos-build/ci/golden"
 	"github.com/kairos-build/kairos-build/flavors"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 func testInputs(agent string) Inputs {
 	layout := func(name string) llb.State {
@@ -65,19 +62,7 @@ func TestGraph(t *testing.T) {
 	for _, name := range flavors.Names() {
 		t.Run(name, func(t *testing.T) {
 			got := listing(t, marshal(t, resolve(t, name), testInputs("1")))
-			golden := filepath.Join("testdata", name+".golden")
-			if *update {
-				if err := os.WriteFile(golden, got, 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), string(got)); diff != "" {
-				t.Errorf("graph (-want +got):\n%s", diff)
-			}
+			golden.Check(t, filepath.Join("testdata", name+".golden"), string(got))
 		})
 	}
 }

@@ -11,10 +11,11 @@ import (
 )
 
 // Release is the text of /etc/kairos-release: KEY="value" lines with Kairos's
-// keys. KAIROS_VERSION is the version of the image.
+// keys. KAIROS_VERSION is the version of the image; KAIROS_BASE, the image that
+// it was made from, is there when that was chosen with --base.
 func (r *Recipe) Release() string {
 	var text strings.Builder
-	for _, pair := range [][2]string{
+	pairs := [][2]string{
 		{"ID", "kairos"},
 		{"ID_LIKE", "kairos-core-" + r.Flavor.ID + "-" + r.Flavor.Release},
 		{"NAME", "kairos-core-" + r.Flavor.ID + "-" + r.Flavor.Release},
@@ -30,7 +31,11 @@ func (r *Recipe) Release() string {
 		{"FIPS", "false"},
 		{"TRUSTED_BOOT", "false"},
 		{"BUILDER", "kairos-build"},
-	} {
+	}
+	if r.Base != (Base{}) {
+		pairs = append(pairs, [2]string{"BASE", r.Base.String()})
+	}
+	for _, pair := range pairs {
 		fmt.Fprintf(&text, "KAIROS_%s=%q\n", pair[0], pair[1])
 	}
 	return text.String()
@@ -44,7 +49,7 @@ func (r *Recipe) osFamily() string {
 // Labels are the image's labels and annotations: the pre-defined keys of the
 // OCI image specification, and ours.
 func (r *Recipe) Labels() map[string]string {
-	return map[string]string{
+	labels := map[string]string{
 		ocispec.AnnotationTitle:         r.Flavor.Title,
 		ocispec.AnnotationDescription:   "Immutable node image of " + r.Flavor.Title + ", made by kairos-build",
 		ocispec.AnnotationVersion:       r.Version,
@@ -53,6 +58,20 @@ func (r *Recipe) Labels() map[string]string {
 		"io.kairos.flavor":              r.Flavor.Name,
 		"io.kairos.family":              r.osFamily(),
 		"io.kairos.model":               r.Model,
+	}
+	if r.Base != (Base{}) {
+		r.Base.label(labels)
+	}
+	return labels
+}
+
+// label replaces the distribution's name by the base's own name and digest. A
+// base without a name has none that means something elsewhere.
+func (b Base) label(labels map[string]string) {
+	labels[ocispec.AnnotationBaseImageDigest] = b.Digest
+	labels[ocispec.AnnotationBaseImageName] = b.Name
+	if b.Name == "" {
+		delete(labels, ocispec.AnnotationBaseImageName)
 	}
 }
 

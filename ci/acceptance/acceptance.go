@@ -38,6 +38,12 @@ type Options struct {
 	// CacheDir keeps the answer to whether KVM works; default kairos-build in the
 	// user's cache directory.
 	CacheDir string
+	// Machines are those that run, by their names in the report: bios, upgrade,
+	// fault-panic, …; default all.
+	Machines []string
+	// NoScenarios leaves out the machines that need DIR/image beside the disk:
+	// the upgrade and the faults.
+	NoScenarios bool
 	// Jobs is how many machines run at the same time; default one for each CPU of
 	// the host, at most 4.
 	Jobs int

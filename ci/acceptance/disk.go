@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/diskfs/go-diskfs/backend/file"
@@ -124,8 +126,8 @@ func (d *Disk) Root() (fs.FS, error) {
 }
 
 // OEM gives the patch that makes the oem partition hold what it holds already and
-// one file more.
-func (d *Disk) OEM(name string, data []byte) (qemu.Patch, error) {
+// these files, by name.
+func (d *Disk) OEM(files map[string][]byte) (qemu.Patch, error) {
 	p, err := d.partition(layout.PartOEM)
 	if err != nil {
 		return qemu.Patch{}, err
@@ -134,7 +136,9 @@ func (d *Disk) OEM(name string, data []byte) (qemu.Patch, error) {
 	if err != nil {
 		return qemu.Patch{}, err
 	}
-	entries = append(entries, ext4.Entry{Path: name, Mode: 0o600, Data: data})
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		entries = append(entries, ext4.Entry{Path: name, Mode: 0o600, Data: files[name]})
+	}
 	image := make(memory, p.Size())
 	var id [16]byte
 	if _, err := d.file.ReadAt(id[:], p.Offset()+ext4UUID); err != nil {

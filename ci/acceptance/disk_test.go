@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/kairos-build/kairos-build/ci/golden"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/erofs"
 	"github.com/kairos-build/kairos-build/framework/ondisk/ext4"
@@ -165,7 +166,7 @@ func TestOEM(t *testing.T) {
 	if diff := cmp.Diff([]string{"me"}, users); err != nil || diff != "" {
 		t.Errorf("%v -want +got:\n%s", err, diff)
 	}
-	patch, err := d.OEM(accessFile, []byte("mine"))
+	patch, err := d.OEM(map[string][]byte{accessFile: []byte("mine")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,5 +252,5 @@ func TestAccess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "access.yaml", string(data))
+	golden.Check(t, "testdata/access.yaml", string(data))
 }

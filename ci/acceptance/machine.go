@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/ci/qemu"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
 // extraSize is how much larger than the artifact the guest's disk is, in bytes.
@@ -33,6 +35,7 @@ type session struct {
 	r       *runner
 	name    string // machine in the report
 	boot    qemu.Boot
+	setup   setup
 	vm      *qemu.VM
 	client  *qemu.Client
 	guest   *Guest
@@ -41,6 +44,30 @@ type session struct {
 	version string
 	results map[string]*Result
 	order   []string
+}
+
+// A setup is what is special about a machine. The zero value is the artifact
+// with the test's access, coming up in slot a.
+type setup struct {
+	disk     string       // default: the artifact
+	oem      *qemu.Patch  // default: the test's access
+	patches  []qemu.Patch // besides
+	faults   []qemu.Fault // what on the console ends the wait; nil means the usual
+	watchdog bool         // the machine has a hardware watchdog
+}
+
+func (s *session) diskPath() string {
+	if s.setup.disk != "" {
+		return s.setup.disk
+	}
+	return s.r.disk.Path
+}
+
+func (s *session) oem() qemu.Patch {
+	if s.setup.oem != nil {
+		return *s.setup.oem
+	}
+	return s.r.oem
 }
 
 // record adds seconds and an outcome to a check: the first failure stays.
@@ -100,6 +127,15 @@ func (s *session) start(ctx context.Context, patches ...qemu.Patch) error {
 
 // tryStart makes the machine and boots it.
 func (s *session) tryStart(ctx context.Context, patches []qemu.Patch) error {
+	begin := time.Now()
+	if err := s.launch(ctx, patches...); err != nil {
+		return err
+	}
+	return s.ready(ctx, begin, slot.Choice{Slot: layout.SlotA, Mode: layout.ModeActive})
+}
+
+// launch makes the machine and starts it.
+func (s *session) launch(ctx context.Context, patches ...qemu.Patch) error {
 	log := s.r.logPath(s.name)
 	if err := os.MkdirAll(filepath.Dir(log), 0o755); err != nil {
 		return err
@@ -107,31 +143,35 @@ func (s *session) tryStart(ctx context.Context, patches []qemu.Patch) error {
 	if err := os.Remove(log); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("removing the console log of an earlier test: %w", err)
 	}
-	begin := time.Now()
 	vm, err := qemu.Start(ctx, qemu.Config{
 		Host: s.r.host, Accel: s.r.accel, Boot: s.boot, Log: s.r.Log,
-		Disk: s.r.disk.Path, DiskSize: s.r.disk.Size + extraSize,
-		Patches: append([]qemu.Patch{s.r.oem}, patches...), ConsoleLog: log,
+		Disk: s.diskPath(), DiskSize: s.r.disk.Size + extraSize, Watchdog: s.setup.watchdog, Faults: s.setup.faults,
+		Patches: slices.Concat([]qemu.Patch{s.oem()}, s.setup.patches, patches), ConsoleLog: log,
 	})
 	if err != nil {
 		return err
 	}
 	s.vm = vm
-	return s.ready(ctx, begin)
+	return nil
 }
 
 // ready waits for the ready line, logs in, and notes the times. begin is when the
 // boot was asked for.
-func (s *session) ready(ctx context.Context, begin time.Time) error {
+func (s *session) ready(ctx context.Context, begin time.Time, want slot.Choice) error {
 	ctx, cancel := context.WithTimeout(ctx, s.r.BootTimeout)
 	defer cancel()
 	m, err := s.vm.WaitLine(ctx, readyLine)
 	if err != nil {
 		return err
 	}
-	if m.Groups[1] != string(layout.SlotA) || m.Groups[2] != string(layout.ModeActive) {
-		return fmt.Errorf("the node says %q, must say slot=%s mode=%s", strings.TrimSpace(m.Text), layout.SlotA, layout.ModeActive)
+	if got := (slot.Choice{Slot: layout.Slot(m.Groups[1]), Mode: layout.Mode(m.Groups[2])}); got != want {
+		return fmt.Errorf("the node says %q, must say slot=%s mode=%s", strings.TrimSpace(m.Text), want.Slot, want.Mode)
 	}
+	return s.cameUp(ctx, begin, m)
+}
+
+// cameUp logs in to a node that said m, and notes the times.
+func (s *session) cameUp(ctx context.Context, begin time.Time, m qemu.Match) error {
 	s.version = m.Groups[3]
 	if err := s.login(ctx); err != nil {
 		return err
@@ -193,21 +233,30 @@ func sinceKernelStart(ctx context.Context, r Runner, at time.Time) (time.Duratio
 	return time.Duration(secs*float64(time.Second)) - time.Since(at), nil
 }
 
-// reboot restarts the guest the way a person would, and waits until it is ready.
+// reboot restarts the guest the way a person would, and waits until it is ready
+// in slot a.
 func (s *session) reboot(ctx context.Context) error {
+	return s.rebootBy(ctx, slot.Choice{Slot: layout.SlotA, Mode: layout.ModeActive}, "systemctl", "reboot")
+}
+
+// rebootBy restarts the guest by a command in it, and waits until it is ready.
+func (s *session) rebootBy(ctx context.Context, want slot.Choice, argv ...string) error {
 	begin := time.Now()
 	s.vm.Console().Skip()
 	short, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	// The connection may go down before the answer comes.
-	_, err := s.client.Run(short, "systemctl", "reboot")
+	out, err := s.client.Run(short, argv...)
 	if short.Err() != nil {
 		return err
+	}
+	if err == nil && out.Exit != 0 {
+		return fmt.Errorf("%s: exit status %d: %s", strings.Join(argv, " "), out.Exit, firstOf(out.Stderr, out.Stdout))
 	}
 	if err := s.client.Close(); err != nil {
 		s.r.Log.Debug("closing the connection of a machine that restarts", "err", err)
 	}
-	return s.ready(ctx, begin)
+	return s.ready(ctx, begin, want)
 }
 
 // close ends the machine.

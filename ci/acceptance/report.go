@@ -139,6 +139,13 @@ func machineTitle(name string) string {
 		return "the image, without booting it"
 	case machineDamaged:
 		return "one flipped byte"
+	case machineUpgrade:
+		return "a life with upgrades"
+	}
+	for _, f := range faults() {
+		if name == machineFault(f) {
+			return "a new slot with " + f.Title
+		}
 	}
 	return name
 }

@@ -4,33 +4,14 @@ package acceptance
 
 import (
 	"encoding/json"
-	"flag"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/kairos-build/kairos-build/ci/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", path, diff)
-	}
-}
 
 // example has one of everything.
 func example() *Report {
@@ -56,17 +37,17 @@ func TestGoldens(t *testing.T) {
 	if err := example().Table(&table); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "report.txt", table.String())
+	golden.Check(t, "testdata/report.txt", table.String())
 	data, err := example().JSON()
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "test.json", string(data))
+	golden.Check(t, "testdata/test.json", string(data))
 	junit, err := example().JUnit()
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "test.xml", string(junit))
+	golden.Check(t, "testdata/test.xml", string(junit))
 }
 
 func TestJSONRoundTrip(t *testing.T) {

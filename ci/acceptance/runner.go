@@ -6,8 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,7 +32,9 @@ type runner struct {
 	verdict qemu.Verdict
 	disk    *Disk // the artifact; Options.Disk is its path
 	key     qemu.Key
-	oem     qemu.Patch
+	access  []byte     // cloud-config that lets the key in
+	oem     qemu.Patch // with access
+	lab     *lab       // nil when no scenario runs
 	said    sync.Mutex // over Progress
 }
 
@@ -64,7 +69,11 @@ func (r *runner) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if r.oem, err = r.disk.OEM(accessFile, config); err != nil {
+	r.access = config
+	if r.oem, err = r.oemWith(nil); err != nil {
+		return err
+	}
+	if err := r.makeLab(ctx); err != nil {
 		return err
 	}
 	r.verdict, err = accelerator(ctx, r.Options, r.host, r.disk)
@@ -73,6 +82,29 @@ func (r *runner) prepare(ctx context.Context) error {
 		r.BootTimeout = bootTimeout(r.accel)
 	}
 	return err
+}
+
+// makeLab prepares the scenarios, if any is wanted.
+func (r *runner) makeLab(ctx context.Context) error {
+	wants := func(name string) bool { return name == machineUpgrade || strings.HasPrefix(name, "fault-") }
+	if r.NoScenarios || len(r.Machines) > 0 && !slices.ContainsFunc(r.Machines, wants) {
+		return nil
+	}
+	dir, err := os.MkdirTemp("", "kairos-build-lab-")
+	if err != nil {
+		return err
+	}
+	if r.lab, err = newLab(ctx, dir, r.disk); err != nil {
+		return errors.Join(fmt.Errorf("preparing the upgrade scenarios (--no-scenarios leaves them out): %w", err), os.RemoveAll(dir))
+	}
+	return nil
+}
+
+// oemWith is the oem partition with the test's access and more files.
+func (r *runner) oemWith(files map[string][]byte) (qemu.Patch, error) {
+	all := map[string][]byte{accessFile: r.access}
+	maps.Copy(all, files)
+	return r.disk.OEM(all)
 }
 
 // accelerator tries KVM with the disk's own kernel.
@@ -107,10 +139,26 @@ type job struct {
 // machines is the plan: the long ones first, so that the short ones fill the gaps.
 func (r *runner) machines() []job {
 	var jobs []job
+	if r.lab != nil {
+		jobs = append(jobs, job{machineUpgrade, r.Boots[0], tell(r.lab)})
+	}
 	for _, b := range r.Boots {
 		jobs = append(jobs, job{string(b), b, walk})
 	}
+	if r.lab != nil {
+		for _, f := range faults() {
+			jobs = append(jobs, job{machineFault(f), r.Boots[0], f.run(r.lab)})
+		}
+	}
 	return append(jobs, job{machineDamaged, r.Boots[0], damage})
+}
+
+// wanted are the jobs that were asked for.
+func (r *runner) wanted() []job {
+	if len(r.Machines) == 0 {
+		return r.machines()
+	}
+	return slices.DeleteFunc(r.machines(), func(j job) bool { return !slices.Contains(r.Machines, j.name) })
 }
 
 // run makes the static checks, then runs the machines, Jobs at a time.
@@ -123,7 +171,7 @@ func (r *runner) run(ctx context.Context) *Report {
 		report.KVM = r.verdict.Reason
 	}
 	report.Checks = r.examine(ctx)
-	jobs := r.machines()
+	jobs := r.wanted()
 	sessions := make([]*session, len(jobs))
 	slots := make(chan struct{}, r.Jobs)
 	var wg sync.WaitGroup
@@ -141,8 +189,8 @@ func (r *runner) run(ctx context.Context) *Report {
 		report.Checks = append(report.Checks, s.inOrder()...)
 		report.Version = firstNonEmpty(report.Version, s.version)
 	}
-	if err := r.disk.Close(); err != nil {
-		r.Log.Warn("closing the disk", "err", err)
+	if err := errors.Join(r.disk.Close(), r.lab.remove()); err != nil {
+		r.Log.Warn("cleaning up", "err", err)
 	}
 	report.settle()
 	return report

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/kairos-build/kairos-build/ci/golden"
 	"github.com/kairos-build/kairos-build/flavors"
 )
 
@@ -70,7 +71,7 @@ func TestMkosiConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := mirrors{"http://m.example.org/debian", "http://s.example.org/debian-security"}
-	golden(t, "mkosi.conf", mkosiConfig(flavor, m)+"\n"+m.sources(suite))
+	golden.Check(t, "testdata/mkosi.conf", mkosiConfig(flavor, m)+"\n"+m.sources(suite))
 }
 
 // The test program itself stands for the agent: it has a build ID too.

@@ -3,33 +3,11 @@
 package main
 
 import (
-	"flag"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/kairos-build/kairos-build/ci/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s is out of date (-want +got); review, then go test -update:\n%s", path, diff)
-	}
-}
 
 func TestMarkdown(t *testing.T) {
 	r := &Report{
@@ -44,7 +22,7 @@ func TestMarkdown(t *testing.T) {
 		},
 		Failures: []Failure{{"boot", "row boot: no QEMU\nand more"}},
 	}
-	golden(t, "bench.md", r.Markdown())
+	golden.Check(t, "testdata/bench.md", r.Markdown())
 }
 
 func TestVerdict(t *testing.T) {

@@ -28,11 +28,15 @@ func newTest() *cobra.Command {
 		Use:   "test DIR",
 		Short: "Boot what is in DIR in QEMU and check it",
 		Long: `Boots DIR/disk.raw in QEMU under BIOS, UEFI and UEFI with Secure Boot and checks
-inside the machine that it is what it claims to be. The disk is never written
+inside the machine that it is what it claims to be. Then one machine is upgraded
+to a later version of DIR/image over a registry, with everything that goes wrong
+in the field, and others are broken in each way that a new slot can be broken
+and must come back by themselves. The disk is never written
 to. A table goes to stdout; test.json, test.xml (JUnit) and the console logs go
 to DIR.`,
 		Example: `  kairos-build test out/debian-13
-  kairos-build test out/debian-13 --boot uefi,secureboot --json`,
+  kairos-build test out/debian-13 --boot uefi,secureboot --json
+  kairos-build test out/debian-13 --machine upgrade`,
 		Args: wrapArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Dir = args[0]
@@ -54,6 +58,8 @@ to DIR.`,
 	flags.StringVar(&o.QEMU, "qemu", "", "`program` to use (default qemu-system-x86_64)")
 	flags.BoolVar(&o.NoKVM, "no-kvm", false, "use emulation without trying KVM")
 	flags.IntVar(&o.Jobs, "jobs", 0, "machines at the same time (default by the number of CPUs)")
+	flags.StringSliceVar(&o.Machines, "machine", nil, "only these `machines`, by their names in test.json: bios, upgrade, fault-panic, …")
+	flags.BoolVar(&o.NoScenarios, "no-scenarios", false, "leave out the upgrade and the faults, which need DIR/image")
 	flags.DurationVar(&o.BootTimeout, "timeout", 0, "limit of one boot (default 10m under emulation, 2m with KVM)")
 	flags.StringVar(&record, "record", "", "write what was proven to this `file`, for `kairos-build list`")
 	flags.BoolVar(&asJSON, "json", false, "print test.json on stdout")

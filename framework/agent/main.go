@@ -2,11 +2,13 @@
 
 // kairos-agent is the program of a node: it applies the cloud-config at every
 // boot, says when the node is ready, keeps or leaves a slot on trial by its
-// health, and shows how the node is. It changes nothing but what the config
-// asks for, and what the boot loader remembers of a trial.
+// health, upgrades the slot that does not run, chooses what the boot loader
+// starts next, and shows how the node is. It changes nothing else.
 //
 //	kairos-agent boot | ready | settle | trial | health [--json]
 //	kairos-agent status [--json] | validate [FILE|-]... | version
+//	kairos-agent bootentry [--select active|passive|recovery|none] [--json]
+//	kairos-agent rollback [--reboot]
 //
 // Exit status: 0, 1 when something failed or a config has an error, 2 for a
 // wrong command line.
@@ -40,7 +42,10 @@ type verb struct {
 	setup             func(f *flag.FlagSet, p *program) func(ctx context.Context, args []string) error
 }
 
-var verbs = []verb{bootVerb, readyVerb, settleVerb, trialVerb, healthVerb, statusVerb, validateVerb, versionVerb}
+var verbs = []verb{
+	bootVerb, readyVerb, settleVerb, trialVerb, healthVerb, statusVerb,
+	bootentryVerb, rollbackVerb, validateVerb, versionVerb,
+}
 
 // program is what every verb works with.
 type program struct {
@@ -146,7 +151,7 @@ func (p *program) noArgs(name string, args []string) error {
 func (p *program) usage(w io.Writer) {
 	fmt.Fprintln(w, "usage: kairos-agent COMMAND [flags]")
 	for _, v := range verbs {
-		fmt.Fprintf(w, "  %-9s %-18s %s\n", v.name, v.args, v.about)
+		fmt.Fprintf(w, "  %-9s %-24s %s\n", v.name, v.args, v.about)
 	}
 }
 

@@ -48,8 +48,19 @@ func (p *program) thisNode() (*node, error) {
 	state, known, err := p.loadState(b)
 	if known {
 		n.state = state
+		n.boot.Tried = p.versionOf(b, state, state.Try)
 	}
 	return n, err
+}
+
+// versionOf reads the label of a slot; empty when it is not known.
+func (p *program) versionOf(booted *bootstate.State, env slot.State, x layout.Slot) string {
+	for _, info := range status.Slots(p.root, booted, env) {
+		if info.Slot == x {
+			return info.Version
+		}
+	}
+	return ""
 }
 
 // sinceKernelStart is CLOCK_BOOTTIME: what the kernel's log has in brackets.

@@ -326,3 +326,24 @@ func TestShort(t *testing.T) {
 		t.Errorf("%d bytes, %q", len(got), got[len(got)-8:])
 	}
 }
+
+// TestRollbackIsRemembered: the history says to which slot.
+func TestRollbackIsRemembered(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		state slot.State
+		want  layout.Slot
+	}{
+		{"to the old slot", slot.Initial(), "b"},
+		{"from a trial", slot.State{Good: "b", Try: "a", Tries: 1}, "b"},
+	} {
+		dir := slotNode(t, c.state)
+		if got := call(t, dir, "", "rollback"); got.code != 0 {
+			t.Fatalf("%s: %+v", c.name, got)
+		}
+		entries, err := history.Read(filepath.Join(dir, history.Dir))
+		if err != nil || len(entries) != 1 || entries[0].Kind != history.Rollback || entries[0].Slot != c.want || entries[0].Message == "" {
+			t.Errorf("%s: %+v, %v", c.name, entries, err)
+		}
+	}
+}

@@ -3,9 +3,11 @@
 package main
 
 import (
-	"errors"
+	"fmt"
 
+	"github.com/kairos-build/kairos-build/framework/bootenv"
 	"github.com/kairos-build/kairos-build/framework/bootstate"
+	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
@@ -18,6 +20,10 @@ type store interface {
 }
 
 // openStore opens the store of the disk that the node was booted from.
-func openStore(*bootstate.State) (store, error) {
-	return nil, errors.New("boot environment: not merged yet")
+func openStore(booted *bootstate.State) (store, error) {
+	esp, ok := booted.Partition(layout.PartEFI)
+	if !ok {
+		return nil, fmt.Errorf("opening the boot environment: the disk has no partition named %s", layout.PartEFI)
+	}
+	return bootenv.Open(esp.Device)
 }

@@ -111,6 +111,16 @@ func (s *State) Partition(name string) (Partition, bool) {
 	return Partition{}, false
 }
 
+// Device is the device of the partition with the given GPT name, such as
+// /dev/vda2. A disk that lacks it is not one of ours.
+func (s *State) Device(name string) (string, error) {
+	p, ok := s.Partition(name)
+	if !ok {
+		return "", fmt.Errorf("the disk %s that was booted has no partition %q: was it made by kairos-build?", s.Disk.Device, name)
+	}
+	return p.Device, nil
+}
+
 // Mount returns the mount at path.
 func (s *State) Mount(path string) (Mount, bool) {
 	for _, m := range s.Mounts {

@@ -3,16 +3,14 @@
 package config
 
 import (
-	"flag"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
-)
 
-var update = flag.Bool("update", false, "rewrite the golden files")
+	"github.com/kairos-build/kairos-build/ci/golden"
+)
 
 const problemsFile = "testdata/problems.txtar"
 
@@ -21,30 +19,14 @@ func TestProblems(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden := map[string]string{}
-	for _, f := range archive.Files {
-		golden[f.Name] = string(f.Data)
-	}
 	var out []txtar.File
 	for _, f := range archive.Files {
-		name, ok := strings.CutSuffix(f.Name, ".yaml")
-		if !ok {
-			continue
-		}
-		t.Run(name, func(t *testing.T) {
-			got := render(f)
-			out = append(out, f, txtar.File{Name: name + ".out", Data: []byte(got)})
-			if diff := cmp.Diff(golden[name+".out"], got); diff != "" && !*update {
-				t.Errorf("problems differ (-want +got):\n%s", diff)
-			}
-		})
-	}
-	if *update {
-		archive.Files = out
-		if err := os.WriteFile(problemsFile, txtar.Format(archive), 0o644); err != nil {
-			t.Fatal(err)
+		if name, ok := strings.CutSuffix(f.Name, ".yaml"); ok {
+			out = append(out, f, txtar.File{Name: name + ".out", Data: []byte(render(f))})
 		}
 	}
+	archive.Files = out
+	golden.Check(t, problemsFile, string(txtar.Format(archive)))
 }
 
 func render(f txtar.File) string {

@@ -65,6 +65,9 @@ func (b *boot) setPartitionSize(name string, size int64) {
 // an empty file system in memory, so that the node can be reached and mended.
 func (b *boot) mountData() error {
 	for _, v := range volumes() {
+		if v.partition == layout.PartPersistent {
+			b.wipePersistent() // a request is on oem, which is mounted before
+		}
 		err := b.mountVolume(v)
 		if err == nil {
 			continue

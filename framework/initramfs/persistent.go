@@ -9,26 +9,31 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/bootstate"
 	"github.com/kairos-build/kairos-build/framework/internal/mount"
+	"github.com/kairos-build/kairos-build/framework/internal/persist"
 	"github.com/kairos-build/kairos-build/framework/internal/treecopy"
 	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
 // bindPaths makes the persistent paths persistent. A path that is new gets a
-// copy of what the image has there; then it is bound from the persistent
-// partition. A path that cannot be had is left as the image has it.
+// copy of what the image has there, one that is stored follows the image where
+// nobody changed it; then it is bound from the persistent partition. A path that
+// cannot be had is left as the image has it.
 func (b *boot) bindPaths() error {
 	if err := os.MkdirAll(sysroot+layout.StateDir, 0o755); err != nil {
 		b.warn("nothing is kept across boots: %v", err)
 		return nil
 	}
 	paths := b.plan(layout.Persistent())
-	if err := b.fillStore(paths); err != nil {
+	filled, err := b.fillStore(paths)
+	if err != nil {
 		b.warn("some paths are not kept across boots: %v", err)
 	}
+	b.followImage(paths, filled)
 	for _, p := range paths {
 		if err := b.bind(p); err != nil {
 			b.warn("%s is not kept across boots: %v", p, err)
@@ -87,9 +92,10 @@ func plainDir(root, p string) (exists bool, err error) {
 	return true, nil
 }
 
-// fillStore copies the paths that the persistent partition does not have yet.
-// Whatever happens meanwhile, a path is stored whole or not at all.
-func (b *boot) fillStore(paths []string) error {
+// fillStore copies the paths that the persistent partition does not have yet,
+// and returns them. Whatever happens meanwhile, a path is stored whole or not
+// at all.
+func (b *boot) fillStore(paths []string) (filled []string, err error) {
 	batch := treecopy.Batch{Dir: sysroot + layout.StateDir}
 	var errs []error
 	for _, p := range paths {
@@ -97,10 +103,46 @@ func (b *boot) fillStore(paths []string) error {
 		exists, err := batch.Exists(name)
 		if err == nil && !exists {
 			err = batch.Add(sysroot+p, name)
+			filled = append(filled, p)
 		}
 		errs = append(errs, err)
 	}
-	return errors.Join(append(errs, batch.Commit())...)
+	return filled, errors.Join(append(errs, batch.Commit())...)
+}
+
+// followImage carries what the image changed over to the stored paths, before
+// anything reads them. What goes wrong leaves the older files, not a node that
+// does not boot.
+func (b *boot) followImage(paths, filled []string) {
+	if !b.persistent() {
+		return // a stand-in in memory is new at every boot
+	}
+	sync := persist.Sync{Dir: sysroot + layout.StateDir, RootHash: b.state.RootHash}
+	report, err := sync.Run(storedPaths(sysroot, paths, filled))
+	if err != nil {
+		b.warn("persistent paths do not follow the image: %v", err)
+	}
+	if report.Changed+report.Added+report.Removed > 0 {
+		b.info("persistent paths follow the image: %d changed, %d added, %d removed, %d kept as they are here, in %.0f ms",
+			report.Changed, report.Added, report.Removed, len(report.Kept), report.Milliseconds)
+	}
+	if err := report.Write(persist.ReportPath); err != nil {
+		b.warn("%v", err)
+	}
+}
+
+// storedPaths are those of paths that are stored, with both of their sides below
+// root. Those of filled were stored just now.
+func storedPaths(root string, paths, filled []string) []persist.Path {
+	var list []persist.Path
+	for _, p := range paths {
+		store := root + layout.Bind(p)
+		if info, err := os.Lstat(store); err != nil || !info.IsDir() {
+			continue // a warning was given, or bind will give it
+		}
+		list = append(list, persist.Path{Name: p, Image: root + p, Store: store, New: slices.Contains(filled, p)})
+	}
+	return list
 }
 
 func (b *boot) bind(p string) error {

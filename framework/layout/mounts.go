@@ -53,6 +53,15 @@ const (
 	ImageBoot = "/usr/lib/kairos/bootloader"
 )
 
+// Annotations of an image's manifest about the root image that is made from its
+// layers: what the builder got, and a node has to get too.
+const (
+	// AnnotationRootHash has its verity root hash, 64 lower-case hex digits.
+	AnnotationRootHash = "io.kairos.verity.roothash"
+	// AnnotationRootSize has its size with the hash tree, in bytes.
+	AnnotationRootSize = "io.kairos.verity.size"
+)
+
 // ConfigDirs are the directories that are searched for *.yaml configuration, in merge order.
 func ConfigDirs() []string {
 	return []string{"/system/oem", MountOEM, MountPersistent + "/cloud-config"}

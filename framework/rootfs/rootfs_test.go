@@ -3,20 +3,15 @@
 package rootfs
 
 import (
-	"flag"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/kairos-build/kairos-build/ci/golden"
 	"github.com/kairos-build/kairos-build/framework/config"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden file")
 
 type file struct {
 	mode fs.FileMode
@@ -43,20 +38,8 @@ func walk(t *testing.T) (files map[string]file, listing string) {
 }
 
 func TestListing(t *testing.T) {
-	const golden = "testdata/listing.golden"
 	_, got := walk(t)
-	if *update {
-		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("listing differs (-want +got):\n%s", diff)
-	}
+	golden.Check(t, "testdata/listing.golden", got)
 	if _, again := walk(t); again != got {
 		t.Error("two walks differ")
 	}

@@ -46,6 +46,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/erofs"
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
+	"github.com/kairos-build/kairos-build/framework/slotlabel"
 )
 
 // A Layer is one layer of an OCI image. Slices of layers go from the bottom to
@@ -69,6 +70,10 @@ type Image struct {
 	Cmdline string
 	// Release has the keys of layout.ImageRelease.
 	Release map[string]string
+	// Reference and Digest say where the image came from. Write does not know
+	// them: who does sets them before BootFiles. Empty means not known.
+	Reference string // by which it was asked for
+	Digest    string // of its manifest, "sha256:…"
 	// Bootloader has the files below layout.ImageBoot: "bios/core.img" and so on.
 	Bootloader map[string][]byte
 }
@@ -153,6 +158,13 @@ func (i *Image) BootFiles() []fat32.File {
 		{Path: layout.BootKernel, Data: i.Kernel},
 		{Path: layout.BootInitrd, Data: i.Initrd},
 		{Path: layout.BootConfig, Data: config},
+		{Path: layout.BootLabel, Data: i.label().Encode()},
+	}
+}
+
+func (i *Image) label() slotlabel.Label {
+	return slotlabel.Label{
+		Version: i.Release["KAIROS_VERSION"], Image: i.Reference, Digest: i.Digest, RootHash: fmt.Sprintf("%x", i.Tree.RootHash),
 	}
 }
 

@@ -44,6 +44,7 @@ type Boot struct {
 	Slot    layout.Slot
 	Mode    layout.Mode
 	Version string        // KAIROS_VERSION, or empty
+	Tried   string        // version of the slot on trial by its label, or empty
 	Ready   time.Duration // since the kernel's start, when it was up
 }
 
@@ -163,6 +164,7 @@ func fail(s slot.State, b Boot, why string) Plan {
 // fallBack gives the trial up and says why.
 func (p *Plan) fallBack(s slot.State, b Boot, past []history.Entry) {
 	trial := lastTrial(past, s.Try)
+	trial.version = orElse(trial.version, b.Tried)
 	why := trial.why(s, b)
 	name := string(s.Try)
 	if trial.version != "" {

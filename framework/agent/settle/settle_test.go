@@ -130,9 +130,9 @@ func TestArrive(t *testing.T) {
 			[]history.Entry{failed("of an older trial"), {Kind: history.Upgrade, Slot: b, Version: "v3"}},
 			GiveUp, "slot: b\nversion: v3\nreason: " + silent + "\n",
 			[]string{"the upgrade to slot b (v3) failed: " + silent, "slot a runs again; `kairos-agent status` shows more"}},
-		{"no history", slot.State{Good: b, Try: a}, Boot{Slot: b, Mode: passive}, nil,
-			GiveUp, "slot: a\nversion: unknown\nreason: " + silent + "\n",
-			[]string{"the upgrade to slot a failed: " + silent, "slot b runs again; `kairos-agent status` shows more"}},
+		{"no history, but a label", slot.State{Good: b, Try: a}, Boot{Slot: b, Mode: passive, Tried: "v3"}, nil,
+			GiveUp, "slot: a\nversion: v3\nreason: " + silent + "\n",
+			[]string{"the upgrade to slot a (v3) failed: " + silent, "slot b runs again; `kairos-agent status` shows more"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := Arrive(c.state, c.boot, c.past)

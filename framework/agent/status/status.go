@@ -8,14 +8,13 @@ package status
 import (
 	"bufio"
 	"bytes"
-	"errors"
-	"io/fs"
 	"strconv"
 	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/agent/report"
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/bootstate"
+	"github.com/kairos-build/kairos-build/framework/internal/persist"
 	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
@@ -33,11 +32,18 @@ type Status struct {
 	// Release is /etc/kairos-release: KAIROS_* keys.
 	Release map[string]string `json:"release"`
 	Root    Root              `json:"root"`
+	// Slots are those of the disk that was booted from, a before b before
+	// recovery; Next is what the boot loader will start. Both are missing when
+	// the boot environment cannot be read, which takes root's rights.
+	Slots []SlotInfo `json:"slots"`
+	Next  *Next      `json:"next,omitempty"`
 	// Disk is the disk that was booted from; Partitions are in table order.
 	Disk       *bootstate.Disk `json:"disk,omitempty"`
 	Partitions []Partition     `json:"partitions"`
 	Mounts     []Mount         `json:"mounts"`
 	Boot       *Boot           `json:"boot,omitempty"`
+	// Persistent says how the persistent paths differ from the image.
+	Persistent *persist.Report `json:"persistent,omitempty"`
 	Config     *report.Report  `json:"config,omitempty"`
 	Proof
 	// Problems are sentences for a person. None means that the node is as it
@@ -100,13 +106,14 @@ type Boot struct {
 // problem in the status, not an error.
 func Collect(root tree.Root) Status {
 	s := Status{
-		Schema: Schema, Release: Release(root), Partitions: []Partition{}, Mounts: []Mount{}, Problems: []string{},
+		Schema: Schema, Release: Release(root), Slots: []SlotInfo{}, Partitions: []Partition{}, Mounts: []Mount{}, Problems: []string{},
 		Hostname: strings.TrimSpace(read(root, "/proc/sys/kernel/hostname")),
 	}
 	s.Version = s.Release["KAIROS_VERSION"]
 	mounted := parseMountInfo(read(root, "/proc/self/mountinfo"))
 	s.Root = rootOf(root, mounted)
 	s.fromBoot(root, mounted)
+	s.fromPersistent(root)
 	s.fromConfig(root)
 	s.proof(root)
 	s.check()
@@ -152,15 +159,7 @@ func (s *Status) fromBoot(root tree.Root, mounted []mountPoint) {
 	args := cmdline(read(root, "/proc/cmdline"))
 	s.Slot, s.Mode = args[layout.ArgSlot], args[layout.ArgMode]
 	s.Root.Verity.RootHash = args[layout.ArgRootHash]
-	data, err := root.Read(layout.StateFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		s.Problems = append(s.Problems, bootstate.ErrNone.Error())
-		return
-	}
-	var state *bootstate.State
-	if err == nil {
-		state, err = bootstate.Decode(data)
-	}
+	state, err := BootState(root)
 	if err != nil {
 		s.Problems = append(s.Problems, err.Error())
 		return
@@ -171,6 +170,7 @@ func (s *Status) fromBoot(root tree.Root, mounted []mountPoint) {
 	s.Boot = &Boot{FirstBoot: state.FirstBoot, ModulesLoaded: state.ModulesLoaded, Steps: state.Steps}
 	s.Problems = append(s.Problems, state.Warnings...)
 	s.layout(state, mounted)
+	s.slots(root, state)
 }
 
 func (s *Status) layout(state *bootstate.State, mounted []mountPoint) {

@@ -6,21 +6,16 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
-	"flag"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/kairos-build/kairos-build/ci/golden"
 	"github.com/kairos-build/kairos-build/framework/agent/report"
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/bootstate"
+	"github.com/kairos-build/kairos-build/framework/internal/persist"
 	"github.com/kairos-build/kairos-build/framework/layout"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 const mountinfo = `22 1 254:0 / / ro,relatime shared:1 - erofs /dev/dm-0 ro
 23 22 0:21 / /etc rw,relatime - overlay overlay rw,lowerdir=/etc
@@ -71,28 +66,19 @@ func node(t *testing.T) tree.Root {
 			t.Fatal(err)
 		}
 	}
+	kept := []persist.Kept{{Path: "/etc/ssh/sshd_config", Why: "changed here, and in the image"}}
+	data, err = json.Marshal(persist.Report{RootHash: hash, Changed: 2, Added: 1, Kept: kept, Local: []string{"/root/.bashrc"}, Milliseconds: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := root.Replace(persist.ReportPath, tree.File{Data: data, Mode: 0o644}); err != nil {
+		t.Fatal(err)
+	}
 	r := &report.Report{OK: true, Milliseconds: 12, Files: []report.File{{Name: "/oem/90.yaml", Used: true}}}
 	if err := r.Write(root); err != nil {
 		t.Fatal(err)
 	}
 	return root
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s differs (-want +got):\n%s", name, diff)
-	}
 }
 
 func TestCollect(t *testing.T) {
@@ -101,18 +87,19 @@ func TestCollect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "status.json", string(data)+"\n")
+	golden.Check(t, "testdata/status.json", string(data)+"\n")
 	var table bytes.Buffer
 	if err := s.WriteTable(&table); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "status.txt", table.String())
+	golden.Check(t, "testdata/status.txt", table.String())
 }
 
 func TestProblems(t *testing.T) {
 	for _, c := range []struct{ name, path, data, want string }{
 		{"not ours", layout.StateFile, "-", "not started by the kairos initramfs"},
 		{"state damaged", layout.StateFile, "{", "decoding the boot state"},
+		{"persistent paths unknown", persist.ReportPath, "{", "decoding the report on persistent paths"},
 		{"no report", report.Path, "-", "kairos-boot.service did not run"},
 		{"no verity", "/sys/block/dm-0/dm/uuid", "LVM-x\n", "the root file system is not verified"},
 		{"other device", "/sys/block/dm-0/dev", "254:7\n", "the root file system is not verified"},

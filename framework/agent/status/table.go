@@ -10,12 +10,25 @@ import (
 
 	"github.com/kairos-build/kairos-build/framework/agent/report"
 	"github.com/kairos-build/kairos-build/framework/bootstate"
+	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
 // WriteTable prints s for a person.
 func (s Status) WriteTable(w io.Writer) error {
+	return table(w, func(row func(...string)) { s.rows(row) })
+}
+
+// WriteSlots prints the table of slots for a person; no slots, nothing.
+func WriteSlots(w io.Writer, slots []SlotInfo) error {
+	return table(w, func(row func(...string)) { slotRows(row, slots) })
+}
+
+// table aligns rows of cells, without spaces at the ends of lines.
+func table(w io.Writer, rows func(row func(...string))) error {
 	var aligned strings.Builder
-	if err := s.align(&aligned); err != nil {
+	t := tabwriter.NewWriter(&aligned, 0, 0, 2, ' ', 0)
+	rows(func(cells ...string) { fmt.Fprintln(t, strings.Join(cells, "\t")) })
+	if err := t.Flush(); err != nil {
 		return err
 	}
 	for line := range strings.Lines(aligned.String()) {
@@ -26,9 +39,7 @@ func (s Status) WriteTable(w io.Writer) error {
 	return nil
 }
 
-func (s Status) align(w io.Writer) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	row := func(cells ...string) { fmt.Fprintln(t, strings.Join(cells, "\t")) }
+func (s Status) rows(row func(...string)) {
 	row("host", orUnknown(s.Hostname))
 	row("version", orUnknown(s.Version))
 	row("slot", orUnknown(s.Slot)+" ("+orUnknown(s.Mode)+")")
@@ -36,12 +47,19 @@ func (s Status) align(w io.Writer) error {
 	if s.Boot != nil {
 		row("boot", s.bootLine())
 	}
+	if s.Persistent != nil {
+		row("paths", s.persistentLine())
+	}
 	row("config", s.configLine())
+	if s.Next != nil {
+		row("next", s.Next.Sentence)
+	}
 	s.writeSummary(row)
+	slotRows(row, s.Slots)
 	s.writeLayout(row)
+	s.writeKept(row)
 	s.writeHistory(row)
 	s.writeProblems(row)
-	return t.Flush()
 }
 
 func orUnknown(s string) string {
@@ -90,6 +108,25 @@ func (s Status) configLine() string {
 		}
 	}
 	return fmt.Sprintf("%d of %d files used, %d items, %d failed, %.0f ms", used, len(s.Config.Files), len(s.Config.Items), failed, s.Config.Milliseconds)
+}
+
+// slotRows begin with an empty one.
+func slotRows(row func(cells ...string), slots []SlotInfo) {
+	if len(slots) == 0 {
+		return
+	}
+	row()
+	row("SLOT", "CONDITION", "BOOTED", "VERSION", "DIGEST")
+	for _, s := range slots {
+		condition, booted := string(s.Condition), ""
+		if s.Condition == slot.Trying {
+			condition += ", " + boots(s.Tries) + " left"
+		}
+		if s.Booted {
+			booted = "yes"
+		}
+		row(string(s.Slot), condition, booted, orUnknown(s.Version), s.Digest)
+	}
 }
 
 func (s Status) writeLayout(row func(...string)) {

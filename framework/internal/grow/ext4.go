@@ -23,6 +23,7 @@ const (
 	offMagic       = 0x38
 	offState       = 0x3a
 	offIncompat    = 0x60
+	offUUID        = 0x68
 	offBlocksHigh  = 0x150
 
 	ext4Magic       = 0xef53
@@ -38,6 +39,7 @@ var ErrNotExt4 = errors.New("no ext4 file system")
 type Ext4 struct {
 	BlockSize int64 // bytes
 	Blocks    int64
+	UUID      [16]byte
 	// Errors is set when the kernel found the file system damaged. It will
 	// not grow before e2fsck has repaired it.
 	Errors bool
@@ -63,7 +65,7 @@ func parseExt4(b []byte) (Ext4, error) {
 		return Ext4{}, fmt.Errorf("%w: it claims %d blocks", ErrNotExt4, blocks)
 	}
 	return Ext4{
-		BlockSize: 1024 << log, Blocks: int64(blocks),
+		BlockSize: 1024 << log, Blocks: int64(blocks), UUID: [16]byte(b[offUUID:]),
 		Errors:        le.Uint16(b[offState:])&stateErrors != 0,
 		NeedsRecovery: le.Uint32(b[offIncompat:])&incompatRecover != 0,
 	}, nil

@@ -38,6 +38,7 @@ func TestParseExt4(t *testing.T) {
 		{"plain", superblock(nil), Ext4{BlockSize: 4096, Blocks: 1000}, nil},
 		{"large", superblock(func(b []byte) { le.PutUint32(b[0x150:], 1) }), Ext4{BlockSize: 4096, Blocks: 1<<32 + 1000}, nil},
 		{"32 bit", superblock(func(b []byte) { le.PutUint32(b[0x150:], 1); b[0x60] = 0 }), Ext4{BlockSize: 4096, Blocks: 1000}, nil},
+		{"uuid", superblock(func(b []byte) { b[0x68], b[0x77] = 1, 2 }), Ext4{BlockSize: 4096, Blocks: 1000, UUID: [16]byte{0: 1, 15: 2}}, nil},
 		{"damaged", superblock(func(b []byte) { b[0x3a] = 3 }), Ext4{BlockSize: 4096, Blocks: 1000, Errors: true}, nil},
 		{"cut off while it was mounted", superblock(func(b []byte) { b[0x60] |= 0x4 }), Ext4{BlockSize: 4096, Blocks: 1000, NeedsRecovery: true}, nil},
 		{"no magic", make([]byte, superblockSize), Ext4{}, ErrNotExt4},

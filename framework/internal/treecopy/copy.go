@@ -19,7 +19,14 @@ import (
 // Copy copies the file or directory from to the path to, which must not exist.
 // What it has written when it fails stays there. Nothing is flushed: the
 // caller knows when it must be.
-func Copy(from, to string) error {
+func Copy(from, to string) error { return copyNode(from, to, copyEntries) }
+
+// One copies like Copy, and of a directory no more than the directory.
+func One(from, to string) error {
+	return copyNode(from, to, func(string, string) error { return nil })
+}
+
+func copyNode(from, to string, entries func(from, to string) error) error {
 	var st unix.Stat_t
 	if err := unix.Lstat(from, &st); err != nil {
 		return fmt.Errorf("copying %s: %w", from, err)
@@ -28,7 +35,7 @@ func Copy(from, to string) error {
 		return fmt.Errorf("copying %s: %w", from, err)
 	}
 	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
-		if err := copyEntries(from, to); err != nil {
+		if err := entries(from, to); err != nil {
 			return err
 		}
 	}

@@ -1,11 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package fat32 writes a FAT32 file system that is complete in one go: the EFI
-// system partition and the boot partition of a slot. The same input gives the
-// same bytes, on a file and on a block device with old data on it.
+// Package fat32 writes a FAT32 file system that is complete in one go (Write):
+// the EFI system partition and the boot partition of a slot. The same input
+// gives the same bytes, on a file and on a block device with old data on it.
+// It also reads such file systems (Open), made by whomever, and replaces single
+// files in them so that a cut of power at any moment leaves the old file or the
+// new one (Replace, Remove).
 //
-// It does not read, change or check file systems, and it knows short (8.3)
-// names only.
+// It does not repair file systems, and it knows short (8.3) names only: long
+// names are skipped when it reads.
+//
+// # How a file is replaced
+//
+//  1. The new contents go to clusters that nothing refers to, and so do their
+//     chain in both FATs and, for directories that are missing, the directories.
+//     Flush.
+//  2. One sector of a directory that exists is written: in it, the one entry of
+//     32 bytes with the first cluster, size and time changes. Flush.
+//  3. What nothing refers to is made free in both FATs. Flush.
+//
+// A disk writes a sector as a whole or not at all, so step 2 is the moment of
+// change. A cut before step 3 ends leaves lost clusters; they count as free at
+// the next Replace, whose step 3 clears them. A directory that is full is
+// extended before step 2, with a cluster of empty entries. Only Replace itself
+// may change the file system meanwhile: it must not be mounted.
+//
+// Readers take the first FAT. The copies differ after some cuts, in lost
+// clusters only; the next Replace makes them equal.
+//
+// # What Write makes
 //
 // The layout, in sectors of 512 bytes (Microsoft, "FAT: General Overview of
 // On-Disk Format", 1.03, names in brackets):

@@ -27,6 +27,7 @@ type geometry struct {
 	sectorsPerCluster uint32
 	clusters          uint32 // of the data area
 	used              uint32 // clusters
+	fats              uint32
 }
 
 // newGeometry takes the largest cluster that still leaves enough of them.
@@ -44,7 +45,7 @@ func newGeometry(size int64) (geometry, error) {
 
 // divide solves 128*fat >= clusters+2 with clusters = (sectors-reserved-2*fat)/spc.
 func divide(sectors, spc uint32) geometry {
-	g := geometry{sectors: sectors, sectorsPerCluster: spc, reserved: minReserved}
+	g := geometry{sectors: sectors, sectorsPerCluster: spc, reserved: minReserved, fats: fatCount}
 	if sectors < 2*minReserved {
 		return g
 	}
@@ -72,5 +73,5 @@ func (g geometry) fatOffset(i int64) int64 {
 }
 
 func (g geometry) clusterOffset(n uint32) int64 {
-	return g.fatOffset(fatCount) + (int64(n)-rootCluster)*g.clusterSize()
+	return g.fatOffset(int64(g.fats)) + (int64(n)-rootCluster)*g.clusterSize()
 }

@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -16,9 +15,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-)
 
-var update = flag.Bool("update", false, "rewrite the golden files")
+	"github.com/kairos-build/kairos-build/ci/golden"
+)
 
 const libc6Preinst = `#!/bin/sh
 rtlddir=/lib64
@@ -80,19 +79,7 @@ func TestWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := listing(t, raw)
-	const golden = "testdata/layer.txt"
-	if *update {
-		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(string(want), got); d != "" {
-		t.Error(d)
-	}
+	golden.Check(t, "testdata/layer.txt", got)
 	if d := cmp.Diff([]string{"0/5 base-files", "1/5 base-passwd", "2/5 dash", "3/5 libc-bin", "4/5 libc6", "5/5 "}, steps); d != "" {
 		t.Error(d)
 	}

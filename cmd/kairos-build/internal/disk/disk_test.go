@@ -157,7 +157,7 @@ func TestBackupTable(t *testing.T) {
 func TestFiles(t *testing.T) {
 	s := spec(t)
 	path, result := write(t, s)
-	boot := map[string]string{"VMLINUZ": string(s.Image.Kernel), "INITRD": string(s.Image.Initrd), "BOOT.CFG": string(s.Image.BootFiles()[2].Data)}
+	boot := map[string]string{"VMLINUZ": string(s.Image.Kernel), "INITRD": string(s.Image.Initrd), "BOOT.CFG": string(s.Image.BootFiles()[2].Data), "SLOT.TXT": string(s.Image.BootFiles()[3].Data)}
 	want := map[string]map[string]string{
 		"efi": {
 			"EFI/BOOT/BOOTX64.EFI": "shim", "EFI/BOOT/GRUBX64.EFI": "grub", "EFI/BOOT/MMX64.EFI": "mok manager",

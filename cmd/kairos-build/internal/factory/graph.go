@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
 
 	"github.com/moby/buildkit/client/llb"
 
@@ -122,7 +123,7 @@ func (b *build) base(ctx context.Context, set *packageSet, in *recipes.Inputs) (
 		return nil, err
 	}
 	in.Base = base.state
-	set.packages = base.missing(append(set.base, set.packages...))
+	set.packages = base.missing(slices.Concat(set.base, set.packages))
 	return nil, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -16,12 +17,9 @@ import (
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
-	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/source"
+	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/source"
 )
-
-// AnnotationRootHash is the annotation of an image's manifest with the verity
-// root hash, in hex, of the root image that is made from its layers.
-const AnnotationRootHash = "io.kairos.verity.roothash"
 
 // A madeImage is the OCI image with the root image that was made from it.
 type madeImage struct {
@@ -48,7 +46,11 @@ func (b *build) makeImage(ctx context.Context, g *graph) (*madeImage, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := annotate(dir, map[string]string{AnnotationRootHash: hex.EncodeToString(root.image.Tree.RootHash[:])}); err != nil {
+	annotations := map[string]string{
+		layout.AnnotationRootHash: hex.EncodeToString(root.image.Tree.RootHash[:]),
+		layout.AnnotationRootSize: strconv.FormatInt(root.image.Tree.Size, 10),
+	}
+	if err := annotate(dir, annotations); err != nil {
 		return nil, err
 	}
 	described, err := describe(dir)
@@ -94,7 +96,7 @@ func (r *recorder) makeRoot(ctx context.Context, stateDir string, image v1.Image
 		return nil, err
 	}
 	err = r.step("root image: EROFS and verity tree", func(progress.Step) (cached bool, err error) {
-		layers, err := source.Layers(image)
+		layers, err := source.Layers(image, nil)
 		if err != nil {
 			return false, err
 		}

@@ -19,8 +19,8 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/disk"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
-	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/source"
 	"github.com/kairos-build/kairos-build/framework/ondisk/ext4"
+	"github.com/kairos-build/kairos-build/framework/source"
 )
 
 // makeDisk writes the raw disk.
@@ -101,7 +101,10 @@ func MakeDisk(ctx context.Context, o DiskOptions) (_ Disk, err error) {
 	if err != nil {
 		return Disk{}, err
 	}
-	image, err := source.Open(ctx, o.Image, o.Arch)
+	image, err := source.Open(ctx, o.Image, source.Options{Arch: o.Arch})
+	if errors.Is(err, source.ErrPlatform) {
+		err = fmt.Errorf("%w; choose with --arch", err)
+	}
 	if err != nil {
 		return Disk{}, badInput(err)
 	}

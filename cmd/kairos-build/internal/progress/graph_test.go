@@ -9,6 +9,8 @@ import (
 
 	"github.com/moby/buildkit/client"
 	"github.com/opencontainers/go-digest"
+
+	"github.com/kairos-build/kairos-build/ci/golden"
 )
 
 func TestGraph(t *testing.T) {
@@ -50,7 +52,7 @@ func TestGraph(t *testing.T) {
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "graph.txt", out.String())
+	golden.Check(t, "testdata/graph.txt", out.String())
 }
 
 func TestGraphMergesTheRunsOfASource(t *testing.T) {
@@ -74,5 +76,5 @@ func TestGraphMergesTheRunsOfASource(t *testing.T) {
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "sources.txt", out.String())
+	golden.Check(t, "testdata/sources.txt", out.String())
 }

@@ -6,9 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"flag"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,9 +14,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
-)
 
-var update = flag.Bool("update", false, "rewrite the golden files")
+	"github.com/kairos-build/kairos-build/ci/golden"
+)
 
 // clock is a time that tests move by hand.
 type clock struct{ t time.Time }
@@ -27,23 +25,6 @@ func newClock() *clock { return &clock{time.Date(2026, 1, 2, 3, 4, 5, 0, time.UT
 
 func (c *clock) now() time.Time          { return c.t }
 func (c *clock) advance(d time.Duration) { c.t = c.t.Add(d) }
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", path, diff)
-	}
-}
 
 // story is a build with everything in it. shot is called where a picture is
 // worth taking.
@@ -81,7 +62,7 @@ func TestPlain(t *testing.T) {
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "plain.txt", out.String())
+	golden.Check(t, "testdata/plain.txt", out.String())
 }
 
 func TestJSON(t *testing.T) {
@@ -97,7 +78,7 @@ func TestJSON(t *testing.T) {
 			t.Errorf("line %q: %v", line, err)
 		}
 	}
-	golden(t, "json.txt", out.String())
+	golden.Check(t, "testdata/json.txt", out.String())
 }
 
 func TestTTY(t *testing.T) {
@@ -129,7 +110,7 @@ func TestTTY(t *testing.T) {
 					t.Errorf("line of %d characters on a terminal of %d: %q", n, tt.width, line)
 				}
 			}
-			golden(t, tt.name+".txt", strings.ReplaceAll(pictures.String(), "\x1b", "␛"))
+			golden.Check(t, filepath.Join("testdata", tt.name+".txt"), strings.ReplaceAll(pictures.String(), "\x1b", "␛"))
 		})
 	}
 }

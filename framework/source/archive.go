@@ -111,7 +111,7 @@ func (b *blobs) pick(index []byte, want v1.Platform) (v1.Image, error) {
 func (b *blobs) open(digest v1.Hash) (io.ReadCloser, error) {
 	at, ok := b.at[digest]
 	if !ok {
-		return nil, fmt.Errorf("%s: blob %s is missing from the archive", b.file, digest)
+		return nil, fmt.Errorf("%s: %w: blob %s is missing from the archive", b.file, ErrMissing, digest)
 	}
 	f, err := os.Open(b.file)
 	if err != nil {

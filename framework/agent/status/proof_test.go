@@ -9,11 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kairos-build/kairos-build/ci/golden"
 	"github.com/kairos-build/kairos-build/framework/agent/health"
 	"github.com/kairos-build/kairos-build/framework/agent/settle"
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/history"
-	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
 // settled is a node after a trial of slot b that failed.
@@ -46,12 +46,11 @@ func settled(t *testing.T) tree.Root {
 
 func TestProof(t *testing.T) {
 	s := Collect(settled(t))
-	s.SetTrial(slot.State{Good: "a", Try: "b", Tries: 2})
 	var table bytes.Buffer
 	if err := s.WriteTable(&table); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "settled.txt", table.String())
+	golden.Check(t, "testdata/settled.txt", table.String())
 	if s.Failure != "slot: b" || len(s.History) != 6 || s.LastFailure.Kind != history.Fallback {
 		t.Errorf("got %+v", s.Proof)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -90,14 +91,17 @@ func wantSame(t *testing.T, got, want v1.Image) {
 func TestOpenFindsTheImageForTheArchitecture(t *testing.T) {
 	amd, arm := testImage(t, "amd64"), testImage(t, "arm64")
 	dir := testLayout(t, arm, amd)
-	for name, ref := range map[string]string{"layout": dir, "archive": tarOf(t, dir)} {
+	for name, ref := range map[string]string{
+		"layout": dir, "archive": tarOf(t, dir), "dir:": "dir:" + dir, "file:": "file:" + dir,
+		"file: of an archive": "file:" + tarOf(t, dir), "ocifile:": "ocifile:" + tarOf(t, dir),
+	} {
 		t.Run(name, func(t *testing.T) {
-			image, err := Open(t.Context(), ref, "amd64")
+			image, err := Open(t.Context(), ref, Options{Arch: "amd64"})
 			if err != nil {
 				t.Fatal(err)
 			}
 			wantSame(t, image, amd)
-			layers, err := Layers(image)
+			layers, err := Layers(image, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -119,7 +123,7 @@ func drain(r io.ReadCloser, err error) error {
 }
 
 func TestOpenAsksARegistry(t *testing.T) {
-	server := httptest.NewServer(registry.New())
+	server := httptest.NewServer(registry.New(registry.Logger(slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo))))
 	defer server.Close()
 	ref := strings.TrimPrefix(server.URL, "http://") + "/edge/node:v1"
 	tag, err := name.ParseReference(ref)
@@ -130,15 +134,15 @@ func TestOpenAsksARegistry(t *testing.T) {
 	if err := remote.Write(tag, amd); err != nil {
 		t.Fatal(err)
 	}
-	image, err := Open(t.Context(), ref, "amd64")
+	image, err := Open(t.Context(), ref, Options{Arch: "amd64"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	wantSame(t, image, amd)
-	if _, err := Open(t.Context(), ref, "arm64"); !errors.Is(err, ErrPlatform) {
+	if _, err := Open(t.Context(), ref, Options{Arch: "arm64"}); !errors.Is(err, ErrPlatform) {
 		t.Errorf("got %v, want ErrPlatform", err)
 	}
-	if _, err := Open(t.Context(), ref+"-nosuch", "amd64"); !errors.Is(err, ErrNotFound) {
+	if _, err := Open(t.Context(), ref+"-nosuch", Options{Arch: "amd64"}); !errors.Is(err, ErrNotFound) {
 		t.Errorf("got %v, want ErrNotFound", err)
 	}
 }
@@ -155,15 +159,19 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		says      string
 	}{
 		{"no such path", "./nosuch", ErrNotFound, "there is no such folder or file"},
-		{"other architecture", dir, ErrPlatform, "wanted linux/amd64, found linux/arm64; choose with --arch"},
+		{"other architecture", dir, ErrPlatform, "wanted linux/amd64, found linux/arm64"},
 		{"other architecture, archived", tarOf(t, dir), ErrPlatform, "wanted linux/amd64, found linux/arm64"},
 		{"empty folder", t.TempDir(), ErrNotImage, "want a folder with oci-layout and index.json"},
 		{"not a tar", plain, ErrNotImage, "want a tar of an OCI layout"},
 		{"nothing in the index", testLayout(t), ErrNotImage, "its index lists none"},
+		{"no such folder", "dir:/nosuch", ErrNotFound, "there is no such folder"},
+		{"no such file", "ocifile:/nosuch.tar", ErrNotFound, "there is no such folder or file"},
+		{"a folder as a file", "ocifile:" + dir, ErrNotImage, "open it as dir:" + dir},
+		{"neither layout nor root", "dir:" + t.TempDir(), ErrNotImage, "want an OCI layout (index.json) or a root file system"},
 		{"not a reference", "UPPER CASE", nil, "neither a folder, a file nor an image reference"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := Open(t.Context(), tt.ref, "amd64")
+			_, err := Open(t.Context(), tt.ref, Options{Arch: "amd64"})
 			if err == nil || (tt.is != nil && !errors.Is(err, tt.is)) || !strings.Contains(err.Error(), tt.says) {
 				t.Errorf("got %v, want %v that says %q", err, tt.is, tt.says)
 			}
@@ -181,7 +189,7 @@ func TestLayersNoticesAnAlteredBlob(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := drain(verified(layers[0], other)); err == nil || !strings.Contains(err.Error(), "layer is altered") {
+	if err := drain(open(layers[0], other, nil)); !errors.Is(err, ErrAltered) || !strings.Contains(err.Error(), "layer "+other.String()) {
 		t.Errorf("got %v, want an error about the altered layer", err)
 	}
 }
@@ -197,7 +205,7 @@ func TestArchiveNoticesAMissingBlob(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(t.Context(), tarOf(t, dir), "amd64"); err == nil || !strings.Contains(err.Error(), "is missing from the archive") {
+	if _, err := Open(t.Context(), tarOf(t, dir), Options{Arch: "amd64"}); err == nil || !strings.Contains(err.Error(), "is missing from the archive") {
 		t.Errorf("got %v, want an error that names the missing blob", err)
 	}
 }

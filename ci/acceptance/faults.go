@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package acceptance
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/erofs/go-erofs"
+
+	"github.com/kairos-build/kairos-build/ci/qemu"
+	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/ondisk/grubenv"
+	"github.com/kairos-build/kairos-build/framework/slot"
+)
+
+// A fault is one way in which a new slot does not work. Each starts from a disk
+// on which slot b was written and armed with one try, and must end, with nobody
+// doing anything, in slot a, which says why.
+type fault struct {
+	Name, Title string
+	// Damage changes the disk; nil for none.
+	Damage func(*lab, *Disk) (qemu.Patch, error)
+	// Config is one more cloud-config; it must leave slot a alone.
+	Config string
+	// Words stand on the console before the fallback.
+	Words string
+	// Watchdog gives the machine a hardware watchdog; without one the node has
+	// to do with the kernel's.
+	Watchdog bool
+}
+
+// onB is a health check that runs a command line on slot b only.
+func onB(command string) string {
+	return fmt.Sprintf("#cloud-config\nhealth:\n  timeout: 30s\n  checks:\n    - command: [/bin/sh, -c, \"grep -q kairos.slot=b /proc/cmdline || exit 0; %s\"]\n", command)
+}
+
+// faults is the table.
+func faults() []fault {
+	return []fault{
+		{Name: "kernel", Title: "a kernel that does not load", Damage: damageFile(layout.BootKernel), Words: `kairos: slot b cannot be loaded`},
+		{Name: "initrd", Title: "an initrd that does not load", Damage: damageFile(layout.BootInitrd), Words: `Kernel panic|kairos: slot b cannot be loaded`},
+		{Name: "no-root", Title: "an initramfs that finds no root", Damage: damageSuperblock, Words: `kairos-init: BOOT FAILED`},
+		{Name: "verity", Title: "a damaged block of the root", Damage: damageInit, Words: `device-mapper: verity: .*corrupted|dm-verity device corrupted`},
+		{Name: "panic", Title: "a kernel panic after the boot", Config: onB("echo c > /proc/sysrq-trigger"), Words: `Kernel panic - not syncing: sysrq triggered crash`},
+		{Name: "hang", Title: "a hang of process 1, with a hardware watchdog", Config: onB("kill -SEGV 1; sleep 1000"), Words: `Freezing execution|Caught <SEGV>`, Watchdog: true},
+		{Name: "hang-soft", Title: "a hang of process 1, without one", Config: onB("kill -SEGV 1; sleep 1000"), Words: `Freezing execution|Caught <SEGV>`},
+		{Name: "health", Title: "a health check that fails", Config: onB("exit 1"), Words: `slot=b mode=active`},
+	}
+}
+
+// machineFault is the machine's name in the report.
+func machineFault(f fault) string { return "fault-" + f.Name }
+
+// run boots the broken slot and waits until the node is back in slot a.
+func (f fault) run(l *lab) func(context.Context, *session) {
+	return func(ctx context.Context, s *session) {
+		begin := time.Now()
+		message, err := f.fallBack(ctx, s, l)
+		s.record("fallback", "leads back to the good slot, which says why", time.Since(begin), message, err)
+		s.r.progress(*s.results["fallback"])
+	}
+}
+
+func (f fault) fallBack(ctx context.Context, s *session, l *lab) (string, error) {
+	if err := f.prepare(s, l); err != nil {
+		return "", err
+	}
+	begin := time.Now()
+	if err := s.launch(ctx); err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*s.r.BootTimeout)
+	defer cancel()
+	back := regexp.MustCompile(`kairos: (ready) slot=(a) mode=passive version=(\S+)`)
+	m, err := s.vm.WaitLine(ctx, back)
+	if err != nil {
+		return "", err
+	}
+	words, ok := s.vm.Console().Find(regexp.MustCompile(f.Words))
+	if !ok {
+		return "", fmt.Errorf("the console does not say %q before the fallback", f.Words)
+	}
+	if err := s.cameUp(ctx, begin, m); err != nil {
+		return "", err
+	}
+	why, err := f.explained(ctx, s)
+	return fmt.Sprintf("%.1f s from %q to ready; %s", m.At.Sub(words.At).Seconds(), strings.TrimSpace(words.Text), why), err
+}
+
+// prepare makes the machine's disk: slot b armed with one try, and broken.
+func (f fault) prepare(s *session, l *lab) error {
+	env, err := s.r.disk.environment(slot.State{Good: layout.SlotA, Try: layout.SlotB, Tries: 1})
+	if err != nil {
+		return err
+	}
+	s.setup = setup{disk: l.armed, patches: []qemu.Patch{env}, faults: []qemu.Fault{}, watchdog: f.Watchdog}
+	if f.Damage != nil {
+		p, err := f.Damage(l, s.r.disk)
+		if err != nil {
+			return err
+		}
+		s.setup.patches = append(s.setup.patches, p)
+	}
+	if f.Config == "" {
+		return nil
+	}
+	oem, err := s.r.oemWith(map[string][]byte{"98_fault.yaml": []byte(f.Config)})
+	s.setup.oem = &oem
+	return err
+}
+
+// explained looks whether the node says that slot b is bad, and why.
+func (f fault) explained(ctx context.Context, s *session) (string, error) {
+	why, err := waitOutput(ctx, s.guest, "cat", layout.RunDir+"/upgrade_failure")
+	if err != nil {
+		return "", err
+	}
+	text, err := s.guest.output(ctx, "kairos-agent", "status", "--json")
+	if err != nil {
+		return "", err
+	}
+	return firstLine(why), slotIs(text, layout.SlotB, slot.Bad)
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	return line
+}
+
+// waitOutput runs a program until it succeeds: the node may still be at work.
+func waitOutput(ctx context.Context, g *Guest, argv ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	for {
+		text, err := g.output(ctx, argv...)
+		if err == nil {
+			return text, nil
+		}
+		select {
+		case <-ctx.Done():
+			return "", err
+		case <-time.After(2 * time.Second):
+		}
+	}
+}
+
+// slotIs compares what `kairos-agent status --json` says of a slot.
+func slotIs(status string, x layout.Slot, want slot.Condition) error {
+	var doc struct {
+		Slots []struct {
+			Slot      layout.Slot    `json:"slot"`
+			Condition slot.Condition `json:"condition"`
+		} `json:"slots"`
+	}
+	if err := json.Unmarshal([]byte(status), &doc); err != nil {
+		return fmt.Errorf("reading the status: %w", err)
+	}
+	for _, s := range doc.Slots {
+		if s.Slot == x && s.Condition == want {
+			return nil
+		}
+	}
+	return fmt.Errorf("slot %s must be %s, the status says %v", x, want, doc.Slots)
+}
+
+// environment is a patch that puts a state into GRUB's environment block.
+func (d *Disk) environment(s slot.State) (qemu.Patch, error) {
+	block, err := grubenv.Encode(s.Vars())
+	if err != nil {
+		return qemu.Patch{}, err
+	}
+	at, err := d.find(layout.PartEFI, []byte("# GRUB Environment Block\n"))
+	return qemu.Patch{Offset: at, Data: block}, err
+}
+
+// find gives the offset on the disk of the sector of a partition that begins
+// with these bytes.
+func (d *Disk) find(partition string, begin []byte) (int64, error) {
+	s, err := d.section(partition)
+	if err != nil {
+		return 0, err
+	}
+	at, err := findSector(s, begin)
+	if err != nil {
+		return 0, fmt.Errorf("partition %q: %w", partition, err)
+	}
+	p, err := d.partition(partition)
+	return p.Offset() + at, err
+}
+
+func findSector(s *io.SectionReader, begin []byte) (int64, error) {
+	buf := make([]byte, 1<<20)
+	for at := int64(0); at < s.Size(); at += int64(len(buf)) {
+		n, err := s.ReadAt(buf, at)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return 0, err
+		}
+		for i := 0; i+len(begin) <= n; i += layout.SectorSize {
+			if bytes.HasPrefix(buf[i:n], begin) {
+				return at + int64(i), nil
+			}
+		}
+	}
+	return 0, errors.New("the bytes that are looked for are in no sector")
+}
+
+// withArmed opens the disk that has the next version in slot b.
+func (l *lab) withArmed(use func(*Disk) error) (err error) {
+	d, err := OpenDisk(l.armed)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	return use(d)
+}
+
+// damageFile overwrites the beginning of a file of boot-b.
+func damageFile(name string) func(*lab, *Disk) (qemu.Patch, error) {
+	return func(l *lab, _ *Disk) (p qemu.Patch, err error) {
+		data := l.written.Kernel
+		if name == layout.BootInitrd {
+			data = l.written.Initrd
+		}
+		err = l.withArmed(func(d *Disk) error {
+			p.Offset, err = d.find(layout.SlotB.Boot(), data[:layout.SectorSize])
+			return err
+		})
+		p.Data = bytes.Repeat([]byte{0xa5}, 64<<10)
+		return p, err
+	}
+}
+
+// damageSuperblock takes the verity superblock of root-b away.
+func damageSuperblock(l *lab, d *Disk) (qemu.Patch, error) {
+	p, err := d.partition(layout.SlotB.Root())
+	return qemu.Patch{Offset: p.Offset() + l.written.Tree.HashOffset, Data: make([]byte, blockSize)}, err
+}
+
+// damageInit flips a byte of a program that every boot reads.
+func damageInit(l *lab, _ *Disk) (p qemu.Patch, err error) {
+	const name = "usr/lib/systemd/systemd"
+	err = l.withArmed(func(d *Disk) error {
+		s, err := d.section(layout.SlotB.Root())
+		if err != nil {
+			return err
+		}
+		watched := &watcher{r: s}
+		root, err := erofs.Open(watched)
+		if err != nil {
+			return err
+		}
+		data, err := fs.ReadFile(root, name)
+		if err != nil {
+			return err
+		}
+		at, err := watched.locate(data[:blockSize])
+		if err != nil {
+			return err
+		}
+		part, err := d.partition(layout.SlotB.Root())
+		p = qemu.Patch{Offset: part.Offset() + at + 100, Data: []byte{data[100] ^ 1}}
+		return err
+	})
+	return p, err
+}

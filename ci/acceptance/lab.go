@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package acceptance
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	disklayout "github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
+	"github.com/kairos-build/kairos-build/framework/slotimage"
+	"github.com/kairos-build/kairos-build/framework/source"
+)
+
+// imageName is the OCI layout beside the disk.
+const imageName = "image"
+
+// annotationRootHash is where the builder records the verity root hash of an
+// image, in hex; see cmd/kairos-build/internal/factory.
+const annotationRootHash = "io.kairos.verity.roothash"
+
+// Versions that the scenarios make from the image. They are above and below
+// everything that a build calls itself.
+const (
+	nextVersion = "v9999.1.0"
+	pastVersion = "v0.0.0-0"
+)
+
+// A lab is what the scenarios share: images made from the one that is tested.
+type lab struct {
+	dir     string // temporary
+	base    v1.Image
+	next    v1.Image // nextVersion; differs in what imageMark says, too
+	written *slotimage.Image
+	armed   string // a disk that has next in slot b
+}
+
+// imageMark is a file below a persistent path that every version made here has
+// with other contents.
+const imageMark = "opt/kairos-acceptance/version"
+
+// newLab makes the next version and a disk with it in slot b.
+func newLab(ctx context.Context, dir string, d *Disk) (*lab, error) {
+	base, err := openLayout(filepath.Join(filepath.Dir(d.Path), imageName))
+	if err != nil {
+		return nil, err
+	}
+	return newLabFrom(ctx, dir, d, base)
+}
+
+func newLabFrom(ctx context.Context, dir string, d *Disk, base v1.Image) (*lab, error) {
+	l := &lab{dir: dir, base: base, armed: filepath.Join(dir, "armed.raw")}
+	next, err := release(base, nextVersion)
+	if err != nil {
+		return nil, err
+	}
+	if err := copySparse(l.armed, d.Path); err != nil {
+		return nil, err
+	}
+	if l.written, err = install(ctx, l.armed, d, disklayout.SlotB, next); err != nil {
+		return nil, fmt.Errorf("writing slot b of the scenarios' disk: %w", err)
+	}
+	l.next = annotated(next, l.written)
+	return l, nil
+}
+
+// remove ends the lab. There may be none.
+func (l *lab) remove() error {
+	if l == nil {
+		return nil
+	}
+	return os.RemoveAll(l.dir)
+}
+
+func annotated(image v1.Image, written *slotimage.Image) v1.Image {
+	return mutate.Annotations(image, map[string]string{annotationRootHash: hex.EncodeToString(written.Tree.RootHash[:])}).(v1.Image)
+}
+
+// openLayout opens the one image of an OCI layout.
+func openLayout(dir string) (v1.Image, error) {
+	index, err := layout.ImageIndexFromPath(dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the image for the upgrade scenarios: %w", err)
+	}
+	manifest, err := index.IndexManifest()
+	if err != nil {
+		return nil, err
+	}
+	if len(manifest.Manifests) != 1 {
+		return nil, fmt.Errorf("%s lists %d images, want one", dir, len(manifest.Manifests))
+	}
+	return index.Image(manifest.Manifests[0].Digest)
+}
+
+var versionLine = regexp.MustCompile(`(?m)^(KAIROS_(?:VERSION|RELEASE))=.*$`)
+
+// release is base with another version: one more layer, which has the release
+// file, a mark, and files besides.
+func release(base v1.Image, version string, files ...map[string][]byte) (v1.Image, error) {
+	name := disklayout.ImageRelease[1:]
+	found, err := source.Files(base, name)
+	if err != nil {
+		return nil, err
+	}
+	if found[name] == nil {
+		return nil, fmt.Errorf("the image has no %s", disklayout.ImageRelease)
+	}
+	all := map[string][]byte{
+		name:      versionLine.ReplaceAll(found[name], fmt.Appendf(nil, `$1="%s"`, version)),
+		imageMark: []byte(version + "\n"),
+	}
+	for _, more := range files {
+		maps.Copy(all, more)
+	}
+	layer, err := layerOf(all)
+	if err != nil {
+		return nil, err
+	}
+	image, err := mutate.AppendLayers(base, layer)
+	if err != nil {
+		return nil, fmt.Errorf("making version %s of the image: %w", version, err)
+	}
+	return relabel(image, version)
+}
+
+// relabel sets the version in the labels and annotations.
+func relabel(image v1.Image, version string) (v1.Image, error) {
+	config, err := image.ConfigFile()
+	if err != nil {
+		return nil, err
+	}
+	changed := config.Config
+	changed.Labels = maps.Clone(changed.Labels)
+	if changed.Labels == nil {
+		changed.Labels = map[string]string{}
+	}
+	changed.Labels[ocispec.AnnotationVersion] = version
+	if image, err = mutate.Config(image, changed); err != nil {
+		return nil, err
+	}
+	return mutate.Annotations(image, map[string]string{ocispec.AnnotationVersion: version}).(v1.Image), nil
+}
+
+// layerOf is a layer with these files, by path.
+func layerOf(files map[string][]byte) (v1.Layer, error) {
+	var buf bytes.Buffer
+	w := tar.NewWriter(&buf)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(files[name])), Typeflag: tar.TypeReg}); err != nil {
+			return nil, err
+		}
+		if _, err := w.Write(files[name]); err != nil {
+			return nil, err
+		}
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(buf.Bytes())), nil })
+}
+
+// install writes an image to a slot of a disk file, as the builder does.
+func install(ctx context.Context, path string, d *Disk, to disklayout.Slot, image v1.Image) (_ *slotimage.Image, err error) {
+	layers, err := source.Layers(image, nil)
+	if err != nil {
+		return nil, err
+	}
+	root, err := d.partition(to.Root())
+	if err != nil {
+		return nil, err
+	}
+	boot, err := d.partition(to.Boot())
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	written, err := slotimage.Write(ctx, section{f, root.Offset()}, layers)
+	if err != nil {
+		return nil, err
+	}
+	if written.Tree.Size > root.Size() {
+		return nil, fmt.Errorf("the root image has %d bytes, partition %q %d", written.Tree.Size, root.Name, root.Size())
+	}
+	return written, fat32.Write(io.NewOffsetWriter(f, boot.Offset()), boot.Size(), written.BootFiles(), fat32.Options{Label: "BOOT_B"})
+}
+
+// A section is a file from an offset on.
+type section struct {
+	f  *os.File
+	at int64
+}
+
+// ReadAt implements io.ReaderAt.
+func (s section) ReadAt(p []byte, off int64) (int, error) { return s.f.ReadAt(p, s.at+off) }
+
+// WriteAt implements io.WriterAt.
+func (s section) WriteAt(p []byte, off int64) (int, error) { return s.f.WriteAt(p, s.at+off) }
+
+// copySparse copies a file; blocks of zeros become holes.
+func copySparse(to, from string) (err error) {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, in.Close()) }()
+	info, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
+	if err := out.Truncate(info.Size()); err != nil {
+		return err
+	}
+	return copyData(out, in, info.Size())
+}

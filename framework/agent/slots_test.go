@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kairos-build/kairos-build/framework/agent/tree"
+	"github.com/kairos-build/kairos-build/framework/bootenv"
+	"github.com/kairos-build/kairos-build/framework/bootstate"
+	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
+	"github.com/kairos-build/kairos-build/framework/ondisk/grubenv"
+	"github.com/kairos-build/kairos-build/framework/slot"
+)
+
+// slotNode is a node that runs from slot a, with the boot partitions of its
+// disk as files, in the place of the devices.
+func slotNode(t *testing.T, s slot.State) string {
+	t.Helper()
+	dir := newNode(t)
+	state := &bootstate.State{Slot: layout.SlotA, Mode: layout.ModeActive, Disk: bootstate.Disk{Device: "/dev/vda"}}
+	for name, device := range map[string]string{"efi": "/dev/vda2", "boot-a": "/dev/vda3", "boot-b": "/dev/vda5", "boot-recovery": "/dev/vda7"} {
+		state.Partitions = append(state.Partitions, bootstate.Partition{Name: name, Device: device})
+	}
+	if err := state.Write(filepath.Join(dir, layout.StateFile)); err != nil {
+		t.Fatal(err)
+	}
+	env, err := grubenv.Encode(s.Vars())
+	if err != nil {
+		t.Fatal(err)
+	}
+	volume(t, dir, "vda2", fat32.File{Path: "EFI/debian/grubenv", Data: env})
+	volume(t, dir, "vda3", fat32.File{Path: layout.BootLabel, Data: []byte("VERSION=v2\nDIGEST=sha256:02\n")})
+	volume(t, dir, "vda5", fat32.File{Path: layout.BootLabel, Data: []byte("VERSION=v1\n")})
+	put(t, dir, "dev/vda7", "no file system")
+	return dir
+}
+
+func volume(t *testing.T, dir, device string, files ...fat32.File) {
+	t.Helper()
+	put(t, dir, "dev/"+device, "")
+	path := filepath.Join(dir, "dev", device)
+	if err := os.Truncate(path, 34<<20); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := fat32.Write(f, 34<<20, files, fat32.Options{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func environment(t *testing.T, dir string) slot.State {
+	t.Helper()
+	store, err := bootenv.Open(filepath.Join(dir, "dev/vda2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	s, err := store.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestRollback(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		state, after slot.State
+		code         int
+		said         string
+	}{
+		{"to the old slot", slot.State{Good: "a"}, slot.State{Good: "a", Try: "b", Tries: 2}, 0, "The next boot starts slot b on trial: if it does not pass its health checks in 2 boots, slot a is booted again\n"},
+		{"from a trial", slot.State{Good: "b", Try: "a", Tries: 1}, slot.State{Good: "b", Bad: "a"}, 0, "The next boot starts slot b (active)\n"},
+		{"to a bad slot", slot.State{Good: "a", Bad: "b"}, slot.State{Good: "a", Bad: "b"}, 1, "rolling back to slot b: the slot is bad"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := slotNode(t, c.state)
+			got := call(t, dir, "", "rollback")
+			if got.code != c.code || !strings.Contains(got.stdout+got.stderr, c.said) {
+				t.Errorf("got %+v, want %d, %q", got, c.code, c.said)
+			}
+			if diff := cmp.Diff(c.after, environment(t, dir)); diff != "" {
+				t.Errorf("-want +got\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestRollbackAndReboot(t *testing.T) {
+	dir := slotNode(t, slot.Initial())
+	var saved slot.State
+	p := &program{
+		root: tree.Root{Dir: dir, KeepOwner: true}, stdout: &bytes.Buffer{}, stderr: &bytes.Buffer{}, log: slog.New(slog.DiscardHandler),
+		restart: func(context.Context) error {
+			saved = environment(t, dir)
+			return errors.New("no systemd here")
+		},
+	}
+	if err := p.rollback(t.Context(), true); err == nil || saved.Try != "b" {
+		t.Errorf("error %v; at the reboot the state was %+v", err, saved)
+	}
+	if got := call(t, dir, "", "rollback", "--reboot"); got.code != 2 || !strings.Contains(got.stderr, "not with --root") {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestBootentry(t *testing.T) {
+	trying := slot.State{Good: "b", Try: "a", Tries: 1, Next: layout.ModePassive}
+	for _, c := range []struct {
+		name         string
+		args         []string
+		state, after slot.State
+		code         int
+		said         string
+	}{
+		{"show", nil, slot.State{Good: "a", BadRecovery: true}, slot.State{Good: "a", BadRecovery: true}, 0, `The next boot starts slot a (active)
+
+SLOT      CONDITION  BOOTED  VERSION  DIGEST
+a         good       yes     v2       sha256:02
+b         old                v1
+recovery  bad                unknown
+`},
+		{"show a trial", nil, trying, trying, 0, "a         trying, 1 boot left  yes     v2       sha256:02\n"},
+		{"passive", []string{"--select", "passive"}, slot.Initial(), slot.State{Good: "a", Next: "passive"}, 0, "The next boot starts slot b (passive) once, and the one after it slot a\n"},
+		{"recovery", []string{"--select=recovery"}, slot.Initial(), slot.State{Good: "a", Next: "recovery"}, 0, "The next boot starts recovery once, and the one after it slot a\n"},
+		{"none", []string{"--select", "none"}, trying, slot.State{Good: "b", Try: "a", Tries: 1}, 0, "The next boot starts slot a on trial: if it does not pass its health checks in 1 boot, slot b is booted again\n"},
+		{"bad", []string{"--select", "passive"}, slot.State{Good: "a", Bad: "b"}, slot.State{Good: "a", Bad: "b"}, 1, "selecting the passive slot b: the slot is bad"},
+		{"unknown", []string{"--select", "b"}, slot.Initial(), slot.Initial(), 2, "want active, passive, recovery or none"},
+		{"json", []string{"--json"}, slot.Initial(), slot.Initial(), 0, "{\n  \"next\": {\n    \"slot\": \"a\",\n    \"mode\": \"active\",\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := slotNode(t, c.state)
+			got := call(t, dir, "", append([]string{"bootentry"}, c.args...)...)
+			if got.code != c.code || !strings.Contains(got.stdout+got.stderr, c.said) {
+				t.Errorf("got %+v, want %d, %q", got, c.code, c.said)
+			}
+			if diff := cmp.Diff(c.after, environment(t, dir)); diff != "" {
+				t.Errorf("-want +got\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestSlotsWithoutOurInitramfs(t *testing.T) {
+	dir := newNode(t)
+	for _, verb := range []string{"rollback", "bootentry"} {
+		if got := call(t, dir, "", verb); got.code != 1 || !strings.Contains(got.stderr, "not started by the kairos initramfs") {
+			t.Errorf("%s: %+v", verb, got)
+		}
+	}
+}
+
+func TestStatusShowsSlots(t *testing.T) {
+	got := call(t, slotNode(t, slot.State{Good: "b", Try: "a"}), "", "status")
+	for _, want := range []string{"next     the next boot starts slot b (passive), because slot a used up its tries\n", "trying, 0 boots left"} {
+		if !strings.Contains(got.stdout, want) {
+			t.Errorf("status says\n%s\nwant %q", got.stdout, want)
+		}
+	}
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package status
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/kairos-build/kairos-build/framework/agent/tree"
+	"github.com/kairos-build/kairos-build/framework/internal/persist"
+)
+
+// fromPersistent takes over what /init says about the persistent paths. There
+// is nothing when it had no persistent partition.
+func (s *Status) fromPersistent(root tree.Root) {
+	data, err := root.Read(persist.ReportPath)
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	var r persist.Report
+	if err == nil {
+		r, err = persist.DecodeReport(data)
+	}
+	if err != nil {
+		s.Problems = append(s.Problems, err.Error())
+		return
+	}
+	s.Persistent = &r
+}
+
+// persistentLine sums up how the persistent paths differ from the image.
+func (s Status) persistentLine() string {
+	p := s.Persistent
+	line := fmt.Sprintf("%d kept as they are here, %d changed here only", len(p.Kept), len(p.Local))
+	if n := p.Changed + p.Added + p.Removed; n > 0 {
+		line = fmt.Sprintf("%d files follow the image since this boot, %s", n, line)
+	}
+	return line
+}
+
+// writeKept lists what the image changed and this node keeps.
+func (s Status) writeKept(row func(...string)) {
+	if s.Persistent == nil || len(s.Persistent.Kept) == 0 {
+		return
+	}
+	row()
+	row("KEPT", "WHY IT DOES NOT FOLLOW THE IMAGE")
+	for _, k := range s.Persistent.Kept {
+		row(k.Path, k.Why)
+	}
+}

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package status
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"github.com/kairos-build/kairos-build/framework/agent/tree"
+	"github.com/kairos-build/kairos-build/framework/bootenv"
+	"github.com/kairos-build/kairos-build/framework/bootstate"
+	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
+	"github.com/kairos-build/kairos-build/framework/slot"
+	"github.com/kairos-build/kairos-build/framework/slotlabel"
+)
+
+// SlotInfo is one slot of the disk.
+type SlotInfo struct {
+	Slot layout.Slot `json:"slot"`
+	// Condition is good, trying, old or bad (framework/slot); empty when the
+	// boot environment could not be read.
+	Condition slot.Condition `json:"condition,omitempty"`
+	Booted    bool           `json:"booted"`
+	Tries     int            `json:"tries"` // boots that it has left to prove itself, when it is trying
+	// Version and Digest are those of the image, from the slot's label; empty
+	// when they are not known.
+	Version string `json:"version,omitempty"`
+	Digest  string `json:"digest,omitempty"`
+}
+
+// Next is what the boot loader starts next.
+type Next struct {
+	Slot layout.Slot `json:"slot"`
+	Mode layout.Mode `json:"mode"`
+	// Sentence says it for a person, and what comes after it.
+	Sentence string `json:"sentence"`
+}
+
+// NextBoot foretells what the boot loader makes of a state.
+func NextBoot(s slot.State) Next {
+	choice, after := s.Boot()
+	n := Next{Slot: choice.Slot, Mode: choice.Mode}
+	start := fmt.Sprintf("the next boot starts slot %s", choice.Slot)
+	switch {
+	case s.Next != "":
+		later, _ := after.Boot()
+		n.Sentence = fmt.Sprintf("the next boot starts %s once, and the one after it slot %s", once(choice), later.Slot)
+	case choice.Slot == s.Try:
+		n.Sentence = fmt.Sprintf("%s on trial: if it does not pass its health checks in %s, slot %s is booted again", start, boots(s.Tries), s.Good)
+	case s.Try != "":
+		n.Sentence = fmt.Sprintf("%s (%s), because slot %s used up its tries", start, choice.Mode, s.Try)
+	default:
+		n.Sentence = fmt.Sprintf("%s (%s)", start, choice.Mode)
+	}
+	return n
+}
+
+func once(c slot.Choice) string {
+	if c.Slot == layout.SlotRecovery {
+		return "recovery"
+	}
+	return fmt.Sprintf("slot %s (%s)", c.Slot, c.Mode)
+}
+
+func boots(n int) string {
+	if n == 1 {
+		return "1 boot"
+	}
+	return fmt.Sprintf("%d boots", n)
+}
+
+// BootState reads what the initramfs found out at this boot. A system that our
+// initramfs did not start is bootstate.ErrNone.
+func BootState(root tree.Root) (*bootstate.State, error) {
+	data, err := root.Read(layout.StateFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, bootstate.ErrNone
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the boot state: %w", err)
+	}
+	return bootstate.Decode(data)
+}
+
+// Environment opens the boot environment of the disk that was booted.
+func Environment(root tree.Root, state *bootstate.State) (*bootenv.Store, error) {
+	path, err := device(root, state, layout.PartEFI)
+	if err != nil {
+		return nil, err
+	}
+	return bootenv.Open(path)
+}
+
+func device(root tree.Root, state *bootstate.State, partition string) (string, error) {
+	name, err := state.Device(partition)
+	if err != nil {
+		return "", err
+	}
+	return root.Resolve(name)
+}
+
+// Slots describes the slots of the disk that was booted, as env has them.
+func Slots(root tree.Root, state *bootstate.State, env slot.State) []SlotInfo {
+	var list []SlotInfo
+	for _, s := range layout.Slots() {
+		info := SlotInfo{Slot: s, Condition: env.Condition(s), Booted: s == state.Slot}
+		if s == env.Try {
+			info.Tries = env.Tries
+		}
+		l := label(root, state, s)
+		info.Version, info.Digest = l.Version, l.Digest
+		list = append(list, info)
+	}
+	return list
+}
+
+// label reads what a slot's boot partition says about its image. One that
+// cannot be read says nothing: the slot may be about to be written.
+func label(root tree.Root, state *bootstate.State, s layout.Slot) slotlabel.Label {
+	path, err := device(root, state, s.Boot())
+	if err != nil {
+		return slotlabel.Label{}
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return slotlabel.Label{}
+	}
+	defer f.Close()
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return slotlabel.Label{}
+	}
+	v, err := fat32.Open(f, size)
+	if err != nil {
+		return slotlabel.Label{}
+	}
+	data, err := v.ReadFile(layout.BootLabel)
+	if err != nil {
+		return slotlabel.Label{}
+	}
+	return slotlabel.Decode(data)
+}
+
+// slots adds the slots and the next boot. Users other than root cannot read the
+// disk; for them the status stays as it is.
+func (s *Status) slots(root tree.Root, state *bootstate.State) {
+	if _, ours := state.Partition(layout.PartEFI); !ours {
+		return // an installer medium
+	}
+	env, err := loadEnvironment(root, state)
+	if errors.Is(err, os.ErrPermission) {
+		return
+	}
+	if err != nil {
+		s.Problems = append(s.Problems, err.Error())
+	}
+	if env == (slot.State{}) {
+		return
+	}
+	next := NextBoot(env)
+	s.Slots, s.Next = Slots(root, state, env), &next
+}
+
+// loadEnvironment returns the state by which the boot loader acts, if there is
+// a boot environment at all; the error may come with it.
+func loadEnvironment(root tree.Root, state *bootstate.State) (env slot.State, err error) {
+	store, err := Environment(root, state)
+	if err != nil {
+		return slot.State{}, err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	return store.Load()
+}

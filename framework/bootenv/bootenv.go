@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package bootenv keeps the slot.State in GRUB's environment block: the file
+// grubenv (framework/ondisk/grubenv) beside grub.cfg on the EFI partition. It
+// is the node's side of what framework/bootconf describes.
+//
+// # How the state is changed
+//
+// The file system is not mounted and no file system driver is asked: the block
+// is found by reading the FAT, and then its first 512 bytes, which are one
+// sector, are overwritten where they lie, as GRUB does. The block's second
+// sector is padding and never changes, and neither does anything else. A disk
+// writes a sector as a whole or not at all, so after a cut of power there is the
+// old state or the new one.
+//
+// A save goes past the page cache where the device allows it, is flushed, and
+// read back. While it lasts the device is locked (flock), so two agents exclude
+// each other; reading takes no lock.
+//
+// Variables that are not ours stay as they are, if there is room.
+package bootenv
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+
+	"github.com/kairos-build/kairos-build/framework/ondisk/grubenv"
+	"github.com/kairos-build/kairos-build/framework/slot"
+)
+
+// sectorSize in bytes: what is written at once.
+const sectorSize = 512
+
+// Errors of Open and Save. Each comes wrapped in a sentence that says what to do.
+var (
+	ErrNoBlock = errors.New("no GRUB environment block") // or one that cannot be changed safely
+	ErrMounted = errors.New("the EFI partition is mounted for writing")
+	ErrLocked  = errors.New("another program changes the boot environment")
+)
+
+// A Store is a slot.Store on one EFI partition. Its methods may not be called
+// at the same time; two Stores may.
+type Store struct {
+	device string
+	file   *os.File // read-only; holds the lock
+	offset int64    // of the block, bytes
+	// What tests replace.
+	open      func(device string) (medium, error)
+	mountInfo string
+}
+
+var _ slot.Store = (*Store)(nil)
+
+// Open finds the environment block on the FAT of an EFI partition, a block
+// device such as /dev/vda2 or an image of one. It opens it for reading; Save
+// needs the right to write. ErrNoBlock comes with the reason.
+func Open(device string) (*Store, error) {
+	f, err := os.Open(device)
+	if err != nil {
+		return nil, fmt.Errorf("opening the EFI partition: %w", err)
+	}
+	s := &Store{device: device, file: f, open: openMedium, mountInfo: "/proc/self/mountinfo"}
+	if s.offset, err = find(f); err != nil {
+		return nil, errors.Join(fmt.Errorf("looking for GRUB's environment on %s: %w", device, err), f.Close())
+	}
+	return s, nil
+}
+
+// Close releases the device.
+func (s *Store) Close() error { return s.file.Close() }
+
+// Load returns the state by which GRUB will act. When the block is damaged the
+// error says how; GRUB then knows no variable and boots slot a, and that is the
+// state. The next Save makes the block whole.
+func (s *Store) Load() (slot.State, error) {
+	block, err := s.read()
+	if err != nil {
+		return slot.Initial(), err
+	}
+	state, err := parse(block)
+	if err != nil {
+		err = fmt.Errorf("boot environment on %s: %w", s.device, err)
+	}
+	return state, err
+}
+
+// Save replaces the state. It returns an error, and nothing was written, for a
+// state that slot.State.Check refuses, when the partition is mounted for
+// writing (ErrMounted), and when another program holds it (ErrLocked).
+func (s *Store) Save(state slot.State) error {
+	_, err := s.Update(func(slot.State) (slot.State, error) { return state, nil })
+	return err
+}
+
+// Update loads the state, lets change make the next one, and saves that, while
+// no other Store can. It returns the state that is on the medium then: the new
+// one, or the old one with the error of change or of saving. Nothing is written
+// when the block is whole and the state the same.
+func (s *Store) Update(change func(slot.State) (slot.State, error)) (state slot.State, err error) {
+	unlock, err := s.lock()
+	if err != nil {
+		return slot.State{}, err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	block, err := s.read()
+	if err != nil {
+		return slot.State{}, err
+	}
+	old, damage := parse(block)
+	next, err := change(old)
+	if err != nil || (next == old && damage == nil) {
+		return old, err
+	}
+	if err := s.save(block, next); err != nil {
+		return old, fmt.Errorf("saving the boot environment on %s: %w", s.device, err)
+	}
+	return next, nil
+}
+
+func (s *Store) save(block []byte, state slot.State) error {
+	sector, err := render(block, state)
+	if err != nil {
+		return err
+	}
+	if bytes.Equal(sector, block[:sectorSize]) {
+		return nil
+	}
+	if err := s.checkMounts(); err != nil {
+		return err
+	}
+	m, err := s.open(s.device)
+	if err != nil {
+		return err
+	}
+	return errors.Join(overwrite(m, sector, s.offset), m.Close())
+}
+
+func (s *Store) read() ([]byte, error) {
+	block := make([]byte, grubenv.Size)
+	if _, err := s.file.ReadAt(block, s.offset); err != nil {
+		return nil, fmt.Errorf("reading the boot environment on %s: %w", s.device, err)
+	}
+	return block, nil
+}
+
+// parse reads a block. Whatever is in it, the state passes slot.State.Check.
+func parse(block []byte) (slot.State, error) {
+	vars, err := grubenv.Decode(block)
+	if err != nil {
+		return slot.Initial(), err
+	}
+	return slot.ParseVars(vars)
+}
+
+// ours are the names of the variables of a slot.State.
+var ours = []string{"good", "try", "tries", "bad", "badrec", "next"}
+
+// render makes the first sector of a block that holds state and what block has
+// of others' variables.
+func render(block []byte, state slot.State) ([]byte, error) {
+	if err := state.Check(); err != nil {
+		return nil, fmt.Errorf("the state is not one that a node can have: %w", err)
+	}
+	if i := bytes.IndexFunc(block[sectorSize:], func(r rune) bool { return r != '#' }); i >= 0 {
+		return nil, fmt.Errorf("%w of one sector: it has more than %d bytes of variables; remove yours with grub-editenv: %w", ErrNoBlock, sectorSize, grubenv.ErrTooLong)
+	}
+	vars := state.Vars()
+	if others, err := grubenv.Decode(block); err == nil {
+		maps.DeleteFunc(others, func(name, _ string) bool { return slices.Contains(ours, name) })
+		maps.Copy(vars, others)
+	}
+	whole, err := grubenv.Encode(vars)
+	if err != nil {
+		return nil, err
+	}
+	return whole[:sectorSize], nil
+}
+
+// size of a block device or a file in bytes.
+func size(f io.Seeker) (int64, error) { return f.Seek(0, io.SeekEnd) }

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bootenv
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A medium is the partition, open for writing.
+type medium interface {
+	io.ReaderAt
+	io.WriterAt
+	io.Closer
+	Sync() error
+	Forget() error // what the page cache has of it
+}
+
+// disk is a medium that the kernel has.
+type disk struct{ *os.File }
+
+// Forget drops the page cache, so that the next read asks the device.
+func (d disk) Forget() error {
+	return unix.Fadvise(int(d.Fd()), 0, 0, unix.FADV_DONTNEED)
+}
+
+// openMedium goes past the page cache on a block device with sectors of 512
+// bytes. With larger ones the kernel would refuse such a write, and the page
+// cache makes a whole one of it.
+func openMedium(device string) (medium, error) {
+	flags := os.O_RDWR
+	if sectorsFit(device) {
+		flags |= unix.O_DIRECT
+	}
+	f, err := os.OpenFile(device, flags, 0)
+	if errors.Is(err, unix.EINVAL) { // the driver does not have O_DIRECT
+		f, err = os.OpenFile(device, os.O_RDWR, 0)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return disk{f}, nil
+}
+
+// sectorsFit tells whether device is a block device with sectors of our size.
+func sectorsFit(device string) bool {
+	f, err := os.Open(device)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	n, err := unix.IoctlGetInt(int(f.Fd()), unix.BLKSSZGET)
+	return err == nil && n == sectorSize
+}
+
+// overwrite writes one sector, and reads it back.
+func overwrite(m medium, sector []byte, offset int64) (err error) {
+	page, err := alignedPage()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unix.Munmap(page)) }()
+	buf := page[:sectorSize]
+	copy(buf, sector)
+	if _, err := m.WriteAt(buf, offset); err != nil {
+		return err
+	}
+	if err := errors.Join(m.Sync(), m.Forget()); err != nil {
+		return err
+	}
+	clear(buf)
+	if _, err := m.ReadAt(buf, offset); err != nil {
+		return fmt.Errorf("reading back: %w", err)
+	}
+	if !bytes.Equal(buf, sector) {
+		return fmt.Errorf("reading back at byte %d: the device does not hold what was written to it; it is failing, replace it", offset)
+	}
+	return nil
+}
+
+// alignedPage is memory as O_DIRECT wants it.
+func alignedPage() ([]byte, error) {
+	return unix.Mmap(-1, 0, os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+}
+
+// How long to wait for another program that holds the device, and how often to
+// ask. udev holds it for moments, too.
+const (
+	lockTime  = 10 * time.Second
+	lockEvery = 20 * time.Millisecond
+)
+
+// lock excludes other Stores until unlock.
+func (s *Store) lock() (unlock func() error, err error) {
+	fd := int(s.file.Fd())
+	for waited := time.Duration(0); ; waited += lockEvery {
+		err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
+		switch {
+		case err == nil:
+			return func() error { return unix.Flock(fd, unix.LOCK_UN) }, nil
+		case !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR):
+			return nil, fmt.Errorf("locking %s: %w", s.device, err)
+		case waited >= lockTime:
+			return nil, fmt.Errorf("locking %s: %w: it did not end in %s; look for it with `fuser -v %s`", s.device, ErrLocked, lockTime, s.device)
+		}
+		time.Sleep(lockEvery)
+	}
+}

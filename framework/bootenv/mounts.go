@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bootenv
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// checkMounts refuses a partition whose file system somebody else may change:
+// the kernel would write its own idea of the sector over ours.
+func (s *Store) checkMounts() error {
+	text, err := os.ReadFile(s.mountInfo)
+	if err != nil {
+		return fmt.Errorf("looking whether %s is mounted: %w", s.device, err)
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(s.file.Fd()), &st); err != nil {
+		return fmt.Errorf("looking whether %s is mounted: %w", s.device, err)
+	}
+	number := "none" // an image file
+	if st.Mode&unix.S_IFMT == unix.S_IFBLK {
+		number = fmt.Sprintf("%d:%d", unix.Major(st.Rdev), unix.Minor(st.Rdev))
+	}
+	if at := writableMount(string(text), number, s.device); at != "" {
+		return fmt.Errorf("%w at %s: type `umount %s` and try again", ErrMounted, at, at)
+	}
+	return nil
+}
+
+// writableMount finds where a device, known by its number MAJOR:MINOR or by its
+// path, is mounted for writing, in the text of mountinfo; see
+// proc_pid_mountinfo(5). What counts is the file system, not the mount: a
+// read-only view of it does not hold the others.
+func writableMount(mountInfo, number, source string) string {
+	for line := range strings.Lines(mountInfo) {
+		f := strings.Fields(line)
+		dash := slices.Index(f, "-")
+		if dash < 6 || len(f) < dash+4 || (f[2] != number && f[dash+2] != source) {
+			continue
+		}
+		if !slices.Contains(strings.Split(f[dash+3], ","), "ro") {
+			return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(f[4])
+		}
+	}
+	return ""
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"os"
+	"time"
+
+	"github.com/kairos-build/kairos-build/framework/bootstate"
+	"github.com/kairos-build/kairos-build/framework/internal/wipe"
+	"github.com/kairos-build/kairos-build/framework/layout"
+)
+
+// wipePersistent makes a new file system on the persistent partition when
+// `kairos-agent reset` asked for it. A request that cannot be acted on stays.
+func (b *boot) wipePersistent() {
+	device := b.disk.paths[layout.PartPersistent]
+	if m, ok := b.state.Mount(layout.MountOEM); !ok || m.Kind != bootstate.MountData || device == "" {
+		return
+	}
+	request, err := wipe.Read(sysroot + wipe.Path)
+	if err != nil {
+		b.warn("the persistent partition is not wiped: %v; ask again with `kairos-agent reset`", err)
+	}
+	if request == nil {
+		return
+	}
+	p, _ := b.state.Partition(layout.PartPersistent)
+	wiped, err := request.Do(device, p.Size, time.Now())
+	if err != nil {
+		b.warn("the persistent partition is not wiped: %v", err)
+		return
+	}
+	if wiped {
+		b.info("made a new file system on %s (%s), as was asked for at %s", layout.PartPersistent, device, request.Requested.Format(time.DateTime))
+	}
+	if err := os.Remove(sysroot + wipe.Path); err != nil {
+		b.warn("a request that was acted on is still there, and does no harm: %v", err)
+	}
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package slotlabel is the file layout.BootLabel on the boot partition of a
+// slot: which image is in the slot, for people and for `kairos-agent status`.
+// Nothing is decided by it; what is booted is bound by the root hash in
+// BOOT.CFG. It does no I/O.
+//
+// The file has lines KEY=VALUE, each ended by a newline, in this order; a key
+// without a value is left out, and readers ignore those that they do not know:
+//
+//	VERSION   KAIROS_VERSION of the image's release file
+//	IMAGE     the reference by which the image was asked for
+//	DIGEST    the digest of the image's manifest, "sha256:…"
+//	ROOTHASH  the dm-verity root hash, 64 lower-case hex digits
+package slotlabel
+
+import (
+	"fmt"
+	"strings"
+)
+
+// A Label says what is in a slot. What is not known is empty.
+type Label struct {
+	Version  string
+	Image    string
+	Digest   string
+	RootHash string
+}
+
+// Encode makes the file. Control characters in values are left out.
+func (l Label) Encode() []byte {
+	var b strings.Builder
+	for _, f := range l.fields() {
+		if v := printable(*f.value); v != "" {
+			fmt.Fprintf(&b, "%s=%s\n", f.key, v)
+		}
+	}
+	return []byte(b.String())
+}
+
+// Decode reads the file; it takes what it knows and ignores the rest.
+func Decode(data []byte) Label {
+	var l Label
+	for line := range strings.Lines(string(data)) {
+		key, value, _ := strings.Cut(strings.TrimRight(line, "\r\n"), "=")
+		for _, f := range l.fields() {
+			if f.key == key {
+				*f.value = printable(value)
+			}
+		}
+	}
+	return l
+}
+
+type field struct {
+	key   string
+	value *string
+}
+
+func (l *Label) fields() []field {
+	return []field{{"VERSION", &l.Version}, {"IMAGE", &l.Image}, {"DIGEST", &l.Digest}, {"ROOTHASH", &l.RootHash}}
+}
+
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return -1
+		}
+		return r
+	}, s)
+}

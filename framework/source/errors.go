@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package source
+
+import "errors"
+
+// Sentinels that callers branch on.
+var (
+	ErrNotFound = errors.New("no such image")
+	ErrPlatform = errors.New("image is for another platform")
+	ErrNotImage = errors.New("not an OCI image")
+	// ErrDenied says that the registry wants other credentials, or any.
+	ErrDenied = errors.New("the registry refuses access")
+	// ErrUntrusted says that the registry's certificate is not trusted.
+	ErrUntrusted = errors.New("the registry's certificate is not trusted")
+	// ErrRegistry says that the registry does not answer as it should.
+	ErrRegistry = errors.New("the registry does not answer")
+	// ErrAltered says that content does not have the digest that names it.
+	ErrAltered = errors.New("content is altered")
+	// ErrMissing says that a blob which the manifest lists is not there.
+	ErrMissing = errors.New("the image is not complete")
+)
+
+// errStalled ends a request from which nothing came for too long.
+var errStalled = errors.New("the connection stalled")

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package source
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/kairos-build/kairos-build/framework/slotimage"
+)
+
+// maxWindow is the largest window of a zstd layer, in bytes: what the strongest
+// common setting (zstd --ultra) uses. It bounds the memory that a layer takes.
+const maxWindow = 128 << 20
+
+// Layers are the image's layers as slotimage reads them, bottom to top. Each
+// is checked while it is read, as it is stored and as it unpacks: a layer that
+// was read to its end without an error is the one that the manifest and the
+// configuration name. Watch, if it is not nil, is told how many stored bytes
+// were read, by one goroutine for each layer that is open.
+func Layers(image v1.Image, watch func(n int)) ([]slotimage.Layer, error) {
+	config, err := image.ConfigFile()
+	if err != nil {
+		return nil, fmt.Errorf("reading the image's configuration: %w", err)
+	}
+	layers, err := image.Layers()
+	if err != nil {
+		return nil, fmt.Errorf("reading the image's layers: %w", err)
+	}
+	if len(layers) != len(config.RootFS.DiffIDs) {
+		return nil, fmt.Errorf("%w: it has %d layers and %d diff IDs", ErrNotImage, len(layers), len(config.RootFS.DiffIDs))
+	}
+	result := make([]slotimage.Layer, len(layers))
+	for i, layer := range layers {
+		id := config.RootFS.DiffIDs[i]
+		result[i] = slotimage.Layer{DiffID: id.String(), Open: func() (io.ReadCloser, error) { return open(layer, id, watch) }}
+	}
+	return result, nil
+}
+
+// open returns the layer's tar.
+func open(layer v1.Layer, id v1.Hash, watch func(n int)) (io.ReadCloser, error) {
+	digest, err := layer.Digest()
+	if err != nil {
+		return nil, err
+	}
+	stored, err := layer.Compressed()
+	if err != nil {
+		return nil, fmt.Errorf("blob %s: %w", digest, err)
+	}
+	blob := &checked{Reader: stored, what: "blob", want: digest, sum: sha256.New(), watch: watch}
+	content, stop, err := unpack(blob)
+	if err != nil {
+		return nil, errors.Join(blob.judge(err), stored.Close())
+	}
+	l := &openLayer{blob: blob, content: content, close: func() error { stop(); return stored.Close() }}
+	l.tar = &checked{Reader: content, what: "layer", want: id, sum: sha256.New()}
+	return l, nil
+}
+
+// openLayer is a layer that is being read.
+type openLayer struct {
+	blob, tar *checked
+	content   io.Reader
+	close     func() error
+}
+
+// Read implements io.Reader. At the end the blob is read to its end too.
+func (l *openLayer) Read(p []byte) (int, error) {
+	n, err := l.tar.Read(p)
+	switch {
+	case err == nil:
+		return n, nil
+	case errors.Is(err, io.EOF) || errors.Is(err, ErrAltered):
+		if _, rest := io.Copy(io.Discard, l.blob); rest != nil {
+			return n, rest
+		}
+		return n, err
+	}
+	return n, l.blob.judge(err)
+}
+
+// Close implements io.Closer.
+func (l *openLayer) Close() error { return l.close() }
+
+// checked turns the end of a stream into an error when its sum is wrong.
+type checked struct {
+	io.Reader
+	what  string
+	want  v1.Hash
+	sum   hash.Hash
+	watch func(n int)
+	err   error // what Read returned last
+}
+
+// Read implements io.Reader.
+func (c *checked) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.sum.Write(p[:n])
+	if c.watch != nil {
+		c.watch(n)
+	}
+	if errors.Is(err, io.EOF) {
+		if got := hex.EncodeToString(c.sum.Sum(nil)); got != c.want.Hex {
+			err = fmt.Errorf("%w: %s %s has sha256:%s", ErrAltered, c.what, c.want, got)
+		}
+	} else if err != nil && !errors.Is(err, ErrAltered) {
+		err = fmt.Errorf("%s %s: %w", c.what, c.want, err)
+	}
+	c.err = err
+	return n, err
+}
+
+// judge says why unpacking a blob failed: reading failed, or the blob is not
+// the one that was asked for, or else it was always broken.
+func (c *checked) judge(err error) error {
+	if c.err == nil {
+		if _, rest := io.Copy(io.Discard, c); rest != nil {
+			return rest
+		}
+	}
+	if c.err != nil && !errors.Is(c.err, io.EOF) {
+		return c.err
+	}
+	return fmt.Errorf("unpacking blob %s: %w", c.want, err)
+}
+
+// unpack undoes the compression, which is known by its first bytes. Stop frees
+// what it took.
+func unpack(r io.Reader) (content io.Reader, stop func(), err error) {
+	head := bufio.NewReaderSize(r, 64<<10)
+	magic, err := head.Peek(4)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, nil, err
+	}
+	switch {
+	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
+		z, err := gzip.NewReader(head)
+		return z, func() {}, err
+	case bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+		z, err := zstd.NewReader(head, zstd.WithDecoderConcurrency(2), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+		if err != nil {
+			return nil, nil, err
+		}
+		return z, z.Close, nil
+	}
+	return head, func() {}, nil
+}

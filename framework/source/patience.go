@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package source
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+)
+
+// maxPause is the longest pause between two tries.
+const maxPause = 30 * time.Second
+
+// patience tries things again.
+type patience struct {
+	retries int
+	pause   time.Duration // before the first retry
+	log     *slog.Logger
+}
+
+// try calls f until it succeeds, fails for good, or failed too often.
+func (p patience) try(ctx context.Context, what string, f func() error) error {
+	pause := p.pause
+	for n := 0; ; n++ {
+		err := f()
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case !transient(err):
+			return err
+		case n == p.retries:
+			return fmt.Errorf("%w (tried %d times)", err, n+1)
+		}
+		p.log.Warn("trying again", "what", what, "in", pause, "error", err)
+		if err := sleep(ctx, pause); err != nil {
+			return err
+		}
+		pause = min(2*pause, maxPause)
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-t.C:
+		return nil
+	}
+}
+
+// statusError is an answer that is none.
+type statusError struct {
+	request string
+	code    int
+}
+
+func newStatusError(resp *http.Response) error {
+	return &statusError{resp.Request.Method + " " + resp.Request.URL.Redacted(), resp.StatusCode}
+}
+
+// Error implements error.
+func (e *statusError) Error() string {
+	return fmt.Sprintf("%s: %d %s", e.request, e.code, http.StatusText(e.code))
+}
+
+// mayPass says whether the same request may have another answer later.
+func mayPass(code int) bool {
+	return code >= 500 && code != http.StatusNotImplemented || code == http.StatusTooManyRequests || code == http.StatusRequestTimeout
+}
+
+// transient says whether an error may pass. What is not known may.
+func transient(err error) bool {
+	if status, ok := errors.AsType[*statusError](err); ok {
+		return mayPass(status.code)
+	}
+	if answer, ok := errors.AsType[*transport.Error](err); ok {
+		return mayPass(answer.StatusCode)
+	}
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
+		return !dns.IsNotFound
+	}
+	return !isCertificate(err) && !errors.Is(err, errNotOurs)
+}
+
+// isCertificate says whether the other side could not prove who it is.
+func isCertificate(err error) bool {
+	_, ok := errors.AsType[*tls.CertificateVerificationError](err)
+	return ok
+}

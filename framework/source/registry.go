@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package source
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+)
+
+const dialTimeout = 15 * time.Second
+
+// pull opens an image in the first place that has it: a mirror or the registry.
+func pull(ctx context.Context, ref string, o Options) (v1.Image, error) {
+	parsed, err := name.ParseReference(ref)
+	if err != nil {
+		return nil, fmt.Errorf("%q is neither a folder, a file nor an image reference: %w", ref, err)
+	}
+	r, err := newPuller(o)
+	if err != nil {
+		return nil, err
+	}
+	places, err := places(parsed, o.Mirrors)
+	if err != nil {
+		return nil, err
+	}
+	var all []error
+	for i, place := range places {
+		image, err := r.open(ctx, place)
+		if err == nil {
+			return image, nil
+		}
+		all = append(all, err)
+		if ctx.Err() != nil || i == len(places)-1 {
+			break
+		}
+		o.Log.Warn("the mirror does not give the image; asking the next", "mirror", place.Context().RegistryStr(), "error", err)
+	}
+	return nil, errors.Join(all...)
+}
+
+// places are where to look for an image, in order: the mirrors of its
+// registry, then the registry.
+func places(ref name.Reference, mirrors map[string][]string) ([]name.Reference, error) {
+	host := ref.Context().RegistryStr()
+	list := mirrors[host]
+	if host == name.DefaultRegistry {
+		list = append(list, mirrors[strings.TrimPrefix(host, "index.")]...) // as people name it
+	}
+	var found []name.Reference
+	for _, mirror := range list {
+		place, err := mirrored(ref, mirror)
+		if err != nil {
+			return nil, fmt.Errorf("mirror %q of %s: %w", mirror, host, err)
+		}
+		found = append(found, place)
+	}
+	return append(found, ref), nil
+}
+
+func mirrored(ref name.Reference, mirror string) (name.Reference, error) {
+	var opts []name.Option
+	rest, plain := strings.CutPrefix(mirror, "http://")
+	if plain {
+		opts = append(opts, name.Insecure)
+	}
+	rest = strings.TrimSuffix(strings.TrimPrefix(rest, "https://"), "/")
+	if rest == "" || strings.Contains(rest, "://") {
+		return nil, errors.New("want https://HOST[/PREFIX], http://HOST[/PREFIX] or HOST")
+	}
+	separator := ":"
+	if _, ok := ref.(name.Digest); ok {
+		separator = "@"
+	}
+	return name.ParseReference(rest+"/"+ref.Context().RepositoryStr()+separator+ref.Identifier(), opts...)
+}
+
+// A puller opens images in registries.
+type puller struct {
+	Options
+	keys authn.Keychain
+	base *http.Transport
+}
+
+func newPuller(o Options) (*puller, error) {
+	keys, err := keychain(o.Auth)
+	if err != nil {
+		return nil, err
+	}
+	roots, err := rootCAs(o.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	return &puller{o, keys, &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: dialTimeout}).DialContext,
+		TLSHandshakeTimeout:   dialTimeout,
+		TLSClientConfig:       &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+		ForceAttemptHTTP2:     true,
+		DisableCompression:    true, // a Range counts the bytes of the blob itself
+		ResponseHeaderTimeout: o.StallTimeout,
+		IdleConnTimeout:       o.StallTimeout,
+	}}, nil
+}
+
+// rootCAs are the system's and those of a file; nil are the system's.
+func rootCAs(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading certificates: %w", err)
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool()
+	}
+	if !roots.AppendCertsFromPEM(data) {
+		return nil, fmt.Errorf("reading certificates: %s has none in PEM form (-----BEGIN CERTIFICATE-----)", file)
+	}
+	return roots, nil
+}
+
+// open asks one registry.
+func (p *puller) open(ctx context.Context, ref name.Reference) (v1.Image, error) {
+	inner, err := p.signIn(ctx, ref.Context())
+	if err != nil {
+		return nil, p.explain(ref, err)
+	}
+	image, err := remote.Image(ref, remote.WithContext(ctx), remote.WithPlatform(p.platform()),
+		remote.WithTransport(&steady{inner: inner, stall: p.StallTimeout, patience: p.patience()}),
+		remote.WithRetryBackoff(remote.Backoff{Steps: 1}), remote.WithRetryStatusCodes())
+	if err != nil {
+		return nil, p.explain(ref, err)
+	}
+	is, err := platform(image)
+	if err != nil {
+		return nil, p.explain(ref, err)
+	}
+	if !is.Satisfies(p.platform()) {
+		return nil, mismatch(ref.Name(), p.platform(), []string{is.String()})
+	}
+	return image, nil
+}
+
+// signIn makes a transport that carries the credentials. It stands below
+// steady, so that the rest of a blob can be asked for with a new token.
+func (p *puller) signIn(ctx context.Context, repo name.Repository) (inner http.RoundTripper, err error) {
+	auth, err := authn.Resolve(ctx, p.keys, repo)
+	if err != nil {
+		return nil, fmt.Errorf("reading the registry's credentials: %w", err)
+	}
+	err = p.patience().try(ctx, "signing in at "+repo.RegistryStr(), func() error {
+		ctx, cancel := context.WithTimeoutCause(ctx, 2*p.StallTimeout, errStalled)
+		defer cancel()
+		inner, err = transport.NewWithContext(ctx, repo.Registry, auth, p.base, []string{repo.Scope(transport.PullScope)})
+		return err
+	})
+	return inner, err
+}
+
+// explain adds what can be done.
+func (p *puller) explain(ref name.Reference, err error) error {
+	code := 0
+	if answer, ok := errors.AsType[*transport.Error](err); ok {
+		code = answer.StatusCode
+	}
+	host := ref.Context().RegistryStr()
+	switch {
+	case errors.Is(err, context.Canceled):
+		return err
+	case code == http.StatusNotFound:
+		return fmt.Errorf("%s: %w: %w", ref.Name(), ErrNotFound, err)
+	case code == http.StatusUnauthorized || code == http.StatusForbidden:
+		return fmt.Errorf("%s: %w: %w: put the credentials of %s into %s, or name another file", ref.Name(), ErrDenied, err, host, DefaultAuth)
+	case isCertificate(err):
+		return fmt.Errorf("%s: %w: %w: give the certificate of its authority in a file", ref.Name(), ErrUntrusted, err)
+	}
+	return fmt.Errorf("%s: %w: %w: check the name, the network and the proxy", ref.Name(), ErrRegistry, err)
+}

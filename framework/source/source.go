@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package source opens an OCI image wherever it is, for the builder and for the
+// node: in a registry, in an OCI layout folder, in a tar of such a folder, or
+// in a folder with a root file system, which becomes an image of one layer. It
+// only reads, keeps no more than a few megabytes in memory, and trusts nothing
+// but digests: a layer that was read to its end without an error is the one
+// that the manifest and the configuration name.
+//
+// # Registries
+//
+// What breaks off or stalls is asked for again, with a Range for the rest of a
+// blob; mirrors are asked before the registry itself; credentials come from a
+// docker-style config.json, proxies from the environment. Options says how.
+//
+// It does not check signatures, and writes nothing anywhere.
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+)
+
+// Open returns the linux image that ref names, for the architecture in o:
+//
+//	oci:REF       an image in a registry
+//	dir:PATH      a folder with an OCI layout, or with a root file system that
+//	              has /etc/kairos-release and /boot/vmlinuz
+//	ocifile:FILE  a tar of an OCI layout, not compressed
+//	file:PATH     the same, or a folder with an OCI layout
+//	anything else a folder or file as above, if there is one, or a REF
+//
+// The context is that of all reading from the image, also later.
+func Open(ctx context.Context, ref string, o Options) (v1.Image, error) {
+	o = o.withDefaults()
+	scheme, rest, _ := strings.Cut(ref, ":")
+	switch scheme {
+	case "oci":
+		return pull(ctx, rest, o)
+	case "dir":
+		return folder(ctx, rest, o)
+	case "ocifile", "file":
+		return local(rest, o, scheme == "file")
+	}
+	_, err := os.Stat(ref)
+	switch {
+	case err == nil:
+		return local(ref, o, true)
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	case looksLikePath(ref):
+		return nil, fmt.Errorf("%s: %w: there is no such folder or file", ref, ErrNotFound)
+	}
+	return pull(ctx, ref, o)
+}
+
+// local opens a tar of a layout or, if that may be, a layout.
+func local(path string, o Options, folders bool) (v1.Image, error) {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%s: %w: there is no such folder or file", path, ErrNotFound)
+	case err != nil:
+		return nil, err
+	case !info.IsDir():
+		return archive(path, o.platform())
+	case folders:
+		return Layout(path, o.platform())
+	}
+	return nil, fmt.Errorf("%s: %w: it is a folder; open it as dir:%s", path, ErrNotImage, path)
+}
+
+// folder opens a layout or a root file system.
+func folder(ctx context.Context, dir string, o Options) (v1.Image, error) {
+	has := func(name string) bool {
+		_, err := os.Lstat(filepath.Join(dir, name))
+		return err == nil
+	}
+	switch {
+	case !has("."):
+		return nil, fmt.Errorf("%s: %w: there is no such folder", dir, ErrNotFound)
+	case has("index.json"):
+		return Layout(dir, o.platform())
+	case has("etc/kairos-release") && has("boot/vmlinuz"):
+		return root(ctx, dir, o.platform())
+	}
+	return nil, fmt.Errorf("%s: %w: want an OCI layout (index.json) or a root file system (etc/kairos-release and boot/vmlinuz)", dir, ErrNotImage)
+}
+
+// looksLikePath tells a path from a registry reference, which never begins
+// with a slash or a dot and has no ".tar" at the end.
+func looksLikePath(ref string) bool {
+	return strings.HasPrefix(ref, "/") || strings.HasPrefix(ref, ".") || strings.HasSuffix(ref, ".tar")
+}
+
+// Layout opens the image for want in an OCI layout folder.
+func Layout(dir string, want v1.Platform) (v1.Image, error) {
+	index, err := layout.ImageIndexFromPath(dir)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: %w: want a folder with oci-layout and index.json", dir, ErrNotImage, err)
+	}
+	return pick(dir, index, want)
+}
+
+// pick finds the image for want in an index, also in an index inside it.
+func pick(ref string, index v1.ImageIndex, want v1.Platform) (v1.Image, error) {
+	manifest, err := index.IndexManifest()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", ref, err)
+	}
+	var have []string
+	for _, desc := range manifest.Manifests {
+		switch {
+		case desc.MediaType.IsIndex():
+			inner, err := index.ImageIndex(desc.Digest)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", ref, err)
+			}
+			return pick(ref, inner, want)
+		case !desc.MediaType.IsImage():
+			continue
+		}
+		image, err := index.Image(desc.Digest)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", ref, err)
+		}
+		is, err := platform(image)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", ref, err)
+		}
+		if is.Satisfies(want) {
+			return image, nil
+		}
+		have = append(have, is.String())
+	}
+	return nil, mismatch(ref, want, have)
+}
+
+func platform(image v1.Image) (v1.Platform, error) {
+	config, err := image.ConfigFile()
+	if err != nil {
+		return v1.Platform{}, err
+	}
+	return v1.Platform{OS: config.OS, Architecture: config.Architecture}, nil
+}
+
+func mismatch(ref string, want v1.Platform, have []string) error {
+	if len(have) == 0 {
+		return fmt.Errorf("%s: %w: its index lists none", ref, ErrNotImage)
+	}
+	return fmt.Errorf("%s: %w: wanted %s, found %s", ref, ErrPlatform, want.String(), strings.Join(have, ", "))
+}

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package source
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxAnswer is the most, in bytes, that an answer which is not a blob may have:
+// manifests and indexes.
+const maxAnswer = 16 << 20
+
+// errNotOurs is wrapped by answers that must not be asked for again.
+var errNotOurs = errors.New("the answer does not fit the request")
+
+// steady sends requests again that failed, and goes on with blobs that broke
+// off, so that those above it see one answer. It is not their judge: whoever
+// reads a blob checks its digest.
+type steady struct {
+	inner    http.RoundTripper // signs in, and may renew its token
+	stall    time.Duration
+	patience patience
+}
+
+// RoundTrip implements http.RoundTripper.
+func (s *steady) RoundTrip(req *http.Request) (resp *http.Response, err error) {
+	if req.Method != http.MethodGet && req.Method != http.MethodHead {
+		return s.inner.RoundTrip(req)
+	}
+	blob := isBlob(req)
+	err = s.patience.try(req.Context(), req.URL.Redacted(), func() error {
+		if resp, err = s.once(req, s.inner.RoundTrip); err != nil {
+			return err
+		}
+		if mayPass(resp.StatusCode) {
+			return errors.Join(newStatusError(resp), resp.Body.Close())
+		}
+		if blob && resp.StatusCode == http.StatusOK {
+			return nil
+		}
+		return hold(resp)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if blob && resp.StatusCode == http.StatusOK && req.Method == http.MethodGet {
+		resp.Body = &blobBody{s: s, origin: origin(req).WithContext(req.Context()), body: resp.Body, size: resp.ContentLength, etag: resp.Header.Get("ETag")}
+	}
+	return resp, nil
+}
+
+// origin is the request whose redirects led to req. Its context ended with its
+// own answer; only the address and the headers are of use.
+func origin(req *http.Request) *http.Request {
+	for req.Response != nil && req.Response.Request != nil {
+		req = req.Response.Request
+	}
+	return req
+}
+
+func isBlob(req *http.Request) bool { return strings.Contains(origin(req).URL.Path, "/blobs/") }
+
+// hold reads a small answer to its end, so that it is whole or is asked again.
+func hold(resp *http.Response) error {
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	if err := errors.Join(err, resp.Body.Close()); err != nil {
+		return err
+	}
+	if len(data) > maxAnswer {
+		return fmt.Errorf("%w: %s has more than %d bytes", errNotOurs, resp.Request.URL.Redacted(), maxAnswer)
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(data))
+	return nil
+}
+
+// once sends a request and watches over it and over its answer.
+func (s *steady) once(req *http.Request, send func(*http.Request) (*http.Response, error)) (*http.Response, error) {
+	ctx, cancel := context.WithCancelCause(req.Context())
+	stalled := func() { cancel(fmt.Errorf("%w: nothing came for %v", errStalled, s.stall)) }
+	timer := time.AfterFunc(s.stall, stalled)
+	resp, err := send(req.WithContext(ctx))
+	timer.Stop()
+	if err != nil {
+		err = because(ctx, err)
+		cancel(nil)
+		return nil, err
+	}
+	resp.Body = &watched{body: resp.Body, ctx: ctx, cancel: cancel, timer: timer, stall: s.stall}
+	return resp, nil
+}
+
+// because is why ctx ended, if it did, and err otherwise.
+func because(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// watched is the body of an answer that ends when nothing comes any more. Time
+// that nobody reads does not count.
+type watched struct {
+	body   io.ReadCloser
+	ctx    context.Context // of the request whose body this is
+	cancel context.CancelCauseFunc
+	timer  *time.Timer // cancels ctx
+	stall  time.Duration
+}
+
+// Read implements io.Reader.
+func (w *watched) Read(p []byte) (int, error) {
+	w.timer.Reset(w.stall)
+	n, err := w.body.Read(p)
+	w.timer.Stop()
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = because(w.ctx, err)
+	}
+	return n, err
+}
+
+// Close implements io.Closer.
+func (w *watched) Close() error {
+	w.timer.Stop()
+	err := w.body.Close()
+	w.cancel(nil)
+	return err
+}
+
+// A blobBody is a blob's content, from as many answers as it takes.
+type blobBody struct {
+	s      *steady
+	origin *http.Request
+	body   io.ReadCloser
+	at     int64 // bytes that were given
+	size   int64 // of the blob, or -1
+	etag   string
+	broken error // why body gives nothing any more
+}
+
+// Read implements io.Reader.
+func (b *blobBody) Read(p []byte) (int, error) {
+	if b.broken != nil {
+		if err := b.resume(); err != nil {
+			return 0, err
+		}
+	}
+	n, err := b.body.Read(p)
+	b.at += int64(n)
+	switch {
+	case err == nil:
+		return n, nil
+	case b.at == b.size:
+		return n, io.EOF
+	case errors.Is(err, io.EOF) && b.at < b.size:
+		err = io.ErrUnexpectedEOF
+	case errors.Is(err, io.EOF), b.origin.Context().Err() != nil:
+		return n, err
+	}
+	b.broken = fmt.Errorf("%s broke off after %d bytes: %w", b.origin.URL.Redacted(), b.at, err)
+	return n, nil
+}
+
+// resume asks for the rest.
+func (b *blobBody) resume() error {
+	broken := b.broken
+	b.s.patience.log.Warn("asking for the rest", "error", broken)
+	if err := b.body.Close(); err != nil {
+		b.s.patience.log.Debug("closing what broke off", "error", err)
+	}
+	first := true
+	err := b.s.patience.try(b.origin.Context(), b.origin.URL.Redacted(), func() error {
+		if first { // so that the pause stands before the first request
+			first = false
+			return broken
+		}
+		return b.askRest()
+	})
+	if err != nil {
+		b.body = io.NopCloser(strings.NewReader(""))
+		return err
+	}
+	b.broken = nil
+	return nil
+}
+
+func (b *blobBody) askRest() error {
+	req := b.origin.Clone(b.origin.Context())
+	rest := fmt.Sprintf("bytes=%d-", b.at)
+	if b.size >= 0 { // some servers know no open ranges
+		rest += strconv.FormatInt(b.size-1, 10)
+	}
+	req.Header.Set("Range", rest)
+	if strings.HasPrefix(b.etag, `"`) { // a weak one must not be used here
+		req.Header.Set("If-Range", b.etag)
+	}
+	resp, err := b.s.once(req, (&http.Client{Transport: b.s.inner}).Do)
+	if err != nil {
+		return err
+	}
+	if err := b.take(resp); err != nil {
+		return errors.Join(err, resp.Body.Close())
+	}
+	b.body = resp.Body
+	return nil
+}
+
+// take brings an answer to where the blob goes on. A read that makes no
+// progress would be tried for ever; so the first byte has to come here.
+func (b *blobBody) take(resp *http.Response) error {
+	switch resp.StatusCode {
+	case http.StatusPartialContent:
+		if err := b.checkRange(resp.Header.Get("Content-Range")); err != nil {
+			return err
+		}
+	case http.StatusOK:
+		if _, err := io.CopyN(io.Discard, resp.Body, b.at); err != nil {
+			return fmt.Errorf("skipping %d bytes: %w", b.at, unexpected(err))
+		}
+	default:
+		return newStatusError(resp)
+	}
+	return firstByte(resp)
+}
+
+func firstByte(resp *http.Response) error {
+	one := make([]byte, 1)
+	if _, err := io.ReadFull(resp.Body, one); err != nil {
+		return unexpected(err)
+	}
+	resp.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(one), resp.Body), resp.Body}
+	return nil
+}
+
+func unexpected(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// checkRange compares "bytes FIRST-LAST/SIZE" with what was asked for.
+func (b *blobBody) checkRange(text string) error {
+	var first, last, size int64
+	if _, err := fmt.Sscanf(text, "bytes %d-%d/%d", &first, &last, &size); err != nil {
+		if _, err := fmt.Sscanf(text, "bytes %d-%d/*", &first, &last); err != nil {
+			return fmt.Errorf("%w: Content-Range %q", errNotOurs, text)
+		}
+		size = b.size
+	}
+	if first != b.at || b.size >= 0 && size != b.size {
+		return fmt.Errorf("%w: wanted the bytes from %d of %d, got %q", errNotOurs, b.at, b.size, text)
+	}
+	return nil
+}
+
+// Close implements io.Closer.
+func (b *blobBody) Close() error { return b.body.Close() }
