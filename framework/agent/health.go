@@ -73,26 +73,33 @@ type standard struct {
 	strict bool
 }
 
-// standard reads the config. Of a file with an error, the checks of its last
-// correct version hold: a typo must not make a bad slot good.
+// standard reads what the health of this node is measured by.
 func (p *program) standard() standard {
-	loaded := config.Load(os.DirFS(p.root.Dir), layout.ConfigDirs())
-	var used []*config.Config
-	s := standard{broken: loaded.Problems().Only(config.Error)}
+	merged, loaded := p.configNow()
+	s := standard{health: merged.Health, broken: loaded.Problems().Only(config.Error)}
 	for _, f := range loaded.Files {
 		s.strict = s.strict || f.Config.Strict != nil && *f.Config.Strict
+	}
+	if merged.Strict != nil {
+		s.strict = *merged.Strict
+	}
+	return s
+}
+
+// configNow reads the config of this boot. Of a file with an error, its last
+// correct version counts, as `kairos-agent boot` has it: a typo must not take
+// the checks away that a slot on trial has to pass.
+func (p *program) configNow() (*config.Config, config.Loaded) {
+	loaded := config.Load(os.DirFS(p.root.Dir), layout.ConfigDirs())
+	var used []*config.Config
+	for _, f := range loaded.Files {
 		if f.Used() {
 			used = append(used, f.Config)
 		} else if c := p.recall(f.Name); c != nil {
 			used = append(used, c)
 		}
 	}
-	merged := config.Merge(used...)
-	s.health = merged.Health
-	if merged.Strict != nil {
-		s.strict = *merged.Strict
-	}
-	return s
+	return config.Merge(used...), loaded
 }
 
 // bootComplete is the first check of every node: all that the image and the

@@ -31,6 +31,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/framework/agent/health"
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
+	"github.com/kairos-build/kairos-build/framework/bootstate"
 	"github.com/kairos-build/kairos-build/framework/nearest"
 )
 
@@ -56,9 +57,9 @@ type program struct {
 	log            *slog.Logger
 
 	// What only a running node has. In tests they are stand-ins, or nil.
-	openStore func(esp string) (bootEnv, error) // nil: there is no boot environment
-	probe     health.Prober                     // nil: health.Probe
-	restart   func(ctx context.Context) error   // nil: nothing restarts
+	openStore func(*bootstate.State) (store, error) // nil: there is no boot environment
+	probe     health.Prober                         // nil: health.Probe
+	restart   func(ctx context.Context) error       // nil: nothing restarts
 }
 
 // errQuiet ends the program with status 1 after everything was said.

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -21,8 +22,8 @@ import (
 
 // node is this boot and what the boot loader remembers of it.
 type node struct {
-	boot settle.Boot
-	esp  string // device of the EFI partition
+	boot   settle.Boot
+	booted *bootstate.State // as /init left it
 	// state is what the boot loader goes by; when it is unknown, the slot that
 	// runs counts as good, so that nothing follows.
 	state slot.State
@@ -39,20 +40,27 @@ func (p *program) thisNode() (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	esp, ok := b.Partition(layout.PartEFI)
 	n := &node{
-		boot:  settle.Boot{Slot: b.Slot, Mode: b.Mode, Version: status.Release(p.root)["KAIROS_VERSION"], Ready: sinceKernelStart()},
-		esp:   esp.Device,
-		state: slot.State{Good: b.Slot},
+		boot:   settle.Boot{Slot: b.Slot, Mode: b.Mode, Version: status.Release(p.root)["KAIROS_VERSION"], Ready: sinceKernelStart()},
+		booted: b,
+		state:  slot.State{Good: b.Slot},
 	}
-	if !ok {
-		return n, fmt.Errorf("the boot environment: the disk has no partition %q", layout.PartEFI)
-	}
-	state, known, err := p.loadState(esp.Device)
+	state, known, err := p.loadState(b)
 	if known {
 		n.state = state
+		n.boot.Tried = p.versionOf(b, state, state.Try)
 	}
 	return n, err
+}
+
+// versionOf reads the label of a slot; empty when it is not known.
+func (p *program) versionOf(booted *bootstate.State, env slot.State, x layout.Slot) string {
+	for _, info := range status.Slots(p.root, booted, env) {
+		if info.Slot == x {
+			return info.Version
+		}
+	}
+	return ""
 }
 
 // sinceKernelStart is CLOCK_BOOTTIME: what the kernel's log has in brackets.
@@ -66,11 +74,11 @@ func sinceKernelStart() time.Duration {
 
 // loadState reads the boot environment. A damaged one gives the state by which
 // the boot loader acts, and an error.
-func (p *program) loadState(esp string) (s slot.State, known bool, err error) {
+func (p *program) loadState(booted *bootstate.State) (s slot.State, known bool, err error) {
 	if p.openStore == nil {
 		return s, false, errors.New("the boot environment is read on a running node only")
 	}
-	env, err := p.openStore(esp)
+	env, err := p.openStore(booted)
 	if err != nil {
 		return s, false, err
 	}
@@ -79,17 +87,22 @@ func (p *program) loadState(esp string) (s slot.State, known bool, err error) {
 	return s, s.Check() == nil, err
 }
 
+// Another program may hold the boot environment for a moment.
+const (
+	updateTries = 5
+	updatePause = 2 * time.Second
+)
+
 // update carries an event out, in one write of the boot environment.
-func (p *program) update(n *node, event settle.Event) (err error) {
+func (p *program) update(ctx context.Context, n *node, event settle.Event) error {
 	if p.openStore == nil {
 		return errors.New("the boot environment is written on a running node only")
 	}
-	env, err := p.openStore(n.esp)
-	if err != nil {
-		return err
+	err := p.updateOnce(n, event)
+	for i := 1; i < updateTries && err != nil && ctx.Err() == nil; i++ {
+		time.Sleep(updatePause)
+		err = p.updateOnce(n, event)
 	}
-	defer func() { err = errors.Join(err, env.Close()) }()
-	n.state, err = env.Update(func(s slot.State) (slot.State, error) { return event.Apply(s, n.boot.Slot), nil })
 	if err != nil {
 		return fmt.Errorf("writing the boot environment: %w", err)
 	}
@@ -97,6 +110,19 @@ func (p *program) update(n *node, event settle.Event) (err error) {
 		return fmt.Errorf("slot %s is not on trial any more: slot %s is good", n.boot.Slot, n.state.Good)
 	}
 	return nil
+}
+
+func (p *program) updateOnce(n *node, event settle.Event) (err error) {
+	env, err := p.openStore(n.booted)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, env.Close()) }()
+	state, err := env.Update(func(s slot.State) (slot.State, error) { return event.Apply(s, n.boot.Slot), nil })
+	if err == nil {
+		n.state = state
+	}
+	return err
 }
 
 // past is the boot history; what is wrong with it is only said.

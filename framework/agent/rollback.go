@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/agent/status"
+	"github.com/kairos-build/kairos-build/framework/history"
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
@@ -41,10 +42,20 @@ func (p *program) rollback(ctx context.Context, reboot bool) error {
 		return err
 	}
 	p.sayNext(next)
+	p.warn("writing the boot history", p.remember([]history.Entry{rolledBack(next)}))
 	if !reboot || p.restart == nil {
 		return nil
 	}
 	return p.restart(ctx)
+}
+
+// rolledBack is the entry in the boot history: the slot that is gone back to.
+func rolledBack(next slot.State) history.Entry {
+	to := next.Good
+	if next.Try != "" {
+		to = next.Try
+	}
+	return history.Entry{Kind: history.Rollback, Slot: to, Outcome: history.OK, Message: status.NextBoot(next).Sentence}
 }
 
 // changeSlots applies an event to the boot environment and returns what it is

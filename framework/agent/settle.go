@@ -50,7 +50,7 @@ func (p *program) settle(ctx context.Context) error {
 // between the next boot says it again.
 func (p *program) carryOut(ctx context.Context, n *node, plan settle.Plan) error {
 	if plan.Event == settle.MarkGood {
-		if err := p.update(n, plan.Event); err != nil {
+		if err := p.update(ctx, n, plan.Event); err != nil {
 			return errors.Join(err, p.say(ctx, fmt.Sprintf("slot %s passed its health checks, and that could not be recorded: %v", n.boot.Slot, err)))
 		}
 		p.warn("ending the watch over the trial", p.stopTrial(ctx))
@@ -59,7 +59,7 @@ func (p *program) carryOut(ctx context.Context, n *node, plan settle.Plan) error
 		return errors.Join(p.writeFailure(plan.Failure), p.say(ctx, plan.Console...), p.remember(plan.History))
 	})
 	if plan.Event == settle.GiveUp {
-		all = errors.Join(all, p.update(n, plan.Event))
+		all = errors.Join(all, p.update(ctx, n, plan.Event))
 	}
 	if plan.Restart && p.restart != nil {
 		all = errors.Join(all, p.restart(ctx))
@@ -98,8 +98,19 @@ func (p *program) say(ctx context.Context, lines ...string) error {
 	}
 	var text strings.Builder
 	for _, line := range lines {
-		fmt.Fprintf(&text, "kairos: %s\n", strings.ReplaceAll(line, "\n", " | "))
+		fmt.Fprintf(&text, "kairos: %s\n", short(strings.ReplaceAll(line, "\n", " | ")))
 	}
 	fmt.Fprint(p.stdout, text.String())
 	return p.onConsoles(ctx, text.String())
+}
+
+// maxLine is how long a line on a console may be, in bytes: a serial line is
+// slow, and status has the whole text.
+const maxLine = 500
+
+func short(line string) string {
+	if len(line) <= maxLine {
+		return line
+	}
+	return strings.ToValidUTF8(line[:maxLine], "") + "…"
 }

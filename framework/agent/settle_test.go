@@ -31,12 +31,23 @@ type memoryEnv struct {
 	state             slot.State
 	loadErr, writeErr error
 	writes            int
+	busy              int    // writes that are refused before one is not
+	onLoad            func() // called before each Load
 }
 
-func (e *memoryEnv) Load() (slot.State, error) { return e.state, e.loadErr }
-func (e *memoryEnv) Close() error              { return nil }
+func (e *memoryEnv) Close() error { return nil }
+
+func (e *memoryEnv) Load() (slot.State, error) {
+	if e.onLoad != nil {
+		e.onLoad()
+	}
+	return e.state, e.loadErr
+}
 
 func (e *memoryEnv) Save(s slot.State) error {
+	if e.busy--; e.busy >= 0 {
+		return errors.New("held by another program")
+	}
 	if e.writeErr != nil {
 		return e.writeErr
 	}
@@ -73,9 +84,9 @@ func newMachine(t *testing.T, x layout.Slot, mode layout.Mode, s slot.State) *ma
 	m := &machine{out: new(bytes.Buffer), env: &memoryEnv{state: s}}
 	m.program = &program{
 		root: tree.Root{Dir: dir, KeepOwner: true}, stdout: m.out, stderr: m.out, log: slog.New(slog.DiscardHandler),
-		openStore: func(esp string) (bootEnv, error) {
-			if esp != "/dev/esp" {
-				t.Errorf("opened %q", esp)
+		openStore: func(booted *bootstate.State) (store, error) {
+			if esp, _ := booted.Partition(layout.PartEFI); esp.Device != "/dev/esp" {
+				t.Errorf("opened %+v", esp)
 			}
 			return m.env, nil
 		},
@@ -164,21 +175,34 @@ func TestSettleTwice(t *testing.T) {
 // TestGoodIsNotRecorded: the medium refuses the write. Nobody says that the
 // slot is good, and kairos-trial.service goes on.
 func TestGoodIsNotRecorded(t *testing.T) {
-	m := newMachine(t, "b", "active", slot.State{Good: "a", Try: "b", Tries: 1})
-	m.env.writeErr = errors.New("input/output error")
-	code := m.run(t.Context(), []string{"settle"})
-	if got := m.out.String(); code != 1 || strings.Contains(got, "is good\n") || !strings.Contains(got, "could not be recorded: writing the boot environment: input/output error") {
-		t.Errorf("status %d: %s", code, got)
-	}
-	if diff := cmp.Diff([]string{"boot b ok"}, m.history(t)); diff != "" {
-		t.Errorf("history (-want +got):\n%s", diff)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t, "b", "active", slot.State{Good: "a", Try: "b", Tries: 1})
+		m.env.writeErr = errors.New("input/output error")
+		code := m.run(t.Context(), []string{"settle"})
+		if got := m.out.String(); code != 1 || strings.Contains(got, "is good\n") || !strings.Contains(got, "could not be recorded: writing the boot environment: input/output error") {
+			t.Errorf("status %d: %s", code, got)
+		}
+		if diff := cmp.Diff([]string{"boot b ok"}, m.history(t)); diff != "" {
+			t.Errorf("history (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// TestBusyBootEnvironment: somebody holds it for a moment.
+func TestBusyBootEnvironment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t, "b", "active", slot.State{Good: "a", Try: "b", Tries: 1})
+		m.env.busy = 2
+		if code := m.run(t.Context(), []string{"settle"}); code != 0 || m.env.state != (slot.State{Good: "b"}) {
+			t.Errorf("status %d, %+v: %s", code, m.env.state, m.out)
+		}
+	})
 }
 
 // TestNoBootEnvironment: the checks run for the status, and it is said.
 func TestNoBootEnvironment(t *testing.T) {
 	m := newMachine(t, "b", "active", slot.State{Good: "a", Try: "b"})
-	m.openStore = func(string) (bootEnv, error) { return nil, errors.New("no such partition") }
+	m.openStore = func(*bootstate.State) (store, error) { return nil, errors.New("no such partition") }
 	m.program.probe = func(context.Context, config.Check) error { return nil }
 	if code := m.run(t.Context(), []string{"settle"}); code != 1 || m.restarts != 0 || !strings.Contains(m.out.String(), "kairos: no such partition\n") {
 		t.Errorf("status %d, %d restarts: %s", code, m.restarts, m.out)
@@ -228,19 +252,25 @@ func TestTrial(t *testing.T) {
 		name     string
 		state    slot.State
 		becomes  slot.State
+		loadErr  error // by then
 		restarts int
 		after    time.Duration
 	}{
-		{"hangs", trying, trying, 1, 7 * time.Minute},
-		{"is good in time", trying, slot.State{Good: "b"}, 0, 7 * time.Minute},
-		{"no trial", slot.State{Good: "b"}, slot.State{Good: "b"}, 0, 0},
+		{"hangs", trying, trying, nil, 1, 7 * time.Minute},
+		{"is good in time", trying, slot.State{Good: "b"}, nil, 0, 7 * time.Minute},
+		{"the disk is gone", trying, slot.Initial(), errors.New("input/output error"), 1, 7 * time.Minute},
+		{"no trial", slot.State{Good: "b"}, slot.State{Good: "b"}, nil, 0, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := newMachine(t, "b", "active", c.state)
 				put(t, m.root.Dir, "oem/10.yaml", "health: {timeout: 2m}\n")
-				time.AfterFunc(time.Minute, func() { m.env.state = c.becomes })
 				begin := time.Now()
+				m.env.onLoad = func() {
+					if time.Since(begin) > time.Minute {
+						m.env.state, m.env.loadErr = c.becomes, c.loadErr
+					}
+				}
 				code := m.run(t.Context(), []string{"trial"})
 				if took := time.Since(begin); code != 0 || m.restarts != c.restarts || took != c.after {
 					t.Errorf("status %d, %d restarts after %v: %s", code, m.restarts, took, m.out)
@@ -285,5 +315,35 @@ func TestHealthVerb(t *testing.T) {
 	m.out.Reset()
 	if code := m.run(t.Context(), []string{"health", "--json"}); code != 1 || !strings.HasPrefix(m.out.String(), "{\n  \"version\": 1,") {
 		t.Errorf("status %d: %s", code, m.out)
+	}
+}
+
+func TestShort(t *testing.T) {
+	if got := short("as it is"); got != "as it is" {
+		t.Errorf("got %q", got)
+	}
+	if got := short("x" + strings.Repeat("é", maxLine)); len(got) > maxLine+len("…") || !strings.HasSuffix(got, "é…") {
+		t.Errorf("%d bytes, %q", len(got), got[len(got)-8:])
+	}
+}
+
+// TestRollbackIsRemembered: the history says to which slot.
+func TestRollbackIsRemembered(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		state slot.State
+		want  layout.Slot
+	}{
+		{"to the old slot", slot.Initial(), "b"},
+		{"from a trial", slot.State{Good: "b", Try: "a", Tries: 1}, "b"},
+	} {
+		dir := slotNode(t, c.state)
+		if got := call(t, dir, "", "rollback"); got.code != 0 {
+			t.Fatalf("%s: %+v", c.name, got)
+		}
+		entries, err := history.Read(filepath.Join(dir, history.Dir))
+		if err != nil || len(entries) != 1 || entries[0].Kind != history.Rollback || entries[0].Slot != c.want || entries[0].Message == "" {
+			t.Errorf("%s: %+v, %v", c.name, entries, err)
+		}
 	}
 }

@@ -5,9 +5,7 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
-	"os"
 
 	"github.com/kairos-build/kairos-build/framework/agent/status"
 )
@@ -30,26 +28,10 @@ func (p *program) status(asJSON bool) error {
 	if p.onNode() {
 		s.AskKernel()
 	}
-	p.askBootEnv(&s)
 	if !asJSON {
 		return s.WriteTable(p.stdout)
 	}
 	out := json.NewEncoder(p.stdout)
 	out.SetIndent("", "  ")
 	return out.Encode(s)
-}
-
-// askBootEnv adds what the boot loader remembers. It takes root's rights, and a
-// system of ours; without them the status stays as it is.
-func (p *program) askBootEnv(s *status.Status) {
-	if p.openStore == nil {
-		return
-	}
-	n, err := p.thisNode()
-	if n != nil {
-		s.SetTrial(n.state)
-	}
-	if n != nil && err != nil && !errors.Is(err, os.ErrPermission) {
-		s.Problems = append(s.Problems, err.Error())
-	}
 }

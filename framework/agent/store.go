@@ -3,18 +3,27 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/kairos-build/kairos-build/framework/bootenv"
+	"github.com/kairos-build/kairos-build/framework/bootstate"
+	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-// bootEnv is the boot loader's environment on the EFI partition.
-type bootEnv interface {
+// store is the boot loader's state on this node's disk.
+type store interface {
 	slot.Store
-	// Update replaces the state by what change makes of it, and returns that.
-	// Nobody else changes it in the meantime.
+	// Update loads the state, saves what change makes of it, and returns that.
 	Update(change func(slot.State) (slot.State, error)) (slot.State, error)
 	Close() error
 }
 
-// openStore opens the boot environment on an EFI partition, such as /dev/vda2.
-func openStore(esp string) (bootEnv, error) { return bootenv.Open(esp) }
+// openStore opens the store of the disk that the node was booted from.
+func openStore(booted *bootstate.State) (store, error) {
+	esp, ok := booted.Partition(layout.PartEFI)
+	if !ok {
+		return nil, fmt.Errorf("opening the boot environment: the disk has no partition named %s", layout.PartEFI)
+	}
+	return bootenv.Open(esp.Device)
+}

@@ -51,8 +51,8 @@ func (p *program) trial(ctx context.Context) error {
 func (p *program) overdue(ctx context.Context, n *node, limit time.Duration) error {
 	now := make(chan slot.State, 1)
 	p.warn("reading the boot environment", within(tellTime, "reading the boot environment", func() error {
-		state, known, err := p.loadState(n.esp)
-		if known {
+		state, _, err := p.loadState(n.booted)
+		if err == nil {
 			now <- state
 		}
 		return err

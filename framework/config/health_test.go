@@ -3,6 +3,8 @@
 package config
 
 import (
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -50,6 +52,20 @@ strict: true
 	}
 	if diff := cmp.Diff([]string{"unit getty@tty1.service", "the API", "tcp [::1]:22", "command /bin/test -e /run", "command /bin/test -e /run/a b"}, titles); diff != "" {
 		t.Errorf("titles (-want +got):\n%s", diff)
+	}
+}
+
+// TestPage: what docs/health.md shows is what is understood.
+func TestPage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/health.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```yaml\n")
+	example, _, ok := strings.Cut(rest, "```")
+	c, problems := Decode("docs/health.md", []byte(example))
+	if !ok || len(problems) > 0 || len(c.Health.Checks) != 5 || c.Upgrade.Tries != 3 {
+		t.Errorf("%v, %+v", problems, c.Health)
 	}
 }
 

@@ -52,7 +52,7 @@ type Kind string
 
 // The kinds of entries.
 const (
-	Boot        Kind = "boot"         // a slot was started and the node became ready
+	Boot        Kind = "boot"         // a slot was started: the node became ready, or the initramfs gave up
 	Upgrade     Kind = "upgrade"      // another slot was written
 	Rollback    Kind = "rollback"     // somebody went back
 	TrialFailed Kind = "trial-failed" // one boot of a slot on trial did not prove it

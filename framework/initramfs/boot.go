@@ -100,6 +100,7 @@ func (b *boot) giveUp(err error) {
 	}
 	b.feeder.letGo() // a disk that hangs holds Sync, and what follows
 	b.log.Error(failure(err, b.args, b.panicSeconds))
+	b.leaveWords(err)
 	unix.Sync()
 	time.Sleep(time.Duration(b.panicSeconds) * time.Second)
 	err = unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)

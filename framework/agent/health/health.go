@@ -113,9 +113,9 @@ func attempt(ctx context.Context, c config.Check, result *Check, probe Prober) {
 	case own.Err() != nil && result.Message != "" && ctx.Err() != nil:
 		// Cut off by the end of all time: the words of the attempt before say more.
 	case errors.Is(own.Err(), context.DeadlineExceeded):
-		result.Message = fmt.Sprintf("no answer in %v: %v", c.Limit(), err)
+		result.Message = clean(fmt.Sprintf("no answer in %v: %v", c.Limit(), err))
 	default:
-		result.Message = err.Error()
+		result.Message = clean(err.Error())
 	}
 }
 

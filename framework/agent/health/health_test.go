@@ -76,6 +76,10 @@ func TestOnceAndAdd(t *testing.T) {
 	if got.OK || got.Checks[0].Attempts != 1 || got.String() != "1 of 1 checks failed: tcp a:1: exit status 1 | last | words" {
 		t.Errorf("got %+v, %s", got, got.String())
 	}
+	rude := Once(t.Context(), []config.Check{{TCP: "a:1"}}, func(context.Context, config.Check) error { return errors.New("answer \x1b[2J\xff\r") })
+	if got := rude.Checks[0].Message; got != "answer [2J?" {
+		t.Errorf("message %q", got)
+	}
 	good := Once(t.Context(), nil, fail)
 	good.Add(Check{Name: "config", Kind: "config"})
 	if good.OK {

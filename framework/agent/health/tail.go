@@ -2,9 +2,7 @@
 
 package health
 
-import (
-	"strings"
-)
+import "strings"
 
 // What is kept of the output of a command.
 const (
@@ -24,20 +22,22 @@ func (t *tail) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// String is the last lines, without what would disturb a terminal.
+// String is the last lines.
 func (t *tail) String() string {
 	lines := strings.Split(strings.TrimSpace(string(t.kept)), "\n")
-	lines = lines[max(0, len(lines)-tailLines):]
-	for i := range lines {
-		lines[i] = strings.Map(printable, strings.TrimRight(strings.ToValidUTF8(lines[i], "?"), " \r"))
-	}
-	return strings.Join(lines, "\n")
+	return clean(strings.Join(lines[max(0, len(lines)-tailLines):], "\n"))
 }
+
+// clean takes out of text what would disturb a terminal: it comes from programs
+// and servers.
+func clean(text string) string { return strings.Map(printable, strings.ToValidUTF8(text, "?")) }
 
 func printable(r rune) rune {
 	switch {
 	case r == '\t':
 		return ' '
+	case r == '\n':
+		return r
 	case r < ' ' || r >= 0x7f && r < 0xa0:
 		return -1
 	}

@@ -44,6 +44,7 @@ type Boot struct {
 	Slot    layout.Slot
 	Mode    layout.Mode
 	Version string        // KAIROS_VERSION, or empty
+	Tried   string        // version of the slot on trial by its label, or empty
 	Ready   time.Duration // since the kernel's start, when it was up
 }
 
@@ -163,6 +164,7 @@ func fail(s slot.State, b Boot, why string) Plan {
 // fallBack gives the trial up and says why.
 func (p *Plan) fallBack(s slot.State, b Boot, past []history.Entry) {
 	trial := lastTrial(past, s.Try)
+	trial.version = orElse(trial.version, b.Tried)
 	why := trial.why(s, b)
 	name := string(s.Try)
 	if trial.version != "" {
@@ -181,7 +183,7 @@ func (p *Plan) fallBack(s slot.State, b Boot, past []history.Entry) {
 // trial is what the history knows of the trial of a slot.
 type trial struct {
 	version string
-	reasons []string // of boots that ended with failed checks, oldest first
+	reasons []string // of boots that failed and could say why, oldest first
 }
 
 // lastTrial looks back to the event that armed the slot.
@@ -191,9 +193,10 @@ func lastTrial(past []history.Entry, x layout.Slot) (t trial) {
 			continue
 		}
 		switch e.Kind {
-		case history.TrialFailed:
-			t.reasons = append([]string{e.Message}, t.reasons...)
-		case history.Boot:
+		case history.TrialFailed, history.Boot:
+			if e.Outcome == history.Failed {
+				t.reasons = append([]string{e.Message}, t.reasons...)
+			}
 		case history.Upgrade, history.Rollback:
 			t.version = orElse(t.version, e.Version)
 			return t

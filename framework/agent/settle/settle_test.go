@@ -122,13 +122,17 @@ func TestArrive(t *testing.T) {
 			[]history.Entry{failed("of an older trial"), {Kind: history.Upgrade, Slot: b, Version: "v2"}, failed("first"), {Kind: history.Boot, Slot: a}, failed("second")},
 			GiveUp, "slot: b\nversion: v2\nreason: second\n",
 			[]string{"the upgrade to slot b (v2) failed: second", "slot a runs again; `kairos-agent status` shows more"}},
+		{"the initramfs gave up", slot.State{Good: a, Try: b}, Boot{Slot: a, Mode: passive},
+			[]history.Entry{{Kind: history.Upgrade, Slot: b}, {Kind: history.Boot, Slot: b, Outcome: history.Failed, Message: "no root"}, {Kind: history.Boot, Slot: b, Outcome: history.OK, Message: "ready"}},
+			GiveUp, "slot: b\nversion: unknown\nreason: no root\n",
+			[]string{"the upgrade to slot b failed: no root", "slot a runs again; `kairos-agent status` shows more"}},
 		{"silent", slot.State{Good: a, Try: b}, Boot{Slot: a, Mode: passive},
 			[]history.Entry{failed("of an older trial"), {Kind: history.Upgrade, Slot: b, Version: "v3"}},
 			GiveUp, "slot: b\nversion: v3\nreason: " + silent + "\n",
 			[]string{"the upgrade to slot b (v3) failed: " + silent, "slot a runs again; `kairos-agent status` shows more"}},
-		{"no history", slot.State{Good: b, Try: a}, Boot{Slot: b, Mode: passive}, nil,
-			GiveUp, "slot: a\nversion: unknown\nreason: " + silent + "\n",
-			[]string{"the upgrade to slot a failed: " + silent, "slot b runs again; `kairos-agent status` shows more"}},
+		{"no history, but a label", slot.State{Good: b, Try: a}, Boot{Slot: b, Mode: passive, Tried: "v3"}, nil,
+			GiveUp, "slot: a\nversion: v3\nreason: " + silent + "\n",
+			[]string{"the upgrade to slot a (v3) failed: " + silent, "slot b runs again; `kairos-agent status` shows more"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := Arrive(c.state, c.boot, c.past)

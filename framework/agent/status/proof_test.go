@@ -14,7 +14,6 @@ import (
 	"github.com/kairos-build/kairos-build/framework/agent/settle"
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/history"
-	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
 // settled is a node after a trial of slot b that failed.
@@ -47,7 +46,6 @@ func settled(t *testing.T) tree.Root {
 
 func TestProof(t *testing.T) {
 	s := Collect(settled(t))
-	s.SetTrial(slot.State{Good: "a", Try: "b", Tries: 2})
 	var table bytes.Buffer
 	if err := s.WriteTable(&table); err != nil {
 		t.Fatal(err)

@@ -4,7 +4,6 @@ package status
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -13,39 +12,22 @@ import (
 	"github.com/kairos-build/kairos-build/framework/agent/settle"
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/history"
-	"github.com/kairos-build/kairos-build/framework/layout"
-	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
 // shown is how many entries of the boot history the table has.
 const shown = 5
 
-// Proof is what the node knows of its health, and of trials of slots.
+// Proof is what the node knows of its health and of its past; the tries that a
+// slot has left are in its SlotInfo.
 type Proof struct {
 	// Health is the result of this boot's checks; absent until they end.
 	Health *health.Result `json:"health,omitempty"`
-	// Trial is the slot on trial, if there is one and the boot environment
-	// was asked.
-	Trial *Trial `json:"trial,omitempty"`
 	// Failure is the content of /run/cos/upgrade_failure: this boot came
 	// after a trial that failed.
 	Failure string `json:"upgradeFailure,omitempty"`
 	// LastFailure is the newest entry of the history that failed.
 	LastFailure *history.Entry  `json:"lastFailure,omitempty"`
 	History     []history.Entry `json:"history"` // oldest first
-}
-
-// Trial is a slot that has not proven itself yet.
-type Trial struct {
-	Slot  layout.Slot `json:"slot"`
-	Tries int         `json:"tries"` // boots that it has left
-}
-
-// SetTrial adds what the boot environment says.
-func (p *Proof) SetTrial(s slot.State) {
-	if s.Try != "" {
-		p.Trial = &Trial{Slot: s.Try, Tries: s.Tries}
-	}
 }
 
 // proof collects what `kairos-agent settle` left.
@@ -84,9 +66,6 @@ func (p *Proof) remember(entries []history.Entry) {
 
 func (p Proof) writeSummary(row func(...string)) {
 	row("health", p.healthLine())
-	if p.Trial != nil {
-		row("trial", fmt.Sprintf("slot %s, boots left: %d", p.Trial.Slot, p.Trial.Tries))
-	}
 	if e := p.LastFailure; e != nil {
 		row("last failure", strings.Join([]string{when(*e), string(e.Kind), what(*e), e.Message}, ", "))
 	}
