@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"strings"
 	"testing"
 
@@ -56,11 +57,47 @@ func carryOn(t *testing.T, d *powercut.Disk, fw *firmware, f *Files) error {
 	return errors.New("it does not end")
 }
 
+// settleOn is a node: at each boot Settle, and Stage if an image that is newer
+// was installed.
+func settleOn(_ *testing.T, d *powercut.Disk, fw *firmware, f *Files) error {
+	m := machine(d, nil)
+	if fw != nil {
+		m.Vars = fw
+	}
+	for range 6 {
+		if _, err := Settle(m); err != nil {
+			return err
+		}
+		u, err := Plan(m, f)
+		if err != nil || u.State == Current {
+			return err
+		}
+		if u.State == Staged { // grub.cfg alone
+			err = Promote(m, f)
+		} else {
+			_, err = Stage(m, f)
+		}
+		if err != nil {
+			return err
+		}
+		if fw != nil {
+			fw.boot()
+		}
+	}
+	return errors.New("it does not end")
+}
+
 // TestEveryCut: whatever is cut, the machine boots, and the update can be
 // carried on.
 func TestEveryCut(t *testing.T) {
-	for _, uefi := range []bool{true, false} {
-		t.Run(fmt.Sprintf("uefi %v", uefi), func(t *testing.T) {
+	type way func(*testing.T, *powercut.Disk, *firmware, *Files) error
+	for _, c := range []struct {
+		name    string
+		uefi    bool
+		carryOn way
+	}{{"UEFI", true, carryOn}, {"BIOS", false, carryOn}, {"UEFI, by boots", true, settleOn}, {"BIOS, by boots", false, settleOn}} {
+		t.Run(c.name, func(t *testing.T) {
+			uefi, carryOn := c.uefi, c.carryOn
 			old, fresh := loader(t, release("1")), loader(t, release("2"))
 			d := newDisk(t, old)
 			var fw *firmware
@@ -78,15 +115,24 @@ func TestEveryCut(t *testing.T) {
 				if err := boots(t, state, old, fresh); err != nil {
 					t.Fatalf("%s: %v", when, err)
 				}
-				if n++; !uefi {
-					resume(t, when, n, state, nil, fresh)
+				n++
+				resume := func(fw *firmware) {
+					if n%13 == 0 {
+						resume(t, when, state, fw, func() error { return carryOn(t, state, fw, fresh) }, fresh)
+					}
+				}
+				if !uefi {
+					resume(nil)
 					continue
 				}
 				for _, then := range fw.at(state) {
 					if err := trialIsWhole(t, state, then, fresh); err != nil {
 						t.Fatalf("%s: %v", when, err)
 					}
-					resume(t, when, n, state, then, fresh)
+					if err := goesOn(t, state, then, fresh); err != nil {
+						t.Fatalf("%s: %v", when, err)
+					}
+					resume(then)
 				}
 			}
 			if n < 100 {
@@ -96,16 +142,29 @@ func TestEveryCut(t *testing.T) {
 	}
 }
 
-// resume carries on after some of the cuts, after a reset.
-func resume(t *testing.T, when string, n int, d *powercut.Disk, fw *firmware, fresh *Files) {
+// goesOn: a Promote that was cut is known as such after a reset, and not taken
+// for a trial that failed.
+func goesOn(t *testing.T, d *powercut.Disk, fw *firmware, fresh *Files) error {
 	t.Helper()
-	if n%13 != 0 {
-		return
+	if file(t, d, "EFI/BOOT/grubx64.efi") != string(fresh.programs[0].data) || file(t, d, "EFI/BOOT/BOOTX64.EFI") != "1 shim" {
+		return nil
 	}
+	reset := &firmware{vars: maps.Clone(fw.vars), disk: d}
+	reset.boot()
+	u, err := Plan(machine(d, reset), fresh)
+	if err == nil && u.State != Promoting {
+		err = fmt.Errorf("GRUB is replaced, the shim is not, and the state is %q", u.State)
+	}
+	return err
+}
+
+// resume carries on after a cut, after a reset.
+func resume(t *testing.T, when string, d *powercut.Disk, fw *firmware, carryOn func() error, fresh *Files) {
+	t.Helper()
 	if fw != nil {
 		fw.boot()
 	}
-	if err := carryOn(t, d, fw, fresh); err != nil {
+	if err := carryOn(); err != nil {
 		t.Fatalf("%s: carrying on: %v", when, err)
 	}
 	if err := boots(t, d, fresh, fresh); err != nil {

@@ -13,7 +13,7 @@
 //	efi: EFI/BOOT/BOOTX64.EFI  the shim, which the firmware starts
 //	efi: EFI/BOOT/grubx64.efi  GRUB, which the shim starts; mmx64.efi beside it
 //	efi: EFI/<dir>/grub.cfg    for BIOS and UEFI; <dir> is built into GRUB
-//	efi: EFI/KAIROS/           the staging folder: shim, GRUB and mm of the update
+//	efi: EFI/KAIROS/           the staging folder: all files of the update
 //
 // # States
 //
@@ -33,6 +33,8 @@
 //	(boot)   trying -> running, or failed
 //	Promote  running, staged, promoting -> current
 //	Discard  any -> outdated or current: the staging is removed
+//
+// Settle does what is due at a boot that became good.
 //
 // A trial is an entry Boot#### that is in no boot order, and BootNext, which the
 // firmware forgets before it starts the entry. So a trial that hangs is over

@@ -5,7 +5,6 @@ package bootloader
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
 
@@ -13,10 +12,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
 )
 
-const (
-	stagingDir = "EFI/KAIROS"
-	partEFI    = layout.PartEFI
-)
+const partEFI = layout.PartEFI
 
 // A State is how far an update is; see the package comment.
 type State string
@@ -47,6 +43,7 @@ type Update struct {
 type part struct {
 	name      string
 	program   bool // that UEFI starts
+	config    bool // grub.cfg
 	installed bool
 	staged    bool
 }
@@ -80,10 +77,10 @@ func (m Machine) state(u Update, parts []part) (State, error) {
 		}
 		return Current, err
 	}
-	// Without a change of a program none is staged.
-	missing := func(p part) bool { return !p.staged && (u.Trial || !p.program) }
+	// grub.cfg alone needs no staging.
+	more := slices.ContainsFunc(parts, func(p part) bool { return !p.config && !p.installed })
 	switch {
-	case slices.ContainsFunc(parts, missing):
+	case more && slices.ContainsFunc(parts, func(p part) bool { return !p.staged }):
 		return Outdated, nil
 	case !e.exists:
 		return Staged, nil
@@ -103,13 +100,17 @@ func (m Machine) parts(f *Files) ([]part, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, err := v.Extents(f.Env()); err != nil {
+		return nil, fmt.Errorf("%w, or another distribution's: the image's GRUB has its environment in %s: %w; install the image anew", ErrForeign, f.Env(), err)
+	}
+	staged, err := allStaged(v, f)
+	if err != nil {
+		return nil, err
+	}
 	var list []part
 	for _, p := range f.programs {
-		one := part{name: p.installed, program: true}
-		var err1, err2 error
-		one.installed, err1 = same(v, p.installed, p.data)
-		one.staged, err2 = same(v, stagingDir+"/"+p.name, p.data)
-		if err := errors.Join(err1, err2); err != nil {
+		one := part{name: p.installed, program: true, staged: staged}
+		if one.installed, err = same(v, p.installed, p.data); err != nil {
 			return nil, err
 		}
 		list = append(list, one)
@@ -119,9 +120,10 @@ func (m Machine) parts(f *Files) ([]part, error) {
 		if err != nil {
 			return nil, err
 		}
+		bios.staged = bios.staged && staged
 		list = append(list, bios)
 	}
-	config := part{name: f.config().Path, staged: true}
+	config := part{name: f.config().Path, config: true, staged: true}
 	config.installed, err = same(v, f.config().Path, f.config().Data)
 	return append(list, config), err
 }
@@ -135,7 +137,7 @@ func Stage(m Machine, f *Files) (Result, error) {
 	if err != nil || len(u.Changes) == 0 {
 		return Result{Update: u}, err
 	}
-	if err := m.stage(f, u); err != nil {
+	if err := m.stage(f); err != nil {
 		return Result{}, fmt.Errorf("staging the boot loader: %w", err)
 	}
 	r := Result{Unproved: m.arm(f, u)}
@@ -155,15 +157,13 @@ type Result struct {
 	Unproved error
 }
 
-func (m Machine) stage(f *Files, u Update) error {
+func (m Machine) stage(f *Files) error {
 	if err := forget(m.Vars); err != nil {
 		return err
 	}
-	if u.Trial {
-		for _, p := range f.programs {
-			if err := m.put(fat32.File{Path: stagingDir + "/" + p.name, Data: p.data}); err != nil {
-				return err
-			}
+	for _, file := range f.staging() {
+		if err := m.put(file); err != nil {
+			return err
 		}
 	}
 	if !f.BIOS() {
@@ -255,44 +255,4 @@ func (m Machine) check(f *Files) error {
 		}
 	}
 	return err
-}
-
-// Discard removes the staging and the boot entry. What is installed stays.
-func Discard(m Machine) error {
-	if err := forget(m.Vars); err != nil {
-		return fmt.Errorf("discarding the staged boot loader: %w", err)
-	}
-	left, err := m.leftovers()
-	for _, path := range left {
-		if err == nil {
-			err = fat32.Remove(m.ESP, m.espSize(), path)
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("discarding the staged boot loader: %w", err)
-	}
-	return nil
-}
-
-// leftovers are the programs in the staging folder, and then the folder itself
-// unless something else is in it.
-func (m Machine) leftovers() ([]string, error) {
-	v, err := m.volume()
-	if err != nil {
-		return nil, err
-	}
-	list, err := v.List(stagingDir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	var paths []string
-	for _, e := range list {
-		if !e.Dir && strings.HasSuffix(strings.ToLower(e.Name), ".efi") {
-			paths = append(paths, stagingDir+"/"+e.Name)
-		}
-	}
-	if len(paths) == len(list) {
-		paths = append(paths, stagingDir)
-	}
-	return paths, err
 }
