@@ -29,6 +29,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/kairos-build/kairos-build/framework/internal/blockdev"
 	"github.com/kairos-build/kairos-build/framework/ondisk/grubenv"
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
@@ -39,8 +40,8 @@ const sectorSize = 512
 // Errors of Open and Save. Each comes wrapped in a sentence that says what to do.
 var (
 	ErrNoBlock = errors.New("no GRUB environment block") // or one that cannot be changed safely
-	ErrMounted = errors.New("the EFI partition is mounted for writing")
-	ErrLocked  = errors.New("another program changes the boot environment")
+	ErrMounted = blockdev.ErrMounted
+	ErrLocked  = blockdev.ErrLocked
 )
 
 // A Store is a slot.Store on one EFI partition. Its methods may not be called
@@ -64,7 +65,7 @@ func Open(device string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the EFI partition: %w", err)
 	}
-	s := &Store{device: device, file: f, open: openMedium, mountInfo: "/proc/self/mountinfo"}
+	s := &Store{device: device, file: f, open: openMedium, mountInfo: blockdev.MountInfo}
 	if s.offset, err = find(f); err != nil {
 		return nil, errors.Join(fmt.Errorf("looking for GRUB's environment on %s: %w", device, err), f.Close())
 	}
@@ -102,7 +103,7 @@ func (s *Store) Save(state slot.State) error {
 // one, or the old one with the error of change or of saving. Nothing is written
 // when the block is whole and the state the same.
 func (s *Store) Update(change func(slot.State) (slot.State, error)) (state slot.State, err error) {
-	unlock, err := s.lock()
+	unlock, err := blockdev.Lock(s.file)
 	if err != nil {
 		return slot.State{}, err
 	}
@@ -130,7 +131,7 @@ func (s *Store) save(block []byte, state slot.State) error {
 	if bytes.Equal(sector, block[:sectorSize]) {
 		return nil
 	}
-	if err := s.checkMounts(); err != nil {
+	if err := blockdev.CheckUnmounted(s.file, s.mountInfo); err != nil {
 		return err
 	}
 	m, err := s.open(s.device)

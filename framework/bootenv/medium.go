@@ -8,9 +8,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/kairos-build/kairos-build/framework/internal/blockdev"
 )
 
 // A medium is the partition, open for writing.
@@ -20,14 +21,6 @@ type medium interface {
 	io.Closer
 	Sync() error
 	Forget() error // what the page cache has of it
-}
-
-// disk is a medium that the kernel has.
-type disk struct{ *os.File }
-
-// Forget drops the page cache, so that the next read asks the device.
-func (d disk) Forget() error {
-	return unix.Fadvise(int(d.Fd()), 0, 0, unix.FADV_DONTNEED)
 }
 
 // openMedium goes past the page cache on a block device with sectors of 512
@@ -45,7 +38,7 @@ func openMedium(device string) (medium, error) {
 	if err != nil {
 		return nil, err
 	}
-	return disk{f}, nil
+	return blockdev.Device{File: f}, nil
 }
 
 // sectorsFit tells whether device is a block device with sectors of our size.
@@ -87,28 +80,4 @@ func overwrite(m medium, sector []byte, offset int64) (err error) {
 // alignedPage is memory as O_DIRECT wants it.
 func alignedPage() ([]byte, error) {
 	return unix.Mmap(-1, 0, os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
-}
-
-// How long to wait for another program that holds the device, and how often to
-// ask. udev holds it for moments, too.
-const (
-	lockTime  = 10 * time.Second
-	lockEvery = 20 * time.Millisecond
-)
-
-// lock excludes other Stores until unlock.
-func (s *Store) lock() (unlock func() error, err error) {
-	fd := int(s.file.Fd())
-	for waited := time.Duration(0); ; waited += lockEvery {
-		err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
-		switch {
-		case err == nil:
-			return func() error { return unix.Flock(fd, unix.LOCK_UN) }, nil
-		case !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR):
-			return nil, fmt.Errorf("locking %s: %w", s.device, err)
-		case waited >= lockTime:
-			return nil, fmt.Errorf("locking %s: %w: it did not end in %s; look for it with `fuser -v %s`", s.device, ErrLocked, lockTime, s.device)
-		}
-		time.Sleep(lockEvery)
-	}
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package blockdev finds disks and their partitions in sysfs, waits for new
-// ones, and tells the kernel about a partition that has grown. It does not read
-// what is on a disk: that is framework/ondisk/gpt.
+// ones, tells the kernel about a partition that has grown, and keeps others away
+// from one while it is written. It does not know what is on a disk: that is
+// framework/ondisk.
 package blockdev
 
 import (

@@ -25,6 +25,10 @@ type Disk struct {
 	base   []byte // shared, never changed
 	now    map[int64][]byte
 	epochs []epoch // the last one is not flushed
+	// Cut is, of a disk that States gives, how many flushes were before it.
+	Cut int
+	// Kept is how many sectors were written after them, and are there.
+	Kept int
 }
 
 // An epoch is what was written between two flushes, cut into sectors.
@@ -86,6 +90,9 @@ func (d *Disk) Sync() error {
 // Pending is the number of sectors that were written and not flushed.
 func (d *Disk) Pending() int { return len(d.epochs[len(d.epochs)-1]) }
 
+// Flushes is how many there were.
+func (d *Disk) Flushes() int { return len(d.epochs) - 1 }
+
 // Written lists the numbers of sectors written, for each flush; the last list
 // is what was not flushed.
 func (d *Disk) Written() [][]int64 {
@@ -107,7 +114,7 @@ func (d *Disk) States(subsets int, seed uint64) iter.Seq2[string, *Disk] {
 		settled := map[int64][]byte{}
 		for i, e := range d.epochs {
 			for name, chosen := range e.choices(subsets, &random) {
-				if !yield(fmt.Sprintf("flush %d, %s of %d sectors", i, name, len(e)), d.with(settled, e, chosen)) {
+				if !yield(fmt.Sprintf("flush %d, %s of %d sectors", i, name, len(e)), d.with(i, settled, e, chosen)) {
 					return
 				}
 			}
@@ -115,7 +122,7 @@ func (d *Disk) States(subsets int, seed uint64) iter.Seq2[string, *Disk] {
 				settled[w.sector] = w.data
 			}
 		}
-		yield("the end", d.with(settled, nil, nil))
+		yield("the end", d.with(len(d.epochs), settled, nil, nil))
 	}
 }
 
@@ -140,12 +147,14 @@ func (e epoch) choices(subsets int, random *coin) iter.Seq2[string, func(int) bo
 	}
 }
 
-func (d *Disk) with(settled map[int64][]byte, e epoch, chosen func(int) bool) *Disk {
+func (d *Disk) with(cut int, settled map[int64][]byte, e epoch, chosen func(int) bool) *Disk {
 	state := New(d.base)
+	state.Cut = cut
 	state.now = maps.Clone(settled)
 	for i, w := range e {
 		if chosen(i) {
 			state.now[w.sector] = w.data
+			state.Kept++
 		}
 	}
 	return state

@@ -41,3 +41,7 @@ func (g GUID) String() string {
 func (g GUID) swapped() GUID {
 	return GUID{g[3], g[2], g[1], g[0], g[5], g[4], g[7], g[6], g[8], g[9], g[10], g[11], g[12], g[13], g[14], g[15]}
 }
+
+// OnDisk is the GUID as it is in a partition table, and in a device path of
+// UEFI: the first three groups little-endian.
+func (g GUID) OnDisk() [16]byte { return g.swapped() }

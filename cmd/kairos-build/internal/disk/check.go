@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/kairos-build/kairos-build/framework/bootloader"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
@@ -24,8 +25,8 @@ func checkSizes(s Spec, parts []layout.Partition) error {
 		if part.Slot != "" && part.FS == layout.FAT32 && boot > part.Size {
 			errs = append(errs, tooLarge(part, "kernel and initrd", boot))
 		}
-		if core := int64(len(s.Image.Bootloader[biosCore])); part.Name == layout.PartBIOS && core > part.Size {
-			errs = append(errs, tooLarge(part, biosCore, core))
+		if core := 2 * int64(len(s.Image.Bootloader[bootloader.BIOSCore])); part.Name == layout.PartBIOS && core > part.Size {
+			errs = append(errs, tooLarge(part, bootloader.BIOSCore+" twice, now and after an update,", core))
 		}
 	}
 	return errors.Join(errs...)

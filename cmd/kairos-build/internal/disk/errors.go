@@ -2,11 +2,15 @@
 
 package disk
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/kairos-build/kairos-build/framework/bootloader"
+)
 
 // What can be wrong with a Spec. All are wrapped with names and numbers.
 var (
 	ErrTooLarge   = errors.New("does not fit into its partition")
-	ErrBootloader = errors.New("the image's boot loader is not usable")
+	ErrBootloader = bootloader.ErrFiles
 	ErrRoot       = errors.New("the root image is not the one of the image")
 )

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 
 	"github.com/kairos-build/kairos-build/framework/bootconf"
+	"github.com/kairos-build/kairos-build/framework/bootloader"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/ext4"
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
@@ -24,7 +25,7 @@ type plan struct {
 	Spec
 	size    int64
 	table   *gpt.Table
-	loader  *bootloader
+	loader  *bootloader.Files
 	regions []*region // they tile the disk
 	// prefix is how many of the regions no cloud-config can change.
 	prefix int
@@ -52,7 +53,7 @@ func newPlan(s Spec) (*plan, error) {
 		s.Log = slog.New(slog.DiscardHandler)
 	}
 	parts := layout.Table(s.Sizes)
-	loader, err := newBootloader(s.Image.Bootloader)
+	loader, err := bootloader.New(s.Image.Bootloader)
 	if err := errors.Join(err, bootconf.CheckCmdline(s.Image.Cmdline), checkRoot(s), checkSizes(s, parts)); err != nil {
 		return nil, err
 	}
@@ -134,9 +135,9 @@ func newTable(id [32]byte, parts []layout.Partition) *gpt.Table {
 func (p *plan) writer(part layout.Partition, entry gpt.Partition) (func(io.WriterAt) error, error) {
 	switch {
 	case part.Name == layout.PartBIOS:
-		return func(w io.WriterAt) error { return p.loader.writeCore(w, entry) }, nil
+		return func(w io.WriterAt) error { return writeCore(w, p.loader, entry) }, nil
 	case part.Name == layout.PartEFI:
-		files, err := p.loader.efiFiles()
+		files, err := efiFiles(p.loader)
 		return p.fat(part, entry, files), err
 	case part.FS == layout.FAT32:
 		return p.fat(part, entry, p.Image.BootFiles()), nil
@@ -174,7 +175,7 @@ func (p *plan) ext4(part layout.Partition, entry gpt.Partition, files []ext4.Ent
 
 func (p *plan) writeHead(w io.WriterAt) error {
 	core, _ := p.table.Partition(layout.PartBIOS)
-	return errors.Join(p.loader.writeMBR(w, core), p.table.WriteProtectiveMBR(w), p.table.WritePrimary(w))
+	return errors.Join(writeMBR(w, p.loader, core), p.table.WriteProtectiveMBR(w), p.table.WritePrimary(w))
 }
 
 // estimate of the data in bytes, for messages.

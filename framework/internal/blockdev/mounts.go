@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package bootenv
+package blockdev
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -11,23 +12,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// checkMounts refuses a partition whose file system somebody else may change:
-// the kernel would write its own idea of the sector over ours.
-func (s *Store) checkMounts() error {
-	text, err := os.ReadFile(s.mountInfo)
+// MountInfo is what CheckUnmounted reads on a running system.
+const MountInfo = "/proc/self/mountinfo"
+
+// ErrMounted is returned by CheckUnmounted, with what to type.
+var ErrMounted = errors.New("the partition is mounted for writing")
+
+// CheckUnmounted refuses a partition whose file system somebody else may change:
+// the kernel would write its own idea of a sector over ours. It looks into the
+// file mountInfo.
+func CheckUnmounted(f *os.File, mountInfo string) error {
+	text, err := os.ReadFile(mountInfo)
 	if err != nil {
-		return fmt.Errorf("looking whether %s is mounted: %w", s.device, err)
+		return fmt.Errorf("looking whether %s is mounted: %w", f.Name(), err)
 	}
 	var st unix.Stat_t
-	if err := unix.Fstat(int(s.file.Fd()), &st); err != nil {
-		return fmt.Errorf("looking whether %s is mounted: %w", s.device, err)
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return fmt.Errorf("looking whether %s is mounted: %w", f.Name(), err)
 	}
 	number := "none" // an image file
 	if st.Mode&unix.S_IFMT == unix.S_IFBLK {
 		number = fmt.Sprintf("%d:%d", unix.Major(st.Rdev), unix.Minor(st.Rdev))
 	}
-	if at := writableMount(string(text), number, s.device); at != "" {
-		return fmt.Errorf("%w at %s: type `umount %s` and try again", ErrMounted, at, at)
+	if at := writableMount(string(text), number, f.Name()); at != "" {
+		return fmt.Errorf("%s: %w at %s: type `umount %s` and try again", f.Name(), ErrMounted, at, at)
 	}
 	return nil
 }

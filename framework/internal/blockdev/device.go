@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package blockdev
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Device is an open block device, or a file in its place.
+type Device struct{ *os.File }
+
+// Open opens a device for reading and writing.
+func Open(path string) (Device, error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return Device{}, fmt.Errorf("opening a block device: %w", err)
+	}
+	return Device{f}, nil
+}
+
+// Size in bytes.
+func (d Device) Size() (int64, error) { return d.Seek(0, io.SeekEnd) }
+
+// Forget drops the page cache, so that the next read asks the device. What was
+// not flushed stays.
+func (d Device) Forget() error {
+	return unix.Fadvise(int(d.Fd()), 0, 0, unix.FADV_DONTNEED)
+}
