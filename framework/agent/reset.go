@@ -74,11 +74,10 @@ func (p *program) reset(ctx context.Context, o resetOptions) (err error) {
 }
 
 func (p *program) runReset(ctx context.Context, plan reset.Plan, state *bootstate.State) (err error) {
-	esp, ok := state.Partition(layout.PartEFI)
-	if !ok || p.openStore == nil {
-		return fmt.Errorf("the boot environment: the disk has no partition %q", layout.PartEFI)
+	if p.openStore == nil {
+		return errors.New("slots are reset on a running node only")
 	}
-	s, err := p.openStore(esp.Device)
+	s, err := p.openStore(state)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/kairos-build/kairos-build/framework/agent/settle"
+	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
 var settleVerb = verb{
@@ -42,7 +43,24 @@ func (p *program) settle(ctx context.Context) error {
 	if ctx.Err() != nil { // the node goes down, so the checks say nothing
 		return errors.Join(envErr, arriveErr)
 	}
-	return errors.Join(envErr, arriveErr, result.Write(p.root), p.carryOut(ctx, n, settle.Conclude(n.state, n.boot, result)))
+	concludeErr := p.carryOut(ctx, n, settle.Conclude(n.state, n.boot, result))
+	return errors.Join(envErr, arriveErr, result.Write(p.root), concludeErr, p.endBootloader(ctx, n))
+}
+
+// endBootloader lets a staged boot loader follow the slot that is good, or goes
+// on with an update of it that was cut.
+func (p *program) endBootloader(ctx context.Context, n *node) error {
+	if !p.onNode() || n.state.Condition(n.boot.Slot) != slot.Good {
+		return nil
+	}
+	line, err := settleBootloader(n.booted)
+	if err != nil {
+		line = fmt.Sprintf("the boot loader stays as it is: %v", err)
+	}
+	if line == "" {
+		return nil
+	}
+	return errors.Join(err, p.say(ctx, line))
 }
 
 // carryOut does what a plan says. What proves a slot is written before it is

@@ -17,6 +17,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/agent/status"
 	"github.com/kairos-build/kairos-build/framework/agent/upgrade"
 	"github.com/kairos-build/kairos-build/framework/bootstate"
+	"github.com/kairos-build/kairos-build/framework/history"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/source"
 )
@@ -80,6 +81,7 @@ func (p *program) upgrade(ctx context.Context, u upgradeFlags) (err error) {
 	defer func() { err = errors.Join(err, closeNode()) }()
 	debug.SetMemoryLimit(upgradeMemory)
 	result, err := p.runUpgrade(ctx, node, u)
+	p.warn("writing the boot history", p.remember([]history.Entry{upgraded(u, result, err)}))
 	if err != nil {
 		return interrupted(ctx, err)
 	}
@@ -90,13 +92,27 @@ func (p *program) upgrade(ctx context.Context, u upgradeFlags) (err error) {
 }
 
 func (p *program) runUpgrade(ctx context.Context, node upgrade.Node, u upgradeFlags) (upgrade.Result, error) {
+	merged, _ := p.configNow()
 	view := newProgressView(p.stderr)
 	defer view.end()
 	log := slog.New(slog.NewTextHandler(view, &slog.HandlerOptions{ReplaceAttr: withoutTime}))
 	return upgrade.Run(ctx, node, upgrade.Options{
-		Source: u.source, Recovery: u.recovery, Force: u.force, Progress: view.show, Log: log,
+		Source: u.source, Recovery: u.recovery, Force: u.force, Tries: merged.Upgrade.Boots(), Progress: view.show, Log: log,
 		Registry: source.Options{CAFile: u.caFile, Auth: u.auth, Mirrors: u.mirrors, Log: log},
 	})
+}
+
+// upgraded is the entry of the boot history.
+func upgraded(u upgradeFlags, r upgrade.Result, err error) history.Entry {
+	e := history.Entry{Kind: history.Upgrade, Slot: r.Slot, Version: r.Version, Outcome: history.OK, Message: u.source}
+	if err == nil {
+		return e
+	}
+	if incomplete, ok := errors.AsType[*upgrade.IncompleteError](err); ok {
+		e.Slot = incomplete.Slot
+	}
+	e.Outcome, e.Message = history.Failed, fmt.Sprintf("%s: %v", u.source, err)
+	return e
 }
 
 // upgradeNode is this node as upgrade sees it.
@@ -105,14 +121,10 @@ func (p *program) upgradeNode() (upgrade.Node, func() error, error) {
 	if err != nil {
 		return upgrade.Node{}, nil, err
 	}
-	efi, err := device(boot, layout.PartEFI)
-	if err != nil {
-		return upgrade.Node{}, nil, err
-	}
 	if p.openStore == nil {
 		return upgrade.Node{}, nil, errors.New("the boot environment is written on a running node only")
 	}
-	store, err := p.openStore(efi)
+	store, err := p.openStore(boot)
 	if err != nil {
 		return upgrade.Node{}, nil, err
 	}
@@ -122,7 +134,8 @@ func (p *program) upgradeNode() (upgrade.Node, func() error, error) {
 	}
 	return upgrade.Node{
 		Booted: boot.Slot, Release: status.Release(p.root), Store: store, Lock: lock,
-		Open: func(name string) (upgrade.Device, error) { return openPartition(boot, name) },
+		Open:       func(name string) (upgrade.Device, error) { return openPartition(boot, name) },
+		Bootloader: func(files map[string][]byte) ([]string, error) { return stageBootloader(boot, files) },
 	}, store.Close, nil
 }
 
@@ -135,16 +148,8 @@ func (p *program) installed() (*bootstate.State, error) {
 	return boot, err
 }
 
-func device(boot *bootstate.State, name string) (string, error) {
-	part, ok := boot.Partition(name)
-	if !ok {
-		return "", fmt.Errorf("the disk %s has no partition %q: was it made by kairos-build?", boot.Disk.Device, name)
-	}
-	return part.Device, nil
-}
-
 func openPartition(boot *bootstate.State, name string) (upgrade.Device, error) {
-	path, err := device(boot, name)
+	path, err := boot.Device(name)
 	if err != nil {
 		return nil, err
 	}

@@ -16,19 +16,14 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
 )
 
-// slotFile names the file in a boot partition that says what is in the slot,
-// for people and for `kairos-agent status`: KEY=VALUE lines.
-const slotFile = "SLOT.TXT"
-
 // writeBoot writes the boot partition. Its first sector comes last.
 func (u *run) writeBoot(ctx context.Context, out io.WriterAt) error {
-	files := append(u.written.BootFiles(), fat32.File{Path: slotFile, Data: u.slotText()})
 	err := fat32.Write(writerFunc(func(b []byte, off int64) (int, error) {
 		if err := context.Cause(ctx); err != nil {
 			return 0, err
 		}
 		return out.WriteAt(b, off)
-	}), u.boot.Size(), files, fat32.Options{Label: label(u.plan.target), VolumeID: u.volumeID()})
+	}), u.boot.Size(), u.written.BootFiles(), fat32.Options{Label: label(u.plan.target), VolumeID: u.volumeID()})
 	if errors.Is(err, fat32.ErrNoSpace) {
 		return fmt.Errorf("%w: partition %s: %w", ErrTooLarge, u.boot.name, err)
 	}
@@ -39,10 +34,6 @@ type writerFunc func(b []byte, off int64) (int, error)
 
 // WriteAt implements io.WriterAt.
 func (f writerFunc) WriteAt(b []byte, off int64) (int, error) { return f(b, off) }
-
-func (u *run) slotText() []byte {
-	return fmt.Appendf(nil, "VERSION=%s\nIMAGE=%s\nDIGEST=%s\nROOTHASH=%s\n", u.result.Version, u.Source, u.result.Digest, u.result.RootHash)
-}
 
 // label is what the disk writer gave the slot's boot partition.
 func label(s layout.Slot) string {

@@ -20,6 +20,8 @@
 //	           with the builder's; kernel and initrd follow
 //	read back  everything, from the medium
 //	arm        the slot is on trial: one sector
+//	stage      the image's boot loader is put beside the old one, if it differs;
+//	           when that fails, the old one stays and the slot is on trial still
 //
 // Whatever interrupts it, the slot that is good was not written to, and is what
 // boots; another Run begins at the beginning.
@@ -62,6 +64,9 @@ type Node struct {
 	Lock    string            // path; its directory is made
 	// Open opens a partition by its GPT name, for reading and writing.
 	Open func(partition string) (Device, error)
+	// Bootloader stages the boot loader of an image that is armed; it replaces
+	// nothing yet. Notes are for the person. Default: the boot loader stays.
+	Bootloader func(files map[string][]byte) (notes []string, err error)
 }
 
 // An Updater is a slot.Store that loads, changes and saves in one go. The
@@ -178,7 +183,23 @@ func (u *run) steps(ctx context.Context) (err error) {
 			return &IncompleteError{Slot: u.plan.target, Good: u.plan.good, Err: err}
 		}
 	}
+	u.stageBootloader()
 	return nil
+}
+
+// stageBootloader hands the image's boot loader on. Recovery's stays where it
+// is: the slots' is newer, or was proven.
+func (u *run) stageBootloader() {
+	if u.node.Bootloader == nil || u.Recovery {
+		return
+	}
+	notes, err := u.node.Bootloader(u.written.Bootloader)
+	if err != nil {
+		notes = append(notes, fmt.Sprintf("the boot loader stays as it is: %v", err))
+	}
+	for _, note := range notes {
+		u.warn("%s", note)
+	}
 }
 
 func unlessEnded(ctx context.Context, step func(context.Context) error) error {
