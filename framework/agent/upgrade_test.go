@@ -52,7 +52,7 @@ func TestUpgradeRefuses(t *testing.T) {
 
 func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	if err := errors.New("disk"); interrupted(ctx, err) != err {
+	if err := errors.New("disk"); !errors.Is(interrupted(ctx, err), err) {
 		t.Error("an error without an interruption was changed")
 	}
 	cancel()
