@@ -10,9 +10,9 @@ import (
 	"io"
 )
 
-// An ext4 is what we know of a file system of this kind. Offsets and names are
+// An ext4FS is what we know of a file system of this kind. Offsets and names are
 // those of Documentation/filesystems/ext4 in Linux.
-type ext4 struct {
+type ext4FS struct {
 	r              io.ReaderAt // with the journal replayed
 	super          []byte
 	blockSize      int64
@@ -65,7 +65,7 @@ func quickExt4(r io.ReaderAt, size int64) error {
 	return e.checkGroups()
 }
 
-func openExt4(r io.ReaderAt, size int64) (*ext4, error) {
+func openExt4(r io.ReaderAt, size int64) (*ext4FS, error) {
 	b := make([]byte, 1024)
 	if _, err := r.ReadAt(b, ext4Super); err != nil {
 		return nil, fmt.Errorf("reading the superblock: %w", err)
@@ -80,7 +80,7 @@ func openExt4(r io.ReaderAt, size int64) (*ext4, error) {
 	case le.Uint32(b[1020:]) != ext4Sum(^uint32(0), b[:1020]):
 		return nil, errors.New("the superblock's checksum is wrong")
 	}
-	e := &ext4{
+	e := &ext4FS{
 		r: r, super: b,
 		blockSize:      1024 << le.Uint32(b[0x18:]),
 		blocks:         int64(le.Uint32(b[0x4:])),
@@ -111,7 +111,7 @@ func ext4Sum(seed uint32, b []byte) uint32 {
 	return ^crc32.Update(^seed, castagnoli, b)
 }
 
-func (e *ext4) block(n int64) ([]byte, error) {
+func (e *ext4FS) block(n int64) ([]byte, error) {
 	b := make([]byte, e.blockSize)
 	if n <= 0 || n >= e.blocks {
 		return nil, fmt.Errorf("block %d of %d", n, e.blocks)
@@ -120,7 +120,7 @@ func (e *ext4) block(n int64) ([]byte, error) {
 	return b, err
 }
 
-func (e *ext4) checkGroups() error {
+func (e *ext4FS) checkGroups() error {
 	groups := (e.blocks - e.firstBlock + e.blocksPerGroup - 1) / e.blocksPerGroup
 	all := make([]byte, groups*e.descSize)
 	if _, err := e.r.ReadAt(all, (e.firstBlock+1)*e.blockSize); err != nil {
@@ -158,7 +158,7 @@ func (g group) sum(low, high int) (sum, mask uint32) {
 	return sum, mask
 }
 
-func (e *ext4) checkGroup(n int64, raw []byte) error {
+func (e *ext4FS) checkGroup(n int64, raw []byte) error {
 	le := binary.LittleEndian
 	sum := ext4Sum(e.seed, le.AppendUint32(nil, uint32(n)))
 	sum = ext4Sum(sum, raw[:0x1e])
@@ -185,7 +185,7 @@ func (e *ext4) checkGroup(n int64, raw []byte) error {
 }
 
 // bitmap reads a bitmap of size bytes and checks its checksum.
-func (e *ext4) bitmap(block, size int64, g group, low, high int) ([]byte, error) {
+func (e *ext4FS) bitmap(block, size int64, g group, low, high int) ([]byte, error) {
 	b, err := e.block(block)
 	if err != nil {
 		return nil, err
@@ -198,7 +198,7 @@ func (e *ext4) bitmap(block, size int64, g group, low, high int) ([]byte, error)
 }
 
 // checkInodes checks the inodes that a bitmap says are in use.
-func (e *ext4) checkInodes(group, table int64, used []byte) error {
+func (e *ext4FS) checkInodes(group, table int64, used []byte) error {
 	last := -1
 	for i := range int(e.inodesPerGroup) {
 		if used[i/8]>>(i%8)&1 == 1 {
@@ -221,7 +221,7 @@ func (e *ext4) checkInodes(group, table int64, used []byte) error {
 
 // inodeHolds checks an inode's checksum. A reserved inode may never have been
 // written: it is zeros.
-func (e *ext4) inodeHolds(number uint32, b []byte) bool {
+func (e *ext4FS) inodeHolds(number uint32, b []byte) bool {
 	const low, high, extra = 0x7c, 0x82, 0x80
 	le := binary.LittleEndian
 	if number < 11 && le.Uint16(b) == 0 && le.Uint16(b[0x1a:]) == 0 {

@@ -30,7 +30,7 @@ const (
 
 // A journal is that of a file system which was not unmounted.
 type journal struct {
-	e        *ext4
+	e        *ext4FS
 	extents  []extent
 	length   uint32 // blocks, the superblock included
 	first    uint32 // first block of the log
@@ -52,7 +52,7 @@ type logged struct {
 }
 
 // replay gives the blocks that mounting the file system would write.
-func (e *ext4) replay() (map[int64]logged, error) {
+func (e *ext4FS) replay() (map[int64]logged, error) {
 	j, err := e.openJournal()
 	if err != nil || j.start == 0 {
 		return nil, err
@@ -75,7 +75,7 @@ func (e *ext4) replay() (map[int64]logged, error) {
 	return r.blocks, nil
 }
 
-func (e *ext4) openJournal() (*journal, error) {
+func (e *ext4FS) openJournal() (*journal, error) {
 	extents, err := journalExtents(e.super)
 	if err != nil {
 		return nil, err

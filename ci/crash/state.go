@@ -23,23 +23,29 @@ type State struct {
 func (t *Timeline) Boundaries() int { return t.EpochCount() + 1 }
 
 // State gives a state by its number. With the same timeline, seed and number it
-// is always the same.
+// is always the same. A timeline without writes has the one state 0.
 func (t *Timeline) State(seed uint64, number int) State {
-	if number < t.Boundaries() {
-		return State{Number: number, Epoch: number}
+	if number < t.Boundaries() || len(t.Writes) == 0 {
+		return State{Number: number, Epoch: min(number, t.EpochCount())}
 	}
 	return t.random(rand.New(rand.NewPCG(seed, uint64(number))), number)
 }
 
 // random chooses the epoch by turns so that short epochs, where the decisions
 // are, get as many states as long ones, and so that long ones get their share.
+// Every other cut is at the end of its epoch: what comes last there depends most
+// on what came before.
 func (t *Timeline) random(r *rand.Rand, number int) State {
 	s := State{Number: number, Epoch: r.IntN(t.EpochCount())}
 	if number%2 == 0 {
 		s.Epoch = t.epochOf(r.IntN(len(t.Writes)))
 	}
 	start, end := t.epoch(s.Epoch)
-	s.Fates = make([]Fate, 1+r.IntN(end-start))
+	completed := end - start
+	if r.IntN(2) == 0 {
+		completed = 1 + r.IntN(completed)
+	}
+	s.Fates = make([]Fate, completed)
 	keep := []float64{1, 0.98, 0.75, 0.5, 0.1}[r.IntN(5)]
 	tear := []float64{0, 0.05, 0.5}[r.IntN(3)]
 	for i := range s.Fates {
