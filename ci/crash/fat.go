@@ -33,7 +33,6 @@ type fatFile struct {
 const (
 	fatEntry      = 32
 	fatEndOfChain = 0x0ffffff8
-	fatMaxDepth   = 8
 )
 
 var errNoFAT = errors.New("no FAT32 file system")
@@ -110,24 +109,32 @@ func (f *fat) copy(w io.Writer, file fatFile) error {
 
 // files lists all files by their paths.
 func (f *fat) files() (map[string]fatFile, error) {
-	list := map[string]fatFile{}
-	return list, f.walk("", f.root, 0, list)
+	w := fatWalk{f, map[string]fatFile{}, map[uint32]bool{}}
+	return w.list, w.directory("", f.root)
 }
 
-func (f *fat) walk(dir string, first uint32, depth int, list map[string]fatFile) error {
-	if depth > fatMaxDepth {
-		return fmt.Errorf("directory %q: nested too deeply", dir)
+// A fatWalk goes through all directories, and through each only once.
+type fatWalk struct {
+	*fat
+	list map[string]fatFile
+	seen map[uint32]bool // by first cluster
+}
+
+func (w fatWalk) directory(dir string, first uint32) error {
+	if w.seen[first] {
+		return fmt.Errorf("directory %q: its cluster %d is another directory's too", dir, first)
 	}
-	chain, err := f.chain(first)
+	w.seen[first] = true
+	chain, err := w.chain(first)
 	if err != nil {
 		return fmt.Errorf("directory %q: %w", dir, err)
 	}
-	b := make([]byte, f.clusterSize)
+	b := make([]byte, w.clusterSize)
 	for _, n := range chain {
-		if _, err := f.r.ReadAt(b, f.data+int64(n-2)*f.clusterSize); err != nil {
+		if _, err := w.r.ReadAt(b, w.data+int64(n-2)*w.clusterSize); err != nil {
 			return fmt.Errorf("directory %q: %w", dir, err)
 		}
-		end, err := f.entries(dir, b, depth, list)
+		end, err := w.entries(dir, b)
 		if err != nil || end {
 			return err
 		}
@@ -136,24 +143,24 @@ func (f *fat) walk(dir string, first uint32, depth int, list map[string]fatFile)
 }
 
 // entries reads one cluster of a directory. It reports the directory's end.
-func (f *fat) entries(dir string, b []byte, depth int, list map[string]fatFile) (end bool, err error) {
-	const deleted, label, subdirectory, longName = 0xe5, 0x08, 0x10, 0x0f
+func (w fatWalk) entries(dir string, b []byte) (end bool, err error) {
+	const deleted, label, subdirectory = 0xe5, 0x08, 0x10 // a part of a long name is a label too
 	le := binary.LittleEndian
 	for ; len(b) >= fatEntry; b = b[fatEntry:] {
 		kind := b[11]
 		switch {
 		case b[0] == 0:
 			return true, nil
-		case b[0] == deleted || kind&0x3f == longName || kind&label != 0 || b[0] == '.':
+		case b[0] == deleted || b[0] == '.' || kind&label != 0:
 			continue
 		}
 		name := path.Join(dir, shortName(b))
 		first := uint32(le.Uint16(b[20:]))<<16 | uint32(le.Uint16(b[26:]))
 		if kind&subdirectory == 0 {
-			list[name] = fatFile{first, int64(le.Uint32(b[28:]))}
+			w.list[name] = fatFile{first, int64(le.Uint32(b[28:]))}
 			continue
 		}
-		if err := f.walk(name, first, depth+1, list); err != nil {
+		if err := w.directory(name, first); err != nil {
 			return false, err
 		}
 	}
