@@ -20,7 +20,7 @@ func loses(name string, at int64) func(testDisk) func(int64) bool {
 }
 
 // TestExplore: the protocol survives every cut, on good media and on one that
-// loses writes; and each of three mistakes is found.
+// loses writes; and each mistake is found.
 func TestExplore(t *testing.T) {
 	const block = 128 << 10 // a piece in the middle of the root image
 	tests := []struct {
@@ -33,6 +33,7 @@ func TestExplore(t *testing.T) {
 		{upgrade{name: "a lost block, not read back", noReading: true, lost: loses(layout.SlotB.Root(), block)}, "slots", "slot b: partition root-b: verity data block 32"},
 		{upgrade{name: "a lost kernel, not read back", noReading: true, lost: losesKernel}, "slots", "belong to no image"},
 		{upgrade{name: "an environment of two sectors", padding: 472}, "environment", ""},
+		{upgrade{name: "both partition tables at once", careless: true}, "partition table", "primary: entries"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -187,6 +187,7 @@ type upgrade struct {
 	padding   int                                   // bytes of another variable in the environment block
 	armEarly  bool                                  // without a flush after the slot's data
 	noReading bool                                  // back, of what was written
+	careless  bool                                  // writes both copies of the partition table at once
 	lost      func(d testDisk) func(off int64) bool // what the medium loses
 }
 
@@ -251,7 +252,14 @@ func (u upgrade) run(ctx context.Context, r *recorder, m image) error {
 		return err
 	}
 	back, err := booted.MarkGood(layout.SlotB).Rollback(2)
-	return errors.Join(err, n.save(booted), gpt.Rewrite(r, grown), n.save(booted.MarkGood(layout.SlotB)), n.save(back))
+	return errors.Join(err, n.save(booted), u.grow(r, grown), n.save(booted.MarkGood(layout.SlotB)), n.save(back))
+}
+
+func (u upgrade) grow(r *recorder, table *gpt.Table) error {
+	if u.careless {
+		return errors.Join(table.Write(r), r.Sync())
+	}
+	return gpt.Rewrite(r, table)
 }
 
 // A node follows the protocol of an upgrade.

@@ -23,8 +23,8 @@ type Report struct {
 	Next       int            `json:"next"`       // the first state that was not checked
 	Bad        []Bad          `json:"bad"`
 	BadByPart  map[string]int `json:"badByPart"`
-	// Distinct is how many contents were really looked at, by kind, in the last
-	// run: the answers of an earlier one are not kept.
+	// Distinct is how many contents were really looked at, by kind. Like Fsck and
+	// Repaired it is of the last run: the answers of an earlier one are not kept.
 	Distinct map[string]int `json:"distinct"`
 	// Fsck is how many file systems e2fsck was asked about, and Repaired how many
 	// of them Linux would not have mounted as they were.
