@@ -95,6 +95,7 @@ func TestJournal(t *testing.T) {
 		{"one transaction", []string{"jo -c", write("3000-3002"), "jc"}, []int64{3000, 3001, 3002}},
 		{"two transactions", []string{"jo -c", write("3000-3002"), write("3001-3003"), "jc"}, []int64{3000, 3001, 3002, 3003}},
 		{"revoked", []string{"jo -c", write("3000-3002"), "jw -r 3001", "jc"}, []int64{3000, 3002}},
+		{"revoked in the same transaction", []string{"jo -c", "jw -b 3000-3002 -r 3001 " + data, "jc"}, []int64{3000, 3002}},
 		{"revoked, and written again", []string{"jo -c", write("3000-3002"), "jw -r 3001", write("3001-3003"), "jc"}, []int64{3000, 3001, 3002, 3003}},
 		{"without checksums", []string{"jo", write("3000-3002"), "jc"}, []int64{3000, 3001, 3002}},
 		{"no commit", []string{"jo -c", write("3000-3002"), "jw -b 3003-3005 -c " + data, "jc"}, []int64{3000, 3001, 3002}},
