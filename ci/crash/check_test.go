@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -135,10 +136,8 @@ func TestCheckBoots(t *testing.T) {
 				t.Fatal(diff)
 			}
 			err = environment{block, tt.state}.checkBoots(func(s layout.Slot) error {
-				for _, d := range tt.dead {
-					if s == d {
-						return errors.New("dead")
-					}
+				if slices.Contains(tt.dead, s) {
+					return errors.New("dead")
 				}
 				return nil
 			})

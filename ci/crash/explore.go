@@ -51,7 +51,7 @@ func (x Explore) Run(ctx context.Context, t *Timeline, c *Checker) (*Report, err
 	if err != nil {
 		return nil, err
 	}
-	began, before := time.Now(), r.Seconds
+	began, before := time.Now(), r.Seconds //nolint:forbidigo // how long it took
 	for r.Next < x.States && len(r.Bad) < x.Collect {
 		problems, err := x.check(ctx, t, c, r.Next, min(r.Next+batch, x.States))
 		if err != nil {

@@ -21,13 +21,15 @@ const (
 )
 
 // newExt4 writes a file system with a few files to a file.
-func newExt4(t *testing.T) string {
+func newExt4(t *testing.T) string { return newExt4Sized(t, ext4Size) }
+
+func newExt4Sized(t *testing.T, size int64) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "ext4")
 	f, err := os.Create(path)
 	must(t, err)
-	must(t, f.Truncate(ext4Size))
-	must(t, ext4.Write(f, ext4Size, []ext4.Entry{{Path: "a/b", Mode: 0o644, Data: bytes.Repeat([]byte("b"), 10_000)}}, ext4.Options{Label: "TEST"}))
+	must(t, f.Truncate(size))
+	must(t, ext4.Write(f, size, []ext4.Entry{{Path: "a/b", Mode: 0o644, Data: bytes.Repeat([]byte("b"), 10_000)}}, ext4.Options{Label: "TEST"}))
 	must(t, f.Close())
 	return path
 }
@@ -155,28 +157,48 @@ func compareReplay(t *testing.T, fsck, path string, ours replayed) {
 	}
 }
 
-// TestFsck: what Linux would not mount is bad, unless e2fsck repairs it.
+// TestFsck: what Linux would not mount is bad, unless e2fsck repairs it. It does
+// so with a torn superblock when there is another block group, with a copy.
 func TestFsck(t *testing.T) {
 	program, err := FindFsck()
 	if err != nil {
 		t.Skipf("SKIPPED, NOT PROVEN: %v", err)
 	}
-	image := read(t, newExt4(t))
-	image[ext4Block+0x0c] ^= 1 // a count of free blocks
-	check := func(b []byte, f *Fsck) error {
-		tl := &Timeline{Size: int64(len(b)), base: bytes.NewReader(b), ranges: map[[2]int64][]int{}, Epochs: []int{0}}
-		v := tl.View(State{})
-		c := &Checker{Fsck: f}
-		return c.checkExt4(t.Context(), section{io.NewSectionReader(v, 0, tl.Size), v.Identity(0, tl.Size)})
+	const twoGroups = 160 << 20
+	tests := []struct {
+		name     string
+		size     int64
+		at       int64 // of the byte that is changed
+		repaired bool
+	}{
+		{"count of free blocks", ext4Size, ext4Block + 0x0c, true},
+		{"no superblock", ext4Size, ext4Super + 0x38, false},
+		{"torn superblock", ext4Size, ext4Super + SectorSize + 100, false},
+		{"torn superblock, two groups", twoGroups, ext4Super + SectorSize + 100, true},
 	}
-	f := &Fsck{Program: program, Dir: t.TempDir()}
-	if err := check(image, nil); err == nil {
-		t.Error("without e2fsck a wrong checksum is accepted")
-	}
-	if err := check(image, f); err != nil || f.repaired.Load() != 1 {
-		t.Errorf("%d repaired: %v", f.repaired.Load(), err)
-	}
-	if err := check(make([]byte, ext4Size), f); err == nil {
-		t.Error("zeros are accepted")
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			file, err := os.OpenFile(newExt4Sized(t, tt.size), os.O_RDWR, 0)
+			must(t, err)
+			defer func() { must(t, file.Close()) }()
+			check := func(f *Fsck) error {
+				tl := &Timeline{Size: tt.size, base: file, ranges: map[[2]int64][]int{}, Epochs: []int{0}}
+				v := tl.View(State{})
+				return (&Checker{Fsck: f}).checkExt4(t.Context(), section{io.NewSectionReader(v, 0, tl.Size), v.Identity(0, tl.Size)})
+			}
+			must(t, check(&Fsck{Program: program, Dir: t.TempDir(), Every: 1}))
+			b := make([]byte, 1)
+			_, err = file.ReadAt(b, tt.at)
+			must(t, err)
+			_, err = file.WriteAt([]byte{b[0] ^ 1}, tt.at)
+			must(t, err)
+			if err := check(nil); err == nil {
+				t.Error("without e2fsck the damage is accepted")
+			}
+			f := &Fsck{Program: program, Dir: t.TempDir()}
+			if err := check(f); (err == nil) != tt.repaired || (f.repaired.Load() == 1) != tt.repaired {
+				t.Errorf("%d repaired: %v", f.repaired.Load(), err)
+			}
+		})
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/kairos-build/kairos-build/ci/crash/writelog"
 )
 
-// SectorSize, in bytes, is what a disk writes as a whole or not at all.
+// SectorSize is, in bytes, what a disk writes as a whole or not at all.
 const SectorSize = 512
 
 // A Write is one write of the log, in sectors of the disk.

@@ -4,6 +4,7 @@ package writelog
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -41,7 +42,7 @@ func NewReader(r io.ReaderAt, size int64) (*Reader, error) {
 func (r *Reader) Next() (Entry, error) {
 	raw := make([]byte, entrySize)
 	_, err := io.ReadFull(io.NewSectionReader(r.r, min(r.next, r.size), max(r.size-r.next, 0)), raw)
-	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return Entry{}, fmt.Errorf("reading entry %d of the log at offset %d: %w", r.read, r.next, err)
 	}
 	e, ok := r.parse(raw)
@@ -85,7 +86,7 @@ func ReadAll(r io.ReaderAt, size int64) ([]Entry, error) {
 	var list []Entry
 	for {
 		e, err := in.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return list, nil
 		}
 		if err != nil {
