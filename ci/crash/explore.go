@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"runtime"
 	"time"
 
@@ -26,6 +27,7 @@ type Explore struct {
 	// Progress is a file that is kept up to date, and from which an exploration
 	// of the same log with the same seed goes on. Default: none.
 	Progress string
+	Log      *slog.Logger // says every few seconds how far it is; default: nothing
 	// Reproduce gives the command that shows a state again; default: none.
 	Reproduce func(number int) string
 }
@@ -33,20 +35,16 @@ type Explore struct {
 // batch is how many states are checked between two looks at the results.
 const batch = 256
 
+// tellEvery is in seconds.
+const tellEvery = 10
+
 // ErrOther says that a progress file is of another log, seed or version.
 var ErrOther = errors.New("the progress file is of another exploration")
 
 // Run checks states until there are enough, or enough bad ones. An interrupted
 // exploration gives the report of what it did, and the error.
 func (x Explore) Run(ctx context.Context, t *Timeline, c *Checker) (*Report, error) {
-	if x.Workers == 0 {
-		x.Workers = runtime.GOMAXPROCS(0)
-	}
-	x.Collect = max(x.Collect, 1)
-	x.States = max(x.States, t.Boundaries())
-	if len(t.Writes) == 0 {
-		x.States = 1
-	}
+	x = x.withDefaults(t)
 	r, err := x.begin(t)
 	if err != nil {
 		return nil, err
@@ -58,13 +56,32 @@ func (x Explore) Run(ctx context.Context, t *Timeline, c *Checker) (*Report, err
 			return r, err
 		}
 		x.count(r, t, problems)
+		last := r.Seconds
 		r.Seconds = before + time.Since(began).Seconds()
+		if int(last/tellEvery) != int(r.Seconds/tellEvery) {
+			x.Log.Info("exploring", "states", r.Next, "of", x.States, "bad", len(r.Bad))
+		}
 		r.add(c)
 		if err := r.save(x.Progress); err != nil {
 			return r, err
 		}
 	}
 	return r, nil
+}
+
+func (x Explore) withDefaults(t *Timeline) Explore {
+	if x.Workers == 0 {
+		x.Workers = runtime.GOMAXPROCS(0)
+	}
+	if x.Log == nil {
+		x.Log = slog.New(slog.DiscardHandler)
+	}
+	x.Collect = max(x.Collect, 1)
+	x.States = max(x.States, t.Boundaries())
+	if len(t.Writes) == 0 {
+		x.States = 1
+	}
+	return x
 }
 
 // begin makes a report, or takes up the one of an earlier run.

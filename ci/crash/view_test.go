@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kairos-build/kairos-build/ci/crash/writelog"
+	"github.com/kairos-build/kairos-build/ci/qemu"
 )
 
 const smallDisk = 64 * SectorSize
@@ -161,6 +162,17 @@ func TestBoundaries(t *testing.T) {
 	empty, err := NewTimeline(&memory{}, smallDisk, log, 1024) // the first flush
 	if err == nil || empty != nil {
 		t.Errorf("a log that is cut inside of what it counts: got %v", err)
+	}
+}
+
+func TestPatched(t *testing.T) {
+	d := Patched{bytes.NewReader(bytes.Repeat([]byte("."), 20)), []qemu.Patch{{Offset: 3, Data: []byte("abc")}, {Offset: 15, Data: []byte("vwxyz")}}}
+	for _, off := range []int64{0, 4, 6, 16} {
+		want := "...abc.........vwxyz"[off:min(off+14, 20)]
+		got := make([]byte, len(want))
+		if _, err := d.ReadAt(got, off); err != nil || string(got) != want {
+			t.Errorf("from %d on: got %q, %v, want %q", off, got, err, want)
+		}
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"strings"
@@ -106,7 +107,7 @@ func run(ctx context.Context, args []string, out, talk io.Writer) (err error) {
 	}
 	report, err := crash.Explore{
 		Seed: o.seed, States: o.states, Collect: o.collect, Workers: o.workers,
-		Progress: o.resume, Reproduce: o.reproduce,
+		Progress: o.resume, Reproduce: o.reproduce, Log: slog.New(slog.NewTextHandler(talk, nil)),
 	}.Run(ctx, t, checker)
 	if report == nil {
 		return err
