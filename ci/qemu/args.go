@@ -87,9 +87,12 @@ func (m machine) networkArgs() []string {
 func (m machine) diskArgs() []string {
 	var a []string
 	for i, path := range m.disks {
-		a = append(a,
-			"-drive", fmt.Sprintf("if=none,id=disk%d,format=qcow2,discard=unmap,file=%s", i, quote(path)),
-			"-device", fmt.Sprintf("virtio-blk-pci,drive=disk%d,bootindex=%d", i, i+1))
+		if i == 0 && m.WriteLog != "" {
+			a = append(a, m.loggedArgs(path)...)
+		} else {
+			a = append(a, "-drive", fmt.Sprintf("if=none,id=disk%d,format=qcow2,discard=unmap,file=%s", i, quote(path)))
+		}
+		a = append(a, "-device", fmt.Sprintf("virtio-blk-pci,drive=disk%d,bootindex=%d", i, i+1))
 	}
 	if m.CDROM != "" {
 		a = append(a,
@@ -97,6 +100,16 @@ func (m machine) diskArgs() []string {
 			"-device", fmt.Sprintf("ide-cd,drive=cdrom,bootindex=%d", len(m.disks)+1))
 	}
 	return a
+}
+
+// loggedArgs are the first disk behind a driver that logs what goes through it.
+func (m machine) loggedArgs(path string) []string {
+	return []string{
+		"-blockdev", "driver=file,node-name=disk0-file,discard=unmap,filename=" + quote(path),
+		"-blockdev", "driver=qcow2,node-name=disk0-image,discard=unmap,file=disk0-file",
+		"-blockdev", "driver=file,node-name=disk0-log,filename=" + quote(m.WriteLog),
+		"-blockdev", "driver=blklogwrites,node-name=disk0,discard=unmap,file=disk0-image,log=disk0-log,log-sector-size=512",
+	}
 }
 
 func (m machine) kernelArgs() []string {

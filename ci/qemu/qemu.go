@@ -54,7 +54,11 @@ type Config struct {
 	Patches []Patch
 	// ExtraDisks are further raw images, copy-on-write like Disk.
 	ExtraDisks []string
-	CDROM      string // an ISO image, read-only
+	// WriteLog is a file that gets a log of all writes and flushes of Disk, in
+	// the format of dm-log-writes (ci/crash/writelog), in sectors of 512 bytes.
+	// A start of QEMU begins it anew. Default: no log.
+	WriteLog string
+	CDROM    string // an ISO image, read-only
 
 	// Kernel, Initrd and Append boot a kernel directly, without a boot loader.
 	Kernel, Initrd, Append string

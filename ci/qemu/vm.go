@@ -130,6 +130,9 @@ func copyIfMissing(to, from string) error {
 
 // launch starts QEMU and waits until it answers.
 func (v *VM) launch(ctx context.Context) error {
+	if err := v.beginWriteLog(); err != nil {
+		return err
+	}
 	v.Log.Info("starting QEMU", "boot", v.Boot, "accel", v.Accel.Name, "disk", v.Disk, "console", v.ConsoleLog)
 	p, err := spawn(v.Host.QEMU, v.args())
 	if err != nil {
@@ -147,6 +150,18 @@ func (v *VM) launch(ctx context.Context) error {
 	defer cancel()
 	if err := v.greet(ctx, p); err != nil {
 		return errors.Join(v.explain(err, p), v.end())
+	}
+	return nil
+}
+
+// beginWriteLog empties the log: QEMU makes no file, and what is behind the end
+// of a log must not look like more of it.
+func (v *VM) beginWriteLog() error {
+	if v.WriteLog == "" {
+		return nil
+	}
+	if err := os.WriteFile(v.WriteLog, nil, 0o644); err != nil {
+		return fmt.Errorf("beginning the log of writes: %w", err)
 	}
 	return nil
 }

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package crash
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
+	"github.com/kairos-build/kairos-build/framework/slot"
+)
+
+var errNoPartition = errors.New("there is no such partition")
+
+// A Problem is what is wrong with a disk.
+type Problem struct {
+	Part string // of the disk: "partition table", "bios", "efi", "environment", "slots", "oem", "persistent"
+	Err  error
+}
+
+func (p *Problem) Error() string { return p.Part + ": " + p.Err.Error() }
+
+// Unwrap gives the reason.
+func (p *Problem) Unwrap() error { return p.Err }
+
+// A Checker holds disks to what must be true of each of them, whenever the power
+// went:
+//
+//   - The boot code and the partitions are those of before or of after, and the
+//     primary table is whole. While a recording grows the last partition the
+//     primary may be torn, if the backup is whole and GRUB, which looks at no
+//     CRC, finds all other partitions.
+//   - GRUB's core image and the files of the EFI partition are those of before
+//     or of after, each for itself.
+//   - The environment block is whole, and its state one that slot knows.
+//   - Every slot whose condition is not bad is whole: the good one, the one on
+//     trial (it was read back before it was armed), the old one (rollback goes to
+//     it) and recovery. Whole means that kernel, initrd and command line are
+//     those of one known image, and that every block of the root image matches
+//     the tree under the command line's root hash.
+//   - The boot loader, started again and again with nobody to mark anything good,
+//     always finds a slot that starts, and settles on the good one. The power
+//     goes once more in each of its own writes: the state of before or of after
+//     is there.
+//   - The file systems of oem and persistent have, after their journal is
+//     replayed, checksums that are right.
+//
+// It remembers answers by the identity of what it looked at, is safe for
+// concurrent use, and belongs to one timeline.
+type Checker struct {
+	// Fsck is asked about file systems; nil means that the quick check has the
+	// last word.
+	Fsck *Fsck
+
+	known known
+	data  map[string]bool // partitions with a file system to check
+
+	tables memo[tableID, result[*gpt.Table]]
+	cores  memo[Identity, error]
+	efis   memo[Identity, result[environment]]
+	boots  memo[Identity, result[bootImage]]
+	roots  memo[rootID, error]
+	ext4s  memo[Identity, error]
+}
+
+// A Disk is a raw disk that is good, to learn images from.
+type Disk struct {
+	io.ReaderAt
+	Size int64 // bytes
+}
+
+// NewChecker makes a Checker that knows what is on the timeline's disk before and
+// after. The images of the slots it knows from the disk of before and from
+// images; without any of these it believes the disk of after, where a kernel that
+// a medium lost in silence counts as known then. (A lost block of the root image
+// does not: the root hash tells.)
+func NewChecker(t *Timeline, images ...Disk) (*Checker, error) {
+	c := &Checker{known: newKnown(), data: map[string]bool{}}
+	before, after := t.View(State{}), t.End()
+	for _, v := range []*View{before, after} {
+		if err := c.known.learn(v, t.Size); err != nil {
+			return nil, fmt.Errorf("looking at the disk of %s: %w", v.state, err)
+		}
+	}
+	from := append([]Disk{{before, t.Size}}, images...)
+	if len(images) == 0 {
+		from = append(from, Disk{after, t.Size})
+	}
+	for _, d := range from {
+		if err := c.known.learnImages(d, d.Size); err != nil {
+			return nil, fmt.Errorf("looking for images of slots: %w", err)
+		}
+	}
+	return c, c.findData(before)
+}
+
+// Check returns a *Problem, the first that there is, or nil. The other errors are
+// of reading.
+func (c *Checker) Check(ctx context.Context, v *View) error {
+	table, err := c.readTable(v)
+	if err != nil {
+		return &Problem{"partition table", err}
+	}
+	if err := c.checkCore(v, table); err != nil {
+		return &Problem{layout.PartBIOS, err}
+	}
+	env, err := c.readEFI(v, table)
+	if err != nil {
+		return err
+	}
+	if err := c.checkSlots(ctx, v, table, env); err != nil {
+		return &Problem{"slots", err}
+	}
+	return c.checkData(ctx, v, table)
+}
+
+// checkCore looks at GRUB's core image, which a disk for UEFI alone lacks.
+func (c *Checker) checkCore(v *View, t *gpt.Table) error {
+	p, ok := t.Partition(layout.PartBIOS)
+	if !ok {
+		return nil
+	}
+	sec := v.section(p)
+	return c.cores.get(sec.id, func() error {
+		sum, err := hashAll(sec)
+		if err == nil && !c.known.core[sum] {
+			err = errors.New("its contents are neither those of before nor those of after")
+		}
+		return err
+	})
+}
+
+// readEFI checks the EFI partition and reads the environment block.
+func (c *Checker) readEFI(v *View, t *gpt.Table) (environment, error) {
+	p, ok := t.Partition(layout.PartEFI)
+	if !ok {
+		return environment{}, &Problem{layout.PartEFI, errNoPartition}
+	}
+	sec := v.section(p)
+	r := c.efis.get(sec.id, func() result[environment] { return resultOf(c.openEFI(sec)) })
+	return r.value, r.err
+}
+
+func (c *Checker) openEFI(s section) (environment, error) {
+	f, err := openFAT(s, s.Size())
+	if err != nil {
+		return environment{}, &Problem{layout.PartEFI, err}
+	}
+	files, err := f.files()
+	if err == nil {
+		err = c.known.checkEFI(f, files)
+	}
+	if err != nil {
+		return environment{}, &Problem{layout.PartEFI, err}
+	}
+	env, err := readEnvironment(f, files)
+	if err != nil {
+		return env, &Problem{"environment", err}
+	}
+	return env, nil
+}
+
+func (c *Checker) checkSlots(ctx context.Context, v *View, t *gpt.Table, env environment) error {
+	for _, s := range layout.Slots() {
+		if env.state.Condition(s) == slot.Bad {
+			continue
+		}
+		if err := c.checkSlot(ctx, v, t, s); err != nil {
+			return fmt.Errorf("the environment says that it is %s: %w", env.state.Condition(s), err)
+		}
+	}
+	return env.checkBoots(func(s layout.Slot) error { return c.checkSlot(ctx, v, t, s) })
+}
+
+// findData finds the data partitions that have a file system that we can check:
+// one that is encrypted has none.
+func (c *Checker) findData(before *View) error {
+	table, err := c.readTable(before)
+	if err != nil {
+		return err
+	}
+	for _, name := range dataPartitions() {
+		if p, ok := table.Partition(name); ok {
+			c.data[name] = isExt4(before.section(p))
+		}
+	}
+	return nil
+}
+
+func dataPartitions() []string { return []string{layout.PartOEM, layout.PartPersistent} }
+
+func (c *Checker) checkData(ctx context.Context, v *View, t *gpt.Table) error {
+	for _, name := range dataPartitions() {
+		p, ok := t.Partition(name)
+		if !ok || !c.data[name] {
+			continue
+		}
+		sec := v.section(p)
+		if err := c.ext4s.get(sec.id, func() error { return c.checkExt4(ctx, sec) }); err != nil {
+			return &Problem{name, err}
+		}
+	}
+	return nil
+}
+
+// Distinct is how many contents were looked at, by kind.
+func (c *Checker) Distinct() map[string]int {
+	return map[string]int{
+		"partition tables": c.tables.size(),
+		"EFI partitions":   c.efis.size(),
+		"boot partitions":  c.boots.size(),
+		"root images":      c.roots.size(),
+		"file systems":     c.ext4s.size(),
+	}
+}

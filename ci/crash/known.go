@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package crash
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
+)
+
+// known is what may be on a disk: what is there before the first write and
+// after the last, and on the disks of Config.Known.
+type known struct {
+	tables [][]gpt.Partition
+	mbr    [][]byte
+	core   map[[sha256.Size]byte]bool     // contents of the bios partition
+	esp    []map[string][sha256.Size]byte // files of the EFI partition of each disk
+	images map[bootImage]bool
+}
+
+// grows: the partition table after is not that of before.
+func (k *known) grows() bool { return !slices.Equal(k.tables[0], k.tables[1]) }
+
+func newKnown() known {
+	return known{core: map[[sha256.Size]byte]bool{}, images: map[bootImage]bool{}}
+}
+
+// learn takes everything but the images of the slots from a disk.
+func (k *known) learn(r io.ReaderAt, size int64) error {
+	table, err := gpt.Read(r, size)
+	if err != nil {
+		return err
+	}
+	mbr := make([]byte, SectorSize)
+	if _, err := r.ReadAt(mbr, 0); err != nil {
+		return err
+	}
+	k.tables, k.mbr = append(k.tables, table.Partitions), append(k.mbr, mbr)
+	if p, ok := table.Partition(layout.PartBIOS); ok {
+		sum, err := hashAll(io.NewSectionReader(r, p.Offset(), p.Size()))
+		if err != nil {
+			return fmt.Errorf("partition %s: %w", p.Name, err)
+		}
+		k.core[sum] = true
+	}
+	if err := k.learnEFI(r, table); err != nil {
+		return fmt.Errorf("partition %s: %w", layout.PartEFI, err)
+	}
+	return nil
+}
+
+func (k *known) learnEFI(r io.ReaderAt, table *gpt.Table) error {
+	p, ok := table.Partition(layout.PartEFI)
+	if !ok {
+		return errNoPartition
+	}
+	f, err := openFAT(io.NewSectionReader(r, p.Offset(), p.Size()), p.Size())
+	if err != nil {
+		return err
+	}
+	files, err := f.files()
+	if err != nil {
+		return err
+	}
+	sums := map[string][sha256.Size]byte{}
+	for path := range files {
+		if sums[path], err = f.hash(files, path); err != nil {
+			return err
+		}
+	}
+	k.esp = append(k.esp, sums)
+	return nil
+}
+
+// learnImages takes the images of a disk's slots. It passes over what cannot be
+// read: a slot may be bad.
+func (k *known) learnImages(r io.ReaderAt, size int64) error {
+	table, err := gpt.Read(r, size)
+	if err != nil {
+		return err
+	}
+	for _, s := range layout.Slots() {
+		p, ok := table.Partition(s.Boot())
+		if !ok {
+			continue
+		}
+		image, err := readBoot(section{SectionReader: io.NewSectionReader(r, p.Offset(), p.Size())})
+		if err == nil {
+			k.images[image] = true
+		}
+	}
+	return nil
+}
+
+// checkEFI: each file that all known disks have must be there, and each that is
+// there must be one of theirs. The environment block changes all the time.
+func (k *known) checkEFI(f *fat, files map[string]fatFile) error {
+	var errs []error
+	for path := range k.esp[0] {
+		everywhere := !slices.ContainsFunc(k.esp, func(disk map[string][sha256.Size]byte) bool { _, has := disk[path]; return !has })
+		if _, ok := files[path]; !ok && everywhere {
+			errs = append(errs, fmt.Errorf("%s is missing", path))
+		}
+	}
+	for path := range files {
+		if isEnvironment(path) || !k.hasEFI(path) {
+			continue
+		}
+		sum, err := f.hash(files, path)
+		if err == nil && !k.isEFI(path, sum) {
+			err = fmt.Errorf("%s has contents that no known disk has", path)
+		}
+		errs = append(errs, err)
+	}
+	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(text(a), text(b)) })
+	return errors.Join(errs...)
+}
+
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+func (k *known) hasEFI(path string) bool {
+	return slices.ContainsFunc(k.esp, func(disk map[string][sha256.Size]byte) bool { _, has := disk[path]; return has })
+}
+
+func (k *known) isEFI(path string, sum [sha256.Size]byte) bool {
+	return slices.ContainsFunc(k.esp, func(disk map[string][sha256.Size]byte) bool {
+		want, has := disk[path]
+		return has && want == sum
+	})
+}
+
+func hashAll(r io.Reader) (sum [sha256.Size]byte, err error) {
+	h := sha256.New()
+	if _, err := io.Copy(h, r); err != nil {
+		return sum, err
+	}
+	return [sha256.Size]byte(h.Sum(nil)), nil
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package crash
+
+import "sync"
+
+// A memo remembers the answers of a function that is slow. Two who ask for the
+// same key at once wait for one call.
+type memo[K comparable, V any] struct {
+	mu      sync.Mutex
+	answers map[K]func() V
+}
+
+func (m *memo[K, V]) get(key K, slow func() V) V {
+	m.mu.Lock()
+	answer, ok := m.answers[key]
+	if !ok {
+		if m.answers == nil {
+			m.answers = map[K]func() V{}
+		}
+		answer = sync.OnceValue(slow)
+		m.answers[key] = answer
+	}
+	m.mu.Unlock()
+	return answer()
+}
+
+// size is how many keys were asked for.
+func (m *memo[K, V]) size() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.answers)
+}
+
+// A result is an answer or why there is none.
+type result[V any] struct {
+	value V
+	err   error
+}
+
+func resultOf[V any](value V, err error) result[V] { return result[V]{value, err} }
