@@ -207,15 +207,14 @@ func (t *story) refused(ctx context.Context) (string, error) {
 		{t.registry.ref("kairos", "riscv"), `riscv64`},
 		{t.registry.ref("kairos", "plain"), `kairos-release`},
 		{t.registry.ref("kairos", "past"), `--force`},
-		{"file:/no/such/file", `no such file`},
+		{"file:/no/such/file", `no such image`},
 		{"nonsense", `oci:`},
 	}
+	var all error
 	for _, row := range rows {
-		if err := t.try(ctx, row.words, "--source", row.ref); err != nil {
-			return "", err
-		}
+		all = errors.Join(all, t.try(ctx, row.words, "--source", row.ref))
 	}
-	return fmt.Sprintf("%d images", len(rows)), t.slots(ctx, slot.Good, slot.Old)
+	return fmt.Sprintf("%d images", len(rows)), errors.Join(all, t.slots(ctx, slot.Good, slot.Old))
 }
 
 func (t *story) badRegistry(ctx context.Context) (string, error) {
@@ -227,12 +226,13 @@ func (t *story) badRegistry(ctx context.Context) (string, error) {
 		{truncates, `(?i)short|unexpected EOF|truncated|ends|sha256:`},
 		{dies, `(?i)503|dead|unavailable|EOF`},
 	}
+	var all error
 	for _, row := range rows {
 		if err := t.try(ctx, row.words, "--source", t.registry.ref(string(row.mood), "next")); err != nil {
-			return "", fmt.Errorf("a registry that %s: %w", row.mood, err)
+			all = errors.Join(all, fmt.Errorf("a registry that %s: %w", row.mood, err))
 		}
 	}
-	return "", nil
+	return "", all
 }
 
 func (t *story) two(ctx context.Context) (string, error) {
