@@ -70,10 +70,28 @@ func (f fault) run(l *lab) func(context.Context, *session) {
 	}
 }
 
+// errNoWords means that the fault that was prepared is not what happened.
+var errNoWords = errors.New("the console does not tell of the fault before the fallback")
+
+// fallBack tries again when the emulated kernel crashed before the fault could
+// come about.
 func (f fault) fallBack(ctx context.Context, s *session, l *lab) (string, error) {
 	if err := f.prepare(s, l); err != nil {
 		return "", err
 	}
+	for try := 1; ; try++ {
+		message, err := f.once(ctx, s)
+		if !errors.Is(err, errNoWords) || s.r.accel.Name != "tcg" || try > crashRetries {
+			return message, err
+		}
+		s.crashes = try
+		if err := s.vm.Close(); err != nil {
+			return "", err
+		}
+	}
+}
+
+func (f fault) once(ctx context.Context, s *session) (string, error) {
 	begin := time.Now()
 	if err := s.launch(ctx); err != nil {
 		return "", err
@@ -87,7 +105,7 @@ func (f fault) fallBack(ctx context.Context, s *session, l *lab) (string, error)
 	}
 	words, ok := s.vm.Console().Find(regexp.MustCompile(f.Words))
 	if !ok {
-		return "", fmt.Errorf("the console does not say %q before the fallback", f.Words)
+		return "", fmt.Errorf("%w: it does not say %q", errNoWords, f.Words)
 	}
 	if err := s.cameUp(ctx, begin, m); err != nil {
 		return "", err

@@ -70,6 +70,19 @@ func (s *session) oem() qemu.Patch {
 	return s.r.oem
 }
 
+// survivable are the faults that end a wait on a node that restarts by itself
+// when its kernel crashes. Software emulation crashes kernels now and then, at
+// any boot; a story goes on as the node does.
+func (r *runner) survivable() []qemu.Fault {
+	faults := qemu.DefaultFaults()
+	if r.accel.Name != "tcg" {
+		return faults
+	}
+	return slices.DeleteFunc(faults, func(f qemu.Fault) bool {
+		return f.Meaning == qemu.KernelCrashed || f.Meaning == qemu.KernelPanicked
+	})
+}
+
 // record adds seconds and an outcome to a check: the first failure stays.
 func (s *session) record(name, title string, took time.Duration, message string, err error) {
 	res := s.results[name]
