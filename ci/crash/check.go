@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
@@ -45,8 +46,8 @@ func (p *Problem) Unwrap() error { return p.Err }
 //     always finds a slot that starts, and settles on the good one. The power
 //     goes once more in each of its own writes: the state of before or of after
 //     is there.
-//   - The file systems of oem and persistent have, after their journal is
-//     replayed, checksums that are right.
+//   - The file systems of oem and persistent have, after a torn superblock is
+//     mended and their journal is replayed, checksums that are right.
 //
 // It remembers answers by the identity of what it looked at, is safe for
 // concurrent use, and belongs to one timeline.
@@ -64,6 +65,8 @@ type Checker struct {
 	boots  memo[Identity, result[bootImage]]
 	roots  memo[rootID, error]
 	ext4s  memo[Identity, error]
+
+	mended atomic.Int64 // file systems with a torn superblock, as the node mends it
 }
 
 // A Disk is a raw disk that is good, to learn images from.
