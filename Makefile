@@ -44,7 +44,7 @@ build: payload ## Compile bin/kairos-build, with the node programs inside
 payload: ## Compile the programs that end up on nodes
 	@mkdir -p $(PAYLOAD)
 	@GOOS=linux GOARCH=$(ARCH) $(GOBUILD) -ldflags '-s -w' -o $(PAYLOAD)/init ./framework/initramfs
-	@GOOS=linux GOARCH=$(ARCH) $(GOBUILD) -ldflags '-s -w' -o $(PAYLOAD)/kairos-agent ./framework/agent
+	@GOOS=linux GOARCH=$(ARCH) $(GOBUILD) -ldflags '-s -w -X main.version=$(VERSION)' -o $(PAYLOAD)/kairos-agent ./framework/agent
 	@GOOS=linux GOARCH=$(ARCH) $(GOBUILD) -ldflags '-s -w' -o $(PAYLOAD)/kairos-assemble ./framework/assemble
 
 .PHONY: demo
