@@ -19,8 +19,6 @@ ARCH := amd64
 OUT ?= out
 # Where the end-to-end tests find a kernel, its modules and a boot loader.
 FIXTURES := .tools/fixtures
-# What the acceptance tests build and boot.
-FLAVORS ?= debian-13 debian-12
 FUZZTIME ?= 30s
 GOLANGCI_LINT_VERSION := v2.15.0
 
@@ -109,13 +107,16 @@ fixtures: build
 	@$(GO) run ./ci/fixtures $(OUT)/debian-13/image $(FIXTURES) >$(FIXTURES)/env
 
 .PHONY: acceptance
-acceptance: build ## Build the flavors (FLAVORS=...) and boot them: BIOS, UEFI, Secure Boot
+acceptance: build ## Build Debian 13 and 12, boot, upgrade and break them: BIOS, UEFI, Secure Boot
 	@ci/setup/install run
-	@for flavor in $(FLAVORS); do \
-		echo "== acceptance: $$flavor"; \
+	@for flavor in debian-13 debian-12; do \
+		echo "== acceptance: build $$flavor"; \
 		$(SUDO) bin/kairos-build flavor $$flavor --output $(OUT)/$$flavor --progress plain; \
-		$(SUDO) bin/kairos-build test $(OUT)/$$flavor; \
 	done
+	@echo '== acceptance: debian-13'
+	@$(SUDO) bin/kairos-build test $(OUT)/debian-13
+	@echo '== acceptance: debian-12, and from it to debian-13'
+	@$(SUDO) bin/kairos-build test $(OUT)/debian-12 --boot bios,secureboot --machine bios,release --to $(OUT)/debian-13
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (default 30s)
