@@ -49,11 +49,10 @@ type session struct {
 // A setup is what is special about a machine. The zero value is the artifact
 // with the test's access, coming up in slot a.
 type setup struct {
-	disk     string       // default: the artifact
-	oem      *qemu.Patch  // default: the test's access
-	patches  []qemu.Patch // besides
-	faults   []qemu.Fault // what on the console ends the wait; nil means the usual
-	watchdog bool         // the machine has a hardware watchdog
+	disk    string       // default: the artifact
+	oem     *qemu.Patch  // default: the test's access
+	patches []qemu.Patch // besides
+	faults  []qemu.Fault // what on the console ends the wait; nil means the usual
 }
 
 func (s *session) diskPath() string {
@@ -158,7 +157,7 @@ func (s *session) launch(ctx context.Context, patches ...qemu.Patch) error {
 	}
 	vm, err := qemu.Start(ctx, qemu.Config{
 		Host: s.r.host, Accel: s.r.accel, Boot: s.boot, Log: s.r.Log,
-		Disk: s.diskPath(), DiskSize: s.r.disk.Size + extraSize, Watchdog: s.setup.watchdog, Faults: s.setup.faults,
+		Disk: s.diskPath(), DiskSize: s.r.disk.Size + extraSize, Faults: s.setup.faults,
 		Patches: slices.Concat([]qemu.Patch{s.oem()}, s.setup.patches, patches), ConsoleLog: log,
 	})
 	if err != nil {

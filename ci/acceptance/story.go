@@ -111,12 +111,12 @@ func (tale tale) tell(l *lab) func(context.Context, *session) {
 }
 
 func (t *story) begin(ctx context.Context) (string, error) {
-	return t.beginOn(ctx, setup{watchdog: true})
+	return t.beginOn(ctx, setup{})
 }
 
 // beginWithOld begins with the next version in slot b, as the old slot.
 func (t *story) beginWithOld(ctx context.Context) (string, error) {
-	return t.beginOn(ctx, setup{watchdog: true, disk: t.lab.armed})
+	return t.beginOn(ctx, setup{disk: t.lab.armed})
 }
 
 func (t *story) beginOn(ctx context.Context, on setup) (string, error) {

@@ -36,9 +36,6 @@ func (m machine) args() []string {
 	add(m.networkArgs()...)
 	add(m.diskArgs()...)
 	add(m.kernelArgs()...)
-	if m.Watchdog {
-		add("-device", "i6300esb", "-action", "watchdog=reset")
-	}
 	if m.NoReboot {
 		add("-no-reboot")
 	}
