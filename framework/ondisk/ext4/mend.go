@@ -210,7 +210,7 @@ func (s superblock) check(partition int64) error {
 	}{
 		{"free blocks", wide(s.FreeBlocks, s.FreeBlocksHigh), blocks},
 		{"reserved blocks", wide(s.ReservedBlocks, s.ReservedHigh), blocks},
-		{"blocks of overhead", int64(s.Overhead), blocks},
+		{"blocks of overhead", int64(s.Overhead), partition / blockSize}, // perhaps of what it was about to grow to
 		{"free inodes", int64(s.FreeInodes), int64(s.Inodes)},
 		{"as the last orphan", int64(s.LastOrphan), int64(s.Inodes)},
 		{"as lost+found", int64(s.LostFound), int64(s.Inodes)},
