@@ -57,9 +57,9 @@ type Mending struct {
 // A checksum that is computed anew proves nothing, so other things have to. The
 // superblock must be, byte for byte, what Write would write with the same UUID,
 // but for the fields that Linux, tune2fs and e2fsck change (superblock.taking),
-// and those must be possible (superblock.check). The descriptor of group 0 has a checksum
-// of its own, which begins with the UUID, and leads to the journal's inode, of
-// which the superblock has a copy.
+// and those must be possible (superblock.check). The descriptor of group 0 has
+// a checksum of its own, which begins with the UUID, and leads to the journal's
+// inode, of which the superblock has a copy.
 //
 // When this does not hold, and there are more groups, the first copy for which
 // it holds is taken, if all the groups that it speaks of have descriptors. Its
