@@ -49,17 +49,17 @@ type Mending struct {
 //	0x27a s_*_error_errcode       for people
 //	0x3fc s_checksum              computed anew here
 //
-// Everything else in it is zeros that Write wrote (but for two fields of
-// e2fsprogs, which never belong to anything in the first sector).
+// Everything else in it is zeros that Write wrote, but for two fields of
+// e2fsprogs (s_mount_opts, s_lpf_ino) that go with nothing in the first sector.
 //
 // # Why it is no guess
 //
 // A checksum that is computed anew proves nothing, so other things have to. The
 // superblock must be, byte for byte, what Write would write with the same UUID,
-// but for the fields that Linux and tune2fs change (superblock.taking), and those
-// must be possible (superblock.check). The descriptor of group 0 has a checksum
-// of its own, which begins with the UUID, and leads to the journal's inode, of
-// which the superblock has a copy.
+// but for the fields that Linux, tune2fs and e2fsck change (superblock.taking),
+// and those must be possible (superblock.check). The descriptor of group 0 has
+// a checksum of its own, which begins with the UUID, and leads to the journal's
+// inode, of which the superblock has a copy.
 //
 // When this does not hold, and there are more groups, the first copy for which
 // it holds is taken, if all the groups that it speaks of have descriptors. Its
@@ -165,7 +165,7 @@ func (s superblock) prove(r io.ReaderAt, b []byte, group, size int64) error {
 }
 
 func (s superblock) geometry() geometry {
-	g := geometry{blocks: s.size(), reservedGDT: int64(s.ReservedGDT)}
+	g := geometry{blocks: s.blocks(), reservedGDT: int64(s.ReservedGDT)}
 	g.setGroups((g.blocks + blocksPerGroup - 1) / blocksPerGroup)
 	return g
 }
@@ -194,13 +194,15 @@ func (s superblock) takingErrors(now superblock) superblock {
 	return s
 }
 
+// wide joins the halves of a count.
 func wide(low, high uint32) int64 { return int64(high)<<32 | int64(low) }
 
-func (s superblock) size() int64 { return wide(s.Blocks, s.BlocksHigh) }
+// blocks is how many the file system has; below zero when that is absurd.
+func (s superblock) blocks() int64 { return wide(s.Blocks, s.BlocksHigh) }
 
 // check says which of the fields that change is not possible.
 func (s superblock) check(partition int64) error {
-	blocks := s.size()
+	blocks := s.blocks()
 	if blocks < minSize/blockSize || blocks > partition/blockSize {
 		return fmt.Errorf("it speaks of %d blocks in a partition of %d bytes", uint64(blocks), partition)
 	}
@@ -210,7 +212,7 @@ func (s superblock) check(partition int64) error {
 	}{
 		{"free blocks", wide(s.FreeBlocks, s.FreeBlocksHigh), blocks},
 		{"reserved blocks", wide(s.ReservedBlocks, s.ReservedHigh), blocks},
-		{"blocks of overhead", int64(s.Overhead), blocks},
+		{"blocks of overhead", int64(s.Overhead), partition / blockSize}, // perhaps of what it was about to grow to
 		{"free inodes", int64(s.FreeInodes), int64(s.Inodes)},
 		{"as the last orphan", int64(s.LastOrphan), int64(s.Inodes)},
 		{"as lost+found", int64(s.LostFound), int64(s.Inodes)},
@@ -247,8 +249,8 @@ func (s superblock) checkJournal(r io.ReaderAt) error {
 		return err
 	}
 	at := wide(table[0].InodeTable, table[0].InodeTableHigh)
-	if at <= 0 || at >= s.size() {
-		return fmt.Errorf("its inodes are in block %d of %d", at, s.size())
+	if at <= 0 || at >= s.blocks() {
+		return fmt.Errorf("its inodes are in block %d of %d", at, s.blocks())
 	}
 	b := make([]byte, inodeSize)
 	if err := readFull(r, b, at*blockSize+(inoJournal-1)*inodeSize); err != nil {

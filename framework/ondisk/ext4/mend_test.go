@@ -128,6 +128,24 @@ func TestMendTornUpdates(t *testing.T) {
 	}
 }
 
+// TestMendTornGrowth: the overhead of the larger file system may come before its
+// size, or after it.
+func TestMendTornGrowth(t *testing.T) {
+	fs, old := newMemory(t, 16*mib)
+	now := changed(old, func(b []byte) {
+		le := binary.LittleEndian
+		le.PutUint32(b[0x00:], 2*8192)
+		le.PutUint32(b[0x04:], twoGroups/4096)
+		le.PutUint32(b[0x248:], 5000)
+	})
+	for i, torn := range [][]byte{joined(old, now), joined(now, old)} {
+		m, err := ext4.Mend(hurt{bytes.NewReader(fs), torn}, twoGroups)
+		if diff := cmp.Diff(ext4.Mending{Super: changed(torn, func([]byte) {})}, m); diff != "" || err != nil {
+			t.Errorf("mixture %d: %v (-want +got):\n%s", i, err, diff)
+		}
+	}
+}
+
 // TestMendRefuses: what is more than torn stays as it is.
 func TestMendRefuses(t *testing.T) {
 	fs, super := newMemory(t, 16*mib)
