@@ -126,7 +126,7 @@ fuzz: ## Run every fuzz target for FUZZTIME (default 30s)
 	done
 
 .PHONY: bench
-bench: build ## Measure against mkosi and dracut, and write docs/bench.md
+bench: build ## Measure against mkosi, dracut and dd, and write docs/bench.md
 	@ci/setup/install run bench
 	$(GOBUILD) -o bin/bench ./ci/bench
 	$(SUDO) bin/bench -o docs/bench.md
