@@ -299,9 +299,14 @@ func (t *story) upgrade(ctx context.Context) (string, error) {
 	if _, err := t.guest.output(ctx, "tee", "/opt/kairos-acceptance-local"); err != nil {
 		return "", err
 	}
+	return t.upgradeFrom(ctx, t.registry.ref(string(stumbles), "next"))
+}
+
+// upgradeFrom upgrades the node to the lab's next version.
+func (t *story) upgradeFrom(ctx context.Context, ref string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, upgradeTimeout)
 	defer cancel()
-	text, err := t.guest.output(ctx, "kairos-agent", "upgrade", "--json", "--source", t.registry.ref(string(stumbles), "next"))
+	text, err := t.guest.output(ctx, "kairos-agent", "upgrade", "--json", "--source", ref)
 	if err != nil {
 		return "", err
 	}
