@@ -64,9 +64,11 @@ func newLab(ctx context.Context, dir string, d *Disk) (*lab, error) {
 	return newLabFrom(ctx, dir, d, base)
 }
 
-func newLabFrom(ctx context.Context, dir string, d *Disk, base v1.Image) (*lab, error) {
+// newLabFrom is newLab with an image, and with files that the next version has
+// besides.
+func newLabFrom(ctx context.Context, dir string, d *Disk, base v1.Image, files ...map[string][]byte) (*lab, error) {
 	l := &lab{dir: dir, base: base, armed: filepath.Join(dir, "armed.raw")}
-	next, err := release(base, nextVersion)
+	next, err := release(base, nextVersion, files...)
 	if err != nil {
 		return nil, err
 	}

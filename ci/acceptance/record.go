@@ -8,11 +8,17 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/kairos-build/kairos-build/ci/crash"
+	"github.com/kairos-build/kairos-build/framework/bootloader"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/slot"
+	"github.com/kairos-build/kairos-build/framework/source"
 )
 
 // machineRecord is the machine whose writes are recorded.
@@ -26,8 +32,8 @@ type recordedStep struct {
 }
 
 // recordedSteps is the life of a node: the first boot, in which the last
-// partition grows, an upgrade, the trial, and, unless it is to be short, the way
-// back.
+// partition grows, an upgrade to an image with another boot loader, the trial,
+// and, unless it is to be short, the way back.
 func recordedSteps(short bool) []recordedStep {
 	const a, b = layout.SlotA, layout.SlotB
 	there := []recordedStep{
@@ -35,6 +41,7 @@ func recordedSteps(short bool) []recordedStep {
 		{"upgrade", []layout.Slot{a}, (*story).plainUpgrade},
 		{"reboot into b", []layout.Slot{a, b}, rebootInto(b)},
 		{"mark b good", []layout.Slot{b}, untilGood(b)},
+		{"replace the boot loader", []layout.Slot{b}, (*story).untilReplaced},
 	}
 	if short {
 		return append(there, recordedStep{"power off", []layout.Slot{b}, (*story).powerOff})
@@ -58,12 +65,15 @@ func Record(ctx context.Context, o Options, short bool) (_ crash.Recording, err 
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return crash.Recording{}, err
 	}
-	o.Machines = []string{machineUpgrade} // wants the lab
+	o.NoScenarios = true // the lab is made here
 	r, err := newRunner(ctx, o)
 	if err != nil {
 		return crash.Recording{}, err
 	}
 	defer func() { err = errors.Join(err, r.disk.Close(), r.lab.remove()) }()
+	if err := r.makeRecordLab(ctx); err != nil {
+		return crash.Recording{}, fmt.Errorf("making the image to upgrade to: %w", err)
+	}
 	if err := r.keepDisks(); err != nil {
 		return crash.Recording{}, err
 	}
@@ -74,6 +84,44 @@ func Record(ctx context.Context, o Options, short bool) (_ crash.Recording, err 
 		}
 		r.Log.Warn("the emulated kernel crashed; recording again", "err", err)
 	}
+}
+
+// makeRecordLab makes a lab whose next version has another boot loader.
+func (r *runner) makeRecordLab(ctx context.Context) error {
+	base, err := openLayout(filepath.Join(filepath.Dir(r.disk.Path), imageName))
+	if err != nil {
+		return err
+	}
+	loader, err := otherBootloader(base)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "kairos-build-lab-")
+	if err != nil {
+		return err
+	}
+	if r.lab, err = newLabFrom(ctx, dir, r.disk, base, loader); err != nil {
+		err = errors.Join(err, os.RemoveAll(dir))
+	}
+	return err
+}
+
+// otherBootloader is the boot loader of an image with zeros behind each program:
+// other bytes, which do the same under BIOS. (Under Secure Boot their signatures
+// would not hold.)
+func otherBootloader(base v1.Image) (map[string][]byte, error) {
+	dir := layout.ImageBoot[1:] + "/"
+	found, err := source.Files(base, dir+bootloader.BIOSCore, dir+"efi/shimx64.efi", dir+"efi/grubx64.efi", dir+"efi/mmx64.efi")
+	if err != nil {
+		return nil, err
+	}
+	if found[dir+bootloader.BIOSCore] == nil {
+		return nil, fmt.Errorf("the image has no %s%s", dir, bootloader.BIOSCore)
+	}
+	for name, data := range found {
+		found[name] = slices.Concat(data, make([]byte, layout.SectorSize))
+	}
+	return found, nil
 }
 
 // keepDisks writes the disk as the machine sees it at first, and the one that
@@ -147,6 +195,16 @@ func rebootInto(x layout.Slot) func(*story, context.Context) error {
 // untilGood waits until the node's health checks have made a slot good.
 func untilGood(x layout.Slot) func(*story, context.Context) error {
 	return func(t *story, ctx context.Context) error { return t.waitSlot(ctx, x, slot.Good) }
+}
+
+// replacedLine is what the agent prints when the boot loader's update has ended.
+var replacedLine = regexp.MustCompile(`kairos: the boot loader was replaced`)
+
+func (t *story) untilReplaced(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	_, err := t.vm.WaitLine(ctx, replacedLine)
+	return err
 }
 
 func (t *story) askRollback(ctx context.Context) error {

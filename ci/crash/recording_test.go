@@ -3,6 +3,7 @@
 package crash
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/ci/crash/writelog"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
 )
 
 func TestFootprints(t *testing.T) {
@@ -70,5 +72,38 @@ func TestRecordingRoundTrip(t *testing.T) {
 	must(t, err)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestActiveCore: of the two halves of the bios partition only the one that the
+// boot code starts has to be whole.
+func TestActiveCore(t *testing.T) {
+	p := gpt.Partition{Name: layout.PartBIOS, First: 8, Last: 15}
+	disk := make([]byte, 16*SectorSize)
+	for i := range disk {
+		disk[i] = byte(i / SectorSize)
+	}
+	tests := []struct {
+		name   string
+		sector byte
+		first  byte
+		size   int64
+	}{
+		{"the first half", 8, 8, 4 * SectorSize},
+		{"the second half", 12, 12, 4 * SectorSize},
+		{"no boot code", 0, 8, 8 * SectorSize},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			mbr := make([]byte, SectorSize)
+			mbr[kernelSector] = tt.sector
+			got := activeCore(bytes.NewReader(disk), mbr, p)
+			b := make([]byte, 1)
+			_, err := got.ReadAt(b, 0)
+			must(t, err)
+			if b[0] != tt.first || got.Size() != tt.size {
+				t.Errorf("got sector %d and %d bytes, want %d and %d", b[0], got.Size(), tt.first, tt.size)
+			}
+		})
 	}
 }
