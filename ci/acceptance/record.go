@@ -4,6 +4,7 @@ package acceptance
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -121,8 +122,16 @@ func otherBootloader(base v1.Image) (map[string][]byte, error) {
 	for name, data := range found {
 		found[name] = slices.Concat(data, make([]byte, layout.SectorSize))
 	}
+	core := found[dir+bootloader.BIOSCore]
+	rest := core[coreSectors : coreSectors+2]
+	binary.LittleEndian.PutUint16(rest, binary.LittleEndian.Uint16(rest)+1)
 	return found, nil
 }
+
+// coreSectors is where core.img says in how many sectors its rest is: 16 bits in
+// the block list at the end of its first sector (grub 2.12,
+// include/grub/i386/pc/boot.h).
+const coreSectors = layout.SectorSize - 12 + 8
 
 // keepDisks writes the disk as the machine sees it at first, and the one that
 // has the next version.
