@@ -61,13 +61,19 @@ func newLab(ctx context.Context, dir string, d *Disk, to string) (*lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &lab{dir: dir, base: base, armed: filepath.Join(dir, "armed.raw")}
-	if to != "" {
-		if l.other, err = openLayout(filepath.Join(to, imageName)); err != nil {
-			return nil, err
-		}
+	l, err := newLabFrom(ctx, dir, d, base)
+	if err != nil || to == "" {
+		return l, err
 	}
-	next, err := release(base, nextVersion)
+	l.other, err = openLayout(filepath.Join(to, imageName))
+	return l, err
+}
+
+// newLabFrom is newLab with an image, and with files that the next version has
+// besides.
+func newLabFrom(ctx context.Context, dir string, d *Disk, base v1.Image, files ...map[string][]byte) (*lab, error) {
+	l := &lab{dir: dir, base: base, armed: filepath.Join(dir, "armed.raw")}
+	next, err := release(base, nextVersion, files...)
 	if err != nil {
 		return nil, err
 	}

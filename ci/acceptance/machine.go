@@ -49,10 +49,11 @@ type session struct {
 // A setup is what is special about a machine. The zero value is the artifact
 // with the test's access, coming up in slot a.
 type setup struct {
-	disk    string       // default: the artifact
-	oem     *qemu.Patch  // default: the test's access
-	patches []qemu.Patch // besides
-	faults  []qemu.Fault // what on the console ends the wait; nil means the usual
+	disk     string       // default: the artifact
+	oem      *qemu.Patch  // default: the test's access
+	patches  []qemu.Patch // besides
+	faults   []qemu.Fault // what on the console ends the wait; nil means the usual
+	writeLog string       // gets a log of the disk's writes; default: none
 }
 
 func (s *session) diskPath() string {
@@ -124,8 +125,7 @@ const crashRetries = 2
 func (s *session) start(ctx context.Context, patches ...qemu.Patch) error {
 	for try := 1; ; try++ {
 		err := s.tryStart(ctx, patches)
-		var guest *qemu.GuestError
-		if err == nil || !errors.As(err, &guest) || guest.Fault != qemu.KernelCrashed || s.r.accel.Name != "tcg" || try > crashRetries {
+		if !s.r.emulationCrashed(err) || try > crashRetries {
 			return err
 		}
 		s.crashes = try
@@ -135,6 +135,12 @@ func (s *session) start(ctx context.Context, patches ...qemu.Patch) error {
 			return err
 		}
 	}
+}
+
+// emulationCrashed tells whether err is a kernel that crashed in emulation.
+func (r *runner) emulationCrashed(err error) bool {
+	var guest *qemu.GuestError
+	return errors.As(err, &guest) && guest.Fault == qemu.KernelCrashed && r.accel.Name == "tcg"
 }
 
 // tryStart makes the machine and boots it.
@@ -158,7 +164,7 @@ func (s *session) launch(ctx context.Context, patches ...qemu.Patch) error {
 	vm, err := qemu.Start(ctx, qemu.Config{
 		Host: s.r.host, Accel: s.r.accel, Boot: s.boot, Log: s.r.Log,
 		Disk: s.diskPath(), DiskSize: s.r.disk.Size + extraSize, Faults: s.setup.faults,
-		Patches: slices.Concat([]qemu.Patch{s.oem()}, s.setup.patches, patches), ConsoleLog: log,
+		Patches: slices.Concat([]qemu.Patch{s.oem()}, s.setup.patches, patches), ConsoleLog: log, WriteLog: s.setup.writeLog,
 	})
 	if err != nil {
 		return err
