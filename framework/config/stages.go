@@ -66,3 +66,13 @@ func (p pair) checkStage() {
 	}
 	p.key.report(Warning, "unknown stage: nothing runs it by itself", "")
 }
+
+// titleSteps gives the steps the name of their config, which Kairos puts before
+// the name of a step.
+func (c *Config) titleSteps() {
+	for _, steps := range c.Stages {
+		for i := range steps {
+			steps[i].Title = c.Name
+		}
+	}
+}

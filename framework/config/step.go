@@ -5,11 +5,12 @@ package config
 import "time"
 
 // Step is one step of a stage, as the configs of Kairos have it. What it asks
-// for is done in the order of the fields, from Directories on.
+// for is done in the order of the fields, from EnsureEntities on.
 type Step struct {
 	Name   string
 	Origin Position
 	Path   string // of the key, such as stages.boot[0]
+	Title  string // the name of the config that the step is of
 
 	// The step is skipped unless all of these that are given hold.
 	If                              Text // a command of /bin/sh that exits with 0
@@ -22,22 +23,22 @@ type Step struct {
 	// it in the merged files does.
 	After []Text
 
-	Directories     []Directory
-	Users           []User
 	EnsureEntities  []Entity
-	DeleteEntities  []Entity
-	Files           []StepFile
-	AuthorizedKeys  []UserKeys
-	Hostname        Text
+	Users           []User
 	DNS             DNS
+	Downloads       []Download
+	Directories     []Directory
+	Files           []StepFile
+	Commands        []Text // of /bin/sh
+	DeleteEntities  []Entity
+	Hostname        Text
+	Sysctl          []Setting
+	AuthorizedKeys  []UserKeys
+	Modules         []string
+	Timesyncd       []Setting
+	Systemctl       Systemctl
 	Environment     []Setting
 	EnvironmentFile Text // default /etc/environment
-	Timesyncd       []Setting
-	Sysctl          []Setting
-	Modules         []string
-	Downloads       []Download
-	Systemctl       Systemctl
-	Commands        []Text // of /bin/sh
 
 	// Later are keys of the step that this version does not act on.
 	Later []string
