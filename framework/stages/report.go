@@ -8,8 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/kairos-build/kairos-build/framework/agent/report"
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
@@ -145,7 +148,12 @@ func readJSON(root tree.Root, path string, into any) error {
 // Record puts a run of a stage into the report of this boot, in the place of an
 // earlier run of the same stage, and the report into the history. A damaged
 // document is begun anew.
-func Record(root tree.Root, bootID string, run StageReport) error {
+func Record(root tree.Root, bootID string, run StageReport) (err error) {
+	unlock, err := lock(root)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
 	r, damage := ReadReport(root)
 	if damage != nil || r.BootID != bootID {
 		r = &Report{}
@@ -153,6 +161,24 @@ func Record(root tree.Root, bootID string, run StageReport) error {
 	r.Version, r.BootID = ReportVersion, bootID
 	r.put(run)
 	return errors.Join(writeJSON(root, ReportPath, r), keep(root, *r))
+}
+
+// lockFile is held while a report is written: stages may end at the same time.
+const lockFile = "/run/kairos/.report.lock"
+
+func lock(root tree.Root) (unlock func() error, err error) {
+	host, err := root.MakeParent(lockFile)
+	if err != nil {
+		return nil, fmt.Errorf("locking the report: %w", err)
+	}
+	f, err := os.OpenFile(host, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("locking the report: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+		return nil, errors.Join(fmt.Errorf("locking the report: %w", err), f.Close())
+	}
+	return f.Close, nil
 }
 
 func (r *Report) put(run StageReport) {
