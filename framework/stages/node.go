@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"os/exec"
@@ -40,7 +41,7 @@ func (Node) Run(ctx context.Context, words ...string) (string, error) {
 
 // Web fetches over HTTP and HTTPS. The zero value is ready.
 type Web struct {
-	Client *http.Client  // default http.DefaultClient
+	Client *http.Client  // default: one that waits 30 seconds for an answer to begin
 	Pause  time.Duration // before the second attempt, twice that before the next; default 1s
 }
 
@@ -80,11 +81,7 @@ func (f Web) once(ctx context.Context, address string, use func(Content) error) 
 	if err != nil {
 		return false, err
 	}
-	client := f.Client
-	if client == nil {
-		client = http.DefaultClient
-	}
-	answer, err := client.Do(request)
+	answer, err := f.client().Do(request)
 	if err != nil {
 		if urlErr, ok := errors.AsType[*url.Error](err); ok {
 			err = urlErr.Err // it has the whole URL, which may hold a secret
@@ -100,6 +97,22 @@ func (f Web) once(ctx context.Context, address string, use func(Content) error) 
 	}
 	return false, nil
 }
+
+// client has no limit for the whole, which may be long.
+func (f Web) client() *http.Client {
+	if f.Client != nil {
+		return f.Client
+	}
+	return &http.Client{Transport: &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: answerTime}).DialContext,
+		TLSHandshakeTimeout:   answerTime,
+		ResponseHeaderTimeout: answerTime,
+		DisableKeepAlives:     true,
+	}}
+}
+
+const answerTime = 30 * time.Second
 
 // withoutQuery leaves out what may be a secret.
 func withoutQuery(address string) string {
