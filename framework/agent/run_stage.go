@@ -121,18 +121,18 @@ type planned struct {
 
 // String is the step on one line.
 func (s planned) String() string {
-	text := fmt.Sprintf("%s %s (%s)", s.Stage, s.Name, s.Origin)
+	words := []string{fmt.Sprintf("%s %s (%s)", s.Stage, s.Name, s.Origin)}
 	if len(s.After) > 0 {
-		text += " after " + strings.Join(s.After, ", ")
+		words[0] += " after " + strings.Join(s.After, ", ")
 	}
 	for _, more := range []struct{ what, text string }{
 		{"skipped", s.Skip}, {"if", s.If}, {"error", s.Error}, {"not implemented yet", strings.Join(s.Later, ", ")},
 	} {
 		if more.text != "" {
-			text += "; " + more.what + ": " + more.text
+			words = append(words, more.what+": "+more.text)
 		}
 	}
-	return text
+	return strings.Join(words, "; ")
 }
 
 func (p *program) analyze(all []stages.Plan) []planned {

@@ -185,3 +185,17 @@ func TestRunStageWords(t *testing.T) {
 		}
 	}
 }
+
+// TestValidateOrder: a step may come after one of another file.
+func TestValidateOrder(t *testing.T) {
+	dir := stageNode(t)
+	put(t, dir, "oem/91.yaml", "stages: {boot: [{after: [motd]}]}\n")
+	if got := call(t, dir, "", "validate"); got.code != 0 {
+		t.Errorf("got %+v", got)
+	}
+	put(t, dir, "oem/91.yaml", "stages: {boot: [{after: [motb]}]}\n")
+	got := call(t, dir, "", "validate")
+	if want := `stage boot: /oem/91.yaml:1:26: stages.boot[0].after[0]: no step of the stage boot is called "motb"; did you mean "motd"?`; got.code != 1 || !strings.Contains(got.stderr, want) {
+		t.Errorf("got %+v, want %s", got, want)
+	}
+}

@@ -53,7 +53,7 @@ var stepFields = slices.Concat([]field[Step]{
 }, later[Step]("packages", "package_pins", "unpack_images", "datasource", "layout", "systemd_firstboot", "git"))
 
 var (
-	sysctlName    = regexp.MustCompile(`^[A-Za-z0-9_*-]+([./][A-Za-z0-9_:*-]+)+$`)
+	sysctlName    = regexp.MustCompile(`^[A-Za-z0-9_-]+([./][A-Za-z0-9_:-]+)+$`)
 	variableName  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	timesyncdName = regexp.MustCompile(`^[A-Za-z]+$`)
 	moduleName    = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_-]*$`)

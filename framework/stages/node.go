@@ -3,7 +3,6 @@
 package stages
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,13 +18,14 @@ import (
 // Node is the running system.
 type Node struct{}
 
-// Run runs a program in a process group of its own: when ctx ends, it ends with
-// everything that it started. It has no input.
+// Run runs a program and returns the end of what it printed. The program is
+// in a process group of its own: when ctx ends, it ends with everything that it
+// started. It has no input.
 func (Node) Run(ctx context.Context, words ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
 	cmd.Dir = "/"
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
+	out := new(ending)
+	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second // a daemon that it left behind may hold its output
@@ -36,7 +36,7 @@ func (Node) Run(ctx context.Context, words ...string) (string, error) {
 	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("its time is over: %w", context.Cause(ctx))
 	}
-	return out.String(), err
+	return string(out.kept), err
 }
 
 // Web fetches over HTTP and HTTPS. The zero value is ready.

@@ -17,6 +17,9 @@ func TestNodeRun(t *testing.T) {
 	if output != "out\nerr\n" || err == nil || err.Error() != "exit status 3" {
 		t.Errorf("got %q, %v", output, err)
 	}
+	if output, err := (Node{}).Run(t.Context(), "/bin/sh", "-c", "yes | head -c 1000000; echo end"); err != nil || len(output) > 2*outputBytes || !strings.HasSuffix(output, "end\n") {
+		t.Errorf("%d bytes, %v", len(output), err)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	start := time.Now()

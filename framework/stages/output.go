@@ -7,6 +7,19 @@ import "strings"
 // What is kept of the output of the commands of a step, in bytes.
 const outputBytes = 4096
 
+// An ending keeps the end of what is written to it: a command may print more
+// than a node has memory. The zero value is empty.
+type ending struct{ kept []byte }
+
+// Write never fails.
+func (e *ending) Write(b []byte) (int, error) {
+	e.kept = append(e.kept, b...)
+	if extra := len(e.kept) - 2*outputBytes; extra > 0 {
+		e.kept = append(e.kept[:0], e.kept[extra:]...)
+	}
+	return len(b), nil
+}
+
 // tail is the end of text, without what would disturb a terminal.
 func tail(text string) string {
 	if extra := len(text) - outputBytes; extra > 0 {

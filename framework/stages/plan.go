@@ -26,11 +26,11 @@ type Planned struct {
 }
 
 // Title is the name of the step, or its place in the config.
-func (p Planned) Title() string {
-	if p.Step.Name != "" {
-		return p.Step.Name
+func (s Planned) Title() string {
+	if s.Step.Name != "" {
+		return s.Step.Name
 	}
-	return p.Step.Path
+	return s.Step.Path
 }
 
 // NewPlan orders the steps of a stage. A step with "after" waits for the steps

@@ -66,7 +66,7 @@ func (e *Engine) Dry() bool { return e.Root.Dry != nil }
 // Run carries a plan out. It ends when every step is over, or did not begin
 // because ctx ended.
 func (e *Engine) Run(ctx context.Context, p Plan) StageReport {
-	start := time.Now()
+	start := time.Now() //nolint:forbidigo // a report says when it was, and how long it took
 	out := StageReport{Stage: p.Stage, Start: start.UTC().Truncate(time.Second), Steps: make([]StepReport, len(p.Steps))}
 	over := make([]chan struct{}, len(p.Steps))
 	for i := range over {
@@ -93,7 +93,7 @@ func milliseconds(since time.Time) float64 { return float64(time.Since(since).Mi
 
 // planned runs step i; before holds how the steps went that it waits for.
 func (e *Engine) planned(ctx context.Context, p Plan, i int, before []StepReport) StepReport {
-	start := time.Now()
+	start := time.Now() //nolint:forbidigo // a report says when it was, and how long it took
 	s := p.Steps[i]
 	r := StepReport{Name: s.Title(), Origin: s.Step.Origin.String(), Items: []report.Item{}, Later: s.Step.Later}
 	switch {

@@ -57,7 +57,7 @@ func (w *work) words(verb, unit string) []string {
 
 // overrides are drop-ins below /run, which go when the config does.
 func (w *work) overrides(ctx context.Context) {
-	any := false
+	reload := false
 	for _, o := range w.step.Systemctl.Overrides {
 		name := path.Join("/run/systemd/system", o.Unit+".d", o.Name)
 		var changed bool
@@ -66,9 +66,9 @@ func (w *work) overrides(ctx context.Context) {
 			changed, err = w.Root.Replace(name, tree.File{Data: []byte(strings.TrimSuffix(o.Content.Text, "\n") + "\n"), Mode: 0o644})
 		})
 		w.item("override", name, changed, err, o.Origin)
-		any = any || changed
+		reload = reload || changed
 	}
-	if !any {
+	if !reload {
 		return
 	}
 	if err := w.run(ctx, "systemctl", "daemon-reload"); err != nil {
