@@ -97,12 +97,12 @@ stage boot: 3 steps, N ms
   changed N ms  motd (/oem/90.yaml:16:7)
             not implemented yet, so not done: git
             /oem/90.yaml:17:15: file /etc/motd: changed
-`, "kairos: /oem/90.yaml:14:7: stage boot, step broken: command echo why >&2; exit 3: exit status 3: why\n"}
+`, "kairos: /oem/90.yaml:14:7: stage boot, step broken: command /oem/90.yaml:15:18: exit status 3: why\n"}
 	got.stdout = withoutTimes(got.stdout)
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(result{})); diff != "" {
 		t.Fatalf("run-stage (-want +got):\n%s", diff)
 	}
-	if issue, want := content(t, dir, stageIssue), "Stages of this boot failed (see kairos-agent report):\n  /oem/90.yaml:14:7: stage boot, step broken: command echo why >&2; exit 3: exit status 3: why\n\n"; issue != want {
+	if issue, want := content(t, dir, stageIssue), "Stages of this boot failed (see kairos-agent report):\n  /oem/90.yaml:14:7: stage boot, step broken: command /oem/90.yaml:15:18: exit status 3: why\n\n"; issue != want {
 		t.Errorf("issue: got %q, want %q", issue, want)
 	}
 	if again := call(t, dir, "", "report"); again.code != 0 || withoutTimes(again.stdout) != want.stdout {

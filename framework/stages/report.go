@@ -84,7 +84,9 @@ func (r StageReport) Changed() bool {
 	return slices.ContainsFunc(r.Steps, func(s StepReport) bool { return s.Outcome == Changed })
 }
 
-// Lines are what a person must know, one line each: every failure.
+// Lines are what a person must know, one line each: every failure. They are for
+// everybody to read, so they have the place of a command and not its words,
+// which may hold a secret.
 func (r StageReport) Lines() []string {
 	var out []string
 	for _, s := range r.Steps {
@@ -97,11 +99,18 @@ func (r StageReport) Lines() []string {
 		}
 		for _, i := range s.Items {
 			if i.Outcome == report.Failed {
-				out = append(out, head+fmt.Sprintf("%s %s: %s", i.Kind, i.Name, oneLine(i.Message)))
+				out = append(out, head+fmt.Sprintf("%s %s: %s", i.Kind, publicName(i), oneLine(i.Message)))
 			}
 		}
 	}
 	return out
+}
+
+func publicName(i report.Item) string {
+	if i.Kind == commandKind {
+		return i.Origin
+	}
+	return i.Name
 }
 
 // Lines are those of every stage.

@@ -349,7 +349,7 @@ func TestFailuresAndOrder(t *testing.T) {
 	if diff := cmp.Diff([]string{"git"}, got.Steps[8].Later); diff != "" {
 		t.Error(diff)
 	}
-	if want := "c.yaml:3:7: stage boot, step one: command bad: exit status 1: said bad"; got.Lines()[0] != want {
+	if want := "c.yaml:3:7: stage boot, step one: command c.yaml:3:30: exit status 1: said bad"; got.Lines()[0] != want {
 		t.Errorf("lines: %q", got.Lines())
 	}
 }

@@ -111,10 +111,12 @@ func (w *work) directories() {
 	}
 }
 
+const commandKind = "command"
+
 // commands runs each command, also after one that failed.
 func (w *work) commands(ctx context.Context) {
 	for _, c := range w.step.Commands {
-		i := report.Item{Kind: "command", Name: oneLine(c.Text), Outcome: report.Ran, Origin: c.Origin.String()}
+		i := report.Item{Kind: commandKind, Name: oneLine(c.Text), Outcome: report.Ran, Origin: c.Origin.String()}
 		if w.Dry() {
 			i.Message = "not in a dry run"
 		} else if output, err := w.System.Run(ctx, shell(c.Text)...); true {
