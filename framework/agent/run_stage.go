@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -52,6 +53,7 @@ type stageResult struct {
 }
 
 func (p *program) runStage(ctx context.Context, name string, o stageOptions) error {
+	p.log = slog.New(slog.DiscardHandler) // what it would say is the result
 	c := p.loadConfig()
 	all := plans(c, name)
 	if len(all) == 0 && !config.IsStage(name) {

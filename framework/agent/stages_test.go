@@ -3,7 +3,9 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -11,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/kairos-build/kairos-build/framework/agent/tree"
 )
 
 const stageConfig = `#cloud-config
@@ -183,6 +187,21 @@ func TestRunStageWords(t *testing.T) {
 		if got.code != c.code || !strings.Contains(got.stdout, c.stdout) || !strings.Contains(got.stderr, c.stderr) {
 			t.Errorf("%v: got %+v, want %+v", c.args, got, c)
 		}
+	}
+}
+
+// TestResultIsAlone: nothing but the document is on stdout, also when the agent
+// logs there.
+func TestResultIsAlone(t *testing.T) {
+	var stdout, stderr bytes.Buffer
+	p := &program{
+		root: tree.Root{Dir: stageNode(t), KeepOwner: true}, stdout: &stdout, stderr: &stderr,
+		log: slog.New(slog.NewTextHandler(&stdout, nil)),
+	}
+	p.run(t.Context(), []string{"run-stage", "fs", "--json"})
+	var doc stageResult
+	if err := json.Unmarshal(stdout.Bytes(), &doc); err != nil || len(doc.Stages) != 1 {
+		t.Errorf("%v: %s", err, stdout.String())
 	}
 }
 

@@ -128,7 +128,11 @@ func (e *Engine) log(stage string, r StepReport) {
 	if r.Outcome == Failed {
 		level = slog.LevelError
 	}
-	e.Log.Log(context.Background(), level, fmt.Sprintf("stage %s, step %s: %s", stage, r.Name, r.Outcome), "message", r.Message, "milliseconds", r.Milliseconds)
+	text := fmt.Sprintf("stage %s, step %s: %s", stage, r.Name, r.Outcome)
+	if r.Message != "" {
+		text += ": " + r.Message
+	}
+	e.Log.Log(context.Background(), level, text, "milliseconds", r.Milliseconds)
 }
 
 // step fills in the templates, asks the conditions and does what s asks for.
