@@ -19,9 +19,11 @@ ARCH := amd64
 OUT ?= out
 # Where the end-to-end tests find a kernel, its modules and a boot loader.
 FIXTURES := .tools/fixtures
-# What the acceptance tests build and boot.
-FLAVORS ?= debian-13 debian-12
 FUZZTIME ?= 30s
+# What `make crash` records, how many cuts it checks, and how many it boots.
+CRASH := .tools/crash
+CRASH_STATES ?= 100000
+CRASH_BOOTS ?= 100
 GOLANGCI_LINT_VERSION := v2.15.0
 
 # Equal source gives equal bytes: no paths of this machine, no commit, no cgo.
@@ -44,7 +46,7 @@ build: payload ## Compile bin/kairos-build, with the node programs inside
 payload: ## Compile the programs that end up on nodes
 	@mkdir -p $(PAYLOAD)
 	@GOOS=linux GOARCH=$(ARCH) $(GOBUILD) -ldflags '-s -w' -o $(PAYLOAD)/init ./framework/initramfs
-	@GOOS=linux GOARCH=$(ARCH) $(GOBUILD) -ldflags '-s -w' -o $(PAYLOAD)/kairos-agent ./framework/agent
+	@GOOS=linux GOARCH=$(ARCH) $(GOBUILD) -ldflags '-s -w -X main.version=$(VERSION)' -o $(PAYLOAD)/kairos-agent ./framework/agent
 	@GOOS=linux GOARCH=$(ARCH) $(GOBUILD) -ldflags '-s -w' -o $(PAYLOAD)/kairos-assemble ./framework/assemble
 
 .PHONY: demo
@@ -59,6 +61,7 @@ test: ## Run everything; this is what CI calls
 	@ci/setup/install build run test
 	@$(MAKE) check
 	@$(MAKE) e2e
+	@$(MAKE) crash-slice
 	@$(MAKE) acceptance
 	@echo '== all tests passed'
 
@@ -109,13 +112,42 @@ fixtures: build
 	@$(GO) run ./ci/fixtures $(OUT)/debian-13/image $(FIXTURES) >$(FIXTURES)/env
 
 .PHONY: acceptance
-acceptance: build ## Build the flavors (FLAVORS=...) and boot them: BIOS, UEFI, Secure Boot
+acceptance: build ## Build Debian 13 and 12, boot, upgrade and break them: BIOS, UEFI, Secure Boot
 	@ci/setup/install run
-	@for flavor in $(FLAVORS); do \
-		echo "== acceptance: $$flavor"; \
+	@for flavor in debian-13 debian-12; do \
+		echo "== acceptance: build $$flavor"; \
 		$(SUDO) bin/kairos-build flavor $$flavor --output $(OUT)/$$flavor --progress plain; \
-		$(SUDO) bin/kairos-build test $(OUT)/$$flavor; \
 	done
+	@echo '== acceptance: debian-13'
+	@$(SUDO) bin/kairos-build test $(OUT)/debian-13
+	@echo '== acceptance: debian-12, and from it to debian-13'
+	@$(SUDO) bin/kairos-build test $(OUT)/debian-12 --boot bios,secureboot --machine bios,release --to $(OUT)/debian-13
+
+.PHONY: crash
+crash: fixtures crash-programs ## Cut a node's power at CRASH_STATES moments, boot CRASH_BOOTS of the disks
+	@echo '== crash: recording an upgrade and a rollback'
+	@mkdir -p $(CRASH)/full
+	bin/crash/record -o $(CRASH)/full $(OUT)/debian-13 >$(CRASH)/record.txt
+	@echo '== crash: $(CRASH_STATES) states'
+	bin/crash/explore -recording $(CRASH)/full -states $(CRASH_STATES) >$(CRASH)/explore.txt
+	@echo '== crash: $(CRASH_BOOTS) boots'
+	bin/crash/boot -states $(CRASH_BOOTS) -report $(CRASH)/boot.json $(CRASH)/full >$(CRASH)/boot.txt
+	@cat $(CRASH)/record.txt $(CRASH)/explore.txt $(CRASH)/boot.txt
+
+# The slice of `make crash` that every change goes through.
+.PHONY: crash-slice
+crash-slice: fixtures crash-programs
+	@echo '== cuts of power in an upgrade: 2000 states, 4 of them booted'
+	@mkdir -p $(CRASH)/short
+	@bin/crash/record -short -o $(CRASH)/short $(OUT)/debian-13
+	@bin/crash/explore -recording $(CRASH)/short -states 2000
+	@bin/crash/boot -states 4 -again 500 $(CRASH)/short
+
+.PHONY: crash-programs
+crash-programs:
+	@ci/setup/install run test
+	@mkdir -p bin/crash
+	@$(GOBUILD) -o bin/crash/ ./ci/crash/record ./ci/crash/explore ./ci/crash/boot
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (default 30s)
@@ -125,7 +157,7 @@ fuzz: ## Run every fuzz target for FUZZTIME (default 30s)
 	done
 
 .PHONY: bench
-bench: build ## Measure against mkosi and dracut, and write docs/bench.md
+bench: build ## Measure against mkosi, dracut and dd, and write docs/bench.md
 	@ci/setup/install run bench
 	$(GOBUILD) -o bin/bench ./ci/bench
 	$(SUDO) bin/bench -o docs/bench.md

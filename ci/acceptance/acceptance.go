@@ -41,6 +41,9 @@ type Options struct {
 	// Machines are those that run, by their names in the report: bios, upgrade,
 	// fault-panic, …; default all.
 	Machines []string
+	// To is a folder like Dir, of a later release, that a machine is upgraded to;
+	// default none.
+	To string
 	// NoScenarios leaves out the machines that need DIR/image beside the disk:
 	// the upgrade and the faults.
 	NoScenarios bool

@@ -17,6 +17,7 @@ import (
 	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
@@ -31,10 +32,6 @@ import (
 // imageName is the OCI layout beside the disk.
 const imageName = "image"
 
-// annotationRootHash is where the builder records the verity root hash of an
-// image, in hex; see cmd/kairos-build/internal/factory.
-const annotationRootHash = "io.kairos.verity.roothash"
-
 // Versions that the scenarios make from the image. They are above and below
 // everything that a build calls itself.
 const (
@@ -48,7 +45,8 @@ type lab struct {
 	base    v1.Image
 	next    v1.Image // nextVersion; differs in what imageMark says, too
 	written *slotimage.Image
-	armed   string // a disk that has next in slot b
+	armed   string   // a disk that has next in slot b
+	other   v1.Image // of another release; nil when there is none
 }
 
 // imageMark is a file below a persistent path that every version made here has
@@ -56,17 +54,26 @@ type lab struct {
 const imageMark = "opt/kairos-acceptance/version"
 
 // newLab makes the next version and a disk with it in slot b.
-func newLab(ctx context.Context, dir string, d *Disk) (*lab, error) {
+// The image is beside the disk; to is a folder with an image of another release,
+// or empty.
+func newLab(ctx context.Context, dir string, d *Disk, to string) (*lab, error) {
 	base, err := openLayout(filepath.Join(filepath.Dir(d.Path), imageName))
 	if err != nil {
 		return nil, err
 	}
-	return newLabFrom(ctx, dir, d, base)
+	l, err := newLabFrom(ctx, dir, d, base)
+	if err != nil || to == "" {
+		return l, err
+	}
+	l.other, err = openLayout(filepath.Join(to, imageName))
+	return l, err
 }
 
-func newLabFrom(ctx context.Context, dir string, d *Disk, base v1.Image) (*lab, error) {
+// newLabFrom is newLab with an image, and with files that the next version has
+// besides.
+func newLabFrom(ctx context.Context, dir string, d *Disk, base v1.Image, files ...map[string][]byte) (*lab, error) {
 	l := &lab{dir: dir, base: base, armed: filepath.Join(dir, "armed.raw")}
-	next, err := release(base, nextVersion)
+	next, err := release(base, nextVersion, files...)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +96,47 @@ func (l *lab) remove() error {
 }
 
 func annotated(image v1.Image, written *slotimage.Image) v1.Image {
-	return mutate.Annotations(image, map[string]string{annotationRootHash: hex.EncodeToString(written.Tree.RootHash[:])}).(v1.Image)
+	return mutate.Annotations(image, map[string]string{disklayout.AnnotationRootHash: hex.EncodeToString(written.Tree.RootHash[:])}).(v1.Image)
+}
+
+// wrongImages are images that a node must refuse, by their tags.
+func (l *lab) wrongImages() (map[string]v1.Image, error) {
+	past, err := release(l.base, pastVersion)
+	if err != nil {
+		return nil, err
+	}
+	config, err := l.base.ConfigFile()
+	if err != nil {
+		return nil, err
+	}
+	foreign, err := platformed(l.next, "riscv64")
+	if err != nil {
+		return nil, err
+	}
+	mark, err := layerOf(map[string][]byte{"etc/os-release": []byte("ID=plain\n")})
+	if err != nil {
+		return nil, err
+	}
+	plain, err := mutate.AppendLayers(empty.Image, mark)
+	if err != nil {
+		return nil, err
+	}
+	if plain, err = platformed(plain, config.Architecture); err != nil {
+		return nil, err
+	}
+	huge := mutate.Annotations(l.next, map[string]string{disklayout.AnnotationRootSize: fmt.Sprint(1 << 40)}).(v1.Image)
+	return map[string]v1.Image{"past": past, "riscv": foreign, "plain": plain, "huge": huge}, nil
+}
+
+// platformed is an image that says it is for another architecture.
+func platformed(image v1.Image, architecture string) (v1.Image, error) {
+	config, err := image.ConfigFile()
+	if err != nil {
+		return nil, err
+	}
+	config = config.DeepCopy()
+	config.OS, config.Architecture = "linux", architecture
+	return mutate.ConfigFile(image, config)
 }
 
 // openLayout opens the one image of an OCI layout.

@@ -53,7 +53,7 @@ type setup struct {
 	oem      *qemu.Patch  // default: the test's access
 	patches  []qemu.Patch // besides
 	faults   []qemu.Fault // what on the console ends the wait; nil means the usual
-	watchdog bool         // the machine has a hardware watchdog
+	writeLog string       // gets a log of the disk's writes; default: none
 }
 
 func (s *session) diskPath() string {
@@ -68,6 +68,19 @@ func (s *session) oem() qemu.Patch {
 		return *s.setup.oem
 	}
 	return s.r.oem
+}
+
+// survivable are the faults that end a wait on a node that restarts by itself
+// when its kernel crashes. Software emulation crashes kernels now and then, at
+// any boot; a story goes on as the node does.
+func (r *runner) survivable() []qemu.Fault {
+	faults := qemu.DefaultFaults()
+	if r.accel.Name != "tcg" {
+		return faults
+	}
+	return slices.DeleteFunc(faults, func(f qemu.Fault) bool {
+		return f.Meaning == qemu.KernelCrashed || f.Meaning == qemu.KernelPanicked
+	})
 }
 
 // record adds seconds and an outcome to a check: the first failure stays.
@@ -112,8 +125,7 @@ const crashRetries = 2
 func (s *session) start(ctx context.Context, patches ...qemu.Patch) error {
 	for try := 1; ; try++ {
 		err := s.tryStart(ctx, patches)
-		var guest *qemu.GuestError
-		if err == nil || !errors.As(err, &guest) || guest.Fault != qemu.KernelCrashed || s.r.accel.Name != "tcg" || try > crashRetries {
+		if !s.r.emulationCrashed(err) || try > crashRetries {
 			return err
 		}
 		s.crashes = try
@@ -123,6 +135,12 @@ func (s *session) start(ctx context.Context, patches ...qemu.Patch) error {
 			return err
 		}
 	}
+}
+
+// emulationCrashed tells whether err is a kernel that crashed in emulation.
+func (r *runner) emulationCrashed(err error) bool {
+	var guest *qemu.GuestError
+	return errors.As(err, &guest) && guest.Fault == qemu.KernelCrashed && r.accel.Name == "tcg"
 }
 
 // tryStart makes the machine and boots it.
@@ -145,8 +163,8 @@ func (s *session) launch(ctx context.Context, patches ...qemu.Patch) error {
 	}
 	vm, err := qemu.Start(ctx, qemu.Config{
 		Host: s.r.host, Accel: s.r.accel, Boot: s.boot, Log: s.r.Log,
-		Disk: s.diskPath(), DiskSize: s.r.disk.Size + extraSize, Watchdog: s.setup.watchdog, Faults: s.setup.faults,
-		Patches: slices.Concat([]qemu.Patch{s.oem()}, s.setup.patches, patches), ConsoleLog: log,
+		Disk: s.diskPath(), DiskSize: s.r.disk.Size + extraSize, Faults: s.setup.faults,
+		Patches: slices.Concat([]qemu.Patch{s.oem()}, s.setup.patches, patches), ConsoleLog: log, WriteLog: s.setup.writeLog,
 	})
 	if err != nil {
 		return err

@@ -34,6 +34,9 @@ const (
 	stalls    mood = "stalls"    // stops in the middle and stays connected
 )
 
+// honestName is the repository without a mood.
+const honestName = "kairos"
+
 // A Registry is an OCI registry on loopback that can be told to misbehave. The
 // repository's name is the mood, or "kairos" for an honest one.
 type Registry struct {

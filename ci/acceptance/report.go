@@ -139,8 +139,11 @@ func machineTitle(name string) string {
 		return "the image, without booting it"
 	case machineDamaged:
 		return "one flipped byte"
-	case machineUpgrade:
-		return "a life with upgrades"
+	}
+	for _, t := range tales() {
+		if name == t.Machine {
+			return t.Title
+		}
 	}
 	for _, f := range faults() {
 		if name == machineFault(f) {

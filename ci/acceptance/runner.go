@@ -43,6 +43,9 @@ type runner struct {
 func newRunner(ctx context.Context, o Options) (*runner, error) {
 	r := &runner{Options: o}
 	var err error
+	if err := o.checkMachines(); err != nil {
+		return nil, err
+	}
 	if r.host, err = qemu.Find(ctx, o.QEMU); err != nil {
 		return nil, err
 	}
@@ -84,9 +87,26 @@ func (r *runner) prepare(ctx context.Context) error {
 	return err
 }
 
+// checkMachines finds names of machines that there are not.
+func (o Options) checkMachines() error {
+	known := []string{string(qemu.BIOS), string(qemu.UEFI), string(qemu.SecureBoot), machineDamaged}
+	for _, t := range tales() {
+		known = append(known, t.Machine)
+	}
+	for _, f := range faults() {
+		known = append(known, machineFault(f))
+	}
+	for _, name := range o.Machines {
+		if !slices.Contains(known, name) {
+			return fmt.Errorf("unknown machine %q: there are %s", name, strings.Join(known, ", "))
+		}
+	}
+	return nil
+}
+
 // makeLab prepares the scenarios, if any is wanted.
 func (r *runner) makeLab(ctx context.Context) error {
-	wants := func(name string) bool { return name == machineUpgrade || strings.HasPrefix(name, "fault-") }
+	wants := func(name string) bool { return name != machineDamaged && !slices.Contains(r.Boots, qemu.Boot(name)) }
 	if r.NoScenarios || len(r.Machines) > 0 && !slices.ContainsFunc(r.Machines, wants) {
 		return nil
 	}
@@ -94,7 +114,7 @@ func (r *runner) makeLab(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if r.lab, err = newLab(ctx, dir, r.disk); err != nil {
+	if r.lab, err = newLab(ctx, dir, r.disk, r.To); err != nil {
 		return errors.Join(fmt.Errorf("preparing the upgrade scenarios (--no-scenarios leaves them out): %w", err), os.RemoveAll(dir))
 	}
 	return nil
@@ -140,7 +160,14 @@ type job struct {
 func (r *runner) machines() []job {
 	var jobs []job
 	if r.lab != nil {
-		jobs = append(jobs, job{machineUpgrade, r.Boots[0], tell(r.lab)})
+		for _, t := range tales() {
+			if t.Machine != machineRelease {
+				jobs = append(jobs, job{t.Machine, r.Boots[0], t.tell(r.lab)})
+			} else if r.lab.other != nil {
+				// The last firmware is the one that says most about boot loaders.
+				jobs = append(jobs, job{t.Machine, r.Boots[len(r.Boots)-1], t.tell(r.lab)})
+			}
+		}
 	}
 	for _, b := range r.Boots {
 		jobs = append(jobs, job{string(b), b, walk})

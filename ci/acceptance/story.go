@@ -4,7 +4,6 @@ package acceptance
 
 import (
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,15 +13,17 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
 
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-// machineUpgrade is the machine that is upgraded for real.
-const machineUpgrade = "upgrade"
+// Machines with stories.
+const (
+	machineUpgrade  = "upgrade"
+	machineRecovery = "recovery"
+	machineRelease  = "release"
+)
 
 // upgradeTimeout limits one upgrade in an emulated guest.
 const upgradeTimeout = 10 * time.Minute
@@ -48,35 +49,54 @@ type chapter struct {
 	Do          func(*story, context.Context) (string, error)
 }
 
-func chapters() []chapter {
-	return []chapter{
-		{"ready", "says that it is ready", (*story).begin},
-		{"refused", "an upgrade to a wrong image is refused before the first write", (*story).refused},
-		{"bad-registry", "a registry that dies, lies or cuts short leaves the node as it was", (*story).badRegistry},
-		{"two", "of two upgrades at once the second is told about the first", (*story).two},
-		{"power", "loss of power in the middle of an upgrade: the good slot boots", (*story).loseRegistryAndPower},
-		{"upgrade", "an upgrade over a registry that hangs up once, with the builder's root hash", (*story).upgrade},
-		{"trial", "the new slot is on trial: no other upgrade may begin", (*story).trial},
-		{"good", "the new slot is good after its health checks", (*story).good},
-		{"persistent", "persistent paths follow the image, and keep local changes", (*story).persistent},
-		{"rollback", "rollback goes back to the old slot", (*story).rollback},
-		{"passive", "the passive slot boots once on request", (*story).passive},
-		{"recovery", "recovery boots on request", (*story).recovery},
-		{"reset", "reset makes the node as new, and keeps its config", (*story).reset},
+// A tale is a machine and its chapters.
+type tale struct {
+	Machine, Title string
+	Chapters       []chapter
+}
+
+func tales() []tale {
+	return []tale{
+		{machineUpgrade, "a life with upgrades", []chapter{
+			{"ready", "says that it is ready", (*story).begin},
+			{"refused", "an upgrade to a wrong image is refused before the first write", (*story).refused},
+			{"bad-registry", "a registry that dies, lies or cuts short leaves the node as it was", (*story).badRegistry},
+			{"two", "of two upgrades at once the second is told about the first", (*story).two},
+			{"power", "loss of power in the middle of an upgrade: the good slot boots", (*story).losePower},
+			{"upgrade", "an upgrade with full data partitions, over a registry that hangs up once: the builder's root hash", (*story).upgrade},
+			{"trial", "the new slot is on trial: no other upgrade may begin", (*story).trial},
+			{"good", "the new slot is good after its health checks", (*story).good},
+			{"persistent", "persistent paths follow the image, and keep local changes", (*story).persistent},
+			{"rollback", "rollback goes back to the old slot", (*story).rollback},
+		}},
+		{machineRecovery, "a life with recovery", []chapter{
+			{"ready", "says that it is ready", (*story).beginWithOld},
+			{"passive", "the passive slot boots once on request", (*story).passive},
+			{"from-passive", "an upgrade from the passive slot writes the other one, which is tried and good", (*story).upgradeFromPassive},
+			{"write-recovery", "recovery is upgraded alone", (*story).writeRecovery},
+			{"recovery", "recovery boots on request, with its new version", (*story).recovery},
+			{"reset", "reset makes the node as new, and keeps its config", (*story).reset},
+		}},
+		{machineRelease, "an upgrade to another release", []chapter{
+			{"ready", "says that it is ready", (*story).begin},
+			{"upgrade", "the other release is written, with its builder's root hash", (*story).upgradeRelease},
+			{"good", "it boots and is good", (*story).goodRelease},
+			{"again", "it boots again, with the boot loader that it brought", (*story).again},
+		}},
 	}
 }
 
 // tell goes through the chapters.
-func tell(l *lab) func(context.Context, *session) {
+func (tale tale) tell(l *lab) func(context.Context, *session) {
 	return func(ctx context.Context, s *session) {
 		t := &story{session: s, lab: l}
-		for i, c := range chapters() {
+		for i, c := range tale.Chapters {
 			begin := time.Now()
 			message, err := c.Do(t, ctx)
 			s.record(c.Name, c.Title, time.Since(begin), message, err)
 			s.r.progress(*s.results[c.Name])
 			if err != nil {
-				for _, rest := range chapters()[i+1:] {
+				for _, rest := range tale.Chapters[i+1:] {
 					s.skip(rest.Name, rest.Title, "the step before did not end as it must")
 				}
 				break
@@ -91,6 +111,15 @@ func tell(l *lab) func(context.Context, *session) {
 }
 
 func (t *story) begin(ctx context.Context) (string, error) {
+	return t.beginOn(ctx, setup{})
+}
+
+// beginWithOld begins with the next version in slot b, as the old slot.
+func (t *story) beginWithOld(ctx context.Context) (string, error) {
+	return t.beginOn(ctx, setup{disk: t.lab.armed})
+}
+
+func (t *story) beginOn(ctx context.Context, on setup) (string, error) {
 	if err := t.fillRegistry(); err != nil {
 		return "", err
 	}
@@ -98,70 +127,37 @@ func (t *story) begin(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	t.setup = setup{oem: &oem, watchdog: true}
+	on.oem, on.faults = &oem, t.r.survivable()
+	t.setup = on
 	if err := t.start(ctx); err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("%.1f s from the start of the kernel", t.boots[0].ReadySeconds), nil
 }
 
-// fillRegistry makes the images that the story needs.
+// fillRegistry makes the images that the stories need.
 func (t *story) fillRegistry() (err error) {
-	if t.registry, err = startRegistry(filepath.Join(t.lab.dir, "registry")); err != nil {
-		return err
-	}
-	past, err := release(t.lab.base, pastVersion)
-	if err != nil {
+	if t.registry, err = startRegistry(filepath.Join(t.lab.dir, "registry-"+t.name)); err != nil {
 		return err
 	}
 	if err := t.registry.watch(t.lab.next); err != nil {
 		return err
 	}
-	for _, m := range []mood{lies, truncates, dies, stumbles, stalls, "kairos"} {
+	for _, m := range []mood{lies, truncates, dies, stumbles, stalls, honestName} {
 		if err := t.registry.push(string(m), "next", t.lab.next); err != nil {
 			return err
 		}
 	}
-	foreign, err := platformed(t.lab.next, "riscv64")
+	wrong, err := t.lab.wrongImages()
 	if err != nil {
 		return err
 	}
-	mark, err := layerOf(map[string][]byte{"etc/os-release": []byte("ID=plain\n")})
-	if err != nil {
-		return err
+	for tag, image := range wrong {
+		if err := t.registry.push(honestName, tag, image); err != nil {
+			return err
+		}
 	}
-	plain, err := mutate.AppendLayers(empty.Image, mark)
-	if err != nil {
-		return err
-	}
-	if plain, err = platformed(plain, t.architecture()); err != nil {
-		return err
-	}
-	return errors.Join(
-		t.registry.push("kairos", "past", past),
-		t.registry.push("kairos", "riscv", foreign),
-		t.registry.push("kairos", "plain", plain),
-	)
-}
-
-// platformed is an image that says it is for another architecture.
-func platformed(image v1.Image, architecture string) (v1.Image, error) {
-	config, err := image.ConfigFile()
-	if err != nil {
-		return nil, err
-	}
-	config = config.DeepCopy()
-	config.OS, config.Architecture = "linux", architecture
-	return mutate.ConfigFile(image, config)
-}
-
-// architecture is that of the image that is tested.
-func (t *story) architecture() string {
-	config, err := t.lab.base.ConfigFile()
-	if err != nil {
-		return ""
-	}
-	return config.Architecture
+	return nil
 }
 
 // try runs an upgrade that must fail with one of the words, and looks whether
@@ -203,10 +199,11 @@ func (t *story) slots(ctx context.Context, a, b slot.Condition) error {
 
 func (t *story) refused(ctx context.Context) (string, error) {
 	rows := []struct{ ref, words string }{
-		{t.registry.ref("kairos", "nothing"), `(?i)not found|unknown|404`},
-		{t.registry.ref("kairos", "riscv"), `riscv64`},
-		{t.registry.ref("kairos", "plain"), `kairos-release`},
-		{t.registry.ref("kairos", "past"), `--force`},
+		{t.registry.ref(honestName, "nothing"), `(?i)not found|unknown|404`},
+		{t.registry.ref(honestName, "riscv"), `riscv64`},
+		{t.registry.ref(honestName, "plain"), `kairos-release`},
+		{t.registry.ref(honestName, "past"), `--force`},
+		{t.registry.ref(honestName, "huge"), `(?i)too large|does not fit|larger`},
 		{"file:/no/such/file", `no such image`},
 		{"nonsense", `oci:`},
 	}
@@ -239,7 +236,7 @@ func (t *story) two(ctx context.Context) (string, error) {
 	if err := t.background(ctx, t.registry.ref(string(stalls), "next")); err != nil {
 		return "", err
 	}
-	err := t.try(ctx, `(?i)another|already|running|pid`, "--source", t.registry.ref("kairos", "next"))
+	err := t.try(ctx, `(?i)another|already|running|pid`, "--source", t.registry.ref(honestName, "next"))
 	return "", err
 }
 
@@ -271,9 +268,9 @@ func (t *story) waitSlot(ctx context.Context, x layout.Slot, want slot.Condition
 	}
 }
 
-// loseRegistryAndPower cuts the power while the upgrade of the chapter before is
+// losePower cuts the power while the upgrade of the chapter before is
 // stuck in the middle of slot b.
-func (t *story) loseRegistryAndPower(ctx context.Context) (string, error) {
+func (t *story) losePower(ctx context.Context) (string, error) {
 	begin := time.Now()
 	t.vm.Console().Skip()
 	if err := t.vm.Restart(ctx); err != nil {
@@ -294,14 +291,33 @@ type upgraded struct {
 }
 
 func (t *story) upgrade(ctx context.Context) (string, error) {
-	// A local change, which the new image must not undo, and one file that stays
-	// as the image had it.
-	if _, err := t.guest.output(ctx, "tee", "/opt/kairos-acceptance-local"); err != nil {
+	// A local change, which the new image must not undo.
+	if _, err := t.guest.output(ctx, "touch", "/opt/kairos-acceptance-local"); err != nil {
 		return "", err
 	}
+	// Full data partitions must not keep a node from its upgrade. dd ends when
+	// nothing is left.
+	full := []string{"/usr/local/kairos-acceptance-full", "/oem/kairos-acceptance-full"}
+	for _, name := range full {
+		if err := t.guest.refuses(ctx, "No space left", "dd", "if=/dev/zero", "of="+name, "bs=4M"); err != nil {
+			return "", fmt.Errorf("filling the partition of %s: %w", name, err)
+		}
+	}
+	message, err := t.install(ctx, slot.Choice{Slot: layout.SlotB}, t.lab.next, t.registry.ref(string(stumbles), "next"))
+	if err != nil {
+		return "", err
+	}
+	if _, err := t.guest.output(ctx, append([]string{"rm"}, full...)...); err != nil {
+		return "", err
+	}
+	return message, t.slots(ctx, slot.Good, slot.Trying)
+}
+
+// install upgrades, and compares what the node says with the image.
+func (t *story) install(ctx context.Context, want slot.Choice, image v1.Image, ref string, flags ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, upgradeTimeout)
 	defer cancel()
-	text, err := t.guest.output(ctx, "kairos-agent", "upgrade", "--json", "--source", t.registry.ref(string(stumbles), "next"))
+	text, err := t.guest.output(ctx, append([]string{"kairos-agent", "upgrade", "--json", "--source", ref}, flags...)...)
 	if err != nil {
 		return "", err
 	}
@@ -309,23 +325,27 @@ func (t *story) upgrade(ctx context.Context) (string, error) {
 	if err := json.Unmarshal([]byte(text), &got); err != nil {
 		return "", fmt.Errorf("reading the result of the upgrade: %w", err)
 	}
-	if want := hex.EncodeToString(t.lab.written.Tree.RootHash[:]); got.RootHash != want {
-		return "", fmt.Errorf("the root hash on the node is %s, the builder's is %s", got.RootHash, want)
+	manifest, err := image.Manifest()
+	if err != nil {
+		return "", err
 	}
-	if got.Slot != layout.SlotB || got.Version != nextVersion {
-		return "", fmt.Errorf("the upgrade wrote %s to slot %s, must be %s to slot b", got.Version, got.Slot, nextVersion)
+	if hash := manifest.Annotations[layout.AnnotationRootHash]; got.RootHash != hash {
+		return "", fmt.Errorf("the root hash on the node is %s, the builder's is %s", got.RootHash, hash)
 	}
-	return fmt.Sprintf("%.0f s", got.Seconds), t.slots(ctx, slot.Good, slot.Trying)
+	if got.Slot != want.Slot {
+		return "", fmt.Errorf("the upgrade wrote slot %s, must be %s", got.Slot, want.Slot)
+	}
+	return fmt.Sprintf("%s in %.0f s", got.Version, got.Seconds), nil
 }
 
 func (t *story) trial(ctx context.Context) (string, error) {
 	if err := t.rebootBy(ctx, slot.Choice{Slot: layout.SlotB, Mode: layout.ModeActive}, "systemctl", "reboot"); err != nil {
 		return "", err
 	}
-	if t.version != nextVersion {
-		return "", fmt.Errorf("the node says that it is %s, must be %s", t.version, nextVersion)
+	if err := t.runs(nextVersion); err != nil {
+		return "", err
 	}
-	out, err := t.client.Run(ctx, "kairos-agent", "upgrade", "--source", t.registry.ref("kairos", "next"))
+	out, err := t.client.Run(ctx, "kairos-agent", "upgrade", "--source", t.registry.ref(honestName, "next"))
 	if err != nil {
 		return "", err
 	}
@@ -384,11 +404,43 @@ func (t *story) passive(ctx context.Context) (string, error) {
 	return "", t.slots(ctx, slot.Good, slot.Old)
 }
 
+// upgradeFromPassive writes the slot that was good until the node ran from the
+// other.
+func (t *story) upgradeFromPassive(ctx context.Context) (string, error) {
+	message, err := t.install(ctx, slot.Choice{Slot: layout.SlotA}, t.lab.next, t.registry.ref(honestName, "next"))
+	if err != nil {
+		return "", err
+	}
+	if err := t.slots(ctx, slot.Trying, slot.Good); err != nil {
+		return "", err
+	}
+	if err := t.rebootBy(ctx, slot.Choice{Slot: layout.SlotA, Mode: layout.ModeActive}, "systemctl", "reboot"); err != nil {
+		return "", err
+	}
+	return message, t.waitSlot(ctx, layout.SlotA, slot.Good)
+}
+
+func (t *story) writeRecovery(ctx context.Context) (string, error) {
+	message, err := t.install(ctx, slot.Choice{Slot: layout.SlotRecovery}, t.lab.next, t.registry.ref(honestName, "next"), "--recovery")
+	return message, errors.Join(err, t.slots(ctx, slot.Good, slot.Old))
+}
+
 func (t *story) recovery(ctx context.Context) (string, error) {
 	if _, err := t.guest.output(ctx, "kairos-agent", "bootentry", "--select", "recovery"); err != nil {
 		return "", err
 	}
-	return "", t.rebootBy(ctx, slot.Choice{Slot: layout.SlotRecovery, Mode: layout.ModeRecovery}, "systemctl", "reboot")
+	if err := t.rebootBy(ctx, slot.Choice{Slot: layout.SlotRecovery, Mode: layout.ModeRecovery}, "systemctl", "reboot"); err != nil {
+		return "", err
+	}
+	return "", t.runs(nextVersion)
+}
+
+// runs compares the version that the node says it is.
+func (t *story) runs(version string) error {
+	if t.version != version {
+		return fmt.Errorf("the node says that it is %s, must be %s", t.version, version)
+	}
+	return nil
 }
 
 func (t *story) reset(ctx context.Context) (string, error) {
@@ -398,12 +450,44 @@ func (t *story) reset(ctx context.Context) (string, error) {
 	if err := t.rebootBy(ctx, slot.Choice{Slot: layout.SlotA, Mode: layout.ModeActive}, "kairos-agent", "reset", "--yes", "--reboot"); err != nil {
 		return "", err
 	}
-	if t.version == nextVersion {
-		return "", fmt.Errorf("slot a is of %s, must be of the recovery slot's version", t.version)
+	if err := t.runs(nextVersion); err != nil {
+		return "", err
 	}
 	left, err := t.guest.existing(ctx, markers([]string{"/usr/local", "/oem"}))
 	if err == nil && (len(left) != 1 || left[0] != "/oem/"+markerName) {
 		err = fmt.Errorf("after the reset there are %v, must be only the one in /oem", left)
 	}
 	return "", errors.Join(err, t.slots(ctx, slot.Good, slot.Old))
+}
+
+func (t *story) upgradeRelease(ctx context.Context) (string, error) {
+	if err := t.registry.push(honestName, "release", t.lab.other); err != nil {
+		return "", err
+	}
+	return t.install(ctx, slot.Choice{Slot: layout.SlotB}, t.lab.other, t.registry.ref(honestName, "release"))
+}
+
+func (t *story) goodRelease(ctx context.Context) (string, error) {
+	if err := t.rebootBy(ctx, slot.Choice{Slot: layout.SlotB, Mode: layout.ModeActive}, "systemctl", "reboot"); err != nil {
+		return "", err
+	}
+	if _, err := t.guest.output(ctx, "touch", goFile); err != nil {
+		return "", err
+	}
+	if err := t.waitSlot(ctx, layout.SlotB, slot.Good); err != nil {
+		return "", err
+	}
+	m, err := t.vm.WaitFor(ctx, bootloaderLine)
+	return strings.TrimSpace(m.Text), err
+}
+
+// bootloaderLine is what the agent says on the console about the boot loader.
+var bootloaderLine = regexp.MustCompile(`kairos: the boot loader .*`)
+
+func (t *story) again(ctx context.Context) (string, error) {
+	if err := t.rebootBy(ctx, slot.Choice{Slot: layout.SlotB, Mode: layout.ModeActive}, "systemctl", "reboot"); err != nil {
+		return "", err
+	}
+	units, err := checkUnits(ctx, t.guest)
+	return units, errors.Join(err, t.slots(ctx, slot.Old, slot.Good))
 }

@@ -32,6 +32,8 @@ func rows() []row {
 		{"config", (*bench).configChanged, false},
 		{"disk", (*bench).diskAlone, true},
 		{"boot", (*bench).boot, false},
+		{"upgrade", (*bench).upgrade, true},
+		{"faults", (*bench).faults, false},
 	}
 }
 

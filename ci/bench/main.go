@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Bench measures kairos-build: time and memory of its builds beside mkosi's, and
-// the boot of its disk beside the same tree with a stock dracut initrd. Everything
-// is measured in one run on one machine, ours and the rival's by turns, and the
-// table in docs/bench.md is written by this program and by nobody else.
+// the boot of its disk beside the same tree with a stock dracut initrd, and an
+// upgrade by the agent beside dd. Everything is measured in one run on one machine,
+// ours and the rival's by turns, and the table in docs/bench.md is written by this
+// program and by nobody else. One row is read from the last acceptance test.
 //
 //	bench [-n 5] [-only cold,boot] [-o docs/bench.md] [-work DIR]
 //
-// It needs root (chroots, extracted trees, the embedded engine), `make build`, and
-// the programs of `ci/setup/install run bench`. The rivals live in mount namespaces
-// of their own, so no mount outlasts the program, however it ends; temporary files
-// go to one folder below -work, which is removed at the end and after Ctrl-C.
+// It needs root (chroots, loop devices, the embedded engine), `make build`, and the
+// programs of `ci/setup/install run bench`. The rivals live in mount namespaces of
+// their own, and loop devices end with the last that has them open, so neither
+// outlasts the program, however it ends; temporary files go to one folder below
+// -work, which is removed at the end and after Ctrl-C.
 package main
 
 import (
@@ -75,6 +77,7 @@ type options struct {
 	work     string
 	program  string // the kairos-build to measure
 	agent    string // the agent that is embedded in it
+	tested   string // test.json of the flavor
 	flavor   string
 	mirror   string
 	security string
@@ -91,6 +94,7 @@ func parseOptions(args []string, talk io.Writer) (options, error) {
 	flags.StringVar(&o.work, "work", defaultWork(), "folder for caches of the rivals and temporary files: several GiB")
 	flags.StringVar(&o.program, "kairos-build", "bin/kairos-build", "the program to measure")
 	flags.StringVar(&o.agent, "agent", "framework/payload/bin/amd64/kairos-agent", "the agent that is inside it")
+	flags.StringVar(&o.tested, "test-json", "out/debian-13/test.json", "the last results of kairos-build test, for the row faults")
 	flags.StringVar(&o.mirror, "mirror", "", "archive that all sides use (default: the host's own, as apt has it)")
 	flags.StringVar(&o.security, "mirror-security", "", "security archive that all sides use (default: like -mirror)")
 	if err := flags.Parse(args); err != nil {
@@ -116,7 +120,7 @@ func (o *options) check(only string, rest []string) error {
 		}
 		o.only = append(o.only, key)
 	}
-	for _, p := range []*string{&o.output, &o.work, &o.program, &o.agent} {
+	for _, p := range []*string{&o.output, &o.work, &o.program, &o.agent, &o.tested} {
 		abs, err := filepath.Abs(*p)
 		if err != nil {
 			return err

@@ -11,7 +11,7 @@ import (
 // A Result is one line of the table.
 type Result struct {
 	What  string
-	Unit  string // s or MiB
+	Unit  string // s, MiB or MB/s
 	Ours  Series
 	Rival Series // measured by turns with Ours; empty when there is none
 	// Name of the rival: mkosi.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
@@ -29,12 +30,13 @@ func (p *Problem) Unwrap() error { return p.Err }
 // A Checker holds disks to what must be true of each of them, whenever the power
 // went:
 //
-//   - The boot code and the partitions are those of before or of after, and the
-//     primary table is whole. While a recording grows the last partition the
-//     primary may be torn, if the backup is whole and GRUB, which looks at no
-//     CRC, finds all other partitions.
-//   - GRUB's core image and the files of the EFI partition are those of before
-//     or of after, each for itself.
+//   - The boot code and the partitions are those of before or of after, each for
+//     itself, and the primary table is whole. While a recording grows the last
+//     partition the primary may be torn, if the backup is whole and GRUB, which
+//     looks at no CRC, finds all other partitions.
+//   - GRUB's core image, the one that the boot code starts, and the files of the
+//     EFI partition are those of before or of after, each for itself. What is
+//     staged for an update is not looked at.
 //   - The environment block is whole, and its state one that slot knows.
 //   - Every slot whose condition is not bad is whole: the good one, the one on
 //     trial (it was read back before it was armed), the old one (rollback goes to
@@ -45,8 +47,8 @@ func (p *Problem) Unwrap() error { return p.Err }
 //     always finds a slot that starts, and settles on the good one. The power
 //     goes once more in each of its own writes: the state of before or of after
 //     is there.
-//   - The file systems of oem and persistent have, after their journal is
-//     replayed, checksums that are right.
+//   - The file systems of oem and persistent have, after a torn superblock is
+//     mended and their journal is replayed, checksums that are right.
 //
 // It remembers answers by the identity of what it looked at, is safe for
 // concurrent use, and belongs to one timeline.
@@ -64,6 +66,8 @@ type Checker struct {
 	boots  memo[Identity, result[bootImage]]
 	roots  memo[rootID, error]
 	ext4s  memo[Identity, error]
+
+	mended atomic.Int64 // file systems with a torn superblock, as the node mends it
 }
 
 // A Disk is a raw disk that is good, to learn images from.
@@ -117,15 +121,21 @@ func (c *Checker) Check(ctx context.Context, v *View) error {
 	return c.checkData(ctx, v, table)
 }
 
-// checkCore looks at GRUB's core image, which a disk for UEFI alone lacks.
+// checkCore looks at GRUB's core image, the one that the boot code starts; a disk
+// for UEFI alone lacks it. The other half may be in the middle of an update.
 func (c *Checker) checkCore(v *View, t *gpt.Table) error {
 	p, ok := t.Partition(layout.PartBIOS)
 	if !ok {
 		return nil
 	}
-	sec := v.section(p)
-	return c.cores.get(sec.id, func() error {
-		sum, err := hashAll(sec)
+	mbr := make([]byte, SectorSize)
+	if _, err := v.ReadAt(mbr, 0); err != nil {
+		return err
+	}
+	core := activeCore(v, mbr, p)
+	_, off, size := core.Outer()
+	return c.cores.get(v.Identity(off, size), func() error {
+		sum, err := hashAll(core)
 		if err == nil && !c.known.core[sum] {
 			err = errors.New("its contents are neither those of before nor those of after")
 		}

@@ -52,7 +52,10 @@ func (c *Checker) checkTable(v *View, t *gpt.Table) error {
 	if _, err := v.ReadAt(mbr, 0); err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(c.known.mbr, func(k []byte) bool { return bytes.Equal(k, mbr) }) {
+	isIn := func(list [][]byte, b []byte) bool {
+		return slices.ContainsFunc(list, func(k []byte) bool { return bytes.Equal(k, b) })
+	}
+	if !isIn(c.known.code, mbr[:bootCodeSize]) || !isIn(c.known.mbr, mbr[bootCodeSize:]) {
 		return errors.New("sector 0 is neither that of before nor that of after")
 	}
 	if !slices.ContainsFunc(c.known.tables, func(k []gpt.Partition) bool { return slices.Equal(k, t.Partitions) }) {

@@ -84,7 +84,6 @@ func TestJournal(t *testing.T) {
 	if err != nil {
 		t.Skipf("SKIPPED, NOT PROVEN: %v", err)
 	}
-	debugfs := filepath.Join(filepath.Dir(fsck), "debugfs")
 	data := filepath.Join(t.TempDir(), "data")
 	magic := "\xc0\x3b\x39\x98 a block that looks like one of the journal"
 	must(t, os.WriteFile(data, []byte(magic+strings.Repeat("x", 3*ext4Block)), 0o600))
@@ -105,11 +104,7 @@ func TestJournal(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			path := newExt4(t)
-			script := filepath.Join(t.TempDir(), "commands")
-			must(t, os.WriteFile(script, []byte(strings.Join(tt.commands, "\n")+"\n"), 0o600))
-			if out, err := exec.CommandContext(t.Context(), debugfs, "-w", "-f", script, path).CombinedOutput(); err != nil {
-				t.Fatalf("debugfs: %v\n%s", err, out)
-			}
+			debugfs(t, fsck, path, tt.commands)
 			before := read(t, path)
 			e, err := openExt4(bytes.NewReader(before), ext4Size)
 			must(t, err)
@@ -157,48 +152,136 @@ func compareReplay(t *testing.T, fsck, path string, ours replayed) {
 	}
 }
 
-// TestFsck: what Linux would not mount is bad, unless e2fsck repairs it. It does
-// so with a torn superblock when there is another block group, with a copy.
+// whole is a file as a partition.
+func whole(f *os.File, size int64) section {
+	tl := &Timeline{Size: size, base: f, ranges: map[[2]int64][]int{}, Epochs: []int{0}}
+	v := tl.View(State{})
+	return section{io.NewSectionReader(v, 0, size), v.Identity(0, size)}
+}
+
+// TestFsck: what Linux would not mount is bad, unless the node mends it or
+// e2fsck repairs it, from a copy in another block group.
 func TestFsck(t *testing.T) {
 	program, err := FindFsck()
 	if err != nil {
 		t.Skipf("SKIPPED, NOT PROVEN: %v", err)
 	}
 	const twoGroups = 160 << 20
+	type counts struct{ mended, repaired int64 }
 	tests := []struct {
-		name     string
-		size     int64
-		at       int64 // of the byte that is changed
-		repaired bool
+		name string
+		size int64
+		at   int64 // of the byte that is changed
+		want counts
 	}{
-		{"count of free blocks", ext4Size, ext4Block + 0x0c, true},
-		{"no superblock", ext4Size, ext4Super + 0x38, false},
-		{"torn superblock", ext4Size, ext4Super + SectorSize + 100, false},
-		{"torn superblock, two groups", twoGroups, ext4Super + SectorSize + 100, true},
+		{"count of free blocks", ext4Size, ext4Block + 0x0c, counts{0, 1}},
+		{"no superblock", ext4Size, ext4Super + 0x38, counts{}},
+		{"no superblock, two groups", twoGroups, ext4Super + 0x38, counts{0, 1}},
+		{"torn superblock", ext4Size, ext4Super + 1020, counts{1, 0}},
+		{"damaged superblock", ext4Size, ext4Super + SectorSize + 100, counts{}},
+		{"damaged superblock, two groups", twoGroups, ext4Super + SectorSize + 100, counts{1, 0}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			file, err := os.OpenFile(newExt4Sized(t, tt.size), os.O_RDWR, 0)
 			must(t, err)
 			defer func() { must(t, file.Close()) }()
-			check := func(f *Fsck) error {
-				tl := &Timeline{Size: tt.size, base: file, ranges: map[[2]int64][]int{}, Epochs: []int{0}}
-				v := tl.View(State{})
-				return (&Checker{Fsck: f}).checkExt4(t.Context(), section{io.NewSectionReader(v, 0, tl.Size), v.Identity(0, tl.Size)})
+			check := func(f *Fsck) (*Checker, error) {
+				c := &Checker{Fsck: f}
+				return c, c.checkExt4(t.Context(), whole(file, tt.size))
 			}
-			must(t, check(&Fsck{Program: program, Dir: t.TempDir(), Every: 1}))
+			_, err = check(&Fsck{Program: program, Dir: t.TempDir(), Every: 1})
+			must(t, err)
 			b := make([]byte, 1)
 			_, err = file.ReadAt(b, tt.at)
 			must(t, err)
 			_, err = file.WriteAt([]byte{b[0] ^ 1}, tt.at)
 			must(t, err)
-			if err := check(nil); err == nil {
-				t.Error("without e2fsck the damage is accepted")
+			if _, err := check(nil); (err == nil) != (tt.want.mended == 1) {
+				t.Errorf("without e2fsck: %v", err)
 			}
-			f := &Fsck{Program: program, Dir: t.TempDir()}
-			if err := check(f); (err == nil) != tt.repaired || (f.repaired.Load() == 1) != tt.repaired {
-				t.Errorf("%d repaired: %v", f.repaired.Load(), err)
+			c, err := check(&Fsck{Program: program, Dir: t.TempDir()})
+			if got := (counts{c.mended.Load(), c.Fsck.repaired.Load()}); got != tt.want || (err == nil) != (got != counts{}) {
+				t.Errorf("got %+v, want %+v: %v", got, tt.want, err)
 			}
 		})
+	}
+}
+
+// TestTornIsClean: each tear of two superblocks that follow each other is mended,
+// and then e2fsck finds nothing to repair.
+func TestTornIsClean(t *testing.T) {
+	program, err := FindFsck()
+	if err != nil {
+		t.Skipf("SKIPPED, NOT PROVEN: %v", err)
+	}
+	data := filepath.Join(t.TempDir(), "data")
+	must(t, os.WriteFile(data, bytes.Repeat([]byte("x"), 3*ext4Block), 0o600))
+	tests := []struct {
+		name      string
+		commands  []string // of debugfs
+		firstOnly bool     // Linux writes no journal before this superblock is flushed
+	}{
+		{"mount", []string{"ssv mnt_count 7", "ssv mtime 20260101", "ssv last_mounted /oem"}, false},
+		{"unmount", []string{"ssv wtime 20260101", "ssv kbytes_written 77"}, false},
+		{"overhead", []string{"ssv overhead_clusters 1200"}, false},
+		{"error", []string{"ssv error_count 1", "ssv first_error_func ext4_lookup", "ssv first_error_time 20260101"}, false},
+		{"journal", []string{"jo -c", "jw -b 3000-3002 " + data, "jc"}, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			path := newExt4(t)
+			old := read(t, path)[ext4Super:][:1024]
+			debugfs(t, program, path, tt.commands)
+			image := read(t, path)
+			now := bytes.Clone(image[ext4Super:][:1024])
+			if bytes.Equal(old, now) {
+				t.Fatal("debugfs changed nothing")
+			}
+			checkTorn(t, program, image, now[:SectorSize], old[SectorSize:])
+			if !tt.firstOnly {
+				checkTorn(t, program, image, old[:SectorSize], now[SectorSize:])
+			}
+		})
+	}
+}
+
+func debugfs(t *testing.T, fsck, path string, commands []string) {
+	t.Helper()
+	script := filepath.Join(t.TempDir(), "commands")
+	must(t, os.WriteFile(script, []byte(strings.Join(commands, "\n")+"\n"), 0o600))
+	program := filepath.Join(filepath.Dir(fsck), "debugfs")
+	if out, err := exec.CommandContext(t.Context(), program, "-w", "-f", script, path).CombinedOutput(); err != nil {
+		t.Fatalf("debugfs: %v\n%s", err, out)
+	}
+}
+
+// checkTorn puts a superblock of two halves into an image, mends it as the
+// explorer does, replays the journal and asks e2fsck.
+func checkTorn(t *testing.T, fsck string, image, first, second []byte) {
+	t.Helper()
+	dir := t.TempDir()
+	file, err := os.Create(filepath.Join(dir, "torn"))
+	must(t, err)
+	defer func() { must(t, file.Close()) }()
+	torn := bytes.Clone(image)
+	copy(torn[ext4Super:], append(bytes.Clone(first), second...))
+	_, err = file.Write(torn)
+	must(t, err)
+	c := &Checker{}
+	s := whole(file, int64(len(image)))
+	must(t, c.checkExt4(t.Context(), s))
+	if n := c.mended.Load(); n != 1 {
+		t.Fatalf("%d were mended", n)
+	}
+	s, err = c.mend(s)
+	must(t, err)
+	path := filepath.Join(dir, "mended")
+	must(t, writeSparse(path, s, s.Size()))
+	for _, args := range [][]string{{"-y", "-E", "journal_only", path}, {"-fn", path}} {
+		out, err := exec.CommandContext(t.Context(), fsck, args...).CombinedOutput()
+		if err != nil || strings.Contains(string(out), "? no") {
+			t.Errorf("e2fsck %v: %v\n%s", args, err, out)
+		}
 	}
 }

@@ -7,10 +7,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"sync/atomic"
+
+	"github.com/kairos-build/kairos-build/ci/qemu"
+	"github.com/kairos-build/kairos-build/framework/ondisk/ext4"
 )
 
 // A Fsck asks e2fsck about file systems: about one in so many, and about each
@@ -65,8 +69,13 @@ func (f *Fsck) check(ctx context.Context, s section) (err error) {
 	return nil
 }
 
-// checkExt4 is the quick check, and e2fsck where that does not do.
+// checkExt4 mends what the node would mend, and is then the quick check, and
+// e2fsck where that does not do.
 func (c *Checker) checkExt4(ctx context.Context, s section) error {
+	s, err := c.mend(s)
+	if err != nil {
+		return err
+	}
 	quick := quickExt4(s, s.Size())
 	switch {
 	case quick == nil && !c.Fsck.samples(s.id):
@@ -81,4 +90,19 @@ func (c *Checker) checkExt4(ctx context.Context, s section) error {
 		c.Fsck.repaired.Add(1)
 	}
 	return nil
+}
+
+// mend gives the file system with the superblock that the initramfs would write.
+// What cannot be mended is left for the checks to speak of.
+func (c *Checker) mend(s section) (section, error) {
+	m, err := ext4.Mend(s, s.Size())
+	if errors.Is(err, ext4.ErrDamaged) || errors.Is(err, ext4.ErrNoSuper) {
+		return s, nil
+	}
+	if err != nil || m.Super == nil {
+		return s, err
+	}
+	c.mended.Add(1)
+	patched := Patched{s, []qemu.Patch{{Offset: ext4.SuperOffset, Data: m.Super}}}
+	return section{io.NewSectionReader(patched, 0, s.Size()), s.id}, nil
 }

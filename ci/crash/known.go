@@ -4,6 +4,7 @@ package crash
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -18,8 +19,9 @@ import (
 // after the last, and on the disks of Config.Known.
 type known struct {
 	tables [][]gpt.Partition
-	mbr    [][]byte
-	core   map[[sha256.Size]byte]bool     // contents of the bios partition
+	code   [][]byte                       // boot code, the beginning of sector 0
+	mbr    [][]byte                       // the rest of sector 0
+	core   map[[sha256.Size]byte]bool     // contents of the part of the bios partition that is started
 	esp    []map[string][sha256.Size]byte // files of the EFI partition of each disk
 	images map[bootImage]bool
 }
@@ -41,9 +43,10 @@ func (k *known) learn(r io.ReaderAt, size int64) error {
 	if _, err := r.ReadAt(mbr, 0); err != nil {
 		return err
 	}
-	k.tables, k.mbr = append(k.tables, table.Partitions), append(k.mbr, mbr)
+	k.tables = append(k.tables, table.Partitions)
+	k.code, k.mbr = append(k.code, mbr[:bootCodeSize]), append(k.mbr, mbr[bootCodeSize:])
 	if p, ok := table.Partition(layout.PartBIOS); ok {
-		sum, err := hashAll(io.NewSectionReader(r, p.Offset(), p.Size()))
+		sum, err := hashAll(activeCore(r, mbr, p))
 		if err != nil {
 			return fmt.Errorf("partition %s: %w", p.Name, err)
 		}
@@ -53,6 +56,23 @@ func (k *known) learn(r io.ReaderAt, size int64) error {
 		return fmt.Errorf("partition %s: %w", layout.PartEFI, err)
 	}
 	return nil
+}
+
+// What GRUB's boot.img has in sector 0, in bytes: see framework/bootloader.
+const (
+	bootCodeSize = 0x1b8
+	kernelSector = 0x5c // where the sector of core.img is
+)
+
+// activeCore is the half of the bios partition that the boot code starts, or all
+// of it where the code starts neither.
+func activeCore(r io.ReaderAt, mbr []byte, p gpt.Partition) *io.SectionReader {
+	half := (p.Last - p.First + 1) / 2
+	switch sector := int64(binary.LittleEndian.Uint64(mbr[kernelSector:])); sector {
+	case p.First, p.First + half:
+		return io.NewSectionReader(r, sector*SectorSize, half*SectorSize)
+	}
+	return io.NewSectionReader(r, p.Offset(), p.Size())
 }
 
 func (k *known) learnEFI(r io.ReaderAt, table *gpt.Table) error {

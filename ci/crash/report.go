@@ -23,9 +23,11 @@ type Report struct {
 	Next       int            `json:"next"`       // the first state that was not checked
 	Bad        []Bad          `json:"bad"`
 	BadByPart  map[string]int `json:"badByPart"`
-	// Distinct is how many contents were really looked at, by kind. Like Fsck and
-	// Repaired it is of the last run: the answers of an earlier one are not kept.
+	// Distinct is how many contents were really looked at, by kind. Like Mended,
+	// Fsck and Repaired it is of the last run: the answers of an earlier one are not kept.
 	Distinct map[string]int `json:"distinct"`
+	// Mended is how many file systems had a torn superblock that the node mends.
+	Mended int64 `json:"mended"`
 	// Fsck is how many file systems e2fsck was asked about, and Repaired how many
 	// of them Linux would not have mounted as they were.
 	Fsck     int64   `json:"fsck"`
@@ -45,7 +47,7 @@ type Bad struct {
 
 // add takes what the Checker counts.
 func (r *Report) add(c *Checker) {
-	r.Distinct = c.Distinct()
+	r.Distinct, r.Mended = c.Distinct(), c.mended.Load()
 	if c.Fsck != nil {
 		r.Fsck, r.Repaired = c.Fsck.asked.Load(), c.Fsck.repaired.Load()
 	}
@@ -61,7 +63,7 @@ func (r *Report) Text() string {
 	for _, kind := range slices.Sorted(maps.Keys(r.Distinct)) {
 		fmt.Fprintf(&b, " %d %s,", r.Distinct[kind], kind)
 	}
-	fmt.Fprintf(&b, " %d of them asked e2fsck about, %d repaired by it\n", r.Fsck, r.Repaired)
+	fmt.Fprintf(&b, " %d of them mended as the node does, %d asked e2fsck about, %d repaired by it\n", r.Mended, r.Fsck, r.Repaired)
 	if len(r.Bad) == 0 {
 		b.WriteString("no bad state\n")
 		return b.String()

@@ -27,6 +27,9 @@ func (m machine) args() []string {
 	add := func(args ...string) { a = append(a, args...) }
 	add("-nodefaults", "-no-user-config", "-display", "none")
 	add("-machine", m.machineType())
+	// The chipset's watchdog resets the machine, as it does on hardware; QEMU
+	// straps that off by default, and the driver cannot see it.
+	add("-global", "ICH9-LPC.noreboot=off")
 	add("-accel", m.Accel.Arg, "-cpu", m.Accel.CPU)
 	add("-smp", strconv.Itoa(m.SMP), "-m", strconv.Itoa(m.MemoryMiB))
 	add(m.firmwareArgs()...)
@@ -36,9 +39,6 @@ func (m machine) args() []string {
 	add(m.networkArgs()...)
 	add(m.diskArgs()...)
 	add(m.kernelArgs()...)
-	if m.Watchdog {
-		add("-device", "i6300esb", "-action", "watchdog=reset")
-	}
 	if m.NoReboot {
 		add("-no-reboot")
 	}

@@ -10,14 +10,17 @@ type Fault struct {
 	Line    *regexp.Regexp // matched against one line without escape sequences
 }
 
-// KernelCrashed is the meaning of a fault in the kernel that is no deliberate
-// panic.
-const KernelCrashed = "the kernel crashed"
+// Meanings that callers look for. A crash is a fault in the kernel that is no
+// deliberate panic.
+const (
+	KernelCrashed  = "the kernel crashed"
+	KernelPanicked = "the kernel panicked"
+)
 
 // DefaultFaults is the table of everything that we know to be an end.
 func DefaultFaults() []Fault {
 	rows := []struct{ meaning, line string }{
-		{"the kernel panicked", `Kernel panic - not syncing`},
+		{KernelPanicked, `Kernel panic - not syncing`},
 		{KernelCrashed, `(BUG: unable to handle|Oops: |general protection fault|kernel BUG at )`},
 		{"the initramfs stopped", `kairos-init: BOOT FAILED`},
 		{"GRUB found no configuration", `^grub rescue>`},

@@ -69,8 +69,6 @@ type Config struct {
 	// 127.0.0.1; see VM.Port. Default 22.
 	Forwards []int
 	NoReboot bool // a reboot of the guest ends QEMU
-	// Watchdog gives the machine a hardware watchdog (i6300esb) that resets it.
-	Watchdog bool
 
 	// Dir keeps the machine's state: overlays, firmware variables, console log.
 	// Default: a temporary directory that Close removes.

@@ -204,7 +204,7 @@ func mustDigest(t *testing.T, image v1.Image) v1.Hash {
 // the name of the base.
 func wantComplete(t *testing.T, dir, base string) {
 	t.Helper()
-	image, err := source.Open(t.Context(), dir, "amd64")
+	image, err := source.Open(t.Context(), dir, source.Options{Arch: "amd64"})
 	if err != nil {
 		t.Fatal(err)
 	}

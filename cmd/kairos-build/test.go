@@ -36,7 +36,8 @@ to. A table goes to stdout; test.json, test.xml (JUnit) and the console logs go
 to DIR.`,
 		Example: `  kairos-build test out/debian-13
   kairos-build test out/debian-13 --boot uefi,secureboot --json
-  kairos-build test out/debian-13 --machine upgrade`,
+  kairos-build test out/debian-13 --machine upgrade,fault-panic
+  kairos-build test out/debian-12 --to out/debian-13 --machine release --boot secureboot`,
 		Args: wrapArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Dir = args[0]
@@ -59,6 +60,7 @@ to DIR.`,
 	flags.BoolVar(&o.NoKVM, "no-kvm", false, "use emulation without trying KVM")
 	flags.IntVar(&o.Jobs, "jobs", 0, "machines at the same time (default by the number of CPUs)")
 	flags.StringSliceVar(&o.Machines, "machine", nil, "only these `machines`, by their names in test.json: bios, upgrade, fault-panic, …")
+	flags.StringVar(&o.To, "to", "", "also upgrade a machine to the image of this `DIR`, another release")
 	flags.BoolVar(&o.NoScenarios, "no-scenarios", false, "leave out the upgrade and the faults, which need DIR/image")
 	flags.DurationVar(&o.BootTimeout, "timeout", 0, "limit of one boot (default 10m under emulation, 2m with KVM)")
 	flags.StringVar(&record, "record", "", "write what was proven to this `file`, for `kairos-build list`")

@@ -85,6 +85,9 @@ func (b *boot) mountVolume(v volume) error {
 	if device == "" {
 		return fmt.Errorf("%s: disk %s has no partition named %s", v.dir, b.disk.Path, v.partition)
 	}
+	if err := b.mendVolume(v, device); err != nil {
+		return fmt.Errorf("%s: %w", v.dir, err)
+	}
 	fs, err := inspectRecovered(device, sysroot+v.dir)
 	if err != nil {
 		return fmt.Errorf("%s: %w", v.dir, err)

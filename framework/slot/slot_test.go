@@ -103,9 +103,9 @@ func (n node) check() error {
 	for _, s := range []layout.Slot{a, b} {
 		whole, proven := n.Whole[index(s)], n.Proven[index(s)]
 		switch c := n.State.Condition(s); {
-		case c == slot.Good && !(whole && proven):
+		case c == slot.Good && (!whole || !proven):
 			return fmt.Errorf("slot %s is good: whole %v, proven %v", s, whole, proven)
-		case c == slot.Old && !(whole && proven):
+		case c == slot.Old && (!whole || !proven):
 			return fmt.Errorf("slot %s is old: whole %v, proven %v", s, whole, proven)
 		case c == slot.Trying && !whole:
 			return fmt.Errorf("slot %s is tried and not whole", s)

@@ -4,11 +4,12 @@
 // log of the writes to it (see ci/crash). The report goes to stdout; the exit code
 // is 1 when a state is bad.
 //
+//	explore -recording FOLDER [-states 100000] …
 //	explore -base before.raw -log writes.log [-known new.raw] [-states 100000] [-seed 1]
 //	        [-resume FILE] [-report FILE] [-collect 1] [-workers N] [-fsck 1000]
 //	explore -base before.raw -log writes.log -materialise N -o disk.raw
 //
-// With -materialise it writes the disk of a state to a file instead, to boot it or
+// FOLDER is what ci/crash/record makes. With -materialise explore writes the disk of a state to a file instead, to boot it or
 // to look at it.
 package main
 
@@ -21,6 +22,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -64,6 +66,11 @@ func parse(args []string, talk io.Writer) (options, error) {
 		o.known = append(o.known, path)
 		return nil
 	})
+	flags.Func("recording", "`folder` of ci/crash/record, in place of -base, -log and -known", func(dir string) error {
+		o.base, o.log = filepath.Join(dir, crash.BeforeName), filepath.Join(dir, crash.LogName)
+		o.known = append(o.known, filepath.Join(dir, crash.KnownName))
+		return nil
+	})
 	flags.IntVar(&o.states, "states", 100_000, "how many states to check")
 	flags.Uint64Var(&o.seed, "seed", 1, "chooses the random states")
 	flags.StringVar(&o.resume, "resume", "", "`file` that is kept up to date, and from which to go on")
@@ -80,7 +87,7 @@ func parse(args []string, talk io.Writer) (options, error) {
 	case flags.NArg() > 0:
 		return o, fmt.Errorf("argument %q is not known; see -help", flags.Arg(0))
 	case o.base == "" || o.log == "":
-		return o, errors.New("name the disk with -base and the log with -log")
+		return o, errors.New("name a recording with -recording, or a disk with -base and a log with -log")
 	case (o.materialise >= 0) != (o.output != ""):
 		return o, errors.New("-materialise and -o belong together")
 	}

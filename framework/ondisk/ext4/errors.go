@@ -12,3 +12,12 @@ var (
 	ErrDuplicate = errors.New("ext4: duplicate path")
 	ErrOption    = errors.New("ext4: bad option")
 )
+
+// The errors of Mend.
+var (
+	// ErrNoSuper says that there is no superblock, damaged or not.
+	ErrNoSuper = errors.New("ext4: there is no superblock")
+	// ErrDamaged says that a superblock is more than torn. Linux does not mount
+	// such a file system; e2fsck may know more.
+	ErrDamaged = errors.New("ext4: the superblock is damaged")
+)

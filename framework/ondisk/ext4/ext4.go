@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package ext4 writes small, deterministic ext4 file systems: the oem and
-// persistent partitions of a disk. It owns nothing but the format; it does not
-// read, mount or grow a file system.
+// persistent partitions of a disk. And it says what is to be written over a
+// superblock of theirs that a loss of power tore (Mend). It owns nothing but the
+// format; it does not read files, mount or grow a file system.
 //
 // What it writes is what mke2fs writes by default, in the most travelled form:
 // 4 KiB blocks, 256-byte inodes, extents, an internal journal, metadata

@@ -28,11 +28,25 @@ const (
 )
 
 const (
+	ourCompat   = compatJournal | compatExtAttr | compatResizeInode | compatDirIndex
+	ourIncompat = incompatFileType | incompatExtents | incompat64Bit | incompatFlexBG
+)
+
+// What Linux adds.
+const (
+	incompatRecover = 0x4  // the journal has to be replayed
+	incompatMetaBG  = 0x10 // grown past what the resize inode has room for
+)
+
+const (
 	superMagic        = 0xEF53
 	superOffset       = 1024 // of the primary superblock, in block 0
 	superSize         = 1024
 	stateClean        = 1
+	stateErrors       = 2 // e2fsck is to look at it
+	stateOrphans      = 4
 	errorsRemountRO   = 2
+	errorsPanic       = 3
 	mountXattrACL     = 0x4 | 0x8
 	hashHalfMD4       = 1
 	hashSigned        = 1
@@ -80,10 +94,30 @@ type superblock struct {
 	Flags                                      uint32
 	_                                          [16]byte // RAID stride, multi-mount protection
 	LogGroupsPerFlex, ChecksumType             uint8
-	_                                          [254]byte
-	WriteTimeHigh, MountTimeHigh               uint8
-	CreateTimeHigh, LastCheckHigh              uint8
-	_                                          [388]byte
+	_                                          [2]byte
+	KBytesWritten                              uint64
+	_                                          [20]byte // snapshots
+	ErrorCount                                 uint32
+	FirstErrorTime, FirstErrorInode            uint32
+	FirstErrorBlock                            uint64
+	FirstErrorFunc                             [32]byte
+	FirstErrorLine                             uint32
+	LastErrorTime, LastErrorInode              uint32
+	LastErrorLine                              uint32
+	LastErrorBlock                             uint64
+	LastErrorFunc                              [32]byte
+	// Here begins the second sector of 512 bytes; see Mend.
+	MountText                             [64]byte
+	_                                     [8]byte // quota
+	Overhead                              uint32
+	_                                     [28]byte // sparse_super2, encryption
+	LostFound                             uint32
+	_                                     [8]byte // project quota, checksum seed
+	WriteTimeHigh, MountTimeHigh          uint8
+	CreateTimeHigh, LastCheckHigh         uint8
+	FirstErrorTimeHigh, LastErrorTimeHigh uint8
+	FirstErrorCode, LastErrorCode         uint8
+	_                                     [384]byte
 }
 
 // newSuper fills in everything that does not depend on the contents.
@@ -98,8 +132,8 @@ func newSuper(g geometry, o Options) superblock {
 		WriteTime: low, WriteTimeHigh: high, CreateTime: low, CreateTimeHigh: high, LastCheck: low, LastCheckHigh: high,
 		MaxMounts: noLimit, Magic: superMagic, State: stateClean, Errors: errorsRemountRO, Revision: 1,
 		FirstInode: inoFirst, InodeSize: inodeSize, MinExtra: extraSize, WantExtra: extraSize,
-		Compat:   compatJournal | compatExtAttr | compatResizeInode | compatDirIndex,
-		Incompat: incompatFileType | incompatExtents | incompat64Bit | incompatFlexBG,
+		Compat:   ourCompat,
+		Incompat: ourIncompat,
 		ROCompat: roSparseSuper | roLargeFile | roHugeFile | roDirNlink | roExtraISize | roMetadataCsum,
 		UUID:     o.UUID, ReservedGDT: uint16(g.reservedGDT), DescSize: groupDescSize, LogGroupsPerFlex: logGroupsPerFlex,
 		JournalInode: inoJournal, JournalBackup: journalBackupKind,

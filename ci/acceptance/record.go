@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package acceptance
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/kairos-build/kairos-build/ci/crash"
+	"github.com/kairos-build/kairos-build/framework/bootloader"
+	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/slot"
+	"github.com/kairos-build/kairos-build/framework/source"
+)
+
+// machineRecord is the machine whose writes are recorded.
+const machineRecord = "record"
+
+// A recordedStep is one thing that a node does while its writes are recorded.
+type recordedStep struct {
+	name    string
+	running []layout.Slot // while it lasts
+	do      func(*story, context.Context) error
+}
+
+// recordedSteps is the life of a node: the first boot, in which the last
+// partition grows, an upgrade to an image with another boot loader, the trial,
+// and, unless it is to be short, the way back.
+func recordedSteps(short bool) []recordedStep {
+	const a, b = layout.SlotA, layout.SlotB
+	there := []recordedStep{
+		{"first boot", []layout.Slot{a}, (*story).firstBoot},
+		{"upgrade", []layout.Slot{a}, (*story).plainUpgrade},
+		{"reboot into b", []layout.Slot{a, b}, rebootInto(b)},
+		{"mark b good", []layout.Slot{b}, untilGood(b)},
+		{"replace the boot loader", []layout.Slot{b}, (*story).untilReplaced},
+	}
+	if short {
+		return append(there, recordedStep{"power off", []layout.Slot{b}, (*story).powerOff})
+	}
+	return append(there,
+		recordedStep{"rollback", []layout.Slot{b}, (*story).askRollback},
+		recordedStep{"reboot into a", []layout.Slot{a, b}, rebootInto(a)},
+		recordedStep{"mark a good", []layout.Slot{a}, untilGood(a)},
+		recordedStep{"power off", []layout.Slot{a}, (*story).powerOff},
+	)
+}
+
+// Record boots o.Disk in one virtual machine, logs every write to it through a
+// first boot, an upgrade, the trial of the new slot and (unless short) the
+// rollback, and leaves in o.Dir what an exploration needs: see crash.Recording.
+// A recording in which the emulated kernel crashed is made again.
+func Record(ctx context.Context, o Options, short bool) (_ crash.Recording, err error) {
+	if o, err = o.withDefaults(); err != nil {
+		return crash.Recording{}, err
+	}
+	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
+		return crash.Recording{}, err
+	}
+	o.NoScenarios = true // the lab is made here
+	r, err := newRunner(ctx, o)
+	if err != nil {
+		return crash.Recording{}, err
+	}
+	defer func() { err = errors.Join(err, r.disk.Close(), r.lab.remove()) }()
+	if err := r.makeRecordLab(ctx); err != nil {
+		return crash.Recording{}, fmt.Errorf("making the image to upgrade to: %w", err)
+	}
+	if err := r.keepDisks(); err != nil {
+		return crash.Recording{}, err
+	}
+	for try := 1; ; try++ {
+		recording, err := r.recordOnce(ctx, short)
+		if !r.emulationCrashed(err) || try > crashRetries {
+			return recording, err
+		}
+		r.Log.Warn("the emulated kernel crashed; recording again", "err", err)
+	}
+}
+
+// makeRecordLab makes a lab whose next version has another boot loader.
+func (r *runner) makeRecordLab(ctx context.Context) error {
+	base, err := openLayout(filepath.Join(filepath.Dir(r.disk.Path), imageName))
+	if err != nil {
+		return err
+	}
+	loader, err := otherBootloader(base)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "kairos-build-lab-")
+	if err != nil {
+		return err
+	}
+	if r.lab, err = newLabFrom(ctx, dir, r.disk, base, loader); err != nil {
+		err = errors.Join(err, os.RemoveAll(dir))
+	}
+	return err
+}
+
+// otherBootloader is the boot loader of an image with zeros behind each program:
+// other bytes, which do the same under BIOS. (Under Secure Boot their signatures
+// would not hold.)
+func otherBootloader(base v1.Image) (map[string][]byte, error) {
+	dir := layout.ImageBoot[1:] + "/"
+	found, err := source.Files(base, dir+bootloader.BIOSCore, dir+"efi/shimx64.efi", dir+"efi/grubx64.efi", dir+"efi/mmx64.efi")
+	if err != nil {
+		return nil, err
+	}
+	if found[dir+bootloader.BIOSCore] == nil {
+		return nil, fmt.Errorf("the image has no %s%s", dir, bootloader.BIOSCore)
+	}
+	for name, data := range found {
+		found[name] = slices.Concat(data, make([]byte, layout.SectorSize))
+	}
+	core := found[dir+bootloader.BIOSCore]
+	rest := core[coreSectors : coreSectors+2]
+	binary.LittleEndian.PutUint16(rest, binary.LittleEndian.Uint16(rest)+1)
+	return found, nil
+}
+
+// coreSectors is where core.img says in how many sectors its rest is: 16 bits in
+// the block list at the end of its first sector (grub 2.12,
+// include/grub/i386/pc/boot.h).
+const coreSectors = layout.SectorSize - 12 + 8
+
+// keepDisks writes the disk as the machine sees it at first, and the one that
+// has the next version.
+func (r *runner) keepDisks() error {
+	if err := copySparse(filepath.Join(r.Dir, crash.KnownName), r.lab.armed); err != nil {
+		return err
+	}
+	before := filepath.Join(r.Dir, crash.BeforeName)
+	if err := copySparse(before, r.disk.Path); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(before, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(r.oem.Data, r.oem.Offset)
+	return errors.Join(err, f.Truncate(r.disk.Size+extraSize), f.Close())
+}
+
+func (r *runner) recordOnce(ctx context.Context, short bool) (_ crash.Recording, err error) {
+	s := &session{r: r, name: machineRecord, boot: r.Boots[0], results: map[string]*Result{}}
+	s.setup.writeLog = filepath.Join(r.Dir, crash.LogName)
+	t := &story{session: s, lab: r.lab}
+	if t.registry, err = startRegistry(filepath.Join(r.lab.dir, "registry")); err != nil {
+		return crash.Recording{}, err
+	}
+	defer func() { err = errors.Join(err, s.close(), t.registry.close()) }()
+	if err := t.registry.push(honestName, "next", r.lab.next); err != nil {
+		return crash.Recording{}, err
+	}
+	recording, err := t.recordSteps(ctx, recordedSteps(short))
+	if err != nil {
+		return recording, err
+	}
+	return recording, recording.Write(r.Dir)
+}
+
+func (t *story) recordSteps(ctx context.Context, steps []recordedStep) (crash.Recording, error) {
+	var recording crash.Recording
+	for _, step := range steps {
+		begin := time.Now()
+		if err := step.do(t, ctx); err != nil {
+			return recording, fmt.Errorf("recording %q: %w", step.name, err)
+		}
+		took := seconds(time.Since(begin))
+		n, err := crash.CountWrites(t.setup.writeLog)
+		if err != nil {
+			return recording, fmt.Errorf("recording %q: %w", step.name, err)
+		}
+		recording.Steps = append(recording.Steps, crash.Step{Name: step.name, Running: step.running, Writes: n, Seconds: took})
+		t.r.progress(Result{Machine: t.name, Name: step.name, Title: fmt.Sprintf("%s, %.0f s, write %d", step.name, took, n), Status: Pass})
+	}
+	return recording, nil
+}
+
+func (t *story) firstBoot(ctx context.Context) error { return t.tryStart(ctx, nil) }
+
+func (t *story) plainUpgrade(ctx context.Context) error {
+	_, err := t.install(ctx, slot.Choice{Slot: layout.SlotB}, t.lab.next, t.registry.ref(honestName, "next"))
+	return err
+}
+
+// rebootInto restarts the node, which must come up in a slot.
+func rebootInto(x layout.Slot) func(*story, context.Context) error {
+	return func(t *story, ctx context.Context) error {
+		return t.rebootBy(ctx, slot.Choice{Slot: x, Mode: layout.ModeActive}, "systemctl", "reboot")
+	}
+}
+
+// untilGood waits until the node's health checks have made a slot good.
+func untilGood(x layout.Slot) func(*story, context.Context) error {
+	return func(t *story, ctx context.Context) error { return t.waitSlot(ctx, x, slot.Good) }
+}
+
+// replacedLine is what the agent prints when the boot loader's update has ended.
+var replacedLine = regexp.MustCompile(`kairos: the boot loader was replaced`)
+
+func (t *story) untilReplaced(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	_, err := t.vm.WaitLine(ctx, replacedLine)
+	return err
+}
+
+func (t *story) askRollback(ctx context.Context) error {
+	_, err := t.guest.output(ctx, "kairos-agent", "rollback")
+	return err
+}
+
+// powerOff lets the node shut down, and waits for the end of QEMU: then the log
+// is complete.
+func (t *story) powerOff(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, t.r.BootTimeout)
+	defer cancel()
+	// The connection goes down with the node.
+	if _, err := t.client.Run(ctx, "systemctl", "poweroff"); err != nil {
+		t.r.Log.Debug("the connection of a machine that shuts down", "err", err)
+	}
+	return t.vm.Wait(ctx)
+}

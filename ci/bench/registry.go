@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/kairos-build/kairos-build/framework/source"
+)
+
+// A served image is one in a registry on loopback, which runs until close.
+type served struct {
+	server *http.Server
+	image  v1.Image
+	ref    string // as `kairos-agent upgrade --source` takes it
+}
+
+// serve starts a registry with the image of an OCI layout folder.
+func serve(ctx context.Context, dir string) (*served, error) {
+	image, err := source.Open(ctx, "dir:"+dir, source.Options{Arch: arch})
+	if err != nil {
+		return nil, err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("starting a registry: %w", err)
+	}
+	silent := slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	s := &served{image: image, server: &http.Server{
+		Handler:  registry.New(registry.WithBlobHandler(blobs{filepath.Join(dir, "blobs")}), registry.Logger(silent)),
+		ErrorLog: silent, ReadHeaderTimeout: time.Minute,
+	}}
+	go func() { _ = s.server.Serve(listener) }() // ends with close
+	ref, err := name.ParseReference(fmt.Sprintf("%s/node:v1", listener.Addr()))
+	if err == nil {
+		err = remote.Put(ref, image, remote.WithContext(ctx)) // the manifest: the blobs are there
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("putting %s into a registry: %w", dir, err), s.close())
+	}
+	s.ref = "oci:" + ref.String()
+	return s, nil
+}
+
+func (s *served) close() error { return s.server.Close() }
+
+// blobs are those of an OCI layout, where they lie. The library's own handler for
+// folders computes the digest of a blob before each answer, and the node that is
+// measured would wait for that.
+type blobs struct{ dir string }
+
+func (b blobs) path(h v1.Hash) string { return filepath.Join(b.dir, h.Algorithm, h.Hex) }
+
+// Get implements registry.BlobHandler.
+func (b blobs) Get(_ context.Context, _ string, h v1.Hash) (io.ReadCloser, error) {
+	f, err := os.Open(b.path(h))
+	return f, orNotFound(err)
+}
+
+// Stat implements registry.BlobStatHandler.
+func (b blobs) Stat(_ context.Context, _ string, h v1.Hash) (int64, error) {
+	info, err := os.Stat(b.path(h))
+	if err != nil {
+		return 0, orNotFound(err)
+	}
+	return info.Size(), nil
+}
+
+func orNotFound(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return registry.ErrNotFound
+	}
+	return err
+}
