@@ -26,7 +26,7 @@ import (
 )
 
 var bootVerb = verb{
-	name: "boot", about: "apply the cloud-config (kairos-boot.service does it at every boot)",
+	name: "boot", about: "apply the cloud-config and run its early stages (kairos-boot.service does it at every boot)",
 	setup: func(_ *flag.FlagSet, p *program) func(context.Context, []string) error {
 		return func(ctx context.Context, args []string) error {
 			if err := p.noArgs("boot", args); err != nil {
@@ -37,21 +37,28 @@ var bootVerb = verb{
 	},
 }
 
-// boot reads the config files, applies them and leaves the report.
+// boot reads the config files, applies them, leaves the report, and runs the
+// stages that come before everything else.
 func (p *program) boot(ctx context.Context) error {
 	start := time.Now()
 	loaded := config.Load(os.DirFS(p.root.Dir), layout.ConfigDirs())
 	merged, files := p.lastGood(loaded)
-	r := &report.Report{Files: files, Items: p.machine().Apply(ctx, merged)}
+	r := &report.Report{Files: files}
+	if item := p.fillHostname(merged); item != nil {
+		r.Items = append(r.Items, *item)
+	}
+	r.Items = append(r.Items, p.machine().Apply(ctx, merged)...)
 	r.OK = !loaded.Problems().Failed() && !failed(r.Items)
 	r.Milliseconds = float64(time.Since(start).Microseconds()) / 1000
 	for _, line := range r.Lines() {
 		fmt.Fprintln(p.stderr, "kairos: "+line)
 	}
-	if err := errors.Join(p.writeIssue(r), r.Write(p.root)); err != nil {
+	err := errors.Join(p.writeIssue(r), r.Write(p.root))
+	ok, stageErr := p.bootStages(ctx, merged)
+	if err := errors.Join(err, stageErr); err != nil {
 		return err
 	}
-	if !r.OK {
+	if !r.OK || !ok {
 		return errQuiet
 	}
 	return nil
@@ -64,7 +71,7 @@ func failed(items []report.Item) bool {
 // machine is what the config is applied to.
 func (p *program) machine() *apply.Machine {
 	m := &apply.Machine{Root: p.root, Log: p.log, Random: rand.Reader}
-	if p.onNode() {
+	if p.onNode() && p.root.Dry == nil {
 		m.SetHostname = func(name string) error { return unix.Sethostname([]byte(name)) }
 		m.CheckSudoers = checkSudoers
 		m.ReloadUnits = func(ctx context.Context) error { return output(exec.CommandContext(ctx, "systemctl", "daemon-reload")) }

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // kairos-agent is the program of a node: it applies the cloud-config at every
-// boot, says when the node is ready, keeps or leaves a slot on trial by its
+// boot and runs its stages, says when the node is ready, keeps or leaves a slot on trial by its
 // health, upgrades the slot that does not run, chooses what the boot loader
 // starts next, and shows how the node is. It changes nothing else.
 //
 //	kairos-agent boot | ready | settle | trial | health [--json]
 //	kairos-agent status [--json] | validate [FILE|-]... | version
+//	kairos-agent run-stage NAME [--dry-run] [--analyze] [--json]
+//	kairos-agent report [--all] [--json]
 //	kairos-agent upgrade --source SOURCE [--recovery] [--reboot] [--force] [--json]
 //	kairos-agent bootentry [--select active|passive|recovery|none] [--json]
 //	kairos-agent rollback [--reboot]
@@ -33,6 +35,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/bootstate"
 	"github.com/kairos-build/kairos-build/framework/nearest"
+	"github.com/kairos-build/kairos-build/framework/stages"
 )
 
 // version is set by the linker: -ldflags "-X main.version=v1.2.3".
@@ -46,6 +49,7 @@ type verb struct {
 
 var verbs = []verb{
 	bootVerb, readyVerb, settleVerb, trialVerb, healthVerb, statusVerb,
+	runStageVerb, reportVerb,
 	upgradeVerb, rollbackVerb, bootentryVerb, resetVerb, validateVerb, versionVerb,
 }
 
@@ -60,6 +64,7 @@ type program struct {
 	openStore func(*bootstate.State) (store, error) // nil: there is no boot environment
 	probe     health.Prober                         // nil: health.Probe
 	restart   func(ctx context.Context) error       // nil: nothing restarts
+	system    stages.System                         // nil: stages.Node
 }
 
 // errQuiet ends the program with status 1 after everything was said.

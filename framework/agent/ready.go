@@ -15,6 +15,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/framework/agent/report"
 	"github.com/kairos-build/kairos-build/framework/agent/status"
+	"github.com/kairos-build/kairos-build/framework/stages"
 )
 
 var readyVerb = verb{
@@ -62,6 +63,13 @@ func (p *program) readyText() string {
 		fmt.Fprintf(&b, "kairos: %v\n", err)
 	default:
 		for _, line := range r.Lines() {
+			fmt.Fprintf(&b, "kairos: %s\n", line)
+		}
+	}
+	if ran, err := stages.ReadReport(p.root); err != nil {
+		fmt.Fprintf(&b, "kairos: %v\n", err)
+	} else {
+		for _, line := range ran.Lines() {
 			fmt.Fprintf(&b, "kairos: %s\n", line)
 		}
 	}

@@ -7,10 +7,13 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/stages"
 )
 
 var validateVerb = verb{
@@ -23,8 +26,11 @@ var validateVerb = verb{
 // validate prints every problem to stderr and a line for each file to stdout.
 func (p *program) validate(args []string) error {
 	var files []config.File
+	failed := false
 	if len(args) == 0 {
-		files = config.Load(os.DirFS(p.root.Dir), layout.ConfigDirs()).Files
+		loaded := config.Load(os.DirFS(p.root.Dir), layout.ConfigDirs())
+		files = loaded.Files
+		failed = !p.validateOrder(loaded.Config)
 		if len(files) == 0 {
 			fmt.Fprintf(p.stdout, "no config files in %v\n", layout.ConfigDirs())
 		}
@@ -36,7 +42,6 @@ func (p *program) validate(args []string) error {
 		}
 		files = append(files, f)
 	}
-	failed := false
 	for _, f := range files {
 		if len(f.Problems) > 0 {
 			fmt.Fprintln(p.stderr, f.Problems.Error())
@@ -48,6 +53,19 @@ func (p *program) validate(args []string) error {
 		return errQuiet
 	}
 	return nil
+}
+
+// validateOrder looks at what the steps of all files together say about their
+// order; a file alone may name steps of others.
+func (p *program) validateOrder(c *config.Config) (ok bool) {
+	ok = true
+	for _, stage := range slices.Sorted(maps.Keys(c.Stages)) {
+		if err := stages.NewPlan(stage, c.Stages[stage]).Err(); err != nil {
+			fmt.Fprintln(p.stderr, err)
+			ok = false
+		}
+	}
+	return ok
 }
 
 func (p *program) decodeFile(name string) (config.File, error) {

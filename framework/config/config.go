@@ -16,7 +16,7 @@ package config
 // nothing.
 type Config struct {
 	Name       string // a title, for people
-	Hostname   string // RFC 1123 name
+	Hostname   string // RFC 1123 name, or a template that makes one
 	Users      []User
 	WriteFiles []WriteFile
 	// SSHAuthorizedKeys are for the first of Users, or for root when there
@@ -31,6 +31,8 @@ type Config struct {
 	// Strict makes a file with an error a failed health check: a slot on trial
 	// that refuses the config of this node is left again.
 	Strict *bool
+	// Stages has the steps of each stage, in the order of the files.
+	Stages map[string][]Step
 	// Origins tells where a key was given: root keys by name, users.NAME,
 	// users.NAME.KEY, health.KEY and upgrade.KEY.
 	Origins map[string]Position

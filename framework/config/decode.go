@@ -36,6 +36,7 @@ func Decode(name string, data []byte) (*Config, Problems) {
 		if root := d.parse(data); root != nil {
 			d.remember("", decodeMap(value{d: d, node: root}, rootFields, c))
 			d.conflicts(c)
+			c.titleSteps()
 		}
 	}
 	d.hideSecrets()

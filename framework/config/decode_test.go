@@ -3,6 +3,7 @@
 package config
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -165,6 +166,11 @@ func FuzzDecode(f *testing.F) {
 		f.Add(file.Data)
 	}
 	f.Add([]byte(goodFile))
+	steps, err := os.ReadFile("testdata/steps.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(steps)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, problems := Decode("f.yaml", data)
 		if c == nil {
@@ -197,9 +203,42 @@ func checkUsable(t *testing.T, c *Config) {
 			t.Fatalf("unusable check %#v", check)
 		}
 	}
+	for _, steps := range c.Stages {
+		for _, s := range steps {
+			checkStep(t, s)
+		}
+	}
 	for _, w := range c.WriteFiles {
 		if !strings.HasPrefix(w.Path, "/") || w.Owner == "" {
 			t.Fatalf("unusable file %#v", w)
+		}
+	}
+}
+
+func checkStep(t *testing.T, s Step) {
+	for _, e := range append(s.EnsureEntities, s.DeleteEntities...) {
+		if len(e.Fields) == 0 || e.Fields[0] == "" || strings.ContainsAny(strings.Join(e.Fields, ""), ":\n") || !strings.HasPrefix(e.Path, "/") {
+			t.Fatalf("unusable entity %#v", e)
+		}
+	}
+	for _, u := range s.Users {
+		if !accountName.MatchString(u.Name) {
+			t.Fatalf("unusable user %#v", u)
+		}
+	}
+	for _, f := range s.Files {
+		if f.PathText.IsZero() || f.Owner == "" || f.Mode > 0o7777 {
+			t.Fatalf("unusable file %#v", f)
+		}
+	}
+	for _, name := range s.Modules {
+		if strings.HasPrefix(name, "-") || strings.ContainsAny(name, "/ .") {
+			t.Fatalf("unusable module %q", name)
+		}
+	}
+	for _, p := range s.Sysctl {
+		if strings.Contains(p.Name, "..") || strings.Contains(p.Name, "//") {
+			t.Fatalf("unusable parameter %q", p.Name)
 		}
 	}
 }

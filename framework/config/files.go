@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"path"
@@ -15,6 +16,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/kairos-build/kairos-build/framework/template"
 )
 
 // maxContent limits what a compressed content may unfold to, in bytes.
@@ -27,20 +30,37 @@ func decodeHostname(v value, c *Config) {
 	if !ok {
 		return
 	}
-	if v.template(s) {
+	if template.Is(s) {
+		if v.parses(s) {
+			c.Hostname = s
+		}
 		return
 	}
-	if len(s) > 64 {
-		v.fail(fmt.Sprintf("%d characters are too many for a host name", len(s)), "Linux allows 64")
+	if message, suggestion := hostnameProblem(s); message != "" {
+		v.fail(message, suggestion)
 		return
+	}
+	c.Hostname = s
+}
+
+// CheckHostname says what is wrong with a host name.
+func CheckHostname(s string) error {
+	if message, suggestion := hostnameProblem(s); message != "" {
+		return errors.New(message + "; " + suggestion)
+	}
+	return nil
+}
+
+func hostnameProblem(s string) (message, suggestion string) {
+	if len(s) > 64 {
+		return fmt.Sprintf("%d characters are too many for a host name", len(s)), "Linux allows 64"
 	}
 	for part := range strings.SplitSeq(s, ".") {
 		if !label.MatchString(part) {
-			v.fail(fmt.Sprintf("%q is not a host name (RFC 1123)", printable(s)), "use letters, digits and -, with dots between, at most 63 characters each")
-			return
+			return fmt.Sprintf("%q is not a host name (RFC 1123)", printable(s)), "use letters, digits and -, with dots between, at most 63 characters each"
 		}
 	}
-	c.Hostname = s
+	return "", ""
 }
 
 // template reports a Go template, which Kairos fills in.

@@ -2,13 +2,7 @@
 
 package config
 
-import (
-	"fmt"
-	"slices"
-	"strings"
-
-	"github.com/kairos-build/kairos-build/framework/nearest"
-)
+import "slices"
 
 // rootFields are the keys at the top of a file: those of Kairos and those of
 // cloud-init. A key without a function is known and not implemented yet.
@@ -66,63 +60,6 @@ var writeFileFields = slices.Concat([]field[WriteFile]{
 	{name: "owner", decode: decodeOwner},
 	{name: "append", decode: func(v value, f *WriteFile) { set(v, &f.Append, value.boolean) }},
 }, later[WriteFile]("defer", "source"))
-
-// stepKeys are the keys of a step of a stage.
-var stepKeys = []string{
-	"name", "if", "if_files", "only_os", "only_os_version", "only_arch", "only_service_manager", "after",
-	"commands", "files", "downloads", "directories", "ensure_entities", "delete_entities", "dns", "hostname",
-	"sysctl", "authorized_keys", "node", "users", "modules", "systemctl", "environment", "environment_file",
-	"packages", "package_pins", "unpack_images", "datasource", "layout", "systemd_firstboot", "timesyncd", "git",
-}
-
-var stepFields = slices.Concat([]field[struct{}]{
-	{name: "name", decode: func(v value, _ *struct{}) { v.text() }},
-}, later[struct{}](stepKeys[1:]...))
-
-// stages are those that have .before and .after too; hooks stand alone.
-var (
-	stages = []string{"rootfs", "initramfs", "fs", "boot", "network", "reconcile"}
-	hooks  = []string{
-		"kairos-install.pre", "kairos-install.after", "before-install", "after-install", "after-install-chroot",
-		"before-upgrade", "after-upgrade", "after-upgrade-chroot", "before-reset", "after-reset", "after-reset-chroot",
-		"kairos-uki-install.pre", "kairos-uki-install.after", "kairos-uki-upgrade.pre", "kairos-uki-upgrade.after",
-		"kairos-uki-reset.pre", "kairos-uki-reset.after", "kairos-agent.bootstrap",
-	}
-)
-
-// Stages lists the name of every stage that something runs.
-func Stages() []string {
-	var out []string
-	for _, s := range stages {
-		out = append(out, s+".before", s, s+".after")
-	}
-	return append(out, hooks...)
-}
-
-// IsStage tells whether something runs the stage called name.
-func IsStage(name string) bool {
-	return slices.Contains(Stages(), name) || strings.HasPrefix(name, "provider-kairos.bootstrap.")
-}
-
-// decodeStages checks the shape of stages; their steps are not run yet.
-func decodeStages(v value, _ *Config) {
-	for _, p := range v.pairs() {
-		if !IsStage(p.name) {
-			unknownStage(p)
-		}
-		for _, step := range p.value.list("steps") {
-			decodeMap(step, stepFields, new(struct{}))
-		}
-	}
-}
-
-func unknownStage(p pair) {
-	if near := nearest.Word(p.name, Stages()); near != "" {
-		p.key.fail("unknown stage", fmt.Sprintf("did you mean %q?", near))
-		return
-	}
-	p.key.report(Warning, "unknown stage: nothing runs it by itself", "")
-}
 
 func later[T any](names ...string) []field[T] {
 	out := make([]field[T], len(names))

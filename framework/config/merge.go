@@ -8,7 +8,8 @@ import (
 )
 
 // Merge joins configs in order: a later scalar wins, users are joined by name,
-// keys and groups are added, written files and health checks follow each other.
+// keys and groups are added, written files, health checks and the steps of a
+// stage follow each other.
 func Merge(configs ...*Config) *Config {
 	out := &Config{Origins: map[string]Position{}}
 	for _, c := range configs {
@@ -21,12 +22,22 @@ func Merge(configs ...*Config) *Config {
 		out.Health.Checks = append(out.Health.Checks, c.Health.Checks...)
 		wins(&out.Upgrade.Tries, c.Upgrade.Tries)
 		wins(&out.Strict, c.Strict)
+		out.addStages(c.Stages)
 		for _, u := range c.Users {
 			out.addUser(u)
 		}
 		maps.Copy(out.Origins, c.Origins)
 	}
 	return out
+}
+
+func (c *Config) addStages(more map[string][]Step) {
+	if c.Stages == nil && len(more) > 0 {
+		c.Stages = map[string][]Step{}
+	}
+	for name, steps := range more {
+		c.Stages[name] = append(c.Stages[name], steps...)
+	}
 }
 
 func (c *Config) addUser(u User) {

@@ -38,16 +38,19 @@ func (v value) userDone(u *User, pairs []pair) {
 	if v.node.Kind != yaml.MappingNode {
 		return
 	}
+	if !has(pairs, "name") {
+		v.fail("the user has no name", "add \"name:\"")
+	}
+	v.userChecked(u, pairs)
+}
+
+// userChecked is userDone for a user whose name is a key.
+func (v value) userChecked(u *User, pairs []pair) {
 	var passwords []string
-	named := false
 	for _, p := range pairs {
-		named = named || p.name == "name"
 		if slices.Contains([]string{"passwd", "hashed_passwd", "plain_text_passwd"}, p.name) {
 			passwords = append(passwords, p.name)
 		}
-	}
-	if !named {
-		v.fail("the user has no name", "add \"name:\"")
 	}
 	if len(passwords) > 1 {
 		v.fail("more than one password: "+strings.Join(passwords, ", "), "keep one of them")
@@ -55,6 +58,10 @@ func (v value) userDone(u *User, pairs []pair) {
 	if u.HomeDir == "/" {
 		v.fail("the home directory of a user cannot be /", "")
 	}
+}
+
+func has(pairs []pair, name string) bool {
+	return slices.ContainsFunc(pairs, func(p pair) bool { return p.name == name })
 }
 
 // account is the name of a user or group.

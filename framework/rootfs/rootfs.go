@@ -31,6 +31,11 @@ var links = map[string]string{
 	"usr/lib/systemd/system/sysinit.target.wants/kairos-trial.service":     "../kairos-trial.service",
 	"usr/lib/systemd/system/multi-user.target.wants/kairos-ready.service":  "../kairos-ready.service",
 	"usr/lib/systemd/system/multi-user.target.wants/kairos-settle.service": "../kairos-settle.service",
+	// The stages of the cloud-config; without the mark of kairos-boot.service
+	// these start no process.
+	"usr/lib/systemd/system/multi-user.target.wants/kairos-stage-boot.service": "../kairos-stage-boot.service",
+	"usr/lib/systemd/system/timers.target.wants/kairos-stage-network.timer":    "../kairos-stage-network.timer",
+	"usr/lib/systemd/system/timers.target.wants/kairos-stage-reconcile.timer":  "../kairos-stage-reconcile.timer",
 	// It would mount the EFI partition at /boot: /boot is empty in a slot.
 	"etc/systemd/system-generators/systemd-gpt-auto-generator": "/dev/null",
 }

@@ -87,8 +87,35 @@ func TestUnits(t *testing.T) {
 		if want := typeOf(path.Base(p)); !strings.Contains(f.data, "\nType="+want+"\n") {
 			t.Errorf("%s is not Type=%s", p, want)
 		}
+		if path.Base(p) == "kairos-stage-network.service" {
+			continue // see TestStages
+		}
 		if strings.Contains(f.data, "=network-online.target") || strings.Contains(f.data, " network-online.target\n") {
 			t.Errorf("%s waits for the network", p)
+		}
+	}
+}
+
+// TestStages: the unit of a stage has the condition that keeps it from starting
+// a process, and no target wants what waits for the network.
+func TestStages(t *testing.T) {
+	files, _ := walk(t)
+	const dir = "usr/lib/systemd/system/"
+	for _, unit := range []string{
+		"kairos-stage-boot.service", "kairos-stage-network.service", "kairos-stage-network.timer",
+		"kairos-stage-reconcile.service", "kairos-stage-reconcile.timer",
+	} {
+		stage := strings.TrimSuffix(strings.TrimPrefix(unit, "kairos-stage-"), path.Ext(unit))
+		if want := "\nConditionPathExists=/run/kairos/stages/" + stage + "\n"; !strings.Contains(files[dir+unit].data, want) {
+			t.Errorf("%s has no %q", unit, want)
+		}
+		if want := "\nExecStart=/usr/bin/kairos-agent run-stage " + stage + "\n"; path.Ext(unit) == ".service" && !strings.Contains(files[dir+unit].data, want) {
+			t.Errorf("%s has no %q", unit, want)
+		}
+	}
+	for p, f := range files {
+		if f.link == "../kairos-stage-network.service" {
+			t.Errorf("%s makes the boot wait for the network", p)
 		}
 	}
 }

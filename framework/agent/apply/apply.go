@@ -35,16 +35,31 @@ type Machine struct {
 
 	items  []report.Item
 	reload bool // some unit changed
+	adding bool // keys and rules are added to those that are there
 }
 
 // Apply applies c and returns what happened, in order.
 func (m *Machine) Apply(ctx context.Context, c *config.Config) []report.Item {
-	m.items, m.reload = nil, false
+	m.items, m.reload, m.adding = nil, false, false
 	m.hostname(c)
 	m.users(ctx, c)
 	m.files(c)
 	m.sshd(c)
 	m.hostKeys()
+	m.reloadUnits(ctx)
+	return m.items
+}
+
+// ApplyStep applies the users, files and host name that a step of a stage asks
+// for. What the rest of the config gave stays: keys are added to those that a
+// user has, and sudo rules that it does not name are left alone.
+func (m *Machine) ApplyStep(ctx context.Context, c *config.Config) []report.Item {
+	m.items, m.reload, m.adding = nil, false, true
+	m.users(ctx, c)
+	m.files(c)
+	if c.Hostname != "" {
+		m.hostname(c)
+	}
 	m.reloadUnits(ctx)
 	return m.items
 }

@@ -57,7 +57,7 @@ func isUnit(path string) bool {
 }
 
 func (m *Machine) writeFile(db *accounts.Database, f config.WriteFile) (changed bool, err error) {
-	uid, gid, err := owner(db, f)
+	uid, gid, err := owner(db, f.Owner, f.Group)
 	if err != nil {
 		return false, err
 	}
@@ -86,25 +86,34 @@ func (m *Machine) appended(f config.WriteFile) ([]byte, error) {
 	return append(old, f.Content...), nil
 }
 
-// owner looks names up. A user without a group has its own primary group.
-func owner(db *accounts.Database, f config.WriteFile) (uid, gid int, err error) {
-	uid, err = strconv.Atoi(f.Owner)
+// Owner looks names up on the system below root. A user without a group has its
+// own primary group.
+func Owner(root tree.Root, user, group string) (uid, gid int, err error) {
+	db, err := accounts.Read(root)
 	if err != nil {
-		a, ok := db.Account(f.Owner)
+		return 0, 0, err
+	}
+	return owner(db, user, group)
+}
+
+func owner(db *accounts.Database, user, group string) (uid, gid int, err error) {
+	uid, err = strconv.Atoi(user)
+	if err != nil {
+		a, ok := db.Account(user)
 		if !ok {
-			return 0, 0, fmt.Errorf("there is no user %q; list it under users, or give a number", f.Owner)
+			return 0, 0, fmt.Errorf("there is no user %q; list it under users, or give a number", user)
 		}
 		uid, gid = a.UID, a.GID
 	}
-	if f.Group == "" {
+	if group == "" {
 		return uid, gid, nil
 	}
-	if gid, err = strconv.Atoi(f.Group); err == nil {
+	if gid, err = strconv.Atoi(group); err == nil {
 		return uid, gid, nil
 	}
-	gid, ok := db.Group(f.Group)
+	gid, ok := db.Group(group)
 	if !ok {
-		return 0, 0, fmt.Errorf("there is no group %q; give one that exists, or a number", f.Group)
+		return 0, 0, fmt.Errorf("there is no group %q; give one that exists, or a number", group)
 	}
 	return uid, gid, nil
 }

@@ -44,6 +44,10 @@ func (m *Machine) makeHome(a accounts.Account) (created bool, err error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
+	if m.Root.Dry != nil {
+		m.Root.Dry.Note(tree.Change{Path: a.Home, Mode: fs.ModeDir | 0o700})
+		return true, nil
+	}
 	return true, m.newHome(a, host)
 }
 

@@ -33,7 +33,7 @@ const (
 // authorizedKeys writes the keys of u into its home. The home belongs to the
 // user, who could put links there: os.Root keeps us inside it.
 func (m *Machine) authorizedKeys(u config.User, a accounts.Account) {
-	if len(u.SSHAuthorizedKeys) == 0 && !m.Root.Exists(a.Home+"/"+keyFile) {
+	if len(u.SSHAuthorizedKeys) == 0 && (m.adding || !m.Root.Exists(a.Home+"/"+keyFile)) {
 		return
 	}
 	changed, err := m.writeKeys(u, a)
@@ -46,6 +46,10 @@ func (m *Machine) writeKeys(u config.User, a accounts.Account) (changed bool, er
 		return false, err
 	}
 	home, err := os.OpenRoot(host)
+	if errors.Is(err, fs.ErrNotExist) && m.Root.Dry != nil {
+		m.Root.Dry.Note(tree.Change{Path: a.Home + "/" + keyFile, New: mergeKeys(nil, u.SSHAuthorizedKeys), Mode: 0o600})
+		return true, nil
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, fmt.Errorf("the home directory %s does not exist", a.Home)
 	}
@@ -57,9 +61,17 @@ func (m *Machine) writeKeys(u config.User, a accounts.Account) (changed bool, er
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
-	want := mergeKeys(old, u.SSHAuthorizedKeys)
-	if m.keysAreGood(home, a) && bytes.Equal(old, want) {
+	keys := u.SSHAuthorizedKeys
+	if m.adding {
+		keys = slices.Concat(between(old), keys)
+	}
+	want := mergeKeys(old, keys)
+	switch {
+	case m.keysAreGood(home, a) && bytes.Equal(old, want):
 		return false, nil
+	case m.Root.Dry != nil:
+		m.Root.Dry.Note(tree.Change{Path: a.Home + "/" + keyFile, Old: old, New: want, Mode: 0o600})
+		return true, nil
 	}
 	return true, m.replaceKeys(home, a, want)
 }
@@ -135,6 +147,23 @@ func mergeKeys(old []byte, keys []string) []byte {
 		return nil
 	}
 	return []byte(strings.Join(lines, "\n") + "\n")
+}
+
+// between are the keys that stand between the marks.
+func between(old []byte) []string {
+	var out []string
+	inside := false
+	for line := range strings.Lines(string(old)) {
+		switch line = strings.TrimRight(line, "\r\n"); {
+		case line == keysBegin:
+			inside = true
+		case line == keysEnd:
+			inside = false
+		case inside:
+			out = append(out, line)
+		}
+	}
+	return out
 }
 
 func unique(in []string) []string {

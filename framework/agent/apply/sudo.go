@@ -14,6 +14,9 @@ import (
 // sudo writes the rules of u, or removes those of an earlier run.
 func (m *Machine) sudo(ctx context.Context, u config.User) {
 	path := sudoersFile(u.Name)
+	if u.Sudo == nil && m.adding {
+		return
+	}
 	if len(u.Sudo) == 0 {
 		if changed, err := m.Root.Remove(path); changed || err != nil {
 			m.finish("sudo", u.Name, changed, err, u.Origin)

@@ -52,6 +52,7 @@ const (
 	Changed   Outcome = "changed"
 	Unchanged Outcome = "unchanged"
 	Failed    Outcome = "failed"
+	Ran       Outcome = "ran" // a command, which may change anything
 )
 
 // Item is one thing that the config asks for.

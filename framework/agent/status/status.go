@@ -8,6 +8,8 @@ package status
 import (
 	"bufio"
 	"bytes"
+	"errors"
+	"io/fs"
 	"strconv"
 	"strings"
 
@@ -16,6 +18,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/bootstate"
 	"github.com/kairos-build/kairos-build/framework/internal/persist"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/stages"
 )
 
 // Schema is the value of Status.Schema. Readers ignore keys that they do not
@@ -45,6 +48,9 @@ type Status struct {
 	// Persistent says how the persistent paths differ from the image.
 	Persistent *persist.Report `json:"persistent,omitempty"`
 	Config     *report.Report  `json:"config,omitempty"`
+	// Stages is what the stages of this boot did; missing when none ran, or
+	// when the report cannot be read, which takes root's rights.
+	Stages *stages.Report `json:"stages,omitempty"`
 	Proof
 	// Problems are sentences for a person. None means that the node is as it
 	// should be.
@@ -116,6 +122,7 @@ func Collect(root tree.Root) Status {
 	s.fromPersistent(root)
 	s.fromReset(root)
 	s.fromConfig(root)
+	s.fromStages(root)
 	s.proof(root)
 	s.check()
 	return s
@@ -206,6 +213,18 @@ func (s *Status) fromConfig(root tree.Root) {
 	}
 	s.Config = r
 	s.Problems = append(s.Problems, r.Lines()...)
+}
+
+func (s *Status) fromStages(root tree.Root) {
+	r, err := stages.ReadReport(root)
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+	case err != nil:
+		s.Problems = append(s.Problems, err.Error())
+	case len(r.Stages) > 0:
+		s.Stages = r
+		s.Problems = append(s.Problems, r.Lines()...)
+	}
 }
 
 // check adds what contradicts the layout.

@@ -11,6 +11,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/agent/report"
 	"github.com/kairos-build/kairos-build/framework/bootstate"
 	"github.com/kairos-build/kairos-build/framework/slot"
+	"github.com/kairos-build/kairos-build/framework/stages"
 )
 
 // WriteTable prints s for a person.
@@ -51,6 +52,9 @@ func (s Status) rows(row func(...string)) {
 		row("paths", s.persistentLine())
 	}
 	row("config", s.configLine())
+	if s.Stages != nil {
+		row("stages", s.stagesLine())
+	}
 	if s.Next != nil {
 		row("next", s.Next.Sentence)
 	}
@@ -108,6 +112,19 @@ func (s Status) configLine() string {
 		}
 	}
 	return fmt.Sprintf("%d of %d files used, %d items, %d failed, %.0f ms", used, len(s.Config.Files), len(s.Config.Items), failed, s.Config.Milliseconds)
+}
+
+func (s Status) stagesLine() string {
+	count := map[stages.Outcome]int{}
+	steps, took := 0, 0.0
+	for _, stage := range s.Stages.Stages {
+		took += stage.Milliseconds
+		steps += len(stage.Steps)
+		for _, step := range stage.Steps {
+			count[step.Outcome]++
+		}
+	}
+	return fmt.Sprintf("%d ran, %d steps, %d skipped, %d failed, %.0f ms", len(s.Stages.Stages), steps, count[stages.Skipped], count[stages.Failed], took)
 }
 
 // slotRows begin with an empty one.

@@ -22,6 +22,8 @@ type Root struct {
 	Dir string // host path
 	// KeepOwner leaves owners alone, for tests that do not run as root.
 	KeepOwner bool
+	// Dry collects what would change, and nothing does; nil: it changes.
+	Dry *DryRun
 }
 
 // File is what Replace writes.
@@ -100,6 +102,12 @@ func Owner(info fs.FileInfo) (uid, gid int) {
 
 // Read returns the content of the file at path.
 func (r Root) Read(path string) ([]byte, error) {
+	if c, ok := r.Dry.change(path); ok && !c.Mode.IsDir() {
+		if c.Removed {
+			return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
+		}
+		return bytes.Clone(c.New), nil
+	}
 	host, err := r.follow(path)
 	if err != nil {
 		return nil, err
@@ -144,8 +152,15 @@ func (r Root) Replace(path string, f File) (changed bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	if c, ok := r.Dry.change(path); ok && !c.Removed && bytes.Equal(c.New, f.Data) && c.Mode == f.Mode {
+		return false, nil
+	}
 	if same, err := r.same(host, f); err != nil || same {
 		return false, inside(path, err)
+	}
+	if r.Dry != nil {
+		r.Dry.Note(Change{Path: path, Old: r.old(path), New: f.Data, Mode: f.Mode})
+		return true, nil
 	}
 	if err := r.mkdirs(filepath.Dir(host)); err != nil {
 		return false, inside(path, err)
@@ -257,11 +272,92 @@ func (r Root) Remove(path string) (changed bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	if r.Dry != nil {
+		return r.wouldRemove(path, host), nil
+	}
 	err = os.Remove(host)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	return err == nil, inside(path, err)
+}
+
+// old is the content that a dry run would replace.
+func (r Root) old(path string) []byte {
+	data, err := r.Read(path)
+	if err != nil {
+		return nil
+	}
+	return data
+}
+
+func (r Root) wouldRemove(path, host string) bool {
+	if _, err := os.Lstat(host); err != nil {
+		return false
+	}
+	r.Dry.Note(Change{Path: path, Old: r.old(path), Removed: true})
+	return true
+}
+
+// MakeDir makes path a directory with the given mode and owner; it tells
+// whether anything had to change. A link to a directory is followed. Missing
+// parents are made as by Replace.
+func (r Root) MakeDir(path string, f File) (changed bool, err error) {
+	host, err := r.follow(path)
+	if err != nil {
+		return false, err
+	}
+	info, err := os.Lstat(host)
+	switch {
+	case err == nil && !info.IsDir():
+		return false, &fs.PathError{Op: "mkdir", Path: path, Err: syscall.ENOTDIR}
+	case err == nil && r.sameDir(info, f):
+		return false, nil
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return false, inside(path, err)
+	case r.Dry != nil:
+		r.Dry.Note(Change{Path: path, Mode: f.Mode | fs.ModeDir})
+		return true, nil
+	}
+	return true, inside(path, errors.Join(r.mkdirs(host), r.chown(host, f.UID, f.GID), os.Chmod(host, f.Mode)))
+}
+
+// MakeParent makes the directory that path is in, as Replace does.
+func (r Root) MakeParent(path string) (host string, err error) {
+	if host, err = r.Resolve(path); err != nil {
+		return "", err
+	}
+	return host, inside(path, r.mkdirs(filepath.Dir(host)))
+}
+
+// SetAttributes gives the file at path a mode and an owner; its data is left
+// alone. It tells whether anything had to change.
+func (r Root) SetAttributes(path string, f File) (changed bool, err error) {
+	host, err := r.Resolve(path)
+	if err != nil {
+		return false, err
+	}
+	info, err := os.Lstat(host)
+	if err != nil {
+		return false, inside(path, err)
+	}
+	uid, gid := Owner(info)
+	switch {
+	case !info.Mode().IsRegular():
+		return false, fmt.Errorf("%s is not a regular file", path)
+	case info.Mode() == f.Mode && (r.KeepOwner || uid == f.UID && gid == f.GID):
+		return false, nil
+	case r.Dry != nil:
+		old := r.old(path)
+		r.Dry.Note(Change{Path: path, Old: old, New: old, Mode: f.Mode})
+		return true, nil
+	}
+	return true, inside(path, errors.Join(r.chown(host, f.UID, f.GID), os.Chmod(host, f.Mode)))
+}
+
+func (r Root) sameDir(info fs.FileInfo, f File) bool {
+	uid, gid := Owner(info)
+	return info.Mode() == f.Mode|fs.ModeDir && (r.KeepOwner || uid == f.UID && gid == f.GID)
 }
 
 // Bits turns the mode of chmod(1) into a FileMode.

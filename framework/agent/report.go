@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/kairos-build/kairos-build/framework/agent/report"
+	"github.com/kairos-build/kairos-build/framework/stages"
+)
+
+var reportVerb = verb{
+	name: "report", args: "[--all] [--json]", about: "show what the stages of this boot did",
+	setup: func(f *flag.FlagSet, p *program) func(context.Context, []string) error {
+		all := f.Bool("all", false, "the last ten boots, oldest first")
+		asJSON := f.Bool("json", false, "print JSON, as documented in framework/stages")
+		return func(_ context.Context, args []string) error {
+			if err := p.noArgs("report", args); err != nil {
+				return err
+			}
+			return p.report(*all, *asJSON)
+		}
+	},
+}
+
+// report prints a list of boots; without --all it has one.
+func (p *program) report(all, asJSON bool) error {
+	boots, err := p.reports(all)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		out := json.NewEncoder(p.stdout)
+		out.SetIndent("", "  ")
+		return out.Encode(boots)
+	}
+	for _, b := range boots {
+		if all {
+			fmt.Fprintf(p.stdout, "boot %s\n", b.BootID)
+		}
+		for _, s := range b.Stages {
+			writeStage(p.stdout, s)
+		}
+		if len(b.Stages) == 0 {
+			fmt.Fprintln(p.stdout, "no stage ran in this boot")
+		}
+	}
+	return nil
+}
+
+func (p *program) reports(all bool) ([]stages.Report, error) {
+	if all {
+		boots, err := stages.ReadHistory(p.root)
+		return append([]stages.Report{}, boots...), err
+	}
+	r, err := stages.ReadReport(p.root)
+	return []stages.Report{*r}, err
+}
+
+// writeStage prints a stage: a line for each step, and below it what changed,
+// what failed and, of a step that failed, what its commands printed.
+func writeStage(w io.Writer, s stages.StageReport) {
+	fmt.Fprintf(w, "stage %s: %d steps, %.0f ms\n", s.Stage, len(s.Steps), s.Milliseconds)
+	for _, step := range s.Steps {
+		fmt.Fprintf(w, "  %-9s %6.0f ms  %s (%s)\n", step.Outcome, step.Milliseconds, step.Name, step.Origin)
+		if step.Message != "" {
+			fmt.Fprintf(w, "            %s\n", strings.ReplaceAll(step.Message, "\n", "\n            "))
+		}
+		if len(step.Later) > 0 {
+			fmt.Fprintf(w, "            not implemented yet, so not done: %s\n", strings.Join(step.Later, ", "))
+		}
+		for _, i := range step.Items {
+			if i.Outcome != report.Unchanged {
+				fmt.Fprintf(w, "            %s\n", i)
+			}
+		}
+		if step.Outcome == stages.Failed && step.Output != "" {
+			fmt.Fprintf(w, "            | %s\n", strings.ReplaceAll(strings.TrimRight(step.Output, "\n"), "\n", "\n            | "))
+		}
+	}
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tree
+
+import (
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"sync"
+)
+
+// DryRun collects what would change below a Root. What was written to it is
+// read from it again, so that later changes see earlier ones. The zero value is
+// ready.
+type DryRun struct {
+	mu      sync.Mutex
+	changes []Change
+}
+
+// Change is what a dry run would do to a path.
+type Change struct {
+	Path     string
+	Old, New []byte      // content; nil for directories
+	Mode     fs.FileMode // as it would be
+	Removed  bool
+}
+
+// Note adds a change; a later one of the same path joins the first.
+func (d *DryRun) Note(c Change) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c.Path = filepath.Clean(c.Path)
+	if i := d.index(c.Path); i >= 0 {
+		c.Old = d.changes[i].Old
+		d.changes[i] = c
+		return
+	}
+	d.changes = append(d.changes, c)
+}
+
+// Changes are all changes, in the order in which their paths were first met.
+func (d *DryRun) Changes() []Change {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.changes)
+}
+
+func (d *DryRun) index(path string) int {
+	return slices.IndexFunc(d.changes, func(c Change) bool { return c.Path == path })
+}
+
+// change is that of a path, when there is a dry run that has one.
+func (d *DryRun) change(path string) (Change, bool) {
+	if d == nil {
+		return Change{}, false
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if i := d.index(filepath.Clean(path)); i >= 0 {
+		return d.changes[i], true
+	}
+	return Change{}, false
+}

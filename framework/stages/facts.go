@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package stages
+
+import (
+	"runtime"
+	"strings"
+
+	"github.com/kairos-build/kairos-build/framework/agent/tree"
+	"github.com/kairos-build/kairos-build/framework/template"
+)
+
+// ReadFacts reads what is known about the machine below root; what cannot be
+// read is empty. Slot and mode are left to the caller.
+func ReadFacts(root tree.Root) template.Facts {
+	release := keyValues(root, "/etc/os-release")
+	f := template.Facts{
+		MachineID: line(root, "/etc/machine-id"), Hostname: line(root, "/etc/hostname"),
+		OS: release["ID"], OSVersion: release["VERSION_ID"], Arch: runtime.GOARCH,
+	}
+	f.Values = map[string]any{
+		"node": map[string]any{"hostname": f.Hostname, "machineid": f.MachineID},
+		"os":   map[string]any{"vendor": f.OS, "version": f.OSVersion, "architecture": f.Arch, "name": release["PRETTY_NAME"]},
+	}
+	return f
+}
+
+func line(root tree.Root, path string) string {
+	data, err := root.Read(path)
+	if err != nil {
+		return ""
+	}
+	text, _, _ := strings.Cut(string(data), "\n")
+	return strings.TrimSpace(text)
+}
+
+// keyValues reads lines of KEY=value, as in os-release(5).
+func keyValues(root tree.Root, path string) map[string]string {
+	out := map[string]string{}
+	data, err := root.Read(path)
+	if err != nil {
+		return out
+	}
+	for l := range strings.Lines(string(data)) {
+		key, value, ok := strings.Cut(strings.TrimSpace(l), "=")
+		if ok && !strings.HasPrefix(key, "#") {
+			out[key] = strings.Trim(value, `"'`)
+		}
+	}
+	return out
+}

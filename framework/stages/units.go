@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package stages
+
+import (
+	"context"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/kairos-build/kairos-build/framework/agent/tree"
+)
+
+// systemctl writes drop-ins and asks systemd for what is not so already. The
+// states of units are kept in /etc/systemd, across boots.
+func (w *work) systemctl(ctx context.Context) {
+	s := w.step.Systemctl
+	w.overrides(ctx)
+	for _, verb := range []struct {
+		name  string
+		units []string
+		ask   string
+		good  []string
+	}{
+		{"mask", s.Mask, "is-enabled", []string{"masked"}},
+		{"disable", s.Disable, "is-enabled", []string{"disabled", "masked"}},
+		{"enable", s.Enable, "is-enabled", []string{"enabled", "static", "alias", "generated"}},
+		{"start", s.Start, "is-active", []string{"active", "activating"}},
+	} {
+		for _, unit := range verb.units {
+			good := !w.Dry() && slices.Contains(verb.good, w.state(ctx, verb.ask, unit))
+			var err error
+			if !good {
+				err = w.run(ctx, w.words(verb.name, unit)...)
+			}
+			w.item("systemctl", verb.name+" "+unit, !good, err, w.step.Origin)
+		}
+	}
+}
+
+// state is the first word that systemctl says about a unit. Its exit status
+// says the same again.
+func (w *work) state(ctx context.Context, ask, unit string) string {
+	output, _ := w.System.Run(ctx, "systemctl", ask, "--", unit)
+	word, _, _ := strings.Cut(strings.TrimSpace(output), "\n")
+	return word
+}
+
+// words are a command line. While the node is starting, a unit may wait for
+// this very stage, so it is not waited for.
+func (w *work) words(verb, unit string) []string {
+	if verb == "start" && w.Early {
+		return []string{"systemctl", "--no-block", verb, "--", unit}
+	}
+	return []string{"systemctl", verb, "--", unit}
+}
+
+// overrides are drop-ins below /run, which go when the config does.
+func (w *work) overrides(ctx context.Context) {
+	reload := false
+	for _, o := range w.step.Systemctl.Overrides {
+		name := path.Join("/run/systemd/system", o.Unit+".d", o.Name)
+		var changed bool
+		var err error
+		w.alone(func() {
+			changed, err = w.Root.Replace(name, tree.File{Data: []byte(strings.TrimSuffix(o.Content.Text, "\n") + "\n"), Mode: 0o644})
+		})
+		w.item("override", name, changed, err, o.Origin)
+		reload = reload || changed
+	}
+	if !reload {
+		return
+	}
+	if err := w.run(ctx, "systemctl", "daemon-reload"); err != nil {
+		w.item("systemctl", "daemon-reload", false, err, w.step.Origin)
+	}
+}
