@@ -65,7 +65,8 @@ func (p *program) endBootloader(ctx context.Context, n *node) error {
 
 // carryOut does what a plan says. What proves a slot is written before it is
 // said. A fallback is said before it is written: after a cut of power in
-// between the next boot says it again.
+// between the next boot says it again. The file with its reason comes last, so
+// whoever waits for it finds the rest done.
 func (p *program) carryOut(ctx context.Context, n *node, plan settle.Plan) error {
 	if plan.Event == settle.MarkGood {
 		if err := p.update(ctx, n, plan.Event); err != nil {
@@ -74,10 +75,10 @@ func (p *program) carryOut(ctx context.Context, n *node, plan settle.Plan) error
 		p.warn("ending the watch over the trial", p.stopTrial(ctx))
 	}
 	all := within(tellTime, "saying what follows", func() error {
-		return errors.Join(p.writeFailure(plan.Failure), p.say(ctx, plan.Console...), p.remember(plan.History))
+		return errors.Join(p.say(ctx, plan.Console...), p.remember(plan.History))
 	})
 	if plan.Event == settle.GiveUp {
-		all = errors.Join(all, p.update(ctx, n, plan.Event))
+		all = errors.Join(all, p.update(ctx, n, plan.Event), p.writeFailure(plan.Failure))
 	}
 	if plan.Restart && p.restart != nil {
 		all = errors.Join(all, p.restart(ctx))

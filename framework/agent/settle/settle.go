@@ -27,7 +27,6 @@ package settle
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/kairos-build/kairos-build/framework/agent/health"
@@ -36,7 +35,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-// FailureFile exists after a fallback, and says why, as in Kairos.
+// FailureFile exists after a fallback, as in Kairos, and says why in a sentence.
 const FailureFile = layout.RunDir + "/upgrade_failure"
 
 // Boot is what runs.
@@ -171,11 +170,9 @@ func (p *Plan) fallBack(s slot.State, b Boot, past []history.Entry) {
 		name += " (" + trial.version + ")"
 	}
 	p.Event = GiveUp
-	p.Failure = fmt.Sprintf("slot: %s\nversion: %s\nreason: %s\n", s.Try, orUnknown(trial.version), why)
-	p.Console = []string{
-		fmt.Sprintf("the upgrade to slot %s failed: %s", name, why),
-		fmt.Sprintf("slot %s runs again; `kairos-agent status` shows more", b.Slot),
-	}
+	sentence := fmt.Sprintf("the upgrade to slot %s failed: %s", name, why)
+	p.Failure = sentence + "\n"
+	p.Console = []string{sentence, fmt.Sprintf("slot %s runs again; `kairos-agent status` shows more", b.Slot)}
 	failure := history.Entry{Kind: history.Fallback, Slot: s.Try, Version: trial.version, Outcome: history.Failed, Message: why}
 	p.History = append([]history.Entry{failure}, p.History...)
 }
@@ -229,5 +226,3 @@ func orElse(first, second string) string {
 	}
 	return second
 }
-
-func orUnknown(s string) string { return orElse(strings.TrimSpace(s), "unknown") }

@@ -120,18 +120,18 @@ func TestArrive(t *testing.T) {
 			[]string{"slot b runs as passive and is not the good one: slot a did not load, or slot b was chosen"}},
 		{"checks failed", slot.State{Good: a, Try: b}, Boot{Slot: a, Mode: passive},
 			[]history.Entry{failed("of an older trial"), {Kind: history.Upgrade, Slot: b, Version: "v2"}, failed("first"), {Kind: history.Boot, Slot: a}, failed("second")},
-			GiveUp, "slot: b\nversion: v2\nreason: second\n",
+			GiveUp, "the upgrade to slot b (v2) failed: second\n",
 			[]string{"the upgrade to slot b (v2) failed: second", "slot a runs again; `kairos-agent status` shows more"}},
 		{"the initramfs gave up", slot.State{Good: a, Try: b}, Boot{Slot: a, Mode: passive},
 			[]history.Entry{{Kind: history.Upgrade, Slot: b}, {Kind: history.Boot, Slot: b, Outcome: history.Failed, Message: "no root"}, {Kind: history.Boot, Slot: b, Outcome: history.OK, Message: "ready"}},
-			GiveUp, "slot: b\nversion: unknown\nreason: no root\n",
+			GiveUp, "the upgrade to slot b failed: no root\n",
 			[]string{"the upgrade to slot b failed: no root", "slot a runs again; `kairos-agent status` shows more"}},
 		{"silent", slot.State{Good: a, Try: b}, Boot{Slot: a, Mode: passive},
 			[]history.Entry{failed("of an older trial"), {Kind: history.Upgrade, Slot: b, Version: "v3"}},
-			GiveUp, "slot: b\nversion: v3\nreason: " + silent + "\n",
+			GiveUp, "the upgrade to slot b (v3) failed: " + silent + "\n",
 			[]string{"the upgrade to slot b (v3) failed: " + silent, "slot a runs again; `kairos-agent status` shows more"}},
 		{"no history, but a label", slot.State{Good: b, Try: a}, Boot{Slot: b, Mode: passive, Tried: "v3"}, nil,
-			GiveUp, "slot: a\nversion: v3\nreason: " + silent + "\n",
+			GiveUp, "the upgrade to slot a (v3) failed: " + silent + "\n",
 			[]string{"the upgrade to slot a (v3) failed: " + silent, "slot b runs again; `kairos-agent status` shows more"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -266,7 +266,7 @@ func TestEveryFaultLeadsBack(t *testing.T) {
 			if want := (slot.State{Good: a, Bad: b}); n.state != want {
 				t.Errorf("%s, %d tries: state %+v, want %+v", f.name, tries, n.state, want)
 			}
-			if len(n.failures) != 1 || tries == 3 && !strings.Contains(n.failures[0], f.reason) || !strings.Contains(n.failures[0], "version: v-b") {
+			if len(n.failures) != 1 || tries == 3 && !strings.Contains(n.failures[0], f.reason) || !strings.Contains(n.failures[0], "slot b (v-b)") {
 				t.Errorf("%s, %d tries: failures %q, want %q", f.name, tries, n.failures, f.reason)
 			}
 			if runs, _ = n.boot(f); runs.Slot != a || runs.Mode != active || len(n.failures) != 1 {
