@@ -68,26 +68,6 @@ func (t *story) background(ctx context.Context, ref string) error {
 	return t.waitSlot(ctx, layout.SlotB, slot.Bad)
 }
 
-// waitSlot waits until the node says this of a slot.
-func (t *story) waitSlot(ctx context.Context, x layout.Slot, want slot.Condition) error {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
-	defer cancel()
-	for {
-		text, err := t.guest.output(ctx, "kairos-agent", "status", "--json")
-		if err == nil {
-			err = slotIs(text, x, want)
-		}
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(2 * time.Second):
-		}
-	}
-}
-
 // losePower cuts the power while the upgrade of the chapter before is
 // stuck in the middle of slot b.
 func (t *story) losePower(ctx context.Context) (string, error) {

@@ -143,11 +143,27 @@ func (f fault) explained(ctx context.Context, s *session) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	text, err := s.guest.output(ctx, "kairos-agent", "status", "--json")
-	if err != nil {
-		return "", err
+	return firstLine(why), s.waitSlot(ctx, layout.SlotB, slot.Bad)
+}
+
+// waitSlot waits until the node says this of a slot.
+func (s *session) waitSlot(ctx context.Context, x layout.Slot, want slot.Condition) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
+	defer cancel()
+	for {
+		text, err := s.guest.output(ctx, "kairos-agent", "status", "--json")
+		if err == nil {
+			err = slotIs(text, x, want)
+		}
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(2 * time.Second):
+		}
 	}
-	return firstLine(why), slotIs(text, layout.SlotB, slot.Bad)
 }
 
 func firstLine(text string) string {
