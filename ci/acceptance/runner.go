@@ -330,6 +330,9 @@ func (r *runner) progress(res Result) {
 	r.said.Lock()
 	defer r.said.Unlock()
 	line := fmt.Sprintf("%s: %s: %s", machineTitle(res.Machine), res.Title, res.Status)
+	if why, _, _ := strings.Cut(res.Message, "\n"); res.Status == Fail {
+		line += ": " + why
+	}
 	if _, err := fmt.Fprintln(r.Progress, line); err != nil {
 		r.Log.Warn("writing the progress", "err", err)
 	}
