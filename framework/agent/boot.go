@@ -26,7 +26,7 @@ import (
 )
 
 var bootVerb = verb{
-	name: "boot", about: "apply the cloud-config and run its early stages (kairos-boot.service does it at every boot)",
+	name: "boot", service: true, about: "apply the cloud-config and run its early stages (kairos-boot.service does it at every boot)",
 	setup: func(_ *flag.FlagSet, p *program) func(context.Context, []string) error {
 		return func(ctx context.Context, args []string) error {
 			if err := p.noArgs("boot", args); err != nil {

@@ -44,7 +44,10 @@ var version = "devel"
 // verb is one command. Its flags are defined on the flag set before run.
 type verb struct {
 	name, args, about string
-	setup             func(f *flag.FlagSet, p *program) func(ctx context.Context, args []string) error
+	// service says that units run it: its log goes to the journal, by stdout.
+	// What a person runs keeps stdout for the result.
+	service bool
+	setup   func(f *flag.FlagSet, p *program) func(ctx context.Context, args []string) error
 }
 
 var verbs = []verb{
@@ -109,6 +112,9 @@ func (p *program) run(ctx context.Context, args []string) int {
 		fmt.Fprintf(p.stderr, "kairos-agent: unknown command %q%s\n", args[0], didYouMean(name))
 		p.usage(p.stderr)
 		return 2
+	}
+	if !verbs[i].service {
+		p.log = slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{ReplaceAttr: withoutTime}))
 	}
 	return p.exit(verbs[i].name, p.call(ctx, verbs[i], args[1:]))
 }

@@ -19,7 +19,7 @@ import (
 )
 
 var readyVerb = verb{
-	name: "ready", about: "say on every console that the node is up (kairos-ready.service does it)",
+	name: "ready", service: true, about: "say on every console that the node is up (kairos-ready.service does it)",
 	setup: func(_ *flag.FlagSet, p *program) func(context.Context, []string) error {
 		return func(ctx context.Context, args []string) error {
 			if err := p.noArgs("ready", args); err != nil {

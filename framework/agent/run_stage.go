@@ -21,7 +21,7 @@ import (
 )
 
 var runStageVerb = verb{
-	name: "run-stage", args: "NAME [--dry-run] [--analyze] [--json]", about: "run the steps that the config has for a stage",
+	name: "run-stage", service: true, args: "NAME [--dry-run] [--analyze] [--json]", about: "run the steps that the config has for a stage",
 	setup: func(f *flag.FlagSet, p *program) func(context.Context, []string) error {
 		var o stageOptions
 		f.BoolVar(&o.dryRun, "dry-run", false, "change nothing and run no command; print what would change")

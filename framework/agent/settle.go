@@ -16,7 +16,7 @@ import (
 )
 
 var settleVerb = verb{
-	name: "settle", about: "check a new slot, keep it or leave it (kairos-settle.service does it at every boot)",
+	name: "settle", service: true, about: "check a new slot, keep it or leave it (kairos-settle.service does it at every boot)",
 	setup: func(_ *flag.FlagSet, p *program) func(context.Context, []string) error {
 		return func(ctx context.Context, args []string) error {
 			if err := p.noArgs("settle", args); err != nil {
