@@ -347,18 +347,3 @@ func TestRollbackIsRemembered(t *testing.T) {
 		}
 	}
 }
-
-// TestResultAlone: what cannot be noted is said on stderr, so that stdout has
-// the result and nothing else.
-func TestResultAlone(t *testing.T) {
-	m := newMachine(t, "a", "active", slot.State{Good: "a"})
-	put(t, m.root.Dir, "oem/.kairos", "a file in the way of the history")
-	var out, talk bytes.Buffer
-	m.stdout, m.stderr, m.log = &out, &talk, slog.New(slog.NewTextHandler(&out, nil))
-	if code := m.run(t.Context(), []string{"rollback"}); code != 0 {
-		t.Fatalf("exit status %d: %s%s", code, &out, &talk)
-	}
-	if strings.Contains(out.String(), "level=") || !strings.Contains(talk.String(), "boot history") {
-		t.Errorf("stdout %q, stderr %q", &out, &talk)
-	}
-}

@@ -173,3 +173,14 @@ func TestStatusShowsSlots(t *testing.T) {
 		}
 	}
 }
+
+// TestResultAlone: what cannot be noted is said on stderr, so that stdout has
+// the result and nothing else.
+func TestResultAlone(t *testing.T) {
+	dir := slotNode(t, slot.State{Good: layout.SlotA})
+	put(t, dir, "oem/.kairos", "a file in the way of the history")
+	got := call(t, dir, "", "rollback")
+	if got.code != 0 || strings.Contains(got.stdout, "level=") || !strings.Contains(got.stderr, "boot history") {
+		t.Errorf("got %+v", got)
+	}
+}
