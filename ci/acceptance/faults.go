@@ -33,6 +33,8 @@ type fault struct {
 	Config string
 	// Words stand on the console before the fallback.
 	Words string
+	// Why is in the reason that the node gives after it.
+	Why string
 }
 
 // onB is a health check that runs a command line on slot b only.
@@ -44,17 +46,29 @@ func onB(timeout, command string) string {
 // watchdog any more. The checks may take so long that nothing else ends it.
 const hang = "echo kairos-acceptance: process 1 stops > /dev/console; echo 1 > /sys/fs/cgroup/init.scope/cgroup.freeze; sleep 3000"
 
+// crashPID1 ends process 1 by a signal. systemd's own words about it go to the
+// journal, not to the console, so the check says what it does.
+const crashPID1 = "echo kairos-acceptance: process 1 crashes > /dev/console; kill -SEGV 1; sleep 100"
+
+// What the node says after a slot that told nothing before it ended, and after
+// one that could.
+const (
+	silent     = "it did not load, or it ended before its health checks"
+	gaveUp     = "the initramfs gave up"
+	notHealthy = "checks failed"
+)
+
 // faults is the table.
 func faults() []fault {
 	return []fault{
-		{Name: "kernel", Title: "a kernel that does not load", Damage: damageFile(layout.BootKernel), Words: `kairos: slot b cannot be loaded`},
-		{Name: "initrd", Title: "an initrd that does not load", Damage: damageFile(layout.BootInitrd), Words: `Kernel panic|kairos: slot b cannot be loaded`},
-		{Name: "no-root", Title: "an initramfs that finds no root", Damage: damageSuperblock, Words: `kairos-init: BOOT FAILED`},
-		{Name: "verity", Title: "a damaged block of the root", Damage: damageInit, Words: `device-mapper: verity: .*corrupted|dm-verity device corrupted`},
-		{Name: "panic", Title: "a kernel panic after the boot", Config: onB("30s", "echo c > /proc/sysrq-trigger"), Words: `Kernel panic - not syncing: sysrq triggered crash`},
-		{Name: "crash", Title: "a crash of process 1", Config: onB("30s", "kill -SEGV 1; sleep 100"), Words: `Caught <SEGV>|Freezing execution|Rebooting in`},
-		{Name: "hang", Title: "a hang, which the watchdog ends", Config: onB("50m", hang), Words: `kairos-acceptance: process 1 stops`},
-		{Name: "health", Title: "a health check that fails", Config: onB("30s", "exit 1"), Words: `slot=b mode=active`},
+		{Name: "kernel", Title: "a kernel that does not load", Damage: damageFile(layout.BootKernel), Words: `kairos: slot b cannot be loaded`, Why: silent},
+		{Name: "initrd", Title: "an initrd that does not load", Damage: damageFile(layout.BootInitrd), Words: `Kernel panic|kairos: slot b cannot be loaded`, Why: silent},
+		{Name: "no-root", Title: "an initramfs that finds no root", Damage: damageSuperblock, Words: `kairos-init: BOOT FAILED`, Why: gaveUp},
+		{Name: "verity", Title: "a damaged block of the root", Damage: damageInit, Words: `device-mapper: verity: .*corrupted|dm-verity device corrupted`, Why: silent},
+		{Name: "panic", Title: "a kernel panic after the boot", Config: onB("30s", "echo c > /proc/sysrq-trigger"), Words: `Kernel panic - not syncing: sysrq triggered crash`, Why: silent},
+		{Name: "crash", Title: "a crash of process 1", Config: onB("30s", crashPID1), Words: `kairos-acceptance: process 1 crashes`, Why: silent},
+		{Name: "hang", Title: "a hang, which the watchdog ends", Config: onB("50m", hang), Words: `kairos-acceptance: process 1 stops`, Why: silent},
+		{Name: "health", Title: "a health check that fails", Config: onB("30s", "exit 1"), Words: `slot=b mode=active`, Why: notHealthy},
 	}
 }
 
@@ -142,6 +156,9 @@ func (f fault) explained(ctx context.Context, s *session) (string, error) {
 	why, err := waitOutput(ctx, s.guest, "cat", layout.RunDir+"/upgrade_failure")
 	if err != nil {
 		return "", err
+	}
+	if !strings.Contains(why, f.Why) {
+		return "", fmt.Errorf("the node must say %q of the fallback, it says %q", f.Why, firstLine(why))
 	}
 	return firstLine(why), s.waitSlot(ctx, layout.SlotB, slot.Bad)
 }
