@@ -20,10 +20,12 @@ OUT ?= out
 # Where the end-to-end tests find a kernel, its modules and a boot loader.
 FIXTURES := .tools/fixtures
 FUZZTIME ?= 30s
-# What `make crash` records, how many cuts it checks, and how many it boots.
+# What `make crash` records (bios or uefi), how many cuts it checks, and how many it
+# boots. RECORD=1 makes `make acceptance` write what it proved of debian-13.
 CRASH := .tools/crash
 CRASH_STATES ?= 100000
 CRASH_BOOTS ?= 100
+CRASH_FIRMWARE ?= bios
 GOLANGCI_LINT_VERSION := v2.15.0
 
 # Equal source gives equal bytes: no paths of this machine, no commit, no cgo.
@@ -60,8 +62,7 @@ demo: ## Build debian-13 from Debian's archive and boot it on this terminal
 test: ## Run everything; this is what CI calls
 	@ci/setup/install build run test
 	@$(MAKE) check
-	@$(MAKE) e2e
-	@$(MAKE) crash-slice
+	@$(MAKE) -j2 -Oline e2e crash-slice
 	@$(MAKE) acceptance
 	@echo '== all tests passed'
 
@@ -119,15 +120,15 @@ acceptance: build ## Build Debian 13 and 12, boot, upgrade and break them: BIOS,
 		$(SUDO) bin/kairos-build flavor $$flavor --output $(OUT)/$$flavor --progress plain; \
 	done
 	@echo '== acceptance: debian-13'
-	@$(SUDO) bin/kairos-build test $(OUT)/debian-13
+	@$(SUDO) bin/kairos-build test $(OUT)/debian-13 $(if $(RECORD),--record flavors/debian-13/proven.json)
 	@echo '== acceptance: debian-12, and from it to debian-13'
 	@$(SUDO) bin/kairos-build test $(OUT)/debian-12 --boot bios,secureboot --machine bios,release --to $(OUT)/debian-13
 
 .PHONY: crash
 crash: fixtures crash-programs ## Cut a node's power at CRASH_STATES moments, boot CRASH_BOOTS of the disks
-	@echo '== crash: recording an upgrade and a rollback'
+	@echo '== crash: recording an upgrade and a rollback, $(CRASH_FIRMWARE)'
 	@mkdir -p $(CRASH)/full
-	bin/crash/record -o $(CRASH)/full $(OUT)/debian-13 >$(CRASH)/record.txt
+	bin/crash/record -boot $(CRASH_FIRMWARE) -o $(CRASH)/full $(OUT)/debian-13 >$(CRASH)/record.txt
 	@echo '== crash: $(CRASH_STATES) states'
 	bin/crash/explore -recording $(CRASH)/full -states $(CRASH_STATES) >$(CRASH)/explore.txt
 	@echo '== crash: $(CRASH_BOOTS) boots'

@@ -19,7 +19,7 @@ const bootLimit = 15 * time.Minute
 
 const bootNote = "QEMU with TCG (software emulation), one processor, first boot each time. From the kernel's line `Linux version` to the agent's line `kairos: ready`, " +
 	"as they come on the serial console, so firmware and boot loader do not count. Ours: `disk.raw` under BIOS. The rival: the files of the same root image on ext4, mounted by an " +
-	"initrd that `dracut --no-hostonly` of Debian 13 made in a copy of it, the same kernel and kernel arguments, kernel and initrd loaded by QEMU."
+	"initrd that `dracut --no-hostonly` of Debian 13 made in a copy of it, the same kernel and kernel arguments, kernel and initrd loaded by QEMU. A boot in which the emulated kernel crashes is made again."
 
 // boot starts our disk and the same tree with dracut's initrd, by turns.
 func (b *bench) boot(ctx context.Context) ([]Result, error) {
@@ -59,7 +59,7 @@ func (b *bench) bootPair(ctx context.Context, i int, r *Result, ours, rival qemu
 	}{{"ours", ours, &r.Ours}, {r.RivalName, rival, &r.Rival}}
 	for k := range sides {
 		s := sides[(i+k)%2]
-		seconds, err := b.bootOnce(ctx, s.config)
+		seconds, err := b.bootSurvived(ctx, s.name, s.config)
 		if err != nil {
 			return fmt.Errorf("booting %s: %w", s.name, err)
 		}
@@ -73,6 +73,22 @@ var (
 	kernelLine = regexp.MustCompile(`\] Linux version \d`)
 	readyLine  = regexp.MustCompile(`^kairos: ready `)
 )
+
+// bootRetries is how often a boot is made again after the emulated kernel crashed
+// or locked up, which QEMU's emulation makes it do now and then.
+const bootRetries = 2
+
+// bootSurvived is bootOnce, again after a crash of the kernel.
+func (b *bench) bootSurvived(ctx context.Context, name string, c qemu.Config) (float64, error) {
+	for try := 1; ; try++ {
+		seconds, err := b.bootOnce(ctx, c)
+		var guest *qemu.GuestError
+		if !errors.As(err, &guest) || try > bootRetries {
+			return seconds, err
+		}
+		b.say("   the kernel of %s crashed in emulation, booting again: %v", name, guest.Fault)
+	}
+}
 
 // bootOnce gives the seconds between the two lines.
 func (b *bench) bootOnce(ctx context.Context, c qemu.Config) (seconds float64, err error) {

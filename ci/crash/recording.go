@@ -25,7 +25,9 @@ const (
 
 // A Recording says what the machine did whose writes are in the log.
 type Recording struct {
-	Steps []Step `json:"steps"`
+	// Firmware of the machine: bios or uefi.
+	Firmware string `json:"firmware"`
+	Steps    []Step `json:"steps"`
 }
 
 // A Step is one thing that the machine did.

@@ -4,7 +4,7 @@
 // first boot, an upgrade, the trial of the new slot, its mark of being good, and
 // the rollback. The recording is for ci/crash/explore and ci/crash/boot.
 //
-//	record [-short] [-no-kvm] -o FOLDER DIR
+//	record [-boot bios|uefi] [-short] [-no-kvm] -o FOLDER DIR
 //
 // It says how many writes went to the slot that was running, and the exit code is
 // 1 when there was one.
@@ -42,6 +42,7 @@ func run(ctx context.Context, args []string, out, talk io.Writer) error {
 	flags := flag.NewFlagSet("record", flag.ContinueOnError)
 	flags.SetOutput(talk)
 	short := flags.Bool("short", false, "end after the upgraded slot is good, without a rollback")
+	boot := flags.String("boot", string(qemu.BIOS), "`firmware` of the machine: bios or uefi")
 	noKVM := flags.Bool("no-kvm", false, "use emulation without trying KVM")
 	into := flags.String("o", "", "`folder` for the recording")
 	if err := flags.Parse(args); err != nil {
@@ -50,8 +51,11 @@ func run(ctx context.Context, args []string, out, talk io.Writer) error {
 	if flags.NArg() != 1 || *into == "" {
 		return errors.New("want a folder for the recording and one with disk.raw: record -o FOLDER DIR")
 	}
+	if b := qemu.Boot(*boot); b != qemu.BIOS && b != qemu.UEFI {
+		return fmt.Errorf("unknown firmware %q: use bios or uefi (the other boot loader that is recorded has no signature for Secure Boot)", b)
+	}
 	recording, err := acceptance.Record(ctx, acceptance.Options{
-		Dir: *into, Disk: filepath.Join(flags.Arg(0), "disk.raw"), Boots: []qemu.Boot{qemu.BIOS}, NoKVM: *noKVM,
+		Dir: *into, Disk: filepath.Join(flags.Arg(0), "disk.raw"), Boots: []qemu.Boot{qemu.Boot(*boot)}, NoKVM: *noKVM,
 		Progress: talk, Log: slog.New(slog.NewTextHandler(talk, nil)),
 	}, *short)
 	if err != nil {
