@@ -108,8 +108,8 @@ func (r *runner) makeRecordLab(ctx context.Context) error {
 }
 
 // otherBootloader is the boot loader of an image with zeros behind each program:
-// other bytes, which do the same under BIOS. (Under Secure Boot their signatures
-// would not hold.)
+// other bytes, which do the same under BIOS and UEFI. (Under Secure Boot their
+// signatures would not hold.)
 func otherBootloader(base v1.Image) (map[string][]byte, error) {
 	dir := layout.ImageBoot[1:] + "/"
 	found, err := source.Files(base, dir+bootloader.BIOSCore, dir+"efi/shimx64.efi", dir+"efi/grubx64.efi", dir+"efi/mmx64.efi")
@@ -166,6 +166,7 @@ func (r *runner) recordOnce(ctx context.Context, short bool) (_ crash.Recording,
 	if err != nil {
 		return recording, err
 	}
+	recording.Firmware = string(s.boot)
 	return recording, recording.Write(r.Dir)
 }
 
