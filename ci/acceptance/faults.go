@@ -58,6 +58,16 @@ const (
 	notHealthy = "checks failed"
 )
 
+// strictOnB makes a step that fails on slot b only a failed health check.
+const strictOnB = `#cloud-config
+strict: true
+stages:
+  boot:
+    - name: needs the old version
+      if: grep -q kairos.slot=b /proc/cmdline
+      commands: ["exit 1"]
+`
+
 // faults is the table.
 func faults() []fault {
 	return []fault{
@@ -69,6 +79,7 @@ func faults() []fault {
 		{Name: "crash", Title: "a crash of process 1", Config: onB("30s", crashPID1), Words: `kairos-acceptance: process 1 crashes`, Why: silent},
 		{Name: "hang", Title: "a hang, which the watchdog ends", Config: onB("50m", hang), Words: `kairos-acceptance: process 1 stops`, Why: silent},
 		{Name: "health", Title: "a health check that fails", Config: onB("30s", "exit 1"), Words: `slot=b mode=active`, Why: notHealthy},
+		{Name: "strict", Title: "a config that the new version cannot carry out, with strict: true", Config: strictOnB, Words: `slot=b mode=active`, Why: notHealthy},
 	}
 }
 

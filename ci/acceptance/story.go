@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/kairos-build/kairos-build/ci/qemu"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
@@ -36,7 +38,16 @@ type story struct {
 	*session
 	lab      *lab
 	registry *Registry
+	// Of the tale of the config.
+	site     *site
+	forgeKey qemu.Key // only the site's forge knows it
+	userData string
+
+	ends []func() error
 }
+
+// atEnd calls do when the story is told.
+func (t *story) atEnd(do func() error) { t.ends = append(t.ends, do) }
 
 // A chapter is one thing that happens to the node. When it ends otherwise than
 // it must, the rest is not told: nobody knows what the node is then.
@@ -73,6 +84,7 @@ func tales() []tale {
 			{"recovery", "recovery boots on request, with its new version", (*story).recovery},
 			{"reset", "reset makes the node as new, and keeps its config", (*story).reset},
 		}},
+		configured(),
 		{machineRelease, "an upgrade to another release", []chapter{
 			{"ready", "says that it is ready", (*story).begin},
 			{"upgrade", "the other release is written, with its builder's root hash", (*story).upgradeRelease},
@@ -98,9 +110,9 @@ func (tale tale) tell(l *lab) func(context.Context, *session) {
 				break
 			}
 		}
-		if t.registry != nil {
-			if err := t.registry.close(); err != nil {
-				s.r.Log.Warn("closing the scenarios' registry", "err", err)
+		for _, end := range slices.Backward(t.ends) {
+			if err := end(); err != nil {
+				s.r.Log.Warn("cleaning up after "+tale.Title, "err", err)
 			}
 		}
 	}
@@ -136,6 +148,7 @@ func (t *story) fillRegistry() (err error) {
 	if t.registry, err = startRegistry(filepath.Join(t.lab.dir, "registry-"+t.name)); err != nil {
 		return err
 	}
+	t.atEnd(t.registry.close)
 	if err := t.registry.watch(t.lab.next); err != nil {
 		return err
 	}
