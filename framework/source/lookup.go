@@ -71,11 +71,11 @@ func (l *lookup) done() bool {
 // layer adds what one layer has; what it hides is hidden for the layers below
 // it. The layer is read to its end, so that it is checked.
 func (l *lookup) layer(r io.Reader) error {
-	hides := map[string]bool{}
+	var hidden []string
 	for t := tar.NewReader(r); ; {
 		h, err := t.Next()
 		if errors.Is(err, io.EOF) {
-			for name := range hides {
+			for _, name := range hidden {
 				l.gone[name] = true
 			}
 			_, err := io.Copy(io.Discard, r)
@@ -84,16 +84,47 @@ func (l *lookup) layer(r io.Reader) error {
 		if err != nil {
 			return err
 		}
-		name := strings.TrimPrefix(path.Clean("/"+h.Name), "/")
-		if dir, base := path.Split(name); strings.HasPrefix(base, ".wh.") {
-			hides[dir+strings.TrimPrefix(base, ".wh.")] = true
-			continue
-		}
-		if !slices.Contains(l.names, name) || l.gone[name] || l.found[name] != nil || h.Typeflag != tar.TypeReg {
-			continue
-		}
-		if l.found[name], err = io.ReadAll(io.LimitReader(t, maxFile)); err != nil {
-			return err
+		hidden = append(hidden, l.hiddenBy(h)...)
+		if name := cleanName(h.Name); l.wants(name) && h.Typeflag == tar.TypeReg {
+			if l.found[name], err = io.ReadAll(io.LimitReader(t, maxFile)); err != nil {
+				return err
+			}
 		}
 	}
+}
+
+func cleanName(name string) string { return strings.TrimPrefix(path.Clean("/"+name), "/") }
+
+func (l *lookup) wants(name string) bool {
+	return slices.Contains(l.names, name) && !l.gone[name] && l.found[name] == nil
+}
+
+// Whiteouts of the OCI image specification, "Image Layer Filesystem Changeset".
+const (
+	whiteout       = ".wh."
+	opaqueWhiteout = ".wh..wh..opq"
+)
+
+// hiddenBy are the names that an entry hides in the layers below: those of a
+// whiteout and of everything in it, those in an opaque folder, and those at and
+// below anything else that is no folder.
+func (l *lookup) hiddenBy(h *tar.Header) []string {
+	name := cleanName(h.Name)
+	dir, base := path.Split(name)
+	self := true
+	switch {
+	case base == opaqueWhiteout:
+		name, self = strings.TrimSuffix(dir, "/"), false
+	case strings.HasPrefix(base, whiteout):
+		name = dir + strings.TrimPrefix(base, whiteout)
+	case h.Typeflag == tar.TypeDir:
+		return nil
+	}
+	var out []string
+	for _, wanted := range l.names {
+		if self && wanted == name || name == "" || strings.HasPrefix(wanted, name+"/") {
+			out = append(out, wanted)
+		}
+	}
+	return out
 }

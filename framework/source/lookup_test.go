@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package source
+
+import (
+	"archive/tar"
+	"bytes"
+	"io"
+	"strings"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+)
+
+// layered is an image of layers, lowest first. An entry that ends in a slash is
+// a folder, one with "->" a symbolic link; others are files that hold their name.
+func layered(t *testing.T, layers ...[]string) v1.Image {
+	t.Helper()
+	image := empty.Image
+	for _, entries := range layers {
+		var buf bytes.Buffer
+		w := tar.NewWriter(&buf)
+		for _, e := range entries {
+			h := &tar.Header{Name: e, Typeflag: tar.TypeReg, Size: int64(len(e)), Mode: 0o644}
+			if link, to, ok := strings.Cut(e, "->"); ok {
+				h = &tar.Header{Name: link, Typeflag: tar.TypeSymlink, Linkname: to}
+			} else if strings.HasSuffix(e, "/") {
+				h = &tar.Header{Name: e, Typeflag: tar.TypeDir, Mode: 0o755}
+			}
+			if err := w.WriteHeader(h); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.WriteString(w, e[:h.Size]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(buf.Bytes())), nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if image, err = mutate.AppendLayers(image, layer); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return image
+}
+
+func TestFiles(t *testing.T) {
+	lower := []string{"etc/", "etc/a", "etc/b"}
+	for _, tt := range []struct {
+		name  string
+		upper []string
+		want  string // names of "etc/a" and "etc/b" that are found
+	}{
+		{"nothing above", []string{"etc/c"}, "etc/a etc/b"},
+		{"a folder above", []string{"etc/"}, "etc/a etc/b"},
+		{"a whiteout", []string{"etc/.wh.a"}, "etc/b"},
+		{"a whiteout of the folder", []string{".wh.etc"}, ""},
+		{"a folder that is made anew", []string{".wh.etc", "etc/", "etc/b"}, "etc/b"},
+		{"an opaque folder", []string{"etc/.wh..wh..opq", "etc/a"}, "etc/a"},
+		{"everything is opaque", []string{".wh..wh..opq"}, ""},
+		{"a link in its place", []string{"etc/a->b"}, "etc/b"},
+		{"a link in the place of the folder", []string{"etc->other"}, ""},
+		{"a name that begins alike", []string{".wh.et", "et/.wh..wh..opq"}, "etc/a etc/b"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			found, err := Files(layered(t, lower, tt.upper), "etc/a", "etc/b")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, name := range []string{"etc/a", "etc/b"} {
+				if data, ok := found[name]; ok && string(data) == name {
+					got = append(got, name)
+				}
+			}
+			if strings.Join(got, " ") != tt.want {
+				t.Errorf("found %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
