@@ -36,17 +36,22 @@ func compatFlag(f *flag.FlagSet, o *config.Options) {
 // validate prints every problem to stderr and a line for each file to stdout.
 func (p *program) validate(ctx context.Context, args []string, o config.Options) error {
 	c := p.checker(o)
-	ok := true
-	var err error
 	if len(args) == 0 {
-		ok = p.validateNode(c)
-	} else if ok, err = c.Check(ctx, args); err != nil {
+		return quietly(p.validateNode(c))
+	}
+	ok, err := c.Check(ctx, args)
+	if err != nil {
 		return err
 	}
-	if !ok {
-		return errQuiet
+	return quietly(ok)
+}
+
+// quietly is the end of what has said everything.
+func quietly(ok bool) error {
+	if ok {
+		return nil
 	}
-	return nil
+	return errQuiet
 }
 
 func (p *program) checker(o config.Options) validation.Checker {

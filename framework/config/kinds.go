@@ -97,10 +97,10 @@ var aScalar = kind[string]{scalarShape, func(v value) (string, bool) {
 type checked struct{}
 
 // object is a mapping with the keys of a table, whose values are only checked.
-func object(table []field[checked], needs ...string) kind[checked] {
-	return kind[checked]{mapping(table, needs...), func(v value) (checked, bool) {
-		pairs := decodeMap(v, table, &checked{})
-		return checked{}, len(needs) == 0 || v.requires(pairs, needs...)
+func object(table []field[checked]) kind[checked] {
+	return kind[checked]{mapping(table), func(v value) (checked, bool) {
+		decodeMap(v, table, &checked{})
+		return checked{}, true
 	}}
 }
 

@@ -89,7 +89,7 @@ var sshFields = []field[Config]{
 			v.later("new SSH host keys")
 		}
 	}},
-	field[Config]{name: "ssh_keys", about: "SSH host keys of the node.", shape: mapping(hostKeyFields), decode: func(v value, _ *Config) { decodeMap(v, hostKeyFields, &checked{}) }},
+	{name: "ssh_keys", about: "SSH host keys of the node.", shape: mapping(hostKeyFields), decode: func(v value, _ *Config) { decodeMap(v, hostKeyFields, &checked{}) }},
 }
 
 // decodeDisableRoot: sshd takes the first value that it finds, and reads this
