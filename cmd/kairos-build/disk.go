@@ -47,6 +47,7 @@ loop device and no mount are needed.`,
 	flags.StringVarP(&o.Path, "output", "o", "disk.raw", "the disk `file` to write")
 	flags.StringVar(&o.Arch, "arch", "amd64", "architecture to pick from an image with several")
 	flags.StringArrayVar(&o.CloudConfigs, "cloud-config", nil, "cloud-config `file` for the disk's /oem; may be repeated")
+	compatFlag(flags, &o.Configs)
 	flags.BoolVar(&asJSON, "json", false, "print JSON on stdout")
 	talk.add(flags)
 	return cmd

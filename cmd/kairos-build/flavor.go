@@ -55,6 +55,7 @@ Building again with nothing changed takes a moment and changes nothing.`,
 	flags := cmd.Flags()
 	flags.StringVarP(&o.Dir, "output", "o", "", "output `folder` (default out/NAME)")
 	flags.StringArrayVar(&o.CloudConfigs, "cloud-config", nil, "cloud-config `file` for the disk's /oem; may be repeated")
+	compatFlag(flags, &o.Configs)
 	flags.StringSliceVar(&o.Artifacts, "artifact", factory.Artifacts(), "what to make")
 	flags.StringVar(&o.Model, "model", "generic", "kind of machine: generic or cloud")
 	flags.StringVar(&o.Arch, "arch", "amd64", "architecture, as Go names it")

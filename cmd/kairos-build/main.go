@@ -59,6 +59,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	switch {
 	case err == nil:
 		return exitOK
+	case errors.Is(err, errQuiet):
+		return exitFailure
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		fmt.Fprintln(stderr, "kairos-build: interrupted; nothing was left behind")
 		return exitFailure
@@ -91,7 +93,7 @@ disk, and tests the disk in QEMU.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w (see `%s --help`)", err, cmd.CommandPath())}
 	})
-	root.AddCommand(newFlavor(), newList(), newTest(), newRun(), newDisk(), newCache(), newVersion())
+	root.AddCommand(newFlavor(), newList(), newTest(), newRun(), newDisk(), newCache(), newValidate(), newSchema(), newVersion())
 	return root
 }
 

@@ -43,6 +43,8 @@ func (p *program) boot(ctx context.Context) error {
 	start := time.Now()
 	loaded := config.Load(os.DirFS(p.root.Dir), layout.ConfigDirs())
 	merged, files := p.lastGood(loaded)
+	p.env = merged.Env
+	bootcmdOK, bootcmdErr := p.bootcmd(ctx, merged)
 	r := &report.Report{Files: files}
 	if item := p.fillHostname(merged); item != nil {
 		r.Items = append(r.Items, *item)
@@ -55,13 +57,25 @@ func (p *program) boot(ctx context.Context) error {
 	}
 	err := errors.Join(p.writeIssue(r), r.Write(p.root))
 	ok, stageErr := p.bootStages(ctx, merged)
-	if err := errors.Join(err, stageErr); err != nil {
+	if err := errors.Join(bootcmdErr, err, stageErr); err != nil {
 		return err
 	}
-	if !r.OK || !ok {
+	if !r.OK || !ok || !bootcmdOK {
 		return errQuiet
 	}
 	return nil
+}
+
+// bootcmdTime is what bootcmd has: with earlyTime it is less than the patience
+// of systemd with kairos-boot.service.
+const bootcmdTime = 25 * time.Second
+
+// bootcmd runs the commands of the key bootcmd, before anything is applied.
+func (p *program) bootcmd(ctx context.Context, c *config.Config) (ok bool, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, bootcmdTime, fmt.Errorf("bootcmd has %v", bootcmdTime))
+	defer cancel()
+	reports, err := p.runPlans(ctx, p.engine(true), plans(c, config.BootcmdStage))
+	return stagesOK(reports), err
 }
 
 func failed(items []report.Item) bool {
@@ -129,7 +143,9 @@ func (p *program) lastGood(l config.Loaded) (*config.Config, []report.File) {
 		entry := report.File{Name: f.Name, Used: f.Used(), Problems: f.Problems}
 		if f.Used() {
 			used = append(used, f.Config)
-			p.warn("keeping a copy of "+f.Name, p.keepCopy(f.Name))
+			if f.OnDisk() {
+				p.warn("keeping a copy of "+f.Name, p.keepCopy(f.Name))
+			}
 		} else if c := p.recall(f.Name); c != nil {
 			used = append(used, c)
 			entry.LastGood = true
@@ -163,7 +179,7 @@ func (p *program) recall(name string) *config.Config {
 	if err != nil {
 		return nil
 	}
-	c, problems := config.Decode(name, data)
+	c, problems := config.Options{Compat: true}.Decode(name, data) // it was accepted once
 	if problems.Failed() {
 		return nil
 	}

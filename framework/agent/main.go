@@ -6,7 +6,9 @@
 // starts next, and shows how the node is. It changes nothing else.
 //
 //	kairos-agent boot | ready | settle | trial | health [--json]
-//	kairos-agent status [--json] | validate [FILE|-]... | version
+//	kairos-agent status [--json] | version | print-schema
+//	kairos-agent validate [--compat] [FILE|-|URL]...
+//	kairos-agent config get KEY | explain [KEY] [FILE]... [--json]
 //	kairos-agent run-stage NAME [--dry-run] [--analyze] [--json]
 //	kairos-agent report [--all] [--json]
 //	kairos-agent upgrade --source SOURCE [--recovery] [--reboot] [--force] [--json]
@@ -53,7 +55,7 @@ type verb struct {
 var verbs = []verb{
 	bootVerb, readyVerb, settleVerb, trialVerb, healthVerb, statusVerb,
 	runStageVerb, reportVerb,
-	upgradeVerb, rollbackVerb, bootentryVerb, resetVerb, validateVerb, versionVerb,
+	upgradeVerb, rollbackVerb, bootentryVerb, resetVerb, validateVerb, configVerb, schemaVerb, versionVerb,
 }
 
 // program is what every verb works with.
@@ -62,6 +64,7 @@ type program struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	log            *slog.Logger
+	env            []string // of the commands of stages, from the config
 
 	// What only a running node has. In tests they are stand-ins, or nil.
 	openStore func(*bootstate.State) (store, error) // nil: there is no boot environment
@@ -164,7 +167,7 @@ func (p *program) noArgs(name string, args []string) error {
 func (p *program) usage(w io.Writer) {
 	fmt.Fprintln(w, "usage: kairos-agent COMMAND [flags]")
 	for _, v := range verbs {
-		fmt.Fprintf(w, "  %-9s %-24s %s\n", v.name, v.args, v.about)
+		fmt.Fprintf(w, "  %-12s %-36s %s\n", v.name, v.args, v.about)
 	}
 }
 

@@ -65,7 +65,7 @@ func TestCommandLine(t *testing.T) {
 		stdout, stderr string
 	}{
 		{nil, 2, "", "usage: kairos-agent COMMAND"},
-		{[]string{"--help"}, 0, "validate  [FILE|-]...", ""},
+		{[]string{"--help"}, 0, "[--compat] [FILE|-|URL]...", ""},
 		{[]string{"stauts"}, 2, "", `unknown command "stauts"; did you mean "status"?`},
 		{[]string{"status", "--jason"}, 2, "", "flag provided but not defined: -jason"},
 		{[]string{"boot", "now"}, 2, "", `takes no arguments, got ["now"]`},
@@ -84,15 +84,18 @@ func TestCommandLine(t *testing.T) {
 func TestValidate(t *testing.T) {
 	dir := t.TempDir()
 	put(t, dir, "good.yaml", "hostname: a\n")
-	put(t, dir, "later.yaml", "k3s: {}\n")
-	good, later := filepath.Join(dir, "good.yaml"), filepath.Join(dir, "later.yaml")
+	put(t, dir, "later.yaml", "packages: []\n")
+	put(t, dir, "understood.yaml", "k3s: {enabled: true}\n")
+	good, later, understood := filepath.Join(dir, "good.yaml"), filepath.Join(dir, "later.yaml"), filepath.Join(dir, "understood.yaml")
 	for _, c := range []struct {
 		name, stdin string
 		args        []string
 		want        result
 	}{
 		{"good", "", []string{good}, result{0, good + ": valid\n", ""}},
-		{"later", "", []string{later}, result{0, later + ": valid (0 warnings, 1 not implemented yet)\n", later + ":1:1: k3s: known key, not implemented yet in this version: k3s\n    1 | k3s: …\n      | ^\n"}},
+		{"later", "", []string{later}, result{0, later + ": valid (0 warnings, 1 not implemented yet)\n", later + ":1:1: packages: known key, not implemented yet in this version: packages\n    1 | packages: …\n      | ^\n"}},
+		{"understood", "", []string{understood}, result{0, understood + ": valid (0 warnings, 1 not implemented yet)\n", understood + ":1:1: k3s: understood, and not implemented yet in this version: k3s\n    1 | k3s: …\n      | ^\n"}},
+		{"compat", "hostnam: a\n", []string{"--compat", "-"}, result{0, "stdin: valid (1 warnings, 0 not implemented yet)\n", "stdin:1:1: warning: hostnam: unknown key, ignored: unknown keys are only warned about here (--compat or kairos.compat); did you mean \"hostname\"?\n    1 | hostnam: …\n      | ^\n"}},
 		{"stdin", "hostnam: a\n", []string{"-"}, result{1, "stdin: not valid (1 errors)\n", "stdin:1:1: hostnam: unknown key; did you mean \"hostname\"?\n    1 | hostnam: …\n      | ^\n"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -63,7 +63,7 @@ func plans(c *config.Config, names ...string) []stages.Plan {
 func (p *program) engine(early bool) *stages.Engine {
 	e := &stages.Engine{Root: p.root, Log: p.log, Facts: p.facts, Machine: p.machine, System: p.system, Fetcher: stages.Web{}, Early: early}
 	if e.System == nil {
-		e.System = stages.Node{}
+		e.System = stages.Node{Env: p.env}
 	}
 	return e
 }
@@ -164,14 +164,24 @@ func (p *program) fillHostname(c *config.Config) *report.Item {
 	return item
 }
 
+// notUsed says so of a file, and what to type.
+func notUsed(f config.File) string {
+	command := "kairos-agent validate"
+	if f.OnDisk() {
+		command += " " + f.Name
+	}
+	return fmt.Sprintf("%s: not used, because of its errors; type: %s", f.Name, command)
+}
+
 // loadConfig is the merged config of the node. What keeps a file from being
 // used is said.
 func (p *program) loadConfig() *config.Config {
 	loaded := config.Load(os.DirFS(p.root.Dir), layout.ConfigDirs())
 	for _, f := range loaded.Files {
 		if !f.Used() {
-			fmt.Fprintf(p.stderr, "kairos: %s: not used, because of its errors; type: kairos-agent validate %s\n", f.Name, f.Name)
+			fmt.Fprintln(p.stderr, "kairos: "+notUsed(f))
 		}
 	}
+	p.env = loaded.Config.Env
 	return loaded.Config
 }

@@ -11,86 +11,88 @@ import (
 	"os"
 	"slices"
 
+	"golang.org/x/term"
+
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/stages"
+	"github.com/kairos-build/kairos-build/framework/validation"
 )
 
 var validateVerb = verb{
-	name: "validate", args: "[FILE|-]...", about: "check cloud-configs; without a file, those of this node",
-	setup: func(_ *flag.FlagSet, p *program) func(context.Context, []string) error {
-		return func(_ context.Context, args []string) error { return p.validate(args) }
+	name: "validate", args: "[--compat] [FILE|-|URL]...", about: "check cloud-configs; without a file, those of this node",
+	setup: func(f *flag.FlagSet, p *program) func(context.Context, []string) error {
+		var o config.Options
+		compatFlag(f, &o)
+		return func(ctx context.Context, args []string) error { return p.validate(ctx, args, o) }
 	},
 }
 
-// validate prints every problem to stderr and a line for each file to stdout.
-func (p *program) validate(args []string) error {
-	var files []config.File
-	failed := false
-	if len(args) == 0 {
-		loaded := config.Load(os.DirFS(p.root.Dir), layout.ConfigDirs())
-		files = loaded.Files
-		failed = !p.validateOrder(loaded.Config)
-		if len(files) == 0 {
-			fmt.Fprintf(p.stdout, "no config files in %v\n", layout.ConfigDirs())
-		}
-	}
-	for _, name := range args {
-		f, err := p.decodeFile(name)
-		if err != nil {
-			return err
-		}
-		files = append(files, f)
-	}
-	for _, f := range files {
-		if len(f.Problems) > 0 {
-			fmt.Fprintln(p.stderr, f.Problems.Error())
-		}
-		fmt.Fprintf(p.stdout, "%s: %s\n", f.Name, verdict(f))
-		failed = failed || !f.Used()
-	}
-	if failed {
-		return errQuiet
-	}
-	return nil
+// compatFlag defines --compat.
+func compatFlag(f *flag.FlagSet, o *config.Options) {
+	f.BoolVar(&o.Compat, "compat", false, "only warn about unknown keys, as with "+config.CompatArgument+" on the kernel command line")
 }
 
-// validateOrder looks at what the steps of all files together say about their
-// order; a file alone may name steps of others.
-func (p *program) validateOrder(c *config.Config) (ok bool) {
+// validate prints every problem to stderr and a line for each file to stdout.
+func (p *program) validate(ctx context.Context, args []string, o config.Options) error {
+	c := p.checker(o)
+	if len(args) == 0 {
+		return quietly(p.validateNode(c))
+	}
+	ok, err := c.Check(ctx, args)
+	if err != nil {
+		return err
+	}
+	return quietly(ok)
+}
+
+// quietly is the end of what has said everything.
+func quietly(ok bool) error {
+	if ok {
+		return nil
+	}
+	return errQuiet
+}
+
+func (p *program) checker(o config.Options) validation.Checker {
+	return validation.Checker{Options: o, Stdin: p.stdin, Out: p.stdout, Err: p.stderr, Colour: isTerminal(p.stderr)}
+}
+
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
+}
+
+// validateNode looks at the files of the node, and at the order of the steps of
+// all of them together: a file alone may name steps of others.
+func (p *program) validateNode(c validation.Checker) (ok bool) {
+	loaded := c.Options.Load(os.DirFS(p.root.Dir), layout.ConfigDirs())
 	ok = true
-	for _, stage := range slices.Sorted(maps.Keys(c.Stages)) {
-		if err := stages.NewPlan(stage, c.Stages[stage]).Err(); err != nil {
+	for _, stage := range slices.Sorted(maps.Keys(loaded.Config.Stages)) {
+		if err := stages.NewPlan(stage, loaded.Config.Stages[stage]).Err(); err != nil {
 			fmt.Fprintln(p.stderr, err)
 			ok = false
 		}
 	}
-	return ok
+	if len(loaded.Files) == 0 {
+		fmt.Fprintf(p.stdout, "no config files in %v\n", layout.ConfigDirs())
+	}
+	return c.Print(loaded.Files) && ok
 }
 
-func (p *program) decodeFile(name string) (config.File, error) {
-	var data []byte
-	var err error
-	if name == "-" {
-		name = "stdin"
-		data, err = io.ReadAll(io.LimitReader(p.stdin, config.MaxSize+1))
-	} else {
-		data, err = os.ReadFile(name)
-	}
-	if err != nil {
-		return config.File{}, err
-	}
-	c, problems := config.Decode(name, data)
-	return config.File{Name: name, Config: c, Problems: problems}, nil
-}
-
-func verdict(f config.File) string {
-	count := func(s config.Severity) int { return len(f.Problems.Only(s)) }
-	if !f.Used() {
-		return fmt.Sprintf("not valid (%d errors)", count(config.Error))
-	}
-	if len(f.Problems) == 0 {
-		return "valid"
-	}
-	return fmt.Sprintf("valid (%d warnings, %d not implemented yet)", count(config.Warning), count(config.NotImplemented))
+var schemaVerb = verb{
+	name: "print-schema", about: "print the JSON Schema of a cloud-config, for editors",
+	setup: func(_ *flag.FlagSet, p *program) func(context.Context, []string) error {
+		return func(_ context.Context, args []string) error {
+			if err := p.noArgs("print-schema", args); err != nil {
+				return err
+			}
+			schema, err := config.Schema()
+			if err != nil {
+				return err
+			}
+			_, err = p.stdout.Write(schema)
+			return err
+		}
+	},
 }

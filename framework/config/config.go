@@ -15,10 +15,17 @@ package config
 // Config is what one file says, or several merged ones. The zero value says
 // nothing.
 type Config struct {
-	Name       string // a title, for people
-	Hostname   string // RFC 1123 name, or a template that makes one
-	Users      []User
-	WriteFiles []WriteFile
+	Name     string // a title, for people
+	Hostname string // RFC 1123 name, or a template that makes one
+	// FQDN is the name with its domain. Merge makes Hostname of it as
+	// cloud-init does.
+	FQDN             string
+	PreferFQDN       *bool // Hostname is to be FQDN as a whole
+	PreserveHostname *bool // the name that the image has stays
+	ManageHosts      *bool // false: /etc/hosts is left alone
+	Groups           []Group
+	Users            []User
+	WriteFiles       []WriteFile
 	// SSHAuthorizedKeys are for the first of Users, or for root when there
 	// are no users.
 	SSHAuthorizedKeys []string
@@ -31,6 +38,10 @@ type Config struct {
 	// Strict makes a file with an error a failed health check: a slot on trial
 	// that refuses the config of this node is left again.
 	Strict *bool
+	// Env are variables for the commands of stages, each NAME=VALUE.
+	Env []string
+	// CloudInitPaths are more directories with config files.
+	CloudInitPaths []string
 	// Stages has the steps of each stage, in the order of the files.
 	Stages map[string][]Step
 	// Origins tells where a key was given: root keys by name, users.NAME,

@@ -21,26 +21,63 @@ const MaxSize = 16 << 20
 // maxVisits limits the work that aliases can multiply.
 const maxVisits = 1 << 20
 
-// Decode reads one cloud-config file. name is how the file is called in
-// problems. The config is never nil; it must not be used when the problems
+// Options say how files are read. The zero value is strict.
+type Options struct {
+	// Compat makes an unknown key a warning: it is ignored, the rest of the
+	// file is used. Nothing else becomes milder.
+	Compat bool
+}
+
+// How a person asks for Options.Compat: of a command, and of a node.
+const (
+	CompatFlag     = "--compat"
+	CompatArgument = "kairos.compat"
+)
+
+// Decode reads one cloud-config file, strictly. name is how the file is called
+// in problems. The config is never nil; it must not be used when the problems
 // hold an Error.
-func Decode(name string, data []byte) (*Config, Problems) {
-	d := &decoder{file: name, origins: map[string]Position{}, secrets: map[int]int{}}
-	c := &Config{Origins: d.origins}
+func Decode(name string, data []byte) (*Config, Problems) { return Options{}.Decode(name, data) }
+
+// Decode is as the function of that name, with options.
+func (o Options) Decode(name string, data []byte) (*Config, Problems) {
+	d := newDecoder(name, o)
+	if root := d.read(data); root != nil {
+		return d.config(root)
+	}
+	return &Config{Origins: d.origins}, d.done()
+}
+
+func newDecoder(name string, o Options) *decoder {
+	return &decoder{file: name, compat: o.Compat, gap: 2, origins: map[string]Position{}, secrets: map[int]int{}}
+}
+
+// read is the root mapping of a file, or nil when it has none.
+func (d *decoder) read(data []byte) *yaml.Node {
 	if len(data) > MaxSize {
 		d.add(1, 1, Error, "", fmt.Sprintf("the file has %d bytes, more than the %d MiB that a config may have", len(data), MaxSize>>20), "")
-		return c, d.problems
+		return nil
 	}
 	d.lines = strings.Split(string(data), "\n")
-	if d.header() {
-		if root := d.parse(data); root != nil {
-			d.remember("", decodeMap(value{d: d, node: root}, rootFields, c))
-			d.conflicts(c)
-			c.titleSteps()
-		}
+	if !d.header() {
+		return nil
 	}
+	return d.parse(data)
+}
+
+// config decodes the root mapping.
+func (d *decoder) config(root *yaml.Node) (*Config, Problems) {
+	c := &Config{Origins: d.origins}
+	d.remember("", decodeMap(value{d: d, node: root}, rootFields, c))
+	d.conflicts(c)
+	d.addCloudInit(c)
+	c.titleSteps()
+	return c, d.done()
+}
+
+func (d *decoder) done() Problems {
 	d.hideSecrets()
-	return c, d.problems.sorted()
+	return d.problems.sorted()
 }
 
 // hideSecrets cuts the shown lines where the first secret begins.
@@ -60,6 +97,14 @@ func (d *decoder) secret(n *yaml.Node) {
 	}
 }
 
+// allSecret notes that all of a value is secret.
+func (d *decoder) allSecret(n *yaml.Node) {
+	d.secret(n)
+	for _, below := range n.Content {
+		d.allSecret(below)
+	}
+}
+
 // remember records where keys were given.
 func (d *decoder) remember(prefix string, pairs []pair) {
 	for _, p := range pairs {
@@ -69,11 +114,14 @@ func (d *decoder) remember(prefix string, pairs []pair) {
 
 type decoder struct {
 	file     string
+	compat   bool
 	lines    []string
+	gap      int // characters between a key and its value: ": " in a file
 	origins  map[string]Position
 	problems Problems
 	secrets  map[int]int // line -> column of the first secret value
 	visits   int
+	cloud    cloudInit // what keys of cloud-init come to
 }
 
 func (d *decoder) add(line, column int, s Severity, path, message, suggestion string) {

@@ -171,6 +171,11 @@ func FuzzDecode(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(steps)
+	for _, dir := range []string{"testdata/accepted", "testdata/refused"} {
+		for _, data := range corpus(f, dir) {
+			f.Add(data)
+		}
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, problems := Decode("f.yaml", data)
 		if c == nil {
@@ -187,6 +192,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		if !problems.Failed() {
 			checkUsable(t, c)
+			Explain([]File{Options{}.DecodeFile("f.yaml", data)}).Lines()
 		}
 	})
 }
@@ -243,12 +249,23 @@ func checkStep(t *testing.T, s Step) {
 	}
 }
 
+// BenchmarkDecode has a small file, the one with every key of a step, and one
+// with 200 steps. It prints MB/s.
 func BenchmarkDecode(b *testing.B) {
-	b.SetBytes(int64(len(goodFile)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, problems := Decode("a.yaml", []byte(goodFile)); problems.Failed() {
-			b.Fatal(problems)
-		}
+	steps, err := os.ReadFile("testdata/steps.yaml")
+	if err != nil {
+		b.Fatal(err)
+	}
+	many := "stages:\n  boot:\n" + strings.Repeat("    - name: a\n      files: [{path: /etc/a, content: hello}]\n      commands: [echo hello]\n", 200)
+	for name, data := range map[string]string{"small": goodFile, "steps": string(steps), "200 steps": many} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(data)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, problems := Decode("a.yaml", []byte(data)); problems.Failed() {
+					b.Fatal(problems)
+				}
+			}
+		})
 	}
 }

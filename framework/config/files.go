@@ -99,12 +99,8 @@ func (v value) fileDone(f *WriteFile, pairs []pair) {
 	if _, ok := byName["path"]; !ok {
 		v.fail("the file has no path", "add \"path:\"")
 	}
-	content, ok := byName["content"]
-	if !ok {
-		return // an empty file
-	}
 	steps, ok := encodingOf(byName)
-	if ok {
+	if content, given := byName["content"]; ok && given {
 		content.content(f, steps)
 	}
 }

@@ -86,25 +86,33 @@ func orDefault[T comparable](given, otherwise T) T {
 }
 
 var healthFields = []field[Health]{
-	{name: "timeout", decode: func(v value, h *Health) { set(v, &h.Timeout, durationUpTo(24*time.Hour)) }},
-	{name: "checks", decode: decodeChecks},
+	{name: "timeout", about: "The time that all checks together have. The default is 10m.", shape: durationShape, decode: func(v value, h *Health) { set(v, &h.Timeout, durationUpTo(24*time.Hour)) }},
+	{name: "checks", about: "What must be so on a healthy node.", shape: listOf(mapping(checkFields)).joined(appended), decode: decodeChecks},
 }
 
 var checkFields = []field[Check]{
-	{name: "name", decode: func(v value, c *Check) { set(v, &c.Name, value.nonEmpty) }},
-	{name: "unit", decode: func(v value, c *Check) { set(v, &c.Unit, value.unit) }},
-	{name: "http", decode: func(v value, c *Check) { set(v, &c.HTTP, value.httpURL) }},
-	{name: "tcp", decode: func(v value, c *Check) { set(v, &c.TCP, value.hostPort) }},
-	{name: "command", decode: func(v value, c *Check) { set(v, &c.Command, value.command) }},
-	{name: "timeout", decode: func(v value, c *Check) { set(v, &c.Timeout, durationUpTo(time.Hour)) }},
+	keep("name", "What the check is called in reports.", aGiven, func(c *Check) *string { return &c.Name }),
+	{name: "unit", about: "A systemd unit that must be active.", shape: matching(unitName.String()), decode: func(v value, c *Check) { set(v, &c.Unit, value.unit) }},
+	keep("http", "A URL that must answer with a status from 200 to 299.", aURL, func(c *Check) *string { return &c.HTTP }),
+	{name: "tcp", about: "HOST:PORT that must take a connection.", shape: matching(`:[0-9]+$`), decode: func(v value, c *Check) { set(v, &c.TCP, value.hostPort) }},
+	{name: "command", about: "A program with arguments that must exit with 0. No shell reads it.", shape: either(listOf(textShape), matching(`^\s*/`)), decode: func(v value, c *Check) { set(v, &c.Command, value.command) }},
+	{name: "timeout", about: "The time that one attempt has. The default is 30s.", shape: durationShape, decode: func(v value, c *Check) { set(v, &c.Timeout, durationUpTo(time.Hour)) }},
 }
 
 // checkKinds are the keys of which a check has exactly one.
 var checkKinds = []string{"unit", "http", "tcp", "command"}
 
-var upgradeFields = slices.Concat([]field[Upgrade]{
-	{name: "tries", decode: decodeTries},
-}, later[Upgrade]("reboot", "poweroff", "recovery", "force", "system", "recovery-system", "partitions", "grub-entry-name"))
+var upgradeFields = []field[Upgrade]{
+	{name: "tries", about: "The boots that a new slot has to prove itself. The default is 3.", shape: between(1, 3), decode: decodeTries},
+	idle[Upgrade]("reboot", "Whether the node restarts after an upgrade.", aBool),
+	idle[Upgrade]("poweroff", "Whether the node is switched off after an upgrade.", aBool),
+	idle[Upgrade]("recovery", "Whether the recovery system is upgraded.", aBool),
+	idle[Upgrade]("force", "Whether an upgrade goes on where it would stop.", aBool),
+	idle[Upgrade]("system", "The image of the next system.", anImage),
+	idle[Upgrade]("recovery-system", "The image of the recovery system.", anImage),
+	idle[Upgrade]("partitions", "Sizes of partitions.", object(partitionsFields)),
+	idle[Upgrade]("grub-entry-name", "The name in the boot menu.", aGiven),
+}
 
 func decodeHealth(v value, c *Config) {
 	v.d.remember("health.", decodeMap(v, healthFields, &c.Health))

@@ -9,13 +9,32 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // A File is one file that Load found.
 type File struct {
-	Name     string // absolute path
+	Name     string // absolute path, URL, stdin or CmdlineFile
 	Config   *Config
 	Problems Problems
+
+	root *yaml.Node // for Explain; nil: the file has no mapping
+}
+
+// OnDisk tells whether the file is one, and not the kernel command line.
+func (f File) OnDisk() bool { return f.Name != CmdlineFile }
+
+// DecodeFile is Decode for what wants to know more of a file than its config.
+func (o Options) DecodeFile(name string, data []byte) File {
+	d := newDecoder(name, o)
+	f := File{Name: name, Config: &Config{Origins: d.origins}}
+	if f.root = d.read(data); f.root == nil {
+		f.Problems = d.done()
+		return f
+	}
+	f.Config, f.Problems = d.config(f.root)
+	return f
 }
 
 // Used tells whether the file's config is part of the merged one.
@@ -37,25 +56,50 @@ func (l Loaded) Problems() Problems {
 }
 
 // Load reads *.yaml and *.yml of each directory, in the order of dirs and
-// sorted by name, usually from layout.ConfigDirs. root is the file system of
-// the node, so that "/oem" is read from "oem". A directory that does not exist
-// is skipped; a file that cannot be read is a problem of that file.
-func Load(root fs.FS, dirs []string) Loaded {
+// sorted by name, usually from layout.ConfigDirs; then those of the directories
+// that cloud-init-paths names; and last the kernel command line, which may ask
+// for Options.Compat, too. root is the file system of the node, so that "/oem"
+// is read from "oem". A directory that does not exist is skipped; a file that
+// cannot be read is a problem of that file.
+func Load(root fs.FS, dirs []string) Loaded { return Options{}.Load(root, dirs) }
+
+// Load is as the function of that name, with options.
+func (o Options) Load(root fs.FS, dirs []string) Loaded {
+	// The file does not exist below the roots of images and of tests.
+	cmdline, err := fs.ReadFile(root, cmdlinePath)
+	last, given, asked := DecodeCmdline(string(cmdline))
+	o.Compat = o.Compat || asked.Compat
 	var out Loaded
-	var used []*Config
 	for _, dir := range dirs {
-		for _, f := range loadDir(root, dir) {
-			out.Files = append(out.Files, f)
-			if f.Used() {
-				used = append(used, f.Config)
-			}
+		out.Files = append(out.Files, o.loadDir(root, dir)...)
+	}
+	for _, dir := range out.merged().CloudInitPaths {
+		if !slices.Contains(dirs, dir) {
+			out.Files = append(out.Files, o.loadDir(root, dir)...)
 		}
 	}
-	out.Config = Merge(used...)
+	switch {
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		out.Files = append(out.Files, unreadable(CmdlineFile, err))
+	case given:
+		out.Files = append(out.Files, last)
+	}
+	out.Config = out.merged()
 	return out
 }
 
-func loadDir(root fs.FS, dir string) []File {
+// merged is the config of the files that can be used.
+func (l Loaded) merged() *Config {
+	var used []*Config
+	for _, f := range l.Files {
+		if f.Used() {
+			used = append(used, f.Config)
+		}
+	}
+	return Merge(used...)
+}
+
+func (o Options) loadDir(root fs.FS, dir string) []File {
 	entries, err := fs.ReadDir(root, strings.TrimPrefix(dir, "/"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -69,19 +113,18 @@ func loadDir(root fs.FS, dir string) []File {
 		if ext != ".yaml" && ext != ".yml" || strings.HasPrefix(e.Name(), ".") || e.IsDir() {
 			continue
 		}
-		files = append(files, loadFile(root, path.Join(dir, e.Name())))
+		files = append(files, o.loadFile(root, path.Join(dir, e.Name())))
 	}
 	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Name, b.Name) })
 	return files
 }
 
-func loadFile(root fs.FS, name string) File {
+func (o Options) loadFile(root fs.FS, name string) File {
 	data, err := fs.ReadFile(root, strings.TrimPrefix(name, "/"))
 	if err != nil {
 		return unreadable(name, err)
 	}
-	c, problems := Decode(name, data)
-	return File{Name: name, Config: c, Problems: problems}
+	return o.DecodeFile(name, data)
 }
 
 func unreadable(name string, err error) File {

@@ -15,6 +15,15 @@ func Merge(configs ...*Config) *Config {
 	for _, c := range configs {
 		wins(&out.Name, c.Name)
 		wins(&out.Hostname, c.Hostname)
+		wins(&out.FQDN, c.FQDN)
+		wins(&out.PreferFQDN, c.PreferFQDN)
+		wins(&out.PreserveHostname, c.PreserveHostname)
+		wins(&out.ManageHosts, c.ManageHosts)
+		for _, g := range c.Groups {
+			out.addGroup(g)
+		}
+		out.addEnv(c.Env)
+		out.CloudInitPaths = union(out.CloudInitPaths, c.CloudInitPaths)
 		wins(&out.SSHPasswordAuth, c.SSHPasswordAuth)
 		out.SSHAuthorizedKeys = union(out.SSHAuthorizedKeys, c.SSHAuthorizedKeys)
 		out.WriteFiles = append(out.WriteFiles, c.WriteFiles...)
@@ -28,6 +37,7 @@ func Merge(configs ...*Config) *Config {
 		}
 		maps.Copy(out.Origins, c.Origins)
 	}
+	out.resolveHostname()
 	return out
 }
 

@@ -61,7 +61,7 @@ func (p pair) checkStage() {
 		return
 	}
 	if near := nearest.Word(p.name, Stages()); near != "" {
-		p.key.fail("unknown stage", fmt.Sprintf("did you mean %q?", near))
+		p.key.unknown("unknown stage", fmt.Sprintf("did you mean %q?", near))
 		return
 	}
 	p.key.report(Warning, "unknown stage: nothing runs it by itself", "")

@@ -40,6 +40,10 @@ type Step struct {
 	Environment     []Setting
 	EnvironmentFile Text // default /etc/environment
 
+	// Links are symbolic links; no key of a step makes them, keys of
+	// cloud-init do.
+	Links []Link `json:",omitempty"`
+
 	// Later are keys of the step that this version does not act on.
 	Later []string
 }
@@ -89,6 +93,15 @@ type Download struct {
 	Owner, Group string // default root
 	Timeout      time.Duration
 	SHA256       string // 64 lower-case hex digits; empty: the file is not checked
+}
+
+// Link is a symbolic link that is to exist.
+type Link struct {
+	Path, Target string
+	Origin       Position
+	// Missing is what is said when the target does not exist; empty: it need
+	// not.
+	Missing string
 }
 
 // Entity is a line of an account file: passwd(5), shadow(5), group(5) or

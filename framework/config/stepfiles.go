@@ -45,13 +45,10 @@ func (v value) stepContent(f *StepFile, pairs []pair) {
 	for _, p := range pairs {
 		byName[p.name] = p.value
 	}
-	content, ok := byName["content"]
-	if !ok {
-		return
-	}
 	steps, ok := encodingOf(byName)
+	content, given := byName["content"]
 	switch {
-	case !ok:
+	case !ok || !given:
 	case len(steps) > 0 || content.node.Tag == "!!binary":
 		content.content(&f.WriteFile, steps)
 	default:

@@ -24,13 +24,15 @@ type value struct {
 	isKey bool
 }
 
+func (v value) isMapping() bool { return v.node.Kind == yaml.MappingNode }
+
 func (v value) position() Position { return Position{v.d.file, v.node.Line, v.node.Column} }
 
 func (v value) report(s Severity, message, suggestion string) {
 	v.d.add(v.node.Line, v.node.Column, s, v.path, message, suggestion)
 	p := &v.d.problems[len(v.d.problems)-1]
 	if v.isKey { // what follows may be a secret whose key has a typo
-		p.source = hide(p.source, v.node.Column-1+utf8.RuneCountInString(v.node.Value)+2)
+		p.source = hide(p.source, v.node.Column-1+utf8.RuneCountInString(v.node.Value)+v.d.gap)
 	}
 }
 
@@ -239,8 +241,11 @@ func (v value) pair(key, val *yaml.Node) pair {
 // field is one key of a mapping that is decoded into a T.
 type field[T any] struct {
 	name   string
+	about  string                 // for people, as sentences
+	shape  shape                  // what decode takes
 	decode func(v value, into *T) // nil: known, not implemented yet
 	secret bool
+	idle   bool // decode only checks: nothing acts on the key yet
 }
 
 // decodeMap decodes a mapping by a table of its keys, and returns its entries.
@@ -250,17 +255,33 @@ func decodeMap[T any](v value, table []field[T], into *T) []pair {
 		i := slices.IndexFunc(table, func(f field[T]) bool { return f.name == p.name })
 		switch {
 		case i < 0:
-			p.key.fail("unknown key", hint(p.name, table, v.path))
+			p.key.unknown("unknown key", hint(p.name, table, v.path))
 		case table[i].decode == nil:
 			p.key.later(p.name)
 		default:
-			if table[i].secret {
-				v.d.secret(p.value.node)
-			}
-			table[i].decode(p.value, into)
+			decodeField(p, table[i], into)
 		}
 	}
 	return pairs
+}
+
+func decodeField[T any](p pair, f field[T], into *T) {
+	if f.secret {
+		p.value.d.allSecret(p.value.node)
+	}
+	if f.idle {
+		p.key.report(NotImplemented, "understood, and not implemented yet in this version: "+f.name, "")
+	}
+	f.decode(p.value, into)
+}
+
+// unknown reports a key that nobody knows.
+func (v value) unknown(message, suggestion string) {
+	if !v.d.compat {
+		v.fail(message, suggestion)
+		return
+	}
+	v.report(Warning, message+", ignored: unknown keys are only warned about here ("+CompatFlag+" or "+CompatArgument+")", suggestion)
 }
 
 func hint[T any](name string, table []field[T], path string) string {

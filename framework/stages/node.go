@@ -16,14 +16,17 @@ import (
 )
 
 // Node is the running system.
-type Node struct{}
+type Node struct {
+	Env []string // variables for programs, each NAME=VALUE, beside those of the agent
+}
 
 // Run runs a program and returns the end of what it printed. The program is
 // in a process group of its own: when ctx ends, it ends with everything that it
 // started. It has no input.
-func (Node) Run(ctx context.Context, words ...string) (string, error) {
+func (n Node) Run(ctx context.Context, words ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
 	cmd.Dir = "/"
+	cmd.Env = append(cmd.Environ(), n.Env...)
 	out := new(ending)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -30,6 +30,7 @@ func (w *work) do(ctx context.Context) {
 	w.downloads(ctx)
 	w.alone(w.directories)
 	w.alone(func() { w.apply(ctx, w.filesConfig()) })
+	w.alone(w.links)
 	w.commands(ctx)
 	w.alone(w.deleteEntities)
 	w.alone(func() { w.apply(ctx, w.hostnameConfig()) })

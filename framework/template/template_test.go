@@ -3,6 +3,7 @@
 package template
 
 import (
+	"regexp"
 	"testing"
 )
 
@@ -59,6 +60,30 @@ func TestNothingChangesByItself(t *testing.T) {
 	if n := len(Functions()); n < 150 {
 		t.Errorf("%d functions, sprig has more", n)
 	}
+}
+
+// unbounded are words with which a short text can make a long one.
+var unbounded = regexp.MustCompile(`range|until|repeat|indent|seq|template|block|printf|wrap|\d{4}`)
+
+// FuzzRender: what cannot be filled in is an Error with a line; a text without
+// a template is itself.
+func FuzzRender(f *testing.F) {
+	for _, s := range []string{"a", "{{ .OS }}", "{{ .Values.node.hostname | upper }}", "{{ .Nosuch }}", "{{ fail \"a\" }}", "{{ index .Values \"a\" }}", "{{ (dict) }}"} {
+		f.Add(s)
+	}
+	facts := Facts{MachineID: "0123456789abcdef0123456789abcdef", OS: "debian", Values: map[string]any{"node": map[string]any{"hostname": "a"}}}
+	f.Fuzz(func(t *testing.T, text string) {
+		if unbounded.MatchString(text) {
+			return
+		}
+		out, err := Render(text, facts)
+		switch {
+		case err != nil && (Line(err) < 1 || out != ""):
+			t.Errorf("%q: line %d, text %q", text, Line(err), out)
+		case !Is(text) && out != text:
+			t.Errorf("%q: got %q", text, out)
+		}
+	})
 }
 
 func FuzzCheck(f *testing.F) {

@@ -43,6 +43,7 @@ func (m *Machine) Apply(ctx context.Context, c *config.Config) []report.Item {
 	m.items, m.reload, m.adding = nil, false, false
 	m.hostname(c)
 	m.users(ctx, c)
+	m.rootGroups(ctx, c)
 	m.files(c)
 	m.sshd(c)
 	m.hostKeys()
@@ -103,6 +104,9 @@ func explain(err error) string {
 }
 
 func (m *Machine) hostname(c *config.Config) {
+	if isSet(c.PreserveHostname) {
+		return
+	}
 	name, origin := c.Hostname, c.Origins["hostname"]
 	if name == "" {
 		name = m.defaultHostname()
@@ -110,7 +114,7 @@ func (m *Machine) hostname(c *config.Config) {
 	if name == "" {
 		return
 	}
-	changed, err := m.setHostname(name)
+	changed, err := m.setHostname(name, c)
 	m.finish("hostname", name, changed, err, origin)
 }
 
@@ -128,16 +132,12 @@ func (m *Machine) defaultHostname() string {
 	return "kairos-" + string(id[:4])
 }
 
-func (m *Machine) setHostname(name string) (changed bool, err error) {
+func (m *Machine) setHostname(name string, c *config.Config) (changed bool, err error) {
 	changed, err = m.Root.Replace("/etc/hostname", tree.File{Data: []byte(name + "\n"), Mode: 0o644})
 	if err != nil {
 		return changed, fmt.Errorf("writing the host name: %w", err)
 	}
-	hosts, err := m.Root.Read("/etc/hosts")
-	if err != nil {
-		hosts = []byte("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n")
-	}
-	changedHosts, err := m.Root.Replace("/etc/hosts", tree.File{Data: hostsWith(hosts, name), Mode: 0o644})
+	changedHosts, err := m.setHosts(name, c)
 	if err != nil {
 		return changed, fmt.Errorf("writing the host name: %w", err)
 	}
@@ -147,6 +147,21 @@ func (m *Machine) setHostname(name string) (changed bool, err error) {
 		}
 	}
 	return changed || changedHosts, nil
+}
+
+// setHosts puts the name into /etc/hosts, unless the config says no.
+func (m *Machine) setHosts(name string, c *config.Config) (changed bool, err error) {
+	if c.ManageHosts != nil && !*c.ManageHosts {
+		return false, nil
+	}
+	hosts, err := m.Root.Read("/etc/hosts")
+	if err != nil {
+		hosts = []byte("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n")
+	}
+	if short, _, _ := strings.Cut(c.FQDN, "."); short == name {
+		name = c.FQDN
+	}
+	return m.Root.Replace("/etc/hosts", tree.File{Data: hostsWith(hosts, name), Mode: 0o644})
 }
 
 // hostsWith makes 127.0.1.1 stand for name, as Debian's installer does, so that

@@ -68,7 +68,7 @@ func prepare(ctx context.Context, o Options) (*build, error) {
 	if err != nil {
 		return nil, badInput(err)
 	}
-	if b.configs, err = readConfigs(o.CloudConfigs, o.Log); err != nil {
+	if b.configs, err = readConfigs(o.CloudConfigs, o.Configs, o.Log); err != nil {
 		return nil, err
 	}
 	if b.stateDir, b.Engine, err = State(o.Engine); err != nil {

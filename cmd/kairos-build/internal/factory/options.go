@@ -43,15 +43,18 @@ type Options struct {
 	Flavor       string
 	Dir          string   // output folder; default out/<flavor>
 	CloudConfigs []string // files, written to the disk's /oem in this order
-	Artifacts    []string // default: all
-	Model        string   // default generic
-	Arch         string   // default amd64
-	Mirrors      []string // "URL" for the main archive, "security=URL" for the other
-	Base         string   // image to start from in place of the archive
-	Version      string   // semantic version, with or without a leading v
-	Engine       engine.Options
-	Progress     Reporter
-	Log          *slog.Logger
+	// Configs says how they are checked. A node needs kairos.compat on its
+	// command line to use what Configs.Compat lets through.
+	Configs   config.Options
+	Artifacts []string // default: all
+	Model     string   // default generic
+	Arch      string   // default amd64
+	Mirrors   []string // "URL" for the main archive, "security=URL" for the other
+	Base      string   // image to start from in place of the archive
+	Version   string   // semantic version, with or without a leading v
+	Engine    engine.Options
+	Progress  Reporter
+	Log       *slog.Logger
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -96,7 +99,7 @@ type cloudConfig struct {
 
 // readConfigs reads and checks the cloud-configs. Every mistake of every file
 // is in the error; what is known but not implemented yet is told through log.
-func readConfigs(paths []string, log *slog.Logger) ([]cloudConfig, error) {
+func readConfigs(paths []string, how config.Options, log *slog.Logger) ([]cloudConfig, error) {
 	var configs []cloudConfig
 	var errs []error
 	for _, path := range paths {
@@ -105,7 +108,7 @@ func readConfigs(paths []string, log *slog.Logger) ([]cloudConfig, error) {
 			errs = append(errs, fmt.Errorf("cloud-config: %w", err))
 			continue
 		}
-		errs = append(errs, checkConfig(path, data, log)...)
+		errs = append(errs, checkConfig(path, data, how, log)...)
 		configs = append(configs, cloudConfig{path, data})
 	}
 	if len(errs) > 0 {
@@ -114,8 +117,8 @@ func readConfigs(paths []string, log *slog.Logger) ([]cloudConfig, error) {
 	return configs, nil
 }
 
-func checkConfig(path string, data []byte, log *slog.Logger) []error {
-	_, problems := config.Decode(path, data)
+func checkConfig(path string, data []byte, how config.Options, log *slog.Logger) []error {
+	_, problems := how.Decode(path, data)
 	var errs []error
 	for _, problem := range problems {
 		if problem.Severity == config.Error {

@@ -19,6 +19,7 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/disk"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
+	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/ondisk/ext4"
 	"github.com/kairos-build/kairos-build/framework/source"
 )
@@ -87,13 +88,15 @@ type DiskOptions struct {
 	Arch         string // default amd64
 	Path         string // of the disk; default disk.raw
 	CloudConfigs []string
-	Progress     Reporter
-	Log          *slog.Logger
+	// Configs says how they are checked; see Options.
+	Configs  config.Options
+	Progress Reporter
+	Log      *slog.Logger
 }
 
 // MakeDisk makes a disk from an image that exists, without building anything.
 func MakeDisk(ctx context.Context, o DiskOptions) (_ Disk, err error) {
-	configs, err := readConfigs(o.CloudConfigs, o.Log)
+	configs, err := readConfigs(o.CloudConfigs, o.Configs, o.Log)
 	if err != nil {
 		return Disk{}, err
 	}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import "slices"
+
+// shape is what is said about a value in JSON Schema: the words for what the
+// decode function beside it does. It may accept more than that function (a
+// schema cannot ask a file or parse a key), and never less.
+type shape struct {
+	types   []string // of JSON; none: any
+	words   []any    // the only values, or none
+	pattern string   // a part of RE2 that ECMA-262 has too
+	minLen  int
+	least   *int
+	most    *int
+	items   *shape  // of a list
+	keys    []entry // of a mapping that has no others
+	others  *shape  // of a mapping with keys of one's own
+	either  []shape // one of these at least
+	needs   []string
+	def     string // the name under $defs that it stands at, or empty
+	joins   joining
+}
+
+// joining is what several files that have the same key come to. Mappings are
+// always joined key by key.
+type joining int
+
+const (
+	replaced joining = iota // the later value wins
+	appended                // lists follow each other
+	united                  // so do lists, without what is there already
+	byName                  // lists of mappings are joined by "name"
+)
+
+// entry is what a table says about a key, without how it is decoded.
+type entry struct {
+	name, about string
+	shape       shape
+	standing    standing
+	secret      bool
+}
+
+// standing is how far a key is.
+type standing int
+
+const (
+	implemented standing = iota
+	understood           // its value is checked, and nothing acts on it yet
+	known                // nothing looks at its value yet
+)
+
+// entries are the keys of a table.
+func entries[T any](table []field[T]) []entry {
+	out := make([]entry, len(table))
+	for i, f := range table {
+		out[i] = entry{f.name, f.about, f.shape, f.standing(), f.secret}
+	}
+	return out
+}
+
+func (f field[T]) standing() standing {
+	switch {
+	case f.decode == nil:
+		return known
+	case f.idle:
+		return understood
+	}
+	return implemented
+}
+
+// mapping is the shape of what a table decodes.
+func mapping[T any](table []field[T], needs ...string) shape {
+	return shape{types: []string{"object"}, keys: entries(table), needs: needs}
+}
+
+// named gives a shape that is used more than once a place under $defs.
+func (s shape) named(def string) shape {
+	s.def = def
+	return s
+}
+
+func (s shape) joined(how joining) shape {
+	s.joins = how
+	return s
+}
+
+func listOf(item shape) shape { return shape{types: []string{"array"}, items: &item} }
+
+// mapOf is a mapping whose keys the writer chooses.
+func mapOf(value shape) shape { return shape{types: []string{"object"}, others: &value} }
+
+func either(shapes ...shape) shape { return shape{either: shapes} }
+
+// wordsOf is a text that is one of some words.
+func wordsOf(words ...string) shape {
+	s := shape{types: []string{"string"}}
+	for _, w := range words {
+		s.words = append(s.words, w)
+	}
+	return s
+}
+
+func matching(pattern string) shape { return shape{types: []string{"string"}, pattern: pattern} }
+
+// orTemplate also takes a text with a template, which is checked when it is
+// filled in.
+func orTemplate(s shape) shape { return either(s, matching(`\{\{`)) }
+
+func between(least, most int) shape {
+	return shape{types: []string{"integer"}, least: &least, most: &most}
+}
+
+var (
+	textShape  = shape{types: []string{"string"}}
+	givenShape = shape{types: []string{"string"}, minLen: 1}
+	intShape   = shape{types: []string{"integer"}}
+	// boolShape has the words of YAML 1.1 too: a reader of YAML 1.2, as
+	// editors are, takes them for texts.
+	boolShape     = either(shape{types: []string{"boolean"}}, wordsOf("yes", "Yes", "YES", "no", "No", "NO", "on", "On", "ON", "off", "Off", "OFF", "y", "Y", "n", "N"))
+	pathShape     = matching(`^/[^:]*$`)
+	pathTextShape = orTemplate(pathShape)
+	scalarShape   = shape{types: []string{"string", "number", "boolean"}}
+	accountShape  = matching(accountName.String())
+	modeShape     = either(matching(octal.String()), between(0, 0o7777))
+	ownerShape    = either(matching(ownerName.String()), between(0, 0xffff_fffd))
+	durationShape = matching(`^[0-9.hmsuµn+]+$`)
+	secondsShape  = either(durationShape, between(1, 3600))
+	urlShape      = matching(`^https?://`)
+	anyMapping    = shape{types: []string{"object"}}
+	sshKeysShape  = listOf(givenShape).joined(united)
+)
+
+// key finds an entry.
+func (s shape) key(name string) (entry, bool) {
+	i := slices.IndexFunc(s.keys, func(e entry) bool { return e.name == name })
+	if i < 0 {
+		return entry{}, false
+	}
+	return s.keys[i], true
+}
+
+// asMapping is the alternative of s that is a mapping, and asList the one that
+// is a list.
+func (s shape) asMapping() shape { return s.alternative("object") }
+func (s shape) asList() shape    { return s.alternative("array") }
+
+func (s shape) alternative(kind string) shape {
+	for _, e := range s.either {
+		if slices.Contains(e.types, kind) {
+			return e
+		}
+	}
+	return s
+}

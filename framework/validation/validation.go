@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package validation says of cloud-configs whether they are valid. It is what
+// `kairos-build validate` and `kairos-agent validate` print, so that the same
+// file is accepted or refused in the same words. It reads files, standard input
+// and URLs, and changes nothing.
+package validation
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/kairos-build/kairos-build/framework/config"
+)
+
+// Checker reads configs and prints what is to be said about them.
+type Checker struct {
+	Options config.Options
+	Stdin   io.Reader // what the name "-" stands for
+	Out     io.Writer // a line for each file
+	Err     io.Writer // the problems
+	Colour  bool      // of what goes to Err, which is a terminal then
+	// Client asks for URLs; nil: one with the limits of this package.
+	Client *http.Client
+}
+
+// Stdin is how standard input is called in problems.
+const Stdin = "stdin"
+
+// Check reads what names say (files, "-" or URLs) and prints it. ok is false
+// when one of them is not valid. The error is about one that cannot be read.
+func (c Checker) Check(ctx context.Context, names []string) (ok bool, err error) {
+	files, err := c.Read(ctx, names)
+	if err != nil {
+		return false, err
+	}
+	return c.Print(files), nil
+}
+
+// Read reads what names say, as Check does, and prints nothing.
+func (c Checker) Read(ctx context.Context, names []string) ([]config.File, error) {
+	var files []config.File
+	for _, name := range names {
+		f, err := c.read(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, f)
+	}
+	return files, nil
+}
+
+func (c Checker) read(ctx context.Context, name string) (config.File, error) {
+	data, err := c.data(ctx, name)
+	if err != nil {
+		return config.File{}, err
+	}
+	if name == "-" {
+		name = Stdin
+	}
+	return c.Options.DecodeFile(withoutSecrets(name), data), nil
+}
+
+func (c Checker) data(ctx context.Context, name string) ([]byte, error) {
+	switch {
+	case name == "-":
+		return io.ReadAll(io.LimitReader(c.Stdin, config.MaxSize+1))
+	case strings.HasPrefix(name, "http://"), strings.HasPrefix(name, "https://"):
+		return c.fetch(ctx, name)
+	case strings.Contains(name, "://"):
+		scheme, _, _ := strings.Cut(name, "://")
+		return nil, fmt.Errorf("reading %s: URLs of the kind %s are not read; use http or https, or a file", withoutSecrets(name), scheme)
+	}
+	return os.ReadFile(name)
+}
+
+// Print prints the problems of files, and a line for each. ok is false when one
+// is not valid.
+func (c Checker) Print(files []config.File) (ok bool) {
+	ok = true
+	for _, f := range files {
+		for _, p := range f.Problems {
+			fmt.Fprintln(c.Err, c.detail(p))
+		}
+		fmt.Fprintf(c.Out, "%s: %s\n", f.Name, Verdict(f))
+		ok = ok && f.Used()
+	}
+	return ok
+}
+
+// Verdict says in few words how a file is.
+func Verdict(f config.File) string {
+	count := func(s config.Severity) int { return len(f.Problems.Only(s)) }
+	if !f.Used() {
+		return fmt.Sprintf("not valid (%d errors)", count(config.Error))
+	}
+	if len(f.Problems) == 0 {
+		return "valid"
+	}
+	return fmt.Sprintf("valid (%d warnings, %d not implemented yet)", count(config.Warning), count(config.NotImplemented))
+}
+
+// Sequences of ECMA-48, which every terminal knows.
+const (
+	bold   = "\x1b[1m"
+	red    = "\x1b[31m"
+	yellow = "\x1b[33m"
+	plain  = "\x1b[0m"
+)
+
+// detail is a problem with its line: the words are the same with and without
+// colour.
+func (c Checker) detail(p config.Problem) string {
+	text := p.Detail()
+	if !c.Colour {
+		return text
+	}
+	tint := red
+	if p.Severity != config.Error {
+		tint = yellow
+	}
+	head, lines, _ := strings.Cut(text, "\n")
+	place := p.Position.String()
+	head = bold + place + plain + strings.TrimPrefix(head, place)
+	if lines == "" {
+		return head
+	}
+	line, caret, _ := strings.Cut(lines, "\n")
+	return head + "\n" + line + "\n" + tint + bold + caret + plain
+}
