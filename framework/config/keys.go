@@ -11,7 +11,9 @@ var rootFields = slices.Concat([]field[Config]{
 	{name: "hostname", decode: decodeHostname},
 	{name: "users", decode: decodeUsers},
 	{name: "write_files", decode: decodeWriteFiles},
-	{name: "ssh_authorized_keys", decode: func(v value, c *Config) { c.SSHAuthorizedKeys = v.keys() }},
+	{name: "ssh_authorized_keys", decode: func(v value, c *Config) { c.SSHAuthorizedKeys = union(c.SSHAuthorizedKeys, v.keys()) }},
+	{name: "ssh_import_id", decode: decodeImportIDs},
+	{name: "ssh_forges", decode: func(v value, c *Config) { decodeMap(v, forgeFields, &c.SSHForges) }},
 	{name: "ssh_pwauth", decode: func(v value, c *Config) { setPointer(v, &c.SSHPasswordAuth, value.boolean) }},
 	{name: "health", decode: decodeHealth},
 	{name: "upgrade", decode: decodeUpgrade},
@@ -27,7 +29,7 @@ var rootFields = slices.Concat([]field[Config]{
 	"groups", "growpart", "keyboard", "locale", "manage_etc_hosts", "manage_resolv_conf", "mounts", "network", "ntp",
 	"package_reboot_if_required", "package_update", "package_upgrade", "packages", "password", "phone_home",
 	"power_state", "prefer_fqdn_over_hostname", "preserve_hostname", "random_seed", "resize_rootfs", "resolv_conf",
-	"rsyslog", "runcmd", "snap", "ssh", "ssh_deletekeys", "ssh_genkeytypes", "ssh_import_id", "ssh_keys",
+	"rsyslog", "runcmd", "snap", "ssh", "ssh_deletekeys", "ssh_genkeytypes", "ssh_keys",
 	"swap", "timezone", "user", "vendor_data", "wireguard", "yum_repos", "zypper",
 ))
 
@@ -46,10 +48,11 @@ var userFields = slices.Concat([]field[User]{
 	{name: "shell", decode: func(v value, u *User) { set(v, &u.Shell, value.absolute) }},
 	{name: "system", decode: func(v value, u *User) { setPointer(v, &u.System, value.boolean) }},
 	{name: "sudo", decode: decodeSudo},
-	{name: "ssh_authorized_keys", decode: func(v value, u *User) { u.SSHAuthorizedKeys = v.keys() }},
+	{name: "ssh_authorized_keys", decode: func(v value, u *User) { u.SSHAuthorizedKeys = union(u.SSHAuthorizedKeys, v.keys()) }},
+	{name: "ssh_import_id", decode: decodeUserImportIDs},
 }, later[User](
 	"create_groups", "doas", "expiredate", "inactive", "no_log_init", "no_user_group", "selinux_user", "snapuser",
-	"ssh_import_id", "ssh_redirect_user",
+	"ssh_redirect_user",
 ))
 
 var writeFileFields = slices.Concat([]field[WriteFile]{

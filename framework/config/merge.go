@@ -16,6 +16,8 @@ func Merge(configs ...*Config) *Config {
 		wins(&out.Name, c.Name)
 		wins(&out.Hostname, c.Hostname)
 		wins(&out.SSHPasswordAuth, c.SSHPasswordAuth)
+		wins(&out.SSHForges.GitHub, c.SSHForges.GitHub)
+		wins(&out.SSHForges.GitLab, c.SSHForges.GitLab)
 		out.SSHAuthorizedKeys = union(out.SSHAuthorizedKeys, c.SSHAuthorizedKeys)
 		out.WriteFiles = append(out.WriteFiles, c.WriteFiles...)
 		wins(&out.Health.Timeout, c.Health.Timeout)
