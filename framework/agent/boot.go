@@ -84,11 +84,13 @@ func failed(items []report.Item) bool {
 
 // machine is what the config is applied to.
 func (p *program) machine() *apply.Machine {
-	m := &apply.Machine{Root: p.root, Log: p.log, Random: rand.Reader}
+	m := &apply.Machine{Root: p.root, Log: p.log, Random: rand.Reader, Keys: p.keyStore()}
 	if p.onNode() && p.root.Dry == nil {
 		m.SetHostname = func(name string) error { return unix.Sethostname([]byte(name)) }
 		m.CheckSudoers = checkSudoers
-		m.ReloadUnits = func(ctx context.Context) error { return output(exec.CommandContext(ctx, "systemctl", "daemon-reload")) }
+		if !p.offline() {
+			m.ReloadUnits = func(ctx context.Context) error { return output(exec.CommandContext(ctx, "systemctl", "daemon-reload")) }
+		}
 	}
 	return m
 }
@@ -172,8 +174,8 @@ func (p *program) keepCopy(name string) error {
 	return err
 }
 
-// recall returns what keeps a node reachable of the copy of a file, and what
-// its health is measured by, or nil.
+// recall returns what keeps a node reachable of the copy of a file, also in its
+// steps, and what its health is measured by, or nil.
 func (p *program) recall(name string) *config.Config {
 	data, err := p.root.Read(lastGoodDir + "/" + copyName(name))
 	if err != nil {
@@ -184,9 +186,30 @@ func (p *program) recall(name string) *config.Config {
 		return nil
 	}
 	return &config.Config{
-		Users: c.Users, SSHAuthorizedKeys: c.SSHAuthorizedKeys, SSHPasswordAuth: c.SSHPasswordAuth,
+		Users: c.Users, SSHAuthorizedKeys: c.SSHAuthorizedKeys, SSHPasswordAuth: c.SSHPasswordAuth, SSHForges: c.SSHForges,
+		Stages: loginSteps(c.Stages),
 		Health: c.Health, Upgrade: c.Upgrade, Strict: c.Strict, Origins: c.Origins,
 	}
+}
+
+// loginSteps are the steps that make users and give them keys, without what else
+// they do. Their order stays, so they wait for no other by name.
+func loginSteps(all map[string][]config.Step) map[string][]config.Step {
+	out := map[string][]config.Step{}
+	for stage, steps := range all {
+		for _, s := range steps {
+			if len(s.Users)+len(s.AuthorizedKeys)+len(s.EnsureEntities) == 0 {
+				continue
+			}
+			out[stage] = append(out[stage], config.Step{
+				Name: s.Name, Origin: s.Origin, Path: s.Path, Title: s.Title,
+				If: s.If, IfFiles: s.IfFiles, OnlyOS: s.OnlyOS, OnlyOSVersion: s.OnlyOSVersion, OnlyArch: s.OnlyArch,
+				OnlyServiceManager: s.OnlyServiceManager, Node: s.Node,
+				EnsureEntities: s.EnsureEntities, Users: s.Users, AuthorizedKeys: s.AuthorizedKeys,
+			})
+		}
+	}
+	return out
 }
 
 func (p *program) forget(keep map[string]bool) error {

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -13,8 +14,10 @@ import (
 	"text/tabwriter"
 
 	"github.com/kairos-build/kairos-build/framework/agent/health"
+	"github.com/kairos-build/kairos-build/framework/agent/report"
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/stages"
 )
 
 var healthVerb = verb{
@@ -67,16 +70,18 @@ func printHealth(w io.Writer, r health.Result, asJSON bool) error {
 // standard is what the health of this node is measured by.
 type standard struct {
 	health config.Health
-	// broken are the mistakes of config files that are not used; strict makes
-	// them a failed check.
+	// broken are the mistakes of config files that are not used, and failed what
+	// could not be done of the others in this boot; strict makes each of them a
+	// failed check.
 	broken config.Problems
+	failed []string
 	strict bool
 }
 
 // standard reads what the health of this node is measured by.
 func (p *program) standard() standard {
 	merged, loaded := p.configNow()
-	s := standard{health: merged.Health, broken: loaded.Problems().Only(config.Error)}
+	s := standard{health: merged.Health, broken: loaded.Problems().Only(config.Error), failed: p.failures()}
 	for _, f := range loaded.Files {
 		s.strict = s.strict || f.Config.Strict != nil && *f.Config.Strict
 	}
@@ -84,6 +89,28 @@ func (p *program) standard() standard {
 		s.strict = *merged.Strict
 	}
 	return s
+}
+
+// failures are what failed when this boot applied the config and ran its stages,
+// so far. A report that cannot be read is one too.
+func (p *program) failures() []string {
+	var out []string
+	applied, err := report.Read(p.root)
+	switch {
+	case err == nil:
+		for _, i := range applied.Items {
+			if i.Outcome == report.Failed {
+				out = append(out, i.String())
+			}
+		}
+	case !errors.Is(err, report.ErrNone):
+		out = append(out, err.Error())
+	}
+	ran, err := stages.ReadReport(p.root)
+	if err != nil {
+		return append(out, err.Error())
+	}
+	return append(out, ran.Lines()...)
 }
 
 // configNow reads the config of this boot. Of a file with an error, its last
@@ -114,7 +141,7 @@ func (p *program) examine(ctx context.Context, s standard, retry bool) health.Re
 	}
 	checks := append([]config.Check{bootComplete()}, s.health.Checks...)
 	var r health.Result
-	if refused := s.strict && len(s.broken) > 0; retry && !refused {
+	if refused := s.strict && len(s.broken)+len(s.failed) > 0; retry && !refused {
 		r = health.Run(ctx, checks, s.health.Limit(), probe)
 	} else {
 		r = health.Once(ctx, checks, probe)
@@ -124,20 +151,25 @@ func (p *program) examine(ctx context.Context, s standard, retry bool) health.Re
 	return r
 }
 
-// addConfig counts a broken config, as a failure only when it is strict.
+// addConfig counts a broken config, and what failed of one, as failures only
+// when it is strict.
 func (p *program) addConfig(r *health.Result, s standard) {
-	if len(s.broken) == 0 {
-		return
-	}
-	var lines []string
+	var mistakes []string
 	for _, problem := range s.broken {
-		lines = append(lines, problem.Error())
+		mistakes = append(mistakes, problem.Error())
 	}
-	if !s.strict {
-		r.Warnings = append(r.Warnings, lines...)
-		return
+	for _, c := range []struct {
+		name  string
+		lines []string
+	}{{"config (strict)", mistakes}, {"stages (strict)", s.failed}} {
+		switch {
+		case len(c.lines) == 0:
+		case s.strict:
+			r.Add(health.Check{Name: c.name, Kind: "config", Attempts: 1, Message: strings.Join(c.lines, "\n")})
+		default:
+			r.Warnings = append(r.Warnings, c.lines...)
+		}
 	}
-	r.Add(health.Check{Name: "config (strict)", Kind: "config", Attempts: 1, Message: strings.Join(lines, "\n")})
 }
 
 // addFailedUnits warns of units that failed: no check asks for them.

@@ -71,6 +71,7 @@ type program struct {
 	probe     health.Prober                         // nil: health.Probe
 	restart   func(ctx context.Context) error       // nil: nothing restarts
 	system    stages.System                         // nil: stages.Node
+	fetcher   stages.Fetcher                        // nil: stages.Web
 }
 
 // errQuiet ends the program with status 1 after everything was said.

@@ -62,12 +62,19 @@ func (p *program) reports(all bool) ([]stages.Report, error) {
 	return []stages.Report{*r}, err
 }
 
+func inParentheses(s string) string {
+	if s == "" {
+		return ""
+	}
+	return " (" + s + ")"
+}
+
 // writeStage prints a stage: a line for each step, and below it what changed,
 // what failed and, of a step that failed, what its commands printed.
 func writeStage(w io.Writer, s stages.StageReport) {
 	fmt.Fprintf(w, "stage %s: %d steps, %.0f ms\n", s.Stage, len(s.Steps), s.Milliseconds)
 	for _, step := range s.Steps {
-		fmt.Fprintf(w, "  %-9s %6.0f ms  %s (%s)\n", step.Outcome, step.Milliseconds, step.Name, step.Origin)
+		fmt.Fprintf(w, "  %-9s %6.0f ms  %s%s\n", step.Outcome, step.Milliseconds, step.Name, inParentheses(step.Origin))
 		if step.Message != "" {
 			fmt.Fprintf(w, "            %s\n", strings.ReplaceAll(step.Message, "\n", "\n            "))
 		}

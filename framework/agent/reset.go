@@ -64,9 +64,15 @@ func (p *program) reset(ctx context.Context, o resetOptions) (err error) {
 		return errors.New("nothing was changed; to do it, type the command again with --yes")
 	}
 	start := time.Now()
+	merged, _ := p.configNow()
+	hooks := p.hooksOf("reset", merged)
+	if err := hooks.Before(ctx); err != nil {
+		return err
+	}
 	if err := p.runReset(ctx, plan, state); err != nil {
 		return err
 	}
+	hooks.After(ctx)
 	if err := p.printReset(plan, time.Since(start), o.asJSON); err != nil || !o.reboot || p.restart == nil {
 		return err
 	}

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -68,7 +69,7 @@ func (p *program) runStage(ctx context.Context, name string, o stageOptions) err
 		if o.dryRun {
 			p.root.Dry = new(tree.DryRun)
 		}
-		result.Stages, err = p.runPlans(ctx, p.engine(!slices.Contains([]string{"network", "reconcile"}, name)), all)
+		result.Stages, err = p.runNamed(ctx, name, c, all)
 		result.Changes = changesOf(p.root.Dry)
 	}
 	if err := p.printStages(name, result, o.asJSON); err != nil {
@@ -78,6 +79,21 @@ func (p *program) runStage(ctx context.Context, name string, o stageOptions) err
 		return errQuiet
 	}
 	return err
+}
+
+// runNamed carries out the plans of a stage, and what comes with it.
+func (p *program) runNamed(ctx context.Context, name string, c *config.Config, all []stages.Plan) (out []stages.StageReport, err error) {
+	e := p.engine(!slices.Contains(keyStages, name))
+	if needsKeys(name, c) {
+		if r := p.fetchKeys(ctx, c, e); r != nil {
+			out, err = append(out, *r), p.record(e, *r)
+		}
+	}
+	rest, runErr := p.runPlans(ctx, e, all)
+	if len(out) > 0 && len(rest) == 0 {
+		runErr = errors.Join(runErr, p.writeStageIssue())
+	}
+	return append(out, rest...), errors.Join(err, runErr)
 }
 
 func unknownStage(name string, c *config.Config) error {

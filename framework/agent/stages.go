@@ -6,22 +6,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/kairos-build/kairos-build/framework/agent/partitions"
 	"github.com/kairos-build/kairos-build/framework/agent/report"
 	"github.com/kairos-build/kairos-build/framework/agent/status"
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/config"
-	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/stages"
 	"github.com/kairos-build/kairos-build/framework/template"
 )
 
 // Where a stage runs. Those of a boot's beginning run in kairos-boot.service,
-// also the two that Kairos runs in its initramfs: our /init changes no file.
+// but for those that /init ran before systemd was there: rootfs and initramfs.
 var (
 	earlyStages = []string{"rootfs", "initramfs", "fs"}
 	lateStages  = []string{"boot", "network", "reconcile"} // in units of their own
@@ -61,11 +60,26 @@ func plans(c *config.Config, names ...string) []stages.Plan {
 
 // engine runs stages below the root of p.
 func (p *program) engine(early bool) *stages.Engine {
-	e := &stages.Engine{Root: p.root, Log: p.log, Facts: p.facts, Machine: p.machine, System: p.system, Fetcher: stages.Web{}, Early: early}
+	e := &stages.Engine{Root: p.root, Log: p.log, Facts: p.facts, Machine: p.machine, System: p.system, Fetcher: p.fetcher, Early: early, Offline: p.offline()}
+	if e.Fetcher == nil {
+		e.Fetcher = stages.Web{}
+	}
 	if e.System == nil {
 		e.System = stages.Node{Env: p.env}
 	}
+	if p.onNode() {
+		e.Disks = p.disks()
+	}
 	return e
+}
+
+// disks are those of the node, but not the one that was booted.
+func (p *program) disks() partitions.Machine {
+	state, err := status.BootState(p.root)
+	if err != nil {
+		return partitions.Machine{} // it runs from no disk of ours
+	}
+	return partitions.Machine{Boot: state.Disk.Device}
 }
 
 // facts are what templates know.
@@ -85,17 +99,23 @@ func (p *program) runPlans(ctx context.Context, e *stages.Engine, all []stages.P
 	for _, plan := range all {
 		r := e.Run(ctx, plan)
 		out = append(out, r)
-		for _, line := range r.Lines() {
-			fmt.Fprintln(p.stderr, "kairos: "+line)
-		}
-		if !e.Dry() {
-			errs = append(errs, stages.Record(p.root, p.bootID(), r))
-		}
+		errs = append(errs, p.record(e, r))
 	}
 	if len(out) > 0 && !e.Dry() {
 		errs = append(errs, p.writeStageIssue())
 	}
 	return out, errors.Join(errs...)
+}
+
+// record says what failed, and keeps the report.
+func (p *program) record(e *stages.Engine, r stages.StageReport) error {
+	for _, line := range r.Lines() {
+		fmt.Fprintln(p.stderr, "kairos: "+line)
+	}
+	if e.Dry() {
+		return nil
+	}
+	return stages.Record(p.root, p.bootID(), r)
 }
 
 func stagesOK(reports []stages.StageReport) bool {
@@ -106,16 +126,30 @@ func stagesOK(reports []stages.StageReport) bool {
 func (p *program) bootStages(ctx context.Context, c *config.Config) (ok bool, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, earlyTime, fmt.Errorf("the stages before systemd's basic.target have %v", earlyTime))
 	defer cancel()
-	reports, err := p.runPlans(ctx, p.engine(true), plans(c, earlyStages...))
+	reports, err := p.runPlans(ctx, p.engine(true), p.notYetRun(plans(c, earlyStages...)))
 	return stagesOK(reports), errors.Join(err, p.markStages(c))
 }
+
+// notYetRun leaves out the plans that have a report of this boot.
+func (p *program) notYetRun(all []stages.Plan) []stages.Plan {
+	r, err := stages.ReadReport(p.root)
+	if id := p.bootID(); err != nil || id == "" || r.BootID != id {
+		return all
+	}
+	return slices.DeleteFunc(all, func(plan stages.Plan) bool {
+		return slices.ContainsFunc(r.Stages, func(s stages.StageReport) bool { return s.Stage == plan.Stage })
+	})
+}
+
+// offline tells whether systemd does not run yet: /init calls us before it.
+func (p *program) offline() bool { return p.onNode() && !p.root.Exists("/run/systemd/system") }
 
 func (p *program) markStages(c *config.Config) error {
 	var errs []error
 	for _, name := range lateStages {
 		mark := stageDir + "/" + name
 		var err error
-		if len(plans(c, name)) > 0 {
+		if len(plans(c, name)) > 0 || needsKeys(name, c) {
 			_, err = p.root.Replace(mark, tree.File{Mode: 0o644})
 		} else {
 			_, err = p.root.Remove(mark)
@@ -174,14 +208,14 @@ func notUsed(f config.File) string {
 }
 
 // loadConfig is the merged config of the node. What keeps a file from being
-// used is said.
+// used is said; the users and keys of its last correct version count.
 func (p *program) loadConfig() *config.Config {
-	loaded := config.Load(os.DirFS(p.root.Dir), layout.ConfigDirs())
+	merged, loaded := p.configNow()
 	for _, f := range loaded.Files {
 		if !f.Used() {
 			fmt.Fprintln(p.stderr, "kairos: "+notUsed(f))
 		}
 	}
-	p.env = loaded.Config.Env
-	return loaded.Config
+	p.env = merged.Env
+	return merged
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/agent/status"
 	"github.com/kairos-build/kairos-build/framework/agent/upgrade"
 	"github.com/kairos-build/kairos-build/framework/bootstate"
+	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/history"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/source"
@@ -91,8 +92,21 @@ func (p *program) upgrade(ctx context.Context, u upgradeFlags) (err error) {
 	return p.restart(ctx)
 }
 
+// runUpgrade has the hooks of the config around the upgrade.
 func (p *program) runUpgrade(ctx context.Context, node upgrade.Node, u upgradeFlags) (upgrade.Result, error) {
 	merged, _ := p.configNow()
+	hooks := p.hooksOf("upgrade", merged)
+	if err := hooks.Before(ctx); err != nil {
+		return upgrade.Result{}, err
+	}
+	result, err := p.writeUpgrade(ctx, node, u, merged)
+	if err == nil {
+		result.Warnings = append(result.Warnings, hooks.After(ctx)...)
+	}
+	return result, err
+}
+
+func (p *program) writeUpgrade(ctx context.Context, node upgrade.Node, u upgradeFlags, merged *config.Config) (upgrade.Result, error) {
 	view := newProgressView(p.stderr)
 	defer view.end()
 	log := slog.New(slog.NewTextHandler(view, &slog.HandlerOptions{ReplaceAttr: withoutTime}))

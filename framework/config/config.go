@@ -27,16 +27,19 @@ type Config struct {
 	Users            []User
 	WriteFiles       []WriteFile
 	// SSHAuthorizedKeys are for the first of Users, or for root when there
-	// are no users.
+	// are no users. Entries may say where keys are, see IsKeySource.
 	SSHAuthorizedKeys []string
+	// SSHForges are addresses that take the place of the forges' own.
+	SSHForges ForgeBases
 	// SSHPasswordAuth allows (or forbids) logins over SSH with a password.
 	SSHPasswordAuth *bool
 	// Health says when a slot on trial is good.
 	Health Health
 	// Upgrade is what an upgrade of the node goes by.
 	Upgrade Upgrade
-	// Strict makes a file with an error a failed health check: a slot on trial
-	// that refuses the config of this node is left again.
+	// Strict makes a file with an error, and a step that failed, a failed health
+	// check: a slot on trial that refuses the config of this node, or cannot do
+	// what it asks for, is left again.
 	Strict *bool
 	// Env are variables for the commands of stages, each NAME=VALUE.
 	Env []string

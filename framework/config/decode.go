@@ -91,9 +91,11 @@ func (d *decoder) hideSecrets() {
 }
 
 // secret notes where a secret value begins.
-func (d *decoder) secret(n *yaml.Node) {
-	if column, ok := d.secrets[n.Line]; !ok || n.Column < column {
-		d.secrets[n.Line] = n.Column
+func (d *decoder) secret(n *yaml.Node) { d.secretAt(Position{d.file, n.Line, n.Column}) }
+
+func (d *decoder) secretAt(at Position) {
+	if column, ok := d.secrets[at.Line]; !ok || at.Column < column {
+		d.secrets[at.Line] = at.Column
 	}
 }
 

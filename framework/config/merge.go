@@ -25,6 +25,8 @@ func Merge(configs ...*Config) *Config {
 		out.addEnv(c.Env)
 		out.CloudInitPaths = union(out.CloudInitPaths, c.CloudInitPaths)
 		wins(&out.SSHPasswordAuth, c.SSHPasswordAuth)
+		wins(&out.SSHForges.GitHub, c.SSHForges.GitHub)
+		wins(&out.SSHForges.GitLab, c.SSHForges.GitLab)
 		out.SSHAuthorizedKeys = union(out.SSHAuthorizedKeys, c.SSHAuthorizedKeys)
 		out.WriteFiles = append(out.WriteFiles, c.WriteFiles...)
 		wins(&out.Health.Timeout, c.Health.Timeout)

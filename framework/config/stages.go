@@ -11,7 +11,8 @@ import (
 )
 
 // stages are those that have .before and .after too, in the order of a boot.
-// hooks stand alone; nothing runs them yet.
+// hooks stand alone. Those of changeHooks are run by upgrade and reset; those in
+// a chroot cannot be: a slot is a verified image. Nothing runs the others yet.
 var (
 	stages = []string{"rootfs", "initramfs", "fs", "boot", "network", "reconcile"}
 	hooks  = []string{
@@ -20,6 +21,7 @@ var (
 		"kairos-uki-install.pre", "kairos-uki-install.after", "kairos-uki-upgrade.pre", "kairos-uki-upgrade.after",
 		"kairos-uki-reset.pre", "kairos-uki-reset.after", "kairos-agent.bootstrap",
 	}
+	changeHooks = []string{"before-upgrade", "after-upgrade", "before-reset", "after-reset"}
 )
 
 // BootStages are the stages that a node runs by itself, without .before and
@@ -53,11 +55,16 @@ func decodeStages(v value, c *Config) {
 }
 
 func (p pair) checkStage() {
-	if slices.Contains(hooks, p.name) || isProviderHook(p.name) {
+	switch {
+	case slices.Contains(changeHooks, p.name):
+		return
+	case slices.Contains(hooks, p.name) && strings.HasSuffix(p.name, "-chroot"):
+		p.key.report(Warning, "its steps never run: a slot is a verified image, in which nothing can be changed", "what the image is to have belongs into its flavor, what the node is to have into the stage boot")
+		return
+	case slices.Contains(hooks, p.name) || isProviderHook(p.name):
 		p.key.later("running the stage " + p.name + " by itself")
 		return
-	}
-	if IsStage(p.name) {
+	case IsStage(p.name):
 		return
 	}
 	if near := nearest.Word(p.name, Stages()); near != "" {

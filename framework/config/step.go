@@ -5,7 +5,7 @@ package config
 import "time"
 
 // Step is one step of a stage, as the configs of Kairos have it. What it asks
-// for is done in the order of the fields, from EnsureEntities on.
+// for is done in the order of the fields, from Layout on.
 type Step struct {
 	Name   string
 	Origin Position
@@ -23,28 +23,33 @@ type Step struct {
 	// it in the merged files does.
 	After []Text
 
-	EnsureEntities  []Entity
-	Users           []User
-	DNS             DNS
-	Downloads       []Download
-	Directories     []Directory
-	Files           []StepFile
-	Commands        []Text // of /bin/sh
-	DeleteEntities  []Entity
-	Hostname        Text
-	Sysctl          []Setting
-	AuthorizedKeys  []UserKeys
-	Modules         []string
-	Timesyncd       []Setting
-	Systemctl       Systemctl
-	Environment     []Setting
-	EnvironmentFile Text // default /etc/environment
+	Layout           *DiskLayout // nil: not given
+	EnsureEntities   []Entity
+	Users            []User
+	DNS              DNS
+	UnpackImages     []UnpackImage
+	Git              *Git // nil: not given
+	Downloads        []Download
+	Directories      []Directory
+	Files            []StepFile
+	Commands         []Text // of /bin/sh
+	DeleteEntities   []Entity
+	Hostname         Text
+	SystemdFirstboot []Setting
+	Sysctl           []Setting
+	AuthorizedKeys   []UserKeys
+	Modules          []string
+	Timesyncd        []Setting
+	Systemctl        Systemctl
+	Environment      []Setting
+	EnvironmentFile  Text // default /etc/environment
 
 	// Links are symbolic links; no key of a step makes them, keys of
 	// cloud-init do.
 	Links []Link `json:",omitempty"`
 
-	// Later are keys of the step that this version does not act on.
+	// Later are keys of the step that this version does not act on, or no node
+	// can.
 	Later []string
 }
 

@@ -34,7 +34,7 @@ func decodeStepFiles(v value, s *Step) {
 			continue
 		}
 		item.stepContent(&f, pairs)
-		item.guardSecret(&f, pairs)
+		item.guardSecret(&f.Mode, f.PathText.Text, f.Text.Text+string(f.Content), pairs)
 		s.Files = append(s.Files, f)
 	}
 }
@@ -61,26 +61,43 @@ func (v value) stepContent(f *StepFile, pairs []pair) {
 // secretName is a part of the name of a file that holds a secret.
 var secretName = regexp.MustCompile(`(?i)(^|[._-])(tokens?|secrets?|passwords?|passwd|credentials?|private|id_(rsa|ecdsa|ed25519))($|[._-])|\.(key|kubeconfig)$|^kubeconfig$`)
 
-// guardSecret gives a file that looks like a secret the mode 0600, unless
-// another was asked for, and warns when others may read it.
-func (v value) guardSecret(f *StepFile, pairs []pair) {
-	if !f.secret() {
+// LooksSecret tells whether something of this name is likely to be a secret: a
+// file, or a variable.
+func LooksSecret(name string) bool { return secretName.MatchString(name) }
+
+// guardSecret gives a file that looks like a secret, by its name or its content,
+// the mode 0600, unless another was asked for, and warns when others may read it.
+func (v value) guardSecret(mode *uint32, file, content string, pairs []pair) {
+	if !LooksSecret(path.Base(file)) && !strings.Contains(content, "PRIVATE KEY-----") {
 		return
 	}
 	for _, p := range pairs {
+		if p.name == "content" {
+			v.d.secret(p.value.node)
+		}
+	}
+	for _, p := range pairs {
 		if p.name == "permissions" {
-			if f.Mode&0o004 != 0 {
-				p.value.report(Warning, fmt.Sprintf("everybody may read %s, which looks like a secret", printable(f.PathText.Text)), `use "0600"`)
+			if *mode&0o004 != 0 {
+				p.value.report(Warning, fmt.Sprintf("everybody may read %s, which looks like a secret", printable(file)), `use "0600"`)
 			}
 			return
 		}
 	}
-	f.Mode = 0o600
+	*mode = 0o600
 }
 
-func (f *StepFile) secret() bool {
-	return secretName.MatchString(path.Base(f.PathText.Text)) ||
-		strings.Contains(f.Text.Text+string(f.Content), "PRIVATE KEY-----")
+// guardEnvironment warns of a secret in the file that every program reads.
+func (v value) guardEnvironment(s *Step) {
+	if !s.EnvironmentFile.IsZero() && s.EnvironmentFile.Text != "/etc/environment" {
+		return // one with a secret is for root alone
+	}
+	for _, e := range s.Environment {
+		if LooksSecret(e.Name) {
+			v.d.add(e.Value.Origin.Line, e.Value.Origin.Column, Warning, e.Value.Path, "everybody may read /etc/environment, and this looks like a secret", "give an environment_file of its own")
+			v.d.secretAt(e.Value.Origin)
+		}
+	}
 }
 
 // mode is a file's mode: see decodePermissions.

@@ -21,7 +21,7 @@ var stepKeys = []string{
 	"name", "if", "if_files", "only_os", "only_os_version", "only_arch", "only_service_manager", "node", "after",
 	"commands", "files", "directories", "downloads", "ensure_entities", "delete_entities", "dns", "hostname",
 	"sysctl", "authorized_keys", "users", "modules", "systemctl", "environment", "environment_file", "timesyncd",
-	"packages", "package_pins", "unpack_images", "datasource", "layout", "systemd_firstboot", "git",
+	"packages", "package_pins", "unpack_images", "layout", "systemd_firstboot", "git", "datasource",
 }
 
 var stepFields = slices.Concat([]field[Step]{
@@ -50,7 +50,18 @@ var stepFields = slices.Concat([]field[Step]{
 	{name: "environment", decode: func(v value, s *Step) { s.Environment = v.settings(variableName, "the name of a variable") }},
 	{name: "environment_file", decode: func(v value, s *Step) { set(v, &s.EnvironmentFile, value.pathText) }},
 	{name: "timesyncd", decode: func(v value, s *Step) { s.Timesyncd = v.settings(timesyncdName, "a setting of timesyncd.conf(5)") }},
-}, later[Step]("packages", "package_pins", "unpack_images", "datasource", "layout", "systemd_firstboot", "git"))
+	{name: "packages", decode: notHere("packages", noPackages, inFlavor)},
+	{name: "package_pins", decode: notHere("package_pins", noPackages, inFlavor)},
+	{name: "unpack_images", decode: decodeUnpackImages},
+	{name: "layout", decode: decodeLayout},
+	{name: "systemd_firstboot", decode: decodeFirstboot},
+	{name: "git", decode: decodeGit},
+}, later[Step]("datasource"))
+
+const (
+	noPackages = "the root is a verified image, into which nothing can be installed"
+	inFlavor   = "add the packages to the flavor and build the image again"
+)
 
 var (
 	sysctlName    = regexp.MustCompile(`^[A-Za-z0-9_-]+([./][A-Za-z0-9_:-]+)+$`)
@@ -59,6 +70,9 @@ var (
 	moduleName    = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_-]*$`)
 	sha256Digits  = regexp.MustCompile(`^[0-9a-f]{64}$`)
 )
+
+// StepKeys are the keys that a step may have.
+func StepKeys() []string { return slices.Clone(stepKeys) }
 
 // stepOf decodes a step.
 func stepOf(v value) Step {
@@ -69,6 +83,7 @@ func stepOf(v value) Step {
 			s.Later = append(s.Later, p.name)
 		}
 	}
+	v.guardEnvironment(&s)
 	return s
 }
 
@@ -422,6 +437,7 @@ func decodeDownloads(v value, s *Step) {
 	for _, item := range v.list("downloads") {
 		d := Download{Origin: item.position(), Mode: 0o644, Owner: "root", Group: "root"}
 		pairs := decodeMap(item, downloadFields, &d)
+		item.guardSecret(&d.Mode, d.Path.Text, "", pairs)
 		if item.requires(pairs, "path", "url") && !d.Path.IsZero() && !d.URL.IsZero() {
 			s.Downloads = append(s.Downloads, d)
 		}

@@ -2,6 +2,11 @@
 
 package config
 
+import (
+	"slices"
+	"strings"
+)
+
 // doc is the description and the shape of a key whose table has none.
 type doc struct {
 	about string
@@ -14,6 +19,20 @@ func described[T any](table []field[T], docs map[string]doc, needs ...string) sh
 	for i, e := range s.keys {
 		if d, ok := docs[e.name]; ok && e.about == "" {
 			s.keys[i].about, s.keys[i].shape = d.about, d.shape
+		}
+	}
+	return s
+}
+
+// firstbootShape has the settings with - and with _.
+func firstbootShape() shape {
+	s := anyMapping
+	for _, name := range firstboot {
+		e := entry{name: name, about: "The option --" + name + ".", shape: givenShape}
+		s.keys = append(s.keys, e)
+		if under := strings.ReplaceAll(name, "-", "_"); under != name {
+			e.name = under
+			s.keys = append(s.keys, e)
 		}
 	}
 	return s
@@ -83,14 +102,45 @@ var stepShape = described(stepFields, map[string]doc{
 			"content": {"What it holds.", givenShape},
 		}, "service", "content"))},
 	})},
-	"environment":       {"Variables in a file.", settingsShape},
-	"environment_file":  {"The file. The default is /etc/environment.", pathTextShape},
-	"timesyncd":         {"Settings of timesyncd.conf(5).", settingsShape},
-	"packages":          {"Packages. The root of a node is read-only: they belong into the image.", shape{}},
-	"package_pins":      {"Versions of packages. They belong into the image.", shape{}},
-	"unpack_images":     {"Images whose files are unpacked.", shape{}},
-	"datasource":        {"Where user data is looked for.", shape{}},
-	"layout":            {"Partitions that are added to a disk.", shape{}},
-	"systemd_firstboot": {"Options of systemd-firstboot(1).", shape{}},
-	"git":               {"A repository that is fetched.", shape{}},
+	"environment":      {"Variables in a file.", settingsShape},
+	"environment_file": {"The file. The default is /etc/environment.", pathTextShape},
+	"timesyncd":        {"Settings of timesyncd.conf(5).", settingsShape},
+	"packages":         {"Packages. The root of a node is read-only: they belong into the image.", shape{}},
+	"package_pins":     {"Versions of packages. They belong into the image.", shape{}},
+	"datasource":       {"Where user data is looked for.", shape{}},
+	"unpack_images": {"Images whose files are put into a directory.", listOf(described(unpackFields, map[string]doc{
+		"source":   {"oci:REF, dir:PATH, ocifile:FILE, file:PATH, or a reference.", givenShape},
+		"target":   {"The directory.", pathTextShape},
+		"platform": {"Such as linux/amd64. The default is that of the node.", matching(platform.String())},
+	}, "source", "target"))},
+	"layout": {"Partitions that are to be on a disk. What is there is never removed, moved or made smaller.", described(layoutFields, map[string]doc{
+		"device": {"The disk, by a label or by a path.", described(layoutDeviceFields, map[string]doc{
+			"label":     {"The label of a file system on it.", givenShape},
+			"path":      {"Its device, or that of one of its partitions.", pathTextShape},
+			"init_disk": {"Whether an empty disk gets a partition table.", boolShape},
+			"disk_name": {"What the GUID of a new partition table is made from.", givenShape},
+		})},
+		"expand_partition": {"Makes the last partition larger.", described(expandFields, map[string]doc{"size": {"MiB; 0 is to the end of the disk.", between(0, 1<<30)}})},
+		"add_partitions": {"Partitions that are added, unless they are there.", listOf(described(newPartitionFields, map[string]doc{
+			"fsLabel":    {"The label of the file system.", matching(fsLabel.String())},
+			"pLabel":     {"The name of the partition. The default is fsLabel.", matching(partitionName.String())},
+			"size":       {"MiB; 0 is all that is left.", between(0, 1<<30)},
+			"filesystem": {"The default is ext4.", wordsOf(append(slices.Clone(fileSystems), "fat", "fat32")...)},
+			"bootable":   {"Whether it is an EFI system partition.", boolShape},
+		}))},
+	}, "device")},
+	"systemd_firstboot": {"Settings of systemd-firstboot(1).", firstbootShape()},
+	"git": {"A repository that is checked out.", described(gitFields, map[string]doc{
+		"url":         {"Where it is: https://…, ssh://…, git@HOST:PATH, file://… or a path.", givenShape},
+		"path":        {"The directory.", pathTextShape},
+		"branch":      {"The branch. The default is the one that the repository names.", givenShape},
+		"branch_only": {"Whether other branches are left alone.", boolShape},
+		"auth": {"How the server knows the node.", described(gitAuthFields, map[string]doc{
+			"username":    {"The name of the user.", givenShape},
+			"password":    {"The password, or a token.", givenShape},
+			"private_key": {"An SSH key without a passphrase.", givenShape},
+			"public_key":  {"The key of the SSH server.", givenShape},
+			"insecure":    {"Whether any server is taken for the right one.", boolShape},
+		})},
+	}, "url", "path")},
 }).named("step")

@@ -163,7 +163,8 @@ func (v value) sudoRule(u *User) {
 	u.Sudo = append(u.Sudo, rule)
 }
 
-// keys is a list of SSH public keys, each as in an authorized_keys file.
+// keys is a list of SSH public keys, each as in an authorized_keys file, and of
+// places where keys are (see keySource).
 func (v value) keys() []string {
 	var out []string
 	for _, item := range v.list("SSH public keys") {
@@ -180,16 +181,10 @@ func (v value) sshKey() (string, bool) {
 		return "", false
 	}
 	s = strings.TrimSpace(s)
-	for _, forge := range []string{"github:", "gitlab:"} {
-		if strings.HasPrefix(s, forge) {
-			v.later("SSH keys from " + forge + "NAME")
-			return "", false
-		}
+	if source, found, ok := v.keySource(s); found {
+		return source, ok
 	}
 	switch {
-	case strings.HasPrefix(s, "https://") || strings.HasPrefix(s, "http://"):
-		v.later("SSH keys from a URL")
-		return "", false
 	case strings.Contains(s, "PRIVATE KEY"):
 		v.d.secret(v.node)
 		v.fail("this is a private key", "put the public key here, the content of the file that ends in .pub, and make a new pair: this one is no secret any more")

@@ -3,7 +3,8 @@
 // Command init is /init, the first program of a node: it finds the disk that
 // the boot loader came from, opens the slot's root through dm-verity, lays out
 // what is writable, and starts the system's own init. It contains every kernel
-// interface that it needs and runs no other program.
+// interface that it needs. The one program that it runs is the new root's own
+// agent, for the stages of a config that come before the system's init.
 //
 // A failure that makes a boot impossible ends in words on every console and in
 // a restart, so that the boot loader's count of tries goes on; there is no
@@ -52,6 +53,7 @@ func (b *boot) run() error {
 		{"persistent", b.bindPaths},   // writable for ever
 		{"identity", b.identify},      // machine-id
 		{"report", b.report},          // /run/cos
+		{"stages", b.runStages},       // rootfs and initramfs of the config, by the new root's agent
 		{"switch", b.switchRoot},      // the system's own init takes over
 	})
 }

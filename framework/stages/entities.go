@@ -14,7 +14,7 @@ import (
 // ensureEntities replaces the line of each entity, or adds it.
 func (w *work) ensureEntities() {
 	for _, e := range w.step.EnsureEntities {
-		changed, err := w.editLines(e.Path, func(lines []string) []string {
+		changed, err := w.editLines(e.Path, 0o644, func(lines []string) []string {
 			return withLine(lines, e.Fields[0]+":", strings.Join(e.Fields, ":"))
 		})
 		w.item("entity", e.Kind+" "+e.Fields[0], changed, err, e.Origin)
@@ -23,7 +23,7 @@ func (w *work) ensureEntities() {
 
 func (w *work) deleteEntities() {
 	for _, e := range w.step.DeleteEntities {
-		changed, err := w.editLines(e.Path, func(lines []string) []string {
+		changed, err := w.editLines(e.Path, 0o644, func(lines []string) []string {
 			return slices.DeleteFunc(lines, func(l string) bool { return strings.HasPrefix(l, e.Fields[0]+":") })
 		})
 		w.item("entity", e.Kind+" "+e.Fields[0], changed, err, e.Origin)
@@ -43,9 +43,9 @@ func withLine(lines []string, prefix, line string) []string {
 }
 
 // editLines changes the lines of a file that keeps its mode and owner. One that
-// does not exist is made, for everybody to read.
-func (w *work) editLines(path string, edit func([]string) []string) (changed bool, err error) {
-	f := tree.File{Mode: 0o644}
+// does not exist is made with mode.
+func (w *work) editLines(path string, mode fs.FileMode, edit func([]string) []string) (changed bool, err error) {
+	f := tree.File{Mode: mode}
 	data, err := w.Root.Read(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, err

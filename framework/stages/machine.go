@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -115,7 +116,7 @@ func (w *work) timesyncd(ctx context.Context) {
 	var changed bool
 	var err error
 	w.alone(func() {
-		changed, err = w.editLines(timesyncdFile, func(lines []string) []string {
+		changed, err = w.editLines(timesyncdFile, 0o644, func(lines []string) []string {
 			lines = withLine(lines, "[Time]", "[Time]")
 			for _, s := range w.step.Timesyncd {
 				lines = withLine(lines, s.Name+"=", s.Name+"="+s.Value.Text)
@@ -123,7 +124,7 @@ func (w *work) timesyncd(ctx context.Context) {
 			return lines
 		})
 	})
-	if changed && err == nil {
+	if changed && err == nil && !w.Offline {
 		err = w.run(ctx, "systemctl", "--no-block", "try-restart", "systemd-timesyncd.service")
 	}
 	w.item("timesyncd", timesyncdFile, changed, err, w.step.Origin)
@@ -136,13 +137,24 @@ func (w *work) environment() {
 		return
 	}
 	path := cmp.Or(w.step.EnvironmentFile.Text, "/etc/environment")
-	changed, err := w.editLines(path, func(lines []string) []string {
+	changed, err := w.editLines(path, w.environmentMode(), func(lines []string) []string {
 		for _, s := range w.step.Environment {
 			lines = withLine(lines, s.Name+"=", s.Name+"="+quoted(s.Value.Text))
 		}
 		return lines
 	})
 	w.item("environment", path, changed, err, w.step.Origin)
+}
+
+// environmentMode is that of a new file of variables: with a secret among them,
+// it is for root alone.
+func (w *work) environmentMode() fs.FileMode {
+	for _, s := range w.step.Environment {
+		if config.LooksSecret(s.Name) {
+			return 0o600
+		}
+	}
+	return 0o644
 }
 
 // quoted is text as both readers understand it.

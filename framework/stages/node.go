@@ -93,13 +93,26 @@ func (f Web) once(ctx context.Context, address string, use func(Content) error) 
 	}
 	defer func() { err = errors.Join(err, answer.Body.Close()) }()
 	if answer.StatusCode != http.StatusOK {
-		return answer.StatusCode >= 500 || answer.StatusCode == http.StatusTooManyRequests, fmt.Errorf("asking %s: %s", withoutQuery(address), answer.Status)
+		refused := &statusError{withoutQuery(address), answer.Status, answer.StatusCode}
+		return !refused.Refused(), refused
 	}
 	if err := use(answer.Body); err != nil {
 		return !errors.Is(err, errChecksum) && ctx.Err() == nil, fmt.Errorf("downloading %s: %w", withoutQuery(address), err)
 	}
 	return false, nil
 }
+
+// A statusError is an answer without the content.
+type statusError struct {
+	address, status string
+	code            int
+}
+
+// Error is the answer.
+func (e *statusError) Error() string { return fmt.Sprintf("asking %s: %s", e.address, e.status) }
+
+// Refused tells whether another try would have the same answer.
+func (e *statusError) Refused() bool { return e.code < 500 && e.code != http.StatusTooManyRequests }
 
 // client has no limit for the whole, which may be long.
 func (f Web) client() *http.Client {

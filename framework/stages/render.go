@@ -22,7 +22,7 @@ func Render(s config.Step, facts template.Facts) (config.Step, error) {
 		r.text(t)
 	}
 	r.texts(&s.Commands, &s.DNS.Nameservers, &s.DNS.Search, &s.DNS.Options)
-	r.settings(&s.Sysctl, &s.Timesyncd, &s.Environment)
+	r.settings(&s.Sysctl, &s.Timesyncd, &s.Environment, &s.SystemdFirstboot)
 	r.hostname(&s.Hostname)
 	r.path(&s.EnvironmentFile)
 	s.Files = slices.Clone(s.Files)
@@ -38,11 +38,34 @@ func Render(s config.Step, facts template.Facts) (config.Step, error) {
 		r.path(&s.Downloads[i].Path)
 		r.text(&s.Downloads[i].URL)
 	}
+	r.more(&s)
 	s.Systemctl.Overrides = slices.Clone(s.Systemctl.Overrides)
 	for i := range s.Systemctl.Overrides {
 		r.text(&s.Systemctl.Overrides[i].Content)
 	}
 	return s, errors.Join(r.errs...)
+}
+
+// more are the keys that take something from elsewhere or change a disk.
+func (r *renderer) more(s *config.Step) {
+	if s.Layout != nil {
+		l := *s.Layout
+		r.text(&l.Label)
+		r.path(&l.Path)
+		s.Layout = &l
+	}
+	if s.Git != nil {
+		g := *s.Git
+		r.text(&g.URL)
+		r.text(&g.Branch)
+		r.path(&g.Path)
+		s.Git = &g
+	}
+	s.UnpackImages = slices.Clone(s.UnpackImages)
+	for i := range s.UnpackImages {
+		r.text(&s.UnpackImages[i].Source)
+		r.path(&s.UnpackImages[i].Target)
+	}
 }
 
 type renderer struct {

@@ -63,7 +63,7 @@ const (
 // StepReport is how a step went.
 type StepReport struct {
 	Name         string        `json:"name"`
-	Origin       string        `json:"origin"` // file:line:column
+	Origin       string        `json:"origin"` // file:line:column; empty for what no single step asks for
 	Outcome      Outcome       `json:"outcome"`
 	Message      string        `json:"message,omitempty"` // why it was skipped or failed
 	Milliseconds float64       `json:"milliseconds"`
@@ -93,7 +93,10 @@ func (r StageReport) Lines() []string {
 		if s.Outcome != Failed {
 			continue
 		}
-		head := fmt.Sprintf("%s: stage %s, step %s: ", s.Origin, r.Stage, s.Name)
+		head := fmt.Sprintf("stage %s, step %s: ", r.Stage, s.Name)
+		if s.Origin != "" {
+			head = s.Origin + ": " + head
+		}
 		if s.Message != "" {
 			out = append(out, head+oneLine(s.Message))
 		}

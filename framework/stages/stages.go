@@ -23,7 +23,10 @@ import (
 	"sync"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/kairos-build/kairos-build/framework/agent/apply"
+	"github.com/kairos-build/kairos-build/framework/agent/partitions"
 	"github.com/kairos-build/kairos-build/framework/agent/report"
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/config"
@@ -53,9 +56,16 @@ type Engine struct {
 	Machine func() *apply.Machine
 	System  System
 	Fetcher Fetcher
+	// Disks are those of the node; nil: the key layout fails.
+	Disks partitions.Node
+	// Image opens an OCI image; nil: framework/source does.
+	Image func(ctx context.Context, ref, arch string) (v1.Image, error)
 	// Early is true while systemd has not reached its goal: then units are
 	// started without waiting for them, because they may wait for us.
 	Early bool
+	// Offline is true while systemd does not run at all: then units are enabled,
+	// disabled and masked, and none can be started.
+	Offline bool
 
 	files sync.Mutex // held while a step changes files
 }

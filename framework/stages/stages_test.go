@@ -48,6 +48,10 @@ func (f *fake) Run(_ context.Context, words ...string) (string, error) {
 	switch words[0] {
 	case "systemctl":
 		return f.systemctl(words[1:])
+	case "systemd-firstboot":
+		f.ran = append(f.ran, strings.Join(words, " "))
+		_, locale, _ := strings.Cut(words[2], "=")
+		return "", os.WriteFile(filepath.Join(f.dir, "etc/locale.conf"), []byte("LANG="+locale+"\n"), 0o644)
 	case "modprobe":
 		f.ran = append(f.ran, strings.Join(words, " "))
 		return "", os.MkdirAll(filepath.Join(f.dir, "sys/module", words[1]), 0o755)
@@ -324,7 +328,7 @@ func TestFailuresAndOrder(t *testing.T) {
     - {name: six, after: [fiv], commands: [f]}
     - {name: seven, after: [eight]}
     - {name: eight, after: [seven]}
-    - {name: nine, git: {}}
+    - {name: nine, datasource: {}}
 `)
 	var lines []string
 	for _, l := range summary(got) {
@@ -346,7 +350,7 @@ func TestFailuresAndOrder(t *testing.T) {
 	if diff := cmp.Diff(want, lines); diff != "" {
 		t.Errorf("differs (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"git"}, got.Steps[8].Later); diff != "" {
+	if diff := cmp.Diff([]string{"datasource"}, got.Steps[8].Later); diff != "" {
 		t.Error(diff)
 	}
 	if want := "c.yaml:3:7: stage boot, step one: command c.yaml:3:30: exit status 1: said bad"; got.Lines()[0] != want {

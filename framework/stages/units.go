@@ -4,6 +4,7 @@ package stages
 
 import (
 	"context"
+	"errors"
 	"path"
 	"slices"
 	"strings"
@@ -30,7 +31,11 @@ func (w *work) systemctl(ctx context.Context) {
 		for _, unit := range verb.units {
 			good := !w.Dry() && slices.Contains(verb.good, w.state(ctx, verb.ask, unit))
 			var err error
-			if !good {
+			switch {
+			case good:
+			case w.Offline && verb.name == "start":
+				err = errors.New("systemd does not run yet in this stage; start the unit in the stage boot, or enable it")
+			default:
 				err = w.run(ctx, w.words(verb.name, unit)...)
 			}
 			w.item("systemctl", verb.name+" "+unit, !good, err, w.step.Origin)
@@ -68,7 +73,7 @@ func (w *work) overrides(ctx context.Context) {
 		w.item("override", name, changed, err, o.Origin)
 		reload = reload || changed
 	}
-	if !reload {
+	if !reload || w.Offline {
 		return
 	}
 	if err := w.run(ctx, "systemctl", "daemon-reload"); err != nil {

@@ -22,11 +22,15 @@ type work struct {
 }
 
 // do does everything that the step asks for, in the order of Kairos but for
-// entities and users, which come first, because files may belong to them.
+// disks, entities and users, which come first, because files may lie on them and
+// belong to them, and for what is fetched, which waits for dns.
 func (w *work) do(ctx context.Context) {
+	w.alone(func() { w.diskLayout(ctx) })
 	w.alone(w.ensureEntities)
 	w.alone(func() { w.apply(ctx, &config.Config{Users: w.step.Users}) })
 	w.alone(w.dns)
+	w.unpackImages(ctx)
+	w.git(ctx)
 	w.downloads(ctx)
 	w.alone(w.directories)
 	w.alone(func() { w.apply(ctx, w.filesConfig()) })
@@ -34,6 +38,7 @@ func (w *work) do(ctx context.Context) {
 	w.commands(ctx)
 	w.alone(w.deleteEntities)
 	w.alone(func() { w.apply(ctx, w.hostnameConfig()) })
+	w.alone(func() { w.firstboot(ctx) })
 	w.alone(w.sysctl)
 	w.alone(func() { w.keys(ctx) })
 	w.modules(ctx)

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/kairos-build/kairos-build/framework/agent/report"
+	"github.com/kairos-build/kairos-build/framework/agent/sshkeys"
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/config"
 )
@@ -27,6 +28,9 @@ type Machine struct {
 	Random io.Reader // salts and keys
 	// SetHostname tells the kernel; nil: only the files are written.
 	SetHostname func(name string) error
+	// Keys knows the keys of places such as github:NAME; nil: an entry that
+	// names one is a failure.
+	Keys *sshkeys.Store
 	// CheckSudoers tells what is wrong with the content of a sudoers file;
 	// nil: nothing is checked.
 	CheckSudoers func(ctx context.Context, data []byte) error

@@ -7,11 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/agent/accounts"
+	"github.com/kairos-build/kairos-build/framework/agent/report"
+	"github.com/kairos-build/kairos-build/framework/agent/sshkeys"
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/config"
 )
@@ -36,18 +39,95 @@ func (m *Machine) authorizedKeys(u config.User, a accounts.Account) {
 	if len(u.SSHAuthorizedKeys) == 0 && (m.adding || !m.Root.Exists(a.Home+"/"+keyFile)) {
 		return
 	}
-	changed, err := m.writeKeys(u, a)
+	m.giveKeys(u, a, m.entries(u))
+}
+
+// entries are what u is to have: in a step, its own; else also what the steps
+// that ran before gave it.
+func (m *Machine) entries(u config.User) []string {
+	if m.Keys == nil {
+		return u.SSHAuthorizedKeys
+	}
+	all, err := m.Keys.Want(u.Name, u.SSHAuthorizedKeys, m.adding)
+	if err != nil {
+		m.done("keys", u.Name, report.Failed, u.Origin, explain(err))
+	}
+	if m.adding {
+		return u.SSHAuthorizedKeys
+	}
+	return all
+}
+
+// giveKeys makes entries the keys of u; a step adds them. Those of a place that
+// was never asked may stand in the file from before, so then nothing goes.
+func (m *Machine) giveKeys(u config.User, a accounts.Account, entries []string) {
+	keys, missing := m.resolved(u, entries)
+	changed, err := m.writeKeys(a, func(old []byte) []string {
+		if m.adding || len(missing) > 0 {
+			return slices.Concat(between(old), keys)
+		}
+		return keys
+	})
 	m.finish("keys", u.Name, changed, err, u.Origin)
 }
 
-func (m *Machine) writeKeys(u config.User, a accounts.Account) (changed bool, err error) {
+// resolved are the keys of entries that are known by now. Those of a place that
+// was never asked come later, when the node has a network: that is no failure.
+func (m *Machine) resolved(u config.User, entries []string) (keys, missing []string) {
+	if m.Keys == nil {
+		keys = slices.DeleteFunc(slices.Clone(entries), config.IsKeySource)
+		if len(keys) < len(entries) {
+			m.done("keys", u.Name, report.Failed, u.Origin, "keys of other places are fetched on a node only")
+		}
+		return keys, nil
+	}
+	keys, missing, err := m.Keys.Resolve(entries)
+	if err != nil {
+		m.done("keys", u.Name, report.Failed, u.Origin, explain(err))
+	}
+	for _, entry := range missing {
+		m.done("keys", u.Name, report.Unchanged, u.Origin, "those of "+sshkeys.Name(entry)+" are fetched when the node has a network")
+	}
+	return keys, missing
+}
+
+// RefreshKeys gives the users their keys anew, after those of a place have
+// changed: exactly the lists that Machine.Keys has noted in this boot.
+func (m *Machine) RefreshKeys() []report.Item {
+	m.items, m.adding = nil, false
+	wanted, err := m.Keys.Wanted()
+	if err != nil {
+		m.done("keys", sshkeys.WantedPath, report.Failed, config.Position{}, explain(err))
+		return m.items
+	}
+	db, err := accounts.Read(m.Root)
+	if err != nil {
+		m.done("accounts", "/etc/passwd", report.Failed, config.Position{}, explain(err))
+		return m.items
+	}
+	for _, name := range slices.Sorted(maps.Keys(wanted)) {
+		if !slices.ContainsFunc(wanted[name], config.IsKeySource) {
+			continue
+		}
+		a, ok := db.Account(name)
+		if !ok {
+			m.done("keys", name, report.Failed, config.Position{}, "there is no such user any more")
+			continue
+		}
+		m.giveKeys(config.User{Name: name}, a, wanted[name])
+	}
+	return m.items
+}
+
+// writeKeys makes the keys of an account those that choose makes of the file.
+func (m *Machine) writeKeys(a accounts.Account, choose func(old []byte) []string) (changed bool, err error) {
 	host, err := m.Root.Resolve(a.Home + "/.")
 	if err != nil {
 		return false, err
 	}
 	home, err := os.OpenRoot(host)
 	if errors.Is(err, fs.ErrNotExist) && m.Root.Dry != nil {
-		m.Root.Dry.Note(tree.Change{Path: a.Home + "/" + keyFile, New: mergeKeys(nil, u.SSHAuthorizedKeys), Mode: 0o600})
+		m.Root.Dry.Note(tree.Change{Path: a.Home + "/" + keyFile, New: mergeKeys(nil, choose(nil)), Mode: 0o600})
 		return true, nil
 	}
 	if errors.Is(err, fs.ErrNotExist) {
@@ -61,12 +141,11 @@ func (m *Machine) writeKeys(u config.User, a accounts.Account) (changed bool, er
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
-	keys := u.SSHAuthorizedKeys
-	if m.adding {
-		keys = slices.Concat(between(old), keys)
-	}
-	want := mergeKeys(old, keys)
+	missing := err != nil
+	want := mergeKeys(old, choose(old))
 	switch {
+	case missing && len(want) == 0:
+		return false, nil
 	case m.keysAreGood(home, a) && bytes.Equal(old, want):
 		return false, nil
 	case m.Root.Dry != nil:

@@ -15,6 +15,7 @@ import (
 // From include/uapi/linux/blkpg.h.
 const (
 	blkpg                = 0x1269
+	blkpgAddPartition    = 1
 	blkpgResizePartition = 3
 	blkpgPartitionSize   = 152 // struct blkpg_partition with its padding
 )
@@ -40,12 +41,28 @@ func blkpgPartition(p Partition) []byte {
 // p.Size bytes. Unlike a new read of the whole table it works while partitions
 // of the disk are in use.
 func Resize(disk *os.File, p Partition) error {
+	if err := tell(disk, blkpgResizePartition, p); err != nil {
+		return fmt.Errorf("telling the kernel that partition %d of %s now has %d bytes: %w", p.Number, disk.Name(), p.Size, err)
+	}
+	return nil
+}
+
+// Add tells the kernel of a new partition of the open disk, which then has a
+// device. The partition is in the table on the disk already.
+func Add(disk *os.File, p Partition) error {
+	if err := tell(disk, blkpgAddPartition, p); err != nil {
+		return fmt.Errorf("telling the kernel of the new partition %d of %s: %w", p.Number, disk.Name(), err)
+	}
+	return nil
+}
+
+func tell(disk *os.File, op int32, p Partition) error {
 	data := blkpgPartition(p)
-	arg := blkpgArg{op: blkpgResizePartition, length: int32(len(data)), data: unsafe.Pointer(&data[0])}
+	arg := blkpgArg{op: op, length: int32(len(data)), data: unsafe.Pointer(&data[0])}
 	_, _, errno := unix.Syscall(unix.SYS_IOCTL, disk.Fd(), blkpg, uintptr(unsafe.Pointer(&arg)))
 	runtime.KeepAlive(data)
 	if errno != 0 {
-		return fmt.Errorf("telling the kernel that partition %d of %s now has %d bytes: %w", p.Number, disk.Name(), p.Size, errno)
+		return errno
 	}
 	return nil
 }

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kairos-build/kairos-build/framework/agent/tree"
+)
+
+func TestHooks(t *testing.T) {
+	for _, c := range []struct {
+		name, config string
+		before       string
+		after        []string
+		ran          string
+	}{
+		{"none", "hostname: a\n", "", nil, ""},
+		{
+			"in order", "stages: {after-upgrade: [{commands: ['echo after >>DIR/ran']}], before-upgrade: [{commands: ['echo before >>DIR/ran']}], before-reset: [{commands: [exit 1]}]}\n",
+			"", nil, "before\nafter\n",
+		},
+		{
+			"the first fails", "stages: {before-upgrade: [{commands: [exit 3]}]}\n",
+			"stage before-upgrade: a step failed, see `kairos-agent report`; nothing was written", nil, "",
+		},
+		{
+			"the last fails, and one is in a chroot", "stages: {after-upgrade: [{name: x, commands: [exit 3]}], after-upgrade-chroot: [{commands: ['echo no >>DIR/ran']}]}\n", "",
+			[]string{
+				"stage after-upgrade-chroot: its 1 steps did not run: nothing can be changed in a verified image; what the image is to have belongs into its flavor",
+				"/oem/90.yaml:1:26: stage after-upgrade, step x: command /oem/90.yaml:1:47: exit status 3",
+			}, "",
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := newNode(t)
+			put(t, dir, "ran", "")
+			put(t, dir, "oem/90.yaml", strings.ReplaceAll(c.config, "DIR", dir))
+			var stderr bytes.Buffer
+			p := &program{root: tree.Root{Dir: dir, KeepOwner: true}, stderr: &stderr, log: slog.New(slog.DiscardHandler)}
+			merged, _ := p.configNow()
+			h := p.hooksOf("upgrade", merged)
+			err := h.Before(t.Context())
+			got := ""
+			if err != nil {
+				got = err.Error()
+			}
+			if got != c.before {
+				t.Fatalf("before: %q, want %q", got, c.before)
+			}
+			if err != nil {
+				return
+			}
+			if diff := cmp.Diff(c.after, h.After(t.Context())); diff != "" {
+				t.Errorf("after (-want +got):\n%s", diff)
+			}
+			for _, line := range c.after {
+				if !strings.Contains(stderr.String(), line) {
+					t.Errorf("%q is not said in %q", line, stderr.String())
+				}
+			}
+			if ran := content(t, dir, "ran"); ran != c.ran {
+				t.Errorf("ran %q, want %q", ran, c.ran)
+			}
+		})
+	}
+}

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package unpack
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kairos-build/kairos-build/framework/slotimage"
+)
+
+type unixStat = syscall.Stat_t
+
+// Names of the image specification for what an upper layer removes:
+// https://github.com/opencontainers/image-spec/blob/main/layer.md#whiteouts
+const (
+	whiteout = ".wh."
+	opaque   = ".wh..wh..opq"
+)
+
+const xattrPrefix = "SCHILY.xattr."
+
+// A pass unpacks one layer over those below it.
+type pass struct {
+	root *os.Root
+	Options
+	own map[string]bool // names that this layer made, which its whiteouts do not mean
+}
+
+func newPass(root *os.Root, o Options) *pass {
+	return &pass{root: root, Options: o, own: map[string]bool{}}
+}
+
+func (p *pass) run(ctx context.Context, l slotimage.Layer) (err error) {
+	layer, err := l.Open()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, layer.Close()) }()
+	entries := tar.NewReader(layer)
+	for {
+		h, err := entries.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err := errors.Join(err, context.Cause(ctx)); err != nil {
+			return fmt.Errorf("reading the tar: %w", err)
+		}
+		if err := p.entry(h, entries); err != nil {
+			return fmt.Errorf("%.200q: %w", h.Name, err)
+		}
+	}
+	// The digest is looked at when the stream is at its end.
+	_, err = io.Copy(io.Discard, layer)
+	return err
+}
+
+func (p *pass) entry(h *tar.Header, content io.Reader) error {
+	if h.Typeflag == tar.TypeXGlobalHeader {
+		return nil
+	}
+	name, err := clean(h.Name)
+	if err != nil || name == "." {
+		return err
+	}
+	dir, base := path.Split(name)
+	switch {
+	case base == opaque:
+		return p.clear(path.Clean(dir))
+	case strings.HasPrefix(base, whiteout):
+		if gone := path.Join(dir, strings.TrimPrefix(base, whiteout)); !p.own[gone] {
+			return p.root.RemoveAll(gone)
+		}
+		return nil
+	}
+	p.claim(name)
+	if err := p.root.MkdirAll(path.Dir(name), 0o755); err != nil {
+		return err
+	}
+	return p.make(h, name, content)
+}
+
+// claim notes a name and the directories above it.
+func (p *pass) claim(name string) {
+	for ; name != "." && !p.own[name]; name = path.Dir(name) {
+		p.own[name] = true
+	}
+}
+
+// clean is the name of an entry below the root. One that leads out of it is no
+// mistake that somebody makes.
+func clean(name string) (string, error) {
+	name = path.Clean(strings.TrimLeft(name, "/"))
+	if name == ".." || strings.HasPrefix(name, "../") || strings.ContainsRune(name, 0) {
+		return "", errors.New("the name leads out of the image")
+	}
+	if name == Own || strings.HasPrefix(name, Own+"/") {
+		return "", fmt.Errorf("an image cannot have %s, which is ours", Own)
+	}
+	return name, nil
+}
+
+// clear removes what the layers below put into a directory.
+func (p *pass) clear(dir string) error {
+	d, err := p.root.Open(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	names, err := d.Readdirnames(-1)
+	if err := errors.Join(err, d.Close()); err != nil {
+		return err
+	}
+	for _, n := range names {
+		if name := path.Join(dir, n); !p.own[name] {
+			if err := p.root.RemoveAll(name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (p *pass) make(h *tar.Header, name string, content io.Reader) error {
+	have, err := p.root.Lstat(name)
+	if err == nil && (h.Typeflag != tar.TypeDir || !have.IsDir()) {
+		err = p.root.RemoveAll(name)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	switch h.Typeflag {
+	case tar.TypeDir:
+		if have == nil || !have.IsDir() {
+			err = p.root.Mkdir(name, 0o700)
+		} else {
+			err = nil
+		}
+	case tar.TypeReg:
+		return p.file(h, name, content)
+	case tar.TypeSymlink:
+		if err := p.root.Symlink(h.Linkname, name); err != nil {
+			return err
+		}
+		return p.owner(h, name)
+	case tar.TypeLink:
+		target, err := clean(h.Linkname)
+		if err != nil {
+			return err
+		}
+		return p.root.Link(target, name)
+	default:
+		return errors.New("only files, directories and links are unpacked; this is a device, a pipe or the like")
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(p.owner(h, name), p.root.Chmod(name, permissions(h.FileInfo().Mode())))
+}
+
+func (p *pass) file(h *tar.Header, name string, content io.Reader) error {
+	f, err := p.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, content)
+	if err == nil && !p.KeepOwner {
+		err = f.Chown(h.Uid, h.Gid)
+	}
+	if err == nil { // behind chown, which clears setuid and capabilities
+		err = errors.Join(f.Chmod(permissions(h.FileInfo().Mode())), p.xattrs(f, h))
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return p.root.Chtimes(name, h.ModTime, h.ModTime)
+}
+
+func (p *pass) xattrs(f *os.File, h *tar.Header) error {
+	for key, value := range h.PAXRecords {
+		attr, ok := strings.CutPrefix(key, xattrPrefix)
+		if !ok || p.KeepOwner {
+			continue
+		}
+		if err := unix.Fsetxattr(int(f.Fd()), attr, []byte(value), 0); err != nil {
+			return fmt.Errorf("extended attribute %s: %w", attr, err)
+		}
+	}
+	return nil
+}
+
+func (p *pass) owner(h *tar.Header, name string) error {
+	if p.KeepOwner {
+		return nil
+	}
+	return p.root.Lchown(name, h.Uid, h.Gid)
+}

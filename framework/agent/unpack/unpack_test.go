@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package unpack
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+)
+
+// An entry is "NAME/" for a directory, "NAME=CONTENT", "NAME->TARGET" for a
+// symbolic and "NAME=>TARGET" for a hard link, and "NAME!" for a device.
+func header(entry string) (h *tar.Header, content string) {
+	h = &tar.Header{Mode: 0o750, Format: tar.FormatPAX}
+	switch {
+	case strings.Contains(entry, "->"):
+		h.Typeflag = tar.TypeSymlink
+		h.Name, h.Linkname, _ = strings.Cut(entry, "->")
+	case strings.Contains(entry, "=>"):
+		h.Typeflag = tar.TypeLink
+		h.Name, h.Linkname, _ = strings.Cut(entry, "=>")
+	case strings.HasSuffix(entry, "!"):
+		h.Typeflag, h.Name = tar.TypeChar, strings.TrimSuffix(entry, "!")
+	case strings.HasSuffix(entry, "/"):
+		h.Typeflag, h.Name = tar.TypeDir, entry
+	default:
+		h.Typeflag = tar.TypeReg
+		h.Name, content, _ = strings.Cut(entry, "=")
+		h.Size = int64(len(content))
+	}
+	return h, content
+}
+
+// image has a layer for each list of entries.
+func image(t *testing.T, layers ...[]string) v1.Image {
+	t.Helper()
+	out := empty.Image
+	for _, entries := range layers {
+		var b bytes.Buffer
+		w := tar.NewWriter(&b)
+		for _, e := range entries {
+			h, content := header(e)
+			err := w.WriteHeader(h)
+			if _, writeErr := io.WriteString(w, content); errors.Join(err, writeErr) != nil {
+				t.Fatal(err, writeErr)
+			}
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.Bytes())), nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out, err = mutate.AppendLayers(out, layer); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return out
+}
+
+// listing is what is below dir, but for the record.
+func listing(t *testing.T, dir string) []string {
+	t.Helper()
+	var out []string
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || path == dir {
+			return err
+		}
+		name := strings.TrimPrefix(path, dir+"/")
+		switch {
+		case name == Own:
+			return fs.SkipDir
+		case e.IsDir():
+			out = append(out, name+"/")
+		case e.Type()&fs.ModeSymlink != 0:
+			target, err := os.Readlink(path)
+			out = append(out, name+"->"+target)
+			return err
+		default:
+			data, err := os.ReadFile(path)
+			out = append(out, name+"="+string(data))
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func fill(t *testing.T, dir string, entries []string) {
+	t.Helper()
+	for _, e := range entries {
+		h, content := header(e)
+		path := filepath.Join(dir, h.Name)
+		err := os.MkdirAll(filepath.Dir(path), 0o755)
+		switch h.Typeflag {
+		case tar.TypeDir:
+			err = errors.Join(err, os.MkdirAll(path, 0o755))
+		case tar.TypeSymlink:
+			err = errors.Join(err, os.Symlink(h.Linkname, path))
+		default:
+			err = errors.Join(err, os.WriteFile(path, []byte(content), 0o644))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestImage(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		there  []string
+		layers [][]string
+		want   []string
+		err    string
+	}{
+		{"files", nil, [][]string{{"bin/", "bin/a=1", "b=2", "c->b", "d=>b"}}, []string{"b=2", "bin/", "bin/a=1", "c->b", "d=2"}, ""},
+		{"without its parents", nil, [][]string{{"./x/y/z=1"}}, []string{"x/", "x/y/", "x/y/z=1"}, ""},
+		{"an upper layer wins", nil, [][]string{{"a=1", "b/", "b/c=1"}, {"a=2", "b=2"}}, []string{"a=2", "b=2"}, ""},
+		{"whiteouts", nil, [][]string{{"a=1", "b/", "b/c=1"}, {".wh.a=", "b/.wh.c=", "b/d=2"}}, []string{"b/", "b/d=2"}, ""},
+		{"an opaque directory, behind its own files", nil, [][]string{{"a/", "a/old=1"}, {"a/new=2", "a/.wh..wh..opq="}}, []string{"a/", "a/new=2"}, ""},
+		{"a whiteout does not reach the target", []string{"a=mine"}, [][]string{{".wh.a=", "b=1"}}, []string{"a=mine", "b=1"}, ""},
+		{"over what is there", []string{"a=old", "own=mine", "d/", "d/own=mine"}, [][]string{{"a=new", "d/", "d/x=1"}}, []string{"a=new", "d/", "d/own=mine", "d/x=1", "own=mine"}, ""},
+		{"a directory in the place of a file", []string{"a=old", "b=old"}, [][]string{{"b=new", "a/"}}, []string{"a=old", "b=old"}, "a is a file there, and a directory in the image"},
+		{"a directory in the place of a link", []string{"x/", "a->x"}, [][]string{{"a/", "a/b=1"}}, []string{"a->x", "x/"}, "a is a link there, and a directory in the image"},
+		{"a file in the place of a directory", []string{"a/", "a/own=mine"}, [][]string{{"a=1"}}, []string{"a/", "a/own=mine"}, "a is a directory there, and a file in the image"},
+		{"out of the target", nil, [][]string{{"../a=1"}}, nil, "the name leads out of the image"},
+		{"an absolute name", nil, [][]string{{"/a=1"}}, []string{"a=1"}, ""},
+		{"through a link", nil, [][]string{{"a->../..", "a/b=1"}}, nil, "path escapes from parent"},
+		{"through an absolute link", nil, [][]string{{"a->/tmp", "a/b=1"}}, nil, "path escapes from parent"},
+		{"a hard link out of the target", nil, [][]string{{"a=>../../etc/passwd"}}, nil, "the name leads out of the image"},
+		{"a device", nil, [][]string{{"a!"}}, nil, "only files, directories and links are unpacked"},
+		{"our folder", nil, [][]string{{Own + "/x=1"}}, nil, "which is ours"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			fill(t, dir, c.there)
+			changed, err := Image(t.Context(), image(t, c.layers...), dir, Options{Ref: "x", KeepOwner: true})
+			if (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) || changed != (err == nil) {
+				t.Errorf("changed %v, error %v, want %q", changed, err, c.err)
+			}
+			if diff := cmp.Diff(c.want, listing(t, dir)); diff != "" {
+				t.Errorf("differs (-want +got):\n%s", diff)
+			}
+			if _, err := os.Stat(filepath.Join(dir, staging)); err == nil {
+				t.Error("the staged files stay")
+			}
+		})
+	}
+}
+
+// TestAgain: the same image is not unpacked again; another one is.
+func TestAgain(t *testing.T) {
+	dir := t.TempDir()
+	for _, c := range []struct {
+		image v1.Image
+		want  bool
+		ref   string
+	}{
+		{image(t, []string{"a=1"}), true, "x"},
+		{image(t, []string{"a=1"}), false, "x"},
+		{image(t, []string{"a=2", "b=2"}), true, "x"},
+		{image(t, []string{"a=1"}), true, "x@sha256:1"},
+		{image(t, []string{"a=2", "b=2"}), false, "x"},
+	} {
+		if changed, err := Image(t.Context(), c.image, dir, Options{Ref: c.ref, KeepOwner: true}); changed != c.want || err != nil {
+			t.Errorf("%s: %v, %v", c.ref, changed, err)
+		}
+	}
+	if !Done(dir, "x@sha256:1") || Done(dir, "x") || Done(dir, "y@sha256:1") {
+		t.Error("only an image that is named by its digest is known without a look at it")
+	}
+}
+
+// broken is an image whose layer has another content than its digest says.
+type broken struct{ v1.Image }
+
+func (b broken) Layers() ([]v1.Layer, error) {
+	layers, err := b.Image.Layers()
+	return []v1.Layer{brokenLayer{layers[0]}}, err
+}
+
+type brokenLayer struct{ v1.Layer }
+
+func (l brokenLayer) Compressed() (io.ReadCloser, error) {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	err := errors.Join(w.WriteHeader(&tar.Header{Name: "a", Typeflag: tar.TypeReg}), w.Close())
+	return io.NopCloser(&b), err
+}
+
+func TestAlteredLayer(t *testing.T) {
+	dir := t.TempDir()
+	_, err := Image(t.Context(), broken{image(t, []string{"a=1"})}, dir, Options{Ref: "x", KeepOwner: true})
+	if err == nil || !strings.Contains(err.Error(), "nothing in the target was changed") || listing(t, dir) != nil {
+		t.Errorf("%v, %v", err, listing(t, dir))
+	}
+}

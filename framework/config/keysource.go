@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"fmt"
+	"maps"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// A list of SSH keys may hold places where keys are, beside keys themselves:
+// github:NAME, gitlab:NAME, or the URL of a file as authorized_keys is. They are
+// fetched when the node has a network; until then, their last known keys count.
+
+// Forge is a place where people keep SSH keys under their names.
+type Forge struct {
+	Prefix  string // of an entry, with the colon
+	Short   string // that of ssh_import_id, with the colon; or empty
+	Default string // base address, without a slash at the end
+}
+
+// Forges are those that we know. The keys of NAME are at BASE/NAME.keys.
+func Forges() []Forge {
+	return []Forge{
+		{"github:", "gh:", "https://github.com"},
+		{"gitlab:", "gl:", "https://gitlab.com"},
+	}
+}
+
+// ForgeBases are addresses that take the place of the forges' own, such as a
+// mirror in a network without a way out. An empty one is the forge itself.
+type ForgeBases struct{ GitHub, GitLab string }
+
+// KeyAddress is the URL of an entry of a list of SSH keys; ok is false for an
+// entry that is a key.
+func (b ForgeBases) KeyAddress(entry string) (address string, ok bool) {
+	for i, base := range []string{b.GitHub, b.GitLab} {
+		f := Forges()[i]
+		if name, found := strings.CutPrefix(entry, f.Prefix); found {
+			return orDefault(base, f.Default) + "/" + url.PathEscape(name) + ".keys", true
+		}
+	}
+	return entry, isURL(entry)
+}
+
+// IsKeySource tells whether an entry of a list of SSH keys says where keys are.
+func IsKeySource(entry string) bool {
+	_, ok := ForgeBases{}.KeyAddress(entry)
+	return ok
+}
+
+// KeySources are those of the users of a config and of all of its steps, once
+// each, in the order of the config.
+func (c *Config) KeySources() []string {
+	lists := [][]string{c.SSHAuthorizedKeys}
+	for _, u := range c.Users {
+		lists = append(lists, u.SSHAuthorizedKeys)
+	}
+	for _, stage := range slices.Sorted(maps.Keys(c.Stages)) {
+		for _, s := range c.Stages[stage] {
+			for _, u := range s.Users {
+				lists = append(lists, u.SSHAuthorizedKeys)
+			}
+			for _, k := range s.AuthorizedKeys {
+				lists = append(lists, k.Keys)
+			}
+		}
+	}
+	var out []string
+	for _, entry := range slices.Concat(lists...) {
+		if IsKeySource(entry) && !slices.Contains(out, entry) {
+			out = append(out, entry)
+		}
+	}
+	return out
+}
+
+func isURL(s string) bool { return strings.HasPrefix(s, "https://") || strings.HasPrefix(s, "http://") }
+
+// forgeName is what a forge may call a person or a group.
+var forgeName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,254}$`)
+
+// keySource is an entry that says where keys are. found is false for any other,
+// and nothing is said about it then.
+func (v value) keySource(s string) (source string, found, ok bool) {
+	for _, f := range Forges() {
+		if name, is := strings.CutPrefix(s, f.Prefix); is {
+			return s, true, v.forgeName(f, name)
+		}
+	}
+	if !isURL(s) {
+		return "", false, false
+	}
+	if _, ok := v.httpURL(); !ok {
+		return "", true, false
+	}
+	if strings.HasPrefix(s, "http://") {
+		v.report(Warning, "keys that come over http can be exchanged on the way: whoever does it can log in", "use https")
+	}
+	return s, true, true
+}
+
+func (v value) forgeName(f Forge, name string) bool {
+	if forgeName.MatchString(name) {
+		return true
+	}
+	v.fail(fmt.Sprintf("%q cannot be a name at %s", printable(name), strings.TrimSuffix(f.Prefix, ":")), "write "+f.Prefix+"NAME")
+	return false
+}
+
+// importIDs is a list as ssh_import_id of cloud-init has it: gh:NAME, or lp:NAME
+// and a bare NAME for Launchpad.
+func (v value) importIDs() []string {
+	var out []string
+	for _, item := range v.list("names such as gh:NAME") {
+		s, ok := item.nonEmpty()
+		if !ok {
+			continue
+		}
+		if source, ok := item.importID(s); ok {
+			out = append(out, source)
+		}
+	}
+	return out
+}
+
+func (v value) importID(s string) (string, bool) {
+	for _, f := range Forges() {
+		for _, prefix := range []string{f.Short, f.Prefix} {
+			if name, is := strings.CutPrefix(s, prefix); is {
+				return f.Prefix + name, v.forgeName(f, name)
+			}
+		}
+	}
+	if name, is := strings.CutPrefix(s, "lp:"); is || !strings.Contains(s, ":") {
+		v.later("SSH keys from Launchpad (" + printable(name) + ")")
+		return "", false
+	}
+	v.fail(fmt.Sprintf("%q is no name of a forge that we know", printable(s)), "write gh:NAME or gitlab:NAME")
+	return "", false
+}
+
+func decodeImportIDs(v value, c *Config) {
+	c.SSHAuthorizedKeys = union(c.SSHAuthorizedKeys, v.importIDs())
+}
+
+func decodeUserImportIDs(v value, u *User) {
+	u.SSHAuthorizedKeys = union(u.SSHAuthorizedKeys, v.importIDs())
+}
+
+var forgeFields = []field[ForgeBases]{
+	{name: "github", about: "The address that takes the place of GitHub.", shape: urlShape, decode: func(v value, b *ForgeBases) { set(v, &b.GitHub, value.baseURL) }},
+	{name: "gitlab", about: "The address that takes the place of GitLab.", shape: urlShape, decode: func(v value, b *ForgeBases) { set(v, &b.GitLab, value.baseURL) }},
+}
+
+// baseURL is a URL without a slash at the end.
+func (v value) baseURL() (string, bool) {
+	s, ok := v.httpURL()
+	return strings.TrimRight(s, "/"), ok
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// DiskLayout are partitions that are to be on a disk. Nothing that is there is
+// ever removed, moved or made smaller.
+type DiskLayout struct {
+	Origin Position
+	// Label is that of a file system, and Path the device of a disk or of one of
+	// its partitions. One of them says which disk is meant.
+	Label, Path Text
+	// Init makes a partition table on a disk that is empty.
+	Init bool
+	// DiskName is what the GUID of a new partition table is made from.
+	DiskName string
+	// Expand, if it is given, makes the last partition and its file system as
+	// large as it says, in MiB; 0 is to the end of the disk.
+	Expand *int
+	Add    []NewPartition
+}
+
+// NewPartition is a partition that is added, unless one of its name or file
+// system label is there.
+type NewPartition struct {
+	Origin     Position
+	Name       string // GPT name, at most 36 characters; default Label
+	Label      string // of the file system
+	Size       int    // MiB; 0 is all that is left
+	FileSystem string // ext4 (the default), ext3, ext2, vfat, xfs, btrfs or swap
+	Bootable   bool   // an EFI system partition
+}
+
+var layoutFields = []field[DiskLayout]{
+	{name: "device", decode: func(v value, l *DiskLayout) { decodeMap(v, layoutDeviceFields, l) }},
+	{name: "expand_partition", decode: func(v value, l *DiskLayout) { v.expand(l) }},
+	{name: "add_partitions", decode: func(v value, l *DiskLayout) { v.newPartitions(l) }},
+}
+
+var layoutDeviceFields = []field[DiskLayout]{
+	{name: "label", decode: func(v value, l *DiskLayout) {
+		set(v, &l.Label, func(v value) (Text, bool) { return v.checked(value.fsLabel) })
+	}},
+	{name: "path", decode: func(v value, l *DiskLayout) { set(v, &l.Path, value.pathText) }},
+	{name: "init_disk", decode: func(v value, l *DiskLayout) { set(v, &l.Init, value.boolean) }},
+	{name: "disk_name", decode: func(v value, l *DiskLayout) { set(v, &l.DiskName, value.nonEmpty) }},
+}
+
+func decodeLayout(v value, s *Step) {
+	l := &DiskLayout{Origin: v.position()}
+	pairs := decodeMap(v, layoutFields, l)
+	if !v.requires(pairs, "device") {
+		return
+	}
+	switch {
+	case l.Label.IsZero() == l.Path.IsZero():
+		v.fail("the disk is named by a label or by a path, and by one of them only", `write such as: device: { path: /dev/vdb }`)
+	case l.Expand != nil && *l.Expand == 0 && len(l.Add) > 0:
+		v.fail("expand_partition takes all that is left, and partitions are to follow", "give it a size")
+	case l.Init && l.Path.IsZero():
+		v.fail("a disk without a partition table has no label", "name it by device.path")
+	default:
+		s.Layout = l
+	}
+}
+
+// fsLabel is the label of a file system that all of ours can have.
+func (v value) fsLabel() (string, bool) {
+	s, ok := v.nonEmpty()
+	if ok && !fsLabel.MatchString(s) {
+		v.fail(fmt.Sprintf("%q cannot be a label", printable(s)), "use letters, digits, _, - and ., at most 16 characters")
+		return "", false
+	}
+	return s, ok
+}
+
+var (
+	fsLabel       = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,16}$`)
+	partitionName = regexp.MustCompile(`^[A-Za-z0-9_. -]{1,36}$`)
+)
+
+var expandFields = []field[int]{{name: "size", decode: func(v value, n *int) { set(v, n, value.mebibytes) }}}
+
+func (v value) expand(l *DiskLayout) {
+	size := 0
+	decodeMap(v, expandFields, &size)
+	l.Expand = &size
+}
+
+// mebibytes is a size in MiB, up to 1 PiB.
+func (v value) mebibytes() (int, bool) {
+	n, ok := v.integer()
+	if ok && (n < 0 || n > 1<<30) {
+		v.fail(fmt.Sprintf("%d MiB are out of range", n), "give a number of MiB, or 0 for all that is left")
+		return 0, false
+	}
+	return n, ok
+}
+
+var newPartitionFields = []field[NewPartition]{
+	{name: "fsLabel", decode: func(v value, p *NewPartition) { set(v, &p.Label, value.fsLabel) }},
+	{name: "pLabel", decode: func(v value, p *NewPartition) { set(v, &p.Name, value.partitionName) }},
+	{name: "size", decode: func(v value, p *NewPartition) { set(v, &p.Size, value.mebibytes) }},
+	{name: "filesystem", decode: func(v value, p *NewPartition) { set(v, &p.FileSystem, value.fileSystem) }},
+	{name: "bootable", decode: func(v value, p *NewPartition) { set(v, &p.Bootable, value.boolean) }},
+}
+
+func (v value) newPartitions(l *DiskLayout) {
+	items := v.list("partitions")
+	for i, item := range items {
+		p := NewPartition{Origin: item.position(), FileSystem: "ext4"}
+		decodeMap(item, newPartitionFields, &p)
+		p.Name = orDefault(p.Name, p.Label)
+		switch {
+		case p.Name == "":
+			item.fail("the partition has no name, so it would be added at every boot", "add \"fsLabel:\" or \"pLabel:\"")
+		case p.FileSystem == "vfat" && len(p.Label) > 11:
+			item.fail(fmt.Sprintf("the label %q is too long for vfat", p.Label), "use at most 11 characters")
+		case p.Size == 0 && i < len(items)-1:
+			item.fail("a partition without a size takes all that is left, and others follow", "give it a size, or put it last")
+		case slices.ContainsFunc(l.Add, func(o NewPartition) bool { return o.Name == p.Name }):
+			item.fail(fmt.Sprintf("the partition %q is listed twice", p.Name), "remove one of them")
+		default:
+			l.Add = append(l.Add, p)
+		}
+	}
+}
+
+func (v value) partitionName() (string, bool) {
+	s, ok := v.nonEmpty()
+	if ok && (!partitionName.MatchString(s) || strings.TrimSpace(s) != s) {
+		v.fail(fmt.Sprintf("%q cannot be the name of a partition", printable(s)), "use letters, digits, _, - and ., at most 36 characters")
+		return "", false
+	}
+	return s, ok
+}
+
+// fileSystems are those for which a node may have a mkfs program.
+var fileSystems = []string{"ext4", "ext3", "ext2", "vfat", "xfs", "btrfs", "swap"}
+
+func (v value) fileSystem() (string, bool) {
+	s, ok := v.nonEmpty()
+	if ok && s == "fat32" || s == "fat" {
+		s = "vfat"
+	}
+	if ok && !slices.Contains(fileSystems, s) {
+		v.fail(fmt.Sprintf("unknown file system %q", printable(s)), "use "+strings.Join(fileSystems, ", "))
+		return "", false
+	}
+	return s, ok
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kairos-build/kairos-build/framework/internal/mount"
+	"github.com/kairos-build/kairos-build/framework/layout"
+)
+
+// ownStages are the stages that run before the system's own init does, by the
+// agent of the new root.
+func ownStages() []string { return []string{"rootfs", "initramfs"} }
+
+const (
+	agentProgram = "/usr/bin/kairos-agent"
+	// stagesTime is what these stages have together; agentGrace is for the
+	// report when it is over.
+	stagesTime = 90 * time.Second
+	agentGrace = 5 * time.Second
+)
+
+// runStages has the agent run the steps of the config that come before the
+// system. Whatever happens to them, the boot goes on: the agent runs again as
+// kairos-boot.service, and then runs what has no report.
+func (b *boot) runStages() error {
+	wanted := namedStages(os.DirFS(sysroot), ownStages())
+	if len(wanted) == 0 {
+		return nil
+	}
+	if err := b.inRoot(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), stagesTime)
+		defer cancel()
+		for _, name := range wanted {
+			if err := b.runAgent(ctx, "run-stage", name); err != nil {
+				b.warn("stage %s: %v; see `kairos-agent report`", name, err)
+			}
+		}
+	}); err != nil {
+		b.warn("the stages %s run later: %v", strings.Join(wanted, " and "), err)
+	}
+	return b.state.Write(layout.StateFile) // with these warnings
+}
+
+// namedStages are those of names that occur in a config file below root. The
+// agent decodes the files; this spares a node without such steps its start. A
+// word in a comment costs a start of the agent, and nothing else.
+func namedStages(root fs.FS, names []string) []string {
+	found := map[string]bool{}
+	for _, dir := range layout.ConfigDirs() {
+		entries, err := fs.ReadDir(root, strings.TrimPrefix(dir, "/"))
+		if err != nil {
+			continue // the agent reports it
+		}
+		for _, e := range entries {
+			if ext := path.Ext(e.Name()); ext != ".yaml" && ext != ".yml" {
+				continue
+			}
+			data, err := fs.ReadFile(root, strings.TrimPrefix(path.Join(dir, e.Name()), "/"))
+			for _, name := range names {
+				found[name] = found[name] || err == nil && bytes.Contains(data, []byte(name))
+			}
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !found[name] })
+}
+
+// inRoot calls do while the kernel's file systems are seen in the new root too.
+func (b *boot) inRoot(do func()) (err error) {
+	for _, dir := range movedMounts() {
+		if err := mount.Bind(dir, sysroot+dir); err != nil {
+			return err
+		}
+		defer func() {
+			// Something may still look into it: the name goes at once.
+			if e := unix.Unmount(sysroot+dir, unix.MNT_DETACH); e != nil {
+				err = errors.Join(err, fmt.Errorf("unmounting %s: %w", sysroot+dir, e))
+			}
+		}()
+	}
+	do()
+	return nil
+}
+
+// runAgent runs the agent of the new root. It and all that it starts are in a
+// process namespace of their own, which ends with it. When the time is over it
+// is asked to write its report, and then killed.
+func (b *boot) runAgent(ctx context.Context, args ...string) error {
+	cmd := exec.CommandContext(ctx, agentProgram, args...)
+	cmd.Dir, cmd.Env = "/", []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "SYSTEMD_OFFLINE=1"}
+	cmd.Stdout, cmd.Stderr = &lineLog{say: func(s string) { b.info("%s", s) }}, &lineLog{say: func(s string) { b.log.Warn(s) }}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: sysroot, Cloneflags: unix.CLONE_NEWPID}
+	cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGTERM) }
+	cmd.WaitDelay = agentGrace
+	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			return fmt.Errorf("it takes more than %v, and was ended", stagesTime)
+		}
+		return err
+	}
+	return nil
+}
+
+// A lineLog logs what is written to it, line by line.
+type lineLog struct {
+	say  func(line string)
+	rest []byte
+}
+
+// maxLogLine is where a line without an end is cut, in bytes.
+const maxLogLine = 4096
+
+// Write never fails.
+func (l *lineLog) Write(p []byte) (int, error) {
+	l.rest = append(l.rest, p...)
+	for {
+		i := bytes.IndexByte(l.rest, '\n')
+		if i < 0 && len(l.rest) > maxLogLine {
+			i = maxLogLine
+		}
+		if i < 0 {
+			return len(p), nil
+		}
+		if line := strings.TrimSpace(string(l.rest[:i])); line != "" {
+			l.say(line)
+		}
+		l.rest = l.rest[i+1:]
+	}
+}

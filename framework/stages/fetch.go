@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package stages
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/kairos-build/kairos-build/framework/agent/gitrepo"
+	"github.com/kairos-build/kairos-build/framework/agent/partitions"
+	"github.com/kairos-build/kairos-build/framework/agent/tree"
+	"github.com/kairos-build/kairos-build/framework/agent/unpack"
+	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/source"
+)
+
+// unpackImages puts the files of images into directories.
+func (w *work) unpackImages(ctx context.Context) {
+	for _, u := range w.step.UnpackImages {
+		changed, err := w.unpackImage(ctx, u)
+		w.item("image", u.Source.Text, changed, err, u.Origin)
+	}
+}
+
+func (w *work) unpackImage(ctx context.Context, u config.UnpackImage) (changed bool, err error) {
+	host, err := w.Root.Resolve(u.Target.Text + "/.")
+	if err != nil {
+		return false, err
+	}
+	ref := u.Source.Text
+	if u.Platform != "" {
+		ref += " " + u.Platform
+	}
+	switch {
+	case unpack.Done(host, ref):
+		return false, nil
+	case w.Dry():
+		return w.wouldFill(u.Target.Text, host, "the files of the image "+u.Source.Text)
+	}
+	if _, err := w.Root.MakeParent(u.Target.Text + "/x"); err != nil {
+		return false, err
+	}
+	open := w.Image
+	if open == nil {
+		open = openImage
+	}
+	image, err := open(ctx, u.Source.Text, strings.TrimPrefix(u.Platform, "linux/"))
+	if err != nil {
+		return false, err
+	}
+	return unpack.Image(ctx, image, host, unpack.Options{Ref: ref, KeepOwner: w.Root.KeepOwner})
+}
+
+func openImage(ctx context.Context, ref, arch string) (v1.Image, error) {
+	return source.Open(ctx, ref, source.Options{Arch: arch})
+}
+
+// wouldFill notes for a dry run that a directory gets content, unless it has
+// some.
+func (w *work) wouldFill(path, host, what string) (changed bool, err error) {
+	entries, err := os.ReadDir(host)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	if len(entries) > 0 {
+		return false, nil // what it would be is not known without the network
+	}
+	w.Root.Dry.Note(tree.Change{Path: path, New: []byte(what + "\n"), Mode: fs.ModeDir | 0o755})
+	return true, nil
+}
+
+// git makes a directory the work tree of a repository.
+func (w *work) git(ctx context.Context) {
+	if w.step.Git == nil {
+		return
+	}
+	changed, err := w.checkout(ctx, *w.step.Git)
+	w.item("git", w.step.Git.Path.Text, changed, err, w.step.Git.Origin)
+}
+
+func (w *work) checkout(ctx context.Context, g config.Git) (changed bool, err error) {
+	host, err := w.Root.Resolve(g.Path.Text + "/.")
+	if err != nil {
+		return false, err
+	}
+	if w.Dry() {
+		return w.wouldFill(g.Path.Text, host, "the files of "+g.URL.Text)
+	}
+	if _, err := w.Root.MakeParent(g.Path.Text); err != nil {
+		return false, err
+	}
+	return gitrepo.Checkout(ctx, g, host)
+}
+
+// diskLayout adds partitions to a disk, and expands its last one.
+func (w *work) diskLayout(ctx context.Context) {
+	l := w.step.Layout
+	if l == nil {
+		return
+	}
+	name := l.Path.Text + l.Label.Text
+	switch {
+	case w.Dry():
+		w.item("layout", name, false, nil, l.Origin)
+		w.report.Items[len(w.report.Items)-1].Message = "disks are not looked at in a dry run"
+		return
+	case w.Disks == nil:
+		w.item("layout", name, false, errors.New("disks are changed on a running node only"), l.Origin)
+		return
+	}
+	done, err := partitions.Apply(ctx, w.Disks, *l)
+	w.item("layout", name, len(done) > 0, err, l.Origin)
+	if err == nil {
+		w.report.Items[len(w.report.Items)-1].Message = strings.Join(done, ", ")
+	}
+}
