@@ -37,13 +37,30 @@ var bootVerb = verb{
 	},
 }
 
-// boot reads the config files, applies them, leaves the report, and runs the
+// boot asks the local datasources, reads the config files, applies them, leaves the report, and runs the
 // stages that come before everything else.
 func (p *program) boot(ctx context.Context) error {
 	start := time.Now()
+	found := p.localData(ctx)
+	r, merged := p.applyConfig(ctx, start, found)
+	err := errors.Join(p.writeIssue(r), r.Write(p.root), p.leave(found, merged))
+	ok, stageErr := p.bootStages(ctx, merged)
+	if err := errors.Join(err, stageErr); err != nil {
+		return err
+	}
+	if !r.OK || !ok {
+		return errQuiet
+	}
+	return nil
+}
+
+// applyConfig applies the config files, with what the datasource says below
+// them, and says what a person must know.
+func (p *program) applyConfig(ctx context.Context, start time.Time, found given) (*report.Report, *config.Config) {
 	loaded := config.Load(os.DirFS(p.root.Dir), layout.ConfigDirs())
 	merged, files := p.lastGood(loaded)
-	r := &report.Report{Files: files}
+	found.below(merged)
+	r := &report.Report{Files: append(found.files(), files...), Items: found.items()}
 	if item := p.fillHostname(merged); item != nil {
 		r.Items = append(r.Items, *item)
 	}
@@ -53,15 +70,7 @@ func (p *program) boot(ctx context.Context) error {
 	for _, line := range r.Lines() {
 		fmt.Fprintln(p.stderr, "kairos: "+line)
 	}
-	err := errors.Join(p.writeIssue(r), r.Write(p.root))
-	ok, stageErr := p.bootStages(ctx, merged)
-	if err := errors.Join(err, stageErr); err != nil {
-		return err
-	}
-	if !r.OK || !ok {
-		return errQuiet
-	}
-	return nil
+	return r, merged
 }
 
 func failed(items []report.Item) bool {

@@ -5,7 +5,7 @@
 // health, upgrades the slot that does not run, chooses what the boot loader
 // starts next, and shows how the node is. It changes nothing else.
 //
-//	kairos-agent boot | ready | settle | trial | health [--json]
+//	kairos-agent boot | datasource | ready | settle | trial | health [--json]
 //	kairos-agent status [--json] | validate [FILE|-]... | version
 //	kairos-agent run-stage NAME [--dry-run] [--analyze] [--json]
 //	kairos-agent report [--all] [--json]
@@ -34,6 +34,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/agent/health"
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/bootstate"
+	"github.com/kairos-build/kairos-build/framework/datasource"
 	"github.com/kairos-build/kairos-build/framework/nearest"
 	"github.com/kairos-build/kairos-build/framework/stages"
 )
@@ -51,7 +52,7 @@ type verb struct {
 }
 
 var verbs = []verb{
-	bootVerb, readyVerb, settleVerb, trialVerb, healthVerb, statusVerb,
+	bootVerb, datasourceVerb, readyVerb, settleVerb, trialVerb, healthVerb, statusVerb,
 	runStageVerb, reportVerb,
 	upgradeVerb, rollbackVerb, bootentryVerb, resetVerb, validateVerb, versionVerb,
 }
@@ -68,6 +69,8 @@ type program struct {
 	probe     health.Prober                         // nil: health.Probe
 	restart   func(ctx context.Context) error       // nil: nothing restarts
 	system    stages.System                         // nil: stages.Node
+	// adjustSources changes where datasources look; nil: it stays.
+	adjustSources func(*datasource.Machine)
 }
 
 // errQuiet ends the program with status 1 after everything was said.

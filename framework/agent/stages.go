@@ -61,7 +61,7 @@ func plans(c *config.Config, names ...string) []stages.Plan {
 
 // engine runs stages below the root of p.
 func (p *program) engine(early bool) *stages.Engine {
-	e := &stages.Engine{Root: p.root, Log: p.log, Facts: p.facts, Machine: p.machine, System: p.system, Fetcher: stages.Web{}, Early: early}
+	e := &stages.Engine{Root: p.root, Log: p.log, Facts: p.facts, Machine: p.machine, System: p.system, Fetcher: stages.Web{}, Early: early, Datasource: p.stepDatasource}
 	if e.System == nil {
 		e.System = stages.Node{}
 	}

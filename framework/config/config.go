@@ -31,6 +31,9 @@ type Config struct {
 	// Strict makes a file with an error a failed health check: a slot on trial
 	// that refuses the config of this node is left again.
 	Strict *bool
+	// ConfigURL is where one more config is fetched from, over HTTP or HTTPS; it
+	// may hold a secret.
+	ConfigURL string
 	// Stages has the steps of each stage, in the order of the files.
 	Stages map[string][]Step
 	// Origins tells where a key was given: root keys by name, users.NAME,

@@ -17,9 +17,10 @@ var rootFields = slices.Concat([]field[Config]{
 	{name: "upgrade", decode: decodeUpgrade},
 	{name: "strict", decode: func(v value, c *Config) { setPointer(v, &c.Strict, value.boolean) }},
 	{name: "stages", decode: decodeStages},
+	{name: "config_url", decode: func(v value, c *Config) { set(v, &c.ConfigURL, value.httpURL) }, secret: true},
 }, later[Config](
 	// Kairos
-	"install", "reset", "config_url", "bundles", "grub_options", "env", "debug",
+	"install", "reset", "bundles", "grub_options", "env", "debug",
 	"cloud-init-paths", "eject-cd", "cosign", "cosign-key", "verify", "arch", "bind-pcrs", "bind-public-pcrs",
 	"uki-max-entries", "logs", "p2p", "auto", "k3s", "k3s-agent", "k0s", "k0s-worker", "kubevip", "kcrypt", "tpm_device",
 	// cloud-init

@@ -39,6 +39,7 @@ type Step struct {
 	Systemctl       Systemctl
 	Environment     []Setting
 	EnvironmentFile Text // default /etc/environment
+	Datasource      Datasource
 
 	// Later are keys of the step that this version does not act on.
 	Later []string

@@ -21,7 +21,7 @@ var stepKeys = []string{
 	"name", "if", "if_files", "only_os", "only_os_version", "only_arch", "only_service_manager", "node", "after",
 	"commands", "files", "directories", "downloads", "ensure_entities", "delete_entities", "dns", "hostname",
 	"sysctl", "authorized_keys", "users", "modules", "systemctl", "environment", "environment_file", "timesyncd",
-	"packages", "package_pins", "unpack_images", "datasource", "layout", "systemd_firstboot", "git",
+	"datasource", "packages", "package_pins", "unpack_images", "layout", "systemd_firstboot", "git",
 }
 
 var stepFields = slices.Concat([]field[Step]{
@@ -50,7 +50,8 @@ var stepFields = slices.Concat([]field[Step]{
 	{name: "environment", decode: func(v value, s *Step) { s.Environment = v.settings(variableName, "the name of a variable") }},
 	{name: "environment_file", decode: func(v value, s *Step) { set(v, &s.EnvironmentFile, value.pathText) }},
 	{name: "timesyncd", decode: func(v value, s *Step) { s.Timesyncd = v.settings(timesyncdName, "a setting of timesyncd.conf(5)") }},
-}, later[Step]("packages", "package_pins", "unpack_images", "datasource", "layout", "systemd_firstboot", "git"))
+	{name: "datasource", decode: decodeDatasource},
+}, later[Step]("packages", "package_pins", "unpack_images", "layout", "systemd_firstboot", "git"))
 
 var (
 	sysctlName    = regexp.MustCompile(`^[A-Za-z0-9_-]+([./][A-Za-z0-9_:-]+)+$`)

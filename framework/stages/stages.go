@@ -56,6 +56,8 @@ type Engine struct {
 	// Early is true while systemd has not reached its goal: then units are
 	// started without waiting for them, because they may wait for us.
 	Early bool
+	// Datasource fetches user data and stores it; nil: no step may ask for it.
+	Datasource func(ctx context.Context, d config.Datasource) (stored string, changed bool, err error)
 
 	files sync.Mutex // held while a step changes files
 }
