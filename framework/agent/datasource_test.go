@@ -152,6 +152,7 @@ func TestCDROM(t *testing.T) {
 // TestConfigWins: the host name of a config file is above that of the meta-data.
 func TestConfigWins(t *testing.T) {
 	dir := newNode(t)
+	put(t, dir, "root/.keep", "")
 	put(t, dir, "oem/90.yaml", "hostname: fromfile\n")
 	cdrom(t, dir, map[string]string{"user-data": "#!/bin/sh\necho\n", "meta-data": metaData})
 	if got := call(t, dir, "", "boot"); got.code != 0 || content(t, dir, "etc/hostname") != "fromfile\n" {
@@ -159,6 +160,9 @@ func TestConfigWins(t *testing.T) {
 	}
 	if !exists(dir, stageDir+"/boot") {
 		t.Error("the script is no step of the stage boot")
+	}
+	if got := content(t, dir, "root/.ssh/authorized_keys"); !strings.Contains(got, nodeKey) {
+		t.Errorf("the keys of root are %q", got)
 	}
 }
 

@@ -4,6 +4,7 @@ package config
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -19,6 +20,20 @@ type Datasource struct {
 	// datasource of the node is stored.
 	Path string
 	Name string // of the file in the directory Path; default userdata.yaml
+}
+
+// configURL is a URL of a config. It may hold a secret, and is not shown.
+func (v value) configURL() (string, bool) {
+	s, ok := v.nonEmpty()
+	if !ok {
+		return "", false
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+		v.fail("not a URL that can be fetched", "write it such as https://example.org/node.yaml")
+		return "", false
+	}
+	return s, true
 }
 
 // providers are those of Kairos and of framework/datasource.

@@ -17,7 +17,7 @@ var rootFields = slices.Concat([]field[Config]{
 	{name: "upgrade", decode: decodeUpgrade},
 	{name: "strict", decode: func(v value, c *Config) { setPointer(v, &c.Strict, value.boolean) }},
 	{name: "stages", decode: decodeStages},
-	{name: "config_url", decode: func(v value, c *Config) { set(v, &c.ConfigURL, value.httpURL) }, secret: true},
+	{name: "config_url", decode: func(v value, c *Config) { set(v, &c.ConfigURL, value.configURL) }, secret: true},
 }, later[Config](
 	// Kairos
 	"install", "reset", "bundles", "grub_options", "env", "debug",

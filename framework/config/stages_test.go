@@ -20,7 +20,7 @@ func TestSteps(t *testing.T) {
 		t.Fatal(err)
 	}
 	c, problems := Decode("s.yaml", data)
-	if want := "s.yaml:61:7: stages.boot[0].layout: known key, not implemented yet in this version: layout"; len(problems) != 1 || problems[0].Error() != want {
+	if want := "s.yaml:62:7: stages.boot[0].layout: known key, not implemented yet in this version: layout"; len(problems) != 1 || problems[0].Error() != want {
 		t.Errorf("problems: got %v, want %s", problems, want)
 	}
 	got, err := json.MarshalIndent(c.Stages, "", " ")

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -84,8 +85,8 @@ func TestRefused(t *testing.T) {
 	s, _ := newStore(t)
 	r := mustPut(t, s, Data{Source: "nocloud", UserData: []byte(bad)})
 	want := []string{
-		`nocloud/user-data:3:5: users[0]: the user has no name; add "name:"`,
 		`nocloud/user-data:3:5: users[0].nam: unknown key; did you mean "name"?`,
+		`nocloud/user-data:3:5: users[0]: the user has no name; add "name:"`,
 		"user data of datasource nocloud is not used; it is in /oem/.kairos/userdata.rejected",
 	}
 	if diff := cmp.Diff(want, r.Lines()); diff != "" {
@@ -154,7 +155,7 @@ func TestSeveralParts(t *testing.T) {
 		t.Errorf("got %q, %+v", loaded.Config.Hostname, steps)
 	}
 	mustPut(t, s, Data{Source: "ec2", UserData: []byte("#!/bin/sh\n")})
-	if entries, err := filepath.Glob(filepath.Join(dir, "oem/*")); err != nil || len(entries) != 1 {
+	if entries, err := filepath.Glob(filepath.Join(dir, "oem/95*")); err != nil || len(entries) != 1 {
 		t.Errorf("got %v, %v", entries, err)
 	}
 }
@@ -230,6 +231,16 @@ func TestNamed(t *testing.T) {
 		got, err := Named(c.name)
 		if diff := cmp.Diff(c.want, names(got)); diff != "" || err != nil {
 			t.Errorf("%s: %v, differs (-want +got):\n%s", c.name, err, diff)
+		}
+	}
+}
+
+// TestProvidersOfSteps: a step takes the names that we have, and no others.
+func TestProvidersOfSteps(t *testing.T) {
+	for _, name := range append(Names(), "file") {
+		_, problems := config.Decode("f", []byte("stages: {network: [{datasource: {providers: ["+name+"], path: /x}}]}"))
+		if problems.Failed() || (len(problems) > 0) != slices.Contains(later, name) {
+			t.Errorf("%s: %v", name, problems)
 		}
 	}
 }

@@ -78,7 +78,7 @@ func TestParseErrors(t *testing.T) {
 		{"script without #!", "Content-Type: text/x-shellscript\n\necho\n", "u is to be a script and does not begin with #!"},
 		{"base64 that is none", "Content-Type: text/cloud-config\nContent-Transfer-Encoding: base64\n\n***\n", "reading u: it is not base64"},
 		{"encoding", "Content-Type: text/cloud-config\nContent-Transfer-Encoding: x-uue\n\n***\n", `the encoding "x-uue" is unknown`},
-		{"cut message", strings.TrimSuffix(message, "--==X==--\r\n"), "reading part 4 of u: "},
+		{"cut message", strings.TrimSuffix(message, "--==X==--\r\n"), "reading u[3]: unexpected EOF"},
 		{"cut gzip", string(packed(t, "#cloud-config\n")[:12]), "unpacking u: unexpected EOF"},
 		{"deep", strings.Repeat("Content-Type: text/plain\n\n", 8), "u is packed more than 5 times"},
 	} {
