@@ -123,7 +123,7 @@ func TestFast(t *testing.T) {
 		put(t, root, "sys/class/block/"+name+"/size", "4096\n")
 		put(t, root, "dev/"+name, strings.Repeat("x", 1<<20))
 	}
-	start := time.Now() //nolint:forbidigo // measured
+	start := time.Now()
 	local, remote, err := m.Detect(ReadFacts(m.FS))
 	if err != nil || len(remote) > 0 {
 		t.Fatal(remote, err)

@@ -144,10 +144,10 @@ func (s Store) Put(d *Data) (*Record, error) {
 	state := State{Source: d.Source, InstanceID: d.InstanceID, Files: old.Files}
 	state.metaData(d, r)
 	another := old.Source != "" && (old.Source != d.Source || old.InstanceID != d.InstanceID)
-	networkErr := s.network(d, r, &state, old, another)
+	state.network(d, r, old, another)
 	userErr := s.userData(d, r, &state, old, another)
 	r.Files = state.Files
-	return r, errors.Join(networkErr, userErr, s.remember(state))
+	return r, errors.Join(userErr, s.remember(state))
 }
 
 // metaData takes over what is correct: host name and keys.
@@ -181,15 +181,15 @@ func (s Store) remember(state State) error {
 }
 
 // network decides which network-config counts from now on.
-func (s Store) network(d *Data, r *Record, state *State, old State, another bool) error {
+func (s *State) network(d *Data, r *Record, old State, another bool) {
 	text := string(d.NetworkConfig)
 	switch {
 	case strings.TrimSpace(text) == "":
 		r.NetworkConfig = None
 		if !another && old.NetworkConfig != "" {
-			r.NetworkConfig, state.NetworkConfig = Kept, old.NetworkConfig
+			r.NetworkConfig, s.NetworkConfig = Kept, old.NetworkConfig
 		}
-		return nil
+		return
 	case text == old.NetworkConfig:
 		r.NetworkConfig = Unchanged
 	default:
@@ -198,12 +198,11 @@ func (s Store) network(d *Data, r *Record, state *State, old State, another bool
 	_, problems := netconfig.Decode(d.Source+"/network-config", d.NetworkConfig)
 	r.Problems = append(r.Problems, problems...)
 	if !problems.Failed() {
-		state.NetworkConfig = text
-		return nil
+		s.NetworkConfig = text
+		return
 	}
-	r.NetworkConfig, state.NetworkConfig = Refused, old.NetworkConfig
+	r.NetworkConfig, s.NetworkConfig = Refused, old.NetworkConfig
 	r.Messages = append(r.Messages, "network-config of datasource "+d.Source+" is not used, because of the errors above")
-	return nil
 }
 
 // userData stores user data that is correct.

@@ -125,7 +125,7 @@ func (u *UserData) plain(name, mimeType string, data []byte) error {
 	}
 	for _, k := range kinds {
 		if strings.HasPrefix(text, k.prefix) {
-			return fmt.Errorf("%s is of a kind that is not implemented: %s; use #cloud-config, or a script that begins with #!", name, k.what)
+			return fmt.Errorf("%s is of a kind that is not implemented: %s; use #cloud-config, or a script with #! in its first line", name, k.what)
 		}
 	}
 	part := Part{name, data}
@@ -133,7 +133,7 @@ func (u *UserData) plain(name, mimeType string, data []byte) error {
 	case strings.HasPrefix(text, "#!"):
 		u.Scripts = append(u.Scripts, part)
 	case mimeType == scriptType:
-		return fmt.Errorf("%s is to be a script and does not begin with #!", name)
+		return fmt.Errorf("%s is to be a script and has no #! in its first line", name)
 	default:
 		u.Configs = append(u.Configs, part)
 	}

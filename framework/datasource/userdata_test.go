@@ -69,13 +69,13 @@ func TestParse(t *testing.T) {
 // TestParseErrors: what we do not take is named, with what to do.
 func TestParseErrors(t *testing.T) {
 	for _, c := range []struct{ name, data, want string }{
-		{"include", "#include\nhttp://example.org\n", "u is of a kind that is not implemented: #include (a list of URLs); use #cloud-config, or a script that begins with #!"},
+		{"include", "#include\nhttp://example.org\n", "u is of a kind that is not implemented: #include (a list of URLs); use #cloud-config, or a script with #! in its first line"},
 		{"archive", "#cloud-config-archive\n- x\n", "#cloud-config-archive"},
 		{"Jinja", "## template: jinja\n#cloud-config\n", "a template of Jinja"},
 		{"Ignition", `{"ignition":{}}`, "JSON, such as Ignition"},
 		{"boothook", "#cloud-boothook\n", "#cloud-boothook"},
 		{"part handler", "Content-Type: text/part-handler\n\nx\n", `u has the type "text/part-handler", which is not implemented; use text/cloud-config or text/x-shellscript`},
-		{"script without #!", "Content-Type: text/x-shellscript\n\necho\n", "u is to be a script and does not begin with #!"},
+		{"script without #!", "Content-Type: text/x-shellscript\n\necho\n", "u is to be a script and has no #! in its first line"},
 		{"base64 that is none", "Content-Type: text/cloud-config\nContent-Transfer-Encoding: base64\n\n***\n", "reading u: it is not base64"},
 		{"encoding", "Content-Type: text/cloud-config\nContent-Transfer-Encoding: x-uue\n\n***\n", `the encoding "x-uue" is unknown`},
 		{"cut message", strings.TrimSuffix(message, "--==X==--\r\n"), "reading u[3]: unexpected EOF"},

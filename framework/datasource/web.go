@@ -95,10 +95,10 @@ func (m *Machine) once(ctx context.Context, r request) (body []byte, again bool,
 }
 
 func readAnswer(answer *http.Response) (body []byte, again bool, err error) {
-	switch status := answer.StatusCode; {
-	case status == http.StatusNotFound || status == http.StatusNoContent:
+	switch status := answer.StatusCode; status {
+	case http.StatusNotFound, http.StatusNoContent:
 		return nil, false, errMissing
-	case status == http.StatusOK:
+	case http.StatusOK:
 	default:
 		return nil, status >= 500 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout, refused{status}
 	}
