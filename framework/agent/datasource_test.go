@@ -208,6 +208,7 @@ func TestCloud(t *testing.T) {
 	dir := newNode(t)
 	put(t, dir, "sys/class/dmi/id/sys_vendor", "Hetzner\n")
 	userData := "#cloud-config\nusers: [{name: ada}]\nstages: {boot: [{name: s, commands: ['echo ran >>" + dir + "/ran']}], network: [{name: n}]}\n"
+	put(t, dir, "oem/90.yaml", "stages: {boot: [{name: other, commands: ['echo again >>"+dir+"/ran']}]}\n")
 	adjust := hetznerCloud(t, &userData)
 	if got := callWith(t, dir, adjust, "boot"); got.code != 0 || !exists(dir, datasourceMark) || exists(dir, "oem/95_userdata.yaml") {
 		t.Fatalf("boot: %+v", got)
