@@ -38,8 +38,8 @@ func (v value) configURL() (string, bool) {
 
 // providers are those of Kairos and of framework/datasource.
 var providers = []string{
-	"aws", "azure", "azure-disk", "cdrom", "cidata", "config-drive", "configdrive", "digitalocean", "ec2", "equinix", "file",
-	"firmware", "gce", "gcp", "hetzner", "metaldata", "nocloud", "nocloud-net", "openstack", "packet", "qemu", "seed", "vultr",
+	"aws", "azure", "cdrom", "cidata", "config-drive", "configdrive", "digitalocean", "ec2", "equinix", "file",
+	"firmware", "gce", "gcp", "hetzner", "metaldata", "nocloud", "nocloud-net", "openstack", "ovf", "packet", "qemu", "seed", "vultr",
 }
 
 // laterProviders are known and not implemented.

@@ -86,7 +86,7 @@ type Machine struct {
 // comes first.
 func All() []Source {
 	return []Source{
-		noCloud{}, configDrive{}, firmware{}, azureDisk{}, seed{},
+		noCloud{}, configDrive{}, firmware{}, ovf{}, seed{},
 		seedURL{}, ec2{}, gce{}, azure{}, openStack{}, digitalOcean{}, hetzner{}, vultr{}, packet{}, metaldata{},
 	}
 }
@@ -94,7 +94,7 @@ func All() []Source {
 // aliases are the names that Kairos and cloud-init have for our sources.
 var aliases = map[string][]string{
 	"cdrom": {"nocloud"}, "cidata": {"nocloud"}, "aws": {"ec2"}, "gcp": {"gce"}, "configdrive": {"config-drive"},
-	"equinix": {"packet"}, "azure": {"azure-disk", "azure"}, "qemu": {"firmware"},
+	"equinix": {"packet"}, "azure": {"ovf", "azure"}, "qemu": {"firmware"},
 }
 
 // later are providers of Kairos that we do not have.

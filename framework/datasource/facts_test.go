@@ -3,6 +3,7 @@
 package datasource
 
 import (
+	"os"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -69,7 +70,7 @@ func TestDetect(t *testing.T) {
 func TestDetectLocal(t *testing.T) {
 	m := &Machine{FS: sys(map[string]string{"product_serial": "ds=nocloud;s=file:///srv/seed;i=i-3"})}
 	local, _, err := m.Detect(ReadFacts(m.FS))
-	if diff := cmp.Diff([]string{"nocloud", "config-drive", "firmware", "azure-disk", "seed"}, names(local)); diff != "" || err != nil {
+	if diff := cmp.Diff([]string{"nocloud", "config-drive", "firmware", "ovf", "seed"}, names(local)); diff != "" || err != nil {
 		t.Errorf("%v, differs (-want +got):\n%s", err, diff)
 	}
 }
@@ -132,4 +133,17 @@ func TestFast(t *testing.T) {
 		t.Fatal(data, err)
 	}
 	t.Logf("no datasource was found in %v", time.Since(start))
+}
+
+// TestDocs: the page about datasources has every one.
+func TestDocs(t *testing.T) {
+	page, err := os.ReadFile("../../docs/datasources.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range All() {
+		if !strings.Contains(string(page), "`"+s.Name()+"`") {
+			t.Errorf("docs/datasources.md has no %s", s.Name())
+		}
+	}
 }

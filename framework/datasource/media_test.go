@@ -174,7 +174,7 @@ func TestNoCloudMedia(t *testing.T) {
 
 func TestOtherMedia(t *testing.T) {
 	meta := `{"uuid":"u-1","hostname":"h","public_keys":{"b":"ssh-rsa B\n","a":"ssh-rsa A"}}`
-	ovf := `<Environment xmlns="http://schemas.dmtf.org/ovf/environment/1" xmlns:wa="http://schemas.microsoft.com/windowsazure">
+	azureXML := `<Environment xmlns="http://schemas.dmtf.org/ovf/environment/1" xmlns:wa="http://schemas.microsoft.com/windowsazure">
  <wa:ProvisioningSection><wa:Version>1.0</wa:Version><LinuxProvisioningConfigurationSet xmlns="http://schemas.microsoft.com/windowsazure">
  <ConfigurationSetType>LinuxProvisioningConfiguration</ConfigurationSetType><HostName>az1</HostName>
  <CustomData>I2Nsb3VkLWNvbmZpZwo=</CustomData></LinuxProvisioningConfigurationSet></wa:ProvisioningSection></Environment>`
@@ -190,8 +190,8 @@ func TestOtherMedia(t *testing.T) {
 		{"config drive", configDrive{}, "config-2", map[string]string{
 			"openstack/latest/meta_data.json": meta, "openstack/latest/user_data": "#!/bin/sh\n", "openstack/latest/network_data.json": "{}",
 		}, &Data{Source: "config-drive", Place: "/dev/sr0", InstanceID: "u-1", Hostname: "h", Keys: []string{"ssh-rsa A", "ssh-rsa B"}, UserData: []byte("#!/bin/sh\n"), Notes: []string{"network_data.json is not implemented: ports get their addresses by DHCP"}}},
-		{"OVF of Azure", azureDisk{}, "rd_rdfe", map[string]string{"ovf-env.xml": ovf}, &Data{Source: "azure-disk", Place: "/dev/sr0", Hostname: "az1", UserData: []byte("#cloud-config\n")}},
-		{"OVF with properties", azureDisk{}, "OVF ENV", map[string]string{"ovf-env.xml": properties}, &Data{Source: "azure-disk", Place: "/dev/sr0", InstanceID: "vm-9", Hostname: "ovf1", UserData: []byte("#!/bin/sh\n")}},
+		{"OVF of Azure", ovf{}, "rd_rdfe", map[string]string{"ovf-env.xml": azureXML}, &Data{Source: "ovf", Place: "/dev/sr0", Hostname: "az1", UserData: []byte("#cloud-config\n")}},
+		{"OVF with properties", ovf{}, "OVF ENV", map[string]string{"ovf-env.xml": properties}, &Data{Source: "ovf", Place: "/dev/sr0", InstanceID: "vm-9", Hostname: "ovf1", UserData: []byte("#!/bin/sh\n")}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m, root := newMachine(t)

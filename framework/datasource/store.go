@@ -153,11 +153,11 @@ func (s Store) Put(d *Data) (*Record, error) {
 // metaData takes over what is correct: host name and keys.
 func (s *State) metaData(d *Data, r *Record) {
 	if d.Hostname != "" {
-		if err := config.CheckHostname(d.Hostname); err != nil {
+		name, err := usableName(d.Hostname)
+		if err != nil {
 			r.fail(fmt.Errorf("the host name of datasource %s: %w", d.Source, err))
-		} else {
-			s.Hostname = d.Hostname
 		}
+		s.Hostname = name
 	}
 	for i, key := range d.Keys {
 		if _, _, _, _, err := ssh.ParseAuthorizedKey([]byte(key)); err != nil {
@@ -167,6 +167,19 @@ func (s *State) metaData(d *Data, r *Record) {
 		s.Keys = append(s.Keys, key)
 	}
 	r.Hostname, r.Keys = s.Hostname, len(s.Keys)
+}
+
+// usableName is a host name; of one with a domain that is too long for Linux, as
+// clouds give them, the first part.
+func usableName(name string) (string, error) {
+	if err := config.CheckHostname(name); err != nil {
+		short, _, qualified := strings.Cut(name, ".")
+		if !qualified || config.CheckHostname(short) != nil {
+			return "", err
+		}
+		return short, nil
+	}
+	return name, nil
 }
 
 func (s Store) remember(state State) error {

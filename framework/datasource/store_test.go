@@ -173,6 +173,9 @@ func TestMetaData(t *testing.T) {
 	if r := s.Keep(); r.Source != "ec2" || r.Keys != 1 || r.UserData != None {
 		t.Errorf("got %+v", r)
 	}
+	if r := mustPut(t, s, Data{Source: "gce", Hostname: "n1.c." + strings.Repeat("long-project", 8) + ".internal"}); r.Hostname != "n1" {
+		t.Errorf("got %+v", r)
+	}
 	r := mustPut(t, s, Data{Source: "ec2", InstanceID: "i", Hostname: "no_name", Keys: []string{"geheim", sshKey}})
 	want2 := []string{
 		`the host name of datasource ec2: "no_name" is not a host name (RFC 1123); use letters, digits and -, with dots between, at most 63 characters each`,
@@ -225,7 +228,7 @@ func TestNamed(t *testing.T) {
 		name string
 		want []string
 	}{
-		{"cdrom", []string{"nocloud"}}, {"aws", []string{"ec2"}}, {"gcp", []string{"gce"}}, {"azure", []string{"azure-disk", "azure"}},
+		{"cdrom", []string{"nocloud"}}, {"aws", []string{"ec2"}}, {"gcp", []string{"gce"}}, {"azure", []string{"ovf", "azure"}},
 		{"hetzner", []string{"hetzner"}}, {"packet", []string{"packet"}}, {"metaldata", []string{"metaldata"}}, {"config-drive", []string{"config-drive"}},
 	} {
 		got, err := Named(c.name)

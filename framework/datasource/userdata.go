@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -78,6 +79,17 @@ func maybeBase64(data []byte) []byte {
 		return plain
 	}
 	return data
+}
+
+var errNotBase64 = errors.New("it is not base64")
+
+// unbase64 decodes base64 with line breaks in it.
+func unbase64(text string) ([]byte, error) {
+	data, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), ""))
+	if err != nil {
+		return nil, errNotBase64
+	}
+	return data, nil
 }
 
 func isGzip(data []byte) bool { return bytes.HasPrefix(data, []byte{0x1f, 0x8b}) }

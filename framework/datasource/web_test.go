@@ -52,6 +52,17 @@ func imdsV2(next http.Handler) http.Handler {
 	})
 }
 
+// readOnly is a service that knows no PUT.
+func readOnly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet {
+			http.Error(w, "no", http.StatusMethodNotAllowed)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 func google(next http.Handler) http.Handler {
 	return needs(flavorHeader, flavor, http.StatusForbidden, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(flavorHeader, flavor)
@@ -88,6 +99,7 @@ func TestServices(t *testing.T) {
 	}{
 		{"EC2 with IMDSv2", ec2{}, imdsV2(amazon), Data{InstanceID: "i-0abc", Hostname: "ip-10-0-0-1.ec2.internal", Keys: []string{"ssh-rsa A mine", "ssh-rsa B other"}, Encoded: true}},
 		{"EC2 with IMDSv1", ec2{}, amazon, Data{InstanceID: "i-0abc", Hostname: "ip-10-0-0-1.ec2.internal", Keys: []string{"ssh-rsa A mine", "ssh-rsa B other"}, Encoded: true}},
+		{"EC2 that only reads", ec2{}, readOnly(amazon), Data{InstanceID: "i-0abc", Hostname: "ip-10-0-0-1.ec2.internal", Keys: []string{"ssh-rsa A mine", "ssh-rsa B other"}, Encoded: true}},
 		{"Google", gce{}, google(service{"GET /computeMetadata/v1/?recursive=true": gceDocument}), Data{InstanceID: "4181888423123456789", Hostname: "n.c.p.internal", Keys: []string{"ssh-rsa A ada", "ssh-rsa C"}}},
 		{"Azure", azure{}, needs("Metadata", "true", http.StatusBadRequest, service{"GET " + azurePath: azureDocument}), Data{InstanceID: "v-1", Hostname: "n1", Keys: []string{"ssh-rsa A"}}},
 		{"OpenStack", openStack{}, nova, Data{InstanceID: "u-1", Hostname: "n.novalocal", Keys: []string{"ssh-rsa A"}, Notes: []string{"network_data.json is not implemented: ports get their addresses by DHCP"}}},
