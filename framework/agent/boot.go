@@ -37,33 +37,55 @@ var bootVerb = verb{
 	},
 }
 
-// boot reads the config files, applies them, leaves the report, and runs the
-// stages that come before everything else.
+// boot asks the local datasources, reads the config files, applies them, leaves
+// the report, and runs the stages that come before everything else.
 func (p *program) boot(ctx context.Context) error {
 	start := time.Now()
-	loaded := config.Load(os.DirFS(p.root.Dir), layout.ConfigDirs())
-	merged, files := p.lastGood(loaded)
-	p.env = merged.Env
-	bootcmdOK, bootcmdErr := p.bootcmd(ctx, merged)
-	r := &report.Report{Files: files}
-	if item := p.fillHostname(merged); item != nil {
-		r.Items = append(r.Items, *item)
-	}
-	r.Items = append(r.Items, p.machine().Apply(ctx, merged)...)
-	r.OK = !loaded.Problems().Failed() && !failed(r.Items)
-	r.Milliseconds = float64(time.Since(start).Microseconds()) / 1000
-	for _, line := range r.Lines() {
-		fmt.Fprintln(p.stderr, "kairos: "+line)
-	}
-	err := errors.Join(p.writeIssue(r), r.Write(p.root))
-	ok, stageErr := p.bootStages(ctx, merged)
-	if err := errors.Join(bootcmdErr, err, stageErr); err != nil {
+	found := p.localData(ctx)
+	c := p.readConfig(found)
+	bootcmdOK, bootcmdErr := p.bootcmd(ctx, c.merged)
+	r := p.applyConfig(ctx, start, c)
+	err := errors.Join(bootcmdErr, p.writeIssue(r), r.Write(p.root), p.leave(found, c.merged))
+	ok, stageErr := p.bootStages(ctx, c.merged)
+	if err := errors.Join(err, stageErr); err != nil {
 		return err
 	}
 	if !r.OK || !ok || !bootcmdOK {
 		return errQuiet
 	}
 	return nil
+}
+
+// A configRead is what the node is configured by.
+type configRead struct {
+	merged *config.Config
+	files  []report.File
+	items  []report.Item // of the datasource
+	failed bool          // some file has an error
+}
+
+// readConfig reads the config files, with what the datasource says below them.
+func (p *program) readConfig(found given) configRead {
+	loaded := config.Load(os.DirFS(p.root.Dir), layout.ConfigDirs())
+	merged, files := p.lastGood(loaded)
+	p.env = merged.Env
+	found.below(merged)
+	return configRead{merged, append(found.files(), files...), found.items(), loaded.Problems().Failed()}
+}
+
+// applyConfig applies a config, and says what a person must know.
+func (p *program) applyConfig(ctx context.Context, start time.Time, c configRead) *report.Report {
+	r := &report.Report{Files: c.files, Items: c.items}
+	if item := p.fillHostname(c.merged); item != nil {
+		r.Items = append(r.Items, *item)
+	}
+	r.Items = append(r.Items, p.machine().Apply(ctx, c.merged)...)
+	r.OK = !c.failed && !failed(r.Items)
+	r.Milliseconds = float64(time.Since(start).Microseconds()) / 1000
+	for _, line := range r.Lines() {
+		fmt.Fprintln(p.stderr, "kairos: "+line)
+	}
+	return r
 }
 
 // bootcmdTime is what bootcmd has: with earlyTime it is less than the patience

@@ -5,7 +5,7 @@
 // health, upgrades the slot that does not run, chooses what the boot loader
 // starts next, and shows how the node is. It changes nothing else.
 //
-//	kairos-agent boot | ready | settle | trial | health [--json]
+//	kairos-agent boot | datasource | ready | settle | trial | health [--json]
 //	kairos-agent status [--json] | version | print-schema
 //	kairos-agent validate [--compat] [FILE|-|URL]...
 //	kairos-agent config get KEY | explain [KEY] [FILE]... [--json]
@@ -36,6 +36,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/agent/health"
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/bootstate"
+	"github.com/kairos-build/kairos-build/framework/datasource"
 	"github.com/kairos-build/kairos-build/framework/nearest"
 	"github.com/kairos-build/kairos-build/framework/stages"
 )
@@ -53,7 +54,7 @@ type verb struct {
 }
 
 var verbs = []verb{
-	bootVerb, readyVerb, settleVerb, trialVerb, healthVerb, statusVerb,
+	bootVerb, datasourceVerb, readyVerb, settleVerb, trialVerb, healthVerb, statusVerb,
 	runStageVerb, reportVerb,
 	upgradeVerb, rollbackVerb, bootentryVerb, resetVerb, validateVerb, configVerb, schemaVerb, versionVerb,
 }
@@ -72,6 +73,8 @@ type program struct {
 	restart   func(ctx context.Context) error       // nil: nothing restarts
 	system    stages.System                         // nil: stages.Node
 	fetcher   stages.Fetcher                        // nil: stages.Web
+	// adjustSources changes where datasources look; nil: it stays.
+	adjustSources func(*datasource.Machine)
 }
 
 // errQuiet ends the program with status 1 after everything was said.

@@ -79,7 +79,7 @@ func writeStage(w io.Writer, s stages.StageReport) {
 			fmt.Fprintf(w, "            %s\n", strings.ReplaceAll(step.Message, "\n", "\n            "))
 		}
 		if len(step.Later) > 0 {
-			fmt.Fprintf(w, "            not implemented yet, so not done: %s\n", strings.Join(step.Later, ", "))
+			fmt.Fprintf(w, "            not done here: %s\n", strings.Join(step.Later, ", "))
 		}
 		for _, i := range step.Items {
 			if i.Outcome != report.Unchanged {

@@ -144,7 +144,7 @@ func (s planned) String() string {
 		words[0] += " after " + strings.Join(s.After, ", ")
 	}
 	for _, more := range []struct{ what, text string }{
-		{"skipped", s.Skip}, {"if", s.If}, {"error", s.Error}, {"not implemented yet", strings.Join(s.Later, ", ")},
+		{"skipped", s.Skip}, {"if", s.If}, {"error", s.Error}, {"not done here", strings.Join(s.Later, ", ")},
 	} {
 		if more.text != "" {
 			words = append(words, more.what+": "+more.text)

@@ -60,7 +60,7 @@ func plans(c *config.Config, names ...string) []stages.Plan {
 
 // engine runs stages below the root of p.
 func (p *program) engine(early bool) *stages.Engine {
-	e := &stages.Engine{Root: p.root, Log: p.log, Facts: p.facts, Machine: p.machine, System: p.system, Fetcher: p.fetcher, Early: early, Offline: p.offline()}
+	e := &stages.Engine{Root: p.root, Log: p.log, Facts: p.facts, Machine: p.machine, System: p.system, Fetcher: p.fetcher, Early: early, Offline: p.offline(), Datasource: p.stepDatasource}
 	if e.Fetcher == nil {
 		e.Fetcher = stages.Web{}
 	}

@@ -34,7 +34,7 @@ stages:
       commands: ["echo why >&2; exit 3"]
     - name: motd
       files: [{path: /etc/motd, content: "hello\n"}]
-      datasource: {}
+      packages: [x]
 `
 
 // stageNode is a node with stageConfig that has booted.
@@ -60,7 +60,7 @@ func content(t *testing.T, dir, path string) string {
 // and the late ones have their marks.
 func TestBootStages(t *testing.T) {
 	dir := stageNode(t)
-	if got := call(t, dir, "", "boot"); got.code != 0 || strings.Count(got.stderr, "\n") != 1 || !strings.Contains(got.stderr, "not implemented yet in this version: datasource") {
+	if got := call(t, dir, "", "boot"); got.code != 0 || strings.Count(got.stderr, "\n") != 1 || !strings.Contains(got.stderr, "packages does nothing here") {
 		t.Fatalf("boot: %+v", got)
 	}
 	if got := content(t, dir, "etc/early"); got != "node-0123\n" {
@@ -99,7 +99,7 @@ stage boot: 3 steps, N ms
             /oem/90.yaml:15:18: command echo why >&2; exit 3: failed: exit status 3: why
             | why
   changed N ms  motd (/oem/90.yaml:16:7)
-            not implemented yet, so not done: datasource
+            not done here: packages
             /oem/90.yaml:17:15: file /etc/motd: changed
 `, "kairos: /oem/90.yaml:14:7: stage boot, step broken: command /oem/90.yaml:15:18: exit status 3: why\n"}
 	got.stdout = withoutTimes(got.stdout)
@@ -158,7 +158,7 @@ func TestRunStageAnalyze(t *testing.T) {
 	want := result{0, `boot.before first (/oem/90.yaml:8:7)
 boot skipped (/oem/90.yaml:11:7); skipped: only_os: "debian" does not match "plan9"
 boot broken (/oem/90.yaml:14:7) after skipped
-boot motd (/oem/90.yaml:16:7) after broken; not implemented yet: datasource
+boot motd (/oem/90.yaml:16:7) after broken; not done here: packages
 boot last (/oem/91.yaml:1:17) after motd; if: test -e /x; error: /oem/91.yaml:1:71: stages.boot[0].hostname: template: <.No>: can't evaluate field No in type template.Facts; the facts are .MachineID, .Hostname, .OS, .OSVersion, .Arch, .Slot, .Mode, .Values
 boot stages.boot[1] (/oem/91.yaml:1:85); error: /oem/91.yaml:1:94: stages.boot[1].after[0]: no step of the stage boot is called "no"; give that step a name, or remove it from "after"
 `, "kairos: /oem/92.yaml: not used, because of its errors; type: kairos-agent validate /oem/92.yaml\n"}

@@ -45,6 +45,9 @@ type Config struct {
 	Env []string
 	// CloudInitPaths are more directories with config files.
 	CloudInitPaths []string
+	// ConfigURL is where one more config is fetched from, over HTTP or HTTPS; it
+	// may hold a secret.
+	ConfigURL string
 	// Stages has the steps of each stage, in the order of the files.
 	Stages map[string][]Step
 	// Origins tells where a key was given: root keys by name, users.NAME,

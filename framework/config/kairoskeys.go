@@ -134,6 +134,6 @@ var kairosFields = []field[Config]{
 	idle[Config]("bind-pcrs", "Registers of the TPM that keys of disks are bound to.", many("registers", aScalar)),
 	idle[Config]("bind-public-pcrs", "Registers of the TPM that are bound with a signature.", many("registers", aScalar)),
 	idle[Config]("uki-max-entries", "The number of boot entries that are kept.", anInt),
-	unused[Config]("config_url", "A URL that more of the config is fetched from."),
+	field[Config]{name: "config_url", about: "Where one more config is fetched from, over HTTP or HTTPS: docs/datasources.md.", shape: urlShape, decode: func(v value, c *Config) { set(v, &c.ConfigURL, value.configURL) }}.hidden(),
 	keep("cloud-init-paths", "More directories with config files, read after the others.", many("directories", aPath), func(c *Config) *[]string { return &c.CloudInitPaths }),
 }

@@ -33,6 +33,7 @@ func Merge(configs ...*Config) *Config {
 		out.Health.Checks = append(out.Health.Checks, c.Health.Checks...)
 		wins(&out.Upgrade.Tries, c.Upgrade.Tries)
 		wins(&out.Strict, c.Strict)
+		wins(&out.ConfigURL, c.ConfigURL)
 		out.addStages(c.Stages)
 		for _, u := range c.Users {
 			out.addUser(u)

@@ -20,8 +20,8 @@ func TestSteps(t *testing.T) {
 		t.Fatal(err)
 	}
 	c, problems := Decode("s.yaml", data)
-	if want := "s.yaml:72:7: stages.boot[0].datasource: known key, not implemented yet in this version: datasource"; len(problems) != 1 || problems[0].Error() != want {
-		t.Errorf("problems: got %v, want %s", problems, want)
+	if len(problems) > 0 {
+		t.Errorf("problems: got %v, want none", problems)
 	}
 	got, err := json.MarshalIndent(c.Stages, "", " ")
 	if err != nil {

@@ -43,6 +43,7 @@ type Step struct {
 	Systemctl        Systemctl
 	Environment      []Setting
 	EnvironmentFile  Text // default /etc/environment
+	Datasource       Datasource
 
 	// Links are symbolic links; no key of a step makes them, keys of
 	// cloud-init do.

@@ -24,7 +24,7 @@ var stepKeys = []string{
 	"packages", "package_pins", "unpack_images", "layout", "systemd_firstboot", "git", "datasource",
 }
 
-var stepFields = slices.Concat([]field[Step]{
+var stepFields = []field[Step]{
 	{name: "name", decode: func(v value, s *Step) { set(v, &s.Name, value.text) }},
 	{name: "if", decode: func(v value, s *Step) { set(v, &s.If, value.given) }},
 	{name: "if_files", decode: func(v value, s *Step) { decodeMap(v, ifFilesFields, &s.IfFiles) }},
@@ -56,7 +56,8 @@ var stepFields = slices.Concat([]field[Step]{
 	{name: "layout", decode: decodeLayout},
 	{name: "systemd_firstboot", decode: decodeFirstboot},
 	{name: "git", decode: decodeGit},
-}, later[Step]("datasource"))
+	{name: "datasource", decode: decodeDatasource},
+}
 
 const (
 	noPackages = "the root is a verified image, into which nothing can be installed"

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"testing"
 
@@ -87,8 +88,8 @@ func TestUnits(t *testing.T) {
 		if want := typeOf(path.Base(p)); !strings.Contains(f.data, "\nType="+want+"\n") {
 			t.Errorf("%s is not Type=%s", p, want)
 		}
-		if path.Base(p) == "kairos-stage-network.service" {
-			continue // see TestStages
+		if slices.Contains(online, path.Base(p)) {
+			continue // see TestNoBootWaitsForTheNetwork
 		}
 		if strings.Contains(f.data, "=network-online.target") || strings.Contains(f.data, " network-online.target\n") {
 			t.Errorf("%s waits for the network", p)
@@ -97,7 +98,7 @@ func TestUnits(t *testing.T) {
 }
 
 // TestStages: the unit of a stage has the condition that keeps it from starting
-// a process, and no target wants what waits for the network.
+// a process.
 func TestStages(t *testing.T) {
 	files, _ := walk(t)
 	const dir = "usr/lib/systemd/system/"
@@ -113,9 +114,23 @@ func TestStages(t *testing.T) {
 			t.Errorf("%s has no %q", unit, want)
 		}
 	}
+}
+
+// online are the services that wait for the network.
+var online = []string{"kairos-stage-network.service", "kairos-datasource.service"}
+
+// TestNoBootWaitsForTheNetwork: no target wants what waits for the network, but
+// for its timer, and the timer has the condition too.
+func TestNoBootWaitsForTheNetwork(t *testing.T) {
+	files, _ := walk(t)
 	for p, f := range files {
-		if f.link == "../kairos-stage-network.service" {
+		if slices.Contains(online, strings.TrimPrefix(f.link, "../")) {
 			t.Errorf("%s makes the boot wait for the network", p)
+		}
+	}
+	for _, unit := range []string{"kairos-datasource.service", "kairos-datasource.timer"} {
+		if want := "\nConditionPathExists=/run/kairos/datasource.wanted\n"; !strings.Contains(files["usr/lib/systemd/system/"+unit].data, want) {
+			t.Errorf("%s has no %q", unit, want)
 		}
 	}
 }

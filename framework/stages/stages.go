@@ -66,6 +66,8 @@ type Engine struct {
 	// Offline is true while systemd does not run at all: then units are enabled,
 	// disabled and masked, and none can be started.
 	Offline bool
+	// Datasource fetches user data and stores it; nil: no step may ask for it.
+	Datasource func(ctx context.Context, d config.Datasource) (stored string, changed bool, err error)
 
 	files sync.Mutex // held while a step changes files
 }

@@ -328,7 +328,7 @@ func TestFailuresAndOrder(t *testing.T) {
     - {name: six, after: [fiv], commands: [f]}
     - {name: seven, after: [eight]}
     - {name: eight, after: [seven]}
-    - {name: nine, datasource: {}}
+    - {name: nine, packages: [x]}
 `)
 	var lines []string
 	for _, l := range summary(got) {
@@ -350,7 +350,7 @@ func TestFailuresAndOrder(t *testing.T) {
 	if diff := cmp.Diff(want, lines); diff != "" {
 		t.Errorf("differs (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"datasource"}, got.Steps[8].Later); diff != "" {
+	if diff := cmp.Diff([]string{"packages"}, got.Steps[8].Later); diff != "" {
 		t.Error(diff)
 	}
 	if want := "c.yaml:3:7: stage boot, step one: command c.yaml:3:30: exit status 1: said bad"; got.Lines()[0] != want {

@@ -45,6 +45,7 @@ func (w *work) do(ctx context.Context) {
 	w.timesyncd(ctx)
 	w.systemctl(ctx)
 	w.alone(w.environment)
+	w.datasource(ctx)
 }
 
 // alone runs do while no other step changes files.

@@ -16,6 +16,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/agent/report"
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/bootstate"
+	"github.com/kairos-build/kairos-build/framework/datasource"
 	"github.com/kairos-build/kairos-build/framework/internal/persist"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/stages"
@@ -48,6 +49,9 @@ type Status struct {
 	// Persistent says how the persistent paths differ from the image.
 	Persistent *persist.Report `json:"persistent,omitempty"`
 	Config     *report.Report  `json:"config,omitempty"`
+	// Datasource is what this boot was told from outside; missing when there
+	// is no datasource.
+	Datasource *datasource.Record `json:"datasource,omitempty"`
 	// Stages is what the stages of this boot did; missing when none ran, or
 	// when the report cannot be read, which takes root's rights.
 	Stages *stages.Report `json:"stages,omitempty"`
@@ -122,6 +126,7 @@ func Collect(root tree.Root) Status {
 	s.fromPersistent(root)
 	s.fromReset(root)
 	s.fromConfig(root)
+	s.fromDatasource(root)
 	s.fromStages(root)
 	s.proof(root)
 	s.check()
@@ -213,6 +218,14 @@ func (s *Status) fromConfig(root tree.Root) {
 	}
 	s.Config = r
 	s.Problems = append(s.Problems, r.Lines()...)
+}
+
+func (s *Status) fromDatasource(root tree.Root) {
+	r, err := datasource.Read(root)
+	if err != nil {
+		s.Problems = append(s.Problems, err.Error())
+	}
+	s.Datasource = r
 }
 
 func (s *Status) fromStages(root tree.Root) {

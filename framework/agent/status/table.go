@@ -10,6 +10,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/framework/agent/report"
 	"github.com/kairos-build/kairos-build/framework/bootstate"
+	"github.com/kairos-build/kairos-build/framework/datasource"
 	"github.com/kairos-build/kairos-build/framework/slot"
 	"github.com/kairos-build/kairos-build/framework/stages"
 )
@@ -52,6 +53,12 @@ func (s Status) rows(row func(...string)) {
 		row("paths", s.persistentLine())
 	}
 	row("config", s.configLine())
+	if s.Datasource != nil {
+		row("datasource", s.datasourceLine())
+		for _, note := range s.Datasource.Notes {
+			row("", note)
+		}
+	}
 	if s.Stages != nil {
 		row("stages", s.stagesLine())
 	}
@@ -112,6 +119,20 @@ func (s Status) configLine() string {
 		}
 	}
 	return fmt.Sprintf("%d of %d files used, %d items, %d failed, %.0f ms", used, len(s.Config.Files), len(s.Config.Items), failed, s.Config.Milliseconds)
+}
+
+func (s Status) datasourceLine() string {
+	d := s.Datasource
+	words := []string{orUnknown(d.Source)}
+	for _, w := range []struct{ what, text string }{
+		{"at", d.Place}, {"instance", d.InstanceID}, {"user data", string(d.UserData)}, {"network-config", string(d.NetworkConfig)},
+		{"asked when there is a network:", strings.Join(d.Waiting, " ")},
+	} {
+		if w.text != "" && w.text != string(datasource.None) {
+			words = append(words, w.what+" "+w.text)
+		}
+	}
+	return strings.Join(words, ", ")
 }
 
 func (s Status) stagesLine() string {

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package datasource
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+)
+
+// firmware is what a hypervisor hands over beside disks and network: QEMU's
+// fw_cfg, and credentials of systemd in SMBIOS strings or fw_cfg
+// (https://systemd.io/CREDENTIALS).
+type firmware struct{}
+
+func (firmware) Name() string    { return "firmware" }
+func (firmware) Local() bool     { return true }
+func (firmware) Here(Facts) bool { return true }
+
+const (
+	fwCfg = "sys/firmware/qemu_fw_cfg/by_name/opt"
+	// fwCfgDevice is what QEMU's ACPI tables call the device.
+	fwCfgDevice = "sys/bus/acpi/devices/QEMU0002:00"
+	// fwCfgPrefix is that of our files: opt/io.kairos/user-data.
+	fwCfgPrefix = "io.kairos"
+	// credential is the beginning of the names of our credentials:
+	// kairos.user-data.
+	credential = "kairos."
+	// imported is where systemd puts the credentials that it finds.
+	imported = "run/credentials/@system"
+)
+
+func (firmware) Fetch(ctx context.Context, m *Machine) (*Data, error) {
+	if err := m.loadFwCfg(ctx); err != nil {
+		m.log().Warn("QEMU's fw_cfg cannot be read", "error", err)
+	}
+	found := map[string]string{} // place by name of the file
+	d, err := seedData(func(name string) ([]byte, error) {
+		data, place, err := m.firmwareFile(name)
+		if data != nil {
+			found[name] = place
+		}
+		return data, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, ErrNone
+	}
+	for _, name := range []string{"user-data", "meta-data", "network-config"} {
+		if d.Place == "" {
+			d.Place = found[name]
+		}
+	}
+	return d, nil
+}
+
+// loadFwCfg loads the module on a machine of QEMU.
+func (m *Machine) loadFwCfg(ctx context.Context) error {
+	if m.LoadModule == nil || !exists(m.FS, fwCfgDevice) || exists(m.FS, path.Dir(fwCfg)) {
+		return nil
+	}
+	return m.LoadModule(ctx, "qemu_fw_cfg")
+}
+
+func exists(fsys fs.FS, name string) bool {
+	_, err := fs.Stat(fsys, name)
+	return err == nil
+}
+
+// firmwareFile returns one of NoCloud's files and where it was; nil when it is
+// nowhere.
+func (m *Machine) firmwareFile(name string) (data []byte, place string, err error) {
+	for _, file := range []struct{ name, place string }{
+		{fwCfg + "/" + fwCfgPrefix + "/" + name + "/raw", "fw_cfg"},
+		{imported + "/" + credential + name, "credential"},
+		{fwCfg + "/io.systemd.credentials/" + credential + name + "/raw", "fw_cfg credential"},
+	} {
+		data, err := readLimited(m.FS, file.name)
+		if err != nil || data != nil {
+			return data, file.place, err
+		}
+	}
+	data, err = m.smbios(credential + name)
+	return data, "SMBIOS", err
+}
+
+// readLimited returns a file; nil when it is missing.
+func readLimited(fsys fs.FS, name string) (data []byte, err error) {
+	f, err := fsys.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	data, err = io.ReadAll(io.LimitReader(f, MaxSize+1))
+	if err == nil && len(data) > MaxSize {
+		return nil, fmt.Errorf("/%s has more than %d MiB", name, MaxSize>>20)
+	}
+	if data == nil {
+		data = []byte{}
+	}
+	return data, err
+}
+
+// smbios looks for a credential in the OEM strings of the SMBIOS tables; nil
+// when it is not there.
+func (m *Machine) smbios(name string) ([]byte, error) {
+	list, err := m.oemStrings()
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range list {
+		if value, ok := strings.CutPrefix(s, "io.systemd.credential:"+name+"="); ok {
+			return []byte(value), nil
+		}
+		if value, ok := strings.CutPrefix(s, "io.systemd.credential.binary:"+name+"="); ok {
+			data, err := base64.StdEncoding.DecodeString(value)
+			if err != nil {
+				return nil, fmt.Errorf("the SMBIOS credential %s is not base64", name)
+			}
+			return data, nil
+		}
+	}
+	return nil, nil
+}
+
+// oemStrings are those of the structures of type 11. The module dmi_sysfs has
+// them one by one; the table as a whole is always there.
+func (m *Machine) oemStrings() ([]string, error) {
+	entries, err := fs.Glob(m.FS, "sys/firmware/dmi/entries/11-*/raw")
+	if err != nil {
+		return nil, err
+	}
+	if len(entries) == 0 {
+		entries = []string{"sys/firmware/dmi/tables/DMI"}
+	}
+	slices.Sort(entries)
+	var out []string
+	for _, name := range entries {
+		table, err := readLimited(m.FS, name)
+		if errors.Is(err, fs.ErrPermission) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading the SMBIOS strings: %w", err)
+		}
+		out = append(out, oemStrings(table)...)
+	}
+	return out, nil
+}
+
+const (
+	typeOEMStrings = 11
+	typeEnd        = 127
+)
+
+// oemStrings reads a chain of SMBIOS structures (DSP0134, 6.1): type, length of
+// the formatted part, handle; then texts that end with NUL, and one NUL more.
+func oemStrings(table []byte) []string {
+	var out []string
+	for len(table) >= 4 {
+		kind, length := table[0], int(table[1])
+		if length < 4 || length > len(table) || kind == typeEnd {
+			break
+		}
+		texts, rest, ok := bytes.Cut(table[length:], []byte{0, 0})
+		if !ok {
+			texts, rest = bytes.TrimRight(table[length:], "\x00"), nil
+		}
+		if kind == typeOEMStrings && len(texts) > 0 {
+			out = append(out, strings.Split(string(texts), "\x00")...)
+		}
+		table = rest
+	}
+	return out
+}

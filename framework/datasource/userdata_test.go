@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package datasource
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/base64"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+func packed(t *testing.T, data string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := w.Write([]byte(data)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+const message = "Content-Type: multipart/mixed; boundary=\"==X==\"\r\nMIME-Version: 1.0\r\n\r\n" +
+	"--==X==\r\nContent-Type: text/cloud-config; charset=\"us-ascii\"\r\nMIME-Version: 1.0\r\n\r\n#cloud-config\nhostname: a\r\n" +
+	"--==X==\r\nContent-Type: text/x-shellscript\r\nContent-Transfer-Encoding: base64\r\nContent-Disposition: attachment; filename=\"setup.sh\"\r\n\r\nIyEvYmluL3NoCg==\r\n" +
+	"--==X==\r\nContent-Type: text/plain\r\n\r\n#cloud-config\nhostname: b\n\r\n" +
+	"--==X==--\r\n"
+
+func TestParse(t *testing.T) {
+	plain := "#cloud-config\nhostname: a\n"
+	coded := base64.StdEncoding.EncodeToString([]byte(plain))
+	for _, c := range []struct {
+		name    string
+		data    []byte
+		encoded bool
+		configs []Part
+		scripts []Part
+	}{
+		{"cloud-config", []byte(plain), false, []Part{{"u", []byte(plain)}}, nil},
+		{"without a header, as Kairos takes it", []byte("hostname: a\n"), false, []Part{{"u", []byte("hostname: a\n")}}, nil},
+		{"script", []byte("#!/bin/sh\nexit\n"), false, nil, []Part{{"u", []byte("#!/bin/sh\nexit\n")}}},
+		{"gzip", packed(t, plain), false, []Part{{"u", []byte(plain)}}, nil},
+		{"base64", []byte(coded + "\n"), true, []Part{{"u", []byte(plain)}}, nil},
+		{"base64 of gzip", []byte(base64.StdEncoding.EncodeToString(packed(t, plain))), true, []Part{{"u", []byte(plain)}}, nil},
+		{"plain where base64 may be", []byte(plain), true, []Part{{"u", []byte(plain)}}, nil},
+		{"nothing", []byte(" \n"), false, nil, nil},
+		{"MIME", []byte(message), false, []Part{{"u[1]", []byte("#cloud-config\nhostname: a")}, {"u[3]", []byte("#cloud-config\nhostname: b\n")}}, []Part{{"u[2,setup.sh]", []byte("#!/bin/sh\n")}}},
+		{"MIME in gzip", packed(t, message), false, []Part{{"u[1]", []byte("#cloud-config\nhostname: a")}, {"u[3]", []byte("#cloud-config\nhostname: b\n")}}, []Part{{"u[2,setup.sh]", []byte("#!/bin/sh\n")}}},
+		{"one MIME part", []byte("Content-Type: text/cloud-config\n\n" + plain), false, []Part{{"u", []byte(plain)}}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := Parse("u", c.data, c.encoded)
+			if err != nil || len(got.Problems) > 0 {
+				t.Fatal(err, got)
+			}
+			if diff := cmp.Diff(&UserData{Configs: c.configs, Scripts: c.scripts}, got, cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("differs (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestParseErrors: what we do not take is named, with what to do.
+func TestParseErrors(t *testing.T) {
+	for _, c := range []struct{ name, data, want string }{
+		{"include", "#include\nhttp://example.org\n", "u is of a kind that is not implemented: #include (a list of URLs); use #cloud-config, or a script with #! in its first line"},
+		{"archive", "#cloud-config-archive\n- x\n", "#cloud-config-archive"},
+		{"Jinja", "## template: jinja\n#cloud-config\n", "a template of Jinja"},
+		{"Ignition", `{"ignition":{}}`, "JSON, such as Ignition"},
+		{"boothook", "#cloud-boothook\n", "#cloud-boothook"},
+		{"part handler", "Content-Type: text/part-handler\n\nx\n", `u has the type "text/part-handler", which is not implemented; use text/cloud-config or text/x-shellscript`},
+		{"script without #!", "Content-Type: text/x-shellscript\n\necho\n", "u is to be a script and has no #! in its first line"},
+		{"base64 that is none", "Content-Type: text/cloud-config\nContent-Transfer-Encoding: base64\n\n***\n", "reading u: it is not base64"},
+		{"encoding", "Content-Type: text/cloud-config\nContent-Transfer-Encoding: x-uue\n\n***\n", `the encoding "x-uue" is unknown`},
+		{"cut message", strings.TrimSuffix(message, "--==X==--\r\n"), "reading u[3]: unexpected EOF"},
+		{"cut gzip", string(packed(t, "#cloud-config\n")[:12]), "unpacking u: unexpected EOF"},
+		{"deep", strings.Repeat("Content-Type: text/plain\n\n", 8), "u is packed more than 5 times"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := Parse("u", []byte(c.data), false)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %s", err, c.want)
+			}
+		})
+	}
+}
+
+// TestParseProblems: mistakes have their place in their part.
+func TestParseProblems(t *testing.T) {
+	got, err := Parse("nocloud/user-data", []byte(strings.Replace(message, "hostname: b", "hostnam: b", 1)), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `nocloud/user-data[3]:2:1: hostnam: unknown key; did you mean "hostname"?`; len(got.Problems) != 1 || got.Problems[0].Error() != want {
+		t.Errorf("got %v, want %s", got.Problems, want)
+	}
+}
+
+// TestGzipBomb: what unfolds to more than the limit is refused.
+func TestGzipBomb(t *testing.T) {
+	_, err := Parse("u", packed(t, strings.Repeat(" ", MaxSize+1)), false)
+	if err == nil || err.Error() != "unpacking u: it unfolds to more than 16 MiB" {
+		t.Errorf("got %v", err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(message), false)
+	f.Add([]byte("#cloud-config\nhostname: a\n"), true)
+	f.Fuzz(func(t *testing.T, data []byte, encoded bool) {
+		if u, err := Parse("u", data, encoded); err == nil && u == nil {
+			t.Error("neither a result nor an error")
+		}
+	})
+}

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package datasource
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// linkLocal is where most services answer.
+const linkLocal = "http://169.254.169.254"
+
+// errMissing is an answer that says that there is nothing: 404, or 204.
+var errMissing = errors.New("there is nothing")
+
+// refused is an answer that asking again does not change.
+type refused struct{ status int }
+
+func (e refused) Error() string { return fmt.Sprintf("%d %s", e.status, http.StatusText(e.status)) }
+
+// A request is what a service is asked.
+type request struct {
+	method string // default GET
+	url    string
+	header map[string]string
+	answer *http.Header // where the header of the answer is put; nil: nowhere
+}
+
+// ask asks again, while Patience lasts, as long as there is no answer or one
+// that says that the service cannot now.
+func (m *Machine) ask(ctx context.Context, r request) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, m.patience())
+	defer cancel()
+	pause := m.Pause
+	if pause == 0 {
+		pause = time.Second
+	}
+	for i := 0; ; i++ {
+		body, again, err := m.once(ctx, r)
+		if err == nil || !again {
+			return body, err
+		}
+		m.log().Debug("a datasource is asked again", "error", err)
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w; gave up after %d attempts in %v", err, i+1, m.patience())
+		case <-time.After(pause << min(i, 4)):
+		}
+	}
+}
+
+func (m *Machine) patience() time.Duration {
+	if m.Patience == 0 {
+		return 2 * time.Minute
+	}
+	return m.Patience
+}
+
+// once asks once. The error has no query and no user: they may be secrets.
+func (m *Machine) once(ctx context.Context, r request) (body []byte, again bool, err error) {
+	method := r.method
+	if method == "" {
+		method = http.MethodGet
+	}
+	req, err := http.NewRequestWithContext(ctx, method, r.url, nil)
+	if err != nil {
+		return nil, false, errors.New("not a URL that can be asked: " + Shown(r.url))
+	}
+	for key, value := range r.header {
+		req.Header.Set(key, value)
+	}
+	answer, err := m.client().Do(req)
+	if err != nil {
+		if urlErr, ok := errors.AsType[*url.Error](err); ok {
+			err = urlErr.Err
+		}
+		return nil, true, fmt.Errorf("asking %s: %w", Shown(r.url), err)
+	}
+	defer func() { err = errors.Join(err, answer.Body.Close()) }()
+	if r.answer != nil {
+		*r.answer = answer.Header
+	}
+	body, again, err = readAnswer(answer)
+	if err != nil {
+		err = fmt.Errorf("asking %s: %w", Shown(r.url), err)
+	}
+	return body, again, err
+}
+
+func readAnswer(answer *http.Response) (body []byte, again bool, err error) {
+	switch status := answer.StatusCode; status {
+	case http.StatusNotFound, http.StatusNoContent:
+		return nil, false, errMissing
+	case http.StatusOK:
+	default:
+		return nil, status >= 500 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout, refused{status}
+	}
+	body, err = io.ReadAll(io.LimitReader(answer.Body, MaxSize+1))
+	if err == nil && len(body) > MaxSize {
+		return nil, false, fmt.Errorf("the answer has more than %d MiB", MaxSize>>20)
+	}
+	return body, true, err
+}
+
+// client goes through no proxy: a metadata service answers only its own node.
+func (m *Machine) client() *http.Client {
+	if m.Client == nil {
+		m.Client = &http.Client{
+			Timeout:   5 * time.Second,
+			Transport: &http.Transport{DisableKeepAlives: true},
+		}
+	}
+	return m.Client
+}
+
+// Shown is a URL without user, query and fragment.
+func Shown(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		before, _, _ := strings.Cut(address, "?")
+		return before
+	}
+	u.User, u.RawQuery, u.Fragment = nil, "", ""
+	return u.String()
+}
+
+// optional asks for what may be missing; then it is nil.
+func (m *Machine) optional(ctx context.Context, url string, header map[string]string) ([]byte, error) {
+	body, err := m.ask(ctx, request{url: url, header: header})
+	if errors.Is(err, errMissing) {
+		return nil, nil
+	}
+	return body, err
+}
+
+// document asks for a JSON document.
+func (m *Machine) document(ctx context.Context, url string, header map[string]string, into any) error {
+	body, err := m.ask(ctx, request{url: url, header: header})
+	if err != nil {
+		return err
+	}
+	return decodeJSON(Shown(url), body, into)
+}
+
+// decodeJSON keeps the bytes out of the error: they may be secrets.
+func decodeJSON(name string, data []byte, into any) error {
+	if err := json.Unmarshal(data, into); err != nil {
+		if _, ok := errors.AsType[*json.SyntaxError](err); ok {
+			err = errors.New("it is not JSON")
+		}
+		return fmt.Errorf("reading %s: %w", name, err)
+	}
+	return nil
+}
+
+// textList is a JSON list of strings, or one string with a line for each.
+type textList []string
+
+// UnmarshalJSON takes both.
+func (l *textList) UnmarshalJSON(data []byte) error {
+	var one string
+	if json.Unmarshal(data, &one) == nil {
+		*l = lines(one)
+		return nil
+	}
+	var many []string
+	err := json.Unmarshal(data, &many)
+	*l = many
+	return err
+}
+
+// anyText is a JSON string, or a number as it is written.
+type anyText string
+
+// UnmarshalJSON takes both.
+func (t *anyText) UnmarshalJSON(data []byte) error {
+	var s string
+	if json.Unmarshal(data, &s) == nil {
+		*t = anyText(s)
+		return nil
+	}
+	var n json.Number
+	err := json.Unmarshal(data, &n)
+	*t = anyText(n)
+	return err
+}

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package netconfig
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/kairos-build/kairos-build/framework/config"
+)
+
+var (
+	// interfaceName: the kernel allows 15 bytes (IFNAMSIZ) without slash, colon
+	// and blank; we leave out what would mean something in a file of networkd.
+	interfaceName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$`)
+	entryName     = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$`)
+	globName      = regexp.MustCompile(`^[A-Za-z0-9_.*?\[\]-]{1,64}$`)
+	domainName    = regexp.MustCompile(`^~?\.?([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?)*$`)
+	plainWord     = regexp.MustCompile(`^[A-Za-z0-9_.,:+/%@-]+$`)
+)
+
+func quote(s string) string { return strconv.Quote(config.Printable(s)) }
+
+// set stores what get reads.
+func set[T any](into *T, get func(config.Node) (T, bool)) func(config.Node) {
+	return func(n config.Node) {
+		if x, ok := get(n); ok {
+			*into = x
+		}
+	}
+}
+
+// matching is a text of a shape.
+func matching(shape *regexp.Regexp, what string) func(config.Node) (string, bool) {
+	return func(n config.Node) (string, bool) {
+		s, ok := n.Text()
+		if ok && !shape.MatchString(s) {
+			n.Fail(quote(s)+" is not "+what, "")
+			return "", false
+		}
+		return s, ok
+	}
+}
+
+func mac(n config.Node) (string, bool) {
+	s, ok := n.Text()
+	if !ok {
+		return "", false
+	}
+	address, err := net.ParseMAC(s)
+	if err != nil || len(address) != 6 {
+		n.Fail(quote(s)+" is not a MAC address", `write it in quotes, such as "52:54:00:12:34:56"`)
+		return "", false
+	}
+	return address.String(), true
+}
+
+func mtu(n config.Node) (int, bool) { return between(n, 68, 65535) }
+
+func between(n config.Node, low, high int) (int, bool) {
+	i, ok := n.Int()
+	if ok && (i < low || i > high) {
+		n.Fail(fmt.Sprintf("%d is out of range", i), fmt.Sprintf("use %d to %d", low, high))
+		return 0, false
+	}
+	return i, ok
+}
+
+func number(n config.Node) (int, bool) { return between(n, 0, 1<<31-1) }
+
+func boolean(n config.Node) (bool, bool) { return n.Bool() }
+
+func address(n config.Node) (netip.Addr, bool) {
+	s, ok := n.Text()
+	if !ok {
+		return netip.Addr{}, false
+	}
+	a, err := netip.ParseAddr(s)
+	if err != nil || a.Zone() != "" {
+		n.Fail(quote(s)+" is not an IP address", "write it such as 192.0.2.1 or 2001:db8::1")
+		return netip.Addr{}, false
+	}
+	return a, true
+}
+
+// prefix is an address with the length of its network.
+func prefix(n config.Node) (netip.Prefix, bool) {
+	s, ok := n.Text()
+	if !ok {
+		return netip.Prefix{}, false
+	}
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		n.Fail(quote(s)+" is not an address with the length of its network", "write it such as 192.0.2.10/24 or 2001:db8::10/64")
+		return netip.Prefix{}, false
+	}
+	return p, true
+}
+
+// masked joins an address and a netmask, which is a length or dotted.
+func masked(a netip.Addr, mask string) (netip.Prefix, error) {
+	if mask == "" {
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	if bits, err := strconv.Atoi(strings.TrimPrefix(mask, "/")); err == nil {
+		if p := netip.PrefixFrom(a, bits); p.IsValid() {
+			return p, nil
+		}
+		return netip.Prefix{}, fmt.Errorf("%s is no length of a network", quote(mask))
+	}
+	m, err := netip.ParseAddr(mask)
+	if err != nil || m.BitLen() != a.BitLen() {
+		return netip.Prefix{}, fmt.Errorf("%s is no netmask", quote(mask))
+	}
+	ones, bits := net.IPMask(m.AsSlice()).Size()
+	if bits == 0 {
+		return netip.Prefix{}, fmt.Errorf("%s is no netmask", quote(mask))
+	}
+	return netip.PrefixFrom(a, ones), nil
+}
+
+// items reads a list of what get takes. A single value counts as a list of one,
+// as in version 1.
+func items[T any](of string, get func(config.Node) (T, bool)) func(config.Node) ([]T, bool) {
+	return func(n config.Node) ([]T, bool) {
+		list := []config.Node{n}
+		if n.IsList() || n.IsMap() {
+			list = n.List(of)
+		}
+		var out []T
+		for _, item := range list {
+			if x, ok := get(item); ok {
+				out = append(out, x)
+			}
+		}
+		return out, true
+	}
+}
+
+var (
+	addresses = items("IP addresses", address)
+	domains   = items("domains", matching(domainName, "a domain"))
+)
+
+// choice is one of some words.
+func choice(words ...string) func(config.Node) (string, bool) {
+	return func(n config.Node) (string, bool) {
+		s, ok := n.Word()
+		if ok && !slices.Contains(words, s) {
+			n.Fail("unknown value "+quote(s), "use "+strings.Join(words, ", "))
+			return "", false
+		}
+		return s, ok
+	}
+}
+
+// yesNo is how networkd writes a boolean.
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+// A parameter is a key of ours that becomes a key of networkd.
+type parameter struct {
+	name, key string
+	value     func(config.Node) (string, bool)
+}
+
+func word(n config.Node) (string, bool) {
+	s, ok := n.Word()
+	if ok && !plainWord.MatchString(s) {
+		n.Fail(quote(s)+" holds a character that does not fit here", "")
+		return "", false
+	}
+	return s, ok
+}
+
+func flag(n config.Node) (string, bool) {
+	b, ok := n.Bool()
+	return yesNo(b), ok
+}
+
+func count(n config.Node) (string, bool) {
+	i, ok := number(n)
+	return strconv.Itoa(i), ok
+}
+
+// milliseconds is a number of them, or a duration of systemd.
+func milliseconds(n config.Node) (string, bool) { return timed(n, "ms") }
+
+func seconds(n config.Node) (string, bool) { return timed(n, "s") }
+
+func timed(n config.Node, unit string) (string, bool) {
+	s, ok := word(n)
+	if _, err := strconv.Atoi(s); ok && err == nil {
+		return s + unit, true
+	}
+	return s, ok
+}
+
+// words are joined by blanks.
+func words(n config.Node) (string, bool) {
+	list, ok := items("names", word)(n)
+	return strings.Join(list, " "), ok
+}
+
+// fieldsOf makes keys of a mapping out of parameters, in the order of the file.
+func fieldsOf(list []parameter, into *[]Setting) []config.Field {
+	var out []config.Field
+	for _, p := range list {
+		f := config.Field{Name: p.name}
+		if p.key != "" {
+			f.Decode = func(n config.Node) {
+				if s, ok := p.value(n); ok {
+					*into = append(*into, Setting{p.key, s})
+				}
+			}
+		}
+		out = append(out, f)
+	}
+	return out
+}
