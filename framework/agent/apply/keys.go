@@ -41,15 +41,14 @@ func (m *Machine) authorizedKeys(u config.User, a accounts.Account) {
 }
 
 func (m *Machine) writeKeys(u config.User, a accounts.Account) (changed bool, err error) {
+	if m.Root.Dry != nil {
+		return m.wouldWriteKeys(u, a)
+	}
 	host, err := m.Root.Resolve(a.Home + "/.")
 	if err != nil {
 		return false, err
 	}
 	home, err := os.OpenRoot(host)
-	if errors.Is(err, fs.ErrNotExist) && m.Root.Dry != nil {
-		m.Root.Dry.Note(tree.Change{Path: a.Home + "/" + keyFile, New: mergeKeys(nil, u.SSHAuthorizedKeys), Mode: 0o600})
-		return true, nil
-	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, fmt.Errorf("the home directory %s does not exist", a.Home)
 	}
@@ -61,19 +60,33 @@ func (m *Machine) writeKeys(u config.User, a accounts.Account) (changed bool, er
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
-	keys := u.SSHAuthorizedKeys
+	want := m.keysWith(old, u.SSHAuthorizedKeys)
+	if m.keysAreGood(home, a) && bytes.Equal(old, want) {
+		return false, nil
+	}
+	return true, m.replaceKeys(home, a, want)
+}
+
+// keysWith is what the file is to hold that holds old.
+func (m *Machine) keysWith(old []byte, keys []string) []byte {
 	if m.adding {
 		keys = slices.Concat(between(old), keys)
 	}
-	want := mergeKeys(old, keys)
-	switch {
-	case m.keysAreGood(home, a) && bytes.Equal(old, want):
-		return false, nil
-	case m.Root.Dry != nil:
-		m.Root.Dry.Note(tree.Change{Path: a.Home + "/" + keyFile, Old: old, New: want, Mode: 0o600})
-		return true, nil
+	return mergeKeys(old, keys)
+}
+
+// wouldWriteKeys is writeKeys of a dry run, in which the home and the keys may
+// be those that it has made.
+func (m *Machine) wouldWriteKeys(u config.User, a accounts.Account) (changed bool, err error) {
+	if !m.Root.Exists(a.Home) {
+		return false, fmt.Errorf("the home directory %s does not exist", a.Home)
 	}
-	return true, m.replaceKeys(home, a, want)
+	path := a.Home + "/" + keyFile
+	old, err := m.Root.Read(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	return m.Root.Replace(path, tree.File{Data: m.keysWith(old, u.SSHAuthorizedKeys), Mode: 0o600, UID: a.UID, GID: a.GID})
 }
 
 // keysAreGood tells whether owner and mode are what sshd asks for.
