@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package simulate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/kairos-build/kairos-build/framework/agent/tree"
+	"github.com/kairos-build/kairos-build/framework/layout"
+)
+
+// A base is a copy of the image's tree in a temporary folder.
+type base struct {
+	root tree.Root
+	in   *os.Root // the folder
+}
+
+// unpack copies the names of an image, and the contents that matter.
+func unpack(ctx context.Context, image fs.FS) (_ *base, err error) {
+	dir, err := os.MkdirTemp("", "kairos-build-simulate-")
+	if err != nil {
+		return nil, err
+	}
+	in, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	b := &base{in: in, root: tree.Root{Dir: dir, Ledger: tree.Ledger{}, Writable: writable(image)}}
+	err = fs.WalkDir(image, ".", func(name string, e fs.DirEntry, err error) error {
+		if err := errors.Join(err, ctx.Err()); err != nil {
+			return err
+		}
+		return b.copy(image, name, e)
+	})
+	if err != nil {
+		return nil, errors.Join(err, b.remove())
+	}
+	return b, nil
+}
+
+func (b *base) remove() error {
+	return errors.Join(b.in.Close(), os.RemoveAll(b.root.Dir))
+}
+
+// hidden are the mount points over which a node mounts other file systems: what
+// the image has below them is not seen.
+func hidden(name string) bool {
+	for _, dir := range []string{layout.MountOEM, layout.MountPersistent, "/run", "/tmp", "/proc", "/sys", "/dev"} {
+		if strings.HasPrefix("/"+name, dir+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// matters tells whether the content of a file is read or can be changed.
+func matters(name string) bool {
+	if layout.PlaceOf("/"+name) != layout.PlaceImage {
+		return true
+	}
+	for _, pattern := range []string{"usr/lib/os-release", "usr/lib/modules/*/modules.*"} {
+		if ok, _ := path.Match(pattern, name); ok {
+			return true
+		}
+	}
+	return strings.HasPrefix(name, "usr/lib/systemd/system/") || strings.HasPrefix(name, "system/")
+}
+
+// maxContent is the largest file that is copied, in bytes. Larger ones are
+// there without their content.
+const maxContent = 8 << 20
+
+// copy makes one name of the image. Devices become empty files.
+func (b *base) copy(image fs.FS, name string, e fs.DirEntry) error {
+	if hidden(name) {
+		return nil
+	}
+	info, err := e.Info()
+	if err != nil {
+		return err
+	}
+	mode := info.Mode()
+	switch {
+	case name == ".":
+		mode |= fs.ModeDir
+	case e.IsDir():
+		err = b.in.Mkdir(name, mode.Perm()|0o700)
+	case e.Type() == fs.ModeSymlink:
+		var target string
+		if target, err = fs.ReadLink(image, name); err == nil {
+			err = b.in.Symlink(target, name)
+		}
+	default:
+		err = b.file(image, name, info)
+	}
+	if err != nil {
+		return err
+	}
+	return b.note(name, mode, info)
+}
+
+func (b *base) file(image fs.FS, name string, info fs.FileInfo) error {
+	var data []byte
+	if info.Mode().IsRegular() && matters(name) && info.Size() <= maxContent {
+		var err error
+		if data, err = fs.ReadFile(image, name); err != nil {
+			return err
+		}
+	}
+	return b.in.WriteFile(name, data, info.Mode().Perm()|0o600)
+}
+
+// note writes the attributes of a name into the ledger.
+func (b *base) note(name string, mode fs.FileMode, from fs.FileInfo) error {
+	info, err := b.in.Lstat(name)
+	if err != nil {
+		return err
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return fmt.Errorf("BUG: the host tells no inode of %s", name)
+	}
+	a := tree.Attributes{Mode: mode}
+	if u, ok := from.(interface{ UID() uint32 }); ok {
+		a.UID = int(u.UID())
+	}
+	if g, ok := from.(interface{ GID() uint32 }); ok {
+		a.GID = int(g.GID())
+	}
+	b.root.Ledger[st.Ino] = a
+	return nil
+}
+
+// put makes a file that a node has and the image has not.
+func (b *base) put(name string, data []byte, mode fs.FileMode) error {
+	name = strings.TrimPrefix(name, "/")
+	if err := b.in.MkdirAll(path.Dir(name), 0o755); err != nil {
+		return err
+	}
+	if err := b.in.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := b.in.WriteFile(name, data, 0o600); err != nil {
+		return err
+	}
+	info, err := b.in.Lstat(name)
+	if err != nil {
+		return err
+	}
+	return b.note(name, mode, info)
+}
+
+// writable tells where a node of the image can write: a persistent path that is
+// not below an ephemeral one is made only when the image has it.
+func writable(image fs.FS) func(string) bool {
+	missing := map[string]bool{}
+	for _, dir := range layout.Persistent() {
+		if _, err := fs.Stat(image, dir[1:]); err != nil && layout.PlaceOf(path.Dir(dir)) == layout.PlaceImage {
+			missing[dir] = true
+		}
+	}
+	return func(name string) bool {
+		for dir := range missing {
+			if name == dir || strings.HasPrefix(name, dir+"/") {
+				return false
+			}
+		}
+		return layout.PlaceOf(filepath.Clean(name)) != layout.PlaceImage
+	}
+}
