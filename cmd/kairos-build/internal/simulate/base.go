@@ -3,6 +3,7 @@
 package simulate
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -18,27 +20,57 @@ import (
 )
 
 // A base is a copy of the image's tree in a temporary folder.
-type base struct {
-	root tree.Root
-	in   *os.Root // the folder
+type base struct{ root tree.Root }
+
+// large are directories of many files that configs seldom name. They stay
+// empty unless the text of one has the words.
+var large = []struct{ pattern, words string }{
+	{"usr/share", "/usr/share"},
+	{"usr/include", "/usr/include"},
+	{"usr/src", "/usr/src"},
+	{"usr/lib/*-linux-gnu*", "-linux-gnu"},
+	{"usr/lib/modules/*/kernel", "/lib/modules"},
+	{"var/lib/dpkg/info", "/dpkg/info"},
 }
 
-// unpack copies the names of an image, and the contents that matter.
-func unpack(ctx context.Context, image fs.FS) (_ *base, err error) {
+// leftOut are the patterns of the directories that no text names.
+func leftOut(texts [][]byte) []string {
+	var out []string
+	for _, dir := range large {
+		if !slices.ContainsFunc(texts, func(text []byte) bool { return bytes.Contains(text, []byte(dir.words)) }) {
+			out = append(out, dir.pattern)
+		}
+	}
+	return out
+}
+
+func matchesAny(name string, patterns []string) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool {
+		ok, err := path.Match(pattern, name)
+		return ok && err == nil
+	})
+}
+
+// unpack copies the names of an image, and the contents that matter, for
+// configs with these texts.
+func unpack(ctx context.Context, image fs.FS, texts [][]byte) (_ *base, err error) {
 	dir, err := os.MkdirTemp("", "kairos-build-simulate-")
 	if err != nil {
 		return nil, err
 	}
-	in, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
-	}
-	b := &base{in: in, root: tree.Root{Dir: dir, Ledger: tree.Ledger{}, Writable: writable(image)}}
+	b := &base{tree.Root{Dir: dir, Ledger: tree.Ledger{}, Writable: writable(image)}}
+	empty := leftOut(texts)
 	err = fs.WalkDir(image, ".", func(name string, e fs.DirEntry, err error) error {
 		if err := errors.Join(err, ctx.Err()); err != nil {
 			return err
 		}
-		return b.copy(image, name, e)
+		if err := b.copy(image, name, e); err != nil {
+			return err
+		}
+		if e.IsDir() && matchesAny(name, empty) {
+			return fs.SkipDir
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, errors.Join(err, b.remove())
@@ -46,9 +78,11 @@ func unpack(ctx context.Context, image fs.FS) (_ *base, err error) {
 	return b, nil
 }
 
-func (b *base) remove() error {
-	return errors.Join(b.in.Close(), os.RemoveAll(b.root.Dir))
-}
+func (b *base) remove() error { return os.RemoveAll(b.root.Dir) }
+
+// host is where the copy has a name. The names come from a walk, so what is
+// above one is a directory that the walk made, and no link.
+func (b *base) host(name string) string { return filepath.Join(b.root.Dir, filepath.FromSlash(name)) }
 
 // hidden are the mount points over which a node mounts other file systems: what
 // the image has below them is not seen.
@@ -80,8 +114,11 @@ const maxContent = 8 << 20
 
 // copy makes one name of the image. Devices become empty files.
 func (b *base) copy(image fs.FS, name string, e fs.DirEntry) error {
-	if hidden(name) {
+	switch {
+	case hidden(name):
 		return nil
+	case !filepath.IsLocal(name):
+		return fmt.Errorf("the image has a name that leads out of it: %q", name)
 	}
 	info, err := e.Info()
 	if err != nil {
@@ -92,11 +129,11 @@ func (b *base) copy(image fs.FS, name string, e fs.DirEntry) error {
 	case name == ".":
 		mode |= fs.ModeDir
 	case e.IsDir():
-		err = b.in.Mkdir(name, mode.Perm()|0o700)
+		err = os.Mkdir(b.host(name), mode.Perm()|0o700)
 	case e.Type() == fs.ModeSymlink:
 		var target string
 		if target, err = fs.ReadLink(image, name); err == nil {
-			err = b.in.Symlink(target, name)
+			err = os.Symlink(target, b.host(name))
 		}
 	default:
 		err = b.file(image, name, info)
@@ -115,12 +152,12 @@ func (b *base) file(image fs.FS, name string, info fs.FileInfo) error {
 			return err
 		}
 	}
-	return b.in.WriteFile(name, data, info.Mode().Perm()|0o600)
+	return os.WriteFile(b.host(name), data, info.Mode().Perm()|0o600)
 }
 
 // note writes the attributes of a name into the ledger.
 func (b *base) note(name string, mode fs.FileMode, from fs.FileInfo) error {
-	info, err := b.in.Lstat(name)
+	info, err := os.Lstat(b.host(name))
 	if err != nil {
 		return err
 	}
@@ -141,21 +178,28 @@ func (b *base) note(name string, mode fs.FileMode, from fs.FileInfo) error {
 
 // put makes a file that a node has and the image has not.
 func (b *base) put(name string, data []byte, mode fs.FileMode) error {
-	name = strings.TrimPrefix(name, "/")
-	if err := b.in.MkdirAll(path.Dir(name), 0o755); err != nil {
-		return err
-	}
-	if err := b.in.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := b.in.WriteFile(name, data, 0o600); err != nil {
-		return err
-	}
-	info, err := b.in.Lstat(name)
+	host, err := b.root.Resolve(name)
 	if err != nil {
 		return err
 	}
-	return b.note(name, mode, info)
+	if err := os.MkdirAll(filepath.Dir(host), 0o755); err != nil {
+		return err
+	}
+	if err := os.Remove(host); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.WriteFile(host, data, 0o600); err != nil {
+		return err
+	}
+	info, err := os.Lstat(host)
+	if err != nil {
+		return err
+	}
+	inner, err := filepath.Rel(b.root.Dir, host)
+	if err != nil {
+		return err
+	}
+	return b.note(filepath.ToSlash(inner), mode, info)
 }
 
 // writable tells where a node of the image can write: a persistent path that is

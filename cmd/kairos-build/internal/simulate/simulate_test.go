@@ -298,6 +298,16 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
+// TestLarge: directories of many files are there when a config names them.
+func TestLarge(t *testing.T) {
+	files := image()
+	files["usr/share/a/b"] = &fstest.MapFile{Mode: 0o644}
+	files["system/oem/10.yaml"] = &fstest.MapFile{Data: []byte("stages: {boot: [{if_files: {all: [/usr/share/a/b]}, commands: [/usr/share/a/b]}]}\n"), Mode: 0o644}
+	if r := simulated(t, files); r.Stages[0].Steps[0].Outcome != "ran" || len(r.Findings) > 0 {
+		t.Errorf("%+v, %v", r.Stages[0].Steps[0], r.Findings)
+	}
+}
+
 func TestPrograms(t *testing.T) {
 	for command, want := range map[string][]string{
 		"true": {}, "a && b | c; d &": {"a", "b", "c", "d"}, "x=1 y z": {"y"}, "$(q) r": {"q"}, "for i in a b; do e $i; done": {"e"},
