@@ -112,6 +112,8 @@ func content(c tree.Change, before fs.FileInfo) (text, hidden string) {
 		return "", ""
 	case strings.HasPrefix(c.Path, "/etc/ssh/ssh_host_"):
 		return "", "made by each node for itself"
+	case c.Path == "/etc/shadow" || c.Path == "/etc/gshadow": // whatever their mode is
+		return "", "it holds passwords"
 	case !readable(c.Mode) || before != nil && before.Mode().IsRegular() && !readable(before.Mode()):
 		return "", "not everybody may read it"
 	case len(c.Old) > maxDiff || len(c.New) > maxDiff || before != nil && before.Size() > maxContent:
