@@ -70,9 +70,13 @@ func BootReport(ctx context.Context, o Options) (_ *NodeReport, err error) {
 		node, err := bootOnce(ctx, config, key)
 		var guest *qemu.GuestError
 		crashed := errors.As(err, &guest) && guest.Fault == qemu.KernelCrashed && config.Accel.Name == "tcg"
-		if !crashed || try > crashRetries {
+		switch {
+		case errors.Is(ctx.Err(), context.DeadlineExceeded) && err != nil:
+			return nil, fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		case !crashed || try > crashRetries:
 			return node, err
 		}
+		config.Log.Warn("the emulated kernel crashed; booting again", "try", try)
 	}
 }
 
