@@ -68,7 +68,7 @@ func mkroot(ts *testscript.TestScript, _ bool, args []string) {
 		return errors.Join(err, writeErr)
 	}))
 	ts.Check(w.Close())
-	image, err := imageOf("amd64", stream.Bytes())
+	image, err := layerImage("amd64", stream.Bytes())
 	ts.Check(err)
 	path, err := layout.Write(ts.MkAbs(args[0]), empty.Index)
 	ts.Check(err)
@@ -86,11 +86,11 @@ func smallImage(arch string, files []string) (v1.Image, error) {
 	if err := w.Close(); err != nil {
 		return nil, err
 	}
-	return imageOf(arch, stream.Bytes())
+	return layerImage(arch, stream.Bytes())
 }
 
-// imageOf makes an image with one layer.
-func imageOf(arch string, stream []byte) (v1.Image, error) {
+// layerImage makes an image whose only layer is stream, a tar.
+func layerImage(arch string, stream []byte) (v1.Image, error) {
 	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(stream)), nil })
 	if err != nil {
 		return nil, err
