@@ -76,7 +76,9 @@ func (s *simulation) change(c tree.Change, owner func(uid, gid int) string) (Cha
 	out.Mode, out.Owner = octal(c.Mode), owner(c.UID, c.GID)
 	if existed {
 		out.Action = "changed"
-		if mode := octal(before.Mode()); mode != out.Mode {
+		if mode := octal(before.Mode()); before.Mode()&fs.ModeSymlink != 0 {
+			out.OldKind = "link"
+		} else if mode != out.Mode {
 			out.OldMode = mode
 		}
 		if old := owner(tree.Owner(before)); old != out.Owner {

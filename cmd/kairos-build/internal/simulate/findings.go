@@ -3,12 +3,12 @@
 package simulate
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/agent/report"
 	"github.com/kairos-build/kairos-build/framework/config"
@@ -112,7 +112,7 @@ func (f *finder) units(s config.Step) {
 			if f.hasUnit(unit) {
 				continue
 			}
-			message := fmt.Sprintf("systemctl.%s: there is no unit %s in the image%s", verb.name, unitName(unit), cmp.Or(didYouMean(unit, known), didYouMean(unitName(unit), known)))
+			message := fmt.Sprintf("systemctl.%s: there is no unit %s in the image%s", verb.name, unitName(unit), suggestUnit(unit, known))
 			if verb.name == "mask" { // systemctl masks it all the same
 				f.warn(s.Origin, "%s", message)
 				continue
@@ -130,6 +130,21 @@ func (f *finder) units(s config.Step) {
 func (f *finder) hasUnit(unit string) bool {
 	name := unitName(unit)
 	return slices.Contains(madeSuffixes, path.Ext(name)) || unitFile(f.root, unit) != ""
+}
+
+// suggestUnit compares names without their type, which is most of a short one.
+func suggestUnit(unit string, known []string) string {
+	ext := path.Ext(unitName(unit))
+	var stems []string
+	for _, name := range known {
+		if stem, ok := strings.CutSuffix(name, ext); ok {
+			stems = append(stems, stem)
+		}
+	}
+	if near := nearest.Word(strings.TrimSuffix(unitName(unit), ext), stems); near != "" {
+		return fmt.Sprintf("; did you mean %q?", near+ext)
+	}
+	return ""
 }
 
 func didYouMean(name string, names []string) string {

@@ -80,11 +80,12 @@ type Parameter struct {
 
 // Change is what would become of a path.
 type Change struct {
-	Path   string `json:"path"`
-	Kind   string `json:"kind"`   // file or directory
-	Action string `json:"action"` // created, changed or removed
-	Mode   string `json:"mode,omitempty"`
-	Owner  string `json:"owner,omitempty"` // user:group, by name where there is one
+	Path    string `json:"path"`
+	Kind    string `json:"kind"`   // file or directory
+	Action  string `json:"action"` // created, changed or removed
+	Mode    string `json:"mode,omitempty"`
+	Owner   string `json:"owner,omitempty"`   // user:group, by name where there is one
+	OldKind string `json:"oldKind,omitempty"` // link, when a symbolic link is replaced
 	// OldMode and OldOwner are given when they are others.
 	OldMode  string `json:"oldMode,omitempty"`
 	OldOwner string `json:"oldOwner,omitempty"`

@@ -117,8 +117,12 @@ func TestFindings(t *testing.T) {
 		ok         bool
 	}{
 		{"nothing", "hostname: edge", nil, true},
-		{"unit", "stages: {boot: [{systemctl: {enable: [chrony.servic]}}]}",
-			[]string{`failure: systemctl.enable: there is no unit chrony.servic.service in the image; did you mean "chrony.service"?`}, false},
+		{"unit", "stages: {boot: [{systemctl: {enable: [chrny.service]}}]}",
+			[]string{`failure: systemctl.enable: there is no unit chrny.service in the image; did you mean "chrony.service"?`}, false},
+		{"short unit", "stages: {boot: [{systemctl: {start: [k3s]}}]}",
+			[]string{"failure: systemctl.start: there is no unit k3s.service in the image"}, false},
+		{"near unit", "stages: {boot: [{systemctl: {start: [chronyd]}}]}",
+			[]string{`failure: systemctl.start: there is no unit chronyd.service in the image; did you mean "chrony.service"?`}, false},
 		{"unit after a command", "stages: {boot: [{commands: [sed], systemctl: {start: [x.service]}}]}",
 			[]string{"warning: systemctl.start: there is no unit x.service in the image; the node reports a failure unless something before makes it"}, true},
 		{"unit of a file", "stages: {boot: [{files: [{path: /etc/systemd/system/x.service, content: x}], systemctl: {start: [x]}}]}", nil, true},
@@ -281,6 +285,16 @@ func TestOwners(t *testing.T) {
 	delete(got, "/etc/motd")
 	if _, ok := got["/etc/hosts"]; ok { // written, and then written back
 		t.Errorf("a file that stays as it is: %v", got)
+	}
+}
+
+// TestLink: a symbolic link that is replaced is told.
+func TestLink(t *testing.T) {
+	r := simulated(t, image(), "write_files: [{path: /etc/os-release, content: x}]\nhostname: a")
+	for _, c := range r.Changes {
+		if c.Path == "/etc/os-release" && (c.Action != "changed" || c.OldKind != "link" || c.OldMode != "") {
+			t.Errorf("%+v", c)
+		}
 	}
 }
 

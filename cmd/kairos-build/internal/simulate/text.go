@@ -172,6 +172,9 @@ func (w *writer) change(c Change) {
 	if c.Kind == "directory" {
 		text += "/"
 	}
+	if c.OldKind != "" {
+		text += " (was a " + c.OldKind + ")"
+	}
 	text += was(" ", c.Mode, c.OldMode) + was(" ", c.Owner, c.OldOwner)
 	if c.Place == layout.PlaceKept {
 		text += ", kept"
