@@ -157,9 +157,17 @@ func (s *simulation) parameters() []string {
 	return slices.Compact(names)
 }
 
+// The stages of a boot, by whether they come before or after the keys outside
+// of stages: kairos-boot.service applies those, then runs its stages.
+var (
+	beforeConfig = []string{}
+	afterConfig  = config.BootStages()
+)
+
 // boot applies the config and runs the stages, in the order of a boot.
 func (s *simulation) boot(ctx context.Context) *Result {
-	r := &Result{Version: Version, Files: s.fileReports(), Stages: []Stage{}, Findings: []Finding{}}
+	r := &Result{Version: Version, Files: s.fileReports(), Stages: []Stage{}}
+	before := s.run(ctx, r, beforeConfig)
 	asked := s.config.Hostname
 	failed := stages.FillHostname(s.config, s.facts())
 	r.Items = slices.Concat([]report.Item{}, s.machine().Apply(ctx, s.config))
@@ -167,19 +175,24 @@ func (s *simulation) boot(ctx context.Context) *Result {
 		r.Items = slices.Insert(r.Items, 0, *failed)
 	}
 	r.Assumed = s.assumed(asked)
-	e := s.engine()
+	after := s.run(ctx, r, afterConfig)
+	r.NotRun = s.notRun()
+	r.Changes, r.Kernel = s.changes(), s.kernel()
+	r.Findings = slices.Concat([]Finding{}, s.findings(r, slices.Concat(before, after)))
+	r.OK = r.good()
+	return r
+}
+
+// run runs stages and adds them to the result.
+func (s *simulation) run(ctx context.Context, r *Result, names []string) []ran {
 	var did []ran
-	for _, plan := range stages.Plans(s.config, config.BootStages()...) {
+	e := s.engine()
+	for _, plan := range stages.Plans(s.config, names...) {
 		done := e.Run(ctx, plan)
 		did = append(did, s.pair(plan, done)...)
 		r.Stages = append(r.Stages, s.stage(plan, done))
 	}
-	r.NotRun = s.notRun()
-	r.Changes = s.changes()
-	r.Findings = append(r.Findings, s.findings(r, did)...)
-	r.Kernel = s.kernel()
-	r.OK = r.good()
-	return r
+	return did
 }
 
 func (s *simulation) fileReports() []report.File {
@@ -231,7 +244,7 @@ func (nothing) Fetch(context.Context, string, func(stages.Content) error) error 
 // notRun are the stages with steps that no boot runs.
 func (s *simulation) notRun() []string {
 	boot := map[string]bool{}
-	for _, plan := range stages.Plans(s.config, config.BootStages()...) {
+	for _, plan := range stages.Plans(s.config, slices.Concat(beforeConfig, afterConfig)...) {
 		boot[plan.Stage] = true
 	}
 	var out []string
