@@ -90,10 +90,10 @@ func (w *writer) config(r *Result) {
 	w.items(r.Items, "    ")
 }
 
-// items leaves out what stays as it is.
+// items leaves out what stays as it is, unless something is to be said about it.
 func (w *writer) items(items []report.Item, indent string) {
 	for _, i := range items {
-		if i.Outcome == report.Unchanged {
+		if i.Outcome == report.Unchanged && i.Message == "" {
 			continue
 		}
 		text := fmt.Sprintf("%s%-9s %s %s", indent, outcomeWord(i.Outcome), i.Kind, i.Name)
