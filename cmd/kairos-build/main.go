@@ -93,7 +93,7 @@ disk, and tests the disk in QEMU.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w (see `%s --help`)", err, cmd.CommandPath())}
 	})
-	root.AddCommand(newFlavor(), newList(), newTest(), newRun(), newDisk(), newCache(), newValidate(), newSchema(), newVersion())
+	root.AddCommand(newFlavor(), newList(), newTest(), newRun(), newDisk(), newSimulate(), newCache(), newValidate(), newSchema(), newVersion())
 	return root
 }
 

@@ -5,8 +5,10 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"testing"
 
@@ -34,7 +36,7 @@ func TestScripts(t *testing.T) {
 			return os.Geteuid() == 0, nil
 		},
 		Setup: func(env *testscript.Env) error { env.Setenv("KAIROS_BUILD_STATE", env.WorkDir+"/state"); return nil },
-		Cmds:  map[string]func(*testscript.TestScript, bool, []string){"mkimage": mkimage},
+		Cmds:  map[string]func(*testscript.TestScript, bool, []string){"mkimage": mkimage, "mkroot": mkroot},
 	})
 }
 
@@ -43,6 +45,32 @@ func mkimage(ts *testscript.TestScript, _ bool, args []string) {
 	image, err := smallImage(args[0], args[2:])
 	ts.Check(err)
 	path, err := layout.Write(ts.MkAbs(args[1]), empty.Index)
+	ts.Check(err)
+	ts.Check(path.AppendImage(image))
+}
+
+// mkroot DIR ROOT makes an OCI layout for amd64 with one layer: the files below
+// ROOT, which belong to root.
+func mkroot(ts *testscript.TestScript, _ bool, args []string) {
+	var stream bytes.Buffer
+	w := tar.NewWriter(&stream)
+	root := os.DirFS(ts.MkAbs(args[1]))
+	ts.Check(fs.WalkDir(root, ".", func(name string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		data, err := fs.ReadFile(root, name)
+		if err != nil {
+			return err
+		}
+		err = w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(data))})
+		_, writeErr := w.Write(data)
+		return errors.Join(err, writeErr)
+	}))
+	ts.Check(w.Close())
+	image, err := layerImage("amd64", stream.Bytes())
+	ts.Check(err)
+	path, err := layout.Write(ts.MkAbs(args[0]), empty.Index)
 	ts.Check(err)
 	ts.Check(path.AppendImage(image))
 }
@@ -58,7 +86,12 @@ func smallImage(arch string, files []string) (v1.Image, error) {
 	if err := w.Close(); err != nil {
 		return nil, err
 	}
-	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(stream.Bytes())), nil })
+	return layerImage(arch, stream.Bytes())
+}
+
+// layerImage makes an image whose only layer is stream, a tar.
+func layerImage(arch string, stream []byte) (v1.Image, error) {
+	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(stream)), nil })
 	if err != nil {
 		return nil, err
 	}

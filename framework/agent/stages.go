@@ -37,26 +37,8 @@ const stageDir = "/run/kairos/stages"
 // stageIssue stands above the login prompt, below issueFile.
 const stageIssue = "/etc/issue.d/51-kairos-stages.issue"
 
-// withBeforeAndAfter are the stages that the name of one stands for.
-func withBeforeAndAfter(name string) []string {
-	if slices.Contains(config.BootStages(), name) {
-		return []string{name + ".before", name, name + ".after"}
-	}
-	return []string{name}
-}
-
 // plans are those of the stages that have steps.
-func plans(c *config.Config, names ...string) []stages.Plan {
-	var out []stages.Plan
-	for _, name := range names {
-		for _, stage := range withBeforeAndAfter(name) {
-			if steps := c.Stages[stage]; len(steps) > 0 {
-				out = append(out, stages.NewPlan(stage, steps))
-			}
-		}
-	}
-	return out
-}
+func plans(c *config.Config, names ...string) []stages.Plan { return stages.Plans(c, names...) }
 
 // engine runs stages below the root of p.
 func (p *program) engine(early bool) *stages.Engine {
@@ -184,18 +166,7 @@ const maxIssueLines = 8
 // fillHostname fills in the template of the host name at the top of a config.
 // With one that fails the node keeps its default name.
 func (p *program) fillHostname(c *config.Config) *report.Item {
-	origin := c.Origins["hostname"]
-	name, err := template.Render(c.Hostname, p.facts())
-	if err == nil && name != "" {
-		err = config.CheckHostname(name)
-	}
-	if err == nil {
-		c.Hostname = name
-		return nil
-	}
-	item := &report.Item{Kind: "hostname", Name: c.Hostname, Outcome: report.Failed, Message: err.Error(), Origin: origin.String()}
-	c.Hostname = ""
-	return item
+	return stages.FillHostname(c, p.facts())
 }
 
 // notUsed says so of a file, and what to type.

@@ -38,7 +38,7 @@ var links = map[string]string{
 	"usr/lib/systemd/system/timers.target.wants/kairos-stage-reconcile.timer":  "../kairos-stage-reconcile.timer",
 	// The same program under the name that Kairos's documentation has.
 	"usr/bin/kairos": "kairos-agent",
-	"usr/lib/systemd/system/timers.target.wants/kairos-datasource.timer":       "../kairos-datasource.timer",
+	"usr/lib/systemd/system/timers.target.wants/kairos-datasource.timer": "../kairos-datasource.timer",
 	// It would mount the EFI partition at /boot: /boot is empty in a slot.
 	"etc/systemd/system-generators/systemd-gpt-auto-generator": "/dev/null",
 }

@@ -46,8 +46,7 @@ func (w *work) download(ctx context.Context, d config.Download) (changed bool, e
 	case d.SHA256 != "" && have == d.SHA256:
 		return w.attributes(d)
 	case w.Dry():
-		w.Root.Dry.Note(tree.Change{Path: d.Path.Text, New: []byte("the content of " + d.URL.Text + "\n"), Mode: tree.Bits(d.Mode)})
-		return true, nil
+		return true, w.wouldDownload(d)
 	}
 	if d.Timeout > 0 {
 		var cancel context.CancelFunc
@@ -62,6 +61,19 @@ func (w *work) download(ctx context.Context, d config.Download) (changed bool, e
 		return err
 	})
 	return changed, err
+}
+
+// wouldDownload notes a file with words in place of its content.
+func (w *work) wouldDownload(d config.Download) error {
+	if err := w.Root.CheckWritable(d.Path.Text); err != nil {
+		return err
+	}
+	uid, gid, err := apply.Owner(w.Root, d.Owner, d.Group)
+	if err != nil {
+		return err
+	}
+	w.Root.Dry.Note(tree.Change{Path: d.Path.Text, New: []byte("the content of " + withoutQuery(d.URL.Text) + "\n"), Mode: tree.Bits(d.Mode), UID: uid, GID: gid})
+	return nil
 }
 
 // fileSum is the SHA-256 sum of a file in hex, or empty when there is none.

@@ -60,6 +60,9 @@ type Engine struct {
 	Disks partitions.Node
 	// Image opens an OCI image; nil: framework/source does.
 	Image func(ctx context.Context, ref, arch string) (v1.Image, error)
+	// UnitState answers in place of `systemctl ASK UNIT` in a dry run, with ASK
+	// is-enabled or is-active; nil: nothing is known, so all would change.
+	UnitState func(ask, unit string) string
 	// Early is true while systemd has not reached its goal: then units are
 	// started without waiting for them, because they may wait for us.
 	Early bool

@@ -29,7 +29,7 @@ func (w *work) systemctl(ctx context.Context) {
 		{"start", s.Start, "is-active", []string{"active", "activating"}},
 	} {
 		for _, unit := range verb.units {
-			good := !w.Dry() && slices.Contains(verb.good, w.state(ctx, verb.ask, unit))
+			good := slices.Contains(verb.good, w.state(ctx, verb.ask, unit))
 			var err error
 			switch {
 			case good:
@@ -46,6 +46,12 @@ func (w *work) systemctl(ctx context.Context) {
 // state is the first word that systemctl says about a unit. Its exit status
 // says the same again.
 func (w *work) state(ctx context.Context, ask, unit string) string {
+	if w.Dry() {
+		if w.UnitState == nil {
+			return ""
+		}
+		return w.UnitState(ask, unit)
+	}
 	output, _ := w.System.Run(ctx, "systemctl", ask, "--", unit)
 	word, _, _ := strings.Cut(strings.TrimSpace(output), "\n")
 	return word

@@ -37,7 +37,7 @@ func (m *Machine) makeHome(a accounts.Account) (created bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	info, err := os.Lstat(host)
+	info, err := m.Root.Lstat(host)
 	if err == nil {
 		return false, m.checkHome(a, info)
 	}
@@ -45,8 +45,7 @@ func (m *Machine) makeHome(a accounts.Account) (created bool, err error) {
 		return false, err
 	}
 	if m.Root.Dry != nil {
-		m.Root.Dry.Note(tree.Change{Path: a.Home, Mode: fs.ModeDir | 0o700})
-		return true, nil
+		return m.Root.MakeDir(a.Home, tree.File{Mode: 0o700, UID: a.UID, GID: a.GID})
 	}
 	return true, m.newHome(a, host)
 }

@@ -121,15 +121,14 @@ func (m *Machine) RefreshKeys() []report.Item {
 
 // writeKeys makes the keys of an account those that choose makes of the file.
 func (m *Machine) writeKeys(a accounts.Account, choose func(old []byte) []string) (changed bool, err error) {
+	if m.Root.Dry != nil {
+		return m.wouldWriteKeys(a, choose)
+	}
 	host, err := m.Root.Resolve(a.Home + "/.")
 	if err != nil {
 		return false, err
 	}
 	home, err := os.OpenRoot(host)
-	if errors.Is(err, fs.ErrNotExist) && m.Root.Dry != nil {
-		m.Root.Dry.Note(tree.Change{Path: a.Home + "/" + keyFile, New: mergeKeys(nil, choose(nil)), Mode: 0o600})
-		return true, nil
-	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, fmt.Errorf("the home directory %s does not exist", a.Home)
 	}
@@ -148,11 +147,26 @@ func (m *Machine) writeKeys(a accounts.Account, choose func(old []byte) []string
 		return false, nil
 	case m.keysAreGood(home, a) && bytes.Equal(old, want):
 		return false, nil
-	case m.Root.Dry != nil:
-		m.Root.Dry.Note(tree.Change{Path: a.Home + "/" + keyFile, Old: old, New: want, Mode: 0o600})
-		return true, nil
 	}
 	return true, m.replaceKeys(home, a, want)
+}
+
+// wouldWriteKeys is writeKeys of a dry run, in which the home and the keys may
+// be those that it has made.
+func (m *Machine) wouldWriteKeys(a accounts.Account, choose func(old []byte) []string) (changed bool, err error) {
+	if !m.Root.Exists(a.Home) {
+		return false, fmt.Errorf("the home directory %s does not exist", a.Home)
+	}
+	path := a.Home + "/" + keyFile
+	old, err := m.Root.Read(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	want := mergeKeys(old, choose(old))
+	if err != nil && len(want) == 0 {
+		return false, nil
+	}
+	return m.Root.Replace(path, tree.File{Data: want, Mode: 0o600, UID: a.UID, GID: a.GID})
 }
 
 // keysAreGood tells whether owner and mode are what sshd asks for.

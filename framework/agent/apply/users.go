@@ -106,7 +106,7 @@ func (m *Machine) homeOwners() map[int]bool {
 	}
 	for _, e := range entries {
 		if info, err := e.Info(); err == nil {
-			uid, _ := tree.Owner(info)
+			uid, _ := tree.Owner(m.Root.Info(info))
 			out[uid] = true
 		}
 	}

@@ -3,10 +3,13 @@
 package tree
 
 import (
+	"bytes"
 	"io/fs"
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
+	"time"
 )
 
 // DryRun collects what would change below a Root. What was written to it is
@@ -22,8 +25,33 @@ type Change struct {
 	Path     string
 	Old, New []byte      // content; nil for directories
 	Mode     fs.FileMode // as it would be
+	UID, GID int         // as they would be
 	Removed  bool
 }
+
+// is tells whether the path would be what f says already.
+func (c Change) is(f File, keepOwner bool) bool {
+	owned := keepOwner || c.UID == f.UID && c.GID == f.GID
+	return !c.Removed && c.Mode == f.Mode && owned && bytes.Equal(c.New, f.Data)
+}
+
+// stat describes the path as it would be.
+func (c Change) stat() (fs.FileInfo, error) {
+	if c.Removed {
+		return nil, &fs.PathError{Op: "stat", Path: c.Path, Err: fs.ErrNotExist}
+	}
+	return would{c}, nil
+}
+
+// would is the file of a change.
+type would struct{ c Change }
+
+func (w would) Name() string       { return filepath.Base(w.c.Path) }
+func (w would) Size() int64        { return int64(len(w.c.New)) }
+func (w would) Mode() fs.FileMode  { return w.c.Mode }
+func (w would) ModTime() time.Time { return time.Time{} }
+func (w would) IsDir() bool        { return w.c.Mode.IsDir() }
+func (w would) Sys() any           { return &syscall.Stat_t{Uid: uint32(w.c.UID), Gid: uint32(w.c.GID)} }
 
 // Note adds a change; a later one of the same path joins the first.
 func (d *DryRun) Note(c Change) {

@@ -24,6 +24,11 @@ type Root struct {
 	KeepOwner bool
 	// Dry collects what would change, and nothing does; nil: it changes.
 	Dry *DryRun
+	// Ledger has the attributes of the files; nil: they have them themselves.
+	Ledger Ledger
+	// Writable tells whether a path inside the root may change, for a copy of a
+	// root that is read-only in other places; nil: the file system knows.
+	Writable func(path string) bool
 }
 
 // File is what Replace writes.
@@ -74,7 +79,7 @@ func (r Root) Resolve(path string) (string, error) {
 
 func (r Root) link(path string) (target string, ok bool, err error) {
 	host := filepath.Join(r.Dir, path)
-	info, err := os.Lstat(host)
+	info, err := r.Lstat(host)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return "", false, nil
 	}
@@ -118,11 +123,14 @@ func (r Root) Read(path string) ([]byte, error) {
 
 // Stat describes what is at path; a link is followed.
 func (r Root) Stat(path string) (fs.FileInfo, error) {
+	if c, ok := r.Dry.change(path); ok {
+		return c.stat()
+	}
 	host, err := r.follow(path)
 	if err != nil {
 		return nil, err
 	}
-	info, err := os.Lstat(host)
+	info, err := r.Lstat(host)
 	return info, inside(path, err)
 }
 
@@ -152,14 +160,14 @@ func (r Root) Replace(path string, f File) (changed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if c, ok := r.Dry.change(path); ok && !c.Removed && bytes.Equal(c.New, f.Data) && c.Mode == f.Mode {
-		return false, nil
-	}
-	if same, err := r.same(host, f); err != nil || same {
+	if same, err := r.already(path, host, f); err != nil || same {
 		return false, inside(path, err)
 	}
+	if err := r.CheckWritable(path); err != nil {
+		return false, err
+	}
 	if r.Dry != nil {
-		r.Dry.Note(Change{Path: path, Old: r.old(path), New: f.Data, Mode: f.Mode})
+		r.Dry.Note(Change{Path: path, Old: r.old(path), New: f.Data, Mode: f.Mode, UID: f.UID, GID: f.GID})
 		return true, nil
 	}
 	if err := r.mkdirs(filepath.Dir(host)); err != nil {
@@ -168,8 +176,16 @@ func (r Root) Replace(path string, f File) (changed bool, err error) {
 	return true, inside(path, r.write(host, f))
 }
 
+// already tells whether path is as f says, by the dry run or on disk.
+func (r Root) already(path, host string, f File) (bool, error) {
+	if c, ok := r.Dry.change(path); ok {
+		return c.is(f, r.KeepOwner), nil
+	}
+	return r.same(host, f)
+}
+
 func (r Root) same(host string, f File) (bool, error) {
-	info, err := os.Lstat(host)
+	info, err := r.Lstat(host)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -273,7 +289,7 @@ func (r Root) Remove(path string) (changed bool, err error) {
 		return false, err
 	}
 	if r.Dry != nil {
-		return r.wouldRemove(path, host), nil
+		return r.wouldRemove(path, host)
 	}
 	err = os.Remove(host)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -291,12 +307,16 @@ func (r Root) old(path string) []byte {
 	return data
 }
 
-func (r Root) wouldRemove(path, host string) bool {
-	if _, err := os.Lstat(host); err != nil {
-		return false
+func (r Root) wouldRemove(path, host string) (bool, error) {
+	c, noted := r.Dry.change(path)
+	if _, err := os.Lstat(host); noted && c.Removed || !noted && err != nil {
+		return false, nil
+	}
+	if err := r.CheckWritable(path); err != nil {
+		return false, err
 	}
 	r.Dry.Note(Change{Path: path, Old: r.old(path), Removed: true})
-	return true
+	return true, nil
 }
 
 // MakeDir makes path a directory with the given mode and owner; it tells
@@ -307,7 +327,7 @@ func (r Root) MakeDir(path string, f File) (changed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	info, err := os.Lstat(host)
+	info, err := r.lstatOrNoted(path, host)
 	switch {
 	case err == nil && !info.IsDir():
 		return false, &fs.PathError{Op: "mkdir", Path: path, Err: syscall.ENOTDIR}
@@ -315,8 +335,12 @@ func (r Root) MakeDir(path string, f File) (changed bool, err error) {
 		return false, nil
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return false, inside(path, err)
-	case r.Dry != nil:
-		r.Dry.Note(Change{Path: path, Mode: f.Mode | fs.ModeDir})
+	}
+	if err := r.CheckWritable(path); err != nil {
+		return false, err
+	}
+	if r.Dry != nil {
+		r.Dry.Note(Change{Path: path, Mode: f.Mode | fs.ModeDir, UID: f.UID, GID: f.GID})
 		return true, nil
 	}
 	return true, inside(path, errors.Join(r.mkdirs(host), r.chown(host, f.UID, f.GID), os.Chmod(host, f.Mode)))
@@ -337,7 +361,7 @@ func (r Root) SetAttributes(path string, f File) (changed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	info, err := os.Lstat(host)
+	info, err := r.lstatOrNoted(path, host)
 	if err != nil {
 		return false, inside(path, err)
 	}
@@ -347,12 +371,24 @@ func (r Root) SetAttributes(path string, f File) (changed bool, err error) {
 		return false, fmt.Errorf("%s is not a regular file", path)
 	case info.Mode() == f.Mode && (r.KeepOwner || uid == f.UID && gid == f.GID):
 		return false, nil
-	case r.Dry != nil:
+	}
+	if err := r.CheckWritable(path); err != nil {
+		return false, err
+	}
+	if r.Dry != nil {
 		old := r.old(path)
-		r.Dry.Note(Change{Path: path, Old: old, New: old, Mode: f.Mode})
+		r.Dry.Note(Change{Path: path, Old: old, New: old, Mode: f.Mode, UID: f.UID, GID: f.GID})
 		return true, nil
 	}
 	return true, inside(path, errors.Join(r.chown(host, f.UID, f.GID), os.Chmod(host, f.Mode)))
+}
+
+// lstatOrNoted describes path as the dry run has it, else what is at host.
+func (r Root) lstatOrNoted(path, host string) (fs.FileInfo, error) {
+	if c, ok := r.Dry.change(path); ok {
+		return c.stat()
+	}
+	return r.Lstat(host)
 }
 
 func (r Root) sameDir(info fs.FileInfo, f File) bool {

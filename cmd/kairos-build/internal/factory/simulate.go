@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package factory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/erofs/go-erofs"
+
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/simulate"
+	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/slotimage"
+	"github.com/kairos-build/kairos-build/framework/source"
+)
+
+// SimulateOptions are what `kairos-build simulate` asks for.
+type SimulateOptions struct {
+	Image     string // as ImagePath has it
+	Arch      string // default amd64
+	Configs   []simulate.Source
+	MachineID string // default simulate.DefaultMachineID
+	Progress  Reporter
+}
+
+// ImagePath is the image that ref names: that of a folder which
+// `kairos-build flavor` wrote, else ref itself.
+func ImagePath(ref string) string {
+	inside := filepath.Join(ref, imageName)
+	if !exists(filepath.Join(ref, "index.json")) && exists(filepath.Join(inside, "index.json")) {
+		return inside
+	}
+	return ref
+}
+
+// ReadSources reads cloud-configs and decodes them. Those with an error are in
+// the result too; the error is about files that cannot be read.
+func ReadSources(paths []string) ([]simulate.Source, error) {
+	var out []simulate.Source
+	var errs []error
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("cloud-config: %w", err))
+			continue
+		}
+		c, problems := config.Decode(path, data)
+		out = append(out, simulate.Source{File: config.File{Name: path, Config: c, Problems: problems}, Data: data})
+	}
+	if len(errs) > 0 {
+		return nil, badInput(errors.Join(errs...))
+	}
+	return out, nil
+}
+
+// Simulate says what cloud-configs would change on a node of an image. The
+// root image is made as for a disk, and kept for the next time.
+func Simulate(ctx context.Context, o SimulateOptions) (_ *simulate.Result, err error) {
+	root, about, err := openRoot(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, root.close()) }()
+	rec := &recorder{to: o.Progress}
+	var result *simulate.Result
+	err = rec.step("simulation of a first boot", func(progress.Step) (_ bool, err error) {
+		result, err = simulate.Run(ctx, simulate.Options{Image: root.files, Configs: o.Configs, Arch: o.Arch, MachineID: o.MachineID})
+		return false, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("simulating %s: %w", o.Image, err)
+	}
+	result.Image = about
+	return result, nil
+}
+
+// An openedRoot is the file system of an image.
+type openedRoot struct {
+	files fs.FS
+	close func() error
+}
+
+func openRoot(ctx context.Context, o SimulateOptions) (_ openedRoot, about simulate.Image, err error) {
+	state, _, err := State(engine.Options{})
+	if err != nil {
+		return openedRoot{}, about, err
+	}
+	image, err := source.Open(ctx, ImagePath(o.Image), source.Options{Arch: o.Arch})
+	if errors.Is(err, source.ErrPlatform) {
+		err = fmt.Errorf("%w; choose with --arch", err)
+	}
+	if err != nil {
+		return openedRoot{}, about, badInput(err)
+	}
+	digest, err := image.Digest()
+	if err != nil {
+		return openedRoot{}, about, fmt.Errorf("%s: %w", o.Image, err)
+	}
+	rec := &recorder{to: o.Progress}
+	root, err := rec.makeRoot(ctx, state, image)
+	if err != nil {
+		return openedRoot{}, about, fmt.Errorf("%s: %w", o.Image, err)
+	}
+	f, err := os.Open(root.path)
+	if err != nil {
+		return openedRoot{}, about, err
+	}
+	files, err := erofs.Open(f)
+	if err != nil {
+		return openedRoot{}, about, errors.Join(fmt.Errorf("reading the root image: %w", err), f.Close())
+	}
+	about = simulate.Image{Reference: o.Image, Digest: digest.String(), OS: prettyName(files), Version: root.image.Release["KAIROS_VERSION"]}
+	return openedRoot{files, f.Close}, about, nil
+}
+
+// prettyName is what an image calls its distribution, or empty.
+func prettyName(files fs.FS) string {
+	data, err := fs.ReadFile(files, "usr/lib/os-release")
+	if err != nil {
+		return ""
+	}
+	release, err := slotimage.ParseRelease(data)
+	if err != nil {
+		return ""
+	}
+	return release["PRETTY_NAME"]
+}

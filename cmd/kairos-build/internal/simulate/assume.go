@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package simulate
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/stages"
+	"github.com/kairos-build/kairos-build/framework/template"
+)
+
+// assumed is what was taken for what only a node knows; asked is the host name
+// as the config has it.
+func (s *simulation) assumed(asked string) Assumed {
+	f := s.facts()
+	a := Assumed{MachineID: f.MachineID, Hostname: f.Hostname, Slot: f.Slot, Mode: f.Mode}
+	a.Other = append(a.Other, "a new node: nothing but these configs on /oem, nothing on /usr/local", "every download and every command succeeds")
+	if asked == "" && strings.HasPrefix(f.Hostname, "kairos-") || template.Is(asked) {
+		a.Other = append(a.Other, fmt.Sprintf("the host name %s comes from the machine id", f.Hostname))
+	}
+	if len(s.parameters()) > 0 {
+		a.Other = append(a.Other, "the kernel has the parameters that are set")
+	}
+	return a
+}
+
+// conditions are what a step depends on that only a node knows, a phrase each,
+// with what was taken for it.
+func conditions(s config.Step, facts template.Facts) []string {
+	var out []string
+	if !s.If.IsZero() {
+		text, err := template.Render(s.If.Text, facts)
+		if err != nil {
+			text = s.If.Text
+		}
+		out = append(out, fmt.Sprintf("if: %q exits with 0", text))
+	}
+	if paths := elsewhere(s.IfFiles); len(paths) > 0 {
+		out = append(out, fmt.Sprintf("if_files: %s: as in the image and after the steps before", strings.Join(paths, ", ")))
+	}
+	if !s.Node.IsZero() {
+		out = append(out, fmt.Sprintf("node: the host name is %s", facts.Hostname))
+	}
+	for _, name := range depends(s, facts) {
+		out = append(out, "template: "+name)
+	}
+	return out
+}
+
+// elsewhere are the paths of conditions that a node may have and the image not,
+// or the other way round.
+func elsewhere(f config.IfFiles) []string {
+	paths := slices.Concat(f.Any, f.All, f.None)
+	return slices.DeleteFunc(paths, func(p string) bool { return layout.PlaceOf(p) == layout.PlaceImage })
+}
+
+// A fact is one that differs from node to node.
+type fact struct {
+	name, value string
+	set         func(f *template.Facts, value string)
+}
+
+func facts(f template.Facts) []fact {
+	return []fact{
+		{".MachineID", f.MachineID, func(f *template.Facts, v string) { f.MachineID = v; setNode(f, "machineid", v) }},
+		{".Hostname", f.Hostname, func(f *template.Facts, v string) { f.Hostname = v; setNode(f, "hostname", v) }},
+		{".Slot", f.Slot, func(f *template.Facts, v string) { f.Slot = v }},
+		{".Mode", f.Mode, func(f *template.Facts, v string) { f.Mode = v }},
+	}
+}
+
+// setNode changes a fact under its name in Kairos, in a copy of the map.
+func setNode(f *template.Facts, key, value string) {
+	node := map[string]any{}
+	if old, ok := f.Values["node"].(map[string]any); ok {
+		maps.Copy(node, old)
+	}
+	node[key] = value
+	f.Values = maps.Clone(f.Values)
+	if f.Values == nil {
+		f.Values = map[string]any{}
+	}
+	f.Values["node"] = node
+}
+
+// depends finds the facts that the texts of a step depend on, by trying others.
+func depends(s config.Step, have template.Facts) []string {
+	s.Node = config.Text{} // has a phrase of its own
+	want, wantErr := stages.Render(s, have)
+	var out []string
+	for _, f := range facts(have) {
+		other := have
+		f.set(&other, "x"+f.value+"z")
+		got, err := stages.Render(s, other)
+		if (err == nil) != (wantErr == nil) || !reflect.DeepEqual(got, want) {
+			out = append(out, fmt.Sprintf("%s is %s", f.name, f.value))
+		}
+	}
+	return out
+}

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package simulate
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/kairos-build/kairos-build/framework/agent/tree"
+	"github.com/kairos-build/kairos-build/framework/layout"
+)
+
+// A base is a copy of the image's tree in a temporary folder.
+type base struct{ root tree.Root }
+
+// large are directories of many files that configs seldom name. They stay
+// empty unless the text of one has the words.
+var large = []struct{ pattern, words string }{
+	{"usr/share", "/usr/share"},
+	{"usr/include", "/usr/include"},
+	{"usr/src", "/usr/src"},
+	{"usr/lib/*-linux-gnu*", "-linux-gnu"},
+	{"usr/lib/modules/*/kernel", "/lib/modules"},
+	{"var/lib/dpkg/info", "/dpkg/info"},
+}
+
+// leftOut are the patterns of the directories that no text names.
+func leftOut(texts [][]byte) []string {
+	var out []string
+	for _, dir := range large {
+		if !slices.ContainsFunc(texts, func(text []byte) bool { return bytes.Contains(text, []byte(dir.words)) }) {
+			out = append(out, dir.pattern)
+		}
+	}
+	return out
+}
+
+func matchesAny(name string, patterns []string) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool {
+		ok, err := path.Match(pattern, name)
+		return ok && err == nil
+	})
+}
+
+// unpack copies the names of an image, and the contents that matter, for
+// configs with these texts.
+func unpack(ctx context.Context, image fs.FS, texts [][]byte) (_ *base, err error) {
+	dir, err := os.MkdirTemp("", "kairos-build-simulate-")
+	if err != nil {
+		return nil, err
+	}
+	b := &base{tree.Root{Dir: dir, Ledger: tree.Ledger{}, Writable: writable(image)}}
+	empty := leftOut(texts)
+	err = fs.WalkDir(image, ".", func(name string, e fs.DirEntry, err error) error {
+		if err := errors.Join(err, ctx.Err()); err != nil {
+			return err
+		}
+		if err := b.copy(image, name, e); err != nil {
+			return err
+		}
+		if e.IsDir() && matchesAny(name, empty) {
+			return fs.SkipDir
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, errors.Join(err, b.remove())
+	}
+	return b, nil
+}
+
+func (b *base) remove() error { return os.RemoveAll(b.root.Dir) }
+
+// host is where the copy has a name. The names come from a walk, so what is
+// above one is a directory that the walk made, and no link.
+func (b *base) host(name string) string { return filepath.Join(b.root.Dir, filepath.FromSlash(name)) }
+
+// hidden are the mount points over which a node mounts other file systems: what
+// the image has below them is not seen.
+func hidden(name string) bool {
+	for _, dir := range []string{layout.MountOEM, layout.MountPersistent, "/run", "/tmp", "/proc", "/sys", "/dev"} {
+		if strings.HasPrefix("/"+name, dir+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// matters tells whether the content of a file is read or can be changed.
+func matters(name string) bool {
+	if layout.PlaceOf("/"+name) != layout.PlaceImage {
+		return true
+	}
+	for _, pattern := range []string{"usr/lib/os-release", "usr/lib/modules/*/modules.*"} {
+		if ok, _ := path.Match(pattern, name); ok {
+			return true
+		}
+	}
+	return strings.HasPrefix(name, "usr/lib/systemd/system/") || strings.HasPrefix(name, "system/")
+}
+
+// maxContent is the largest file that is copied, in bytes. Larger ones are
+// there without their content.
+const maxContent = 8 << 20
+
+// copy makes one name of the image. Devices become empty files.
+func (b *base) copy(image fs.FS, name string, e fs.DirEntry) error {
+	switch {
+	case hidden(name):
+		return nil
+	case !filepath.IsLocal(name):
+		return fmt.Errorf("the image has a name that leads out of it: %q", name)
+	}
+	info, err := e.Info()
+	if err != nil {
+		return err
+	}
+	mode := info.Mode()
+	switch {
+	case name == ".":
+		mode |= fs.ModeDir
+	case e.IsDir():
+		err = os.Mkdir(b.host(name), mode.Perm()|0o700)
+	case e.Type() == fs.ModeSymlink:
+		var target string
+		if target, err = fs.ReadLink(image, name); err == nil {
+			err = os.Symlink(target, b.host(name))
+		}
+	default:
+		err = b.file(image, name, info)
+	}
+	if err != nil {
+		return err
+	}
+	return b.note(name, mode, info)
+}
+
+func (b *base) file(image fs.FS, name string, info fs.FileInfo) error {
+	var data []byte
+	if info.Mode().IsRegular() && matters(name) && info.Size() <= maxContent {
+		var err error
+		if data, err = fs.ReadFile(image, name); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(b.host(name), data, info.Mode().Perm()|0o600)
+}
+
+// note writes the attributes of a name into the ledger.
+func (b *base) note(name string, mode fs.FileMode, from fs.FileInfo) error {
+	info, err := os.Lstat(b.host(name))
+	if err != nil {
+		return err
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return fmt.Errorf("BUG: the host tells no inode of %s", name)
+	}
+	a := tree.Attributes{Mode: mode}
+	if u, ok := from.(interface{ UID() uint32 }); ok {
+		a.UID = int(u.UID())
+	}
+	if g, ok := from.(interface{ GID() uint32 }); ok {
+		a.GID = int(g.GID())
+	}
+	b.root.Ledger[st.Ino] = a
+	return nil
+}
+
+// put makes a file that a node has and the image has not.
+func (b *base) put(name string, data []byte, mode fs.FileMode) error {
+	host, err := b.root.Resolve(name)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(host), 0o755); err != nil {
+		return err
+	}
+	if err := os.Remove(host); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.WriteFile(host, data, 0o600); err != nil {
+		return err
+	}
+	info, err := os.Lstat(host)
+	if err != nil {
+		return err
+	}
+	inner, err := filepath.Rel(b.root.Dir, host)
+	if err != nil {
+		return err
+	}
+	return b.note(filepath.ToSlash(inner), mode, info)
+}
+
+// writable tells where a node of the image can write: a persistent path that is
+// not below an ephemeral one is made only when the image has it.
+func writable(image fs.FS) func(string) bool {
+	missing := map[string]bool{}
+	for _, dir := range layout.Persistent() {
+		if _, err := fs.Stat(image, dir[1:]); err != nil && layout.PlaceOf(path.Dir(dir)) == layout.PlaceImage {
+			missing[dir] = true
+		}
+	}
+	return func(name string) bool {
+		for dir := range missing {
+			if name == dir || strings.HasPrefix(name, dir+"/") {
+				return false
+			}
+		}
+		return layout.PlaceOf(filepath.Clean(name)) != layout.PlaceImage
+	}
+}

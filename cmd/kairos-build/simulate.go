@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/kairos-build/kairos-build/ci/acceptance"
+	"github.com/kairos-build/kairos-build/ci/qemu"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/simulate"
+)
+
+// errWouldFail is the exit status of a config that the node would complain of.
+var errWouldFail = errors.New("the node would report a failure")
+
+// errDidFail is the exit status of one that a node complained of.
+var errDidFail = errors.New("the node reported a failure")
+
+// simulateFlags are those of `kairos-build simulate`.
+type simulateFlags struct {
+	factory.SimulateOptions
+	configs      []string
+	diff, asJSON bool
+	colour       string
+	boot         bool
+	vm           acceptance.Options
+	firmware     string
+	talk         talkFlags
+}
+
+func newSimulate() *cobra.Command {
+	var o simulateFlags
+	cmd := &cobra.Command{
+		Use:   "simulate IMAGE",
+		Short: "Say what a cloud-config would change on an image, without booting it",
+		Long: `Runs the code that applies a cloud-config on a node in a dry run over the files
+of an image, in the order of a first boot, and prints what would change: files,
+users, units, kernel parameters, and the commands that would run. IMAGE is a
+folder that kairos-build flavor made, a folder with an OCI layout, a tar of one,
+or a registry reference. No root, no boot and no mount are needed.
+
+With --boot, a disk with the cloud-config is made and booted in QEMU, and the
+node's own report is printed.
+
+Exit status: 0, 1 when the node would report (with --boot: reported) a failure,
+2 for bad input. docs/simulate.md describes the output.`,
+		Example: `  kairos-build simulate out/debian-13 --cloud-config site.yaml
+  kairos-build simulate out/debian-13 --cloud-config site.yaml --diff
+  kairos-build simulate registry.example.org/edge/debian-13:v1.4.0 --cloud-config site.yaml --json
+  kairos-build simulate out/debian-13 --cloud-config site.yaml --boot`,
+		Args: wrapArgs(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Image = args[0]
+			return o.run(cmd)
+		},
+	}
+	o.add(cmd)
+	return cmd
+}
+
+func (o *simulateFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringArrayVar(&o.configs, "cloud-config", nil, "cloud-config `file` for the node's /oem; may be repeated")
+	flags.BoolVar(&o.diff, "diff", false, "print the differences of the files")
+	flags.BoolVar(&o.asJSON, "json", false, "print JSON on stdout")
+	flags.StringVar(&o.colour, "color", "auto", "colours: "+strings.Join(colourModes(), ", ")+" (auto: on a terminal, unless $NO_COLOR is set)")
+	flags.StringVar(&o.Arch, "arch", "amd64", "architecture to pick from an image with several")
+	flags.StringVar(&o.MachineID, "machine-id", simulate.DefaultMachineID, "machine `id` for templates and the default host name")
+	flags.BoolVar(&o.boot, "boot", false, "boot a disk with the cloud-config in QEMU and print the node's report")
+	flags.StringVar(&o.firmware, "firmware", string(qemu.UEFI), "with --boot: bios, uefi or secureboot")
+	flags.StringVar(&o.vm.QEMU, "qemu", "", "with --boot: `program` to use (default qemu-system-x86_64)")
+	flags.BoolVar(&o.vm.NoKVM, "no-kvm", false, "with --boot: use emulation without trying KVM")
+	flags.DurationVar(&o.vm.BootTimeout, "timeout", 0, "with --boot: limit of the boot (default 10m under emulation, 2m with KVM)")
+	o.talk.add(flags)
+	complete(cmd, "color", colourModes())
+	complete(cmd, "firmware", bootNames())
+}
+
+func (o *simulateFlags) run(cmd *cobra.Command) error {
+	colour, err := wantsColour(o.colour, cmd.OutOrStdout())
+	if err != nil {
+		return err
+	}
+	if err := o.check(); err != nil {
+		return err
+	}
+	if o.Configs, err = factory.ReadSources(o.configs); err != nil {
+		return err
+	}
+	if err := sayProblems(cmd.ErrOrStderr(), o.Configs); err != nil {
+		return err
+	}
+	if o.boot {
+		return o.bootNode(cmd)
+	}
+	t, err := o.talk.open(cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	o.Progress = t
+	result, err := factory.Simulate(cmd.Context(), o.SimulateOptions)
+	if err := t.close(err); err != nil {
+		return err
+	}
+	if err := o.print(cmd.OutOrStdout(), result, colour); err != nil {
+		return err
+	}
+	if !result.OK {
+		return errWouldFail
+	}
+	return nil
+}
+
+// check finds what does not go together.
+func (o *simulateFlags) check() error {
+	boots, err := chooseBoots([]string{o.firmware})
+	if err != nil {
+		return err
+	}
+	o.vm.Boots = boots
+	id := strings.ToLower(o.MachineID)
+	if len(id) != 32 || strings.Trim(id, "0123456789abcdef") != "" {
+		return usageError{fmt.Errorf("machine id %q: want 32 hexadecimal digits, as machine-id(5) has them", o.MachineID)}
+	}
+	o.MachineID = id
+	return nil
+}
+
+// sayProblems prints what is to be said about the files, in the words of
+// validate. Files with errors are not simulated: a node would not use them.
+func sayProblems(w io.Writer, sources []simulate.Source) error {
+	var bad []string
+	for _, s := range sources {
+		if len(s.File.Problems) > 0 {
+			fmt.Fprintln(w, s.File.Problems.Error())
+		}
+		if !s.File.Used() {
+			bad = append(bad, s.File.Name)
+		}
+	}
+	if len(bad) > 0 {
+		return usageError{fmt.Errorf("not valid: %s: a node would not use it; mend what is named above", strings.Join(bad, ", "))}
+	}
+	return nil
+}
+
+func (o *simulateFlags) print(w io.Writer, result *simulate.Result, colour bool) error {
+	if o.asJSON {
+		return printJSON(w, result)
+	}
+	return result.Write(w, simulate.Style{Colour: colour, Diff: o.diff})
+}
+
+func printJSON(w io.Writer, doc any) error {
+	out := json.NewEncoder(w)
+	out.SetEscapeHTML(false)
+	out.SetIndent("", "  ")
+	return out.Encode(doc)
+}
+
+func colourModes() []string { return []string{"auto", "always", "never"} }
+
+// wantsColour follows the flag, https://no-color.org, and what w is.
+func wantsColour(mode string, w io.Writer) (bool, error) {
+	switch mode {
+	case "always":
+		return true, nil
+	case "never":
+		return false, nil
+	case "auto":
+		file, ok := w.(*os.File)
+		return ok && os.Getenv("NO_COLOR") == "" && term.IsTerminal(int(file.Fd())), nil
+	}
+	return false, usageError{fmt.Errorf("unknown value %q of --color: there are %s", mode, strings.Join(colourModes(), ", "))}
+}
+
+// bootNode makes a disk, boots it, and prints what the node reports. Nothing of
+// it is left behind.
+func (o *simulateFlags) bootNode(cmd *cobra.Command) (err error) {
+	if err := o.canBoot(cmd); err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "kairos-build-simulate-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	t, err := o.talk.open(cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	o.vm.Disk, o.vm.Log = filepath.Join(dir, "disk.raw"), t.log
+	_, err = factory.MakeDisk(cmd.Context(), factory.DiskOptions{
+		Image: factory.ImagePath(o.Image), Arch: o.Arch, Path: o.vm.Disk, CloudConfigs: o.configs, Progress: t, Log: t.log,
+	})
+	if err := t.close(err); err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "booting under %s; Control-C ends it\n", o.firmware)
+	node, err := acceptance.BootReport(cmd.Context(), o.vm)
+	if err != nil {
+		return err
+	}
+	if err := o.printNode(cmd.OutOrStdout(), node); err != nil {
+		return err
+	}
+	if !node.OK {
+		return errDidFail
+	}
+	return nil
+}
+
+// canBoot says what is missing before a disk is made.
+func (o *simulateFlags) canBoot(cmd *cobra.Command) error {
+	host, err := qemu.Find(cmd.Context(), o.vm.QEMU)
+	if err != nil {
+		return err
+	}
+	_, err = host.Firmware(o.vm.Boots[0])
+	return err
+}
+
+func (o *simulateFlags) printNode(w io.Writer, node *acceptance.NodeReport) error {
+	if o.asJSON {
+		return printJSON(w, node)
+	}
+	return node.Write(w)
+}

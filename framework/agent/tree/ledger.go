@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tree
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// Attributes are the mode and the owner of a file.
+type Attributes struct {
+	Mode     fs.FileMode // as fs.FileInfo has it, with the type
+	UID, GID int
+}
+
+// A Ledger has the attributes of the files below a Root whose files could not
+// be given them, because who unpacked them is not root. Its keys are inode
+// numbers; what is not in it belongs to root and has the mode that it has.
+type Ledger map[uint64]Attributes
+
+// Info is info with the attributes that the ledger has for the file.
+func (r Root) Info(info fs.FileInfo) fs.FileInfo {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if r.Ledger == nil || !ok {
+		return info
+	}
+	a, known := r.Ledger[st.Ino]
+	if !known {
+		a.Mode = info.Mode()
+	}
+	own := *st
+	own.Uid, own.Gid = uint32(a.UID), uint32(a.GID)
+	return listed{info, a.Mode, &own}
+}
+
+// Lstat describes what is at a path of the host, with its attributes from the
+// ledger.
+func (r Root) Lstat(host string) (fs.FileInfo, error) {
+	info, err := os.Lstat(host)
+	if err != nil {
+		return nil, err
+	}
+	return r.Info(info), nil
+}
+
+// listed is a file with attributes from elsewhere.
+type listed struct {
+	fs.FileInfo
+	mode fs.FileMode
+	st   *syscall.Stat_t
+}
+
+func (l listed) Mode() fs.FileMode { return l.mode }
+func (l listed) Sys() any          { return l.st }
+
+// CheckWritable is an error with syscall.EROFS for a path that Writable denies.
+func (r Root) CheckWritable(path string) error {
+	if r.Writable == nil {
+		return nil
+	}
+	host, err := r.Resolve(path)
+	if err != nil {
+		return err
+	}
+	inner, err := filepath.Rel(r.Dir, host)
+	if err != nil {
+		return err
+	}
+	if !r.Writable(filepath.Clean("/" + inner)) {
+		return &fs.PathError{Op: "write", Path: path, Err: syscall.EROFS}
+	}
+	return nil
+}
