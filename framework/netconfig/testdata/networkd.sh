@@ -27,7 +27,7 @@ done
 sleep 1
 kill "$networkd"
 wait "$networkd" || true
-grep -iE 'unknown|invalid|failed to parse|ignoring (assignment|key)' /run/log | sed 's/^/complaint: /' || true
+grep -iE 'unknown (key|section|lvalue)|invalid|failed to parse|ignoring assignment' /run/log | sed 's/^/complaint: /' || true
 ip -o -4 addr show
 ip route show
 ip -o link show dev eth0
