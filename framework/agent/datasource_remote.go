@@ -87,13 +87,12 @@ func (p *program) remoteData(ctx context.Context, past *datasource.Record) (g gi
 		g.state = state
 		g.say(err)
 	}
-	for _, url := range []struct{ wait, address, file string }{
-		{waitURL, facts.ConfigURL, datasource.UserDataFile},
-		{waitKey, p.loadConfig().ConfigURL, datasource.ConfigURLFile},
-	} {
-		if url.address != "" && (slices.Contains(waiting, url.wait) || url.wait == waitKey) {
-			changed = append(changed, p.fromURL(ctx, m, &g, url.address, url.file)...)
-		}
+	if facts.ConfigURL != "" {
+		changed = append(changed, p.fromURL(ctx, m, &g, facts.ConfigURL, datasource.UserDataFile)...)
+	}
+	// What came just now may have the key.
+	if url := p.loadConfig().ConfigURL; url != "" {
+		changed = append(changed, p.fromURL(ctx, m, &g, url, datasource.ConfigURLFile)...)
 	}
 	return g, changed
 }

@@ -312,3 +312,28 @@ func TestStepDatasource(t *testing.T) {
 		t.Errorf("dry run: %+v", got)
 	}
 }
+
+// TestConfigURLInUserData: what a datasource brings may name one more config,
+// which is fetched in the same boot, and whose steps are run.
+func TestConfigURLInUserData(t *testing.T) {
+	dir := newNode(t)
+	put(t, dir, "sys/class/dmi/id/sys_vendor", "Hetzner\n")
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("#cloud-config\nstages: {fs: [{name: s, files: [{path: /etc/motd, content: hi}]}]}\n")) // nobody is there to tell
+	}))
+	t.Cleanup(server.Close)
+	text := "#cloud-config\nconfig_url: " + server.URL + "\n"
+	adjust := hetznerCloud(t, &text)
+	for _, verb := range []string{"boot", "datasource"} {
+		if got := callWith(t, dir, adjust, verb); got.code != 0 || got.stderr != "" {
+			t.Fatalf("%s: %+v", verb, got)
+		}
+	}
+	if got := content(t, dir, "etc/motd"); got != "hi" {
+		t.Errorf("motd is %q", got)
+	}
+	got := callWith(t, dir, adjust, "status")
+	if want := "datasource  hetzner, at http://127.0.0.1:"; !strings.Contains(got.stdout, want) {
+		t.Errorf("got %s, want %s", got.stdout, want)
+	}
+}

@@ -241,6 +241,7 @@ func TestDamagedMedium(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	good = append(bytes.TrimRight(good, "\x00"), make([]byte, 2048)...)
 	failed := 0
 	for offset := 32768 + 80; offset < 32768+200; offset++ {
 		bad := bytes.Clone(good)
