@@ -69,6 +69,13 @@ func TestNoSecretInProblems(t *testing.T) {
 		"users:\n- {name: a, passwd: $geheim, shell: /bin/sh}\n",
 		"users:\n- {name: a, plain_text_passwd: 1, hashed_passwd: geheim}\n",
 		"paswords: geheim\n",
+		"k3s:\n  env:\n    A: b\n    K3S_TOKEN: [geheim]\n",
+		"p2p:\n  network_token: [geheim]\n",
+		"password: $geheim\n",
+		"chpasswd:\n  list: |\n    ada:*\n    geheim\n",
+		"chpasswd:\n  list:\n  - geheim\n",
+		"chpasswd:\n  users:\n  - name: ada\n    password: $geheim\n",
+		"ssh_keys:\n  rsa_private: geheim\n",
 		"health: {checks: [{http: 'ftp://ada:geheim@example.org'}]}\n",
 	} {
 		_, problems := Decode("f.yaml", []byte(in))

@@ -14,6 +14,8 @@ import (
 	"os"
 	"strings"
 
+	"golang.org/x/term"
+
 	"github.com/kairos-build/kairos-build/framework/config"
 )
 
@@ -111,6 +113,13 @@ const (
 	yellow = "\x1b[33m"
 	plain  = "\x1b[0m"
 )
+
+// Coloured tells whether w is a terminal whose user wants colour: NO_COLOR (see
+// https://no-color.org) is not set.
+func Coloured(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	return ok && os.Getenv("NO_COLOR") == "" && term.IsTerminal(int(file.Fd()))
+}
 
 // detail is a problem with its line: the words are the same with and without
 // colour.
