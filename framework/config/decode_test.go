@@ -148,6 +148,19 @@ func TestDecode(t *testing.T) {
 	}
 }
 
+// TestLongLine: the caret stands below the place in a line of any length.
+func TestLongLine(t *testing.T) {
+	_, problems := Decode("a.yaml", []byte("{name: "+strings.Repeat("ä", 300)+", strict: maybe, hostname: a}\n"))
+	lines := strings.Split(problems.Error(), "\n")
+	if len(lines) != 3 {
+		t.Fatal(problems)
+	}
+	shown, caret := []rune(lines[1]), len([]rune(lines[2]))-1
+	if got := string(shown[min(caret, len(shown)):]); !strings.HasPrefix(got, "maybe,") || len(shown) > 200 {
+		t.Errorf("the caret stands below %q:\n%s", got, problems.Error())
+	}
+}
+
 func TestDecodeLimits(t *testing.T) {
 	t.Run("size", func(t *testing.T) {
 		_, problems := Decode("a.yaml", make([]byte, MaxSize+1))
