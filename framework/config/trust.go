@@ -84,11 +84,7 @@ func decodeCACerts(v value, _ *Config) {
 // sshFields are about the SSH server of the node.
 var sshFields = []field[Config]{
 	{name: "disable_root", about: "Whether root cannot log in over SSH at all. The default is no: with a key it can.", shape: boolShape, decode: decodeDisableRoot},
-	{name: "ssh_deletekeys", about: "Whether the host keys are made anew. Not implemented: they are kept, and clients know the node again.", shape: boolShape, decode: func(v value, _ *Config) {
-		if b, ok := v.boolean(); ok && b {
-			v.later("new SSH host keys")
-		}
-	}},
+	idle[Config]("ssh_deletekeys", "Whether the host keys are made anew for a new instance. They are kept, so that clients know the node again.", aBool),
 	{name: "ssh_keys", about: "SSH host keys of the node.", shape: mapping(hostKeyFields), decode: func(v value, _ *Config) { decodeMap(v, hostKeyFields, &checked{}) }},
 }
 
