@@ -101,14 +101,14 @@ var hostKeyFields = func() []field[checked] {
 	for _, kind := range []string{"ed25519", "ecdsa", "rsa"} {
 		file := "/etc/ssh/ssh_host_" + kind + "_key"
 		out = append(out,
-			field[checked]{name: kind + "_private", about: "The private key.", shape: matching(`PRIVATE KEY-----`), decode: func(v value, _ *checked) { v.hostKey(file, 0o600, privateKey) }}.hidden(),
-			field[checked]{name: kind + "_public", about: "The public key.", shape: givenShape, decode: func(v value, _ *checked) { v.hostKey(file+".pub", 0o644, publicKey) }},
+			field[checked]{name: kind + "_private", about: "The private key.", shape: matching(`PRIVATE KEY-----`), decode: func(v value, _ *checked) { v.ownHostKey(file, 0o600, privateKey) }}.hidden(),
+			field[checked]{name: kind + "_public", about: "The public key.", shape: givenShape, decode: func(v value, _ *checked) { v.ownHostKey(file+".pub", 0o644, publicKey) }},
 			unused[checked](kind+"_certificate", "A certificate for the key."))
 	}
 	return out
 }()
 
-func (v value) hostKey(path string, mode uint32, problem func(string) string) {
+func (v value) ownHostKey(path string, mode uint32, problem func(string) string) {
 	s, ok := v.nonEmpty()
 	if !ok {
 		return
