@@ -4,12 +4,9 @@ package main
 
 import (
 	"errors"
-	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/term"
 
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/validation"
@@ -32,7 +29,7 @@ is 1 when a file is not valid. docs/config.md has the keys.`,
   kairos-build validate --compat old.yaml < /dev/null`,
 		Args: wrapArgs(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c := validation.Checker{Options: o, Stdin: cmd.InOrStdin(), Out: cmd.OutOrStdout(), Err: cmd.ErrOrStderr(), Colour: isTerminal(cmd.ErrOrStderr())}
+			c := validation.Checker{Options: o, Stdin: cmd.InOrStdin(), Out: cmd.OutOrStdout(), Err: cmd.ErrOrStderr(), Colour: validation.Coloured(cmd.ErrOrStderr())}
 			ok, err := c.Check(cmd.Context(), args)
 			if err == nil && !ok {
 				return errQuiet
@@ -47,11 +44,6 @@ is 1 when a file is not valid. docs/config.md has the keys.`,
 // compatFlag defines --compat.
 func compatFlag(flags *pflag.FlagSet, o *config.Options) {
 	flags.BoolVar(&o.Compat, "compat", false, "only warn about unknown keys of a cloud-config; a node needs "+config.CompatArgument+" on its kernel command line for that")
-}
-
-func isTerminal(w io.Writer) bool {
-	file, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(file.Fd()))
 }
 
 func newSchema() *cobra.Command {

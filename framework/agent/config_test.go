@@ -29,7 +29,7 @@ func TestConfigVerb(t *testing.T) {
 		{"get", []string{"get", "hostname"}, result{0, "two\n", unused + line}},
 		{"get json", []string{"get", "users.ada.groups", "--json"}, result{0, "[\n  \"a\",\n  \"b\"\n]\n", unused + line}},
 		{"explain", []string{"explain", "hostname"}, result{0, "hostname = \"two\"  (/oem/20.yaml:1:11)\n  instead of \"one\"  (/oem/10.yaml:1:11)\n", unused + line}},
-		{"items", []string{"explain", "users.ada"}, result{0, "users[0].name = \"ada\"  (/oem/20.yaml:2:16)\n  instead of \"ada\"  (/oem/10.yaml:2:16)\nusers[0].passwd = (secret)  (/oem/10.yaml:2:29)\nusers[0].groups[0] = \"a\"  (/oem/10.yaml:2:43)\nusers[0].groups[1] = \"b\"  (/oem/20.yaml:2:30)\n", unused + line}},
+		{"items", []string{"explain", "users.ada"}, result{0, "users[0].name = \"ada\"  (/oem/20.yaml:2:16)\nusers[0].passwd = (secret)  (/oem/10.yaml:2:29)\nusers[0].groups[0] = \"a\"  (/oem/10.yaml:2:43)\nusers[0].groups[1] = \"b\"  (/oem/20.yaml:2:30)\n", unused + line}},
 		{"files", []string{"explain", "hostname", other}, result{0, "hostname = \"other\"  (" + other + ":1:11)\n", ""}},
 		{"file flag", []string{"get", "--file", other, "hostname"}, result{0, "other\n", ""}},
 		{"typo", []string{"--file", other, "get", "hostnam"}, result{1, "", "kairos-agent config: no config gives the key \"hostnam\"; did you mean \"hostname\"?\n"}},

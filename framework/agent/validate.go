@@ -6,12 +6,9 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"slices"
-
-	"golang.org/x/term"
 
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/layout"
@@ -55,12 +52,7 @@ func quietly(ok bool) error {
 }
 
 func (p *program) checker(o config.Options) validation.Checker {
-	return validation.Checker{Options: o, Stdin: p.stdin, Out: p.stdout, Err: p.stderr, Colour: isTerminal(p.stderr)}
-}
-
-func isTerminal(w io.Writer) bool {
-	file, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(file.Fd()))
+	return validation.Checker{Options: o, Stdin: p.stdin, Out: p.stdout, Err: p.stderr, Colour: validation.Coloured(p.stderr)}
 }
 
 // validateNode looks at the files of the node, and at the order of the steps of

@@ -3,11 +3,13 @@
 package config
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"os"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/kairos-build/kairos-build/ci/golden"
 )
@@ -26,13 +28,66 @@ func TestCloudInit(t *testing.T) {
 			}
 			c = Merge(c)
 			c.Origins = nil
-			got, err := json.MarshalIndent(c, "", " ")
-			if err != nil {
-				t.Fatal(err)
-			}
-			golden.Check(t, "testdata/cloudinit/"+name+".golden", string(got)+"\n")
+			golden.Check(t, "testdata/cloudinit/"+name+".golden", compact(t, c))
 		})
 	}
+}
+
+// compact is a config without what is empty, and with contents as text.
+func compact(t *testing.T, c *Config) string {
+	t.Helper()
+	data, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doc any
+	if err := json.Unmarshal(data, &doc); err != nil {
+		t.Fatal(err)
+	}
+	out, err := yaml.Marshal(pruned(doc))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+func pruned(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for key, below := range v {
+			if below = pruned(below); below == nil || key == "Origin" {
+				delete(v, key)
+				continue
+			}
+			v[key] = below
+			if text, isText := below.(string); isText && key == "Content" {
+				v[key] = unpacked(text)
+			}
+		}
+		if len(v) == 0 {
+			return nil
+		}
+	case []any:
+		for i := range v {
+			v[i] = pruned(v[i])
+		}
+		if len(v) == 0 {
+			return nil
+		}
+	case string, float64, bool:
+		if v == "" || v == 0.0 || v == false {
+			return nil
+		}
+	}
+	return v
+}
+
+func unpacked(text string) string {
+	data, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return text
+	}
+	return string(data)
 }
 
 func TestHostnames(t *testing.T) {

@@ -83,7 +83,7 @@ func unquoted(s string) string {
 func (d *decoder) settings(settings []string) *yaml.Node {
 	root := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Line: 1, Column: 1}
 	for _, s := range settings {
-		d.lines = append(d.lines, printable(strings.ReplaceAll(s, "\n", " ")))
+		d.lines = append(d.lines, strings.ReplaceAll(s, "\n", " "))
 	}
 	for i, s := range settings {
 		d.setting(root, s, i+1)

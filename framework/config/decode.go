@@ -129,7 +129,7 @@ type decoder struct {
 func (d *decoder) add(line, column int, s Severity, path, message, suggestion string) {
 	p := Problem{Position: Position{d.file, line, column}, Path: path, Message: message, Suggestion: suggestion, Severity: s}
 	if line >= 1 && line <= len(d.lines) {
-		p.source = printable(strings.TrimRight(d.lines[line-1], "\r"))
+		p.source = undisturbing(strings.TrimRight(d.lines[line-1], "\r"))
 	}
 	d.problems = append(d.problems, p)
 }

@@ -69,6 +69,13 @@ func TestNoSecretInProblems(t *testing.T) {
 		"users:\n- {name: a, passwd: $geheim, shell: /bin/sh}\n",
 		"users:\n- {name: a, plain_text_passwd: 1, hashed_passwd: geheim}\n",
 		"paswords: geheim\n",
+		"k3s:\n  env:\n    A: b\n    K3S_TOKEN: [geheim]\n",
+		"p2p:\n  network_token: [geheim]\n",
+		"password: $geheim\n",
+		"chpasswd:\n  list: |\n    ada:*\n    geheim\n",
+		"chpasswd:\n  list:\n  - geheim\n",
+		"chpasswd:\n  users:\n  - name: ada\n    password: $geheim\n",
+		"ssh_keys:\n  rsa_private: geheim\n",
 		"health: {checks: [{http: 'ftp://ada:geheim@example.org'}]}\n",
 	} {
 		_, problems := Decode("f.yaml", []byte(in))
@@ -138,6 +145,19 @@ func TestDecode(t *testing.T) {
 	}
 	if got, want := origins["users.ada.shell"], at(12, 5); got != want {
 		t.Errorf("origin of the shell: %v, want %v", got, want)
+	}
+}
+
+// TestLongLine: the caret stands below the place in a line of any length.
+func TestLongLine(t *testing.T) {
+	_, problems := Decode("a.yaml", []byte("{name: "+strings.Repeat("ä", 300)+", strict: maybe, hostname: a}\n"))
+	lines := strings.Split(problems.Error(), "\n")
+	if len(lines) != 3 {
+		t.Fatal(problems)
+	}
+	shown, caret := []rune(lines[1]), len([]rune(lines[2]))-1
+	if got := string(shown[min(caret, len(shown)):]); !strings.HasPrefix(got, "maybe,") || len(shown) > 200 {
+		t.Errorf("the caret stands below %q:\n%s", got, problems.Error())
 	}
 }
 

@@ -208,10 +208,13 @@ func (v *Value) child(name string) *Value {
 	return nil
 }
 
-// replace takes a later value, and remembers the one that was there.
+// replace takes a later value, and remembers the one that was there, unless it
+// was the same.
 func (v *Value) replace(later *Value) {
-	before := append([]Given{{v.Scalar, v.Origin, v.kind}}, v.Overrode...)
-	name := v.name
+	before, name := v.Overrode, v.name
+	if v.kind != yaml.ScalarNode || later.kind != yaml.ScalarNode || v.Secret || v.Scalar != later.Scalar {
+		before = append([]Given{{v.Scalar, v.Origin, v.kind}}, before...)
+	}
 	*v = *later
 	v.name, v.Overrode = name, append(before, later.Overrode...)
 }

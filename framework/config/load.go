@@ -71,11 +71,11 @@ func (o Options) Load(root fs.FS, dirs []string) Loaded {
 	o.Compat = o.Compat || asked.Compat
 	var out Loaded
 	for _, dir := range dirs {
-		out.Files = append(out.Files, o.loadDir(root, dir)...)
+		out.Files = append(out.Files, o.LoadDir(root, dir)...)
 	}
 	for _, dir := range out.merged().CloudInitPaths {
 		if !slices.Contains(dirs, dir) {
-			out.Files = append(out.Files, o.loadDir(root, dir)...)
+			out.Files = append(out.Files, o.LoadDir(root, dir)...)
 		}
 	}
 	switch {
@@ -99,7 +99,9 @@ func (l Loaded) merged() *Config {
 	return Merge(used...)
 }
 
-func (o Options) loadDir(root fs.FS, dir string) []File {
+// LoadDir reads *.yaml and *.yml of one directory, sorted by name. dir is as in
+// Load.
+func (o Options) LoadDir(root fs.FS, dir string) []File {
 	entries, err := fs.ReadDir(root, strings.TrimPrefix(dir, "/"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -73,8 +73,19 @@ func (p Problem) Detail() string {
 		return p.Error()
 	}
 	gutter := fmt.Sprintf("%5d | ", p.Line)
-	return p.Error() + "\n" + gutter + p.source + "\n" +
-		strings.Repeat(" ", len(gutter)-2) + "| " + indent(p.source, p.Column-1) + "^"
+	line, column := p.window()
+	return p.Error() + "\n" + gutter + line + "\n" +
+		strings.Repeat(" ", len(gutter)-2) + "| " + indent(line, column-1) + "^"
+}
+
+// window is the part of a long line that has the place, and where it is there.
+func (p Problem) window() (line string, column int) {
+	const before = 60 // characters that are shown before the place
+	if p.Column <= shownWidth {
+		return shortened(p.source), p.Column
+	}
+	cutOff := p.Column - 1 - before
+	return "…" + shortened(strings.TrimPrefix(p.source, cut(p.source, cutOff))), before + 2
 }
 
 // indent is as wide as the first n characters of line: tabs stay tabs.
@@ -149,20 +160,28 @@ func cut(line string, n int) string {
 	return line
 }
 
+// shownWidth is how much of a line is shown, in characters.
+const shownWidth = 160
+
 // printable replaces what would disturb a terminal and shortens long lines.
-func printable(line string) string {
-	const width = 160
+func printable(line string) string { return shortened(undisturbing(line)) }
+
+func shortened(line string) string {
+	if utf8.RuneCountInString(line) > shownWidth {
+		return cut(line, shownWidth) + "…"
+	}
+	return line
+}
+
+// undisturbing replaces what would disturb a terminal.
+func undisturbing(line string) string {
 	if !utf8.ValidString(line) {
 		line = strings.ToValidUTF8(line, "\uFFFD")
 	}
-	line = strings.Map(func(r rune) rune {
+	return strings.Map(func(r rune) rune {
 		if r < ' ' && r != '\t' || r == 0x7f || (r >= 0x80 && r < 0xa0) {
 			return '\uFFFD'
 		}
 		return r
 	}, line)
-	if utf8.RuneCountInString(line) > width {
-		return cut(line, width) + "…"
-	}
-	return line
 }

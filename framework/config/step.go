@@ -12,6 +12,10 @@ type Step struct {
 	Path   string // of the key, such as stages.boot[0]
 	Title  string // the name of the config that the step is of
 
+	// Links are symbolic links, made after Files. No key of a step makes them,
+	// keys of cloud-init do.
+	Links []Link `json:",omitempty"`
+
 	// The step is skipped unless all of these that are given hold.
 	If                              Text // a command of /bin/sh that exits with 0
 	IfFiles                         IfFiles
@@ -44,10 +48,6 @@ type Step struct {
 	Environment      []Setting
 	EnvironmentFile  Text // default /etc/environment
 	Datasource       Datasource
-
-	// Links are symbolic links; no key of a step makes them, keys of
-	// cloud-init do.
-	Links []Link `json:",omitempty"`
 
 	// Later are keys of the step that this version does not act on, or no node
 	// can.

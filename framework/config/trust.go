@@ -84,11 +84,7 @@ func decodeCACerts(v value, _ *Config) {
 // sshFields are about the SSH server of the node.
 var sshFields = []field[Config]{
 	{name: "disable_root", about: "Whether root cannot log in over SSH at all. The default is no: with a key it can.", shape: boolShape, decode: decodeDisableRoot},
-	{name: "ssh_deletekeys", about: "Whether the host keys are made anew. Not implemented: they are kept, and clients know the node again.", shape: boolShape, decode: func(v value, _ *Config) {
-		if b, ok := v.boolean(); ok && b {
-			v.later("new SSH host keys")
-		}
-	}},
+	idle[Config]("ssh_deletekeys", "Whether the host keys are made anew for a new instance. They are kept, so that clients know the node again.", aBool),
 	{name: "ssh_keys", about: "SSH host keys of the node.", shape: mapping(hostKeyFields), decode: func(v value, _ *Config) { decodeMap(v, hostKeyFields, &checked{}) }},
 }
 
@@ -105,14 +101,14 @@ var hostKeyFields = func() []field[checked] {
 	for _, kind := range []string{"ed25519", "ecdsa", "rsa"} {
 		file := "/etc/ssh/ssh_host_" + kind + "_key"
 		out = append(out,
-			field[checked]{name: kind + "_private", about: "The private key.", shape: matching(`PRIVATE KEY-----`), decode: func(v value, _ *checked) { v.hostKey(file, 0o600, privateKey) }}.hidden(),
-			field[checked]{name: kind + "_public", about: "The public key.", shape: givenShape, decode: func(v value, _ *checked) { v.hostKey(file+".pub", 0o644, publicKey) }},
+			field[checked]{name: kind + "_private", about: "The private key.", shape: matching(`PRIVATE KEY-----`), decode: func(v value, _ *checked) { v.ownHostKey(file, 0o600, privateKey) }}.hidden(),
+			field[checked]{name: kind + "_public", about: "The public key.", shape: givenShape, decode: func(v value, _ *checked) { v.ownHostKey(file+".pub", 0o644, publicKey) }},
 			unused[checked](kind+"_certificate", "A certificate for the key."))
 	}
 	return out
 }()
 
-func (v value) hostKey(path string, mode uint32, problem func(string) string) {
+func (v value) ownHostKey(path string, mode uint32, problem func(string) string) {
 	s, ok := v.nonEmpty()
 	if !ok {
 		return

@@ -268,11 +268,19 @@ func decodeMap[T any](v value, table []field[T], into *T) []pair {
 func decodeField[T any](p pair, f field[T], into *T) {
 	if f.secret {
 		p.value.d.allSecret(p.value.node)
+		p.key.onCmdline()
 	}
 	if f.idle {
 		p.key.report(NotImplemented, "understood, and not implemented yet in this version: "+f.name, "")
 	}
 	f.decode(p.value, into)
+}
+
+// onCmdline warns about a secret where everybody can read it.
+func (v value) onCmdline() {
+	if v.d.file == CmdlineFile {
+		v.report(Warning, "a secret on the kernel command line, which everybody on the node can read", "put it into a file below /oem")
+	}
 }
 
 // unknown reports a key that nobody knows.

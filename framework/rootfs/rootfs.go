@@ -36,11 +36,11 @@ var links = map[string]string{
 	"usr/lib/systemd/system/multi-user.target.wants/kairos-stage-boot.service": "../kairos-stage-boot.service",
 	"usr/lib/systemd/system/timers.target.wants/kairos-stage-network.timer":    "../kairos-stage-network.timer",
 	"usr/lib/systemd/system/timers.target.wants/kairos-stage-reconcile.timer":  "../kairos-stage-reconcile.timer",
-	// The same program under the name that Kairos's documentation has.
-	"usr/bin/kairos": "kairos-agent",
-	"usr/lib/systemd/system/timers.target.wants/kairos-datasource.timer": "../kairos-datasource.timer",
+	"usr/lib/systemd/system/timers.target.wants/kairos-datasource.timer":       "../kairos-datasource.timer",
 	// It would mount the EFI partition at /boot: /boot is empty in a slot.
 	"etc/systemd/system-generators/systemd-gpt-auto-generator": "/dev/null",
+	// The same program under the name that Kairos's documentation has.
+	"usr/bin/kairos": "kairos-agent",
 }
 
 // off are units of the distribution that make no sense on a node, and why.

@@ -2,8 +2,8 @@
 
 // Package validation says of cloud-configs whether they are valid. It is what
 // `kairos-build validate` and `kairos-agent validate` print, so that the same
-// file is accepted or refused in the same words. It reads files, standard input
-// and URLs, and changes nothing.
+// file is accepted or refused in the same words. It reads files,
+// directories, standard input and URLs, and changes nothing.
 package validation
 
 import (
@@ -12,7 +12,10 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
+
+	"golang.org/x/term"
 
 	"github.com/kairos-build/kairos-build/framework/config"
 )
@@ -31,7 +34,7 @@ type Checker struct {
 // Stdin is how standard input is called in problems.
 const Stdin = "stdin"
 
-// Check reads what names say (files, "-" or URLs) and prints it. ok is false
+// Check reads what names say (files, directories, "-" or URLs) and prints it. ok is false
 // when one of them is not valid. The error is about one that cannot be read.
 func (c Checker) Check(ctx context.Context, names []string) (ok bool, err error) {
 	files, err := c.Read(ctx, names)
@@ -45,24 +48,40 @@ func (c Checker) Check(ctx context.Context, names []string) (ok bool, err error)
 func (c Checker) Read(ctx context.Context, names []string) ([]config.File, error) {
 	var files []config.File
 	for _, name := range names {
-		f, err := c.read(ctx, name)
+		more, err := c.read(ctx, name)
 		if err != nil {
 			return nil, err
 		}
-		files = append(files, f)
+		files = append(files, more...)
 	}
 	return files, nil
 }
 
-func (c Checker) read(ctx context.Context, name string) (config.File, error) {
+func (c Checker) read(ctx context.Context, name string) ([]config.File, error) {
+	if info, err := os.Stat(name); err == nil && info.IsDir() {
+		return c.directory(name)
+	}
 	data, err := c.data(ctx, name)
 	if err != nil {
-		return config.File{}, err
+		return nil, err
 	}
 	if name == "-" {
 		name = Stdin
 	}
-	return c.Options.DecodeFile(withoutSecrets(name), data), nil
+	return []config.File{c.Options.DecodeFile(withoutSecrets(name), data)}, nil
+}
+
+// directory reads the configs of a directory, in the order of a node.
+func (c Checker) directory(name string) ([]config.File, error) {
+	whole, err := filepath.Abs(name)
+	if err != nil {
+		return nil, err
+	}
+	files := c.Options.LoadDir(os.DirFS("/"), whole)
+	if len(files) == 0 {
+		return nil, fmt.Errorf("reading %s: it has no *.yaml", name)
+	}
+	return files, nil
 }
 
 func (c Checker) data(ctx context.Context, name string) ([]byte, error) {
@@ -111,6 +130,13 @@ const (
 	yellow = "\x1b[33m"
 	plain  = "\x1b[0m"
 )
+
+// Coloured tells whether w is a terminal whose user wants colour: NO_COLOR (see
+// https://no-color.org) is not set.
+func Coloured(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	return ok && os.Getenv("NO_COLOR") == "" && term.IsTerminal(int(file.Fd()))
+}
 
 // detail is a problem with its line: the words are the same with and without
 // colour.
