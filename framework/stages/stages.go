@@ -67,7 +67,8 @@ type Engine struct {
 	// disabled and masked, and none can be started.
 	Offline bool
 
-	files sync.Mutex // held while a step changes files
+	files  sync.Mutex // held while a step changes files
+	images sync.Mutex // held while a step unpacks images, which share a target
 }
 
 // Dry tells whether nothing is to change.
