@@ -11,6 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
+	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
 func TestHooks(t *testing.T) {
@@ -66,6 +68,31 @@ func TestHooks(t *testing.T) {
 			}
 			if ran := content(t, dir, "ran"); ran != c.ran {
 				t.Errorf("ran %q, want %q", ran, c.ran)
+			}
+		})
+	}
+}
+
+// TestHooksOfCommands: the commands ask the hooks before they look at anything.
+func TestHooksOfCommands(t *testing.T) {
+	for _, c := range []struct {
+		stage string
+		slot  layout.Slot
+		mode  layout.Mode
+		args  []string
+	}{
+		{"before-upgrade", layout.SlotA, layout.ModeActive, []string{"upgrade", "--source", "dir:/nowhere"}},
+		{"before-reset", layout.SlotRecovery, layout.ModeRecovery, []string{"reset", "--yes"}},
+	} {
+		t.Run(c.stage, func(t *testing.T) {
+			m := newMachine(t, c.slot, c.mode, slot.State{Good: "a"})
+			if c.stage == "before-reset" { // it looks at all partitions
+				putState(t, m.root.Dir, c.slot, c.mode)
+			}
+			put(t, m.root.Dir, "oem/90.yaml", "stages: {"+c.stage+": [{commands: [exit 3]}]}\n")
+			code := m.run(t.Context(), c.args)
+			if want := "stage " + c.stage + ": a step failed, see `kairos-agent report`; nothing was written"; code != 1 || !strings.Contains(m.out.String(), want) || m.env.writes != 0 {
+				t.Errorf("status %d, %d writes: %s", code, m.env.writes, m.out)
 			}
 		})
 	}

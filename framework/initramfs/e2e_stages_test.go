@@ -5,6 +5,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -71,7 +73,8 @@ func enter(t *testing.T, dir string) {
 		err = errors.Join(err, mount.Bind(d, top+d))
 	}
 	err = errors.Join(err, mount.FS("tmpfs", "tmpfs", top+"/run", 0, ""))
-	if err := errors.Join(err, unix.Chroot(top), os.Chdir("/")); err != nil {
+	err = errors.Join(err, unix.Chroot(top), os.Chdir("/")) //nolint:usetesting // the way back leads out of the new root
+	if err != nil {
 		t.Fatal(err)
 	}
 }
@@ -115,5 +118,25 @@ func stagesInside(t *testing.T, dir string) {
 	}
 	if !strings.Contains(said.String(), "level=WARN") || !strings.Contains(said.String(), "a.service") {
 		t.Errorf("the console has: %s", said.String())
+	}
+	hangs(t, b)
+}
+
+// hangs: an agent that does not end is ended, and it cannot hold /init, which
+// looks at no pipe.
+func hangs(t *testing.T, b *boot) {
+	t.Helper()
+	if err := unix.Mkfifo(sysroot+"/oem/91.yaml", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := namedStages(os.DirFS(sysroot), ownStages()); len(got) != 2 {
+		t.Errorf("stages %v", got)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	begin := time.Now()
+	err := b.runAgent(ctx, "run-stage", "rootfs")
+	if took := time.Since(begin); err == nil || !strings.Contains(err.Error(), "and was ended") || took > agentGrace+3*time.Second {
+		t.Errorf("after %v: %v", took, err)
 	}
 }

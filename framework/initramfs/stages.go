@@ -67,16 +67,34 @@ func namedStages(root fs.FS, names []string) []string {
 			continue // the agent reports it
 		}
 		for _, e := range entries {
-			if ext := path.Ext(e.Name()); ext != ".yaml" && ext != ".yml" {
-				continue
-			}
-			data, err := fs.ReadFile(root, strings.TrimPrefix(path.Join(dir, e.Name()), "/"))
+			data := configText(root, strings.TrimPrefix(path.Join(dir, e.Name()), "/"))
 			for _, name := range names {
-				found[name] = found[name] || err == nil && bytes.Contains(data, []byte(name))
+				found[name] = found[name] || bytes.Contains(data, []byte(name))
 			}
 		}
 	}
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !found[name] })
+}
+
+// maxConfig is the largest config file that is looked into, in bytes, as in
+// framework/config.
+const maxConfig = 16 << 20
+
+// configText is the content of a config file; of anything else, such as a pipe
+// that would hold the boot, there is none.
+func configText(root fs.FS, name string) []byte {
+	if ext := path.Ext(name); ext != ".yaml" && ext != ".yml" {
+		return nil
+	}
+	info, err := fs.Stat(root, name)
+	if err != nil || !info.Mode().IsRegular() || info.Size() > maxConfig {
+		return nil // the agent reports it
+	}
+	data, err := fs.ReadFile(root, name)
+	if err != nil {
+		return nil
+	}
+	return data
 }
 
 // inRoot calls do while the kernel's file systems are seen in the new root too.

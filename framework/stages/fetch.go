@@ -21,6 +21,11 @@ import (
 
 // unpackImages puts the files of images into directories.
 func (w *work) unpackImages(ctx context.Context) {
+	if len(w.step.UnpackImages) == 0 {
+		return
+	}
+	w.images.Lock()
+	defer w.images.Unlock()
 	for _, u := range w.step.UnpackImages {
 		changed, err := w.unpackImage(ctx, u)
 		w.item("image", u.Source.Text, changed, err, u.Origin)

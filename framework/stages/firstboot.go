@@ -13,34 +13,56 @@ import (
 	"syscall"
 
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
+	"github.com/kairos-build/kairos-build/framework/config"
 )
 
-// firstboot asks systemd-firstboot(1) for the settings that are not so yet.
+// firstboot asks systemd-firstboot(1) for the settings of the step, all of them
+// when one is not so yet: it writes each of its files as a whole.
 func (w *work) firstboot(ctx context.Context) {
+	words := []string{"systemd-firstboot", "--force"}
+	var missing []config.Setting
 	for _, s := range w.step.SystemdFirstboot {
-		name := s.Name + " " + s.Value.Text
-		have, err := w.setting(s.Name)
-		if err != nil || have == s.Value.Text {
-			w.item("firstboot", name, false, err, s.Value.Origin)
-			continue
+		words = append(words, "--"+s.Name+"="+s.Value.Text)
+		switch have, err := w.setting(s.Name); {
+		case err != nil:
+			w.item(firstbootKind, s.Name, false, err, s.Value.Origin)
+		case have == s.Value.Text:
+			w.item(firstbootKind, s.Name+" "+s.Value.Text, false, nil, s.Value.Origin)
+		default:
+			missing = append(missing, s)
+			w.noteSetting(s, have)
 		}
-		if w.Dry() {
-			path := settingFiles[s.Name].path
-			w.Root.Dry.Note(tree.Change{Path: path, Old: []byte(have + "\n"), New: []byte(s.Value.Text + "\n"), Mode: 0o644})
-		}
-		err = w.run(ctx, "systemd-firstboot", "--force", "--"+s.Name+"="+s.Value.Text)
-		w.item("firstboot", name, true, err, s.Value.Origin)
+	}
+	if len(missing) == 0 {
+		return
+	}
+	err := w.run(ctx, words...)
+	for _, s := range missing {
+		w.item(firstbootKind, s.Name+" "+s.Value.Text, true, err, s.Value.Origin)
+	}
+}
+
+const firstbootKind = "firstboot"
+
+// noteSetting tells a dry run what would change.
+func (w *work) noteSetting(s config.Setting, have string) {
+	if w.Dry() {
+		w.Root.Dry.Note(tree.Change{Path: settingFiles[s.Name].paths[0], Old: []byte(have + "\n"), New: []byte(s.Value.Text + "\n"), Mode: 0o644})
 	}
 }
 
 // settingFiles are where systemd-firstboot writes what it is told: a variable of
-// a file, or the whole of it.
-var settingFiles = map[string]struct{ path, variable string }{
-	"locale":          {"/etc/locale.conf", "LANG"},
-	"locale-messages": {"/etc/locale.conf", "LC_MESSAGES"},
-	"keymap":          {"/etc/vconsole.conf", "KEYMAP"},
-	"hostname":        {"/etc/hostname", ""},
-	"timezone":        {"/etc/localtime", ""},
+// the first file that there is, or the whole of it. Debian 12 has the locale in
+// a place of its own. What is like LANG is not written for LC_MESSAGES.
+var settingFiles = map[string]struct {
+	paths     []string
+	variables []string // the first that is set
+}{
+	"locale":          {[]string{"/etc/locale.conf", "/etc/default/locale"}, []string{"LANG"}},
+	"locale-messages": {[]string{"/etc/locale.conf", "/etc/default/locale"}, []string{"LC_MESSAGES", "LANG"}},
+	"keymap":          {[]string{"/etc/vconsole.conf"}, []string{"KEYMAP"}},
+	"hostname":        {[]string{"/etc/hostname"}, nil},
+	"timezone":        {[]string{"/etc/localtime"}, nil},
 }
 
 // zones is what the link /etc/localtime leads to, see localtime(5).
@@ -53,11 +75,19 @@ func (w *work) setting(name string) (string, error) {
 	case !ok:
 		return "", fmt.Errorf("unknown setting %q", name)
 	case name == "timezone":
-		return w.timezone(f.path)
-	case f.variable != "":
-		return keyValues(w.Root, f.path)[f.variable], nil
+		return w.timezone(f.paths[0])
+	case f.variables == nil:
+		return line(w.Root, f.paths[0]), nil
 	}
-	return line(w.Root, f.path), nil
+	for _, path := range f.paths {
+		have := keyValues(w.Root, path)
+		for _, variable := range f.variables {
+			if have[variable] != "" {
+				return have[variable], nil
+			}
+		}
+	}
+	return "", nil
 }
 
 func (w *work) timezone(path string) (string, error) {

@@ -72,7 +72,8 @@ type Engine struct {
 	// Datasource fetches user data and stores it; nil: no step may ask for it.
 	Datasource func(ctx context.Context, d config.Datasource) (stored string, changed bool, err error)
 
-	files sync.Mutex // held while a step changes files
+	files  sync.Mutex // held while a step changes files
+	images sync.Mutex // held while a step unpacks images, which share a target
 }
 
 // Dry tells whether nothing is to change.

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kairos-build/kairos-build/framework/agent/report"
+	"github.com/kairos-build/kairos-build/framework/agent/sshkeys"
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/config"
 )
@@ -64,5 +65,24 @@ func TestApplyStepDry(t *testing.T) {
 	want := []string{"/var/lib/kairos/users.json", "/etc/group", "/etc/gshadow", "/etc/passwd", "/etc/shadow", "/home/ada", "/home/ada/.ssh/authorized_keys", "/etc/hostname", "/etc/hosts"}
 	if diff := cmp.Diff(want, paths); diff != "" {
 		t.Errorf("changes (-want +got):\n%s", diff)
+	}
+}
+
+// TestStepBeforeUsers: a step of the initramfs runs before the users at the top
+// of the config are made. What they do not say stays as the step made it.
+func TestStepBeforeUsers(t *testing.T) {
+	m := newMachine(t)
+	m.Keys = &sshkeys.Store{Root: m.Root}
+	m.ApplyStep(t.Context(), &config.Config{Users: []config.User{{Name: "ada", Groups: []string{"sudo"}, Sudo: []string{"ALL=(ALL) ALL"}, SSHAuthorizedKeys: []string{key1}}}})
+	apply(t, m, "users: [{name: ada, ssh_authorized_keys: ['"+key2+"']}]")
+	if got, want := text(t, m, "/home/ada/.ssh/authorized_keys"), keysBegin+"\n"+key2+"\n"+key1+"\n"+keysEnd+"\n"; got != want {
+		t.Errorf("keys %q, want %q", got, want)
+	}
+	if got := text(t, m, "/etc/sudoers.d/90-kairos-ada"); got != rulesOfStep+"ada ALL=(ALL) ALL\n" {
+		t.Errorf("rules %q", got)
+	}
+	apply(t, m, "users: [{name: ada, sudo: false}]")
+	if m.Root.Exists("/etc/sudoers.d/90-kairos-ada") {
+		t.Error("the rules of the step stay when the config says that there are none")
 	}
 }

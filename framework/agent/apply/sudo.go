@@ -11,10 +11,11 @@ import (
 	"github.com/kairos-build/kairos-build/framework/config"
 )
 
-// sudo writes the rules of u, or removes those of an earlier run.
+// sudo writes the rules of u, or removes those of an earlier run. Those of a step
+// stay when u says nothing: a step of the initramfs runs before all users.
 func (m *Machine) sudo(ctx context.Context, u config.User) {
 	path := sudoersFile(u.Name)
-	if u.Sudo == nil && m.adding {
+	if u.Sudo == nil && (m.adding || m.fromStep(path)) {
 		return
 	}
 	if len(u.Sudo) == 0 {
@@ -31,7 +32,7 @@ func (m *Machine) writeSudo(ctx context.Context, u config.User, path string) (ch
 	if !m.Root.Exists("/usr/bin/sudo") {
 		return false, errors.New("sudo is not installed in this image; the rules are not written")
 	}
-	data := sudoers(u)
+	data := m.sudoers(u)
 	if m.CheckSudoers != nil {
 		if err := m.CheckSudoers(ctx, data); err != nil {
 			return false, err
@@ -46,9 +47,24 @@ func sudoersFile(user string) string {
 	return "/etc/sudoers.d/90-kairos-" + strings.ReplaceAll(user, ".", "+")
 }
 
-func sudoers(u config.User) []byte {
+// The first line of a file of rules tells who wrote it.
+const (
+	rulesOfUsers = "# From the cloud-config; written anew at every boot.\n"
+	rulesOfStep  = "# From a step of the cloud-config; written anew at every boot.\n"
+)
+
+func (m *Machine) fromStep(path string) bool {
+	data, err := m.Root.Read(path)
+	return err == nil && strings.HasPrefix(string(data), rulesOfStep)
+}
+
+func (m *Machine) sudoers(u config.User) []byte {
 	var b strings.Builder
-	b.WriteString("# From the cloud-config; written anew at every boot.\n")
+	if m.adding {
+		b.WriteString(rulesOfStep)
+	} else {
+		b.WriteString(rulesOfUsers)
+	}
 	for _, rule := range u.Sudo {
 		b.WriteString(u.Name + " " + rule + "\n")
 	}

@@ -35,6 +35,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sys/unix"
 
+	"github.com/kairos-build/kairos-build/framework/internal/blockdev"
 	"github.com/kairos-build/kairos-build/framework/source"
 )
 
@@ -83,7 +84,14 @@ func Image(ctx context.Context, image v1.Image, target string, o Options) (chang
 	if have, err := root.ReadFile(record); err == nil && string(have) == digest.String()+"\n" {
 		return false, nil
 	}
-	defer func() { err = errors.Join(err, root.RemoveAll(staging)) }()
+	if err := root.MkdirAll(Own, 0o700); err != nil {
+		return false, err
+	}
+	unlock, err := lock(root)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, root.RemoveAll(staging), unlock()) }()
 	if err := errors.Join(root.RemoveAll(staging), root.MkdirAll(staging, 0o700)); err != nil {
 		return false, err
 	}
@@ -97,6 +105,19 @@ func Image(ctx context.Context, image v1.Image, target string, o Options) (chang
 		return true, fmt.Errorf("moving the files of the image into place: %w; run the step again", err)
 	}
 	return true, keep(root, record, digest.String())
+}
+
+// lock keeps other programs that unpack into the same target away.
+func lock(root *os.Root) (unlock func() error, err error) {
+	f, err := root.Open(Own)
+	if err != nil {
+		return nil, err
+	}
+	release, err := blockdev.Lock(f)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() error { return errors.Join(release(), f.Close()) }, nil
 }
 
 // stage unpacks the layers and compares the result with what is there.

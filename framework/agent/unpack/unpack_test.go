@@ -212,3 +212,45 @@ func TestAlteredLayer(t *testing.T) {
 		t.Errorf("%v, %v", err, listing(t, dir))
 	}
 }
+
+// TestOwners needs root, because only root can give files away.
+func TestOwners(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("SKIPPED: the owners of files can only be tested by root")
+	}
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, h := range []*tar.Header{
+		{Name: "d/", Typeflag: tar.TypeDir, Mode: 0o2750, Uid: 1000, Gid: 1001},
+		{Name: "d/f", Typeflag: tar.TypeReg, Mode: 0o4755, Uid: 1000, Gid: 1001},
+		{Name: "d/l", Typeflag: tar.TypeSymlink, Linkname: "f", Uid: 1000, Gid: 1001},
+	} {
+		if err := w.WriteHeader(h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.Bytes())), nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := mutate.AppendLayers(empty.Image, layer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if _, err := Image(t.Context(), img, dir, Options{Ref: "x"}); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]fs.FileMode{"d": fs.ModeDir | fs.ModeSetgid | 0o750, "d/f": fs.ModeSetuid | 0o755, "d/l": fs.ModeSymlink | 0o777} {
+		info, err := os.Lstat(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st := info.Sys().(*unixStat); info.Mode() != want || st.Uid != 1000 || st.Gid != 1001 {
+			t.Errorf("%s: %v of %d:%d, want %v of 1000:1001", name, info.Mode(), st.Uid, st.Gid, want)
+		}
+	}
+}
