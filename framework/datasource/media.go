@@ -249,6 +249,8 @@ func (v *volume) open() (err error) {
 	}
 	defer v.survive("its structures", &err)
 	switch {
+	case v.fat && !fatBounded(v.f):
+		err = errors.New("its file allocation table is damaged")
 	case v.fat:
 		v.files, err = readFAT(v.f, v.size)
 	case !isoBounded(v.f):

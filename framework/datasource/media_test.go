@@ -5,6 +5,7 @@ package datasource
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"os"
 	"path/filepath"
 	"strings"
@@ -299,5 +300,42 @@ func TestDriveDriver(t *testing.T) {
 				t.Errorf("loaded %q, got %v, %v", loaded, data, err)
 			}
 		})
+	}
+}
+
+// TestCircle: a chain of clusters that goes round in a circle is an error, not a
+// boot without an end.
+func TestCircle(t *testing.T) {
+	for _, bits := range []int{12, 16, 32} {
+		m, root := newMachine(t)
+		image := fatImage(t, bits, "cidata", noCloudFiles)
+		f, err := os.OpenFile(image, os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		table, ok := readTable(f)
+		if !ok || table.bits != bits || !table.ends() {
+			t.Fatalf("FAT%d: got %v", bits, ok)
+		}
+		boot := make([]byte, 512)
+		if _, err := f.ReadAt(boot, 0); err != nil {
+			t.Fatal(err)
+		}
+		// Clusters 2 and 3 lead to each other; both tables say so.
+		entry := map[int][]byte{12: {3, 0x20, 0x00}, 16: {3, 0, 2, 0}, 32: {3, 0, 0, 0, 2, 0, 0, 0}}[bits]
+		first := int64(binary.LittleEndian.Uint16(boot[14:])) * 512
+		for _, at := range []int64{first, first + int64(len(table.data))} {
+			if _, err := f.WriteAt(entry, at+int64(2*bits/8)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		device(t, root, "vdb", image)
+		_, err = m.Fetch(t.Context(), []Source{noCloud{}})
+		if want := "datasource nocloud: reading the file system on /dev/vdb: its file allocation table is damaged"; err == nil || err.Error() != want {
+			t.Errorf("FAT%d: got %v, want %s", bits, err, want)
+		}
 	}
 }
