@@ -166,8 +166,11 @@ var errNotAVolume = errors.New("neither ISO 9660 nor FAT")
 const (
 	isoDescriptor = 32768 // offset of the first volume descriptor
 	isoSector     = 2048
-	// maxPathTable in bytes: the reader takes it into memory as a whole.
-	maxPathTable = 1 << 20
+	// maxISOTable in bytes, of a path table or a root directory: the reader takes
+	// them into memory as a whole.
+	maxISOTable = 1 << 20
+	// maxDescriptors of a volume; others have no more than a few.
+	maxDescriptors = 16
 	// maxFATSectors is the same for a FAT; a larger one is of a disk for data.
 	maxFATSectors = 32768
 )
@@ -196,10 +199,28 @@ func isoLabel(r io.ReaderAt) (string, bool) {
 	if _, err := r.ReadAt(b, isoDescriptor); err != nil || string(b[:7]) != "\x01CD001\x01" {
 		return "", false
 	}
-	if binary.LittleEndian.Uint32(b[132:]) > maxPathTable {
-		return "", false
-	}
 	return strings.TrimRight(string(b[40:72]), " \x00"), true
+}
+
+// isoBounded looks at every volume descriptor up to the terminator: a damaged
+// one must not make the reader ask for gigabytes.
+func isoBounded(r io.ReaderAt) bool {
+	b := make([]byte, isoSector)
+	for i := range int64(maxDescriptors) {
+		if _, err := r.ReadAt(b, isoDescriptor+i*isoSector); err != nil || string(b[1:6]) != "CD001" {
+			return false
+		}
+		switch b[0] {
+		case 255: // the terminator
+			return true
+		case 1, 2: // primary, supplementary
+			pathTable, rootSize := binary.LittleEndian.Uint32(b[132:]), binary.LittleEndian.Uint32(b[166:])
+			if pathTable > maxISOTable || rootSize > maxISOTable {
+				return false
+			}
+		}
+	}
+	return false
 }
 
 // fatLabel reads the boot sector: FAT32 has no entries for a root directory and
@@ -227,12 +248,15 @@ func (v *volume) open() (err error) {
 		return nil
 	}
 	defer v.survive("its structures", &err)
-	b := file.New(v.f, true)
 	switch {
-	case !v.fat:
-		v.files, err = iso9660.Read(b, v.size, 0, 0)
-	default:
+	case v.fat && !fatBounded(v.f):
+		err = errors.New("its file allocation table is damaged")
+	case v.fat:
 		v.files, err = readFAT(v.f, v.size)
+	case !isoBounded(v.f):
+		err = errors.New("its volume descriptors are damaged")
+	default:
+		v.files, err = iso9660.Read(file.New(v.f, true), v.size, 0, 0)
 	}
 	if err != nil {
 		v.files = nil

@@ -5,6 +5,7 @@ package datasource
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"os"
 	"path/filepath"
 	"strings"
@@ -236,30 +237,36 @@ func TestNoMedium(t *testing.T) {
 // TestDamagedMedium: a medium with the right label that cannot be read is an
 // error, whatever is broken, and never the end of the program.
 func TestDamagedMedium(t *testing.T) {
+	m, root := newMachine(t)
 	image := isoImage(t, iso9660.FinalizeOptions{RockRidge: true, VolumeIdentifier: "cidata"}, noCloudFiles)
 	good, err := os.ReadFile(image)
 	if err != nil {
 		t.Fatal(err)
 	}
 	good = append(bytes.TrimRight(good, "\x00"), make([]byte, 2048)...)
-	failed := 0
-	for offset := 32768 + 80; offset < 32768+200; offset++ {
+	device(t, root, "sr0", image)
+	fetch := func(offset int) error {
 		bad := bytes.Clone(good)
 		bad[offset] ^= 0xff
-		if err := os.WriteFile(image, bad, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		m, root := newMachine(t)
-		device(t, root, "sr0", image)
-		if _, err := m.Fetch(t.Context(), []Source{noCloud{}}); err != nil {
-			failed++
-		}
-		if err := os.Rename(filepath.Join(root, "dev/sr0"), image); err != nil {
-			t.Fatal(err)
+		put(t, root, "dev/sr0", string(bad))
+		_, err := m.Fetch(t.Context(), []Source{noCloud{}})
+		return err
+	}
+	const descriptor = 32768
+	for _, offset := range []int{descriptor + 135, descriptor + 169} { // sizes of gigabytes
+		want := "datasource nocloud: reading the file system on /dev/sr0: its volume descriptors are damaged"
+		if err := fetch(offset); err == nil || err.Error() != want {
+			t.Errorf("byte %d: got %v, want %s", offset, err, want)
 		}
 	}
-	if failed == 0 {
-		t.Error("no damage was noticed")
+	failed := 0
+	for offset := descriptor + 80; offset < descriptor+200; offset++ {
+		if fetch(offset) != nil {
+			failed++
+		}
+	}
+	if failed < 10 {
+		t.Errorf("%d damages were noticed", failed)
 	}
 }
 
@@ -293,5 +300,42 @@ func TestDriveDriver(t *testing.T) {
 				t.Errorf("loaded %q, got %v, %v", loaded, data, err)
 			}
 		})
+	}
+}
+
+// TestCircle: a chain of clusters that goes round in a circle is an error, not a
+// boot without an end.
+func TestCircle(t *testing.T) {
+	for _, bits := range []int{12, 16, 32} {
+		m, root := newMachine(t)
+		image := fatImage(t, bits, "cidata", noCloudFiles)
+		f, err := os.OpenFile(image, os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		table, ok := readTable(f)
+		if !ok || table.bits != bits || !table.ends() {
+			t.Fatalf("FAT%d: got %v", bits, ok)
+		}
+		boot := make([]byte, 512)
+		if _, err := f.ReadAt(boot, 0); err != nil {
+			t.Fatal(err)
+		}
+		// Clusters 2 and 3 lead to each other; both tables say so.
+		entry := map[int][]byte{12: {3, 0x20, 0x00}, 16: {3, 0, 2, 0}, 32: {3, 0, 0, 0, 2, 0, 0, 0}}[bits]
+		first := int64(binary.LittleEndian.Uint16(boot[14:])) * 512
+		for _, at := range []int64{first, first + int64(len(table.data))} {
+			if _, err := f.WriteAt(entry, at+int64(2*bits/8)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		device(t, root, "vdb", image)
+		_, err = m.Fetch(t.Context(), []Source{noCloud{}})
+		if want := "datasource nocloud: reading the file system on /dev/vdb: its file allocation table is damaged"; err == nil || err.Error() != want {
+			t.Errorf("FAT%d: got %v, want %s", bits, err, want)
+		}
 	}
 }
