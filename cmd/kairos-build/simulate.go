@@ -18,6 +18,8 @@ import (
 	"github.com/kairos-build/kairos-build/ci/qemu"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/simulate"
+	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/validation"
 )
 
 // errWouldFail is the exit status of a config that the node would complain of.
@@ -30,6 +32,7 @@ var errDidFail = errors.New("the node reported a failure")
 type simulateFlags struct {
 	factory.SimulateOptions
 	configs      []string
+	how          config.Options // of checking them
 	diff, asJSON bool
 	colour       string
 	boot         bool
@@ -71,6 +74,7 @@ Exit status: 0, 1 when the node would report (with --boot: reported) a failure,
 func (o *simulateFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringArrayVar(&o.configs, "cloud-config", nil, "cloud-config `file` for the node's /oem; may be repeated")
+	compatFlag(flags, &o.how)
 	flags.BoolVar(&o.diff, "diff", false, "print the differences of the files")
 	flags.BoolVar(&o.asJSON, "json", false, "print JSON on stdout")
 	flags.StringVar(&o.colour, "color", "auto", "colours: "+strings.Join(colourModes(), ", ")+" (auto: on a terminal, unless $NO_COLOR is set)")
@@ -94,7 +98,7 @@ func (o *simulateFlags) run(cmd *cobra.Command) error {
 	if err := o.check(); err != nil {
 		return err
 	}
-	if o.Configs, err = factory.ReadSources(o.configs); err != nil {
+	if o.Configs, err = factory.ReadSources(o.configs, o.how); err != nil {
 		return err
 	}
 	if err := sayProblems(cmd.ErrOrStderr(), o.Configs); err != nil {
@@ -140,14 +144,14 @@ func (o *simulateFlags) check() error {
 // validate. Files with errors are not simulated: a node would not use them.
 func sayProblems(w io.Writer, sources []simulate.Source) error {
 	var bad []string
+	var files []config.File
 	for _, s := range sources {
-		if len(s.File.Problems) > 0 {
-			fmt.Fprintln(w, s.File.Problems.Error())
-		}
+		files = append(files, s.File)
 		if !s.File.Used() {
 			bad = append(bad, s.File.Name)
 		}
 	}
+	validation.Checker{Out: io.Discard, Err: w, Colour: validation.Coloured(w)}.Print(files)
 	if len(bad) > 0 {
 		return usageError{fmt.Errorf("not valid: %s: a node would not use it; mend what is named above", strings.Join(bad, ", "))}
 	}
@@ -201,7 +205,7 @@ func (o *simulateFlags) bootNode(cmd *cobra.Command) (err error) {
 	}
 	o.vm.Disk, o.vm.Log = filepath.Join(dir, "disk.raw"), t.log
 	_, err = factory.MakeDisk(cmd.Context(), factory.DiskOptions{
-		Image: factory.ImagePath(o.Image), Arch: o.Arch, Path: o.vm.Disk, CloudConfigs: o.configs, Progress: t, Log: t.log,
+		Image: factory.ImagePath(o.Image), Arch: o.Arch, Path: o.vm.Disk, CloudConfigs: o.configs, Configs: o.how, Progress: t, Log: t.log,
 	})
 	if err := t.close(err); err != nil {
 		return err

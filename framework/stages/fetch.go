@@ -68,6 +68,9 @@ func openImage(ctx context.Context, ref, arch string) (v1.Image, error) {
 // wouldFill notes for a dry run that a directory gets content, unless it has
 // some.
 func (w *work) wouldFill(path, host, what string) (changed bool, err error) {
+	if err := w.Root.CheckWritable(path); err != nil {
+		return false, err
+	}
 	entries, err := os.ReadDir(host)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, err

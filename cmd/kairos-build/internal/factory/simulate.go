@@ -41,7 +41,7 @@ func ImagePath(ref string) string {
 
 // ReadSources reads cloud-configs and decodes them. Those with an error are in
 // the result too; the error is about files that cannot be read.
-func ReadSources(paths []string) ([]simulate.Source, error) {
+func ReadSources(paths []string, how config.Options) ([]simulate.Source, error) {
 	var out []simulate.Source
 	var errs []error
 	for _, path := range paths {
@@ -50,8 +50,7 @@ func ReadSources(paths []string) ([]simulate.Source, error) {
 			errs = append(errs, fmt.Errorf("cloud-config: %w", err))
 			continue
 		}
-		c, problems := config.Decode(path, data)
-		out = append(out, simulate.Source{File: config.File{Name: path, Config: c, Problems: problems}, Data: data})
+		out = append(out, simulate.Source{File: how.DecodeFile(path, data), Data: data})
 	}
 	if len(errs) > 0 {
 		return nil, badInput(errors.Join(errs...))

@@ -22,6 +22,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/framework/agent/apply"
 	"github.com/kairos-build/kairos-build/framework/agent/report"
+	"github.com/kairos-build/kairos-build/framework/agent/sshkeys"
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/layout"
@@ -160,8 +161,8 @@ func (s *simulation) parameters() []string {
 // The stages of a boot, by whether they come before or after the keys outside
 // of stages: kairos-boot.service applies those, then runs its stages.
 var (
-	beforeConfig = []string{}
-	afterConfig  = config.BootStages()
+	beforeConfig = append(slices.Clone(config.BootStages()[:2]), config.BootcmdStage)
+	afterConfig  = config.BootStages()[2:]
 )
 
 // boot applies the config and runs the stages, in the order of a boot.
@@ -208,7 +209,7 @@ func (s *simulation) fileReports() []report.File {
 }
 
 func (s *simulation) machine() *apply.Machine {
-	return &apply.Machine{Root: s.root, Log: slog.New(slog.DiscardHandler), Random: rand.Reader}
+	return &apply.Machine{Root: s.root, Log: slog.New(slog.DiscardHandler), Random: rand.Reader, Keys: &sshkeys.Store{Root: s.root}}
 }
 
 func (s *simulation) engine() *stages.Engine {
