@@ -43,12 +43,12 @@ func (p *program) boot(ctx context.Context) error {
 	start := time.Now()
 	loaded := config.Load(os.DirFS(p.root.Dir), layout.ConfigDirs())
 	merged, files := p.lastGood(loaded)
-	p.env = merged.Env
-	bootcmdOK, bootcmdErr := p.bootcmd(ctx, merged)
 	r := &report.Report{Files: files}
 	if item := p.fillHostname(merged); item != nil {
 		r.Items = append(r.Items, *item)
 	}
+	p.env = merged.Env
+	r.Items = append(r.Items, p.bootcmd(ctx, merged)...)
 	r.Items = append(r.Items, p.machine().Apply(ctx, merged)...)
 	r.OK = !loaded.Problems().Failed() && !failed(r.Items)
 	r.Milliseconds = float64(time.Since(start).Microseconds()) / 1000
@@ -57,10 +57,10 @@ func (p *program) boot(ctx context.Context) error {
 	}
 	err := errors.Join(p.writeIssue(r), r.Write(p.root))
 	ok, stageErr := p.bootStages(ctx, merged)
-	if err := errors.Join(bootcmdErr, err, stageErr); err != nil {
+	if err := errors.Join(err, stageErr); err != nil {
 		return err
 	}
-	if !r.OK || !ok || !bootcmdOK {
+	if !r.OK || !ok {
 		return errQuiet
 	}
 	return nil
@@ -70,12 +70,19 @@ func (p *program) boot(ctx context.Context) error {
 // of systemd with kairos-boot.service.
 const bootcmdTime = 25 * time.Second
 
-// bootcmd runs the commands of the key bootcmd, before anything is applied.
-func (p *program) bootcmd(ctx context.Context, c *config.Config) (ok bool, err error) {
+// bootcmd runs the commands of the key bootcmd, before anything is applied. What
+// they did is in the report of the stages; here is only whether they failed.
+func (p *program) bootcmd(ctx context.Context, c *config.Config) []report.Item {
 	ctx, cancel := context.WithTimeoutCause(ctx, bootcmdTime, fmt.Errorf("bootcmd has %v", bootcmdTime))
 	defer cancel()
 	reports, err := p.runPlans(ctx, p.engine(true), plans(c, config.BootcmdStage))
-	return stagesOK(reports), err
+	if err == nil && !stagesOK(reports) {
+		err = errors.New("a command failed; see kairos-agent report")
+	}
+	if err == nil {
+		return nil
+	}
+	return []report.Item{{Kind: config.BootcmdStage, Name: "commands", Outcome: report.Failed, Message: err.Error(), Origin: c.Origins[config.BootcmdStage].String()}}
 }
 
 func failed(items []report.Item) bool {
