@@ -6,15 +6,14 @@
 // starts next, and shows how the node is. It changes nothing else.
 //
 //	kairos-agent boot | ready | settle | trial | health [--json]
-//	kairos-agent status [--json] | version | print-schema
-//	kairos-agent validate [--compat] [FILE|-|URL]...
-//	kairos-agent config get KEY | explain [KEY] [FILE]... [--json]
+//	kairos-agent status [--json] | validate [FILE|-]... | version
 //	kairos-agent run-stage NAME [--dry-run] [--analyze] [--json]
 //	kairos-agent report [--all] [--json]
 //	kairos-agent upgrade --source SOURCE [--recovery] [--reboot] [--force] [--json]
 //	kairos-agent bootentry [--select active|passive|recovery|none] [--json]
 //	kairos-agent rollback [--reboot]
 //	kairos-agent reset [--reset-oem] [--reboot] [--yes] [--json]
+//	kairos-agent config get KEY | explain [KEY] [FILE]... [--json] | print-schema
 //
 // Exit status: 0, 1 when something failed or a config has an error, 2 for a
 // wrong command line.

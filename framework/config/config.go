@@ -24,8 +24,12 @@ type Config struct {
 	PreserveHostname *bool // the name that the image has stays
 	ManageHosts      *bool // false: /etc/hosts is left alone
 	Groups           []Group
-	Users            []User
-	WriteFiles       []WriteFile
+	// Env are variables for the commands of stages, each NAME=VALUE.
+	Env []string
+	// CloudInitPaths are more directories with config files.
+	CloudInitPaths []string
+	Users          []User
+	WriteFiles     []WriteFile
 	// SSHAuthorizedKeys are for the first of Users, or for root when there
 	// are no users.
 	SSHAuthorizedKeys []string
@@ -38,10 +42,6 @@ type Config struct {
 	// Strict makes a file with an error a failed health check: a slot on trial
 	// that refuses the config of this node is left again.
 	Strict *bool
-	// Env are variables for the commands of stages, each NAME=VALUE.
-	Env []string
-	// CloudInitPaths are more directories with config files.
-	CloudInitPaths []string
 	// Stages has the steps of each stage, in the order of the files.
 	Stages map[string][]Step
 	// Origins tells where a key was given: root keys by name, users.NAME,
