@@ -43,14 +43,14 @@ func (p *program) boot(ctx context.Context) error {
 	start := time.Now()
 	found := p.localData(ctx)
 	c := p.readConfig(found)
-	bootcmdOK, bootcmdErr := p.bootcmd(ctx, c.merged)
+	c.items = append(c.items, p.bootcmd(ctx, c.merged)...)
 	r := p.applyConfig(ctx, start, c)
-	err := errors.Join(bootcmdErr, p.writeIssue(r), r.Write(p.root), p.leave(found, c.merged))
+	err := errors.Join(p.writeIssue(r), r.Write(p.root), p.leave(found, c.merged))
 	ok, stageErr := p.bootStages(ctx, c.merged)
 	if err := errors.Join(err, stageErr); err != nil {
 		return err
 	}
-	if !r.OK || !ok || !bootcmdOK {
+	if !r.OK || !ok {
 		return errQuiet
 	}
 	return nil
@@ -60,7 +60,7 @@ func (p *program) boot(ctx context.Context) error {
 type configRead struct {
 	merged *config.Config
 	files  []report.File
-	items  []report.Item // of the datasource
+	items  []report.Item // of the datasource and of bootcmd
 	failed bool          // some file has an error
 }
 
@@ -92,12 +92,19 @@ func (p *program) applyConfig(ctx context.Context, start time.Time, c configRead
 // of systemd with kairos-boot.service.
 const bootcmdTime = 25 * time.Second
 
-// bootcmd runs the commands of the key bootcmd, before anything is applied.
-func (p *program) bootcmd(ctx context.Context, c *config.Config) (ok bool, err error) {
+// bootcmd runs the commands of the key bootcmd, before anything is applied. What
+// they did is in the report of the stages; here is only whether they failed.
+func (p *program) bootcmd(ctx context.Context, c *config.Config) []report.Item {
 	ctx, cancel := context.WithTimeoutCause(ctx, bootcmdTime, fmt.Errorf("bootcmd has %v", bootcmdTime))
 	defer cancel()
 	reports, err := p.runPlans(ctx, p.engine(true), plans(c, config.BootcmdStage))
-	return stagesOK(reports), err
+	if err == nil && !stagesOK(reports) {
+		err = errors.New("a command failed; see kairos-agent report")
+	}
+	if err == nil {
+		return nil
+	}
+	return []report.Item{{Kind: config.BootcmdStage, Name: "commands", Outcome: report.Failed, Message: err.Error(), Origin: c.Origins[config.BootcmdStage].String()}}
 }
 
 func failed(items []report.Item) bool {

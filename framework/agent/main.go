@@ -15,6 +15,7 @@
 //	kairos-agent bootentry [--select active|passive|recovery|none] [--json]
 //	kairos-agent rollback [--reboot]
 //	kairos-agent reset [--reset-oem] [--reboot] [--yes] [--json]
+//	kairos-agent config get KEY | explain [KEY] [FILE]... [--json] | print-schema
 //
 // Exit status: 0, 1 when something failed or a config has an error, 2 for a
 // wrong command line.

@@ -24,8 +24,12 @@ type Config struct {
 	PreserveHostname *bool // the name that the image has stays
 	ManageHosts      *bool // false: /etc/hosts is left alone
 	Groups           []Group
-	Users            []User
-	WriteFiles       []WriteFile
+	// Env are variables for the commands of stages, each NAME=VALUE.
+	Env []string
+	// CloudInitPaths are more directories with config files.
+	CloudInitPaths []string
+	Users          []User
+	WriteFiles     []WriteFile
 	// SSHAuthorizedKeys are for the first of Users, or for root when there
 	// are no users. Entries may say where keys are, see IsKeySource.
 	SSHAuthorizedKeys []string
@@ -41,10 +45,6 @@ type Config struct {
 	// check: a slot on trial that refuses the config of this node, or cannot do
 	// what it asks for, is left again.
 	Strict *bool
-	// Env are variables for the commands of stages, each NAME=VALUE.
-	Env []string
-	// CloudInitPaths are more directories with config files.
-	CloudInitPaths []string
 	// ConfigURL is where one more config is fetched from, over HTTP or HTTPS; it
 	// may hold a secret.
 	ConfigURL string

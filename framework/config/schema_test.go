@@ -187,18 +187,24 @@ func siblings(s shape, but string) string {
 	return b.String()
 }
 
-// each calls fn for every key at every depth, once for those under $defs.
+// each calls fn for every key at every depth, once for those under $defs. A key
+// is not further than the one that it stands below.
 func each(s shape, path string, seen map[string]bool, fn func(path string, e entry)) {
+	eachBelow(s, path, implemented, seen, fn)
+}
+
+func eachBelow(s shape, path string, above standing, seen map[string]bool, fn func(path string, e entry)) {
 	if s.def != "" && seen[s.def] {
 		return
 	}
 	seen[s.def] = true
 	for _, e := range s.keys {
+		e.standing = max(e.standing, above)
 		fn(path+e.name, e)
-		each(e.shape, path+e.name+".", seen, fn)
+		eachBelow(e.shape, path+e.name+".", e.standing, seen, fn)
 	}
 	for _, below := range slices.Concat(s.either, pointed(s.items), pointed(s.others)) {
-		each(below, path, seen, fn)
+		eachBelow(below, path, above, seen, fn)
 	}
 }
 
