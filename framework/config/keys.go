@@ -96,15 +96,6 @@ var stagesShape = func() shape {
 	return s
 }()
 
-// later are keys that are known and that nothing looks at yet.
-func later[T any](names ...string) []field[T] {
-	out := make([]field[T], len(names))
-	for i, n := range names {
-		out[i].name = n
-	}
-	return out
-}
-
 // set stores what get reads from v.
 func set[T any](v value, into *T, get func(value) (T, bool)) {
 	if x, ok := get(v); ok {
