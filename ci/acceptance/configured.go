@@ -34,7 +34,7 @@ const brokenPrefix = "40_broken_"
 
 // configured is the tale of that machine.
 func configured() tale {
-	return tale{machineConfig, "a node with every key in its config", []chapter{
+	return tale{Machine: machineConfig, Title: "a node with every key in its config", Independent: true, Chapters: []chapter{
 		{"ready", "comes up with user-data of a CD-ROM, ten broken files and a step that fails", (*story).beginConfigured},
 		{"datasource", "the user-data is kept, private to root", (*story).datasource},
 		{"steps", "every key of a step does what it says", (*story).stepsDone},
@@ -171,7 +171,7 @@ func effects() []told {
 		{"files", `^slot=a arch=amd64 os=debian$`, []string{"cat", dir + "facts"}},
 		{"files, a token", `^600$`, []string{"stat", "-c", "%a", dir + "token"}},
 		{"sysctl", `^262144$`, []string{"cat", "/proc/sys/vm/max_map_count"}},
-		{"authorized_keys", `worker$`, []string{"cat", "/home/worker/.ssh/authorized_keys"}},
+		{"authorized_keys", `(?m) worker$`, []string{"cat", "/home/worker/.ssh/authorized_keys"}},
 		{"modules", `(?m)^dummy `, []string{"cat", "/proc/modules"}},
 		{"timesyncd", `NTP=ntp\.example\.org`, []string{"systemd-analyze", "cat-config", "systemd/timesyncd.conf"}},
 		{"systemctl: enable", `^enabled`, []string{"systemctl", "is-enabled", "fstrim.timer"}},

@@ -60,11 +60,14 @@ type chapter struct {
 type tale struct {
 	Machine, Title string
 	Chapters       []chapter
+	// Independent chapters need the first one only: they are told after another
+	// that failed, too.
+	Independent bool
 }
 
 func tales() []tale {
 	return []tale{
-		{machineUpgrade, "a life with upgrades", []chapter{
+		{Machine: machineUpgrade, Title: "a life with upgrades", Chapters: []chapter{
 			{"ready", "says that it is ready", (*story).begin},
 			{"refused", "an upgrade to a wrong image is refused before the first write", (*story).refused},
 			{"bad-registry", "a registry that dies, lies or cuts short leaves the node as it was", (*story).badRegistry},
@@ -76,7 +79,7 @@ func tales() []tale {
 			{"persistent", "persistent paths follow the image, and keep local changes", (*story).persistent},
 			{"rollback", "rollback goes back to the old slot", (*story).rollback},
 		}},
-		{machineRecovery, "a life with recovery", []chapter{
+		{Machine: machineRecovery, Title: "a life with recovery", Chapters: []chapter{
 			{"ready", "says that it is ready", (*story).beginWithOld},
 			{"passive", "the passive slot boots once on request", (*story).passive},
 			{"from-passive", "an upgrade from the passive slot writes the other one, which is tried and good", (*story).upgradeFromPassive},
@@ -85,7 +88,7 @@ func tales() []tale {
 			{"reset", "reset makes the node as new, and keeps its config", (*story).reset},
 		}},
 		configured(),
-		{machineRelease, "an upgrade to another release", []chapter{
+		{Machine: machineRelease, Title: "an upgrade to another release", Chapters: []chapter{
 			{"ready", "says that it is ready", (*story).begin},
 			{"upgrade", "the other release is written, with its builder's root hash", (*story).upgradeRelease},
 			{"good", "it boots and is good", (*story).goodRelease},
@@ -103,7 +106,7 @@ func (tale tale) tell(l *lab) func(context.Context, *session) {
 			message, err := c.Do(t, ctx)
 			s.record(c.Name, c.Title, time.Since(begin), message, err)
 			s.r.progress(*s.results[c.Name])
-			if err != nil {
+			if err != nil && (i == 0 || !tale.Independent) {
 				for _, rest := range tale.Chapters[i+1:] {
 					s.skip(rest.Name, rest.Title, "the step before did not end as it must")
 				}
