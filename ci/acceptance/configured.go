@@ -14,7 +14,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/crane"
+
 	"github.com/kairos-build/kairos-build/ci/qemu"
+	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
 // machineConfig is the machine that is told everything by its config.
@@ -49,18 +52,15 @@ func configured() tale {
 }
 
 func (t *story) beginConfigured(ctx context.Context) (string, error) {
-	var err error
-	if t.site, err = startSite(); err != nil {
+	dir, err := os.MkdirTemp("", "kairos-build-config-")
+	if err != nil {
 		return "", err
 	}
-	t.atEnd(t.site.close)
-	if t.forgeKey, err = qemu.NewKey(); err != nil {
+	t.atEnd(func() error { return os.RemoveAll(dir) })
+	if err := t.serveConfigured(dir); err != nil {
 		return "", err
 	}
-	t.site.put("/acceptance.keys", t.r.key.Authorized()+"\n")
-	t.site.put("/gitlab-of/operator.keys", t.forgeKey.Authorized()+"\n")
-	t.site.put("/tool", "#!/bin/sh\necho a tool\n")
-	if t.setup, err = t.configuredSetup(); err != nil {
+	if t.setup, err = t.configuredSetup(dir); err != nil {
 		return "", err
 	}
 	if err := t.start(ctx); err != nil {
@@ -69,24 +69,49 @@ func (t *story) beginConfigured(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%.1f s from the start of the kernel", t.boots[0].ReadySeconds), nil
 }
 
-// configuredSetup makes the CD-ROM and the oem partition.
-func (t *story) configuredSetup() (setup, error) {
-	files := map[string][]byte{}
-	for _, name := range []string{"user-data", "meta-data", "network-config"} {
-		data, err := nocloud.ReadFile("nocloud/" + name)
-		if err != nil {
-			return setup{}, err
-		}
-		files[name] = []byte(strings.ReplaceAll(string(data), "SITE", t.site.url()))
+// serveConfigured starts what the config names on the network: a forge, files, a
+// repository and a registry with an image.
+func (t *story) serveConfigured(dir string) (err error) {
+	if t.site, err = startSite(); err != nil {
+		return err
 	}
-	t.userData = string(files["user-data"])
-	dir, err := os.MkdirTemp("", "kairos-build-cd-")
+	t.atEnd(t.site.close)
+	if t.forgeKey, err = qemu.NewKey(); err != nil {
+		return err
+	}
+	t.site.put("/acceptance.keys", t.r.key.Authorized()+"\n")
+	t.site.put("/gitlab-of/operator.keys", t.forgeKey.Authorized()+"\n")
+	t.site.put("/tool", "#!/bin/sh\necho a tool\n")
+	repository, err := newRepository("README", "a site\n")
+	if err != nil {
+		return err
+	}
+	repository.register(t.site.mux, "/site.git")
+	if t.registry, err = startRegistry(filepath.Join(dir, "registry")); err != nil {
+		return err
+	}
+	t.atEnd(t.registry.close)
+	image, err := crane.Image(map[string][]byte{"share/image": []byte("an image\n")})
+	if err != nil {
+		return err
+	}
+	return t.registry.push("tool", "v1", image)
+}
+
+// configuredSetup makes the CD-ROM, an empty disk and the oem partition.
+func (t *story) configuredSetup(dir string) (setup, error) {
+	files, err := t.cidata()
 	if err != nil {
 		return setup{}, err
 	}
-	t.atEnd(func() error { return os.RemoveAll(dir) })
-	cd := filepath.Join(dir, "cidata.iso")
+	cd, empty := filepath.Join(dir, "cidata.iso"), filepath.Join(dir, "empty.raw")
 	if err := qemu.WriteCIData(cd, files); err != nil {
+		return setup{}, err
+	}
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		return setup{}, err
+	}
+	if err := os.Truncate(empty, 64*layout.MiB); err != nil {
 		return setup{}, err
 	}
 	broken, err := brokenFiles()
@@ -94,7 +119,22 @@ func (t *story) configuredSetup() (setup, error) {
 		return setup{}, err
 	}
 	oem, err := t.r.oemWith(broken)
-	return setup{oem: &oem, cdrom: cd, faults: t.r.survivable()}, err
+	return setup{oem: &oem, cdrom: cd, disks: []string{empty}, faults: t.r.survivable()}, err
+}
+
+// cidata are the files of the CD-ROM, with the addresses of this run.
+func (t *story) cidata() (map[string][]byte, error) {
+	addresses := strings.NewReplacer("SITE", t.site.url(), "IMAGE", t.registry.ref("tool", "v1"))
+	files := map[string][]byte{}
+	for _, name := range []string{"user-data", "meta-data", "network-config"} {
+		data, err := nocloud.ReadFile("nocloud/" + name)
+		if err != nil {
+			return nil, err
+		}
+		files[name] = []byte(addresses.Replace(string(data)))
+	}
+	t.userData = string(files["user-data"])
+	return files, nil
 }
 
 // brokenFiles are the files of nocloud/broken by their names in /oem.
@@ -163,6 +203,11 @@ func effects() []told {
 		{"stage initramfs", `.`, []string{"cat", "/run/kairos-acceptance-initramfs"}},
 		{"stage fs", `^fs$`, []string{"cat", dir + "fs"}},
 		{"stage network", `network`, []string{"ls", "/run/kairos-acceptance-network"}},
+		{"layout", `^ACCEPTANCE$`, []string{"blkid", "-o", "value", "-s", "LABEL", "/dev/vdb1"}},
+		{"systemd_firstboot", `LANG="?C.UTF-8`, []string{"cat", "/etc/locale.conf"}},
+		{"datasource", `again.yaml`, []string{"ls", "/run/kairos-acceptance-again"}},
+		{"unpack_images", `^an image$`, []string{"cat", "/opt/kairos-acceptance-image/share/image"}},
+		{"git", `^a site$`, []string{"cat", "/opt/kairos-acceptance-site/README"}},
 		{"ensure_entities", `(?m)^site:x:4242:operator$`, []string{"cat", "/etc/group"}},
 		{"users", `^worker:.*:/home/worker:/bin/bash`, []string{"getent", "passwd", "worker"}},
 		{"dns", `nameserver 192\.0\.2\.53`, []string{"cat", dir + "resolv.conf"}},

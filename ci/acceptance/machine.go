@@ -54,6 +54,7 @@ type setup struct {
 	patches  []qemu.Patch // besides
 	faults   []qemu.Fault // what on the console ends the wait; nil means the usual
 	cdrom    string       // an ISO image; default: none
+	disks    []string     // more disks
 	writeLog string       // gets a log of the disk's writes; default: none
 }
 
@@ -165,7 +166,7 @@ func (s *session) launch(ctx context.Context, patches ...qemu.Patch) error {
 	vm, err := qemu.Start(ctx, qemu.Config{
 		Host: s.r.host, Accel: s.r.accel, Boot: s.boot, Log: s.r.Log,
 		Disk: s.diskPath(), DiskSize: s.r.disk.Size + extraSize, Faults: s.setup.faults,
-		Patches: slices.Concat([]qemu.Patch{s.oem()}, s.setup.patches, patches), CDROM: s.setup.cdrom, ConsoleLog: log, WriteLog: s.setup.writeLog,
+		Patches: slices.Concat([]qemu.Patch{s.oem()}, s.setup.patches, patches), CDROM: s.setup.cdrom, ExtraDisks: s.setup.disks, ConsoleLog: log, WriteLog: s.setup.writeLog,
 	})
 	if err != nil {
 		return err

@@ -14,7 +14,7 @@ func TestUserDataIsAccepted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := strings.ReplaceAll(string(data), "SITE", "http://192.0.2.1:8080")
+	text := strings.NewReplacer("SITE", "http://192.0.2.1:8080", "IMAGE", "oci:192.0.2.1:5000/tool:v1").Replace(string(data))
 	for _, p := range problemsOf(text) {
 		if p.Severity == config.Error {
 			t.Error(p)

@@ -15,6 +15,7 @@ import (
 type site struct {
 	listener net.Listener
 	server   *http.Server
+	mux      *http.ServeMux // of what is no page
 
 	mu    sync.Mutex
 	pages map[string]string // by path
@@ -27,7 +28,7 @@ func startSite() (*site, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting the server that configs of the test name: %w", err)
 	}
-	s := &site{listener: listener, pages: map[string]string{}, asked: map[string]int{}}
+	s := &site{listener: listener, mux: http.NewServeMux(), pages: map[string]string{}, asked: map[string]int{}}
 	s.server = &http.Server{Handler: s, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
 	go func() { _ = s.server.Serve(listener) }() // ends with close
 	return s, nil
@@ -60,7 +61,7 @@ func (s *site) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	s.asked[q.URL.Path]++
 	s.mu.Unlock()
 	if !ok {
-		http.NotFound(w, q)
+		s.mux.ServeHTTP(w, q)
 		return
 	}
 	if _, err := w.Write([]byte(page)); err != nil {
