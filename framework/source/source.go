@@ -156,5 +156,10 @@ func mismatch(ref string, want v1.Platform, have []string) error {
 	if len(have) == 0 {
 		return fmt.Errorf("%s: %w: its index lists none", ref, ErrNotImage)
 	}
+	for i, p := range have {
+		if p == "" {
+			have[i] = "an image that names no platform"
+		}
+	}
 	return fmt.Errorf("%s: %w: wanted %s, found %s", ref, ErrPlatform, want.String(), strings.Join(have, ", "))
 }

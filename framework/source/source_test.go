@@ -161,6 +161,7 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		{"no such path", "./nosuch", ErrNotFound, "there is no such folder or file"},
 		{"other architecture", dir, ErrPlatform, "wanted linux/amd64, found linux/arm64"},
 		{"other architecture, archived", tarOf(t, dir), ErrPlatform, "wanted linux/amd64, found linux/arm64"},
+		{"no architecture", testLayout(t, layered(t, []string{"file"})), ErrPlatform, "found an image that names no platform"},
 		{"empty folder", t.TempDir(), ErrNotImage, "want a folder with oci-layout and index.json"},
 		{"not a tar", plain, ErrNotImage, "want a tar of an OCI layout"},
 		{"nothing in the index", testLayout(t), ErrNotImage, "its index lists none"},
