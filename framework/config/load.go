@@ -122,11 +122,24 @@ func (o Options) LoadDir(root fs.FS, dir string) []File {
 }
 
 func (o Options) loadFile(root fs.FS, name string) File {
-	data, err := fs.ReadFile(root, strings.TrimPrefix(name, "/"))
+	data, err := readRegular(root, strings.TrimPrefix(name, "/"))
 	if err != nil {
 		return unreadable(name, err)
 	}
 	return o.DecodeFile(name, data)
+}
+
+// readRegular reads a file, and nothing that would hold up a boot, such as a
+// pipe, which is opened only when somebody writes into it.
+func readRegular(root fs.FS, name string) ([]byte, error) {
+	info, err := fs.Stat(root, name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("it is no file, but %s", info.Mode().Type())
+	}
+	return fs.ReadFile(root, name)
 }
 
 func unreadable(name string, err error) File {
