@@ -62,7 +62,7 @@ demo: ## Build debian-13 from Debian's archive and boot it on this terminal
 test: ## Run everything; this is what CI calls
 	@ci/setup/install build run test
 	@$(MAKE) check
-	@$(MAKE) -j2 -Oline e2e crash-slice
+	@$(MAKE) -j2 e2e crash-slice
 	@$(MAKE) acceptance
 	@echo '== all tests passed'
 

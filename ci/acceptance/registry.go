@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -40,11 +39,10 @@ const honestName = "kairos"
 // A Registry is an OCI registry on loopback that can be told to misbehave. The
 // repository's name is the mood, or "kairos" for an honest one.
 type Registry struct {
-	server   *http.Server
-	listener net.Listener
-	handler  http.Handler
-	large    v1.Hash // the blob that moods are about
-	size     int64
+	*loopback
+	handler http.Handler
+	large   v1.Hash // the blob that moods are about
+	size    int64
 
 	mu   sync.Mutex
 	fell map[mood]bool // hung up once
@@ -56,27 +54,20 @@ func startRegistry(dir string) (*Registry, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, fmt.Errorf("starting the scenarios' registry: %w", err)
-	}
-	// What goes wrong on purpose is not worth a line.
 	silent := slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	r := &Registry{
-		listener: listener, gone: make(chan struct{}), fell: map[mood]bool{},
+		gone: make(chan struct{}), fell: map[mood]bool{},
 		handler: registry.New(registry.WithBlobHandler(registry.NewDiskBlobHandler(dir)), registry.Logger(silent)),
 	}
-	r.server = &http.Server{Handler: r, ErrorLog: silent}
-	go func() { _ = r.server.Serve(listener) }() // ends with close
-	return r, nil
+	var err error
+	r.loopback, err = startLoopback(r)
+	return r, err
 }
 
 func (r *Registry) close() error {
 	close(r.gone)
-	return r.server.Close()
+	return r.loopback.close()
 }
-
-func (r *Registry) port() int { return r.listener.Addr().(*net.TCPAddr).Port }
 
 // ref is the name of an image for the guest.
 func (r *Registry) ref(repository, tag string) string {

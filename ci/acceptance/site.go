@@ -4,8 +4,6 @@ package acceptance
 
 import (
 	"fmt"
-	"log/slog"
-	"net"
 	"net/http"
 	"sync"
 )
@@ -13,9 +11,8 @@ import (
 // A site is what a node's config finds on its network: on loopback of the host,
 // in the place of a forge and of a server with files.
 type site struct {
-	listener net.Listener
-	server   *http.Server
-	mux      *http.ServeMux // of what is no page
+	*loopback
+	mux *http.ServeMux // of what is no page
 
 	mu    sync.Mutex
 	pages map[string]string // by path
@@ -24,22 +21,14 @@ type site struct {
 
 // startSite serves until close.
 func startSite() (*site, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, fmt.Errorf("starting the server that configs of the test name: %w", err)
-	}
-	s := &site{listener: listener, mux: http.NewServeMux(), pages: map[string]string{}, asked: map[string]int{}}
-	s.server = &http.Server{Handler: s, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
-	go func() { _ = s.server.Serve(listener) }() // ends with close
-	return s, nil
+	s := &site{mux: http.NewServeMux(), pages: map[string]string{}, asked: map[string]int{}}
+	var err error
+	s.loopback, err = startLoopback(s)
+	return s, err
 }
-
-func (s *site) close() error { return s.server.Close() }
 
 // url is the site as a guest sees it.
-func (s *site) url() string {
-	return fmt.Sprintf("http://%s:%d", guestHost, s.listener.Addr().(*net.TCPAddr).Port)
-}
+func (s *site) url() string { return fmt.Sprintf("http://%s:%d", guestHost, s.port()) }
 
 func (s *site) put(path, page string) {
 	s.mu.Lock()

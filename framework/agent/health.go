@@ -115,7 +115,8 @@ func (p *program) failures() []string {
 
 // configNow reads the config of this boot. Of a file with an error, its last
 // correct version counts, as `kairos-agent boot` has it: a typo must not take
-// the checks away that a slot on trial has to pass.
+// the checks away that a slot on trial has to pass. Commands that run from now
+// on have its variables (the key env).
 func (p *program) configNow() (*config.Config, config.Loaded) {
 	loaded := config.Load(os.DirFS(p.root.Dir), layout.ConfigDirs())
 	var used []*config.Config
@@ -126,7 +127,9 @@ func (p *program) configNow() (*config.Config, config.Loaded) {
 			used = append(used, c)
 		}
 	}
-	return config.Merge(used...), loaded
+	merged := config.Merge(used...)
+	p.env = merged.Env
+	return merged, loaded
 }
 
 // bootComplete is the first check of every node: all that the image and the

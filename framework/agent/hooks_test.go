@@ -28,6 +28,10 @@ func TestHooks(t *testing.T) {
 			"", nil, "before\nafter\n",
 		},
 		{
+			"with the variables of the config", "env: {SITE: north}\nstages: {before-upgrade: [{commands: ['echo $SITE >>DIR/ran']}]}\n",
+			"", nil, "north\n",
+		},
+		{
 			"the first fails", "stages: {before-upgrade: [{commands: [exit 3]}]}\n",
 			"stage before-upgrade: a step failed, see `kairos-agent report`; nothing was written", nil, "",
 		},

@@ -187,6 +187,5 @@ func (p *program) loadConfig() *config.Config {
 			fmt.Fprintln(p.stderr, "kairos: "+notUsed(f))
 		}
 	}
-	p.env = merged.Env
 	return merged
 }
