@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -122,21 +123,29 @@ func stagesInside(t *testing.T, dir string) {
 	hangs(t, b)
 }
 
-// hangs: an agent that does not end is ended, and it cannot hold /init, which
-// looks at no pipe.
+// hangs: an agent that does not end is ended. A pipe among the config files
+// holds neither /init, which looks for names, nor the agent, which reports it.
 func hangs(t *testing.T, b *boot) {
 	t.Helper()
-	if err := unix.Mkfifo(sysroot+"/oem/91.yaml", 0o600); err != nil {
+	var silent net.ListenConfig // it takes connections, and never answers
+	l, err := silent.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	config := "stages:\n  rootfs:\n    - downloads: [{path: /etc/never, url: http://" + l.Addr().String() + "/}]\n"
+	err = errors.Join(unix.Mkfifo(sysroot+"/oem/91.yaml", 0o600), os.WriteFile(sysroot+"/oem/92.yaml", []byte(config), 0o600))
+	if err != nil {
 		t.Fatal(err)
 	}
 	if got := namedStages(os.DirFS(sysroot), ownStages()); len(got) != 2 {
 		t.Errorf("stages %v", got)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	begin := time.Now()
-	err := b.runAgent(ctx, "run-stage", "rootfs")
-	if took := time.Since(begin); err == nil || !strings.Contains(err.Error(), "and was ended") || took > agentGrace+3*time.Second {
+	err = b.runAgent(ctx, "run-stage", "rootfs")
+	if took := time.Since(begin); err == nil || !strings.Contains(err.Error(), "and was ended") || took > agentGrace+4*time.Second {
 		t.Errorf("after %v: %v", took, err)
 	}
 }
