@@ -22,11 +22,14 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-// A fault is one way in which a new slot does not work. Each starts from a disk
-// on which slot b was written and armed with one try, and must end, with nobody
-// doing anything, in slot a, which says why.
+// A fault is one way in which slot b does not work. Each starts from a disk on
+// which slot b was written, and armed with one try unless State says otherwise,
+// and must end, with nobody doing anything, in slot a, which says why.
 type fault struct {
 	Name, Title string
+	// State is what the boot loader remembers; the zero value is that of a new
+	// slot on trial.
+	State slot.State
 	// Damage changes the disk; nil for none.
 	Damage func(*lab, *Disk) (qemu.Patch, error)
 	// Config is one more cloud-config; it must leave slot a alone.
@@ -56,6 +59,7 @@ const (
 	silent     = "it did not load, or it ended before its health checks"
 	gaveUp     = "the initramfs gave up"
 	notHealthy = "checks failed"
+	notUp      = "did not come up in 5 boots in a row"
 )
 
 // strictOnB makes a step that fails on slot b only a failed health check.
@@ -71,16 +75,38 @@ stages:
 // faults is the table.
 func faults() []fault {
 	return []fault{
-		{Name: "kernel", Title: "a kernel that does not load", Damage: damageFile(layout.BootKernel), Words: `kairos: slot b cannot be loaded`, Why: silent},
-		{Name: "initrd", Title: "an initrd that does not load", Damage: damageFile(layout.BootInitrd), Words: `Kernel panic|kairos: slot b cannot be loaded`, Why: silent},
-		{Name: "no-root", Title: "an initramfs that finds no root", Damage: damageSuperblock, Words: `kairos-init: BOOT FAILED`, Why: gaveUp},
-		{Name: "verity", Title: "a damaged block of the root", Damage: damageInit, Words: `device-mapper: verity: .*corrupted|dm-verity device corrupted`, Why: silent},
-		{Name: "panic", Title: "a kernel panic after the boot", Config: onB("30s", "echo c > /proc/sysrq-trigger"), Words: `Kernel panic - not syncing: sysrq triggered crash`, Why: silent},
-		{Name: "crash", Title: "a crash of process 1", Config: onB("30s", crashPID1), Words: `kairos-acceptance: process 1 crashes`, Why: silent},
-		{Name: "hang", Title: "a hang, which the watchdog ends", Config: onB("50m", hang), Words: `kairos-acceptance: process 1 stops`, Why: silent},
-		{Name: "health", Title: "a health check that fails", Config: onB("30s", "exit 1"), Words: `slot=b mode=active`, Why: notHealthy},
-		{Name: "strict", Title: "a config that the new version cannot carry out, with strict: true", Config: strictOnB, Words: `slot=b mode=active`, Why: notHealthy},
+		{Name: "kernel", Title: "a new slot with a kernel that does not load", Damage: damageFile(layout.BootKernel), Words: `kairos: slot b cannot be loaded`, Why: silent},
+		{Name: "initrd", Title: "a new slot with an initrd that does not load", Damage: damageFile(layout.BootInitrd), Words: `Kernel panic|kairos: slot b cannot be loaded`, Why: silent},
+		{Name: "no-root", Title: "a new slot with an initramfs that finds no root", Damage: damageSuperblock, Words: `kairos-init: BOOT FAILED`, Why: gaveUp},
+		{Name: "verity", Title: "a new slot with a damaged block of the root", Damage: damageInit, Words: `device-mapper: verity: .*corrupted|dm-verity device corrupted`, Why: silent},
+		{Name: "panic", Title: "a new slot with a kernel panic after the boot", Config: onB("30s", "echo c > /proc/sysrq-trigger"), Words: `Kernel panic - not syncing: sysrq triggered crash`, Why: silent},
+		{Name: "crash", Title: "a new slot with a crash of process 1", Config: onB("30s", crashPID1), Words: `kairos-acceptance: process 1 crashes`, Why: silent},
+		{Name: "hang", Title: "a new slot with a hang, which the watchdog ends", Config: onB("50m", hang), Words: `kairos-acceptance: process 1 stops`, Why: silent},
+		{Name: "health", Title: "a new slot with a health check that fails", Config: onB("30s", "exit 1"), Words: `slot=b mode=active`, Why: notHealthy},
+		{Name: "strict", Title: "a new slot with a config that the new version cannot carry out, with strict: true", Config: strictOnB, Words: `slot=b mode=active`, Why: notHealthy},
+		{Name: "rot", Title: "a good slot that does not come up any more", State: rotten(), Damage: damageInit, Words: `kairos: slot b did not come up in 5 boots; slot a has its turn`, Why: notUp},
 	}
+}
+
+// rotten is the state in which slot b was good for long, and did not come up
+// three times: five boots that end in a panic take their time in emulation, and
+// that GRUB counts to five is for the tests of its script.
+func rotten() slot.State { return slot.State{Good: layout.SlotB, Unproven: slot.MaxUnproven - 2} }
+
+// start is the state that the machine starts with.
+func (f fault) start() slot.State {
+	if f.State != (slot.State{}) {
+		return f.State
+	}
+	return slot.State{Good: layout.SlotA, Try: layout.SlotB, Tries: 1}
+}
+
+// ends is what slot b is in the end: the good one is tried again, a new one not.
+func (f fault) ends() slot.Condition {
+	if f.start().Good == layout.SlotB {
+		return slot.Good
+	}
+	return slot.Bad
 }
 
 // machineFault is the machine's name in the report.
@@ -91,7 +117,7 @@ func (f fault) run(l *lab) func(context.Context, *session) {
 	return func(ctx context.Context, s *session) {
 		begin := time.Now()
 		message, err := f.fallBack(ctx, s, l)
-		s.record("fallback", "leads back to the good slot, which says why", time.Since(begin), message, err)
+		s.record("fallback", "leads back to slot a, which says why", time.Since(begin), message, err)
 		s.r.progress(*s.results["fallback"])
 	}
 }
@@ -140,9 +166,9 @@ func (f fault) once(ctx context.Context, s *session) (string, error) {
 	return fmt.Sprintf("%.1f s from %q to ready; %s", m.At.Sub(words.At).Seconds(), strings.TrimSpace(words.Text), why), err
 }
 
-// prepare makes the machine's disk: slot b armed with one try, and broken.
+// prepare makes the machine's disk: slot b written, chosen and broken.
 func (f fault) prepare(s *session, l *lab) error {
-	env, err := s.r.disk.environment(slot.State{Good: layout.SlotA, Try: layout.SlotB, Tries: 1})
+	env, err := s.r.disk.environment(f.start())
 	if err != nil {
 		return err
 	}
@@ -162,7 +188,7 @@ func (f fault) prepare(s *session, l *lab) error {
 	return err
 }
 
-// explained looks whether the node says that slot b is bad, and why.
+// explained looks whether the node says why slot b does not run, and what it is now.
 func (f fault) explained(ctx context.Context, s *session) (string, error) {
 	why, err := waitOutput(ctx, s.guest, "cat", layout.RunDir+"/upgrade_failure")
 	if err != nil {
@@ -171,7 +197,7 @@ func (f fault) explained(ctx context.Context, s *session) (string, error) {
 	if !strings.Contains(why, f.Why) {
 		return "", fmt.Errorf("the node must say %q of the fallback, it says %q", f.Why, firstLine(why))
 	}
-	return firstLine(why), s.waitSlot(ctx, layout.SlotB, slot.Bad)
+	return firstLine(why), s.waitSlot(ctx, layout.SlotB, f.ends())
 }
 
 // waitSlot waits until the node says this of a slot.

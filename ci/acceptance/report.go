@@ -147,7 +147,7 @@ func machineTitle(name string) string {
 	}
 	for _, f := range faults() {
 		if name == machineFault(f) {
-			return "a new slot with " + f.Title
+			return f.Title
 		}
 	}
 	return name

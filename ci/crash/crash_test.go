@@ -32,7 +32,7 @@ func TestExplore(t *testing.T) {
 		{upgrade{name: "armed before the flush", armEarly: true}, "slots", "slot b: partition"},
 		{upgrade{name: "a lost block, not read back", noReading: true, lost: loses(layout.SlotB.Root(), block)}, "slots", "slot b: partition root-b: verity data block 32"},
 		{upgrade{name: "a lost kernel, not read back", noReading: true, lost: losesKernel}, "slots", "belong to no image"},
-		{upgrade{name: "an environment of two sectors", padding: 472}, "environment", ""},
+		{upgrade{name: "an environment of two sectors", padding: 473}, "environment", ""},
 		{upgrade{name: "both partition tables at once", careless: true}, "partition table", "primary: entries"},
 	}
 	for _, tt := range tests {

@@ -72,13 +72,14 @@ func (p *program) carryOut(ctx context.Context, n *node, plan settle.Plan) error
 		if err := p.update(ctx, n, plan.Event); err != nil {
 			return errors.Join(err, p.say(ctx, fmt.Sprintf("slot %s passed its health checks, and that could not be recorded: %v", n.boot.Slot, err)))
 		}
-		p.warn("ending the watch over the trial", p.stopTrial(ctx))
+		p.warn("ending the watch over this boot", p.stopTrial(ctx))
 	}
 	all := within(tellTime, "saying what follows", func() error {
 		return errors.Join(p.say(ctx, plan.Console...), p.remember(plan.History))
 	})
-	if plan.Event == settle.GiveUp {
+	if plan.Event == settle.GiveUp || plan.Event == settle.CameUp {
 		all = errors.Join(all, p.update(ctx, n, plan.Event), p.writeFailure(plan.Failure))
+		p.warn("ending the watch over this boot", p.stopTrial(ctx))
 	}
 	if plan.Restart && p.restart != nil {
 		all = errors.Join(all, p.restart(ctx))

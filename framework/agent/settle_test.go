@@ -126,6 +126,10 @@ func TestSettle(t *testing.T) {
 		says     string
 	}{
 		{"usual boot", "a", "active", slot.State{Good: "a"}, nil, slot.State{Good: "a"}, 0, 0, []string{"boot a ok"}, ""},
+		{"usual boot, counted", "a", "active", slot.State{Good: "a", Unproven: 1}, nil, slot.State{Good: "a"}, 0, 1, []string{"boot a ok"}, ""},
+		{"usual boot, counted, not healthy", "a", "active", slot.State{Good: "a", Unproven: 5}, down, slot.State{Good: "a"}, 0, 1, []string{"boot a ok"}, ""},
+		{"in the place of the good slot", "b", "passive", slot.State{Good: "a", Unproven: 6}, nil, slot.State{Good: "a"}, 0, 1,
+			[]string{"fallback a failed", "boot b ok"}, "kairos: slot a, the good one, did not come up in 5 boots in a row: "},
 		{"usual boot, not healthy", "a", "active", slot.State{Good: "a"}, down, slot.State{Good: "a"}, 0, 0, []string{"boot a ok"}, ""},
 		{"trial passed", "b", "active", slot.State{Good: "a", Try: "b", Tries: 2}, nil, slot.State{Good: "b"}, 0, 1,
 			[]string{"boot b ok", "good b ok"}, "kairos: slot b is good\n"},
@@ -154,7 +158,7 @@ func TestSettle(t *testing.T) {
 					t.Errorf("result %+v, %v", r, err)
 				}
 				_, err := os.Stat(filepath.Join(m.root.Dir, settle.FailureFile))
-				if (err == nil) != (c.name == "fallback") {
+				if (err == nil) != (c.history[0] == "fallback b failed" || c.history[0] == "fallback a failed") {
 					t.Errorf("%s: %v", settle.FailureFile, err)
 				}
 			})
@@ -260,6 +264,7 @@ func TestTrial(t *testing.T) {
 		{"is good in time", trying, slot.State{Good: "b"}, nil, 0, 7 * time.Minute},
 		{"the disk is gone", trying, slot.Initial(), errors.New("input/output error"), 1, 7 * time.Minute},
 		{"no trial", slot.State{Good: "b"}, slot.State{Good: "b"}, nil, 0, 0},
+		{"no trial, and a unit hangs", slot.State{Good: "b", Unproven: 3}, slot.State{Good: "b", Unproven: 3}, nil, 0, 7 * time.Minute},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -274,6 +279,9 @@ func TestTrial(t *testing.T) {
 				code := m.run(t.Context(), []string{"trial"})
 				if took := time.Since(begin); code != 0 || m.restarts != c.restarts || took != c.after {
 					t.Errorf("status %d, %d restarts after %v: %s", code, m.restarts, took, m.out)
+				}
+				if m.env.state.Unproven != 0 {
+					t.Errorf("%d boots that nobody proved", m.env.state.Unproven)
 				}
 			})
 		})

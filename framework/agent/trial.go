@@ -28,16 +28,23 @@ var trialVerb = verb{
 // the time that they have.
 const trialGrace = 5 * time.Minute
 
-// trial watches over a boot of a slot on trial, for the case that a unit hangs
-// and the health checks never begin. It ends at once when there is no trial,
-// and when it is stopped, which `kairos-agent settle` does.
+// trial watches over a boot, for the case that a unit hangs and the health checks
+// never begin. It ends at once when nothing would follow, and when it is stopped,
+// which `kairos-agent settle` does.
 func (p *program) trial(ctx context.Context) error {
 	n, err := p.thisNode()
-	if n == nil || settle.Judge(n.state, n.boot) != settle.OnTrial {
+	if n == nil {
 		return err
 	}
 	limit := p.standard().health.Limit() + trialGrace
-	fmt.Fprintf(p.stdout, "slot %s is on trial: it is left in %v, unless it is good by then\n", n.boot.Slot, limit)
+	switch {
+	case settle.Judge(n.state, n.boot) == settle.OnTrial:
+		fmt.Fprintf(p.stdout, "slot %s is on trial: it is left in %v, unless it is good by then\n", n.boot.Slot, limit)
+	case n.state.Unproven > 0:
+		fmt.Fprintf(p.stdout, "slot %s has %v to come up, then it counts as up\n", n.boot.Slot, limit)
+	default:
+		return err
+	}
 	select {
 	case <-ctx.Done():
 		return nil

@@ -9,12 +9,13 @@
 //
 // They are those of slot.State, named by slot.ParseVars:
 //
-//	good    the slot to boot: a or b
-//	try     the slot on trial, the other one, or nothing
-//	tries   how many boots the slot on trial has left: 0 to 3
-//	bad     the other slot, if it must not be booted
-//	badrec  1 if recovery must not be booted
-//	next    what to boot once: active, passive or recovery, or nothing
+//	good      the slot to boot: a or b
+//	try       the slot on trial, the other one, or nothing
+//	tries     how many boots the slot on trial has left: 0 to 3
+//	bad       the other slot, if it must not be booted
+//	badrec    1 if recovery must not be booted
+//	next      what to boot once: active, passive or recovery, or nothing
+//	unproven  1 to 7: boots by default since a system came up the last time, or nothing
 //
 // # What GRUB does at a boot
 //
@@ -22,12 +23,15 @@
 //	next=passive       clears next; boots the slot that is not good, as passive
 //	next=recovery      clears next; boots recovery
 //	try, tries 1 to 3  sets tries one lower; boots try as active
-//	try, tries 0       boots good as passive: the fallback
-//	otherwise          boots good as active
+//	otherwise          sets unproven one higher, 1 after 7, and then
+//	  unproven 6         boots the other slot as passive, if it is neither bad nor try
+//	  unproven 6 and 7   boots recovery, if it is not bad
+//	  try, tries 0       boots good as passive: the fallback
+//	  else               boots good as active
 //
 // It writes before it boots, and boots good if it cannot write. So a slot on
-// trial that hangs or panics is left after tries boots, and no state repeats
-// for ever. A value that it does not know counts as nothing; good is then a.
+// trial that hangs or panics is left after tries boots, a good one is left for
+// some boots after five, and no state repeats for ever. The agent clears unproven. A value that it does not know counts as nothing; good is then a.
 //
 // A slot that does not load (no BOOT.CFG, kernel missing, cut short or refused
 // by Secure Boot) is left for good, then for the other slot, both as passive,

@@ -39,7 +39,7 @@ func TestGRUBAgreesWithLayout(t *testing.T) {
 // TestGRUBUsesKnownCommands: under Secure Boot no module can be loaded, so every
 // command has to be in Debian's signed GRUB, and in our BIOS core image.
 func TestGRUBUsesKnownCommands(t *testing.T) {
-	known := strings.Fields("if then else elif fi function } set [ serial terminal_input terminal_output regexp probe load_env save_env echo source linux initrd boot sleep reboot menuentry choose once trial start spare fallback")
+	known := strings.Fields("if then else elif fi function } set [ serial terminal_input terminal_output regexp probe load_env save_env echo source linux initrd boot sleep reboot menuentry choose once trial count start spare fallback")
 	separators := regexp.MustCompile(`; *| then | else `)
 	for line := range strings.SplitSeq(string(bootconf.GRUB()), "\n") {
 		if strings.HasPrefix(line, "#") || line == "" {

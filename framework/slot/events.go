@@ -41,7 +41,7 @@ func (s State) Write(booted, target layout.Slot) (State, error) {
 	case s.Condition(booted) != Old || booted == layout.SlotRecovery:
 		return s, fmt.Errorf("writing slot %s: %w: it is the only good one", target, ErrNotOurs)
 	default:
-		s.Good = booted
+		s.Good, s.Unproven = booted, 0
 	}
 	s.Try, s.Tries, s.Bad = "", 0, target
 	if s.Next == layout.ModePassive {
@@ -69,7 +69,14 @@ func (s State) MarkGood(booted layout.Slot) State {
 	if booted == "" || booted != s.Try {
 		return s
 	}
-	s.Good, s.Try, s.Tries = booted, "", 0
+	s.Good, s.Try, s.Tries, s.Unproven = booted, "", 0, 0
+	return s
+}
+
+// CameUp is the event of a system that is up, whichever slot it runs from: it is
+// in no loop of boots that fail.
+func (s State) CameUp() State {
+	s.Unproven = 0
 	return s
 }
 
@@ -139,20 +146,31 @@ func (s State) ArmRecovery() State {
 // Boot is the boot loader's event: what it boots, and the state that it writes
 // before it does.
 func (s State) Boot() (Choice, State) {
-	good := Choice{s.Good, layout.ModeActive}
-	if s.Next != "" {
+	switch {
+	case s.Next != "":
 		next := s.Next
 		s.Next = ""
 		return s.once(next), s
+	case s.Tries > 0:
+		s.Tries--
+		return Choice{s.Try, layout.ModeActive}, s
 	}
+	s.Unproven = s.Unproven%recoverysTurn + 1
+	return s.byDefault(), s
+}
+
+// byDefault is the good slot, as passive where that is the end of a trial, or
+// what is booted in its place because it does not come up.
+func (s State) byDefault() Choice {
 	switch {
-	case s.Try == "":
-		return good, s
-	case s.Tries == 0:
-		return Choice{s.Good, layout.ModePassive}, s
+	case s.Unproven == oldsTurn && s.Condition(Other(s.Good)) == Old:
+		return Choice{Other(s.Good), layout.ModePassive}
+	case s.Unproven >= oldsTurn && !s.BadRecovery:
+		return Choice{layout.SlotRecovery, layout.ModeRecovery}
+	case s.Try != "":
+		return Choice{s.Good, layout.ModePassive}
 	}
-	s.Tries--
-	return Choice{s.Try, layout.ModeActive}, s
+	return Choice{s.Good, layout.ModeActive}
 }
 
 func (s State) once(next layout.Mode) Choice {

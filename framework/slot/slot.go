@@ -19,6 +19,9 @@
 //	Arm        upgrade         bad             trying, with tries
 //	Boot       boot loader     trying, tries   one try less, booted
 //	           boot loader     trying, none    not booted: good is, as passive
+//	           boot loader     any             good is booted and did not come up in 5 boots:
+//	                                           old is booted, then recovery, then good again
+//	CameUp     agent           any             the count of such boots begins again
 //	MarkGood   health          trying          becomes good; the good one becomes old
 //	GiveUp     agent           trying          bad
 //	Rollback   rollback        old             trying: the way back is proven too
@@ -26,15 +29,16 @@
 //	Select     bootentry       old             booted once, as passive
 //	WriteRecovery, ArmRecovery                 the recovery slot is bad in between
 //
-// A node that runs from the old slot (the good one does not load, or somebody
-// chose the other in the menu) and is upgraded there writes the good one: then
+// A node that runs from the old slot (the good one does not load or does not come
+// up, or somebody chose the other in the menu) and is upgraded there writes the good one: then
 // Write makes the slot that runs the good one first, which it is by running.
 //
-// # Two properties, tested over every sequence of events
+// # Three properties, tested over every sequence of events
 //
 // There is always one good slot, and nothing of it is written while it is good.
 // No slot becomes good that was not proven: by MarkGood while it ran, or
-// before.
+// before. Of boots that nobody proves each slot that is fit for one gets some, so
+// that a good slot whose medium rots is not the end of a node.
 //
 // Every event is one change of one State, so one write of one sector: after a
 // cut of power there is the state before or the state after.

@@ -82,6 +82,7 @@ func events() map[string]func(node) (node, error) {
 			n.State = n.State.MarkGood(n.Booted)
 			return n, nil
 		},
+		"came up":  func(n node) (node, error) { n.State = n.State.CameUp(); return n, nil },
 		"give up":  func(n node) (node, error) { n.State = n.State.GiveUp(); return n, nil },
 		"rollback": func(n node) (node, error) { s, err := n.State.Rollback(1); return change(n, s, err) },
 		"next passive": func(n node) (node, error) {
@@ -147,16 +148,52 @@ func TestEverySequence(t *testing.T) {
 }
 
 // TestEveryNodeComesBack: whatever the state, after a few boots in which nobody
-// does anything the good slot runs.
+// does anything the good slot runs, if it comes up.
 func TestEveryNodeComesBack(t *testing.T) {
 	for _, s := range states() {
 		var c slot.Choice
 		next := s
-		for range slot.MaxTries + 2 {
-			c, next = next.Boot()
+		for range slot.MaxTries + 3 {
+			if c, next = next.Boot(); c.Slot != s.Try {
+				next = next.CameUp()
+			}
 		}
 		if c.Slot != s.Good {
-			t.Errorf("%+v is still on slot %s after %d boots", s, c.Slot, slot.MaxTries+2)
+			t.Errorf("%+v is still on slot %s after %d boots", s, c.Slot, slot.MaxTries+3)
+		}
+	}
+}
+
+// TestEverySlotHasItsTurn: when nothing comes up, each slot that is fit for it is
+// booted, again and again, and the good one most.
+func TestEverySlotHasItsTurn(t *testing.T) {
+	const rounds = 3
+	for _, s := range states() {
+		next := s
+		if next.Next != "" {
+			_, next = next.Boot()
+		}
+		for next.Tries > 0 {
+			_, next = next.Boot()
+		}
+		turns := map[layout.Slot]int{}
+		for range rounds * (slot.MaxUnproven + 2) {
+			var c slot.Choice
+			c, next = next.Boot()
+			turns[c.Slot]++
+		}
+		old, recovery := 0, 2*rounds
+		if s.Condition(slot.Other(s.Good)) == slot.Old {
+			old, recovery = rounds, rounds
+		}
+		if s.BadRecovery {
+			recovery = 0
+		}
+		want := map[layout.Slot]int{s.Good: rounds*(slot.MaxUnproven+2) - old - recovery, slot.Other(s.Good): old, rec: recovery}
+		for x, n := range want {
+			if turns[x] != n {
+				t.Errorf("%+v: slot %s has %d turns, want %d", s, x, turns[x], n)
+			}
 		}
 	}
 }
@@ -168,11 +205,18 @@ func TestBoot(t *testing.T) {
 		want  slot.Choice
 		after slot.State
 	}{
-		{"new disk", slot.Initial(), slot.Choice{Slot: a, Mode: "active"}, slot.Initial()},
-		{"good b", slot.State{Good: b}, slot.Choice{Slot: b, Mode: "active"}, slot.State{Good: b}},
+		{"new disk", slot.Initial(), slot.Choice{Slot: a, Mode: "active"}, slot.State{Good: a, Unproven: 1}},
+		{"good b", slot.State{Good: b}, slot.Choice{Slot: b, Mode: "active"}, slot.State{Good: b, Unproven: 1}},
+		{"fifth boot", slot.State{Good: b, Unproven: 4}, slot.Choice{Slot: b, Mode: "active"}, slot.State{Good: b, Unproven: 5}},
+		{"old in its place", slot.State{Good: b, Unproven: 5}, slot.Choice{Slot: a, Mode: "passive"}, slot.State{Good: b, Unproven: 6}},
+		{"recovery in its place", slot.State{Good: b, Unproven: 6}, slot.Choice{Slot: rec, Mode: "recovery"}, slot.State{Good: b, Unproven: 7}},
+		{"good again", slot.State{Good: b, Unproven: 7}, slot.Choice{Slot: b, Mode: "active"}, slot.State{Good: b, Unproven: 1}},
+		{"the other is bad", slot.State{Good: b, Bad: a, Unproven: 5}, slot.Choice{Slot: rec, Mode: "recovery"}, slot.State{Good: b, Bad: a, Unproven: 6}},
+		{"the other failed its trial", slot.State{Good: a, Try: b, Unproven: 5}, slot.Choice{Slot: rec, Mode: "recovery"}, slot.State{Good: a, Try: b, Unproven: 6}},
+		{"nothing else is fit", slot.State{Good: b, Bad: a, BadRecovery: true, Unproven: 5}, slot.Choice{Slot: b, Mode: "active"}, slot.State{Good: b, Bad: a, BadRecovery: true, Unproven: 6}},
 		{"first try", slot.State{Good: a, Try: b, Tries: 3}, slot.Choice{Slot: b, Mode: "active"}, slot.State{Good: a, Try: b, Tries: 2}},
 		{"last try", slot.State{Good: a, Try: b, Tries: 1}, slot.Choice{Slot: b, Mode: "active"}, slot.State{Good: a, Try: b}},
-		{"out of tries", slot.State{Good: a, Try: b}, slot.Choice{Slot: a, Mode: "passive"}, slot.State{Good: a, Try: b}},
+		{"out of tries", slot.State{Good: a, Try: b}, slot.Choice{Slot: a, Mode: "passive"}, slot.State{Good: a, Try: b, Unproven: 1}},
 		{"once passive", slot.State{Good: b, Next: "passive"}, slot.Choice{Slot: a, Mode: "passive"}, slot.State{Good: b}},
 		{"once recovery, trial waits", slot.State{Good: a, Try: b, Tries: 2, Next: "recovery"}, slot.Choice{Slot: rec, Mode: "recovery"}, slot.State{Good: a, Try: b, Tries: 2}},
 		{"once active, trial waits", slot.State{Good: a, Try: b, Tries: 2, Next: "active"}, slot.Choice{Slot: a, Mode: "active"}, slot.State{Good: a, Try: b, Tries: 2}},
@@ -277,6 +321,18 @@ func TestVarsRoundTrip(t *testing.T) {
 // states are all that Check accepts.
 func states() []slot.State {
 	var list []slot.State
+	for _, s := range proven() {
+		for n := range slot.MaxUnproven + 3 {
+			s.Unproven = n
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// proven are those of them in which the last boot came up.
+func proven() []slot.State {
+	var list []slot.State
 	for _, good := range []layout.Slot{a, b} {
 		for _, next := range []layout.Mode{"", "active", "passive", "recovery"} {
 			for _, badRecovery := range []bool{false, true} {
@@ -309,6 +365,8 @@ func TestParseVarsForgives(t *testing.T) {
 		{map[string]string{"next": "live"}, slot.State{Good: a}, `next="live"`},
 		{map[string]string{"badrec": "yes"}, slot.State{Good: a}, `badrec="yes"`},
 		{map[string]string{"tries": "2"}, slot.State{Good: a}, ""},
+		{map[string]string{"unproven": "7"}, slot.State{Good: a, Unproven: 7}, ""},
+		{map[string]string{"unproven": "8"}, slot.State{Good: a}, `unproven="8"`},
 	}
 	for _, tt := range tests {
 		got, err := slot.ParseVars(tt.vars)
@@ -324,9 +382,9 @@ func TestParseVarsForgives(t *testing.T) {
 // FuzzParseVars: whatever is in the environment, the state is one that Check
 // accepts, and stays what it is.
 func FuzzParseVars(f *testing.F) {
-	f.Add("a", "b", "3", "", "", "passive")
-	f.Fuzz(func(t *testing.T, good, try, tries, bad, badrec, next string) {
-		s, _ := slot.ParseVars(map[string]string{"good": good, "try": try, "tries": tries, "bad": bad, "badrec": badrec, "next": next})
+	f.Add("a", "b", "3", "", "", "passive", "7")
+	f.Fuzz(func(t *testing.T, good, try, tries, bad, badrec, next, unproven string) {
+		s, _ := slot.ParseVars(map[string]string{"good": good, "try": try, "tries": tries, "bad": bad, "badrec": badrec, "next": next, "unproven": unproven})
 		if err := s.Check(); err != nil {
 			t.Fatal(err)
 		}

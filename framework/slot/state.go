@@ -11,6 +11,16 @@ import (
 // MaxTries is the largest number of boots that a slot on trial can be given.
 const MaxTries = 3
 
+// MaxUnproven is how many boots in a row the good slot gets in which it does not
+// come up, before another slot is booted in its place.
+const MaxUnproven = 5
+
+// The turns after MaxUnproven: the old slot's, then that of recovery.
+const (
+	oldsTurn      = MaxUnproven + 1
+	recoverysTurn = MaxUnproven + 2
+)
+
 // A State is everything that the boot loader and the agent remember between
 // boots. It is a value: events return a new one.
 type State struct {
@@ -23,6 +33,9 @@ type State struct {
 	// BadRecovery says that of the recovery slot: its writing has not ended.
 	BadRecovery bool
 	Next        layout.Mode // what to boot once: active, passive, recovery, or empty
+	// Unproven counts the boots by default since a system came up the last time:
+	// 0 to MaxUnproven of the good slot, and then one of each slot in its place.
+	Unproven int
 }
 
 // Initial is the state of a new disk, which has the same image in all slots.
@@ -73,6 +86,8 @@ func (s State) Check() error {
 		return fmt.Errorf("slot %s is on trial and bad", s.Try)
 	case s.Tries < 0 || s.Tries > MaxTries || s.Try == "" && s.Tries != 0:
 		return fmt.Errorf("%d tries for slot %q: want 0 to %d", s.Tries, s.Try, MaxTries)
+	case s.Unproven < 0 || s.Unproven > recoverysTurn:
+		return fmt.Errorf("%d boots of slot %s that nobody proved: want 0 to %d", s.Unproven, s.Good, recoverysTurn)
 	}
 	return nil
 }

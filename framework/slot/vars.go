@@ -12,7 +12,7 @@ import (
 )
 
 // Vars are the variables of a boot loader's environment, none of them empty:
-// good, try, tries, bad, badrec (1) and next.
+// good, try, tries, bad, badrec (1), next and unproven.
 func (s State) Vars() map[string]string {
 	vars := map[string]string{"good": string(s.Good)}
 	if s.Try != "" {
@@ -27,6 +27,9 @@ func (s State) Vars() map[string]string {
 	}
 	if s.Next != "" {
 		vars["next"] = string(s.Next)
+	}
+	if s.Unproven > 0 {
+		vars["unproven"] = strconv.Itoa(s.Unproven)
 	}
 	return vars
 }
@@ -51,6 +54,9 @@ func ParseVars(vars map[string]string) (State, error) {
 	}
 	s.BadRecovery = p.oneOf("badrec", "1") != ""
 	s.Next = layout.Mode(p.oneOf("next", "active", "passive", "recovery"))
+	if n := p.oneOf("unproven", "1", "2", "3", "4", "5", "6", "7"); n != "" {
+		s.Unproven = int(n[0] - '0')
+	}
 	return s, errors.Join(p.errs...)
 }
 

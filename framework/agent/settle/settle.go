@@ -12,8 +12,12 @@
 //	try, as active                         OnTrial    checks pass: good; fail, or time is over: restart
 //	another slot, and try has no boots     Failed     try is given up
 //	another slot, as passive, try has some Failed     it did not load, so it is given up
+//	another slot, after 5 boots of good    Stuck      it is said; the next boot is good's again
 //	no try, and not the good slot          Elsewhere  it is said; nothing else
 //	anything else                          Normal     nothing
+//
+// Whatever runs, but for a slot on trial, is up: the boot loader's count of boots
+// that nobody proved begins again. A trial has its own count.
 //
 // The boot loader counts a try before it boots, so whatever ends a boot of the
 // slot on trial (a failed check, a hang that the watchdog ends, a panic, an
@@ -55,6 +59,7 @@ const (
 	Normal    Situation = "normal"
 	OnTrial   Situation = "on trial"
 	Failed    Situation = "trial failed"
+	Stuck     Situation = "good slot does not come up"
 	Elsewhere Situation = "elsewhere"
 )
 
@@ -68,6 +73,8 @@ func Judge(s slot.State, b Boot) Situation {
 			return OnTrial
 		}
 		return Elsewhere
+	case s.Unproven > slot.MaxUnproven && b.Slot != s.Good:
+		return Stuck
 	case s.Try != "" && (s.Tries == 0 || b.Mode == layout.ModePassive):
 		return Failed
 	case b.Slot != s.Good && b.Slot != layout.SlotRecovery:
@@ -84,6 +91,7 @@ const (
 	Nothing  Event = ""
 	MarkGood Event = "mark good"
 	GiveUp   Event = "give up"
+	CameUp   Event = "came up"
 )
 
 // Apply is the state after the event, in a boot of the slot booted. A state
@@ -94,7 +102,9 @@ func (e Event) Apply(s slot.State, booted layout.Slot) slot.State {
 	case e == MarkGood:
 		return s.MarkGood(booted)
 	case e == GiveUp && s.Try != booted:
-		return s.GiveUp()
+		return s.GiveUp().CameUp()
+	case e == CameUp:
+		return s.CameUp()
 	}
 	return s
 }
@@ -112,11 +122,17 @@ type Plan struct {
 // the boot history.
 func Arrive(s slot.State, b Boot, past []history.Entry) Plan {
 	plan := Plan{History: []history.Entry{b.entry(history.Boot, history.OK, fmt.Sprintf("ready as %s %.1f s after the kernel's start", b.Mode, b.Ready.Seconds()))}}
-	switch Judge(s, b) {
+	situation := Judge(s, b)
+	if situation != OnTrial && s.Unproven > 0 {
+		plan.Event = CameUp
+	}
+	switch situation {
 	case OnTrial:
 		plan.Console = []string{fmt.Sprintf("slot %s is on trial, its health checks begin; boots left: %d", b.Slot, s.Tries)}
 	case Failed:
 		plan.fallBack(s, b, past)
+	case Stuck:
+		plan.standIn(s, b, past)
 	case Elsewhere:
 		plan.Console = []string{fmt.Sprintf("slot %s runs as %s and is not the good one: slot %s did not load, or slot %s was chosen", b.Slot, b.Mode, s.Good, b.Slot)}
 	}
@@ -138,10 +154,15 @@ func Conclude(s slot.State, b Boot, r health.Result) Plan {
 	}
 }
 
-// Overdue is the plan when a slot on trial had its whole time and is not good:
-// some unit hangs, so that the health checks did not begin or did not end.
+// Overdue is the plan when the time for a boot is over and Arrive or Conclude did
+// not end it: some unit hangs. A slot on trial has failed. Any other boot that
+// lasts so long is in no loop of boots that fail.
 func Overdue(s slot.State, b Boot, limit time.Duration) Plan {
-	if Judge(s, b) != OnTrial {
+	switch {
+	case Judge(s, b) == OnTrial:
+	case s.Unproven > 0:
+		return Plan{Event: CameUp, Console: []string{fmt.Sprintf("slot %s runs for %v, and its health checks did not begin: a unit hangs; `systemctl list-jobs` shows which", b.Slot, limit)}}
+	default:
 		return Plan{}
 	}
 	return fail(s, b, fmt.Sprintf("it was not good after %v: its health checks did not begin, or did not end", limit))
@@ -175,6 +196,29 @@ func (p *Plan) fallBack(s slot.State, b Boot, past []history.Entry) {
 	p.Console = []string{sentence, fmt.Sprintf("slot %s runs again; `kairos-agent status` shows more", b.Slot)}
 	failure := history.Entry{Kind: history.Fallback, Slot: s.Try, Version: trial.version, Outcome: history.Failed, Message: why}
 	p.History = append([]history.Entry{failure}, p.History...)
+}
+
+// standIn says why another slot runs in the place of the good one.
+func (p *Plan) standIn(s slot.State, b Boot, past []history.Entry) {
+	why := orElse(lastWords(past, s.Good), "they ended before the system was up: a panic, a hang, a block of the root that does not fit its hash, or cuts of power")
+	sentence := fmt.Sprintf("slot %s, the good one, did not come up in %d boots in a row: %s", s.Good, slot.MaxUnproven, why)
+	p.Failure = sentence + "\n"
+	p.Console = []string{sentence, fmt.Sprintf("slot %s runs in its place until the next restart; `kairos-agent status` shows more, `kairos-agent upgrade` makes a good slot", b.Slot)}
+	failure := history.Entry{Kind: history.Fallback, Slot: s.Good, Outcome: history.Failed, Message: sentence}
+	p.History = append([]history.Entry{failure}, p.History...)
+}
+
+// lastWords are what the initramfs could say when it gave up the last boot of x.
+func lastWords(past []history.Entry, x layout.Slot) string {
+	for _, e := range slices.Backward(past) {
+		if e.Slot == x {
+			if e.Kind == history.Boot && e.Outcome == history.Failed {
+				return e.Message
+			}
+			return ""
+		}
+	}
+	return ""
 }
 
 // trial is what the history knows of the trial of a slot.
