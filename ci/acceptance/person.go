@@ -62,7 +62,24 @@ func (r *Report) Facts() []string {
 	if passed[machineDamaged] {
 		facts = append(facts, "detects one flipped byte")
 	}
+	for _, t := range tales() {
+		if passed[t.Machine] {
+			facts = append(facts, t.Proves)
+		}
+	}
+	if n := count(faults(), func(f fault) bool { return passed[machineFault(f)] }); n > 0 {
+		facts = append(facts, fmt.Sprintf("comes back from %d faults", n))
+	}
 	return facts
+}
+
+func count[T any](list []T, is func(T) bool) (n int) {
+	for _, x := range list {
+		if is(x) {
+			n++
+		}
+	}
+	return n
 }
 
 func (r *Report) passedCheck(name string) bool {

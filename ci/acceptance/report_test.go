@@ -90,9 +90,10 @@ func TestFacts(t *testing.T) {
 	r := &Report{Checks: []Result{
 		{Machine: "image", Status: Pass}, {Machine: "bios", Status: Pass}, {Machine: "bios", Name: "persistent", Status: Pass},
 		{Machine: "uefi", Status: Pass}, {Machine: "uefi", Status: Skip}, {Machine: "uefi", Status: Pass},
-		{Machine: "damaged", Status: Pass},
+		{Machine: "damaged", Status: Pass}, {Machine: "upgrade", Status: Pass}, {Machine: "config", Status: Fail},
+		{Machine: "fault-panic", Status: Pass}, {Machine: "fault-rot", Status: Pass}, {Machine: "fault-hang", Status: Fail},
 	}}
-	want := []string{"boots with BIOS", "keeps its state over a reboot", "detects one flipped byte"}
+	want := []string{"boots with BIOS", "keeps its state over a reboot", "detects one flipped byte", "survives upgrades that fail", "comes back from 2 faults"}
 	if diff := cmp.Diff(want, r.Facts()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

@@ -59,6 +59,7 @@ type chapter struct {
 // A tale is a machine and its chapters.
 type tale struct {
 	Machine, Title string
+	Proves         string // in a few words, of the disk that went through it
 	Chapters       []chapter
 	// Independent chapters need the first one only: they are told after another
 	// that failed, too.
@@ -67,7 +68,7 @@ type tale struct {
 
 func tales() []tale {
 	return []tale{
-		{Machine: machineUpgrade, Title: "a life with upgrades", Chapters: []chapter{
+		{Machine: machineUpgrade, Title: "a life with upgrades", Proves: "survives upgrades that fail", Chapters: []chapter{
 			{"ready", "says that it is ready", (*story).begin},
 			{"refused", "an upgrade to a wrong image is refused before the first write", (*story).refused},
 			{"bad-registry", "a registry that dies, lies or cuts short leaves the node as it was", (*story).badRegistry},
@@ -79,7 +80,7 @@ func tales() []tale {
 			{"persistent", "persistent paths follow the image, and keep local changes", (*story).persistent},
 			{"rollback", "rollback goes back to the old slot", (*story).rollback},
 		}},
-		{Machine: machineRecovery, Title: "a life with recovery", Chapters: []chapter{
+		{Machine: machineRecovery, Title: "a life with recovery", Proves: "recovers and resets itself", Chapters: []chapter{
 			{"ready", "says that it is ready", (*story).beginWithOld},
 			{"passive", "the passive slot boots once on request", (*story).passive},
 			{"from-passive", "an upgrade from the passive slot writes the other one, which is tried and good", (*story).upgradeFromPassive},
@@ -88,7 +89,7 @@ func tales() []tale {
 			{"reset", "reset makes the node as new, and keeps its config", (*story).reset},
 		}},
 		configured(),
-		{Machine: machineRelease, Title: "an upgrade to another release", Chapters: []chapter{
+		{Machine: machineRelease, Title: "an upgrade to another release", Proves: "upgrades to another release", Chapters: []chapter{
 			{"ready", "says that it is ready", (*story).begin},
 			{"upgrade", "the other release is written, with its builder's root hash", (*story).upgradeRelease},
 			{"good", "it boots and is good", (*story).goodRelease},

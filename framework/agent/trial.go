@@ -13,7 +13,7 @@ import (
 )
 
 var trialVerb = verb{
-	name: "trial", service: true, about: "restart when a slot on trial is not good in time (kairos-trial.service does it)",
+	name: "trial", service: true, about: "limit the time of a boot: a slot on trial is left, another counts as up (kairos-trial.service does it)",
 	setup: func(_ *flag.FlagSet, p *program) func(context.Context, []string) error {
 		return func(ctx context.Context, args []string) error {
 			if err := p.noArgs("trial", args); err != nil {
