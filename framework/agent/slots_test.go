@@ -139,6 +139,7 @@ recovery  bad                unknown
 		{"passive", []string{"--select", "passive"}, slot.Initial(), slot.State{Good: "a", Next: "passive"}, 0, "The next boot starts slot b (passive) once, and the one after it slot a\n"},
 		{"recovery", []string{"--select=recovery"}, slot.Initial(), slot.State{Good: "a", Next: "recovery"}, 0, "The next boot starts recovery once, and the one after it slot a\n"},
 		{"none", []string{"--select", "none"}, trying, slot.State{Good: "b", Try: "a", Tries: 1}, 0, "The next boot starts slot a on trial: if it does not pass its health checks in 1 boot, slot b is booted again\n"},
+		{"show, five boots did not come up", nil, slot.State{Good: "a", Unproven: 5}, slot.State{Good: "a", Unproven: 5}, 0, "The next boot starts slot b (passive), because slot a did not come up in 5 boots\n"},
 		{"bad", []string{"--select", "passive"}, slot.State{Good: "a", Bad: "b"}, slot.State{Good: "a", Bad: "b"}, 1, "selecting the passive slot b: the slot is bad"},
 		{"unknown", []string{"--select", "b"}, slot.Initial(), slot.Initial(), 2, "want active, passive, recovery or none"},
 		{"json", []string{"--json"}, slot.Initial(), slot.Initial(), 0, "{\n  \"next\": {\n    \"slot\": \"a\",\n    \"mode\": \"active\",\n"},

@@ -17,7 +17,7 @@ import (
 
 // AskKernel adds what only the running system can tell: whether dm-verity met
 // a wrong block, and how full the data partitions are. It needs root's rights;
-// without them the status stays as it is.
+// without them verity is hidden.
 func (s *Status) AskKernel() {
 	for i := range s.Mounts {
 		m := &s.Mounts[i]
@@ -31,6 +31,7 @@ func (s *Status) AskKernel() {
 	target, word, err := targetStatus(s.Root.Verity.Name)
 	switch {
 	case errors.Is(err, os.ErrPermission):
+		s.Hidden = append(s.Hidden, "verity")
 	case err != nil:
 		s.Problems = append(s.Problems, err.Error())
 	case target != "verity":

@@ -51,6 +51,8 @@ func NextBoot(s slot.State) Next {
 		n.Sentence = fmt.Sprintf("the next boot starts %s once, and the one after it slot %s", once(choice), later.Slot)
 	case choice.Slot == s.Try:
 		n.Sentence = fmt.Sprintf("%s on trial: if it does not pass its health checks in %s, slot %s is booted again", start, boots(s.Tries), s.Good)
+	case choice.Slot != s.Good:
+		n.Sentence = fmt.Sprintf("%s (%s), because slot %s did not come up in %d boots", start, choice.Mode, s.Good, slot.MaxUnproven)
 	case s.Try != "":
 		n.Sentence = fmt.Sprintf("%s (%s), because slot %s used up its tries", start, choice.Mode, s.Try)
 	default:
@@ -146,13 +148,14 @@ func label(root tree.Root, state *bootstate.State, s layout.Slot) slotlabel.Labe
 }
 
 // slots adds the slots and the next boot. Users other than root cannot read the
-// disk; for them the status stays as it is.
+// disk; for them the slots are hidden.
 func (s *Status) slots(root tree.Root, state *bootstate.State) {
 	if _, ours := state.Partition(layout.PartEFI); !ours {
 		return // an installer medium
 	}
 	env, err := loadEnvironment(root, state)
 	if errors.Is(err, os.ErrPermission) {
+		s.Hidden = append(s.Hidden, "slots")
 		return
 	}
 	if err != nil {

@@ -56,6 +56,9 @@ type Status struct {
 	// when the report cannot be read, which takes root's rights.
 	Stages *stages.Report `json:"stages,omitempty"`
 	Proof
+	// Hidden names what is missing here because only root can read it: slots,
+	// stages, verity.
+	Hidden []string `json:"hidden,omitempty"`
 	// Problems are sentences for a person. None means that the node is as it
 	// should be.
 	Problems []string `json:"problems"`
@@ -232,6 +235,7 @@ func (s *Status) fromStages(root tree.Root) {
 	r, err := stages.ReadReport(root)
 	switch {
 	case errors.Is(err, fs.ErrPermission):
+		s.Hidden = append(s.Hidden, "stages")
 	case err != nil:
 		s.Problems = append(s.Problems, err.Error())
 	case len(r.Stages) > 0:

@@ -126,6 +126,16 @@ func TestProblems(t *testing.T) {
 	}
 }
 
+// TestHidden: what only root may read is named.
+func TestHidden(t *testing.T) {
+	s := Collect(node(t))
+	s.Hidden = append(s.Hidden, "slots", "stages")
+	var table bytes.Buffer
+	if err := s.WriteTable(&table); err != nil || !strings.Contains(table.String(), "slots, stages: only root can read that, with `sudo kairos-agent status`\n") {
+		t.Errorf("%v, the table says\n%s", err, table.String())
+	}
+}
+
 func TestEmptySystem(t *testing.T) {
 	s := Collect(tree.Root{Dir: t.TempDir(), KeepOwner: true})
 	if s.Slot != "" || s.Root.Verity.State != Unmapped || len(s.Problems) != 2 {

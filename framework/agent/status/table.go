@@ -65,6 +65,9 @@ func (s Status) rows(row func(...string)) {
 	if s.Next != nil {
 		row("next", s.Next.Sentence)
 	}
+	if len(s.Hidden) > 0 {
+		row("not shown", strings.Join(s.Hidden, ", ")+": only root can read that, with `sudo kairos-agent status`")
+	}
 	s.writeSummary(row)
 	slotRows(row, s.Slots)
 	s.writeLayout(row)
