@@ -68,7 +68,7 @@ type configRead struct {
 func (p *program) readConfig(found given) configRead {
 	loaded := config.Load(os.DirFS(p.root.Dir), layout.ConfigDirs())
 	merged, files := p.lastGood(loaded)
-	p.env = merged.Env
+	p.adopt(merged.Env)
 	found.below(merged)
 	return configRead{merged, append(found.files(), files...), found.items(), loaded.Problems().Failed()}
 }

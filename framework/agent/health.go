@@ -115,8 +115,7 @@ func (p *program) failures() []string {
 
 // configNow reads the config of this boot. Of a file with an error, its last
 // correct version counts, as `kairos-agent boot` has it: a typo must not take
-// the checks away that a slot on trial has to pass. Commands that run from now
-// on have its variables (the key env).
+// the checks away that a slot on trial has to pass.
 func (p *program) configNow() (*config.Config, config.Loaded) {
 	loaded := config.Load(os.DirFS(p.root.Dir), layout.ConfigDirs())
 	var used []*config.Config
@@ -128,7 +127,7 @@ func (p *program) configNow() (*config.Config, config.Loaded) {
 		}
 	}
 	merged := config.Merge(used...)
-	p.env = merged.Env
+	p.adopt(merged.Env)
 	return merged, loaded
 }
 

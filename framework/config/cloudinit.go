@@ -108,7 +108,7 @@ var commandFields = []field[Config]{
 		v.step("boot", Step{Commands: v.commandList()})
 	}},
 	{name: "final_message", about: "A text for the console, after the stage boot.", shape: givenShape, decode: decodeFinalMessage},
-	{name: "env", about: "Variables for the commands of stages: a mapping, or a list of NAME=VALUE as in Kairos.", shape: either(mapOf(scalarShape), listOf(matching(`^[A-Za-z_][A-Za-z0-9_]*=`))), decode: decodeEnv},
+	{name: "env", about: "Variables for the commands of stages, and the proxy (https_proxy, http_proxy, no_proxy) for all that the agent fetches: a mapping, or a list of NAME=VALUE as in Kairos.", shape: either(mapOf(scalarShape), listOf(matching(`^[A-Za-z_][A-Za-z0-9_]*=`))), decode: decodeEnv},
 }
 
 // decodeFinalMessage: the variables of cloud-init in it are not filled in.
