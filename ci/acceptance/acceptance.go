@@ -48,7 +48,8 @@ type Options struct {
 	// the upgrade and the faults.
 	NoScenarios bool
 	// Jobs is how many machines run at the same time; default one for each CPU of
-	// the host, at most 4.
+	// the host, at most 4. Those that only wait for their watchdog, two at most,
+	// are not counted; they keep their memory.
 	Jobs int
 	// BootTimeout limits one boot, from QEMU's start to the first login; default 2
 	// minutes with KVM and 10 minutes in emulation, which is ten times what an idle

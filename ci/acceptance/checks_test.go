@@ -228,6 +228,27 @@ func TestReadOutcome(t *testing.T) {
 	}
 }
 
+func TestStopOutcome(t *testing.T) {
+	v := Victim{File: "/f", Data: []byte("right data"), Offset: 7}
+	const words = "device-mapper: verity: 254:4: data block 7 is corrupted"
+	tests := []struct {
+		name, read, words string
+		want              string
+	}{
+		{"a panic at once", "", words, ""},
+		{"a panic later", "right", words, ""},
+		{"wrong data before the panic", "rXght", words, "WRONG DATA"},
+		{"more than the file before the panic", "right data and", words, "WRONG DATA"},
+		{"an end that has nothing to do with it", "right", "", "not because of dm-verity: lost"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := stopOutcome(v, says(tt.read), tt.words, errors.New("lost"))
+			expect(t, err, tt.want)
+		})
+	}
+}
+
 // TestList holds what a list must have to be worth something.
 func TestList(t *testing.T) {
 	seen := map[string]bool{}

@@ -37,13 +37,31 @@ func (s *session) damage(ctx context.Context) (string, error) {
 	if err := s.start(ctx, victim.Patch()); err != nil {
 		return s.refused(err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	out, err := s.client.Run(ctx, "cat", victim.File)
+	out, err := s.readWhileUp(ctx, victim.File)
 	if err != nil {
-		return s.stopped(ctx, victim.File, err)
+		return s.stopped(ctx, victim, out, err)
 	}
 	return readOutcome(victim, out)
+}
+
+// panicWords is how Linux begins its last words.
+var panicWords = regexp.MustCompile(`Kernel panic - not syncing`)
+
+// inFlight is how long after a panic the read goes on, so that everything that
+// the guest has sent before is here, wrong data above all.
+const inFlight = 2 * time.Second
+
+// readWhileUp reads a file until its end or the node's. A node that panics tells
+// nobody that its connections are gone, but it says so on the console.
+func (s *session) readWhileUp(ctx context.Context, file string) (qemu.Output, error) {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	go func() {
+		if _, err := s.vm.WaitFor(ctx, panicWords); err == nil {
+			time.AfterFunc(inFlight, cancel)
+		}
+	}()
+	return s.client.Run(ctx, "cat", file)
 }
 
 // refused judges a node that did not come up: that counts when verity is why.
@@ -56,14 +74,27 @@ func (s *session) refused(err error) (string, error) {
 
 // stopped judges a node that went away during the read. The console may be slower
 // than the loss of the connection.
-func (s *session) stopped(ctx context.Context, file string, lost error) (string, error) {
-	short, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	_, err := s.vm.WaitFor(short, verityWords)
-	if m, ok := s.said(); ok {
-		return "reading " + file + " stops the node: " + m, nil
+func (s *session) stopped(ctx context.Context, v Victim, out qemu.Output, lost error) (string, error) {
+	if _, ok := s.said(); !ok {
+		short, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		_, err := s.vm.WaitFor(short, verityWords)
+		lost = errors.Join(lost, err)
 	}
-	return "", errors.Join(fmt.Errorf("the node went away while %s was read, and not because of dm-verity: %w", file, lost), err)
+	words, _ := s.said()
+	return stopOutcome(v, out, words, lost)
+}
+
+// stopOutcome judges a read that was lost together with the node, whose words
+// about verity are empty when it has not said any.
+func stopOutcome(v Victim, out qemu.Output, words string, lost error) (string, error) {
+	switch {
+	case !v.beginsWith(out.Stdout):
+		return "", fmt.Errorf("reading %s gave WRONG DATA before the node went away", v.File)
+	case words == "":
+		return "", fmt.Errorf("the node went away while %s was read, and not because of dm-verity: %w", v.File, lost)
+	}
+	return "reading " + v.File + " stops the node: " + words, nil
 }
 
 func (s *session) said() (string, bool) {
@@ -78,7 +109,7 @@ func (s *session) said() (string, bool) {
 func readOutcome(v Victim, out qemu.Output) (string, error) {
 	switch {
 	case out.Exit != 0 && strings.Contains(out.Stderr, "Input/output error"):
-		if !strings.HasPrefix(string(v.Data), out.Stdout) {
+		if !v.beginsWith(out.Stdout) {
 			return "", fmt.Errorf("reading %s gave wrong data before it failed", v.File)
 		}
 		return "reading " + v.File + " fails: Input/output error", nil

@@ -34,8 +34,15 @@ type fault struct {
 	Damage func(*lab, *Disk) (qemu.Patch, error)
 	// Config is one more cloud-config; it must leave slot a alone.
 	Config string
+	// Chipset of the machine; default one with a watchdog.
+	Chipset qemu.Chipset
 	// Words stand on the console before the fallback.
 	Words string
+	// Idle means that after Words the guest does nothing until it is reset.
+	Idle bool
+	// Last stands on the console after Words and before the fallback, too;
+	// empty for nothing.
+	Last string
 	// Why is in the reason that the node gives after it.
 	Why string
 }
@@ -46,8 +53,9 @@ func onB(timeout, command string) string {
 }
 
 // hang stops process 1, as a bug in it or in the kernel would: nobody feeds the
-// watchdog any more. The checks may take so long that nothing else ends it.
-const hang = "echo kairos-acceptance: process 1 stops > /dev/console; echo 1 > /sys/fs/cgroup/init.scope/cgroup.freeze; sleep 3000"
+// watchdog any more. Before, it names every watchdog of the machine: nothing else
+// can be what ends the hang, since the checks may take longer than any wait here.
+const hang = "echo kairos-acceptance: process 1 stops, watchdog: $(cat /sys/class/watchdog/*/identity) > /dev/console; echo 1 > /sys/fs/cgroup/init.scope/cgroup.freeze; sleep 3000"
 
 // crashPID1 ends process 1 by a signal. systemd's own words about it go to the
 // journal, not to the console, so the check says what it does.
@@ -81,8 +89,9 @@ func faults() []fault {
 		{Name: "verity", Title: "a new slot with a damaged block of the root", Damage: damageInit, Words: `device-mapper: verity: .*corrupted|dm-verity device corrupted`, Why: silent},
 		{Name: "panic", Title: "a new slot with a kernel panic after the boot", Config: onB("30s", "echo c > /proc/sysrq-trigger"), Words: `Kernel panic - not syncing: sysrq triggered crash`, Why: silent},
 		{Name: "crash", Title: "a new slot with a crash of process 1", Config: onB("30s", crashPID1), Words: `kairos-acceptance: process 1 crashes`, Why: silent},
-		{Name: "hang", Title: "a new slot with a hang, which the watchdog ends", Config: onB("50m", hang), Words: `kairos-acceptance: process 1 stops`, Why: silent},
-		{Name: "health", Title: "a new slot with a health check that fails", Config: onB("30s", "exit 1"), Words: `slot=b mode=active`, Why: notHealthy},
+		{Name: "hang", Title: "a new slot with a hang, which the watchdog ends", Config: onB("50m", hang), Words: `kairos-acceptance: process 1 stops, watchdog: iTCO_wdt$`, Idle: true, Why: silent},
+		{Name: "softdog", Title: "a new slot with a hang without a watchdog, which the kernel's timer ends", Chipset: qemu.I440FX, Config: onB("50m", hang), Words: `kairos-acceptance: process 1 stops, watchdog: Software Watchdog$`, Idle: true, Last: `softdog: Initiating system reboot`, Why: silent},
+		{Name: "health", Title: "a new slot with a health check that fails", Config: onB("10s", "exit 1"), Words: `slot=b mode=active`, Why: notHealthy},
 		{Name: "strict", Title: "a new slot with a config that the new version cannot carry out, with strict: true", Config: strictOnB, Words: `slot=b mode=active`, Why: notHealthy},
 		{Name: "rot", Title: "a good slot that does not come up any more", State: rotten(), Damage: damageInit, Words: `kairos: slot b did not come up in 5 boots; slot a has its turn`, Why: notUp},
 	}
@@ -112,6 +121,14 @@ func (f fault) ends() slot.Condition {
 // machineFault is the machine's name in the report.
 func machineFault(f fault) string { return "fault-" + f.Name }
 
+// firmware that starts the machine: BIOS where nothing else can.
+func (f fault) firmware(usual qemu.Boot) qemu.Boot {
+	if f.Chipset == qemu.I440FX {
+		return qemu.BIOS
+	}
+	return usual
+}
+
 // run boots the broken slot and waits until the node is back in slot a.
 func (f fault) run(l *lab) func(context.Context, *session) {
 	return func(ctx context.Context, s *session) {
@@ -121,6 +138,9 @@ func (f fault) run(l *lab) func(context.Context, *session) {
 		s.r.progress(*s.results["fallback"])
 	}
 }
+
+// backLine is what the good slot prints after the fallback.
+var backLine = regexp.MustCompile(`kairos: (ready) slot=(a) mode=passive version=(\S+)`)
 
 // errNoWords means that the fault that was prepared is not what happened.
 var errNoWords = errors.New("the console does not tell of the fault before the fallback")
@@ -148,22 +168,58 @@ func (f fault) once(ctx context.Context, s *session) (string, error) {
 	if err := s.launch(ctx); err != nil {
 		return "", err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 3*s.r.BootTimeout)
-	defer cancel()
-	back := regexp.MustCompile(`kairos: (ready) slot=(a) mode=passive version=(\S+)`)
-	m, err := s.vm.WaitLine(ctx, back)
+	held, err := f.sleep(ctx, s)
 	if err != nil {
 		return "", err
 	}
-	words, ok := s.vm.Console().Find(regexp.MustCompile(f.Words))
-	if !ok {
-		return "", fmt.Errorf("%w: it does not say %q", errNoWords, f.Words)
+	ctx, cancel := context.WithTimeout(ctx, 3*s.r.BootTimeout)
+	defer cancel()
+	m, err := s.vm.WaitLine(ctx, backLine)
+	if err != nil {
+		return "", err
+	}
+	words, err := spoken(s.vm.Console(), f.Words)
+	if err == nil {
+		_, err = spoken(s.vm.Console(), f.Last)
+	}
+	if err != nil {
+		return "", err
 	}
 	if err := s.cameUp(ctx, begin, m); err != nil {
 		return "", err
 	}
 	why, err := f.explained(ctx, s)
-	return fmt.Sprintf("%.1f s from %q to ready; %s", m.At.Sub(words.At).Seconds(), strings.TrimSpace(words.Text), why), err
+	return fmt.Sprintf("%.1f s from %q to ready; %s", (m.At.Sub(words.At) - held).Seconds(), strings.TrimSpace(words.Text), why), err
+}
+
+// spoken finds what must stand on the console.
+func spoken(c *qemu.Console, words string) (qemu.Match, error) {
+	m, ok := c.Find(regexp.MustCompile(words))
+	if !ok {
+		return m, fmt.Errorf("%w: it does not say %q", errNoWords, words)
+	}
+	return m, nil
+}
+
+// resetTimeout limits a wait for a watchdog. The chipset's resets the machine
+// when its time is over for the second time, after two minutes.
+const resetTimeout = 5 * time.Minute
+
+// sleep lends the machine's place to another one while the guest is idle, and
+// gives how long the guest had to wait for a place after it.
+func (f fault) sleep(ctx context.Context, s *session) (held time.Duration, err error) {
+	if !f.Idle {
+		return 0, nil
+	}
+	boot, cancel := context.WithTimeout(ctx, 2*s.r.BootTimeout)
+	defer cancel()
+	if _, err := s.vm.WaitLine(boot, regexp.MustCompile(f.Words+"|"+backLine.String())); err != nil {
+		return 0, err
+	}
+	if _, err := spoken(s.vm.Console(), f.Words); err != nil {
+		return 0, err
+	}
+	return s.r.places.lend(ctx, s.vm, resetTimeout)
 }
 
 // prepare makes the machine's disk: slot b written, chosen and broken.
@@ -172,7 +228,7 @@ func (f fault) prepare(s *session, l *lab) error {
 	if err != nil {
 		return err
 	}
-	s.setup = setup{disk: l.armed, patches: []qemu.Patch{env}, faults: []qemu.Fault{}}
+	s.setup = setup{disk: l.armed, chipset: f.Chipset, patches: []qemu.Patch{env}, faults: []qemu.Fault{}}
 	if f.Damage != nil {
 		p, err := f.Damage(l, s.r.disk)
 		if err != nil {

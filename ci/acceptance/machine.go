@@ -52,6 +52,7 @@ type setup struct {
 	disk     string       // default: the artifact
 	oem      *qemu.Patch  // default: the test's access
 	patches  []qemu.Patch // besides
+	chipset  qemu.Chipset // default: one with a watchdog
 	faults   []qemu.Fault // what on the console ends the wait; nil means the usual
 	cdrom    string       // an ISO image; default: none
 	disks    []string     // more disks
@@ -164,7 +165,7 @@ func (s *session) launch(ctx context.Context, patches ...qemu.Patch) error {
 		return fmt.Errorf("removing the console log of an earlier test: %w", err)
 	}
 	vm, err := qemu.Start(ctx, qemu.Config{
-		Host: s.r.host, Accel: s.r.accel, Boot: s.boot, Log: s.r.Log,
+		Host: s.r.host, Accel: s.r.accel, Boot: s.boot, Chipset: s.setup.chipset, Log: s.r.Log,
 		Disk: s.diskPath(), DiskSize: s.r.disk.Size + extraSize, Faults: s.setup.faults,
 		Patches: slices.Concat([]qemu.Patch{s.oem()}, s.setup.patches, patches), CDROM: s.setup.cdrom, ExtraDisks: s.setup.disks, ConsoleLog: log, WriteLog: s.setup.writeLog,
 	})

@@ -35,13 +35,14 @@ type runner struct {
 	access  []byte     // cloud-config that lets the key in
 	oem     qemu.Patch // with access
 	lab     *lab       // nil when no scenario runs
+	places  places     // of the machines that run
 	said    sync.Mutex // over Progress
 }
 
 // newRunner finds everything that the test needs, and says all that is missing
 // before anything is started.
 func newRunner(ctx context.Context, o Options) (*runner, error) {
-	r := &runner{Options: o}
+	r := &runner{Options: o, places: make(places, o.Jobs)}
 	var err error
 	if err := o.checkMachines(); err != nil {
 		return nil, err
@@ -174,7 +175,7 @@ func (r *runner) machines() []job {
 	}
 	if r.lab != nil {
 		for _, f := range faults() {
-			jobs = append(jobs, job{machineFault(f), r.Boots[0], f.run(r.lab)})
+			jobs = append(jobs, job{machineFault(f), f.firmware(r.Boots[0]), f.run(r.lab)})
 		}
 	}
 	return append(jobs, job{machineDamaged, r.Boots[0], damage})
@@ -188,7 +189,7 @@ func (r *runner) wanted() []job {
 	return slices.DeleteFunc(r.machines(), func(j job) bool { return !slices.Contains(r.Machines, j.name) })
 }
 
-// run makes the static checks, then runs the machines, Jobs at a time.
+// run makes the static checks, then runs the machines, Jobs at a time; see places.
 func (r *runner) run(ctx context.Context) *Report {
 	report := &Report{
 		Format: Format, Disk: filepath.Base(r.Options.Disk), QEMU: r.host.Version.String(),
@@ -200,14 +201,13 @@ func (r *runner) run(ctx context.Context) *Report {
 	report.Checks = r.examine(ctx)
 	jobs := r.wanted()
 	sessions := make([]*session, len(jobs))
-	slots := make(chan struct{}, r.Jobs)
 	var wg sync.WaitGroup
 	for i, j := range jobs {
 		sessions[i] = &session{r: r, name: j.name, boot: j.boot, results: map[string]*Result{}}
-		slots <- struct{}{}
+		r.places.take()
 		wg.Go(func() {
 			j.run(ctx, sessions[i])
-			<-slots
+			r.places.leave()
 		})
 	}
 	wg.Wait()

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strings"
 
 	"github.com/erofs/go-erofs"
 
@@ -31,6 +32,10 @@ type Victim struct {
 func (v Victim) Patch() qemu.Patch {
 	return qemu.Patch{Offset: v.Offset, Data: []byte{v.Value ^ 0xff}}
 }
+
+// beginsWith tells whether data is a part of the file as it should be, from its
+// beginning.
+func (v Victim) beginsWith(data string) bool { return strings.HasPrefix(string(v.Data), data) }
 
 // victimDirs are searched for the largest file, in this order. Nothing reads them
 // while a system starts.

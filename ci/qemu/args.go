@@ -27,9 +27,7 @@ func (m machine) args() []string {
 	add := func(args ...string) { a = append(a, args...) }
 	add("-nodefaults", "-no-user-config", "-display", "none")
 	add("-machine", m.machineType())
-	// The chipset's watchdog resets the machine, as it does on hardware; QEMU
-	// straps that off by default, and the driver cannot see it.
-	add("-global", "ICH9-LPC.noreboot=off")
+	add(m.watchdogArgs()...)
 	add("-accel", m.Accel.Arg, "-cpu", m.Accel.CPU)
 	add("-smp", strconv.Itoa(m.SMP), "-m", strconv.Itoa(m.MemoryMiB))
 	add(m.firmwareArgs()...)
@@ -49,9 +47,18 @@ func (m machine) args() []string {
 // serial line.
 func (m machine) machineType() string {
 	if m.firmware.SMM {
-		return "q35,graphics=off,smm=on"
+		return string(m.Chipset) + ",graphics=off,smm=on"
 	}
-	return "q35,graphics=off"
+	return string(m.Chipset) + ",graphics=off"
+}
+
+// watchdogArgs let the chipset's watchdog reset the machine, as it does on
+// hardware; QEMU straps that off by default, and the driver cannot see it.
+func (m machine) watchdogArgs() []string {
+	if m.Chipset != Q35 {
+		return nil
+	}
+	return []string{"-global", "ICH9-LPC.noreboot=off"}
 }
 
 func (m machine) firmwareArgs() []string {

@@ -31,6 +31,7 @@ func TestArgs(t *testing.T) {
 		m    machine
 	}{
 		{"bios", machine{Config: Config{Accel: TCG(Version{7, 2, 0})}, disks: []string{"/vm/disk0.qcow2"}}},
+		{"nowatchdog", machine{Config: Config{Accel: TCG(Version{7, 2, 0}), Chipset: I440FX, CDROM: "/cd.iso"}, disks: []string{"/vm/disk0.qcow2"}}},
 		{"uefi", machine{Config: Config{Accel: TCG(Version{7, 2, 0}), Boot: UEFI, MemoryMiB: 2048, SMP: 4}, firmware: uefi, disks: []string{"/vm/a,b.qcow2", "/vm/disk1.qcow2"}}},
 		{"writelog", machine{Config: Config{Accel: TCG(Version{7, 2, 0}), WriteLog: "/vm/writes,all.log"}, disks: []string{"/vm/disk0.qcow2", "/vm/disk1.qcow2"}}},
 		{"secureboot", machine{Config: Config{Accel: Accelerator{"kvm", "kvm", "host", 2}, Boot: SecureBoot, CDROM: "/cd.iso"}, firmware: secure}},
@@ -41,6 +42,15 @@ func TestArgs(t *testing.T) {
 			tt.m.Config = tt.m.withDefaults()
 			golden.Check(t, filepath.Join("testdata", tt.name+".args"), oneEach(tt.m.args()))
 		})
+	}
+}
+
+func TestChipset(t *testing.T) {
+	for _, b := range []Boot{UEFI, SecureBoot} {
+		_, err := Start(t.Context(), Config{Chipset: I440FX, Boot: b})
+		if err == nil || !strings.Contains(err.Error(), "use BIOS") {
+			t.Errorf("%s: got %v, want that it says to use BIOS", b, err)
+		}
 	}
 }
 

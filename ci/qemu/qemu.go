@@ -37,12 +37,24 @@ const (
 // Boots lists every firmware in the order in which people read them.
 func Boots() []Boot { return []Boot{BIOS, UEFI, SecureBoot} }
 
+// A Chipset is the board that a machine is made of, by QEMU's name for it.
+type Chipset string
+
+// The chipsets. I440FX is of 1996 and has no watchdog; it is for what a machine
+// without one does, and only BIOS starts it here.
+const (
+	Q35    Chipset = "q35"
+	I440FX Chipset = "pc"
+)
+
 // Config describes one machine. Only Host and Accel are always needed.
 type Config struct {
 	Host  Host         // where QEMU and its firmware are: Find
 	Accel Accelerator  // how guest code runs: TCG, or what Probe found
 	Boot  Boot         // default BIOS
 	Log   *slog.Logger // default: nothing is logged
+	// Chipset decides whether there is a watchdog; default Q35, which has one.
+	Chipset Chipset
 
 	// Disk is the raw image that is booted. It is never written to: the guest
 	// writes to an overlay in Dir, which lasts as long as Dir does.
@@ -89,6 +101,9 @@ const DefaultMemoryMiB = 1536
 func (c Config) withDefaults() Config {
 	if c.Boot == "" {
 		c.Boot = BIOS
+	}
+	if c.Chipset == "" {
+		c.Chipset = Q35
 	}
 	if c.MemoryMiB == 0 {
 		c.MemoryMiB = DefaultMemoryMiB

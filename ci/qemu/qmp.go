@@ -21,6 +21,7 @@ type QMP struct {
 
 	mu     sync.Mutex
 	events map[string]int // how often each has come
+	came   chan struct{}  // closed when an event comes
 	ended  error
 	gone   chan struct{}
 }
@@ -42,7 +43,7 @@ func (e *QMPError) Error() string { return "QEMU answers: " + e.Desc }
 
 // NewQMP reads the greeting from conn and leaves the negotiation mode.
 func NewQMP(ctx context.Context, conn io.ReadWriteCloser) (*QMP, error) {
-	q := &QMP{conn: conn, answers: make(chan answer, 1), events: map[string]int{}, gone: make(chan struct{})}
+	q := &QMP{conn: conn, answers: make(chan answer, 1), events: map[string]int{}, came: make(chan struct{}), gone: make(chan struct{})}
 	go q.read()
 	greeting, err := q.next(ctx)
 	if err != nil {
@@ -66,9 +67,7 @@ func (q *QMP) read() {
 			return
 		}
 		if a.Event != "" {
-			q.mu.Lock()
-			q.events[a.Event]++
-			q.mu.Unlock()
+			q.note(a.Event)
 			continue
 		}
 		select {
@@ -76,6 +75,14 @@ func (q *QMP) read() {
 		default: // an answer that nobody waits for any more
 		}
 	}
+}
+
+func (q *QMP) note(event string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.events[event]++
+	close(q.came)
+	q.came = make(chan struct{})
 }
 
 func (q *QMP) next(ctx context.Context) (answer, error) {
@@ -132,6 +139,25 @@ func (q *QMP) Events(name string) int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.events[name]
+}
+
+// WaitEvents waits until QEMU has sent the event n times.
+func (q *QMP) WaitEvents(ctx context.Context, name string, n int) error {
+	for {
+		q.mu.Lock()
+		have, came := q.events[name], q.came
+		q.mu.Unlock()
+		if have >= n {
+			return nil
+		}
+		select {
+		case <-came:
+		case <-q.gone:
+			return q.ended // not written any more
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // Human runs a command of the human monitor and gives its text.

@@ -61,6 +61,39 @@ func TestQMP(t *testing.T) {
 	}
 }
 
+func TestWaitEvents(t *testing.T) {
+	reset := `{"timestamp": {"seconds": 1}, "event": "RESET"}` + "\n"
+	conn := fakeQMP(t, greeting, map[string]string{
+		"qmp_capabilities": reset + `{"return": {}}`,
+		"system_reset":     `{"return": {}}` + "\n" + reset,
+	})
+	q, err := NewQMP(t.Context(), conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := q.WaitEvents(short, "RESET", 2); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("before the second reset: got %v, want the end of the time", err)
+	}
+	waited := make(chan error, 1)
+	go func() { waited <- q.WaitEvents(t.Context(), "RESET", 2) }()
+	if err := q.Do(t.Context(), "system_reset", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-waited; err != nil {
+		t.Errorf("after the second reset: %v", err)
+	}
+	if err := conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	long, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if err := q.WaitEvents(long, "RESET", 3); err == nil || errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("QEMU is gone: got %v, want the end of the connection", err)
+	}
+}
+
 func TestQMPBroken(t *testing.T) {
 	tests := []struct {
 		name, first string

@@ -34,6 +34,9 @@ type VM struct {
 // Start makes a machine's files and starts it. It ends at Close, or with ctx.
 func Start(ctx context.Context, c Config) (*VM, error) {
 	c = c.withDefaults()
+	if c.Chipset == I440FX && c.Boot != BIOS {
+		return nil, fmt.Errorf("a machine with chipset %s and firmware %s: use BIOS, or chipset %s", c.Chipset, c.Boot, Q35)
+	}
 	v := &VM{machine: machine{Config: c}}
 	if err := v.prepare(); err != nil {
 		return nil, errors.Join(err, v.removeFiles())
@@ -279,6 +282,26 @@ func (v *VM) Wait(ctx context.Context) error {
 
 // Reset is the reset button.
 func (v *VM) Reset(ctx context.Context) error { return v.QMP().Do(ctx, "system_reset", nil, nil) }
+
+// NextReset waits until the guest is reset: by a watchdog, by a reboot of its
+// own, or by Reset. The reset has to come after the call.
+func (v *VM) NextReset(ctx context.Context) error {
+	qmp := v.QMP()
+	err := qmp.WaitEvents(ctx, "RESET", qmp.Events("RESET")+1)
+	if err != nil && ctx.Err() != nil {
+		return &TimeoutError{"a reset of the guest", v.ConsoleLog, v.Console().Tail(tailLines), ctx.Err()}
+	}
+	if err != nil {
+		return v.endError(err)
+	}
+	return nil
+}
+
+// Pause stops the guest and its clocks until Resume.
+func (v *VM) Pause(ctx context.Context) error { return v.QMP().Do(ctx, "stop", nil, nil) }
+
+// Resume lets a guest go on.
+func (v *VM) Resume(ctx context.Context) error { return v.QMP().Do(ctx, "cont", nil, nil) }
 
 // PowerOff presses the power button and waits until the guest has shut down.
 func (v *VM) PowerOff(ctx context.Context) error {
