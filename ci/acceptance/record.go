@@ -107,9 +107,10 @@ func (r *runner) makeRecordLab(ctx context.Context) error {
 	return err
 }
 
-// otherBootloader is the boot loader of an image with zeros behind each program:
-// other bytes, which do the same under BIOS and UEFI. (Under Secure Boot their
-// signatures would not hold.)
+// otherBootloader is the boot loader of an image with other bytes that do the
+// same: core.img with zeros behind it, the programs of UEFI with another time of
+// their making. (Under Secure Boot their signatures would not hold; shim refuses
+// zeros behind them even without it.)
 func otherBootloader(base v1.Image) (map[string][]byte, error) {
 	dir := layout.ImageBoot[1:] + "/"
 	found, err := source.Files(base, dir+bootloader.BIOSCore, dir+"efi/shimx64.efi", dir+"efi/grubx64.efi", dir+"efi/mmx64.efi")
@@ -120,12 +121,36 @@ func otherBootloader(base v1.Image) (map[string][]byte, error) {
 		return nil, fmt.Errorf("the image has no %s%s", dir, bootloader.BIOSCore)
 	}
 	for name, data := range found {
-		found[name] = slices.Concat(data, make([]byte, layout.SectorSize))
+		if name == dir+bootloader.BIOSCore {
+			found[name] = longerCore(data)
+		} else if found[name], err = otherTime(data); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
 	}
-	core := found[dir+bootloader.BIOSCore]
+	return found, nil
+}
+
+// longerCore is a core.img with one more sector, of zeros.
+func longerCore(core []byte) []byte {
+	core = slices.Concat(core, make([]byte, layout.SectorSize))
 	rest := core[coreSectors : coreSectors+2]
 	binary.LittleEndian.PutUint16(rest, binary.LittleEndian.Uint16(rest)+1)
-	return found, nil
+	return core
+}
+
+// otherTime changes TimeDateStamp of a PE program: 8 bytes behind the signature,
+// to which the word at 0x3c leads (Microsoft, PE format).
+func otherTime(program []byte) ([]byte, error) {
+	if len(program) < 0x40 {
+		return nil, errors.New("is no PE program: it ends before its header")
+	}
+	at := int(binary.LittleEndian.Uint32(program[0x3c:])) + 8
+	if at < 0x40 || at+4 > len(program) || string(program[at-8:at-4]) != "PE\x00\x00" {
+		return nil, errors.New("is no PE program: it has no signature")
+	}
+	program = slices.Clone(program)
+	program[at] ^= 1
+	return program, nil
 }
 
 // coreSectors is where core.img says in how many sectors its rest is: 16 bits in

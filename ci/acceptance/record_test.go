@@ -26,7 +26,7 @@ func TestOtherBootloader(t *testing.T) {
 	binary.LittleEndian.PutUint16(core[coreSectors+2:], 0x820)
 	files := map[string][]byte{
 		dir + bootloader.BIOSBoot: boot, dir + bootloader.BIOSCore: core, dir + "grub-dir": []byte("debian\n"),
-		dir + "efi/shimx64.efi": []byte("shim"), dir + "efi/grubx64.efi": []byte("grub"), dir + "efi/mmx64.efi": []byte("mm"),
+		dir + "efi/shimx64.efi": peProgram("shim"), dir + "efi/grubx64.efi": peProgram("grub"), dir + "efi/mmx64.efi": peProgram("mm"),
 	}
 	layer, err := layerOf(files)
 	if err != nil {
@@ -55,6 +55,29 @@ func TestOtherBootloader(t *testing.T) {
 	}
 	if _, err := bootloader.New(all); err != nil {
 		t.Error(err)
+	}
+}
+
+// peProgram is what of a PE program is looked at, and some text.
+func peProgram(text string) []byte {
+	program := make([]byte, 0x80)
+	program[0x3c] = 0x40
+	copy(program[0x40:], "PE\x00\x00")
+	return append(program, text...)
+}
+
+func TestOtherTime(t *testing.T) {
+	program := peProgram("shim")
+	other, err := otherTime(program)
+	if err != nil || len(other) != len(program) || bytes.Equal(other[0x48:0x4c], program[0x48:0x4c]) || !bytes.Equal(other[:0x48], program[:0x48]) || !bytes.Equal(other[0x4c:], program[0x4c:]) {
+		t.Errorf("got %x, %v", other, err)
+	}
+	far := peProgram("shim")
+	far[0x3f] = 0x7f
+	for _, broken := range [][]byte{nil, []byte("#!/bin/sh"), make([]byte, 0x80), far} {
+		if _, err := otherTime(broken); err == nil {
+			t.Errorf("%x is taken for a program", broken)
+		}
 	}
 }
 

@@ -55,13 +55,13 @@ func TestChipset(t *testing.T) {
 }
 
 func TestTCGIsSafe(t *testing.T) {
-	if a := TCG(Version{7, 2, 22}); a.SMP != 1 || a.Arg != "tcg,thread=single" {
+	if a := TCG(Version{7, 2, 22}); a.SMP != 1 || a.Arg != "tcg,thread=single,tb-size=128" {
 		t.Errorf("QEMU 7.2: got %+v, want one CPU and one thread", a)
 	}
-	if a := TCG(Version{9, 9, 9}); a.SMP != 1 || a.Arg != "tcg,thread=single" {
+	if a := TCG(Version{9, 9, 9}); a.SMP != 1 || a.Arg != "tcg,thread=single,tb-size=128" {
 		t.Errorf("QEMU 9.9: got %+v, want one CPU and one thread", a)
 	}
-	if a := TCG(Version{10, 0, 0}); a.Arg != "tcg,thread=multi" {
+	if a := TCG(Version{10, 0, 0}); a.Arg != "tcg,thread=multi,tb-size=128" {
 		t.Errorf("QEMU 10: got %+v, want many threads", a)
 	}
 }
