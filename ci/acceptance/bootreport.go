@@ -68,12 +68,10 @@ func BootReport(ctx context.Context, o Options) (_ *NodeReport, err error) {
 	config.Patches = append(config.Patches, patch)
 	for try := 1; ; try++ {
 		node, err := bootOnce(ctx, config, key)
-		var guest *qemu.GuestError
-		crashed := errors.As(err, &guest) && guest.Fault == qemu.KernelCrashed && config.Accel.Name == "tcg"
 		switch {
 		case errors.Is(ctx.Err(), context.DeadlineExceeded) && err != nil:
 			return nil, fmt.Errorf("%w: %w", context.Cause(ctx), err)
-		case !crashed || try > crashRetries:
+		case !config.Accel.Crashed(err) || try > qemu.CrashRetries:
 			return node, err
 		}
 		config.Log.Warn("the emulated kernel crashed; booting again", "try", try)

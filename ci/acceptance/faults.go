@@ -153,7 +153,7 @@ func (f fault) fallBack(ctx context.Context, s *session, l *lab) (string, error)
 	}
 	for try := 1; ; try++ {
 		message, err := f.once(ctx, s)
-		if !errors.Is(err, errNoWords) || s.r.accel.Name != "tcg" || try > crashRetries {
+		if !errors.Is(err, errNoWords) || s.r.accel.Name != "tcg" || try > qemu.CrashRetries {
 			return message, err
 		}
 		s.crashes = try

@@ -117,18 +117,12 @@ func (s *session) skip(name, title, why string) {
 	s.order = append(s.order, name)
 }
 
-// crashRetries is how often a first boot is tried again after an emulated
-// kernel crashed. QEMU's software emulation kills about one Linux boot in ten
-// (double faults before /init, with one virtual CPU too); a disk that is broken
-// fails every time.
-const crashRetries = 2
-
 // start boots the machine for the first time. Each crash of an emulated kernel
 // is told, and its console log is kept beside the one of the last try.
 func (s *session) start(ctx context.Context, patches ...qemu.Patch) error {
 	for try := 1; ; try++ {
 		err := s.tryStart(ctx, patches)
-		if !s.r.emulationCrashed(err) || try > crashRetries {
+		if !s.r.accel.Crashed(err) || try > qemu.CrashRetries {
 			return err
 		}
 		s.crashes = try
@@ -138,12 +132,6 @@ func (s *session) start(ctx context.Context, patches ...qemu.Patch) error {
 			return err
 		}
 	}
-}
-
-// emulationCrashed tells whether err is a kernel that crashed in emulation.
-func (r *runner) emulationCrashed(err error) bool {
-	var guest *qemu.GuestError
-	return errors.As(err, &guest) && guest.Fault == qemu.KernelCrashed && r.accel.Name == "tcg"
 }
 
 // tryStart makes the machine and boots it.

@@ -16,6 +16,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/kairos-build/kairos-build/ci/crash"
+	"github.com/kairos-build/kairos-build/ci/qemu"
 	"github.com/kairos-build/kairos-build/framework/bootloader"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/slot"
@@ -80,7 +81,7 @@ func Record(ctx context.Context, o Options, short bool) (_ crash.Recording, err 
 	}
 	for try := 1; ; try++ {
 		recording, err := r.recordOnce(ctx, short)
-		if !r.emulationCrashed(err) || try > crashRetries {
+		if !r.accel.Crashed(err) || try > qemu.CrashRetries {
 			return recording, err
 		}
 		r.Log.Warn("the emulated kernel crashed; recording again", "err", err)

@@ -74,16 +74,13 @@ var (
 	readyLine  = regexp.MustCompile(`^kairos: ready `)
 )
 
-// bootRetries is how often a boot is made again after the emulated kernel crashed
-// or locked up, which QEMU's emulation makes it do now and then.
-const bootRetries = 2
-
-// bootSurvived is bootOnce, again after a crash of the kernel.
+// bootSurvived is bootOnce, again after the kernel crashed or locked up, which
+// QEMU's emulation makes it do now and then.
 func (b *bench) bootSurvived(ctx context.Context, name string, c qemu.Config) (float64, error) {
 	for try := 1; ; try++ {
 		seconds, err := b.bootOnce(ctx, c)
 		var guest *qemu.GuestError
-		if !errors.As(err, &guest) || try > bootRetries {
+		if !errors.As(err, &guest) || try > qemu.CrashRetries {
 			return seconds, err
 		}
 		b.say("   the kernel of %s crashed in emulation, booting again: %v", name, guest.Fault)

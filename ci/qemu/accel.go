@@ -3,6 +3,7 @@
 package qemu
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 )
@@ -45,6 +46,18 @@ func TCG(v Version) Accelerator {
 // KVM is the processor itself. Probe says whether it works.
 func KVM() Accelerator {
 	return Accelerator{Name: "kvm", Arg: "kvm", CPU: "host", SMP: atMostTwo()}
+}
+
+// CrashRetries is how often a boot is worth trying again after an emulated kernel
+// crashed. Emulation kills about one Linux boot in ten (double faults before
+// /init, with one virtual CPU too); a disk that is broken fails every time.
+const CrashRetries = 2
+
+// Crashed tells whether err is a kernel that crashed in emulation, which says
+// nothing about the guest.
+func (a Accelerator) Crashed(err error) bool {
+	guest, ok := errors.AsType[*GuestError](err)
+	return ok && guest.Fault == KernelCrashed && a.Name == "tcg"
 }
 
 // atMostTwo leaves half of the host to others.

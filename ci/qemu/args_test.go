@@ -3,6 +3,7 @@
 package qemu
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -63,5 +64,25 @@ func TestTCGIsSafe(t *testing.T) {
 	}
 	if a := TCG(Version{10, 0, 0}); a.Arg != "tcg,thread=multi,tb-size=128" {
 		t.Errorf("QEMU 10: got %+v, want many threads", a)
+	}
+}
+
+func TestCrashed(t *testing.T) {
+	crash, panicked := error(&GuestError{Fault: KernelCrashed}), error(&GuestError{Fault: KernelPanicked})
+	tcg := TCG(Version{7, 2, 22})
+	for _, c := range []struct {
+		name  string
+		accel Accelerator
+		err   error
+		want  bool
+	}{
+		{"a crash in emulation", tcg, fmt.Errorf("booting: %w", crash), true},
+		{"a crash with KVM", KVM(), crash, false},
+		{"a panic", tcg, panicked, false},
+		{"nothing", tcg, nil, false},
+	} {
+		if got := c.accel.Crashed(c.err); got != c.want {
+			t.Errorf("%s: got %v", c.name, got)
+		}
 	}
 }
