@@ -172,19 +172,26 @@ func (p *program) lastGood(l config.Loaded) (*config.Config, []report.File) {
 	for _, f := range l.Files {
 		keep[copyName(f.Name)] = true
 		entry := report.File{Name: f.Name, Used: f.Used(), Problems: f.Problems}
-		if f.Used() {
-			used = append(used, f.Config)
-			if f.OnDisk() {
-				p.warn("keeping a copy of "+f.Name, p.keepCopy(f.Name))
-			}
-		} else if c := p.recall(f.Name); c != nil {
+		if c := p.usable(f); c != nil {
 			used = append(used, c)
-			entry.LastGood = true
+			entry.LastGood = !f.Used()
+		}
+		if f.Used() && f.OnDisk() {
+			p.warn("keeping a copy of "+f.Name, p.keepCopy(f.Name))
 		}
 		files = append(files, entry)
 	}
 	p.warn("removing old copies of config files", p.forget(keep))
 	return config.Merge(used...), files
+}
+
+// usable is what a config file says; of one with errors, what its copy says that
+// keeps the node reachable. Nil when there is neither.
+func (p *program) usable(f config.File) *config.Config {
+	if f.Used() {
+		return f.Config
+	}
+	return p.recall(f.Name)
 }
 
 func (p *program) warn(doing string, err error) {

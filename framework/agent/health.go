@@ -120,9 +120,7 @@ func (p *program) configNow() (*config.Config, config.Loaded) {
 	loaded := config.Load(os.DirFS(p.root.Dir), layout.ConfigDirs())
 	var used []*config.Config
 	for _, f := range loaded.Files {
-		if f.Used() {
-			used = append(used, f.Config)
-		} else if c := p.recall(f.Name); c != nil {
+		if c := p.usable(f); c != nil {
 			used = append(used, c)
 		}
 	}
