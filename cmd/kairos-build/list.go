@@ -72,11 +72,36 @@ func printList(w io.Writer, all []listed) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "FLAVOR\tTITLE\tFAMILY\tRELEASE\tBASE\tARCH\tPROVEN")
 	for _, f := range all {
-		proven := strings.Join(f.Proven, ", ")
-		if proven == "" {
-			proven = "nothing yet"
+		proven := fold(f.Proven, provenWidth)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", f.Name, f.Title, f.Family, f.Release, f.Base, strings.Join(f.Arches, ","), proven[0])
+		for _, line := range proven[1:] {
+			fmt.Fprintf(table, "\t\t\t\t\t\t%s\n", line)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", f.Name, f.Title, f.Family, f.Release, f.Base, strings.Join(f.Arches, ","), proven)
 	}
 	return table.Flush()
+}
+
+// provenWidth is how wide the last column is, in characters, unless one fact is
+// wider.
+const provenWidth = 60
+
+// fold puts facts on lines of about the width.
+func fold(facts []string, width int) []string {
+	lines := []string{""}
+	for _, fact := range facts {
+		last := &lines[len(lines)-1]
+		switch {
+		case *last == "":
+			*last = fact
+		case len(*last)+len(", ")+len(fact) <= width:
+			*last += ", " + fact
+		default:
+			*last += ","
+			lines = append(lines, fact)
+		}
+	}
+	if len(facts) == 0 {
+		return []string{"nothing yet"}
+	}
+	return lines
 }
