@@ -87,21 +87,18 @@ const provenWidth = 60
 
 // fold puts facts on lines of about the width.
 func fold(facts []string, width int) []string {
-	lines := []string{""}
-	for _, fact := range facts {
-		last := &lines[len(lines)-1]
-		switch {
-		case *last == "":
-			*last = fact
-		case len(*last)+len(", ")+len(fact) <= width:
-			*last += ", " + fact
-		default:
-			*last += ","
-			lines = append(lines, fact)
-		}
-	}
 	if len(facts) == 0 {
 		return []string{"nothing yet"}
+	}
+	lines := []string{facts[0]}
+	for _, fact := range facts[1:] {
+		last := &lines[len(lines)-1]
+		if len(*last)+len(", ")+len(fact) <= width {
+			*last += ", " + fact
+			continue
+		}
+		*last += ","
+		lines = append(lines, fact)
 	}
 	return lines
 }

@@ -69,22 +69,30 @@ func (p *program) endBootloader(ctx context.Context, n *node) error {
 // whoever waits for it finds the rest done.
 func (p *program) carryOut(ctx context.Context, n *node, plan settle.Plan) error {
 	if plan.Event == settle.MarkGood {
-		if err := p.update(ctx, n, plan.Event); err != nil {
+		if err := p.conclude(ctx, n, plan.Event); err != nil {
 			return errors.Join(err, p.say(ctx, fmt.Sprintf("slot %s passed its health checks, and that could not be recorded: %v", n.boot.Slot, err)))
 		}
-		p.warn("ending the watch over this boot", p.stopTrial(ctx))
 	}
 	all := within(tellTime, "saying what follows", func() error {
 		return errors.Join(p.say(ctx, plan.Console...), p.remember(plan.History))
 	})
 	if plan.Event == settle.GiveUp || plan.Event == settle.CameUp {
-		all = errors.Join(all, p.update(ctx, n, plan.Event), p.writeFailure(plan.Failure))
-		p.warn("ending the watch over this boot", p.stopTrial(ctx))
+		all = errors.Join(all, p.conclude(ctx, n, plan.Event), p.writeFailure(plan.Failure))
 	}
 	if plan.Restart && p.restart != nil {
 		all = errors.Join(all, p.restart(ctx))
 	}
 	return all
+}
+
+// conclude records an event that ends the watch over this boot. The watch goes on
+// when that fails: it tries again when its time is over.
+func (p *program) conclude(ctx context.Context, n *node, event settle.Event) error {
+	if err := p.update(ctx, n, event); err != nil {
+		return err
+	}
+	p.warn("ending the watch over this boot", p.stopTrial(ctx))
+	return nil
 }
 
 // tellTime is how long words may take. A disk that hangs must not hold the
