@@ -24,9 +24,23 @@ func (r *Report) Table(w io.Writer) error {
 		}
 		b.WriteString(c.row(width))
 	}
+	b.WriteString(r.failures())
 	b.WriteString(r.summary())
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// failures repeats what failed, or could not be made, where the reader's eye is
+// at the end of a long table, and where a log of which only the end is kept has it.
+func (r *Report) failures() string {
+	var b strings.Builder
+	for _, c := range r.Checks {
+		if c.Status != Pass {
+			why := strings.Split(strings.TrimSpace(c.Message), "\n")
+			fmt.Fprintf(&b, "%s: %s: %s: %s\n", c.Status, machineTitle(c.Machine), c.Title, strings.Join(why[:min(len(why), 3)], "; "))
+		}
+	}
+	return b.String()
 }
 
 func (c Result) row(width int) string {
