@@ -40,7 +40,7 @@ type session struct {
 	client  *qemu.Client
 	guest   *Guest
 	boots   []Boot
-	crashes int // first boots in which the emulated kernel crashed
+	crashes int // earlier machines of this job whose emulated kernel crashed
 	version string
 	results map[string]*Result
 	order   []string
@@ -117,30 +117,32 @@ func (s *session) skip(name, title, why string) {
 	s.order = append(s.order, name)
 }
 
-// start boots the machine for the first time. Each crash of an emulated kernel
-// is told, and its console log is kept beside the one of the last try.
+// start boots the machine for the first time.
 func (s *session) start(ctx context.Context, patches ...qemu.Patch) error {
-	for try := 1; ; try++ {
-		err := s.tryStart(ctx, patches)
-		if !s.r.accel.Crashed(err) || try > qemu.CrashRetries {
-			return err
-		}
-		s.crashes = try
-		kept := fmt.Sprintf("%s.crash%d", s.r.logPath(s.name), try)
-		s.r.Log.Warn("the emulated kernel crashed; booting again", "machine", s.name, "console", kept)
-		if err := errors.Join(s.vm.Close(), os.Rename(s.r.logPath(s.name), kept)); err != nil {
-			return err
-		}
-	}
-}
-
-// tryStart makes the machine and boots it.
-func (s *session) tryStart(ctx context.Context, patches []qemu.Patch) error {
 	begin := time.Now()
 	if err := s.launch(ctx, patches...); err != nil {
 		return err
 	}
 	return s.ready(ctx, begin, slot.Choice{Slot: layout.SlotA, Mode: layout.ModeActive})
+}
+
+// crash gives the line with which the console tells that the kernel crashed in
+// emulation, at any time of the machine's life.
+func (s *session) crash() (string, bool) {
+	if s.vm == nil {
+		return "", false
+	}
+	return s.r.accel.CrashLine(s.vm.Console())
+}
+
+// failed tells whether a check failed so far.
+func (s *session) failed() bool {
+	for _, res := range s.results {
+		if res.Status == Fail {
+			return true
+		}
+	}
+	return false
 }
 
 // launch makes the machine and starts it.

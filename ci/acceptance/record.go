@@ -214,7 +214,7 @@ func (t *story) recordSteps(ctx context.Context, steps []recordedStep) (crash.Re
 	return recording, nil
 }
 
-func (t *story) firstBoot(ctx context.Context) error { return t.tryStart(ctx, nil) }
+func (t *story) firstBoot(ctx context.Context) error { return t.start(ctx) }
 
 func (t *story) plainUpgrade(ctx context.Context) error {
 	_, err := t.install(ctx, slot.Choice{Slot: layout.SlotB}, t.lab.next, t.registry.ref(honestName, "next"))

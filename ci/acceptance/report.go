@@ -40,7 +40,7 @@ type Boot struct {
 	// TotalSeconds is the time from QEMU's start, or from the command to reboot,
 	// to the ready line: firmware and boot loader included.
 	TotalSeconds float64 `json:"total_seconds"`
-	// Crashes counts earlier tries of this boot in which the emulated kernel
+	// Crashes counts earlier tries of this machine in which the emulated kernel
 	// crashed; it is 0 with KVM. Their console logs are kept.
 	Crashes int `json:"crashes,omitempty"`
 }

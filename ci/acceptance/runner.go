@@ -203,10 +203,9 @@ func (r *runner) run(ctx context.Context) *Report {
 	sessions := make([]*session, len(jobs))
 	var wg sync.WaitGroup
 	for i, j := range jobs {
-		sessions[i] = &session{r: r, name: j.name, boot: j.boot, results: map[string]*Result{}}
 		r.places.take()
 		wg.Go(func() {
-			j.run(ctx, sessions[i])
+			sessions[i] = j.run(ctx, r)
 			r.places.leave()
 		})
 	}
@@ -230,10 +229,27 @@ func firstNonEmpty(a, b string) string {
 	return b
 }
 
-func (j job) run(ctx context.Context, s *session) {
-	j.do(ctx, s)
-	if err := s.close(); err != nil {
-		s.record("end", "the virtual machine ended cleanly", 0, "", err)
+// run does the job, and does it again on a new machine when something failed on
+// one whose kernel crashed in emulation: that says nothing about the disk. Each
+// crash is told, and the console log with it is kept beside the last one.
+func (j job) run(ctx context.Context, r *runner) *session {
+	for crashes := 0; ; crashes++ {
+		s := &session{r: r, name: j.name, boot: j.boot, crashes: crashes, results: map[string]*Result{}}
+		j.do(ctx, s)
+		if err := s.close(); err != nil {
+			s.record("end", "the virtual machine ended cleanly", 0, "", err)
+		}
+		line, crashed := s.crash()
+		if !crashed || !s.failed() || crashes == qemu.CrashRetries || ctx.Err() != nil {
+			return s
+		}
+		log := r.logPath(s.name)
+		kept := fmt.Sprintf("%s.crash%d", log, crashes+1)
+		r.Log.Warn("the emulated kernel crashed; the machine begins again", "machine", s.name, "line", line, "console", kept)
+		if err := os.Rename(log, kept); err != nil {
+			s.record("end", "the virtual machine ended cleanly", 0, "", err)
+			return s
+		}
 	}
 }
 

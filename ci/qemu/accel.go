@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 )
 
 // An Accelerator is how guest code is run.
@@ -58,6 +59,16 @@ const CrashRetries = 2
 func (a Accelerator) Crashed(err error) bool {
 	guest, ok := errors.AsType[*GuestError](err)
 	return ok && guest.Fault == KernelCrashed && a.Name == "tcg"
+}
+
+// CrashLine gives the first line of a console that tells of a kernel that crashed
+// in emulation.
+func (a Accelerator) CrashLine(c *Console) (string, bool) {
+	if a.Name != "tcg" {
+		return "", false
+	}
+	m, found := c.Find(kernelCrash)
+	return strings.TrimSpace(m.Text), found
 }
 
 // atMostTwo leaves half of the host to others.

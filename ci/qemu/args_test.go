@@ -4,6 +4,7 @@ package qemu
 
 import (
 	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -83,6 +84,30 @@ func TestCrashed(t *testing.T) {
 	} {
 		if got := c.accel.Crashed(c.err); got != c.want {
 			t.Errorf("%s: got %v", c.name, got)
+		}
+	}
+}
+
+func TestCrashLine(t *testing.T) {
+	tcg := TCG(Version{7, 2, 22})
+	for _, c := range []struct {
+		name, line string
+		accel      Accelerator
+		want       bool
+	}{
+		{"Debian 12", "[    1.2] double fault: 0000 [#1] PREEMPT SMP NOPTI", tcg, true},
+		{"Debian 13", "[    1.2] Oops: double fault: 0000 [#1] PREEMPT SMP NOPTI", tcg, true},
+		{"a page fault", "[    1.2] BUG: unable to handle page fault for address: ffffffff00000000", tcg, true},
+		{"with KVM", "[    1.2] double fault: 0000 [#1] PREEMPT SMP NOPTI", KVM(), false},
+		{"a panic that was asked for", "[   68.6] Kernel panic - not syncing: sysrq triggered crash", tcg, false},
+		{"a PCI device", "[    0.3] pci 0000:00:00.0: [8086:29c0] type 00 class 0x060000", tcg, false},
+	} {
+		console := newConsole(io.Discard, "console.log", nil)
+		if err := console.feed(strings.NewReader("Linux version 6\n"+c.line+"\nlast\n"), io.Discard); err != nil {
+			t.Fatal(err)
+		}
+		if got, found := c.accel.CrashLine(console); found != c.want || found && got != c.line {
+			t.Errorf("%s: got %q, %v", c.name, got, found)
 		}
 	}
 }

@@ -34,10 +34,21 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == engine.ChildVerb {
 		serveChild(os.Args[2:])
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), ending()...)
 	status := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(status)
+}
+
+// ending are the signals after which everything is cleaned up: Ctrl-C, the one of
+// service managers, and the one of a terminal that was closed unless nohup(1) has
+// it ignored, which os/signal would undo.
+func ending() []os.Signal {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	return signals
 }
 
 // serveChild is the embedded engine's process.
