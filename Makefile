@@ -158,10 +158,10 @@ fuzz: ## Run every fuzz target for FUZZTIME (default 30s)
 	done
 
 .PHONY: bench
-bench: build ## Measure against mkosi, dracut and dd, and write docs/bench.md
+bench: build ## Measure against mkosi, dracut and dd, and write docs/bench.md (ONLY=boot,faults: these rows)
 	@ci/setup/install run bench
 	$(GOBUILD) -o bin/bench ./ci/bench
-	$(SUDO) bin/bench -o docs/bench.md
+	$(SUDO) bin/bench -o docs/bench.md $(if $(ONLY),-only $(ONLY))
 
 .PHONY: clean
 clean: ## Remove what was built here (caches stay: see `kairos-build cache`)

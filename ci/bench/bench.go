@@ -107,9 +107,9 @@ func (b *bench) clean() error {
 	return nil
 }
 
-// measure goes through the rows.
+// measure goes through the rows that are asked for.
 func (b *bench) measure(ctx context.Context) (*Report, error) {
-	report := &Report{Facts: b.facts, Date: b.start, N: b.n, Partial: len(b.only) > 0}
+	report := &Report{}
 	var all error
 	for _, r := range rows() {
 		if len(b.only) > 0 && !slices.Contains(b.only, r.key) {
@@ -121,19 +121,22 @@ func (b *bench) measure(ctx context.Context) (*Report, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
+		measured := Row{Key: r.key, Results: results}
 		if err != nil {
 			err = fmt.Errorf("row %s: %w", r.key, err)
 			b.say("%v", err)
-			report.Failures = append(report.Failures, Failure{r.key, err.Error()})
+			measured.Failure = err.Error()
 			all = errors.Join(all, err)
 		}
 		for _, res := range results {
 			b.say("   %s: %s", res.What, res.Line())
 		}
-		report.Results = append(report.Results, results...)
+		report.Rows = append(report.Rows, measured)
 	}
-	report.Facts.Rivals = b.facts.Rivals
-	report.Took = since(b.start)
+	run := Run{Facts: b.facts, Date: b.start, Took: since(b.start), N: b.n}
+	for i := range report.Rows {
+		report.Rows[i].Run = run
+	}
 	return report, all
 }
 

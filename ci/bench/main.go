@@ -4,7 +4,9 @@
 // the boot of its disk beside the same tree with a stock dracut initrd, and an
 // upgrade by the agent beside dd. Everything is measured in one run on one machine,
 // ours and the rival's by turns, and the table in docs/bench.md is written by this
-// program and by nobody else. One row is read from the last acceptance test.
+// program and by nobody else. With -only, the other rows of the table stay as they
+// are, with the date and the machine of their own run: bench.json beside the table
+// has the figures. One row is read from the last acceptance test.
 //
 //	bench [-n 5] [-only cold,boot] [-o docs/bench.md] [-work DIR]
 //
@@ -50,6 +52,12 @@ func run(ctx context.Context, args []string, talk io.Writer) error {
 	if err != nil {
 		return err
 	}
+	old := &Report{}
+	if len(o.only) > 0 {
+		if old, err = readReport(o.output); err != nil {
+			return err
+		}
+	}
 	b, err := newBench(ctx, o, talk)
 	if err != nil {
 		return err
@@ -62,8 +70,8 @@ func run(ctx context.Context, args []string, talk io.Writer) error {
 	if report == nil {
 		return err
 	}
-	if werr := os.WriteFile(o.output, []byte(report.Markdown()), 0o644); werr != nil {
-		return errors.Join(err, fmt.Errorf("writing the table: %w", werr))
+	if werr := report.keep(old).write(o.output); werr != nil {
+		return errors.Join(err, werr)
 	}
 	b.say("wrote %s", o.output)
 	return err

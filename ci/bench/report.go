@@ -3,7 +3,13 @@
 package main
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -71,78 +77,127 @@ func (r Result) Line() string {
 	return fmt.Sprintf("%s; rival: %s; ratio: %s; goal %s: %s", r.Ours.Cell(r.Unit), r.rival(), r.ratio(), r.goal(), r.Verdict())
 }
 
-// A Failure is a row that gave no figures.
-type Failure struct{ Row, Why string }
+// A Run is one call of the program: what its rows have in common.
+type Run struct {
+	Facts Facts
+	Date  time.Time
+	Took  time.Duration
+	N     int
+}
 
-// A Report is everything that docs/bench.md says.
-type Report struct {
-	Facts    Facts
-	Date     time.Time
-	Took     time.Duration
-	N        int
-	Partial  bool // -only: not every row was asked for
-	Results  []Result
-	Failures []Failure
+// A Row is what one row gave when it was measured last.
+type Row struct {
+	Key     string // as -only has it
+	Run     Run
+	Results []Result
+	Failure string // why there are no figures, or not all; empty when there are
+}
+
+// A Report is everything that docs/bench.md says, and the content of bench.json
+// beside it, from which a run of some rows takes the others.
+type Report struct{ Rows []Row }
+
+// keep gives the report with the rows of an older one that it does not have, in
+// the order of the table.
+func (r *Report) keep(old *Report) *Report {
+	all := &Report{}
+	for _, key := range rowKeys() {
+		for _, from := range []*Report{r, old} {
+			if i := slices.IndexFunc(from.Rows, func(row Row) bool { return row.Key == key }); i >= 0 {
+				all.Rows = append(all.Rows, from.Rows[i])
+				break
+			}
+		}
+	}
+	return all
+}
+
+// runs are the different runs, the newest first.
+func (r *Report) runs() []Run {
+	var runs []Run
+	for _, row := range r.Rows {
+		if !slices.ContainsFunc(runs, func(x Run) bool { return x.Date.Equal(row.Run.Date) }) {
+			runs = append(runs, row.Run)
+		}
+	}
+	slices.SortStableFunc(runs, func(a, b Run) int { return b.Date.Compare(a.Date) })
+	return runs
 }
 
 // Markdown is the page. Equal reports give equal pages.
 func (r *Report) Markdown() string {
 	var b strings.Builder
 	b.WriteString("# Speed and memory\n\n")
-	b.WriteString("Written by `make bench`; do not edit. Each figure is a median")
-	if r.N > 1 {
-		fmt.Fprintf(&b, " of %d, with the least and the greatest value", r.N)
-	} else {
-		b.WriteString(" of one single measurement")
-	}
-	b.WriteString(".\nRivals are measured by turns with ours, in the same run; the ratio is taken pair by\npair.\n\n")
-	if r.Partial {
-		b.WriteString("Not every row was measured in this run.\n\n")
+	b.WriteString("Written by `make bench`; do not edit. Each figure is a median, with the least and the greatest value.\n")
+	b.WriteString("Rivals are measured by turns with ours, in the same run; the ratio is taken pair by\npair.\n\n")
+	if len(r.runs()) > 1 {
+		b.WriteString("Not every row is of the same run: see \"How\" and \"Where and when\".\n\n")
 	}
 	r.table(&b)
 	r.failures(&b)
 	r.notes(&b)
-	r.machine(&b)
+	for _, run := range r.runs() {
+		r.machine(&b, run)
+	}
 	return b.String()
 }
 
 func (r *Report) table(b *strings.Builder) {
 	b.WriteString("| what | kairos-build | rival | ratio | goal | verdict |\n|---|---|---|---|---|---|\n")
-	for _, x := range r.Results {
-		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s |\n", x.What, x.Ours.Cell(x.Unit), x.rival(), x.ratio(), x.goal(), x.Verdict())
+	for _, row := range r.Rows {
+		for _, x := range row.Results {
+			fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s |\n", x.What, x.Ours.Cell(x.Unit), x.rival(), x.ratio(), x.goal(), x.Verdict())
+		}
 	}
 	b.WriteString("\n")
 }
 
 func (r *Report) failures(b *strings.Builder) {
-	if len(r.Failures) == 0 {
+	failed := slices.DeleteFunc(slices.Clone(r.Rows), func(row Row) bool { return row.Failure == "" })
+	if len(failed) == 0 {
 		return
 	}
 	b.WriteString("## Not measured\n\n")
-	for _, f := range r.Failures {
-		why, _, _ := strings.Cut(f.Why, "\n")
-		fmt.Fprintf(b, "- %s: %s\n", f.Row, why)
+	for _, row := range failed {
+		why, _, _ := strings.Cut(row.Failure, "\n")
+		fmt.Fprintf(b, "- %s: %s\n", row.Key, why)
 	}
 	b.WriteString("\n")
 }
 
 func (r *Report) notes(b *strings.Builder) {
+	several := len(r.runs()) > 1
 	b.WriteString("## How, and every figure\n\n")
-	for _, x := range r.Results {
-		fmt.Fprintf(b, "- **%s.** %s Ours: %s.", x.What, x.Note, x.Ours.List(x.Unit))
-		if len(x.Rival) > 0 {
-			fmt.Fprintf(b, " %s: %s. Ratios: %s.", x.RivalName, x.Rival.List(x.Unit), x.Ours.Ratios(x.Rival).List(""))
+	for _, row := range r.Rows {
+		for _, x := range row.Results {
+			fmt.Fprintf(b, "- **%s.** %s Ours: %s.", x.What, x.Note, x.Ours.List(x.Unit))
+			if len(x.Rival) > 0 {
+				fmt.Fprintf(b, " %s: %s. Ratios: %s.", x.RivalName, x.Rival.List(x.Unit), x.Ours.Ratios(x.Rival).List(""))
+			}
+			if several {
+				fmt.Fprintf(b, " Measured %s.", minute(row.Run.Date))
+			}
+			b.WriteString("\n")
 		}
-		b.WriteString("\n")
 	}
 	b.WriteString("\n")
 }
 
-func (r *Report) machine(b *strings.Builder) {
-	b.WriteString("## Where and when\n\n| | |\n|---|---|\n")
+func minute(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
+
+// machine says where a run was made, and of which rows.
+func (r *Report) machine(b *strings.Builder, run Run) {
+	var keys []string
+	for _, row := range r.Rows {
+		if row.Run.Date.Equal(run.Date) {
+			keys = append(keys, row.Key)
+		}
+	}
+	fmt.Fprintf(b, "## Where and when: %s\n\n| | |\n|---|---|\n", strings.Join(keys, ", "))
 	line := func(name, value string) { fmt.Fprintf(b, "| %s | %s |\n", name, value) }
-	f := r.Facts
-	line("date", fmt.Sprintf("%s, %s in all", r.Date.UTC().Format("2006-01-02 15:04 UTC"), strings.TrimSuffix(r.Took.Round(time.Minute).String(), "0s")))
+	f := run.Facts
+	line("date", fmt.Sprintf("%s, %s in all", minute(run.Date), strings.TrimSuffix(run.Took.Round(time.Minute).String(), "0s")))
+	line("each thing measured", fmt.Sprintf("%d times", run.N))
 	line("processor", fmt.Sprintf("%s, %d cores", f.CPU, f.Cores))
 	line("memory", fmt.Sprintf("%s GiB", figure(f.MemoryGiB)))
 	line("kernel", f.Kernel)
@@ -153,4 +208,40 @@ func (r *Report) machine(b *strings.Builder) {
 	for _, v := range f.Rivals {
 		line(v.Name, v.Version)
 	}
+	b.WriteString("\n")
+}
+
+// dataPath is where the figures of a page are kept for programs: bench.json beside
+// bench.md.
+func dataPath(page string) string { return strings.TrimSuffix(page, filepath.Ext(page)) + ".json" }
+
+// readReport reads the figures that belong to a page; none is an empty report.
+func readReport(page string) (*Report, error) {
+	r := &Report{}
+	data, err := os.ReadFile(dataPath(page))
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(data, r)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the figures of the other rows: %w; without -only all rows are measured", err)
+	}
+	return r, nil
+}
+
+// write writes the page and its figures.
+func (r *Report) write(page string) error {
+	data, err := json.MarshalIndent(r, "", "  ")
+	if err == nil {
+		err = os.WriteFile(dataPath(page), append(data, '\n'), 0o644)
+	}
+	if err == nil {
+		err = os.WriteFile(page, []byte(r.Markdown()), 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("writing the table: %w", err)
+	}
+	return nil
 }

@@ -21,7 +21,7 @@ import (
 // TestUpgradeLines is what docs/bench.md says of an upgrade.
 func TestUpgradeLines(t *testing.T) {
 	u := upgrades{seconds: Series{8, 10, 9}, dd: Series{2, 2.5, 3}, peak: Series{150, 149, 151}}
-	r := &Report{Date: time.Unix(0, 0), N: 3, Results: u.results(480_000_000)}
+	r := &Report{[]Row{{Key: "upgrade", Run: Run{Date: time.Unix(0, 0), N: 3}, Results: u.results(480_000_000)}}}
 	golden.Check(t, "testdata/upgrade.md", r.Markdown())
 }
 
