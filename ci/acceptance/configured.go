@@ -48,6 +48,7 @@ func configured() tale {
 		{"broken", "ten broken files are told with line and column, and not used", (*story).brokenFiles},
 		{"failed", "a step that fails stands above the login prompt and in the report", (*story).failedStep},
 		{"forge", "keys of the forge let their owner in", (*story).forgeKeys},
+		{"user", "status tells a user who is not root what it leaves out", (*story).statusOfUser},
 		{"twice", "a stage that runs again changes nothing", (*story).stageAgain},
 		{"offline", "after a reboot without a network the keys of the forge are there", (*story).offline},
 	}}
@@ -84,6 +85,7 @@ func (t *story) serveConfigured(dir string) (err error) {
 	t.site.put("/acceptance.keys", t.r.key.Authorized()+"\n")
 	t.site.put("/gitlab-of/operator.keys", t.forgeKey.Authorized()+"\n")
 	t.site.put("/tool", "#!/bin/sh\necho a tool\n")
+	t.site.put("/proxied", "by the proxy\n")
 	repository, err := newRepository("README", "a site\n")
 	if err != nil {
 		return err
@@ -227,6 +229,7 @@ func effects() []told {
 		{"ensure_entities", `(?m)^site:x:4242:operator$`, []string{"cat", "/etc/group"}},
 		{"users", `^worker:.*:/home/worker:/bin/bash`, []string{"getent", "passwd", "worker"}},
 		{"dns", `nameserver 192\.0\.2\.53`, []string{"cat", dir + "resolv.conf"}},
+		{"env: a proxy", `^by the proxy$`, []string{"cat", "/opt/kairos-acceptance-proxied"}},
 		{"downloads", `^a tool$`, []string{"/opt/kairos-acceptance-tool"}},
 		{"directories", `^750 worker$`, []string{"stat", "-c", "%a %U", "/srv/kairos-acceptance"}},
 		{"files", `^slot=a arch=amd64 os=debian$`, []string{"cat", dir + "facts"}},
@@ -354,13 +357,32 @@ func (t *story) forgeKeys(ctx context.Context) (string, error) {
 }
 
 func (t *story) forgeLogin(ctx context.Context) error {
+	return t.asOperator(ctx, func(context.Context, *qemu.Client) error { return nil })
+}
+
+// asOperator logs in as the user of the config who is not root.
+func (t *story) asOperator(ctx context.Context, do func(context.Context, *qemu.Client) error) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	client, err := t.vm.SSH(ctx, qemu.Login{User: "operator", Signer: t.forgeKey.Signer()})
 	if err != nil {
 		return err
 	}
-	return client.Close()
+	return errors.Join(do(ctx, client), client.Close())
+}
+
+// statusOfUser looks for the table's row about what only root may read.
+func (t *story) statusOfUser(ctx context.Context) (string, error) {
+	row := ""
+	err := t.asOperator(ctx, func(ctx context.Context, client *qemu.Client) error {
+		text, err := output(ctx, client, "", "kairos-agent", "status")
+		row = strings.TrimSpace(regexp.MustCompile(`(?m)^not shown .*$`).FindString(text))
+		if err == nil && !strings.Contains(row, "slots") {
+			err = fmt.Errorf("status must name the slots as not shown, says: %s", text)
+		}
+		return err
+	})
+	return row, err
 }
 
 func (t *story) stageAgain(ctx context.Context) (string, error) {
