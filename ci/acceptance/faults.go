@@ -24,14 +24,15 @@ import (
 
 // A fault is one way in which slot b does not work. Each starts from a disk on
 // which slot b was written, and armed with one try unless State says otherwise,
-// and must end, with nobody doing anything, in slot a, which says why.
+// and must end, with nobody doing anything, in slot a unless End says otherwise,
+// which says why.
 type fault struct {
 	Name, Title string
 	// State is what the boot loader remembers; the zero value is that of a new
 	// slot on trial.
 	State slot.State
 	// Damage changes the disk; nil for none.
-	Damage func(*lab, *Disk) (qemu.Patch, error)
+	Damage func(*lab, *Disk) ([]qemu.Patch, error)
 	// Config is one more cloud-config; it must leave slot a alone.
 	Config string
 	// Chipset of the machine; default one with a watchdog.
@@ -43,6 +44,8 @@ type fault struct {
 	// Last stands on the console after Words and before the fallback, too;
 	// empty for nothing.
 	Last string
+	// End is what comes up; default slot a, as passive.
+	End slot.Choice
 	// Why is in the reason that the node gives after it.
 	Why string
 }
@@ -86,14 +89,16 @@ func faults() []fault {
 		{Name: "kernel", Title: "a new slot with a kernel that does not load", Damage: damageFile(layout.BootKernel), Words: `kairos: slot b cannot be loaded`, Why: silent},
 		{Name: "initrd", Title: "a new slot with an initrd that does not load", Damage: damageFile(layout.BootInitrd), Words: `Kernel panic|kairos: slot b cannot be loaded`, Why: silent},
 		{Name: "no-root", Title: "a new slot with an initramfs that finds no root", Damage: damageSuperblock, Words: `kairos-init: BOOT FAILED`, Why: gaveUp},
-		{Name: "verity", Title: "a new slot with a damaged block of the root", Damage: damageInit, Words: `device-mapper: verity: .*corrupted|dm-verity device corrupted`, Why: silent},
+		{Name: "verity", Title: "a new slot with a damaged block of the root", Damage: damageInit(layout.SlotB), Words: `device-mapper: verity: .*corrupted|dm-verity device corrupted`, Why: silent},
 		{Name: "panic", Title: "a new slot with a kernel panic after the boot", Config: onB("30s", "echo c > /proc/sysrq-trigger"), Words: `Kernel panic - not syncing: sysrq triggered crash`, Why: silent},
 		{Name: "crash", Title: "a new slot with a crash of process 1", Config: onB("30s", crashPID1), Words: `kairos-acceptance: process 1 crashes`, Why: silent},
 		{Name: "hang", Title: "a new slot with a hang, which the watchdog ends", Config: onB("50m", hang), Words: `kairos-acceptance: process 1 stops, watchdog: iTCO_wdt$`, Idle: true, Why: silent},
 		{Name: "softdog", Title: "a new slot with a hang without a watchdog, which the kernel's timer ends", Chipset: qemu.I440FX, Config: onB("50m", hang), Words: `kairos-acceptance: process 1 stops, watchdog: Software Watchdog$`, Idle: true, Last: `softdog: Initiating system reboot`, Why: silent},
 		{Name: "health", Title: "a new slot with a health check that fails", Config: onB("10s", "exit 1"), Words: `slot=b mode=active`, Why: notHealthy},
 		{Name: "strict", Title: "a new slot with a config that the new version cannot carry out, with strict: true", Config: strictOnB, Words: `slot=b mode=active`, Why: notHealthy},
-		{Name: "rot", Title: "a good slot that does not come up any more", State: rotten(), Damage: damageInit, Words: `kairos: slot b did not come up in 5 boots; slot a has its turn`, Why: notUp},
+		{Name: "rot", Title: "a good slot that does not come up any more", State: rotten(), Damage: damageInit(layout.SlotB), Words: `kairos: slot b did not come up in 5 boots; slot a has its turn`, Why: notUp},
+		{Name: "lost", Title: "a disk on which neither slot comes up any more", State: slot.State{Good: layout.SlotB, Unproven: slot.MaxUnproven}, Damage: damageInit(layout.SlotA, layout.SlotB), Words: `kairos: slot b did not come up in 5 boots; slot a has its turn`,
+			End: slot.Choice{Slot: layout.SlotRecovery, Mode: layout.ModeRecovery}, Why: notUp},
 	}
 }
 
@@ -134,13 +139,27 @@ func (f fault) run(l *lab) func(context.Context, *session) {
 	return func(ctx context.Context, s *session) {
 		begin := time.Now()
 		message, err := f.fallBack(ctx, s, l)
-		s.record("fallback", "leads back to slot a, which says why", time.Since(begin), message, err)
+		title := "leads back to slot a, which says why"
+		if f.end().Mode == layout.ModeRecovery {
+			title = "leads to recovery, which says why"
+		}
+		s.record("fallback", title, time.Since(begin), message, err)
 		s.r.progress(*s.results["fallback"])
 	}
 }
 
-// backLine is what the good slot prints after the fallback.
-var backLine = regexp.MustCompile(`kairos: (ready) slot=(a) mode=passive version=(\S+)`)
+// end is what comes up after the fallback.
+func (f fault) end() slot.Choice {
+	if f.End != (slot.Choice{}) {
+		return f.End
+	}
+	return slot.Choice{Slot: layout.SlotA, Mode: layout.ModePassive}
+}
+
+// backLine is what it says; its groups are those of readyLine.
+func (f fault) backLine() *regexp.Regexp {
+	return regexp.MustCompile(fmt.Sprintf(`kairos: ready slot=(%s) mode=(%s) version=(\S+)`, f.end().Slot, f.end().Mode))
+}
 
 // errNoWords means that the fault that was prepared is not what happened.
 var errNoWords = errors.New("the console does not tell of the fault before the fallback")
@@ -174,7 +193,7 @@ func (f fault) once(ctx context.Context, s *session) (string, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*s.r.BootTimeout)
 	defer cancel()
-	m, err := s.vm.WaitLine(ctx, backLine)
+	m, err := s.vm.WaitLine(ctx, f.backLine())
 	if err != nil {
 		return "", err
 	}
@@ -213,7 +232,7 @@ func (f fault) sleep(ctx context.Context, s *session) (held time.Duration, err e
 	}
 	boot, cancel := context.WithTimeout(ctx, 2*s.r.BootTimeout)
 	defer cancel()
-	if _, err := s.vm.WaitLine(boot, regexp.MustCompile(f.Words+"|"+backLine.String())); err != nil {
+	if _, err := s.vm.WaitLine(boot, regexp.MustCompile(f.Words+"|"+f.backLine().String())); err != nil {
 		return 0, err
 	}
 	if _, err := spoken(s.vm.Console(), f.Words); err != nil {
@@ -230,11 +249,11 @@ func (f fault) prepare(s *session, l *lab) error {
 	}
 	s.setup = setup{disk: l.armed, chipset: f.Chipset, patches: []qemu.Patch{env}, faults: []qemu.Fault{}}
 	if f.Damage != nil {
-		p, err := f.Damage(l, s.r.disk)
+		patches, err := f.Damage(l, s.r.disk)
 		if err != nil {
 			return err
 		}
-		s.setup.patches = append(s.setup.patches, p)
+		s.setup.patches = append(s.setup.patches, patches...)
 	}
 	if f.Config == "" {
 		return nil
@@ -369,51 +388,61 @@ func (l *lab) withArmed(use func(*Disk) error) (err error) {
 }
 
 // damageFile overwrites the beginning of a file of boot-b.
-func damageFile(name string) func(*lab, *Disk) (qemu.Patch, error) {
-	return func(l *lab, _ *Disk) (p qemu.Patch, err error) {
+func damageFile(name string) func(*lab, *Disk) ([]qemu.Patch, error) {
+	return func(l *lab, _ *Disk) ([]qemu.Patch, error) {
 		data := l.written.Kernel
 		if name == layout.BootInitrd {
 			data = l.written.Initrd
 		}
-		err = l.withArmed(func(d *Disk) error {
+		p := qemu.Patch{Data: bytes.Repeat([]byte{0xa5}, 64<<10)}
+		err := l.withArmed(func(d *Disk) (err error) {
 			p.Offset, err = d.find(layout.SlotB.Boot(), data[:layout.SectorSize])
 			return err
 		})
-		p.Data = bytes.Repeat([]byte{0xa5}, 64<<10)
-		return p, err
+		return []qemu.Patch{p}, err
 	}
 }
 
 // damageSuperblock takes the verity superblock of root-b away.
-func damageSuperblock(l *lab, d *Disk) (qemu.Patch, error) {
+func damageSuperblock(l *lab, d *Disk) ([]qemu.Patch, error) {
 	p, err := d.partition(layout.SlotB.Root())
-	return qemu.Patch{Offset: p.Offset() + l.written.Tree.HashOffset, Data: make([]byte, blockSize)}, err
+	return []qemu.Patch{{Offset: p.Offset() + l.written.Tree.HashOffset, Data: make([]byte, blockSize)}}, err
 }
 
 // damageInit flips a byte of a program that every boot reads.
-func damageInit(l *lab, _ *Disk) (p qemu.Patch, err error) {
-	const name = "usr/lib/systemd/systemd"
-	err = l.withArmed(func(d *Disk) error {
-		s, err := d.section(layout.SlotB.Root())
-		if err != nil {
-			return err
-		}
-		watched := &watcher{r: s}
-		root, err := erofs.Open(watched)
-		if err != nil {
-			return err
-		}
-		data, err := fs.ReadFile(root, name)
-		if err != nil {
-			return err
-		}
-		at, err := watched.locate(data[:blockSize])
-		if err != nil {
-			return err
-		}
-		part, err := d.partition(layout.SlotB.Root())
-		p = qemu.Patch{Offset: part.Offset() + at + 100, Data: []byte{data[100] ^ 1}}
-		return err
-	})
-	return p, err
+func damageInit(slots ...layout.Slot) func(*lab, *Disk) ([]qemu.Patch, error) {
+	return func(l *lab, _ *Disk) ([]qemu.Patch, error) {
+		patches := make([]qemu.Patch, len(slots))
+		return patches, l.withArmed(func(d *Disk) (err error) {
+			for i, x := range slots {
+				if patches[i], err = d.flip(x.Root(), "usr/lib/systemd/systemd"); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+}
+
+// flip is a patch that changes one byte of a file of a root partition.
+func (d *Disk) flip(partition, name string) (qemu.Patch, error) {
+	s, err := d.section(partition)
+	if err != nil {
+		return qemu.Patch{}, err
+	}
+	watched := &watcher{r: s}
+	root, err := erofs.Open(watched)
+	if err != nil {
+		return qemu.Patch{}, err
+	}
+	data, err := fs.ReadFile(root, name)
+	if err != nil {
+		return qemu.Patch{}, err
+	}
+	at, err := watched.locate(data[:blockSize])
+	if err != nil {
+		return qemu.Patch{}, err
+	}
+	part, err := d.partition(partition)
+	return qemu.Patch{Offset: part.Offset() + at + 100, Data: []byte{data[100] ^ 1}}, err
 }
