@@ -29,8 +29,8 @@ func TestReleaseNamesTheBase(t *testing.T) {
 				t.Errorf("kairos-release: got %q, want %q", got, tt.line)
 			}
 			labels := r.Labels()
-			if got := labels[ocispec.AnnotationBaseImageName]; got != tt.imageName {
-				t.Errorf("base name: got %q, want %q", got, tt.imageName)
+			if got, has := labels[ocispec.AnnotationBaseImageName]; got != tt.imageName || has != (tt.imageName != "") {
+				t.Errorf("base name: got %q (%v), want %q", got, has, tt.imageName)
 			}
 			if got := labels[ocispec.AnnotationBaseImageDigest]; got != tt.baseDigest {
 				t.Errorf("base digest: got %q, want %q", got, tt.baseDigest)

@@ -42,7 +42,7 @@ func (l Label) Encode() []byte {
 func Decode(data []byte) Label {
 	var l Label
 	for line := range strings.Lines(string(data)) {
-		key, value, _ := strings.Cut(strings.TrimRight(line, "\r\n"), "=")
+		key, value, _ := strings.Cut(line, "=")
 		for _, f := range l.fields() {
 			if f.key == key {
 				*f.value = printable(value)
