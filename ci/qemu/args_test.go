@@ -98,6 +98,7 @@ func TestCrashLine(t *testing.T) {
 		{"Debian 12", "[    1.2] double fault: 0000 [#1] PREEMPT SMP NOPTI", tcg, true},
 		{"Debian 13", "[    1.2] Oops: double fault: 0000 [#1] PREEMPT SMP NOPTI", tcg, true},
 		{"a page fault", "[    1.2] BUG: unable to handle page fault for address: ffffffff00000000", tcg, true},
+		{"a host that stood still", "[   61.0] watchdog: BUG: soft lockup - CPU#0 stuck for 63s! [swapper/0:0]", tcg, true},
 		{"with KVM", "[    1.2] double fault: 0000 [#1] PREEMPT SMP NOPTI", KVM(), false},
 		{"a panic that was asked for", "[   68.6] Kernel panic - not syncing: sysrq triggered crash", tcg, false},
 		{"a PCI device", "[    0.3] pci 0000:00:00.0: [8086:29c0] type 00 class 0x060000", tcg, false},

@@ -20,8 +20,9 @@ const (
 // kernelCrash is how Linux on x86 begins to tell of a fault in itself: die() of
 // arch/x86/kernel/dumpstack.c prints the kind, the error code in four hexadecimal
 // digits and the number of the fault ("double fault: 0000 [#1]"), newer kernels
-// behind "Oops: ", Debian 12's without it.
-var kernelCrash = regexp.MustCompile(`(BUG: unable to handle|Oops: |general protection fault|kernel BUG at |: [0-9a-f]{4} \[#[0-9]+\])`)
+// behind "Oops: ", Debian 12's without it. A soft lockup is one that a host with
+// too much to do can cause.
+var kernelCrash = regexp.MustCompile(`(BUG: unable to handle|Oops: |general protection fault|kernel BUG at |BUG: soft lockup - CPU|: [0-9a-f]{4} \[#[0-9]+\])`)
 
 // DefaultFaults is the table of everything that we know to be an end.
 func DefaultFaults() []Fault {
