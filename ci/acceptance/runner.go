@@ -245,7 +245,7 @@ func (j job) run(ctx context.Context, r *runner) *session {
 		}
 		log := r.logPath(s.name)
 		kept := fmt.Sprintf("%s.crash%d", log, crashes+1)
-		r.Log.Warn("the emulated kernel crashed; the machine begins again", "machine", s.name, "line", line, "console", kept)
+		r.say(fmt.Sprintf("%s: the emulated kernel crashed (%s); the machine begins again; its console: %s", machineTitle(s.name), line, kept))
 		if err := os.Rename(log, kept); err != nil {
 			s.record("end", "the virtual machine ended cleanly", 0, "", err)
 			return s
@@ -343,12 +343,17 @@ func (r *runner) logPath(machine string) string { return filepath.Join(r.Dir, r.
 
 // progress says how a check went, as it goes.
 func (r *runner) progress(res Result) {
-	r.said.Lock()
-	defer r.said.Unlock()
 	line := fmt.Sprintf("%s: %s: %s", machineTitle(res.Machine), res.Title, res.Status)
 	if why, _, _ := strings.Cut(res.Message, "\n"); res.Status == Fail {
 		line += ": " + why
 	}
+	r.say(line)
+}
+
+// say writes a line of progress.
+func (r *runner) say(line string) {
+	r.said.Lock()
+	defer r.said.Unlock()
 	if _, err := fmt.Fprintln(r.Progress, line); err != nil {
 		r.Log.Warn("writing the progress", "err", err)
 	}
