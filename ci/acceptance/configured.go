@@ -261,7 +261,7 @@ func (t *story) stepsDone(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%d effects", len(effects())), all
 }
 
-// until tries again for some minutes.
+// until tries again.
 func (t *story) until(ctx context.Context, do func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
@@ -362,7 +362,7 @@ func (t *story) forgeLogin(ctx context.Context) error {
 
 // asOperator logs in as the user of the config who is not root.
 func (t *story) asOperator(ctx context.Context, do func(context.Context, *qemu.Client) error) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	client, err := t.vm.SSH(ctx, qemu.Login{User: "operator", Signer: t.forgeKey.Signer()})
 	if err != nil {

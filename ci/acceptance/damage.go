@@ -76,7 +76,7 @@ func (s *session) refused(err error) (string, error) {
 // than the loss of the connection.
 func (s *session) stopped(ctx context.Context, v Victim, out qemu.Output, lost error) (string, error) {
 	if _, ok := s.said(); !ok {
-		short, cancel := context.WithTimeout(ctx, 10*time.Second)
+		short, cancel := context.WithTimeout(ctx, time.Minute)
 		defer cancel()
 		_, err := s.vm.WaitFor(short, verityWords)
 		lost = errors.Join(lost, err)

@@ -222,7 +222,7 @@ func spoken(c *qemu.Console, words string) (qemu.Match, error) {
 
 // resetTimeout limits a wait for a watchdog. The chipset's resets the machine
 // when its time is over for the second time, after two minutes.
-const resetTimeout = 5 * time.Minute
+const resetTimeout = 15 * time.Minute
 
 // sleep lends the machine's place to another one while the guest is idle, and
 // gives how long the guest had to wait for a place after it.
@@ -277,7 +277,7 @@ func (f fault) explained(ctx context.Context, s *session) (string, error) {
 
 // waitSlot waits until the node says this of a slot.
 func (s *session) waitSlot(ctx context.Context, x layout.Slot, want slot.Condition) error {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	for {
 		text, err := s.guest.output(ctx, "kairos-agent", "status", "--json")
@@ -302,7 +302,7 @@ func firstLine(text string) string {
 
 // waitOutput runs a program until it succeeds: the node may still be at work.
 func waitOutput(ctx context.Context, g *Guest, argv ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	for {
 		text, err := g.output(ctx, argv...)

@@ -24,8 +24,9 @@ import (
 // extraSize is how much larger than the artifact the guest's disk is, in bytes.
 const extraSize = 2 * layout.GiB
 
-// checkTimeout limits one check.
-const checkTimeout = 3 * time.Minute
+// checkTimeout limits one check, and everything else that is over in seconds, or
+// on a busy host that emulates in a minute or two: only what fails comes near it.
+const checkTimeout = 10 * time.Minute
 
 // readyLine is what the agent prints when the node is up.
 var readyLine = regexp.MustCompile(`kairos: ready slot=(\S+) mode=(\S+) version=(\S+)`)
@@ -221,7 +222,7 @@ func (s *session) login(ctx context.Context) error {
 }
 
 func (s *session) loginAs(ctx context.Context, user string) (Runner, func() error, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	client, err := s.vm.SSH(ctx, qemu.Login{User: user, Signer: s.r.key.Signer()})
 	if err != nil {

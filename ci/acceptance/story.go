@@ -24,7 +24,7 @@ const (
 )
 
 // upgradeTimeout limits one upgrade in an emulated guest.
-const upgradeTimeout = 10 * time.Minute
+const upgradeTimeout = 20 * time.Minute
 
 // goFile lets slot b pass its health checks.
 const goFile = "/run/kairos-acceptance-go"
