@@ -4,7 +4,6 @@ package main
 
 import (
 	"archive/tar"
-	"bytes"
 	"errors"
 	"io"
 	"path/filepath"
@@ -12,10 +11,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
+	"github.com/kairos-build/kairos-build/ci/testimage"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/source"
 )
@@ -23,27 +21,11 @@ import (
 // smallImage has one layer with one file, and the builder's annotations.
 func smallImage(t *testing.T) v1.Image {
 	t.Helper()
-	var b bytes.Buffer
-	w := tar.NewWriter(&b)
-	err := errors.Join(w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "etc/kairos-release", Mode: 0o644}), w.Close())
-	if err != nil {
-		t.Fatal(err)
+	image, err := testimage.Image([]testimage.Entry{testimage.File("etc/kairos-release", "")})
+	if err == nil {
+		image, err = testimage.For(image, arch, map[string]string{"io.kairos.family": "debian"})
 	}
-	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.Bytes())), nil })
 	if err != nil {
-		t.Fatal(err)
-	}
-	image, err := mutate.AppendLayers(empty.Image, layer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := &v1.ConfigFile{OS: "linux", Architecture: arch, Config: v1.Config{Labels: map[string]string{"io.kairos.family": "debian"}}}
-	have, err := image.ConfigFile()
-	if err != nil {
-		t.Fatal(err)
-	}
-	config.RootFS = have.RootFS
-	if image, err = mutate.ConfigFile(image, config); err != nil {
 		t.Fatal(err)
 	}
 	return mutate.Annotations(image, map[string]string{layout.AnnotationRootSize: "4096", layout.AnnotationRootHash: "00"}).(v1.Image)

@@ -5,8 +5,6 @@
 package main
 
 import (
-	"archive/tar"
-	"bytes"
 	"log/slog"
 	"net/http/httptest"
 	"os"
@@ -25,6 +23,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
+	"github.com/kairos-build/kairos-build/ci/testimage"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/archive"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
 	"github.com/kairos-build/kairos-build/flavors"
@@ -124,24 +123,11 @@ func imageOf(t *testing.T, arch string, layer v1.Layer) v1.Image {
 // imageWith is an image with these files and nothing else.
 func imageWith(t *testing.T, arch string, files map[string]string) v1.Image {
 	t.Helper()
-	var stream bytes.Buffer
-	w := tar.NewWriter(&stream)
+	var entries []testimage.Entry
 	for name, text := range files {
-		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o644, Size: int64(len(text))}); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := w.Write([]byte(text)); err != nil {
-			t.Fatal(err)
-		}
+		entries = append(entries, testimage.File(name, text))
 	}
-	path := filepath.Join(t.TempDir(), "layer.tar")
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, stream.Bytes(), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	layer, err := tarball.LayerFromFile(path)
+	layer, err := testimage.Layer(entries...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,11 +3,7 @@
 package main
 
 import (
-	"archive/tar"
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"testing"
@@ -15,9 +11,9 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/kairos-build/kairos-build/ci/testimage"
 )
 
 func TestMain(m *testing.M) {
@@ -52,60 +48,37 @@ func mkimage(ts *testscript.TestScript, _ bool, args []string) {
 // mkroot DIR ROOT makes an OCI layout for amd64 with one layer: the files below
 // ROOT, which belong to root.
 func mkroot(ts *testscript.TestScript, _ bool, args []string) {
-	var stream bytes.Buffer
-	w := tar.NewWriter(&stream)
+	var files []testimage.Entry
 	root := os.DirFS(ts.MkAbs(args[1]))
 	ts.Check(fs.WalkDir(root, ".", func(name string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err
 		}
 		data, err := fs.ReadFile(root, name)
-		if err != nil {
-			return err
-		}
-		err = w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(data))})
-		_, writeErr := w.Write(data)
-		return errors.Join(err, writeErr)
+		files = append(files, testimage.File(name, string(data)))
+		return err
 	}))
-	ts.Check(w.Close())
-	image, err := layerImage("amd64", stream.Bytes())
+	image, err := oneLayer("amd64", files)
 	ts.Check(err)
 	path, err := layout.Write(ts.MkAbs(args[0]), empty.Index)
 	ts.Check(err)
 	ts.Check(path.AppendImage(image))
 }
 
-func smallImage(arch string, files []string) (v1.Image, error) {
-	var stream bytes.Buffer
-	w := tar.NewWriter(&stream)
-	for _, name := range files {
-		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644}); err != nil {
-			return nil, err
-		}
+func smallImage(arch string, names []string) (v1.Image, error) {
+	var files []testimage.Entry
+	for _, name := range names {
+		files = append(files, testimage.File(name, ""))
 	}
-	if err := w.Close(); err != nil {
-		return nil, err
-	}
-	return layerImage(arch, stream.Bytes())
+	return oneLayer(arch, files)
 }
 
-// layerImage makes an image whose only layer is stream, a tar.
-func layerImage(arch string, stream []byte) (v1.Image, error) {
-	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(stream)), nil })
+func oneLayer(arch string, files []testimage.Entry) (v1.Image, error) {
+	image, err := testimage.Image(files)
 	if err != nil {
 		return nil, err
 	}
-	image, err := mutate.AppendLayers(empty.Image, layer)
-	if err != nil {
-		return nil, err
-	}
-	config, err := image.ConfigFile()
-	if err != nil {
-		return nil, err
-	}
-	config = config.DeepCopy()
-	config.OS, config.Architecture = "linux", arch
-	return mutate.ConfigFile(image, config)
+	return testimage.For(image, arch, nil)
 }
 
 // TestHelpHasExamples holds every verb to showing how it is used.

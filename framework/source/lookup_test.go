@@ -4,49 +4,35 @@ package source
 
 import (
 	"archive/tar"
-	"bytes"
-	"io"
 	"strings"
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	"github.com/kairos-build/kairos-build/ci/testimage"
 )
 
 // layered is an image of layers, lowest first. An entry that ends in a slash is
 // a folder, one with "->" a symbolic link; others are files that hold their name.
 func layered(t *testing.T, layers ...[]string) v1.Image {
 	t.Helper()
-	image := empty.Image
+	var members [][]testimage.Entry
 	for _, entries := range layers {
-		var buf bytes.Buffer
-		w := tar.NewWriter(&buf)
+		var layer []testimage.Entry
 		for _, e := range entries {
-			h := &tar.Header{Name: e, Typeflag: tar.TypeReg, Size: int64(len(e)), Mode: 0o644}
+			member := testimage.File(e, e)
 			if link, to, ok := strings.Cut(e, "->"); ok {
-				h = &tar.Header{Name: link, Typeflag: tar.TypeSymlink, Linkname: to}
+				member = testimage.Entry{Header: tar.Header{Name: link, Typeflag: tar.TypeSymlink, Linkname: to}}
 			} else if strings.HasSuffix(e, "/") {
-				h = &tar.Header{Name: e, Typeflag: tar.TypeDir, Mode: 0o755}
+				member = testimage.Entry{Header: tar.Header{Name: e, Typeflag: tar.TypeDir, Mode: 0o755}}
 			}
-			if err := w.WriteHeader(h); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := io.WriteString(w, e[:h.Size]); err != nil {
-				t.Fatal(err)
-			}
+			layer = append(layer, member)
 		}
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
-		layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(buf.Bytes())), nil })
-		if err != nil {
-			t.Fatal(err)
-		}
-		if image, err = mutate.AppendLayers(image, layer); err != nil {
-			t.Fatal(err)
-		}
+		members = append(members, layer)
+	}
+	image, err := testimage.Image(members...)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return image
 }

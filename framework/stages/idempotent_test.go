@@ -3,10 +3,7 @@
 package stages
 
 import (
-	"archive/tar"
-	"bytes"
 	"context"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,10 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
+	"github.com/kairos-build/kairos-build/ci/testimage"
 	"github.com/kairos-build/kairos-build/framework/agent/partitions"
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/internal/blockdev"
@@ -135,23 +130,9 @@ func prepare(t *testing.T, key string, e *Engine) {
 // oneFile is an image with one file.
 func oneFile(t *testing.T) v1.Image {
 	t.Helper()
-	var b bytes.Buffer
-	w := tar.NewWriter(&b)
-	err := w.WriteHeader(&tar.Header{Name: "bin/tool", Typeflag: tar.TypeReg, Mode: 0o755, Size: 5})
-	if err == nil {
-		_, err = w.Write([]byte("hello"))
-	}
-	if err == nil {
-		err = w.Close()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.Bytes())), nil })
-	if err != nil {
-		t.Fatal(err)
-	}
-	image, err := mutate.AppendLayers(empty.Image, layer)
+	tool := testimage.File("bin/tool", "hello")
+	tool.Header.Mode = 0o755
+	image, err := testimage.Image([]testimage.Entry{tool})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,15 +15,15 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	"github.com/kairos-build/kairos-build/ci/testimage"
 )
 
 // An entry is "NAME/" for a directory, "NAME=CONTENT", "NAME->TARGET" for a
 // symbolic and "NAME=>TARGET" for a hard link, and "NAME!" for a device.
-func header(entry string) (h *tar.Header, content string) {
-	h = &tar.Header{Mode: 0o750, Format: tar.FormatPAX}
+func member(entry string) (e testimage.Entry) {
+	h := &e.Header
+	h.Mode, h.Format = 0o750, tar.FormatPAX
 	switch {
 	case strings.Contains(entry, "->"):
 		h.Typeflag = tar.TypeSymlink
@@ -37,36 +37,25 @@ func header(entry string) (h *tar.Header, content string) {
 		h.Typeflag, h.Name = tar.TypeDir, entry
 	default:
 		h.Typeflag = tar.TypeReg
-		h.Name, content, _ = strings.Cut(entry, "=")
-		h.Size = int64(len(content))
+		h.Name, e.Content, _ = strings.Cut(entry, "=")
 	}
-	return h, content
+	return e
 }
 
 // image has a layer for each list of entries.
 func image(t *testing.T, layers ...[]string) v1.Image {
 	t.Helper()
-	out := empty.Image
+	var members [][]testimage.Entry
 	for _, entries := range layers {
-		var b bytes.Buffer
-		w := tar.NewWriter(&b)
+		var layer []testimage.Entry
 		for _, e := range entries {
-			h, content := header(e)
-			err := w.WriteHeader(h)
-			if _, writeErr := io.WriteString(w, content); errors.Join(err, writeErr) != nil {
-				t.Fatal(err, writeErr)
-			}
+			layer = append(layer, member(e))
 		}
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
-		layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.Bytes())), nil })
-		if err != nil {
-			t.Fatal(err)
-		}
-		if out, err = mutate.AppendLayers(out, layer); err != nil {
-			t.Fatal(err)
-		}
+		members = append(members, layer)
+	}
+	out, err := testimage.Image(members...)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return out
 }
@@ -105,7 +94,8 @@ func listing(t *testing.T, dir string) []string {
 func fill(t *testing.T, dir string, entries []string) {
 	t.Helper()
 	for _, e := range entries {
-		h, content := header(e)
+		m := member(e)
+		h := &m.Header
 		path := filepath.Join(dir, h.Name)
 		err := os.MkdirAll(filepath.Dir(path), 0o755)
 		switch h.Typeflag {
@@ -114,7 +104,7 @@ func fill(t *testing.T, dir string, entries []string) {
 		case tar.TypeSymlink:
 			err = errors.Join(err, os.Symlink(h.Linkname, path))
 		default:
-			err = errors.Join(err, os.WriteFile(path, []byte(content), 0o644))
+			err = errors.Join(err, os.WriteFile(path, []byte(m.Content), 0o644))
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -218,25 +208,11 @@ func TestOwners(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("SKIPPED: the owners of files can only be tested by root")
 	}
-	var b bytes.Buffer
-	w := tar.NewWriter(&b)
-	for _, h := range []*tar.Header{
-		{Name: "d/", Typeflag: tar.TypeDir, Mode: 0o2750, Uid: 1000, Gid: 1001},
-		{Name: "d/f", Typeflag: tar.TypeReg, Mode: 0o4755, Uid: 1000, Gid: 1001},
-		{Name: "d/l", Typeflag: tar.TypeSymlink, Linkname: "f", Uid: 1000, Gid: 1001},
-	} {
-		if err := w.WriteHeader(h); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.Bytes())), nil })
-	if err != nil {
-		t.Fatal(err)
-	}
-	img, err := mutate.AppendLayers(empty.Image, layer)
+	img, err := testimage.Image([]testimage.Entry{
+		{Header: tar.Header{Name: "d/", Typeflag: tar.TypeDir, Mode: 0o2750, Uid: 1000, Gid: 1001}},
+		{Header: tar.Header{Name: "d/f", Typeflag: tar.TypeReg, Mode: 0o4755, Uid: 1000, Gid: 1001}},
+		{Header: tar.Header{Name: "d/l", Typeflag: tar.TypeSymlink, Linkname: "f", Uid: 1000, Gid: 1001}},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,12 +3,9 @@
 package upgrade
 
 import (
-	"archive/tar"
-	"bytes"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -22,8 +19,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	ocilayout "github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
+	"github.com/kairos-build/kairos-build/ci/testimage"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/slot"
 	"github.com/kairos-build/kairos-build/framework/slotimage"
@@ -57,21 +54,11 @@ func releaseText(r map[string]string) string {
 
 func layerOf(t testing.TB, files ...string) v1.Layer {
 	t.Helper()
-	var b bytes.Buffer
-	w := tar.NewWriter(&b)
+	var entries []testimage.Entry
 	for i := 0; i < len(files); i += 2 {
-		h := &tar.Header{Typeflag: tar.TypeReg, Name: files[i], Mode: 0o644, Size: int64(len(files[i+1])), Format: tar.FormatPAX}
-		if err := w.WriteHeader(h); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.WriteString(w, files[i+1]); err != nil {
-			t.Fatal(err)
-		}
+		entries = append(entries, testimage.File(files[i], files[i+1]))
 	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.Bytes())), nil })
+	layer, err := testimage.Layer(entries...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,13 +86,7 @@ func imageOf(t testing.TB, release map[string]string, more ...v1.Layer) v1.Image
 	if err != nil {
 		t.Fatal(err)
 	}
-	config, err := image.ConfigFile()
-	if err != nil {
-		t.Fatal(err)
-	}
-	config = config.DeepCopy()
-	config.OS, config.Architecture = "linux", "amd64"
-	if image, err = mutate.ConfigFile(image, config); err != nil {
+	if image, err = testimage.For(image, "amd64", nil); err != nil {
 		t.Fatal(err)
 	}
 	return image

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package testimage makes small container images for tests.
+package testimage
+
+import (
+	"archive/tar"
+	"bytes"
+	"fmt"
+	"io"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+)
+
+// An Entry is a member of a layer. The header needs no size: that of the content
+// is taken.
+type Entry struct {
+	Header  tar.Header
+	Content string
+}
+
+// File is a regular file that everybody may read.
+func File(name, content string) Entry {
+	return Entry{tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o644}, content}
+}
+
+// Layer makes a layer, compressed with gzip.
+func Layer(entries ...Entry) (v1.Layer, error) {
+	var stream bytes.Buffer
+	w := tar.NewWriter(&stream)
+	for _, e := range entries {
+		e.Header.Size = int64(len(e.Content))
+		if err := w.WriteHeader(&e.Header); err != nil {
+			return nil, fmt.Errorf("a test's layer: %s: %w", e.Header.Name, err)
+		}
+		if _, err := io.WriteString(w, e.Content); err != nil {
+			return nil, fmt.Errorf("a test's layer: %s: %w", e.Header.Name, err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		return nil, fmt.Errorf("a test's layer: %w", err)
+	}
+	return tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(stream.Bytes())), nil })
+}
+
+// Image makes an image with a layer for each list of entries, lowest first. It is
+// for no platform; see For.
+func Image(layers ...[]Entry) (v1.Image, error) {
+	all := make([]v1.Layer, len(layers))
+	for i, entries := range layers {
+		var err error
+		if all[i], err = Layer(entries...); err != nil {
+			return nil, err
+		}
+	}
+	return mutate.AppendLayers(empty.Image, all...)
+}
+
+// For makes an image one for Linux on an architecture, with labels.
+func For(image v1.Image, arch string, labels map[string]string) (v1.Image, error) {
+	config, err := image.ConfigFile()
+	if err != nil {
+		return nil, err
+	}
+	config = config.DeepCopy()
+	config.OS, config.Architecture, config.Config.Labels = "linux", arch, labels
+	return mutate.ConfigFile(image, config)
+}
