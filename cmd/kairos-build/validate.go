@@ -43,7 +43,7 @@ is 1 when a file is not valid. docs/config.md has the keys.`,
 
 // compatFlag defines --compat.
 func compatFlag(flags *pflag.FlagSet, o *config.Options) {
-	flags.BoolVar(&o.Compat, "compat", false, "only warn about unknown keys of a cloud-config; a node needs "+config.CompatArgument+" on its kernel command line for that")
+	flags.BoolVar(&o.Compat, "compat", false, "only warn about unknown keys of a cloud-config; on a disk, the line \""+config.CompatLine+"\" in the file tells the node")
 }
 
 func newSchema() *cobra.Command {

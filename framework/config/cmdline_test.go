@@ -103,11 +103,22 @@ func TestCompat(t *testing.T) {
 	if problems.Failed() || len(problems.Only(Warning)) != 4 || len(c.Users) != 1 || c.Strict == nil {
 		t.Errorf("%+v\n%s", c, problems.Error())
 	}
-	if strings.Contains(problems.Error(), "geheim") || !strings.Contains(problems.Error(), "--compat or kairos.compat") {
+	if strings.Contains(problems.Error(), "geheim") || !strings.Contains(problems.Error(), "--compat, kairos.compat or the line \"# kairos.compat\"") {
 		t.Error(problems.Error())
 	}
 	if _, problems := (Options{Compat: true}).Decode("a.yaml", []byte("strict: maybe\n")); !problems.Failed() {
 		t.Error("compat makes another mistake milder")
+	}
+	for text, want := range map[string]bool{
+		in + "# kairos.compat":                   true,
+		"#cloud-config\n# kairos.compat \n" + in: true,
+		string(WithCompatLine([]byte(in))):       true,
+		in + " # kairos.compat\n":                false,
+		in + "# no kairos.compat\n":              false,
+	} {
+		if _, problems := Decode("a.yaml", []byte(text)); problems.Failed() == want {
+			t.Errorf("%q: %v", text, problems)
+		}
 	}
 }
 

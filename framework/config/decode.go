@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -28,11 +29,25 @@ type Options struct {
 	Compat bool
 }
 
-// How a person asks for Options.Compat: of a command, and of a node.
+// How a person asks for Options.Compat: of a command, of a node on its kernel
+// command line, and of everybody who reads a file, by a line of it.
 const (
 	CompatFlag     = "--compat"
 	CompatArgument = "kairos.compat"
+	CompatLine     = "# " + CompatArgument
 )
+
+// WithCompatLine is a file that asks for Options.Compat by itself. The line comes
+// last, so that places in the file stay what they are.
+func WithCompatLine(data []byte) []byte {
+	return append(bytes.TrimRight(data, "\n"), "\n"+CompatLine+"\n"...)
+}
+
+// asksCompat looks for the line. It begins in the first column, where it is a
+// comment whatever stands above it.
+func asksCompat(lines []string) bool {
+	return slices.ContainsFunc(lines, func(line string) bool { return strings.TrimRight(line, " \t\r") == CompatLine })
+}
 
 // Decode reads one cloud-config file, strictly. name is how the file is called
 // in problems. The config is never nil; it must not be used when the problems
@@ -59,6 +74,7 @@ func (d *decoder) read(data []byte) *yaml.Node {
 		return nil
 	}
 	d.lines = strings.Split(string(data), "\n")
+	d.compat = d.compat || asksCompat(d.lines)
 	if !d.header() {
 		return nil
 	}

@@ -43,8 +43,8 @@ type Options struct {
 	Flavor       string
 	Dir          string   // output folder; default out/<flavor>
 	CloudConfigs []string // files, written to the disk's /oem in this order
-	// Configs says how they are checked. A node needs kairos.compat on its
-	// command line to use what Configs.Compat lets through.
+	// Configs says how they are checked. What only Configs.Compat lets through is
+	// written with config.CompatLine, by which the node lets it through, too.
 	Configs   config.Options
 	Artifacts []string // default: all
 	Model     string   // default generic
@@ -109,6 +109,9 @@ func readConfigs(paths []string, how config.Options, log *slog.Logger) ([]cloudC
 			continue
 		}
 		errs = append(errs, checkConfig(path, data, how, log)...)
+		if _, strict := config.Decode(path, data); how.Compat && strict.Failed() {
+			data = config.WithCompatLine(data)
+		}
 		configs = append(configs, cloudConfig{path, data})
 	}
 	if len(errs) > 0 {
