@@ -95,7 +95,7 @@ func TestValidate(t *testing.T) {
 		{"good", "", []string{good}, result{0, good + ": valid\n", ""}},
 		{"later", "", []string{later}, result{0, later + ": valid (0 warnings, 1 not implemented yet)\n", later + ":1:1: packages: known key, not implemented yet in this version: packages\n    1 | packages: …\n      | ^\n"}},
 		{"understood", "", []string{understood}, result{0, understood + ": valid (0 warnings, 1 not implemented yet)\n", understood + ":1:1: k3s: understood, and not implemented yet in this version: k3s\n    1 | k3s: …\n      | ^\n"}},
-		{"compat", "hostnam: a\n", []string{"--compat", "-"}, result{0, "stdin: valid (1 warnings, 0 not implemented yet)\n", "stdin:1:1: warning: hostnam: unknown key, ignored: unknown keys are only warned about here (--compat, kairos.compat or the line \"# kairos.compat\"); did you mean \"hostname\"?\n    1 | hostnam: …\n      | ^\n"}},
+		{"compat", "hostnam: a\n", []string{"--compat", "-"}, result{0, "stdin: valid (1 warnings, 0 not implemented yet)\n", "stdin:1:1: warning: hostnam: unknown key, ignored: unknown keys are only warned about here (--compat or kairos.compat); did you mean \"hostname\"?\n    1 | hostnam: …\n      | ^\n"}},
 		{"stdin", "hostnam: a\n", []string{"-"}, result{1, "stdin: not valid (1 errors)\n", "stdin:1:1: hostnam: unknown key; did you mean \"hostname\"?\n    1 | hostnam: …\n      | ^\n"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

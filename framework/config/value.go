@@ -289,7 +289,7 @@ func (v value) unknown(message, suggestion string) {
 		v.fail(message, suggestion)
 		return
 	}
-	v.report(Warning, message+", ignored: unknown keys are only warned about here ("+CompatFlag+", "+CompatArgument+" or the line \""+CompatLine+"\")", suggestion)
+	v.report(Warning, message+", ignored: unknown keys are only warned about here ("+CompatFlag+" or "+CompatArgument+")", suggestion)
 }
 
 func hint[T any](name string, table []field[T], path string) string {
