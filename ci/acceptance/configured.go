@@ -118,12 +118,12 @@ func toolImage() (v1.Image, error) {
 
 // configuredSetup makes the CD-ROM, an empty disk and the oem partition.
 func (t *story) configuredSetup(dir string) (setup, error) {
-	files, err := t.cidata()
+	given, err := t.cidata()
 	if err != nil {
 		return setup{}, err
 	}
 	cd, empty := filepath.Join(dir, "cidata.iso"), filepath.Join(dir, "empty.raw")
-	if err := qemu.WriteCIData(cd, files); err != nil {
+	if err := qemu.WriteCIData(cd, given); err != nil {
 		return setup{}, err
 	}
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
@@ -132,11 +132,14 @@ func (t *story) configuredSetup(dir string) (setup, error) {
 	if err := os.Truncate(empty, 64*layout.MiB); err != nil {
 		return setup{}, err
 	}
-	broken, err := brokenFiles()
+	files, err := brokenFiles()
 	if err != nil {
 		return setup{}, err
 	}
-	oem, err := t.r.oemWith(broken)
+	if files["41_compat.yaml"], err = nocloud.ReadFile("nocloud/compat.yaml"); err != nil {
+		return setup{}, err
+	}
+	oem, err := t.r.oemWith(files)
 	return setup{oem: &oem, cdrom: cd, disks: []string{empty}, faults: t.r.survivable()}, err
 }
 
@@ -216,6 +219,7 @@ func effects() []told {
 		{"hostname", `^node-[0-9a-f]{4}$`, []string{"hostname"}},
 		{"write_files", `^in the style of cloud-init$`, []string{"cat", dir + "cloud-init"}},
 		{"write_files: permissions", `^640 root$`, []string{"stat", "-c", "%a %U", dir + "cloud-init"}},
+		{"a file with the line kairos.compat", `compat`, []string{"ls", "/run/kairos-acceptance-compat"}},
 		{"runcmd", `runcmd`, []string{"ls", "/run/kairos-acceptance-runcmd"}},
 		{"stage rootfs", `^a$`, []string{"cat", dir + "rootfs"}},
 		{"stage initramfs", `.`, []string{"cat", "/run/kairos-acceptance-initramfs"}},

@@ -22,6 +22,16 @@ func TestUserDataIsAccepted(t *testing.T) {
 	}
 }
 
+func TestOldFileIsAccepted(t *testing.T) {
+	data, err := nocloud.ReadFile("nocloud/compat.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if problems := problemsOf(string(data)); problems.Failed() || len(problems) != 1 {
+		t.Errorf("want one warning, got %v", problems)
+	}
+}
+
 func TestBrokenFilesAreRefused(t *testing.T) {
 	files, err := brokenFiles()
 	if err != nil {
