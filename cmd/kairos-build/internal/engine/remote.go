@@ -39,6 +39,11 @@ func openRemote(ctx context.Context, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	through, err := dialOptions(o.Builder)
+	if err != nil {
+		return nil, fmt.Errorf("builder URL %q: %w", o.Builder, err)
+	}
+	opts = append(opts, through...)
 	c, err := client.New(ctx, o.Builder, append(opts, guard.options()...)...)
 	if err != nil {
 		return nil, &BuilderError{URL: o.Builder, Err: err}

@@ -34,9 +34,11 @@ func TestBuilderThatIsNotThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	bin := t.TempDir()
-	script := "#!/bin/sh\nhead -c 1 >/dev/null\necho 'Error: No such container: builder' >&2\nexit 1\n"
-	for _, name := range []string{"docker", "podman", "kubectl"} {
-		if err := os.WriteFile(filepath.Join(bin, name), []byte(script), 0o755); err != nil {
+	// One ends while it is written to, one before.
+	const words = "echo 'Error: No such container: builder' >&2\nexit 1\n"
+	scripts := map[string]string{"docker": "head -c 1 >/dev/null\n", "podman": "exec <&-\nsleep 0.1\n", "kubectl": ""}
+	for name, begin := range scripts {
+		if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+begin+words), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}

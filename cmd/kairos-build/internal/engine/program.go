@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/client/connhelper"
+)
+
+// dialOptions are for builders that are reached through a program: docker, podman
+// or kubectl.
+func dialOptions(builder string) ([]client.ClientOpt, error) {
+	helper, err := connhelper.GetConnectionHelper(builder)
+	if helper == nil || err != nil {
+		return nil, err
+	}
+	return []client.ClientOpt{client.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
+		conn, err := helper.ContextDialer(ctx, address)
+		if err != nil {
+			return nil, err
+		}
+		return &programConn{Conn: conn, words: make(chan struct{})}, nil
+	})}, nil
+}
+
+// A programConn is a connection through a program. When that has ended, the first
+// read that sees it tells why, in the program's words; a write that comes before,
+// or while its pipes are closed, would tell of a broken pipe only.
+type programConn struct {
+	net.Conn
+	ended sync.Once
+	words chan struct{} // closed when why is known
+	why   error
+}
+
+// lastWords is how long a program that has ended may need to be heard.
+const lastWords = 2 * time.Second
+
+// gone is an error that says nothing but that the program has ended.
+func gone(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.EPIPE) || errors.Is(err, os.ErrClosed)
+}
+
+func (c *programConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err != nil && !gone(err) {
+		c.ended.Do(func() {
+			c.why = err
+			close(c.words)
+		})
+	}
+	return n, err
+}
+
+// Write gives the reason for the end of the program, if it has ended.
+func (c *programConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if !gone(err) {
+		return n, err
+	}
+	go io.Copy(io.Discard, struct{ io.Reader }{c}) //nolint:errcheck // Read keeps it; nobody else may be reading yet
+	select {
+	case <-c.words:
+		return n, c.why
+	case <-time.After(lastWords):
+		return n, err
+	}
+}
