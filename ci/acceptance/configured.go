@@ -14,11 +14,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/crane"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
 
 	"github.com/kairos-build/kairos-build/ci/qemu"
+	"github.com/kairos-build/kairos-build/ci/testimage"
 	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
@@ -104,16 +103,11 @@ func (t *story) serveConfigured(dir string) (err error) {
 
 // toolImage is an image with one file.
 func toolImage() (v1.Image, error) {
-	image, err := crane.Image(map[string][]byte{"share/image": []byte("an image\n")})
+	image, err := testimage.Image([]testimage.Entry{testimage.File("share/image", "an image\n")})
 	if err != nil {
 		return nil, err
 	}
-	config, err := image.ConfigFile()
-	if err != nil {
-		return nil, err
-	}
-	config.OS, config.Architecture = "linux", "amd64"
-	return mutate.ConfigFile(image, config)
+	return testimage.For(image, "amd64")
 }
 
 // configuredSetup makes the CD-ROM, an empty disk and the oem partition.

@@ -175,7 +175,7 @@ func (f fault) fallBack(ctx context.Context, s *session, l *lab) (string, error)
 		if !errors.Is(err, errNoWords) || s.r.accel.Name != "tcg" || try > qemu.CrashRetries {
 			return message, err
 		}
-		s.crashes = try
+		s.crashes++
 		if err := s.vm.Close(); err != nil {
 			return "", err
 		}

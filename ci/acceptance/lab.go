@@ -3,8 +3,6 @@
 package acceptance
 
 import (
-	"archive/tar"
-	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -17,12 +15,11 @@ import (
 	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/kairos-build/kairos-build/ci/testimage"
 	disklayout "github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
 	"github.com/kairos-build/kairos-build/framework/slotimage"
@@ -109,34 +106,19 @@ func (l *lab) wrongImages() (map[string]v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	foreign, err := platformed(l.next, "riscv64")
+	foreign, err := testimage.For(l.next, "riscv64")
 	if err != nil {
 		return nil, err
 	}
-	mark, err := layerOf(map[string][]byte{"etc/os-release": []byte("ID=plain\n")})
+	plain, err := testimage.Image([]testimage.Entry{testimage.File("etc/os-release", "ID=plain\n")})
 	if err != nil {
 		return nil, err
 	}
-	plain, err := mutate.AppendLayers(empty.Image, mark)
-	if err != nil {
-		return nil, err
-	}
-	if plain, err = platformed(plain, config.Architecture); err != nil {
+	if plain, err = testimage.For(plain, config.Architecture); err != nil {
 		return nil, err
 	}
 	huge := mutate.Annotations(l.next, map[string]string{disklayout.AnnotationRootSize: fmt.Sprint(1 << 40)}).(v1.Image)
 	return map[string]v1.Image{"past": past, "riscv": foreign, "plain": plain, "huge": huge}, nil
-}
-
-// platformed is an image that says it is for another architecture.
-func platformed(image v1.Image, architecture string) (v1.Image, error) {
-	config, err := image.ConfigFile()
-	if err != nil {
-		return nil, err
-	}
-	config = config.DeepCopy()
-	config.OS, config.Architecture = "linux", architecture
-	return mutate.ConfigFile(image, config)
 }
 
 // openLayout opens the one image of an OCI layout.
@@ -206,20 +188,11 @@ func relabel(image v1.Image, version string) (v1.Image, error) {
 
 // layerOf is a layer with these files, by path.
 func layerOf(files map[string][]byte) (v1.Layer, error) {
-	var buf bytes.Buffer
-	w := tar.NewWriter(&buf)
+	var entries []testimage.Entry
 	for _, name := range slices.Sorted(maps.Keys(files)) {
-		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(files[name])), Typeflag: tar.TypeReg}); err != nil {
-			return nil, err
-		}
-		if _, err := w.Write(files[name]); err != nil {
-			return nil, err
-		}
+		entries = append(entries, testimage.File(name, string(files[name])))
 	}
-	if err := w.Close(); err != nil {
-		return nil, err
-	}
-	return tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(buf.Bytes())), nil })
+	return testimage.Layer(entries...)
 }
 
 // install writes an image to a slot of a disk file, as the builder does.

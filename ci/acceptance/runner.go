@@ -247,7 +247,7 @@ func (j job) run(ctx context.Context, r *runner) *session {
 		kept := fmt.Sprintf("%s.crash%d", log, crashes+1)
 		r.say(fmt.Sprintf("%s: the emulated kernel crashed (%s); the machine begins again; its console: %s", machineTitle(s.name), line, kept))
 		if err := os.Rename(log, kept); err != nil {
-			s.record("end", "the virtual machine ended cleanly", 0, "", err)
+			s.record("log", "the console log of the crash was kept", 0, "", err)
 			return s
 		}
 	}

@@ -23,7 +23,10 @@ func smallImage(t *testing.T) v1.Image {
 	t.Helper()
 	image, err := testimage.Image([]testimage.Entry{testimage.File("etc/kairos-release", "")})
 	if err == nil {
-		image, err = testimage.For(image, arch, map[string]string{"io.kairos.family": "debian"})
+		image, err = testimage.For(image, arch)
+	}
+	if err == nil {
+		image, err = mutate.Config(image, v1.Config{Labels: map[string]string{"io.kairos.family": "debian"}})
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -59,13 +59,13 @@ func Image(layers ...[]Entry) (v1.Image, error) {
 	return mutate.AppendLayers(empty.Image, all...)
 }
 
-// For makes an image one for Linux on an architecture, with labels.
-func For(image v1.Image, arch string, labels map[string]string) (v1.Image, error) {
+// For makes an image one for Linux on an architecture.
+func For(image v1.Image, arch string) (v1.Image, error) {
 	config, err := image.ConfigFile()
 	if err != nil {
 		return nil, err
 	}
 	config = config.DeepCopy()
-	config.OS, config.Architecture, config.Config.Labels = "linux", arch, labels
+	config.OS, config.Architecture = "linux", arch
 	return mutate.ConfigFile(image, config)
 }

@@ -78,7 +78,7 @@ func oneLayer(arch string, files []testimage.Entry) (v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	return testimage.For(image, arch, nil)
+	return testimage.For(image, arch)
 }
 
 // TestHelpHasExamples holds every verb to showing how it is used.

@@ -40,7 +40,10 @@ const (
 // WithCompatLine is a file that asks for Options.Compat by itself. The line comes
 // last, so that places in the file stay what they are.
 func WithCompatLine(data []byte) []byte {
-	return append(bytes.TrimRight(data, "\n"), "\n"+CompatLine+"\n"...)
+	if !bytes.HasSuffix(data, []byte("\n")) {
+		data = slices.Concat(data, []byte("\n"))
+	}
+	return slices.Concat(data, []byte(CompatLine+"\n"))
 }
 
 // asksCompat looks for the line. It begins in the first column, where it is a

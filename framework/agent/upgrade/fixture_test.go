@@ -86,7 +86,7 @@ func imageOf(t testing.TB, release map[string]string, more ...v1.Layer) v1.Image
 	if err != nil {
 		t.Fatal(err)
 	}
-	if image, err = testimage.For(image, "amd64", nil); err != nil {
+	if image, err = testimage.For(image, "amd64"); err != nil {
 		t.Fatal(err)
 	}
 	return image

@@ -38,23 +38,22 @@ func dialOptions(builder string) ([]client.ClientOpt, error) {
 type programConn struct {
 	net.Conn
 	ended sync.Once
-	words chan struct{} // closed when why is known
-	why   error
+	words chan struct{} // closed when no more is to be heard
+	why   error         // nil when the program gave no reason
 }
 
 // lastWords is how long a program that has ended may need to be heard.
 const lastWords = 2 * time.Second
 
-// gone is an error that says nothing but that the program has ended.
-func gone(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, syscall.EPIPE) || errors.Is(err, os.ErrClosed)
-}
-
+// Read keeps the reason for the end of the program. A pipe that is closed is none:
+// whoever read its end waits for the program, and will know.
 func (c *programConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	if err != nil && !gone(err) {
+	if err != nil && !errors.Is(err, os.ErrClosed) {
 		c.ended.Do(func() {
-			c.why = err
+			if !errors.Is(err, io.EOF) {
+				c.why = err
+			}
 			close(c.words)
 		})
 	}
@@ -64,14 +63,16 @@ func (c *programConn) Read(p []byte) (int, error) {
 // Write gives the reason for the end of the program, if it has ended.
 func (c *programConn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
-	if !gone(err) {
+	if !errors.Is(err, syscall.EPIPE) && !errors.Is(err, os.ErrClosed) {
 		return n, err
 	}
 	go io.Copy(io.Discard, struct{ io.Reader }{c}) //nolint:errcheck // Read keeps it; nobody else may be reading yet
 	select {
 	case <-c.words:
-		return n, c.why
+		if c.why != nil {
+			err = c.why
+		}
 	case <-time.After(lastWords):
-		return n, err
 	}
+	return n, err
 }
