@@ -225,7 +225,7 @@ func (r Root) mkdirs(dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) { // another one may make it at the same time
 		return err
 	}
 	uid, gid := Owner(above)
