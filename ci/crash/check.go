@@ -47,6 +47,9 @@ func (p *Problem) Unwrap() error { return p.Err }
 //     always finds a slot that starts, and settles on the good one. The power
 //     goes once more in each of its own writes: the state of before or of after
 //     is there.
+//   - Once it is settled, the disk can live for long: in many boots that all come
+//     up, and that the agent's own code records, the good slot stays the one that
+//     is booted.
 //   - The file systems of oem and persistent have, after a torn superblock is
 //     mended and their journal is replayed, checksums that are right.
 //
@@ -182,7 +185,11 @@ func (c *Checker) checkSlots(ctx context.Context, v *View, t *gpt.Table, env env
 			return fmt.Errorf("the environment says that it is %s: %w", env.state.Condition(s), err)
 		}
 	}
-	return env.checkBoots(func(s layout.Slot) error { return c.checkSlot(ctx, v, t, s) })
+	starts := func(s layout.Slot) error { return c.checkSlot(ctx, v, t, s) }
+	if err := env.checkBoots(starts); err != nil {
+		return err
+	}
+	return env.checkLife(starts)
 }
 
 // findData finds the data partitions that have a file system that we can check:

@@ -201,7 +201,7 @@ func (u upgrade) block(s slot.State) []byte {
 	}
 	empty := append([]byte("# GRUB Environment Block\na_pad="), bytes.Repeat([]byte{'x'}, u.padding)...)
 	empty = append(append(empty, '\n'), bytes.Repeat([]byte{'#'}, grubenv.Size)...)
-	return edit(empty[:grubenv.Size], s.Vars())
+	return edit(empty[:grubenv.Size], s)
 }
 
 // A recording is a timeline with what made it.

@@ -6,11 +6,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
+	"github.com/kairos-build/kairos-build/framework/agent/settle"
 	"github.com/kairos-build/kairos-build/framework/bootconf"
+	"github.com/kairos-build/kairos-build/framework/bootenv"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/grubenv"
 	"github.com/kairos-build/kairos-build/framework/slot"
@@ -64,7 +65,7 @@ func decode(block []byte) (slot.State, error) {
 // be new and the other old.
 func (e environment) write(s slot.State) [][]byte {
 	const half = SectorSize
-	next := edit(e.block, s.Vars())
+	next := edit(e.block, s)
 	return [][]byte{
 		next,
 		append(bytes.Clone(next[:half]), e.block[half:]...),
@@ -72,30 +73,8 @@ func (e environment) write(s slot.State) [][]byte {
 	}
 }
 
-// stateNames are the variables of a state; a block may have others.
-func stateNames() []string {
-	return []string{"good", "try", "tries", "bad", "badrec", "next", "unproven"}
-}
-
-// edit sets the variables of a state as GRUB does: a variable keeps its place,
-// what follows moves, and a new one comes last. What does not fit is cut off.
-func edit(block []byte, vars map[string]string) []byte {
-	left := maps.Clone(vars)
-	var b bytes.Buffer
-	for line := range strings.Lines(strings.TrimRight(string(block), "#")) {
-		name, _, _ := strings.Cut(line, "=")
-		if slices.Contains(stateNames(), name) {
-			line = name + "=" + left[name] + "\n"
-			delete(left, name)
-		}
-		b.WriteString(line)
-	}
-	for _, name := range slices.Sorted(maps.Keys(left)) {
-		fmt.Fprintf(&b, "%s=%s\n", name, left[name])
-	}
-	b.Write(bytes.Repeat([]byte{'#'}, max(0, grubenv.Size-b.Len())))
-	return b.Bytes()[:grubenv.Size]
-}
+// edit sets the variables of a state as GRUB does.
+func edit(block []byte, s slot.State) []byte { return grubenv.Edit(block, slot.VarNames(), s.Vars()) }
 
 // maxBoots is more than the boot loader needs to give every slot its turn: the
 // tries of a trial, the boots of the good slot, one of each slot in its place.
@@ -115,7 +94,7 @@ func (e environment) checkBoots(starts func(layout.Slot) error) error {
 			if err := e.checkCut(next); err != nil {
 				return fmt.Errorf("a cut in boot %d, of slot %s: %w", boot+1, choice.Slot, err)
 			}
-			e = environment{edit(e.block, next.Vars()), next}
+			e = environment{edit(e.block, next), next}
 		}
 		if choice.Slot == e.state.Good {
 			good++
@@ -123,6 +102,42 @@ func (e environment) checkBoots(starts func(layout.Slot) error) error {
 	}
 	if good == 0 {
 		return fmt.Errorf("slot %s is good, and not booted once in %d boots", e.state.Good, maxBoots)
+	}
+	return nil
+}
+
+// longLife is how many boots checkLife plays: three times those after which a good
+// slot that does not come up is left.
+const longLife = 3 * (slot.MaxUnproven + 2)
+
+// checkLife lets the disk live: GRUB boots it again and again, each system comes up,
+// and the agent's code says so in the block. A trial may come first, or what somebody
+// asked for; then the node must stay in its good slot, as active.
+func (e environment) checkLife(starts func(layout.Slot) error) error {
+	if starts(e.state.Good) != nil {
+		return nil // it has its turns, see checkBoots
+	}
+	for boot := range longLife {
+		choice, counted := e.state.Boot()
+		settled := slot.MaxTries + 1 // the tries of a trial, and what was asked for
+		if want := (slot.Choice{Slot: e.state.Good, Mode: layout.ModeActive}); boot > settled && choice != want {
+			return fmt.Errorf("boot %d of a healthy node: slot %s as %s, must stay in slot %s", boot+1, choice.Slot, choice.Mode, want.Slot)
+		}
+		plan := settle.Arrive(counted, settle.Boot{Slot: choice.Slot, Mode: choice.Mode}, nil)
+		block, err := bootenv.Change(edit(e.block, counted), func(s slot.State) (slot.State, error) {
+			return plan.Event.Apply(s, choice.Slot), nil
+		})
+		if errors.Is(err, grubenv.ErrTooLong) {
+			return nil // others' variables; the node says so, and checkCut what a cut does
+		}
+		if err != nil {
+			return fmt.Errorf("boot %d of a healthy node: %w", boot+1, err)
+		}
+		next, err := decode(block)
+		if err != nil {
+			return fmt.Errorf("boot %d of a healthy node: %w", boot+1, err)
+		}
+		e = environment{block, next}
 	}
 	return nil
 }

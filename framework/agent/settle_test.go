@@ -19,6 +19,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/agent/health"
 	"github.com/kairos-build/kairos-build/framework/agent/settle"
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
+	"github.com/kairos-build/kairos-build/framework/bootenv"
+	"github.com/kairos-build/kairos-build/framework/bootenv/bootenvtest"
 	"github.com/kairos-build/kairos-build/framework/bootstate"
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/history"
@@ -26,48 +28,84 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-// memoryEnv is a boot environment in memory.
-type memoryEnv struct {
-	state             slot.State
+// An env is the boot environment of an EFI partition, whose medium can be made to
+// fail.
+type env struct {
+	t                 *testing.T
+	partition         string
 	loadErr, writeErr error
-	writes            int
+	writes            int    // that changed something
 	busy              int    // writes that are refused before one is not
 	onLoad            func() // called before each Load
 }
 
-func (e *memoryEnv) Close() error { return nil }
-
-func (e *memoryEnv) Load() (slot.State, error) {
-	if e.onLoad != nil {
-		e.onLoad()
-	}
-	return e.state, e.loadErr
+func newEnv(t *testing.T, s slot.State) *env {
+	t.Helper()
+	return &env{t: t, partition: bootenvtest.Partition(t, s)}
 }
 
-func (e *memoryEnv) Save(s slot.State) error {
-	if e.busy--; e.busy >= 0 {
-		return errors.New("held by another program")
+// state is what is on the medium.
+func (e *env) state() slot.State {
+	e.t.Helper()
+	s, err := bootenvtest.Open(e.t, e.partition).Load()
+	if err != nil {
+		e.t.Fatal(err)
 	}
-	if e.writeErr != nil {
-		return e.writeErr
-	}
-	e.state, e.writes = s, e.writes+1
-	return nil
+	return s
 }
 
-func (e *memoryEnv) Update(change func(slot.State) (slot.State, error)) (slot.State, error) {
-	s, err := change(e.state)
-	if err == nil {
-		err = e.Save(s)
+// set is what another program, or GRUB, makes of it.
+func (e *env) set(s slot.State) {
+	e.t.Helper()
+	if err := bootenvtest.Open(e.t, e.partition).Save(s); err != nil {
+		e.t.Fatal(err)
 	}
-	return s, err
+}
+
+// boot lets GRUB boot once.
+func (e *env) boot() slot.Choice {
+	e.t.Helper()
+	return bootenvtest.Boot(e.t, e.partition)
+}
+
+func (e *env) open() (store, error) {
+	s, err := bootenv.Open(e.partition)
+	return &openEnv{s, e}, err
+}
+
+type openEnv struct {
+	*bootenv.Store
+	env *env
+}
+
+func (o *openEnv) Load() (slot.State, error) {
+	if o.env.onLoad != nil {
+		o.env.onLoad()
+	}
+	s, err := o.Store.Load()
+	return s, errors.Join(err, o.env.loadErr)
+}
+
+func (o *openEnv) Update(change func(slot.State) (slot.State, error)) (slot.State, error) {
+	before := o.env.state()
+	if o.env.busy--; o.env.busy >= 0 {
+		return before, errors.New("held by another program")
+	}
+	if o.env.writeErr != nil {
+		return before, o.env.writeErr
+	}
+	after, err := o.Store.Update(change)
+	if after != before {
+		o.env.writes++
+	}
+	return after, err
 }
 
 // machine is a node whose agent can be called.
 type machine struct {
 	*program
 	out      *bytes.Buffer
-	env      *memoryEnv
+	env      *env
 	restarts int
 	probe    error // of every check
 }
@@ -81,14 +119,14 @@ func newMachine(t *testing.T, x layout.Slot, mode layout.Mode, s slot.State) *ma
 		t.Fatal(err)
 	}
 	put(t, dir, "proc/sys/kernel/random/boot_id", "boot-"+string(x)+"\n")
-	m := &machine{out: new(bytes.Buffer), env: &memoryEnv{state: s}}
+	m := &machine{out: new(bytes.Buffer), env: newEnv(t, s)}
 	m.program = &program{
 		root: tree.Root{Dir: dir, KeepOwner: true}, stdout: m.out, stderr: m.out, log: slog.New(slog.DiscardHandler),
 		openStore: func(booted *bootstate.State) (store, error) {
 			if esp, _ := booted.Partition(layout.PartEFI); esp.Device != "/dev/esp" {
 				t.Errorf("opened %+v", esp)
 			}
-			return m.env, nil
+			return m.env.open()
 		},
 		probe:   func(context.Context, config.Check) error { return m.probe },
 		restart: func(context.Context) error { m.restarts++; return nil },
@@ -145,8 +183,8 @@ func TestSettle(t *testing.T) {
 				if code := m.run(t.Context(), []string{"settle"}); code != 0 {
 					t.Errorf("status %d: %s", code, m.out)
 				}
-				if m.env.state != c.want || m.env.writes != c.writes || m.restarts != c.restarts {
-					t.Errorf("state %+v after %d writes, %d restarts", m.env.state, m.env.writes, m.restarts)
+				if m.env.state() != c.want || m.env.writes != c.writes || m.restarts != c.restarts {
+					t.Errorf("state %+v after %d writes, %d restarts", m.env.state(), m.env.writes, m.restarts)
 				}
 				if diff := cmp.Diff(c.history, m.history(t)); diff != "" {
 					t.Errorf("history (-want +got):\n%s", diff)
@@ -164,6 +202,25 @@ func TestSettle(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestLife: a node that boots and comes up, again and again, stays in its good slot.
+// GRUB's part is slot.State.Boot, written as GRUB writes it.
+func TestLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t, "a", "active", slot.Initial())
+		for boot := range 20 {
+			if got, want := m.env.boot(), (slot.Choice{Slot: "a", Mode: "active"}); got != want {
+				t.Fatalf("boot %d: %+v, want %+v", boot+1, got, want)
+			}
+			if code := m.run(t.Context(), []string{"settle"}); code != 0 {
+				t.Fatalf("boot %d: status %d: %s", boot+1, code, m.out)
+			}
+			if got := m.env.state(); got != slot.Initial() {
+				t.Fatalf("boot %d: state %+v", boot+1, got)
+			}
+		}
+	})
 }
 
 // TestSettleTwice: the entry of a boot is there once.
@@ -197,8 +254,8 @@ func TestBusyBootEnvironment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMachine(t, "b", "active", slot.State{Good: "a", Try: "b", Tries: 1})
 		m.env.busy = 2
-		if code := m.run(t.Context(), []string{"settle"}); code != 0 || m.env.state != (slot.State{Good: "b"}) {
-			t.Errorf("status %d, %+v: %s", code, m.env.state, m.out)
+		if code := m.run(t.Context(), []string{"settle"}); code != 0 || m.env.state() != (slot.State{Good: "b"}) {
+			t.Errorf("status %d, %+v: %s", code, m.env.state(), m.out)
 		}
 	})
 }
@@ -273,15 +330,17 @@ func TestTrial(t *testing.T) {
 				begin := time.Now()
 				m.env.onLoad = func() {
 					if time.Since(begin) > time.Minute {
-						m.env.state, m.env.loadErr = c.becomes, c.loadErr
+						m.env.onLoad = nil
+						m.env.set(c.becomes)
+						m.env.loadErr = c.loadErr
 					}
 				}
 				code := m.run(t.Context(), []string{"trial"})
 				if took := time.Since(begin); code != 0 || m.restarts != c.restarts || took != c.after {
 					t.Errorf("status %d, %d restarts after %v: %s", code, m.restarts, took, m.out)
 				}
-				if m.env.state.Unproven != 0 {
-					t.Errorf("%d boots that nobody proved", m.env.state.Unproven)
+				if n := m.env.state().Unproven; n != 0 {
+					t.Errorf("%d boots that nobody proved", n)
 				}
 			})
 		})

@@ -14,8 +14,6 @@ import (
 // store is the boot loader's state on this node's disk.
 type store interface {
 	slot.Store
-	// Update loads the state, saves what change makes of it, and returns that.
-	Update(change func(slot.State) (slot.State, error)) (slot.State, error)
 	Close() error
 }
 

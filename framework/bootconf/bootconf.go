@@ -7,7 +7,7 @@
 //
 // # Variables
 //
-// They are those of slot.State, named by slot.ParseVars:
+// They are slot.VarNames, those of a slot.State:
 //
 //	good      the slot to boot: a or b
 //	try       the slot on trial, the other one, or nothing

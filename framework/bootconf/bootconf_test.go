@@ -9,8 +9,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/kairos-build/kairos-build/framework/bootconf"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
 // TestGRUBAgreesWithLayout: grub.cfg is a plain file, so the numbers and names
@@ -29,6 +32,62 @@ func TestGRUBAgreesWithLayout(t *testing.T) {
 	for _, want := range []string{
 		layout.ArgSlot + "=$1", layout.ArgMode + "=$2", layout.ArgDisk + "=$esp", " $" + layout.GRUBCmdlineVar + " ",
 		"/" + layout.BootKernel + `"`, "/" + layout.BootInitrd + `"`, "/" + layout.BootConfig + `"`, "/" + bootconf.GRUBEnv,
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("grub.cfg has no %s", want)
+		}
+	}
+}
+
+// TestGRUBAgreesWithSlot: the script reads and writes the variables of a slot.State
+// and no others, and counts as far as slot does.
+func TestGRUBAgreesWithSlot(t *testing.T) {
+	text := string(bootconf.GRUB())
+	names := slices.Sorted(slices.Values(slot.VarNames()))
+	load := regexp.MustCompile(`(?m)^load_env --file "\$env" (.*)$`).FindAllStringSubmatch(text, -1)
+	if len(load) != 1 {
+		t.Fatalf("%d lines with load_env, want one", len(load))
+	}
+	loaded := strings.Fields(load[0][1])
+	slices.Sort(loaded)
+	if diff := cmp.Diff(names, loaded); diff != "" {
+		t.Errorf("load_env (-want +got):\n%s", diff)
+	}
+	for _, m := range regexp.MustCompile(`save_env --file "\$env" ([^;]*);`).FindAllStringSubmatch(text, -1) {
+		for _, name := range strings.Fields(m[1]) {
+			if !slices.Contains(names, name) {
+				t.Errorf("save_env %s, which is no variable of a slot.State", name)
+			}
+		}
+	}
+	// The script has no arithmetic: each number is a line.
+	counts := func(name, line string) (numbers []string) {
+		for _, m := range regexp.MustCompile(`if \[ "\$`+name+`" = (\d) \]; then set `+line+`=(\d); fi`).FindAllStringSubmatch(text, -1) {
+			numbers = append(numbers, m[1]+"→"+m[2])
+		}
+		slices.Sort(numbers)
+		return numbers
+	}
+	var tries, unproven []string
+	for n := 1; n <= slot.MaxTries; n++ {
+		tries = append(tries, fmt.Sprintf("%d→%d", n, n-1))
+	}
+	state := slot.State{Good: layout.SlotA, Unproven: 1}
+	for state.Unproven != 1 || unproven == nil {
+		_, next := state.Boot()
+		if next.Unproven != 1 { // 1 is what the script begins with
+			unproven = append(unproven, fmt.Sprintf("%d→%d", state.Unproven, next.Unproven))
+		}
+		state = next
+	}
+	if diff := cmp.Diff(tries, counts("tries", "left")) + cmp.Diff(unproven, counts("unproven", "n")); diff != "" {
+		t.Errorf("numbers (-want +got):\n%s", diff)
+	}
+	last := len(unproven) + 1
+	for _, want := range []string{
+		fmt.Sprintf(`if [ "$n" = %d -a "$other" != "$bad" -a "$other" != "$try" ]; then`, slot.MaxUnproven+1),
+		fmt.Sprintf(`if [ "$n" = %d -o "$n" = %d ]; then set slot=recovery`, slot.MaxUnproven+1, last),
+		fmt.Sprintf("did not come up in %d boots", slot.MaxUnproven),
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("grub.cfg has no %s", want)

@@ -83,7 +83,7 @@ func (s *Store) Load() (slot.State, error) {
 	if err != nil {
 		return slot.Initial(), err
 	}
-	state, err := parse(block)
+	state, err := Parse(block)
 	if err != nil {
 		err = fmt.Errorf("boot environment on %s: %w", s.device, err)
 	}
@@ -99,9 +99,9 @@ func (s *Store) Save(state slot.State) error {
 }
 
 // Update loads the state, lets change make the next one, and saves that, while
-// no other Store can. It returns the state that is on the medium then: the new
-// one, or the old one with the error of change or of saving. Nothing is written
-// when the block is whole and the state the same.
+// no other Store can. It returns the state that is on the medium then, as it was
+// read back: the new one, or the old one with the error of change or of saving.
+// Nothing is written when the block is whole and the state the same.
 func (s *Store) Update(change func(slot.State) (slot.State, error)) (state slot.State, err error) {
 	unlock, err := blockdev.Lock(s.file)
 	if err != nil {
@@ -112,23 +112,44 @@ func (s *Store) Update(change func(slot.State) (slot.State, error)) (state slot.
 	if err != nil {
 		return slot.State{}, err
 	}
-	old, damage := parse(block)
-	next, err := change(old)
-	if err != nil || (next == old && damage == nil) {
+	old, _ := Parse(block)
+	next, err := Change(block, change)
+	if err != nil {
 		return old, err
 	}
 	if err := s.save(block, next); err != nil {
 		return old, fmt.Errorf("saving the boot environment on %s: %w", s.device, err)
 	}
-	return next, nil
+	return s.Load()
 }
 
-func (s *Store) save(block []byte, state slot.State) error {
-	sector, err := render(block, state)
+// Change is what Update makes of a block of grubenv.Size bytes, whole or damaged:
+// the block with the state that change returns for the state of block. When
+// change keeps the state of a whole block, the result is block. Only the first
+// 512 bytes, one sector, differ. Variables that are not slot.VarNames stay as
+// they are.
+func Change(block []byte, change func(slot.State) (slot.State, error)) ([]byte, error) {
+	old, damage := Parse(block)
+	next, err := change(old)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if bytes.Equal(sector, block[:sectorSize]) {
+	if next == old && damage == nil {
+		return block, nil
+	}
+	sector, err := render(block, next)
+	if err != nil {
+		return nil, err
+	}
+	changed := append(sector, block[sectorSize:]...)
+	if got, err := Parse(changed); err != nil || got != next {
+		return nil, errors.Join(fmt.Errorf("BUG: the state %+v would be read as %+v", next, got), err)
+	}
+	return changed, nil
+}
+
+func (s *Store) save(block, next []byte) error {
+	if bytes.Equal(next, block) {
 		return nil
 	}
 	if err := blockdev.CheckUnmounted(s.file, s.mountInfo); err != nil {
@@ -138,7 +159,7 @@ func (s *Store) save(block []byte, state slot.State) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(overwrite(m, sector, s.offset), m.Close())
+	return errors.Join(overwrite(m, next[:sectorSize], s.offset), m.Close())
 }
 
 func (s *Store) read() ([]byte, error) {
@@ -149,17 +170,16 @@ func (s *Store) read() ([]byte, error) {
 	return block, nil
 }
 
-// parse reads a block. Whatever is in it, the state passes slot.State.Check.
-func parse(block []byte) (slot.State, error) {
+// Parse reads a block of grubenv.Size bytes. Whatever is in it, the state is the
+// one by which GRUB will act, and passes slot.State.Check; the error says what is
+// damaged.
+func Parse(block []byte) (slot.State, error) {
 	vars, err := grubenv.Decode(block)
 	if err != nil {
 		return slot.Initial(), err
 	}
 	return slot.ParseVars(vars)
 }
-
-// ours are the names of the variables of a slot.State.
-var ours = []string{"good", "try", "tries", "bad", "badrec", "next"}
 
 // render makes the first sector of a block that holds state and what block has
 // of others' variables.
@@ -172,6 +192,7 @@ func render(block []byte, state slot.State) ([]byte, error) {
 	}
 	vars := state.Vars()
 	if others, err := grubenv.Decode(block); err == nil {
+		ours := slot.VarNames()
 		maps.DeleteFunc(others, func(name, _ string) bool { return slices.Contains(ours, name) })
 		maps.Copy(vars, others)
 	}
@@ -179,7 +200,7 @@ func render(block []byte, state slot.State) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return whole[:sectorSize], nil
+	return slices.Clip(whole[:sectorSize]), nil
 }
 
 // size of a block device or a file in bytes.

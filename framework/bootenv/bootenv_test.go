@@ -6,8 +6,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -73,6 +75,50 @@ func TestSaveAndLoad(t *testing.T) {
 		got, err := open(t, path).Load()
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {
 			t.Errorf("error %v, (-want +got)\n%s", err, diff)
+		}
+	}
+}
+
+// TestEveryStateOnEveryBlock: whatever state a block has, and whatever else is in
+// it, every state can be saved there, is what is read then, and leaves the rest.
+func TestEveryStateOnEveryBlock(t *testing.T) {
+	const others = "mine=x y\n"
+	// Blocks are told apart by which variables they have, and these are all such
+	// sets; one state of each is enough.
+	blocks := map[string]slot.State{}
+	for _, s := range slot.Every() {
+		blocks[strings.Join(slices.Sorted(maps.Keys(s.Vars())), " ")] = s
+	}
+	for _, before := range blocks {
+		old := grubenv.Edit(block(t, map[string]string{"mine": "x y"}), slot.VarNames(), before.Vars())
+		for _, want := range slot.Every() {
+			changed, err := Change(old, func(got slot.State) (slot.State, error) {
+				if got != before {
+					t.Fatalf("%+v was read as %+v", before, got)
+				}
+				return want, nil
+			})
+			if err != nil {
+				t.Fatalf("from %+v to %+v: %v", before, want, err)
+			}
+			if got, err := Parse(changed); err != nil || got != want || !bytes.Contains(changed, []byte(others)) || !bytes.Equal(changed[sectorSize:], old[sectorSize:]) {
+				t.Fatalf("from %+v to %+v: %+v, %v\n%s", before, want, got, err, changed)
+			}
+		}
+	}
+}
+
+// TestUpdateTellsWhatIsThere: not what was wished.
+func TestUpdateTellsWhatIsThere(t *testing.T) {
+	path := image(t, envFile(block(t, slot.Initial().Vars())))
+	s := open(t, path)
+	for _, want := range slot.Every() {
+		got, err := s.Update(func(slot.State) (slot.State, error) { return want, nil })
+		if err != nil || got != want {
+			t.Fatalf("%+v became %+v: %v", want, got, err)
+		}
+		if onDisk, err := s.Load(); err != nil || onDisk != got {
+			t.Fatalf("said %+v, has %+v: %v", got, onDisk, err)
 		}
 	}
 }
@@ -342,7 +388,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		text := append([]byte("# GRUB Environment Block\n"), body...)
 		b := append(text, bytes.Repeat([]byte{'#'}, grubenv.Size)...)[:grubenv.Size]
-		state, _ := parse(b)
+		state, _ := Parse(b)
 		if err := state.Check(); err != nil {
 			t.Fatalf("%+v: %v", state, err)
 		}
@@ -350,7 +396,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := parse(append(sector, b[sectorSize:]...))
+		again, err := Parse(append(sector, b[sectorSize:]...))
 		if err != nil || again != state {
 			t.Errorf("saved %+v, loaded %+v, %v", state, again, err)
 		}

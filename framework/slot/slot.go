@@ -52,9 +52,11 @@ type Store interface {
 	// Load returns the state by which the boot loader will act. A damaged
 	// store gives that state and an error that says what is damaged.
 	Load() (State, error)
-	// Save replaces the state, on the medium when it returns. After a cut of
-	// power Load gives the old state or the new one.
-	Save(State) error
+	// Update loads the state, lets change make the next one, and saves that,
+	// while no other program can. It returns the state that is on the medium
+	// then, as it was read back; when change returns an error nothing is saved.
+	// After a cut of power Load gives the old state or the new one.
+	Update(change func(State) (State, error)) (State, error)
 }
 
 // A Choice is what the boot loader boots.

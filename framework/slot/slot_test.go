@@ -4,6 +4,8 @@ package slot_test
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -150,7 +152,7 @@ func TestEverySequence(t *testing.T) {
 // TestEveryNodeComesBack: whatever the state, after a few boots in which nobody
 // does anything the good slot runs, if it comes up.
 func TestEveryNodeComesBack(t *testing.T) {
-	for _, s := range states() {
+	for _, s := range slot.Every() {
 		var c slot.Choice
 		next := s
 		for range slot.MaxTries + 3 {
@@ -168,7 +170,7 @@ func TestEveryNodeComesBack(t *testing.T) {
 // booted, again and again, and the good one most.
 func TestEverySlotHasItsTurn(t *testing.T) {
 	const rounds = 3
-	for _, s := range states() {
+	for _, s := range slot.Every() {
 		next := s
 		if next.Next != "" {
 			_, next = next.Boot()
@@ -302,7 +304,7 @@ func TestFallbacks(t *testing.T) {
 }
 
 func TestVarsRoundTrip(t *testing.T) {
-	for _, s := range states() {
+	for _, s := range slot.Every() {
 		block, err := grubenv.Encode(s.Vars())
 		if err != nil {
 			t.Fatal(err)
@@ -318,36 +320,75 @@ func TestVarsRoundTrip(t *testing.T) {
 	}
 }
 
-// states are all that Check accepts.
-func states() []slot.State {
-	var list []slot.State
-	for _, s := range proven() {
-		for n := range slot.MaxUnproven + 3 {
-			s.Unproven = n
-			list = append(list, s)
+// TestEvery: the list has everything that Check accepts, once.
+func TestEvery(t *testing.T) {
+	seen := map[slot.State]bool{}
+	for _, s := range slot.Every() {
+		if err := s.Check(); err != nil || seen[s] {
+			t.Errorf("%+v: listed before %v, error %v", s, seen[s], err)
 		}
+		seen[s] = true
 	}
-	return list
-}
-
-// proven are those of them in which the last boot came up.
-func proven() []slot.State {
-	var list []slot.State
-	for _, good := range []layout.Slot{a, b} {
-		for _, next := range []layout.Mode{"", "active", "passive", "recovery"} {
-			for _, badRecovery := range []bool{false, true} {
-				s := slot.State{Good: good, Next: next, BadRecovery: badRecovery}
-				bad := s
-				bad.Bad = slot.Other(good)
-				list = append(list, s, bad)
-				for tries := range slot.MaxTries + 1 {
-					s.Try, s.Tries = slot.Other(good), tries
-					list = append(list, s)
-				}
+	for _, s := range slot.Every() {
+		for _, next := range neighbours(s) {
+			if next.Check() == nil && !seen[next] {
+				t.Errorf("%+v is not listed", next)
 			}
 		}
 	}
+}
+
+// neighbours differ from s in one value.
+func neighbours(s slot.State) (list []slot.State) {
+	add := func(change func(*slot.State)) {
+		next := s
+		change(&next)
+		list = append(list, next)
+	}
+	for _, x := range []layout.Slot{"", a, b, rec} {
+		add(func(s *slot.State) { s.Good = x })
+		add(func(s *slot.State) { s.Try = x })
+		add(func(s *slot.State) { s.Bad = x })
+	}
+	for n := range 10 {
+		add(func(s *slot.State) { s.Tries = n - 1 })
+		add(func(s *slot.State) { s.Unproven = n - 1 })
+	}
+	for _, m := range []layout.Mode{"", layout.ModeActive, layout.ModePassive, layout.ModeRecovery, "live"} {
+		add(func(s *slot.State) { s.Next = m })
+	}
+	add(func(s *slot.State) { s.BadRecovery = !s.BadRecovery })
 	return list
+}
+
+// TestVarNames: a State says nothing in a variable that is not listed, and every
+// variable that is listed says something in some State.
+func TestVarNames(t *testing.T) {
+	used := map[string]bool{}
+	for _, s := range slot.Every() {
+		for name := range s.Vars() {
+			used[name] = true
+		}
+	}
+	got := slices.Sorted(maps.Keys(used))
+	if diff := cmp.Diff(slices.Sorted(slices.Values(slot.VarNames())), got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestLife: a node on which every system comes up stays where it is, however long
+// it lives.
+func TestLife(t *testing.T) {
+	for _, good := range []layout.Slot{a, b} {
+		s := slot.State{Good: good}
+		for boot := range 100 {
+			c, counted := s.Boot()
+			if want := (slot.Choice{Slot: good, Mode: layout.ModeActive}); c != want {
+				t.Fatalf("boot %d: %+v, want %+v", boot+1, c, want)
+			}
+			s = counted.CameUp()
+		}
+	}
 }
 
 func TestParseVarsForgives(t *testing.T) {

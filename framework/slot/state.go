@@ -4,6 +4,7 @@ package slot
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/kairos-build/kairos-build/framework/layout"
 )
@@ -86,8 +87,34 @@ func (s State) Check() error {
 		return fmt.Errorf("slot %s is on trial and bad", s.Try)
 	case s.Tries < 0 || s.Tries > MaxTries || s.Try == "" && s.Tries != 0:
 		return fmt.Errorf("%d tries for slot %q: want 0 to %d", s.Tries, s.Try, MaxTries)
+	case !slices.Contains([]layout.Mode{"", layout.ModeActive, layout.ModePassive, layout.ModeRecovery}, s.Next):
+		return fmt.Errorf("the next boot is %q: want active, passive, recovery or nothing", s.Next)
 	case s.Unproven < 0 || s.Unproven > recoverysTurn:
 		return fmt.Errorf("%d boots of slot %s that nobody proved: want 0 to %d", s.Unproven, s.Good, recoverysTurn)
 	}
 	return nil
+}
+
+// Every is every State that Check accepts: 768 of them, few enough to test a store
+// with all.
+func Every() []State {
+	var list []State
+	for _, good := range []layout.Slot{layout.SlotA, layout.SlotB} {
+		for _, next := range []layout.Mode{"", layout.ModeActive, layout.ModePassive, layout.ModeRecovery} {
+			for _, badRecovery := range []bool{false, true} {
+				for n := range recoverysTurn + 1 {
+					s := State{Good: good, Next: next, BadRecovery: badRecovery, Unproven: n}
+					list = append(list, s)
+					bad := s
+					bad.Bad = Other(good)
+					list = append(list, bad)
+					for tries := range MaxTries + 1 {
+						s.Try, s.Tries = Other(good), tries
+						list = append(list, s)
+					}
+				}
+			}
+		}
+	}
+	return list
 }

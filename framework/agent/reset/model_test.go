@@ -15,21 +15,23 @@ import (
 	"time"
 
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
+	"github.com/kairos-build/kairos-build/framework/bootenv"
 	"github.com/kairos-build/kairos-build/framework/bootstate"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
+	"github.com/kairos-build/kairos-build/framework/ondisk/grubenv"
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
 var errIO = errors.New("input/output error")
 
-// A model is a node in memory: its partitions, its boot loader's state, and
+// A model is a node in memory: its partitions, its boot loader's environment, and
 // /oem in a directory.
 type model struct {
 	boot  *bootstate.State
 	parts map[string]*part
-	env   slot.State
+	block []byte // the boot loader's environment
 	root  tree.Root
 	left  int // writes until every write fails; negative for never
 }
@@ -82,16 +84,28 @@ func (m *model) Claim(name string) (Device, error) {
 	return p, nil
 }
 
+// env is the state in the environment.
+func (m *model) env() slot.State {
+	s, err := bootenv.Parse(m.block)
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
+
+func (m *model) Load() (slot.State, error) { return bootenv.Parse(m.block) }
+
+// Update is that of bootenv.Store, on a block in memory.
 func (m *model) Update(change func(slot.State) (slot.State, error)) (slot.State, error) {
-	s, err := change(m.env)
+	block, err := bootenv.Change(m.block, change)
 	if err == nil {
 		err = m.spend()
 	}
 	if err != nil {
-		return m.env, err
+		return m.env(), err
 	}
-	m.env = s
-	return s, s.Check()
+	m.block = block
+	return m.env(), nil
 }
 
 // cut is a loss of power: what was not synced is lost, or it is not.
@@ -108,8 +122,8 @@ func (m *model) cut(lost bool) {
 
 // boots is what the boot loader starts.
 func (m *model) boots() layout.Slot {
-	c, s := m.env.Boot()
-	m.env = s
+	c, s := m.env().Boot()
+	m.block = grubenv.Edit(m.block, slot.VarNames(), s.Vars())
 	for _, next := range append([]slot.Choice{c}, s.Fallbacks(c.Slot)...) {
 		if m.parts[next.Slot.Boot()].now[510] == 0x55 {
 			return next.Slot
@@ -173,7 +187,11 @@ func (m *model) reset(t *testing.T, o Options) error {
 // newModel is a node in recovery whose slots a and b hold older images.
 func newModel(t *testing.T, env slot.State) *model {
 	t.Helper()
-	m := &model{parts: map[string]*part{}, env: env, root: tree.Root{Dir: t.TempDir(), KeepOwner: true}, left: -1}
+	block, err := grubenv.Encode(env.Vars())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &model{parts: map[string]*part{}, block: block, root: tree.Root{Dir: t.TempDir(), KeepOwner: true}, left: -1}
 	image, hash, offset := rootImage(t)
 	m.boot = &bootstate.State{
 		Slot: layout.SlotRecovery, Mode: layout.ModeRecovery, RootHash: hex.EncodeToString(hash[:]), HashOffset: offset,

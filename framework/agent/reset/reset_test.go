@@ -39,7 +39,7 @@ func envs() map[string]slot.State {
 // checkDone holds a node to what a reset leaves.
 func (m *model) checkDone(t *testing.T, first map[string][]byte, oem bool) {
 	t.Helper()
-	if diff := cmp.Diff(slot.Initial(), m.env); diff != "" {
+	if diff := cmp.Diff(slot.Initial(), m.env()); diff != "" {
 		t.Errorf("boot environment (-want +got):\n%s", diff)
 	}
 	for _, s := range []layout.Slot{a, b} {
@@ -170,8 +170,8 @@ func TestNothingIsWrittenBeforeTheChecks(t *testing.T) {
 					t.Errorf("%s was written", name)
 				}
 			}
-			if m.env != (slot.State{Good: b}) || m.root.Exists(MarkPath) || !m.root.Exists("/oem/90.yaml") {
-				t.Errorf("the node was changed: %+v", m.env)
+			if m.env() != (slot.State{Good: b}) || m.root.Exists(MarkPath) || !m.root.Exists("/oem/90.yaml") {
+				t.Errorf("the node was changed: %+v", m.env())
 			}
 		})
 	}

@@ -20,18 +20,11 @@ import (
 // A Node is what a reset works on.
 type Node struct {
 	Disk  Disk
-	Store Store
+	Store slot.Store
 	Root  tree.Root // holds /oem
 	Log   *slog.Logger
 	Now   time.Time
 	UUID  [16]byte // of the new persistent file system, never used before
-}
-
-// A Store keeps the state of the boot loader, see slot.Store.
-type Store interface {
-	// Update replaces the state by what change makes of it, on the medium
-	// when it returns.
-	Update(change func(slot.State) (slot.State, error)) (slot.State, error)
 }
 
 // A Disk opens partitions by their GPT names.

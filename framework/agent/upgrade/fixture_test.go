@@ -21,6 +21,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 
 	"github.com/kairos-build/kairos-build/ci/testimage"
+	"github.com/kairos-build/kairos-build/framework/bootenv"
+	"github.com/kairos-build/kairos-build/framework/bootenv/bootenvtest"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/slot"
 	"github.com/kairos-build/kairos-build/framework/slotimage"
@@ -130,11 +132,13 @@ func store(t testing.TB, image v1.Image) string {
 	return dir
 }
 
-// A testNode has files for partitions, and a store in memory.
+// A testNode has files for partitions.
 type testNode struct {
 	Node
-	dir   string
-	state *memory
+	t   testing.TB
+	dir string
+	env *env
+	efi string // the EFI partition
 	// fail is asked before each change: a write or sync of a partition, a save.
 	fail   func(what string) error
 	mu     sync.Mutex
@@ -144,10 +148,10 @@ type testNode struct {
 
 func newNode(t testing.TB) *testNode {
 	t.Helper()
-	n := &testNode{dir: t.TempDir(), writes: map[string]int{}, sizes: map[string]int64{}}
-	n.state = &memory{node: n, State: slot.Initial()}
+	n := &testNode{t: t, dir: t.TempDir(), efi: bootenvtest.Partition(t, slot.Initial()), writes: map[string]int{}, sizes: map[string]int64{}}
+	n.env = &env{Store: bootenvtest.Open(t, n.efi), node: n}
 	n.Node = Node{
-		Booted: layout.SlotA, Release: releaseOf(keyVersion, "v1.0.0"), Store: n.state,
+		Booted: layout.SlotA, Release: releaseOf(keyVersion, "v1.0.0"), Store: n.env,
 		Lock: filepath.Join(n.dir, "run", "upgrade.lock"), Open: n.open,
 	}
 	for _, s := range layout.Slots() {
@@ -198,19 +202,45 @@ func (d *testDevice) WriteAt(b []byte, off int64) (int, error) {
 // Sync counts, and spares the tests the time.
 func (d *testDevice) Sync() error { return d.node.change(d.name + " sync") }
 
-// memory is a slot.Store.
-type memory struct {
-	slot.State
-	node   *testNode
-	damage error
+// An env is the node's boot environment, on an EFI partition of its own. A change
+// of it is one of the node's changes, which can be made to fail.
+type env struct {
+	*bootenv.Store
+	node *testNode
+	lost error // of the partition: nothing can be read
 }
 
-func (m *memory) Load() (slot.State, error) { return m.State, m.damage }
-
-func (m *memory) Save(s slot.State) error {
-	if err := errors.Join(s.Check(), m.node.change("state")); err != nil {
-		return err
+func (e *env) Load() (slot.State, error) {
+	if e.lost != nil {
+		return slot.State{}, e.lost
 	}
-	m.State, m.damage = s, nil
-	return nil
+	return e.Store.Load()
+}
+
+func (e *env) Update(change func(slot.State) (slot.State, error)) (slot.State, error) {
+	return e.Store.Update(func(s slot.State) (slot.State, error) {
+		next, err := change(s)
+		if err != nil {
+			return next, err
+		}
+		return next, e.node.change("state")
+	})
+}
+
+// slots is the state that is on the medium.
+func (n *testNode) slots() slot.State {
+	n.t.Helper()
+	s, err := n.env.Store.Load()
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return s
+}
+
+// come makes s the state of the node, by what happened before the test.
+func (n *testNode) come(s slot.State) {
+	n.t.Helper()
+	if err := n.env.Store.Save(s); err != nil {
+		n.t.Fatal(err)
+	}
 }

@@ -49,14 +49,14 @@ func (u *run) writing(s slot.State) (slot.State, error) {
 
 // begin makes the target bad.
 func (u *run) begin(context.Context) error {
-	next, err := update(u.node.Store, u.writing)
+	next, err := u.node.Store.Update(u.writing)
 	u.plan.good = next.Good
 	return err
 }
 
 // arm puts the target on trial.
 func (u *run) arm(context.Context) error {
-	_, err := update(u.node.Store, func(s slot.State) (slot.State, error) {
+	_, err := u.node.Store.Update(func(s slot.State) (slot.State, error) {
 		if u.Recovery {
 			return s.ArmRecovery(), nil
 		}
@@ -66,21 +66,4 @@ func (u *run) arm(context.Context) error {
 		u.result.Tries = u.Tries
 	}
 	return err
-}
-
-// update changes the state on the medium. A damaged record was reported by
-// choose, and is replaced.
-func update(store slot.Store, change func(slot.State) (slot.State, error)) (slot.State, error) {
-	if u, ok := store.(Updater); ok {
-		return u.Update(change)
-	}
-	s, err := store.Load()
-	if err != nil && s.Check() != nil {
-		return s, err
-	}
-	next, err := change(s)
-	if err != nil {
-		return s, err
-	}
-	return next, store.Save(next)
 }

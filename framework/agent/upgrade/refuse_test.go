@@ -33,7 +33,7 @@ func TestRefused(t *testing.T) {
 	if err := os.Remove(blob); err != nil {
 		t.Fatal(err)
 	}
-	armed := func(n *testNode) { n.Booted = layout.SlotB; n.state.State = slot.State{Good: "a", Try: "b", Tries: 1} }
+	armed := func(n *testNode) { n.Booted = layout.SlotB; n.come(slot.State{Good: "a", Try: "b", Tries: 1}) }
 	for _, tt := range []struct {
 		name   string
 		source string
@@ -55,20 +55,20 @@ func TestRefused(t *testing.T) {
 		{"larger than the slot", "dir:" + store(t, annotated(image, strings.Repeat("0", 64), rootSize+1)), nil, ErrTooLarge, "partition root-b has 16 MiB, it needs 17 MiB"},
 		{"no number", "dir:" + store(t, mutate.Annotations(image, map[string]string{layout.AnnotationRootSize: "big"}).(v1.Image)), nil, ErrManifest, layout.AnnotationRootSize},
 		{"on trial", "dir:" + dir, armed, slot.ErrOnTrial, "wait for them, or go back with `kairos-agent rollback"},
-		{"no slots known", "dir:" + dir, func(n *testNode) { n.state.State, n.state.damage = slot.State{}, errors.New("no block") }, nil, "no block"},
+		{"no slots known", "dir:" + dir, func(n *testNode) { n.env.lost = errors.New("no block") }, nil, "no block"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			n := newNode(t)
 			if tt.node != nil {
 				tt.node(n)
 			}
-			before := n.state.State
+			before := n.slots()
 			_, err := Run(t.Context(), n.Node, Options{Source: tt.source})
 			if err == nil || tt.is != nil && !errors.Is(err, tt.is) || !strings.Contains(err.Error(), tt.says) {
 				t.Errorf("got %v, want %v that says %q", err, tt.is, tt.says)
 			}
-			if len(n.writes) > 0 || n.state.State != before {
-				t.Errorf("something was written: %v, state %+v", n.writes, n.state.State)
+			if len(n.writes) > 0 || n.slots() != before {
+				t.Errorf("something was written: %v, state %+v", n.writes, n.slots())
 			}
 		})
 	}

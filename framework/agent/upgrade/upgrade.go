@@ -66,19 +66,13 @@ const LockFile = "/run/kairos/upgrade.lock"
 type Node struct {
 	Booted  layout.Slot       // the slot that runs
 	Release map[string]string // layout.ImageRelease of the running system
-	Store   slot.Store        // an Updater, if it can be
-	Lock    string            // path; its directory is made
+	Store   slot.Store
+	Lock    string // path; its directory is made
 	// Open opens a partition by its GPT name, for reading and writing.
 	Open func(partition string) (Device, error)
 	// Bootloader stages the boot loader of an image that is armed; it replaces
 	// nothing yet. Notes are for the person. Default: the boot loader stays.
 	Bootloader func(files map[string][]byte) (notes []string, err error)
-}
-
-// An Updater is a slot.Store that loads, changes and saves in one go. The
-// function may refuse; then nothing is saved.
-type Updater interface {
-	Update(change func(slot.State) (slot.State, error)) (slot.State, error)
 }
 
 // A Verifier decides whether an image may be installed, by its signature. It is

@@ -26,7 +26,11 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"golang.org/x/sys/unix"
 
+	"github.com/kairos-build/kairos-build/framework/bootconf"
+	"github.com/kairos-build/kairos-build/framework/bootenv/bootenvtest"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
+	"github.com/kairos-build/kairos-build/framework/ondisk/grubenv"
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
 	"github.com/kairos-build/kairos-build/framework/slot"
 	"github.com/kairos-build/kairos-build/framework/slotimage"
@@ -63,8 +67,8 @@ func TestRun(t *testing.T) {
 	if diff := cmp.Diff([]string{StepCheck, StepWrite, StepReadBack}, steps); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}
-	if want := (slot.State{Good: "a", Try: "b", Tries: 3}); n.state.State != want {
-		t.Errorf("got state %+v, want %+v", n.state.State, want)
+	if want := (slot.State{Good: "a", Try: "b", Tries: 3}); n.slots() != want {
+		t.Errorf("got state %+v, want %+v", n.slots(), want)
 	}
 	n.checkSlot(t, "b", want)
 	text := n.readFile(t, layout.SlotB, "/SLOT.TXT")
@@ -139,8 +143,8 @@ func TestRecovery(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Slot != layout.SlotRecovery || got.Tries != 0 || n.state.State != slot.Initial() {
-		t.Errorf("got slot %s, %d tries, state %+v", got.Slot, got.Tries, n.state.State)
+	if got.Slot != layout.SlotRecovery || got.Tries != 0 || n.slots() != slot.Initial() {
+		t.Errorf("got slot %s, %d tries, state %+v", got.Slot, got.Tries, n.slots())
 	}
 	n.checkSlot(t, layout.SlotRecovery, want)
 	n.untouched(t, layout.SlotA, layout.SlotB)
@@ -153,10 +157,10 @@ func (n *testNode) wantIncomplete(t *testing.T, err error) {
 	if incomplete, ok := errors.AsType[*IncompleteError](err); !ok || incomplete.Slot != "b" || incomplete.Good != "a" {
 		t.Errorf("got %v, want an *IncompleteError about slot b, with a good", err)
 	}
-	if n.state.Good != "a" || n.state.Condition("b") != slot.Bad {
-		t.Errorf("got state %+v, want a good and b bad", n.state.State)
+	if n.slots().Good != "a" || n.slots().Condition("b") != slot.Bad {
+		t.Errorf("got state %+v, want a good and b bad", n.slots())
 	}
-	if choice, _ := n.state.Boot(); choice.Slot != "a" {
+	if choice, _ := n.slots().Boot(); choice.Slot != "a" {
 		t.Errorf("slot %s is booted next, want a", choice.Slot)
 	}
 	n.untouched(t, layout.SlotA, layout.SlotRecovery)
@@ -210,8 +214,8 @@ func TestEveryInterruption(t *testing.T) {
 						t.Error(err)
 					}
 				case how == "EIO" && at == 0:
-					if !errors.Is(err, unix.EIO) || n.state.State != slot.Initial() || len(n.writes) != 1 {
-						t.Errorf("got %v, state %+v, writes %v", err, n.state.State, n.writes)
+					if !errors.Is(err, unix.EIO) || n.slots() != slot.Initial() || len(n.writes) != 1 {
+						t.Errorf("got %v, state %+v, writes %v", err, n.slots(), n.writes)
 					}
 				default:
 					n.wantIncomplete(t, err)
@@ -360,7 +364,11 @@ func TestTwoAtOnce(t *testing.T) {
 
 func TestDamagedRecordIsReplaced(t *testing.T) {
 	n := newNode(t)
-	n.state.damage = errors.New(`tries="9"`)
+	block, err := grubenv.Encode(map[string]string{"good": "a", "tries": "9"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.env.Store = bootenvtest.Open(t, bootenvtest.PartitionWith(t, fat32.File{Path: "EFI/debian/" + bootconf.GRUBEnv, Data: block}))
 	got, err := Run(t.Context(), n.Node, Options{Source: "dir:" + store(t, imageOf(t, releaseOf()))})
 	if err != nil || len(got.Warnings) != 1 || !strings.Contains(got.Warnings[0], `tries="9"`) {
 		t.Errorf("got %v, warnings %q", err, got.Warnings)

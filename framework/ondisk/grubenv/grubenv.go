@@ -120,3 +120,25 @@ func cutLine(b []byte) (line string, rest []byte, err error) {
 	}
 	return "", nil, fmt.Errorf("GRUB environment block: line %.40q has no end", out)
 }
+
+// Edit sets variables in a block of Size bytes as GRUB's save_env does, for tests
+// of what GRUB leaves: names are the variables that are set, and the ones without a
+// value in vars become empty. A variable keeps its place, what follows moves, and a
+// new one comes last. What does not fit is cut off.
+func Edit(block []byte, names []string, vars map[string]string) []byte {
+	left := maps.Clone(vars)
+	var b bytes.Buffer
+	for line := range strings.Lines(strings.TrimRight(string(block), "#")) {
+		name, _, _ := strings.Cut(line, "=")
+		if slices.Contains(names, name) {
+			line = name + "=" + escaper.Replace(left[name]) + "\n"
+			delete(left, name)
+		}
+		b.WriteString(line)
+	}
+	for _, name := range slices.Sorted(maps.Keys(left)) {
+		fmt.Fprintf(&b, "%s=%s\n", name, escaper.Replace(left[name]))
+	}
+	b.Write(bytes.Repeat([]byte{'#'}, max(0, Size-b.Len())))
+	return b.Bytes()[:Size]
+}
