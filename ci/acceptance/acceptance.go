@@ -10,6 +10,9 @@
 // log in, and in which the disk is larger than the artifact, so that the
 // persistent partition has something to grow into.
 //
+// One node boots, says that it is ready, and is frozen; every story and fault that
+// begins with a node that runs goes on from a copy of it (readyNodes).
+//
 // The checks are a table: Checks. What a machine does is another: machines.
 package acceptance
 
@@ -44,6 +47,15 @@ type Options struct {
 	// To is a folder like Dir, of a later release, that a machine is upgraded to;
 	// default none.
 	To string
+	// Short is a part of everything: one life with upgrades, one fault of each way
+	// back, the config, BIOS and Secure Boot.
+	Short bool
+	// Every tells each story and each fault under each of Boots; default: under the
+	// first.
+	Every bool
+	// Resume takes the machines that passed in an earlier run with this option, of
+	// the same disk and with the same program, as they were.
+	Resume bool
 	// NoScenarios leaves out the machines that need DIR/image beside the disk:
 	// the upgrade and the faults.
 	NoScenarios bool

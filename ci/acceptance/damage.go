@@ -21,7 +21,8 @@ const damageTitle = "is detected: the read fails or the node stops, no wrong dat
 // verityWords is how Linux speaks about a block that does not match its hash.
 var verityWords = regexp.MustCompile(`device-mapper: verity: .*(corrupted|failed)|dm-verity device corrupted|dm-verity device has I/O error`)
 
-// damage flips one byte of a file that no boot reads, boots, and reads the file.
+// damage flips one byte of a file that no boot reads, on the disk of a node that
+// runs, and reads the file.
 func damage(ctx context.Context, s *session) {
 	begin := time.Now()
 	message, err := s.damage(ctx)
@@ -34,8 +35,11 @@ func (s *session) damage(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := s.start(ctx, victim.Patch()); err != nil {
-		return s.refused(err)
+	if err := s.fork(ctx); err != nil {
+		return "", err
+	}
+	if err := s.overwrite(ctx, victim.Patch()); err != nil {
+		return "", err
 	}
 	out, err := s.readWhileUp(ctx, victim.File)
 	if err != nil {
@@ -62,14 +66,6 @@ func (s *session) readWhileUp(ctx context.Context, file string) (qemu.Output, er
 		}
 	}()
 	return s.client.Run(ctx, "cat", file)
-}
-
-// refused judges a node that did not come up: that counts when verity is why.
-func (s *session) refused(err error) (string, error) {
-	if m, ok := s.said(); ok {
-		return "the node does not boot: " + m, nil
-	}
-	return "", fmt.Errorf("the node did not come up, and not because of dm-verity: %w", err)
 }
 
 // stopped judges a node that went away during the read. The console may be slower

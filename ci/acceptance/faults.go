@@ -5,7 +5,6 @@ package acceptance
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -18,19 +17,18 @@ import (
 
 	"github.com/kairos-build/kairos-build/ci/qemu"
 	"github.com/kairos-build/kairos-build/framework/layout"
-	"github.com/kairos-build/kairos-build/framework/ondisk/grubenv"
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-// A fault is one way in which slot b does not work. Each starts from a disk on
-// which slot b was written, and armed with one try unless State says otherwise,
-// and must end, with nobody doing anything, in slot a unless End says otherwise,
-// which says why.
+// A fault is one way in which a slot does not work. Each begins with a node that
+// runs from slot a. Slot b is damaged or gets a config that it cannot stand, is put
+// on trial by `kairos-agent rollback`, and the power is cut. The node must come back
+// in slot a by itself, and say why. With Stay it is slot a that is damaged. End names
+// another slot where that is expected.
 type fault struct {
 	Name, Title string
-	// State is what the boot loader remembers; the zero value is that of a new
-	// slot on trial.
-	State slot.State
+	// Stay leaves slot a the good one, with no trial: the damage is to it.
+	Stay bool
 	// Damage changes the disk; nil for none.
 	Damage func(*lab, *Disk) ([]qemu.Patch, error)
 	// Config is one more cloud-config; it must leave slot a alone.
@@ -48,6 +46,8 @@ type fault struct {
 	End slot.Choice
 	// Why is in the reason that the node gives after it.
 	Why string
+	// Short puts it into the short test: one of each way back.
+	Short bool
 }
 
 // onB is a health check that runs a command line on slot b only.
@@ -67,6 +67,7 @@ const crashPID1 = "echo kairos-acceptance: process 1 crashes > /dev/console; kil
 // What the node says after a slot that told nothing before it ended, and after
 // one that could.
 const (
+	notLoaded  = "it did not load: kernel"
 	silent     = "it did not load, or it ended before its health checks"
 	gaveUp     = "the initramfs gave up"
 	notHealthy = "checks failed"
@@ -86,39 +87,27 @@ stages:
 // faults is the table.
 func faults() []fault {
 	return []fault{
-		{Name: "kernel", Title: "a new slot with a kernel that does not load", Damage: damageFile(layout.BootKernel), Words: `kairos: slot b cannot be loaded`, Why: silent},
+		{Name: "kernel", Short: true, Title: "a new slot with a kernel that does not load", Damage: damageFile(layout.BootKernel), Words: `kairos: slot b cannot be loaded`, Why: notLoaded},
 		{Name: "initrd", Title: "a new slot with an initrd that does not load", Damage: damageFile(layout.BootInitrd), Words: `Kernel panic|kairos: slot b cannot be loaded`, Why: silent},
-		{Name: "no-root", Title: "a new slot with an initramfs that finds no root", Damage: damageSuperblock, Words: `kairos-init: BOOT FAILED`, Why: gaveUp},
-		{Name: "verity", Title: "a new slot with a damaged block of the root", Damage: damageInit(layout.SlotB), Words: `device-mapper: verity: .*corrupted|dm-verity device corrupted`, Why: silent},
+		{Name: "no-root", Short: true, Title: "a new slot with an initramfs that finds no root", Damage: damageSuperblock, Words: `kairos-init: BOOT FAILED`, Why: gaveUp},
+		{Name: "verity", Short: true, Title: "a new slot with a damaged block of the root", Damage: damageInit(layout.SlotB), Words: `device-mapper: verity: .*corrupted|dm-verity device corrupted`, Why: silent},
 		{Name: "panic", Title: "a new slot with a kernel panic after the boot", Config: onB("30s", "echo c > /proc/sysrq-trigger"), Words: `Kernel panic - not syncing: sysrq triggered crash`, Why: silent},
 		{Name: "crash", Title: "a new slot with a crash of process 1", Config: onB("30s", crashPID1), Words: `kairos-acceptance: process 1 crashes`, Why: silent},
-		{Name: "hang", Title: "a new slot with a hang, which the watchdog ends", Config: onB("50m", hang), Words: `kairos-acceptance: process 1 stops, watchdog: iTCO_wdt$`, Idle: true, Why: silent},
+		{Name: "hang", Short: true, Title: "a new slot with a hang, which the watchdog ends", Config: onB("50m", hang), Words: `kairos-acceptance: process 1 stops, watchdog: iTCO_wdt$`, Idle: true, Why: silent},
 		{Name: "softdog", Title: "a new slot with a hang without a watchdog, which the kernel's timer ends", Chipset: qemu.I440FX, Config: onB("50m", hang), Words: `kairos-acceptance: process 1 stops, watchdog: Software Watchdog$`, Idle: true, Last: `softdog: Initiating system reboot`, Why: silent},
-		{Name: "health", Title: "a new slot with a health check that fails", Config: onB("10s", "exit 1"), Words: `slot=b mode=active`, Why: notHealthy},
+		{Name: "health", Short: true, Title: "a new slot with a health check that fails", Config: onB("10s", "exit 1"), Words: `slot=b mode=active`, Why: notHealthy},
 		{Name: "strict", Title: "a new slot with a config that the new version cannot carry out, with strict: true", Config: strictOnB, Words: `slot=b mode=active`, Why: notHealthy},
-		{Name: "rot", Title: "a good slot that does not come up any more", State: rotten(), Damage: damageInit(layout.SlotB), Words: `kairos: slot b did not come up in 5 boots; slot a has its turn`, Why: notUp},
-		{Name: "lost", Title: "a disk on which neither slot comes up any more", State: slot.State{Good: layout.SlotB, Unproven: slot.MaxUnproven}, Damage: damageInit(layout.SlotA, layout.SlotB), Words: `kairos: slot b did not come up in 5 boots; slot a has its turn`,
+		{Name: "rot", Short: true, Title: "a good slot that does not come up any more", Stay: true, Damage: damageInit(layout.SlotA), Words: `kairos: slot a did not come up in 5 boots; slot b has its turn`,
+			End: slot.Choice{Slot: layout.SlotB, Mode: layout.ModePassive}, Why: notUp},
+		{Name: "lost", Title: "a disk on which neither slot comes up any more", Stay: true, Damage: damageInit(layout.SlotA, layout.SlotB), Words: `kairos: slot a did not come up in 5 boots; slot b has its turn`,
 			End: slot.Choice{Slot: layout.SlotRecovery, Mode: layout.ModeRecovery}, Why: notUp},
 	}
 }
 
-// rotten is the state in which slot b was good for long, and did not come up
-// three times: five boots that end in a panic take their time in emulation, and
-// that GRUB counts to five is for the tests of its script.
-func rotten() slot.State { return slot.State{Good: layout.SlotB, Unproven: slot.MaxUnproven - 2} }
-
-// start is the state that the machine starts with.
-func (f fault) start() slot.State {
-	if f.State != (slot.State{}) {
-		return f.State
-	}
-	return slot.State{Good: layout.SlotA, Try: layout.SlotB, Tries: 1}
-}
-
-// ends is what slot b is in the end: the good one is tried again, a new one not.
+// ends is what slot b is in the end.
 func (f fault) ends() slot.Condition {
-	if f.start().Good == layout.SlotB {
-		return slot.Good
+	if f.Stay {
+		return slot.Old
 	}
 	return slot.Bad
 }
@@ -139,13 +128,20 @@ func (f fault) run(l *lab) func(context.Context, *session) {
 	return func(ctx context.Context, s *session) {
 		begin := time.Now()
 		message, err := f.fallBack(ctx, s, l)
-		title := "leads back to slot a, which says why"
-		if f.end().Mode == layout.ModeRecovery {
-			title = "leads to recovery, which says why"
-		}
-		s.record("fallback", title, time.Since(begin), message, err)
+		s.record("fallback", f.title(), time.Since(begin), message, err)
 		s.r.progress(*s.results["fallback"])
 	}
+}
+
+// title of the one check.
+func (f fault) title() string {
+	switch {
+	case f.end().Mode == layout.ModeRecovery:
+		return "leads to recovery, which says why"
+	case f.Stay:
+		return fmt.Sprintf("leads to slot %s, which says why", f.end().Slot)
+	}
+	return fmt.Sprintf("leads back to slot %s, which says why", f.end().Slot)
 }
 
 // end is what comes up after the fallback.
@@ -167,11 +163,8 @@ var errNoWords = errors.New("the console does not tell of the fault before the f
 // fallBack tries again when the emulated kernel crashed before the fault could
 // come about.
 func (f fault) fallBack(ctx context.Context, s *session, l *lab) (string, error) {
-	if err := f.prepare(s, l); err != nil {
-		return "", err
-	}
 	for try := 1; ; try++ {
-		message, err := f.once(ctx, s)
+		message, err := f.once(ctx, s, l)
 		if !errors.Is(err, errNoWords) || s.r.accel.Name != "tcg" || try > qemu.CrashRetries {
 			return message, err
 		}
@@ -182,18 +175,15 @@ func (f fault) fallBack(ctx context.Context, s *session, l *lab) (string, error)
 	}
 }
 
-func (f fault) once(ctx context.Context, s *session) (string, error) {
+func (f fault) once(ctx context.Context, s *session, l *lab) (string, error) {
+	if err := f.prepare(ctx, s, l); err != nil {
+		return "", err
+	}
 	begin := time.Now()
-	if err := s.launch(ctx); err != nil {
+	if err := s.cutPower(ctx); err != nil {
 		return "", err
 	}
-	held, err := f.sleep(ctx, s)
-	if err != nil {
-		return "", err
-	}
-	ctx, cancel := context.WithTimeout(ctx, 3*s.r.BootTimeout)
-	defer cancel()
-	m, err := s.vm.WaitLine(ctx, f.backLine())
+	m, held, err := f.comeBack(ctx, s)
 	if err != nil {
 		return "", err
 	}
@@ -224,46 +214,65 @@ func spoken(c *qemu.Console, words string) (qemu.Match, error) {
 // when its time is over for the second time, after two minutes.
 const resetTimeout = 15 * time.Minute
 
-// sleep lends the machine's place to another one while the guest is idle, and
-// gives how long the guest had to wait for a place after it.
-func (f fault) sleep(ctx context.Context, s *session) (held time.Duration, err error) {
-	if !f.Idle {
-		return 0, nil
-	}
-	boot, cancel := context.WithTimeout(ctx, 2*s.r.BootTimeout)
+// comeBack waits for the line that a node says in the end. While the guest is idle
+// its place is lent to another machine: held is how long the guest had to wait for a
+// place after that.
+func (f fault) comeBack(ctx context.Context, s *session) (m qemu.Match, held time.Duration, err error) {
+	limited, cancel := context.WithTimeout(ctx, fallbackBoots*s.r.BootTimeout)
 	defer cancel()
-	if _, err := s.vm.WaitLine(boot, regexp.MustCompile(f.Words+"|"+f.backLine().String())); err != nil {
-		return 0, err
+	if !f.Idle {
+		m, err = s.vm.WaitLine(limited, f.backLine())
+		return m, 0, err
 	}
-	if _, err := spoken(s.vm.Console(), f.Words); err != nil {
-		return 0, err
+	either := regexp.MustCompile(f.Words + "|" + f.backLine().String())
+	for {
+		if m, err = s.vm.WaitLine(limited, either); err != nil {
+			return m, held, err
+		}
+		if back := f.backLine().FindStringSubmatch(m.Text); back != nil {
+			m.Groups = back
+			return m, held, nil
+		}
+		waited, err := s.r.places.lend(ctx, s.vm, resetTimeout)
+		if held += waited; err != nil {
+			return m, held, err
+		}
 	}
-	return s.r.places.lend(ctx, s.vm, resetTimeout)
 }
 
-// prepare makes the machine's disk: slot b written, chosen and broken.
-func (f fault) prepare(s *session, l *lab) error {
-	env, err := s.r.disk.environment(f.start())
-	if err != nil {
+// fallbackBoots is how many boots may pass until a node is back: those of the good
+// slot, one of the old one, and one of recovery.
+const fallbackBoots = slot.MaxUnproven + 2
+
+// prepare makes the machine: a node that runs from slot a, with slot b broken and
+// chosen.
+func (f fault) prepare(ctx context.Context, s *session, l *lab) error {
+	s.setup = setup{chipset: f.Chipset, faults: []qemu.Fault{}}
+	if err := s.fork(ctx); err != nil {
 		return err
 	}
-	s.setup = setup{disk: l.armed, chipset: f.Chipset, patches: []qemu.Patch{env}, faults: []qemu.Fault{}}
+	if f.Config != "" {
+		if err := s.put(ctx, "/oem/98_fault.yaml", f.Config); err != nil {
+			return err
+		}
+	}
 	if f.Damage != nil {
 		patches, err := f.Damage(l, s.r.disk)
 		if err != nil {
 			return err
 		}
-		s.setup.patches = append(s.setup.patches, patches...)
+		if err := s.overwrite(ctx, patches...); err != nil {
+			return err
+		}
 	}
-	if f.Config == "" {
+	if f.Stay {
 		return nil
 	}
-	oem, err := s.r.oemWith(map[string][]byte{"98_fault.yaml": []byte(f.Config)})
-	s.setup.oem = &oem
+	_, err := s.guest.output(ctx, "kairos-agent", "rollback", "--tries", "1")
 	return err
 }
 
-// explained looks whether the node says why slot b does not run, and what it is now.
+// explained looks whether the node says why another slot runs, and what it is now.
 func (f fault) explained(ctx context.Context, s *session) (string, error) {
 	why, err := waitOutput(ctx, s.guest, "cat", layout.RunDir+"/upgrade_failure")
 	if err != nil {
@@ -275,75 +284,9 @@ func (f fault) explained(ctx context.Context, s *session) (string, error) {
 	return firstLine(why), s.waitSlot(ctx, layout.SlotB, f.ends())
 }
 
-// waitSlot waits until the node says this of a slot.
-func (s *session) waitSlot(ctx context.Context, x layout.Slot, want slot.Condition) error {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	for {
-		text, err := s.guest.output(ctx, "kairos-agent", "status", "--json")
-		if err == nil {
-			err = slotIs(text, x, want)
-		}
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(2 * time.Second):
-		}
-	}
-}
-
 func firstLine(text string) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
 	return line
-}
-
-// waitOutput runs a program until it succeeds: the node may still be at work.
-func waitOutput(ctx context.Context, g *Guest, argv ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	for {
-		text, err := g.output(ctx, argv...)
-		if err == nil {
-			return text, nil
-		}
-		select {
-		case <-ctx.Done():
-			return "", err
-		case <-time.After(2 * time.Second):
-		}
-	}
-}
-
-// slotIs compares what `kairos-agent status --json` says of a slot.
-func slotIs(status string, x layout.Slot, want slot.Condition) error {
-	var doc struct {
-		Slots []struct {
-			Slot      layout.Slot    `json:"slot"`
-			Condition slot.Condition `json:"condition"`
-		} `json:"slots"`
-	}
-	if err := json.Unmarshal([]byte(status), &doc); err != nil {
-		return fmt.Errorf("reading the status: %w", err)
-	}
-	for _, s := range doc.Slots {
-		if s.Slot == x && s.Condition == want {
-			return nil
-		}
-	}
-	return fmt.Errorf("slot %s must be %s, the status says %v", x, want, doc.Slots)
-}
-
-// environment is a patch that puts a state into GRUB's environment block.
-func (d *Disk) environment(s slot.State) (qemu.Patch, error) {
-	block, err := grubenv.Encode(s.Vars())
-	if err != nil {
-		return qemu.Patch{}, err
-	}
-	at, err := d.find(layout.PartEFI, []byte("# GRUB Environment Block\n"))
-	return qemu.Patch{Offset: at, Data: block}, err
 }
 
 // find gives the offset on the disk of the sector of a partition that begins

@@ -32,44 +32,61 @@ const imageName = "image"
 // Versions that the scenarios make from the image. They are above and below
 // everything that a build calls itself.
 const (
-	nextVersion = "v9999.1.0"
-	pastVersion = "v0.0.0-0"
+	nextVersion  = "v9999.1.0"
+	spareVersion = "v9999.0.0"
+	pastVersion  = "v0.0.0-0"
 )
 
 // A lab is what the scenarios share: images made from the one that is tested.
 type lab struct {
 	dir     string // temporary
 	base    v1.Image
-	next    v1.Image // nextVersion; differs in what imageMark says, too
-	written *slotimage.Image
-	armed   string   // a disk that has next in slot b
-	other   v1.Image // of another release; nil when there is none
+	digest  string           // of base
+	next    v1.Image         // nextVersion; differs in what imageMark says, too
+	written *slotimage.Image // what is in slot b of armed
+	armed   string           // a disk that has another version in slot b
+	other   v1.Image         // of another release; nil when there is none
 }
 
 // imageMark is a file below a persistent path that every version made here has
 // with other contents.
 const imageMark = "opt/kairos-acceptance/version"
 
-// newLab makes the next version and a disk with it in slot b.
-// The image is beside the disk; to is a folder with an image of another release,
-// or empty.
+// newLab makes the next version, and a disk with spareVersion in slot b: an upgrade
+// to the next one has all of it to write. The image is beside the disk; to is a
+// folder with an image of another release, or empty.
 func newLab(ctx context.Context, dir string, d *Disk, to string) (*lab, error) {
 	base, err := openLayout(filepath.Join(filepath.Dir(d.Path), imageName))
 	if err != nil {
 		return nil, err
 	}
 	l, err := newLabFrom(ctx, dir, d, base)
-	if err != nil || to == "" {
-		return l, err
+	if err != nil {
+		return nil, err
+	}
+	spare, err := release(base, spareVersion)
+	if err != nil {
+		return nil, err
+	}
+	if l.written, err = install(ctx, l.armed, d, disklayout.SlotB, spare); err != nil {
+		return nil, fmt.Errorf("writing slot b of the scenarios' disk: %w", err)
+	}
+	if to == "" {
+		return l, nil
 	}
 	l.other, err = openLayout(filepath.Join(to, imageName))
 	return l, err
 }
 
-// newLabFrom is newLab with an image, and with files that the next version has
-// besides.
+// newLabFrom makes the next version of an image, with files that it has besides,
+// and a disk with it in slot b.
 func newLabFrom(ctx context.Context, dir string, d *Disk, base v1.Image, files ...map[string][]byte) (*lab, error) {
 	l := &lab{dir: dir, base: base, armed: filepath.Join(dir, "armed.raw")}
+	digest, err := base.Digest()
+	if err != nil {
+		return nil, err
+	}
+	l.digest = digest.String()
 	next, err := release(base, nextVersion, files...)
 	if err != nil {
 		return nil, err

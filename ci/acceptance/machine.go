@@ -4,10 +4,7 @@ package acceptance
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -41,10 +38,15 @@ type session struct {
 	client  *qemu.Client
 	guest   *Guest
 	boots   []Boot
+	lived   int // how often the node said that it is ready
 	crashes int // earlier machines of this job whose emulated kernel crashed
 	version string
 	results map[string]*Result
 	order   []string
+}
+
+func newSession(r *runner, name string, boot qemu.Boot, crashes int) *session {
+	return &session{r: r, name: name, boot: boot, crashes: crashes, results: map[string]*Result{}}
 }
 
 // A setup is what is special about a machine. The zero value is the artifact
@@ -58,6 +60,7 @@ type setup struct {
 	cdrom    string       // an ISO image; default: none
 	disks    []string     // more disks
 	writeLog string       // gets a log of the disk's writes; default: none
+	dir      string       // keeps the machine's files; default: one that ends with it
 }
 
 func (s *session) diskPath() string {
@@ -148,17 +151,14 @@ func (s *session) failed() bool {
 
 // launch makes the machine and starts it.
 func (s *session) launch(ctx context.Context, patches ...qemu.Patch) error {
-	log := s.r.logPath(s.name)
-	if err := os.MkdirAll(filepath.Dir(log), 0o755); err != nil {
+	log, err := s.newLog()
+	if err != nil {
 		return err
-	}
-	if err := os.Remove(log); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("removing the console log of an earlier test: %w", err)
 	}
 	vm, err := qemu.Start(ctx, qemu.Config{
 		Host: s.r.host, Accel: s.r.accel, Boot: s.boot, Chipset: s.setup.chipset, Log: s.r.Log,
 		Disk: s.diskPath(), DiskSize: s.r.disk.Size + extraSize, Faults: s.setup.faults,
-		Patches: slices.Concat([]qemu.Patch{s.oem()}, s.setup.patches, patches), CDROM: s.setup.cdrom, ExtraDisks: s.setup.disks, ConsoleLog: log, WriteLog: s.setup.writeLog,
+		Patches: slices.Concat([]qemu.Patch{s.oem()}, s.setup.patches, patches), CDROM: s.setup.cdrom, ExtraDisks: s.setup.disks, ConsoleLog: log, WriteLog: s.setup.writeLog, Dir: s.setup.dir,
 	})
 	if err != nil {
 		return err
@@ -172,14 +172,24 @@ func (s *session) launch(ctx context.Context, patches ...qemu.Patch) error {
 func (s *session) ready(ctx context.Context, begin time.Time, want slot.Choice) error {
 	ctx, cancel := context.WithTimeout(ctx, s.r.BootTimeout)
 	defer cancel()
-	m, err := s.vm.WaitLine(ctx, readyLine)
+	m, err := s.readyIn(ctx, want)
 	if err != nil {
 		return err
 	}
-	if got := (slot.Choice{Slot: layout.Slot(m.Groups[1]), Mode: layout.Mode(m.Groups[2])}); got != want {
-		return fmt.Errorf("the node says %q, must say slot=%s mode=%s", strings.TrimSpace(m.Text), want.Slot, want.Mode)
-	}
 	return s.cameUp(ctx, begin, m)
+}
+
+// readyIn waits for the ready line of a slot.
+func (s *session) readyIn(ctx context.Context, want slot.Choice) (qemu.Match, error) {
+	m, err := s.vm.WaitLine(ctx, readyLine)
+	if err != nil {
+		return m, err
+	}
+	s.lived++
+	if got := (slot.Choice{Slot: layout.Slot(m.Groups[1]), Mode: layout.Mode(m.Groups[2])}); got != want {
+		return m, fmt.Errorf("the node says %q, must say slot=%s mode=%s", strings.TrimSpace(m.Text), want.Slot, want.Mode)
+	}
+	return m, nil
 }
 
 // cameUp logs in to a node that said m, and notes the times.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/kairos-build/kairos-build/ci/qemu"
+	"github.com/kairos-build/kairos-build/flavors"
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/layout"
 )
@@ -41,12 +42,38 @@ func (d *Disk) Users() ([]string, error) {
 	return users, nil
 }
 
+// Proof is what a report proves of a flavor, and of what and when it is.
+func (r *Report) Proof() flavors.Proof {
+	return flavors.Proof{
+		Image: r.Image, Version: r.Version, Date: r.Date, Accelerator: r.Accelerator, QEMU: r.QEMU,
+		Checks: r.Count(Pass), Firmwares: r.firmwares(), Facts: r.Facts(),
+	}
+}
+
+// firmwares are those under which every story and fault was told, or the first.
+func (r *Report) firmwares() (names []string) {
+	told := map[string]bool{}
+	for _, c := range r.Checks {
+		if kind, firmware, ok := strings.Cut(c.Machine, "@"); ok && kind == machineUpgrade {
+			told[firmware] = true
+		} else if c.Machine == machineUpgrade {
+			told[""] = true
+		}
+	}
+	for i, b := range qemu.Boots() {
+		if told[string(b)] || i == 0 && told[""] {
+			names = append(names, string(b))
+		}
+	}
+	return names
+}
+
 // Facts are what a report proves, one short phrase each, for a list of what is
 // known to work. Only what passed is in it.
 func (r *Report) Facts() []string {
 	passed := map[string]bool{}
 	for _, c := range r.Checks {
-		key := c.Machine
+		key, _, _ := strings.Cut(c.Machine, "@") // under every firmware, or not at all
 		ok, seen := passed[key]
 		passed[key] = c.Status == Pass && (ok || !seen)
 	}
@@ -55,6 +82,9 @@ func (r *Report) Facts() []string {
 		if passed[string(b)] {
 			facts = append(facts, fmt.Sprintf("boots with %s", machineTitle(string(b))))
 		}
+	}
+	if r.passedCheck("stays") {
+		facts = append(facts, "stays in its good slot")
 	}
 	if r.passedCheck("persistent") {
 		facts = append(facts, "keeps its state over a reboot")

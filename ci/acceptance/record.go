@@ -178,7 +178,7 @@ func (r *runner) keepDisks() error {
 }
 
 func (r *runner) recordOnce(ctx context.Context, short bool) (_ crash.Recording, err error) {
-	s := &session{r: r, name: machineRecord, boot: r.Boots[0], results: map[string]*Result{}}
+	s := newSession(r, machineRecord, r.Boots[0], 0)
 	s.setup.writeLog = filepath.Join(r.Dir, crash.LogName)
 	t := &story{session: s, lab: r.lab}
 	if t.registry, err = startRegistry(filepath.Join(r.lab.dir, "registry")); err != nil {

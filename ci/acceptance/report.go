@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/kairos-build/kairos-build/ci/qemu"
 )
@@ -20,9 +21,11 @@ const Format = 1
 // Report is the content of test.json: one JSON object.
 type Report struct {
 	Format      int      `json:"format"`
-	Disk        string   `json:"disk"`    // file name
-	Version     string   `json:"version"` // as the node says at its first boot, or empty
-	QEMU        string   `json:"qemu"`    // version
+	Disk        string   `json:"disk"`            // file name
+	Image       string   `json:"image,omitempty"` // digest of the image beside the disk
+	Version     string   `json:"version"`         // as the node says at its first boot, or empty
+	Date        string   `json:"date"`            // of the test, as 2006-01-02, UTC
+	QEMU        string   `json:"qemu"`            // version
 	Accelerator string   `json:"accelerator"`
 	KVM         string   `json:"kvm"` // "works", or why it is not used
 	Passed      bool     `json:"passed"`
@@ -128,6 +131,14 @@ func replace(path string, data []byte) error {
 
 // machineTitle is a machine's name for people.
 func machineTitle(name string) string {
+	kind, firmware, found := strings.Cut(name, "@")
+	if found {
+		return machineTitle(kind) + ", " + machineTitle(firmware)
+	}
+	if h, ok := strings.CutPrefix(name, machineReady(hardware{})); ok {
+		boot, chipset, _ := strings.Cut(h, "-")
+		return strings.TrimSpace("a node that is ready, " + machineTitle(boot) + " " + chipset)
+	}
 	switch name {
 	case string(qemu.BIOS):
 		return "BIOS"

@@ -35,14 +35,16 @@ type runner struct {
 	access  []byte     // cloud-config that lets the key in
 	oem     qemu.Patch // with access
 	lab     *lab       // nil when no scenario runs
-	places  places     // of the machines that run
-	said    sync.Mutex // over Progress
+	nodes   *readyNodes
+	kept    *keptResults // nil when nothing is to be kept
+	places  places       // of the machines that run
+	said    sync.Mutex   // over Progress
 }
 
 // newRunner finds everything that the test needs, and says all that is missing
 // before anything is started.
 func newRunner(ctx context.Context, o Options) (*runner, error) {
-	r := &runner{Options: o, places: make(places, o.Jobs)}
+	r := &runner{Options: o, places: make(places, o.Jobs), nodes: newReadyNodes()}
 	var err error
 	if err := o.checkMachines(); err != nil {
 		return nil, err
@@ -80,6 +82,11 @@ func (r *runner) prepare(ctx context.Context) error {
 	if err := r.makeLab(ctx); err != nil {
 		return err
 	}
+	if r.Resume {
+		if r.kept, err = openKept(r.Options, r.disk); err != nil {
+			return err
+		}
+	}
 	r.verdict, err = accelerator(ctx, r.Options, r.host, r.disk)
 	r.accel = r.verdict.Accel
 	if r.BootTimeout == 0 {
@@ -107,7 +114,7 @@ func (o Options) checkMachines() error {
 
 // makeLab prepares the scenarios, if any is wanted.
 func (r *runner) makeLab(ctx context.Context) error {
-	wants := func(name string) bool { return name != machineDamaged && !slices.Contains(r.Boots, qemu.Boot(name)) }
+	wants := func(name string) bool { return !slices.Contains(r.Boots, qemu.Boot(name)) }
 	if r.NoScenarios || len(r.Machines) > 0 && !slices.ContainsFunc(r.Machines, wants) {
 		return nil
 	}
@@ -160,25 +167,67 @@ type job struct {
 // machines is the plan: the long ones first, so that the short ones fill the gaps.
 func (r *runner) machines() []job {
 	var jobs []job
+	firmwares := r.Boots[:1]
+	if r.Every {
+		firmwares = r.Boots
+	}
 	if r.lab != nil {
-		for _, t := range tales() {
-			if t.Machine != machineRelease {
-				jobs = append(jobs, job{t.Machine, r.Boots[0], t.tell(r.lab)})
-			} else if r.lab.other != nil {
-				// The last firmware is the one that says most about boot loaders.
-				jobs = append(jobs, job{t.Machine, r.Boots[len(r.Boots)-1], t.tell(r.lab)})
-			}
+		for _, b := range firmwares {
+			jobs = append(jobs, r.stories(b)...)
 		}
 	}
 	for _, b := range r.Boots {
-		jobs = append(jobs, job{string(b), b, walk})
-	}
-	if r.lab != nil {
-		for _, f := range faults() {
-			jobs = append(jobs, job{machineFault(f), f.firmware(r.Boots[0]), f.run(r.lab)})
+		if !r.Short || b != qemu.UEFI || len(r.Boots) == 1 {
+			jobs = append(jobs, job{string(b), b, walk})
 		}
 	}
-	return append(jobs, job{machineDamaged, r.Boots[0], damage})
+	if r.lab == nil {
+		return jobs
+	}
+	for _, b := range firmwares {
+		jobs = append(jobs, r.breakages(b)...)
+	}
+	return jobs
+}
+
+// stories are the tales under a firmware.
+func (r *runner) stories(b qemu.Boot) (jobs []job) {
+	for _, t := range tales() {
+		if r.Short && !t.Short {
+			continue
+		}
+		if t.Machine != machineRelease {
+			jobs = append(jobs, job{r.under(t.Machine, b), b, t.tell(r.lab)})
+			continue
+		}
+		// The last firmware is the one that says most about boot loaders.
+		if last := r.Boots[len(r.Boots)-1]; r.lab.other != nil && (r.Every || b == r.Boots[0]) {
+			if !r.Every {
+				b = last
+			}
+			jobs = append(jobs, job{r.under(t.Machine, b), b, t.tell(r.lab)})
+		}
+	}
+	return jobs
+}
+
+// breakages are the faults under a firmware, and the flipped byte.
+func (r *runner) breakages(b qemu.Boot) (jobs []job) {
+	for _, f := range faults() {
+		if r.Short && !f.Short || b != r.Boots[0] && f.firmware(b) != b {
+			continue
+		}
+		jobs = append(jobs, job{r.under(machineFault(f), b), f.firmware(b), f.run(r.lab)})
+	}
+	return append(jobs, job{r.under(machineDamaged, b), b, damage})
+}
+
+// under is the name of a machine whose firmware is not the usual one of its kind.
+func (r *runner) under(machine string, b qemu.Boot) string {
+	if !r.Every || b == r.Boots[0] {
+		return machine
+	}
+	return machine + "@" + string(b)
 }
 
 // wanted are the jobs that were asked for.
@@ -186,14 +235,20 @@ func (r *runner) wanted() []job {
 	if len(r.Machines) == 0 {
 		return r.machines()
 	}
-	return slices.DeleteFunc(r.machines(), func(j job) bool { return !slices.Contains(r.Machines, j.name) })
+	return slices.DeleteFunc(r.machines(), func(j job) bool {
+		kind, _, _ := strings.Cut(j.name, "@")
+		return !slices.Contains(r.Machines, kind)
+	})
 }
 
 // run makes the static checks, then runs the machines, Jobs at a time; see places.
 func (r *runner) run(ctx context.Context) *Report {
 	report := &Report{
 		Format: Format, Disk: filepath.Base(r.Options.Disk), QEMU: r.host.Version.String(),
-		Accelerator: r.accel.Name, KVM: "works", Boots: []Boot{},
+		Accelerator: r.accel.Name, KVM: "works", Boots: []Boot{}, Date: time.Now().UTC().Format(time.DateOnly),
+	}
+	if r.lab != nil {
+		report.Image = r.lab.digest
 	}
 	if r.verdict.Reason != "" {
 		report.KVM = r.verdict.Reason
@@ -205,12 +260,16 @@ func (r *runner) run(ctx context.Context) *Report {
 	for i, j := range jobs {
 		r.places.take()
 		wg.Go(func() {
-			sessions[i] = j.run(ctx, r)
+			sessions[i] = r.kept.session(j, r)
+			if sessions[i] == nil {
+				sessions[i] = j.run(ctx, r)
+				r.kept.keep(sessions[i])
+			}
 			r.places.leave()
 		})
 	}
 	wg.Wait()
-	for _, s := range sessions {
+	for _, s := range slices.Concat(r.nodes.sessions(), sessions) {
 		report.Boots = append(report.Boots, s.boots...)
 		report.Checks = append(report.Checks, s.inOrder()...)
 		report.Version = firstNonEmpty(report.Version, s.version)
@@ -234,7 +293,7 @@ func firstNonEmpty(a, b string) string {
 // crash is told, and the console log with it is kept beside the last one.
 func (j job) run(ctx context.Context, r *runner) *session {
 	for crashes := 0; ; crashes++ {
-		s := &session{r: r, name: j.name, boot: j.boot, crashes: crashes, results: map[string]*Result{}}
+		s := newSession(r, j.name, j.boot, crashes)
 		j.do(ctx, s)
 		if err := s.close(); err != nil {
 			s.record("end", "the virtual machine ended cleanly", 0, "", err)
@@ -270,11 +329,12 @@ func (r *runner) examine(ctx context.Context) []Result {
 	return out
 }
 
-// walk boots a machine and goes through the list; with a reboot in between when a
-// row wants one.
+// walk boots a machine, or goes on from a node that booted, and goes through the
+// list; with a reboot in between when a row wants one. Under the first firmware a
+// long life follows.
 func walk(ctx context.Context, s *session) {
 	checks := checksFor(s.boot)
-	if !s.enter("ready", "says that it is ready", func() error { return s.start(ctx) }) {
+	if !s.enter("ready", "says that it is ready", func() error { return s.walkFrom(ctx) }) {
 		s.skipAll(checks, "the node did not come up")
 		return
 	}
@@ -285,18 +345,40 @@ func walk(ctx context.Context, s *session) {
 			s.check(ctx, c, c.First, c.Second == nil)
 		}
 	}
-	if !again {
+	if again && !s.walkAgain(ctx, checks) {
 		return
 	}
+	if s.shared() {
+		s.live(ctx)
+	}
+}
+
+// walkAgain reboots the machine for the second half of the list.
+func (s *session) walkAgain(ctx context.Context, checks []Check) bool {
 	if !s.enter("reboot", "comes up again after a reboot", func() error { return s.reboot(ctx) }) {
 		s.skipSecond(checks)
-		return
+		return false
 	}
 	for _, c := range checks {
 		if c.Second != nil {
 			s.check(ctx, c, c.Second, true)
 		}
 	}
+	return true
+}
+
+// shared tells whether machines with stories have the same firmware: then they all
+// begin with one node, see readyNodes.
+func (s *session) shared() bool {
+	return s.r.lab != nil && (s.r.Every || s.boot == s.r.Boots[0])
+}
+
+// walkFrom is a node that is ready.
+func (s *session) walkFrom(ctx context.Context) error {
+	if s.shared() {
+		return s.fork(ctx)
+	}
+	return s.start(ctx)
 }
 
 // enter makes a step that everything after it depends on.
@@ -304,7 +386,7 @@ func (s *session) enter(name, title string, step func() error) bool {
 	begin := time.Now()
 	err := step()
 	message := ""
-	if err == nil {
+	if err == nil && len(s.boots) > 0 {
 		message = fmt.Sprintf("%.1f s from the start of the kernel", s.boots[len(s.boots)-1].ReadySeconds)
 	}
 	s.record(name, title, time.Since(begin), message, err)

@@ -87,7 +87,7 @@ func (x Explore) withDefaults(t *Timeline) Explore {
 // begin makes a report, or takes up the one of an earlier run.
 func (x Explore) begin(t *Timeline) (*Report, error) {
 	fresh := &Report{
-		Log: t.fingerprint(), Seed: x.Seed, Writes: len(t.Writes), Epochs: t.EpochCount(), Boundaries: t.Boundaries(),
+		Log: t.Fingerprint(), Seed: x.Seed, Writes: len(t.Writes), Epochs: t.EpochCount(), Boundaries: t.Boundaries(),
 		BadByPart: map[string]int{}, Distinct: map[string]int{},
 	}
 	r, err := load(x.Progress)
@@ -103,8 +103,8 @@ func (x Explore) begin(t *Timeline) (*Report, error) {
 	return r, nil
 }
 
-// fingerprint is a hash of all that states are made from but the data.
-func (t *Timeline) fingerprint() string {
+// Fingerprint is a hash of all that states are made from but the data.
+func (t *Timeline) Fingerprint() string {
 	h := sha256.New()
 	b := binary.LittleEndian.AppendUint64(nil, uint64(t.Size))
 	for _, w := range t.Writes {

@@ -10,8 +10,9 @@ import (
 
 // Descriptors of the child process: ExtraFiles of exec.Cmd begin at 3.
 const (
-	consoleFD = 3
-	qmpFD     = 4
+	consoleFD  = 3
+	qmpFD      = 4
+	incomingFD = 5
 )
 
 // A machine is a Config whose files are in place.

@@ -28,7 +28,7 @@ type process struct {
 // spawn starts a program that finds its ends of the sockets at consoleFD and
 // qmpFD. Sockets without a name need no directory, have no race between listening
 // and connecting, and no limit on a path's length.
-func spawn(program string, args []string) (*process, error) {
+func spawn(program string, args []string, incoming *os.File) (*process, error) {
 	p := &process{stderr: &tailWriter{limit: stderrTail}, done: make(chan struct{})}
 	var theirs [2]*os.File
 	var err error
@@ -42,6 +42,9 @@ func spawn(program string, args []string) (*process, error) {
 	cmd := exec.Command(program, args...) //nolint:forbidigo // Close and Pdeathsig end it, after its log was read
 	cmd.Stderr, cmd.Stdout = p.stderr, p.stderr
 	cmd.ExtraFiles = theirs[:]
+	if incoming != nil {
+		cmd.ExtraFiles = append(cmd.ExtraFiles, incoming)
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	if err := p.run(cmd); err != nil {
 		p.closeSockets()

@@ -41,7 +41,7 @@ func Start(ctx context.Context, c Config) (*VM, error) {
 	if err := v.prepare(); err != nil {
 		return nil, errors.Join(err, v.removeFiles())
 	}
-	if err := v.launch(ctx); err != nil {
+	if err := v.launch(ctx, nil); err != nil {
 		return nil, errors.Join(err, v.removeFiles())
 	}
 	v.stop = context.AfterFunc(ctx, v.Kill)
@@ -59,6 +59,10 @@ func (v *VM) prepare() error {
 	if err := v.prepareDisks(); err != nil {
 		return err
 	}
+	return v.openLog()
+}
+
+func (v *VM) openLog() error {
 	if v.ConsoleLog == "" {
 		v.ConsoleLog = filepath.Join(v.Dir, "console.log")
 	}
@@ -131,13 +135,18 @@ func copyIfMissing(to, from string) error {
 	return os.WriteFile(to, data, 0o600)
 }
 
-// launch starts QEMU and waits until it answers.
-func (v *VM) launch(ctx context.Context) error {
+// launch starts QEMU and waits until it answers. Incoming is the state of a frozen
+// machine that it reads; nil means that it boots.
+func (v *VM) launch(ctx context.Context, incoming *os.File) error {
 	if err := v.beginWriteLog(); err != nil {
 		return err
 	}
 	v.Log.Info("starting QEMU", "boot", v.Boot, "accel", v.Accel.Name, "disk", v.Disk, "console", v.ConsoleLog)
-	p, err := spawn(v.Host.QEMU, v.args())
+	args := v.args()
+	if incoming != nil {
+		args = append(args, "-incoming", fmt.Sprintf("fd:%d", incomingFD))
+	}
+	p, err := spawn(v.Host.QEMU, args, incoming)
 	if err != nil {
 		return err
 	}
@@ -283,6 +292,16 @@ func (v *VM) Wait(ctx context.Context) error {
 // Reset is the reset button.
 func (v *VM) Reset(ctx context.Context) error { return v.QMP().Do(ctx, "system_reset", nil, nil) }
 
+// CtrlAltDel presses these keys, by which a Linux guest reboots in its own way.
+func (v *VM) CtrlAltDel(ctx context.Context) error {
+	type key struct {
+		Type string `json:"type"`
+		Data string `json:"data"`
+	}
+	keys := []key{{"qcode", "ctrl"}, {"qcode", "alt"}, {"qcode", "delete"}}
+	return v.QMP().Do(ctx, "send-key", map[string]any{"keys": keys}, nil)
+}
+
 // NextReset waits until the guest is reset: by a watchdog, by a reboot of its
 // own, or by Reset. The reset has to come after the call.
 func (v *VM) NextReset(ctx context.Context) error {
@@ -344,7 +363,7 @@ func (v *VM) Restart(ctx context.Context) error {
 	if err := v.end(); err != nil {
 		return err
 	}
-	return v.launch(ctx)
+	return v.launch(ctx, nil)
 }
 
 // Close ends the machine and removes its files, unless Config.Dir named a place

@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -23,7 +25,8 @@ type listed struct {
 	Base    string   `json:"base"`
 	Arches  []string `json:"architectures"`
 	Models  []string `json:"models"`
-	Proven  []string `json:"proven"`
+	// Proven is what was seen to work, when and of which image; null for nothing.
+	Proven *flavors.Proof `json:"proven"`
 }
 
 func newList() *cobra.Command {
@@ -42,7 +45,7 @@ func newList() *cobra.Command {
 			if asJSON {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(all)
 			}
-			return printList(cmd.OutOrStdout(), all)
+			return printList(cmd.OutOrStdout(), all, time.Now())
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -68,17 +71,25 @@ func listAll() ([]listed, error) {
 	return all, nil
 }
 
-func printList(w io.Writer, all []listed) error {
+func printList(w io.Writer, all []listed, now time.Time) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "FLAVOR\tTITLE\tFAMILY\tRELEASE\tBASE\tARCH\tPROVEN")
 	for _, f := range all {
-		proven := fold(f.Proven, provenWidth)
+		proven := fold(provenPhrases(f.Proven, now), provenWidth)
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", f.Name, f.Title, f.Family, f.Release, f.Base, strings.Join(f.Arches, ","), proven[0])
 		for _, line := range proven[1:] {
 			fmt.Fprintf(table, "\t\t\t\t\t\t%s\n", line)
 		}
 	}
 	return table.Flush()
+}
+
+// provenPhrases are the facts, and of what and when they are.
+func provenPhrases(p *flavors.Proof, now time.Time) []string {
+	if p == nil {
+		return nil
+	}
+	return append(slices.Clone(p.Facts), fmt.Sprintf("%d checks of %s %s", p.Checks, p.Version, p.Age(now)))
 }
 
 // provenWidth is how wide the last column is, in characters, unless one fact is

@@ -35,6 +35,7 @@ and must come back by themselves. The disk is never written
 to. A table goes to stdout; test.json, test.xml (JUnit) and the console logs go
 to DIR.`,
 		Example: `  kairos-build test out/debian-13
+  kairos-build test out/debian-13 --short
   kairos-build test out/debian-13 --boot uefi,secureboot --json
   kairos-build test out/debian-13 --machine upgrade,fault-panic
   kairos-build test out/debian-12 --to out/debian-13 --machine release --boot secureboot`,
@@ -61,6 +62,9 @@ to DIR.`,
 	flags.IntVar(&o.Jobs, "jobs", 0, "machines at the same time (default by the number of CPUs)")
 	flags.StringSliceVar(&o.Machines, "machine", nil, "only these `machines`, by their names in test.json: bios, upgrade, fault-panic, …")
 	flags.StringVar(&o.To, "to", "", "also upgrade a machine to the image of this `DIR`, another release")
+	flags.BoolVar(&o.Short, "short", false, "a part of everything: one life with upgrades, one fault of each way back, BIOS and Secure Boot")
+	flags.BoolVar(&o.Every, "every-firmware", false, "tell each story and each fault under every firmware of --boot, not under the first alone")
+	flags.BoolVar(&o.Resume, "resume", false, "go on where an interrupted test with --resume of the same disk was")
 	flags.BoolVar(&o.NoScenarios, "no-scenarios", false, "leave out the upgrade and the faults, which need DIR/image")
 	flags.DurationVar(&o.BootTimeout, "timeout", 0, "limit of one boot (default 10m under emulation, 2m with KVM)")
 	flags.StringVar(&record, "record", "", "write what was proven to this `file`, for `kairos-build list`")
@@ -114,7 +118,7 @@ func recordFacts(path string, report *acceptance.Report) error {
 	if path == "" || !report.Passed {
 		return nil
 	}
-	data, err := json.MarshalIndent(report.Facts(), "", "  ")
+	data, err := json.MarshalIndent(report.Proof(), "", "  ")
 	if err != nil {
 		return err
 	}

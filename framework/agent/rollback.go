@@ -19,9 +19,10 @@ import (
 const rollbackTries = 2
 
 var rollbackVerb = verb{
-	name: "rollback", args: "[--reboot]", about: "go back to the other slot at the next boot",
+	name: "rollback", args: "[--reboot] [--tries N]", about: "go back to the other slot at the next boot",
 	setup: func(f *flag.FlagSet, p *program) func(context.Context, []string) error {
 		reboot := f.Bool("reboot", false, "reboot now")
+		tries := f.Int("tries", rollbackTries, "boots that the old slot gets to pass its health checks, 1 to 3")
 		return func(ctx context.Context, args []string) error {
 			if err := p.noArgs("rollback", args); err != nil {
 				return err
@@ -30,14 +31,14 @@ var rollbackVerb = verb{
 				fmt.Fprintln(p.stderr, "kairos-agent rollback: --reboot is for the running system, not with --root")
 				return errUsage
 			}
-			return p.rollback(ctx, *reboot)
+			return p.rollback(ctx, *reboot, *tries)
 		}
 	},
 }
 
 // rollback gives up a trial, or puts the old slot on trial.
-func (p *program) rollback(ctx context.Context, reboot bool) error {
-	next, err := p.changeSlots(func(s slot.State) (slot.State, error) { return s.Rollback(rollbackTries) })
+func (p *program) rollback(ctx context.Context, reboot bool, tries int) error {
+	next, err := p.changeSlots(func(s slot.State) (slot.State, error) { return s.Rollback(tries) })
 	if err != nil {
 		return err
 	}

@@ -111,7 +111,7 @@ func TestRollbackAndReboot(t *testing.T) {
 			return errors.New("no systemd here")
 		},
 	}
-	if err := p.rollback(t.Context(), true); err == nil || saved.Try != "b" {
+	if err := p.rollback(t.Context(), true, rollbackTries); err == nil || saved.Try != "b" {
 		t.Errorf("error %v; at the reboot the state was %+v", err, saved)
 	}
 	if got := call(t, dir, "", "rollback", "--reboot"); got.code != 2 || !strings.Contains(got.stderr, "not with --root") {

@@ -57,6 +57,10 @@ func (b booter) all(ctx context.Context, out io.Writer) ([]*result, error) {
 		from = b.in.Timeline.Boundaries()
 	}
 	results := make([]*result, b.states)
+	done, err := openProgress(b.resume, b.in.Timeline.Fingerprint(), b.seed, b.again)
+	if err != nil {
+		return nil, err
+	}
 	var said sync.Mutex
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(max(1, b.jobs))
@@ -65,7 +69,7 @@ func (b booter) all(ctx context.Context, out io.Writer) ([]*result, error) {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			r, err := b.one(ctx, from+i)
+			r, err := b.oneOrKept(ctx, done, from+i)
 			if err != nil {
 				return fmt.Errorf("booting state %d: %w", from+i, err)
 			}
@@ -73,11 +77,19 @@ func (b booter) all(ctx context.Context, out io.Writer) ([]*result, error) {
 			said.Lock()
 			defer said.Unlock()
 			_, err = fmt.Fprintln(out, r)
-			return err
+			return errors.Join(err, done.add(r))
 		})
 	}
-	err := group.Wait()
+	err = group.Wait()
 	return slices.DeleteFunc(results, func(r *result) bool { return r == nil }), err
+}
+
+// oneOrKept boots a state, unless an earlier run did.
+func (b booter) oneOrKept(ctx context.Context, done *progress, number int) (result, error) {
+	if r, kept := done.result(number); kept {
+		return r, nil
+	}
+	return b.one(ctx, number)
 }
 
 // String is the line for a person.

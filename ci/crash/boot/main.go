@@ -49,6 +49,7 @@ type options struct {
 	jobs   int
 	noKVM  bool
 	report string
+	resume string
 }
 
 func parse(args []string, talk io.Writer) (options, error) {
@@ -62,6 +63,7 @@ func parse(args []string, talk io.Writer) (options, error) {
 	flags.IntVar(&o.jobs, "jobs", min(4, runtime.NumCPU()), "machines at the same time")
 	flags.BoolVar(&o.noKVM, "no-kvm", false, "use emulation without trying KVM")
 	flags.StringVar(&o.report, "report", "", "`file` for the report as JSON")
+	flags.StringVar(&o.resume, "resume", "", "`file` that is kept up to date, and from which to go on")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}

@@ -4,11 +4,14 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/kairos-build/kairos-build/ci/crash"
 )
 
 func TestTell(t *testing.T) {
@@ -41,5 +44,36 @@ func TestTell(t *testing.T) {
 func TestArguments(t *testing.T) {
 	if err := run(t.Context(), nil, io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), "ci/crash/record") {
 		t.Errorf("got %v, want an error that says where recordings come from", err)
+	}
+}
+
+// TestProgress: what came up is not booted again, what did not is; and the file is
+// of one recording.
+func TestProgress(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "progress.json")
+	p, err := openProgress(path, "log", 1, 500)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []result{{State: 7, Slot: "a"}, {State: 8, Error: "no"}, {State: 9, BadAgain: 1}} {
+		if err := p.add(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again, err := openProgress(path, "log", 1, 500)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for state, want := range map[int]bool{7: true, 8: false, 9: false, 10: false} {
+		if r, ok := again.result(state); ok != want || ok && r.Slot != "a" {
+			t.Errorf("state %d: %+v, kept %v, want %v", state, r, ok, want)
+		}
+	}
+	if _, err := openProgress(path, "other", 1, 500); !errors.Is(err, crash.ErrOther) {
+		t.Errorf("another recording: got %v", err)
+	}
+	none, err := openProgress("", "log", 1, 500)
+	if err != nil || none.add(result{State: 1}) != nil {
+		t.Errorf("without a file: %v", err)
 	}
 }

@@ -38,12 +38,15 @@ type Next struct {
 	Mode layout.Mode `json:"mode"`
 	// Sentence says it for a person, and what comes after it.
 	Sentence string `json:"sentence"`
+	// Unproven counts the boots by default since a system came up the last time;
+	// 0 on a node that is up, see slot.State.
+	Unproven int `json:"unproven"`
 }
 
 // NextBoot foretells what the boot loader makes of a state.
 func NextBoot(s slot.State) Next {
 	choice, after := s.Boot()
-	n := Next{Slot: choice.Slot, Mode: choice.Mode}
+	n := Next{Slot: choice.Slot, Mode: choice.Mode, Unproven: s.Unproven}
 	start := fmt.Sprintf("the next boot starts slot %s", choice.Slot)
 	switch {
 	case s.Next != "":

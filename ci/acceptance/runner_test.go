@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package acceptance
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+
+	"github.com/kairos-build/kairos-build/ci/qemu"
+)
+
+func plan(o Options, other v1.Image) (names []string) {
+	r := &runner{Options: o, lab: &lab{other: other}}
+	for _, j := range r.wanted() {
+		name, _, _ := strings.Cut(j.name, "@")
+		names = append(names, name+" "+string(j.boot))
+	}
+	return names
+}
+
+// TestMachines: what the kinds of test leave out and have more often.
+func TestMachines(t *testing.T) {
+	all := len(tales()) - 1 + len(faults()) + 1 // without the other release; with the flipped byte
+	tests := []struct {
+		name     string
+		options  Options
+		other    v1.Image
+		count    int
+		has, not []string
+	}{
+		{"everything", Options{Boots: qemu.Boots()}, nil, all + 3, []string{"upgrade bios", "uefi uefi", "fault-softdog bios", "damaged bios"}, []string{"release secureboot", "upgrade uefi"}},
+		{"another release", Options{Boots: qemu.Boots()}, empty.Image, all + 4, []string{"release secureboot"}, []string{"release bios"}},
+		{"short", Options{Boots: qemu.Boots(), Short: true}, nil, 2 + 2 + 6 + 1, []string{"upgrade bios", "config bios", "secureboot secureboot", "fault-rot bios"}, []string{"uefi uefi", "recovery bios", "fault-softdog bios"}},
+		{"every firmware", Options{Boots: qemu.Boots(), Every: true}, empty.Image, 3*(all+2) - 2, []string{"upgrade uefi", "release bios", "release secureboot", "fault-hang secureboot", "damaged uefi", "fault-softdog bios"}, []string{"fault-softdog uefi"}},
+		{"one machine", Options{Boots: qemu.Boots(), Every: true, Machines: []string{"upgrade"}}, nil, 3, []string{"upgrade bios", "upgrade uefi", "upgrade secureboot"}, nil},
+		{"one firmware that is not the first", Options{Boots: []qemu.Boot{qemu.UEFI}, Short: true}, nil, 2 + 1 + 6 + 1, []string{"uefi uefi", "fault-hang uefi"}, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := plan(tt.options, tt.other)
+			if len(got) != tt.count {
+				t.Errorf("%d machines, want %d: %q", len(got), tt.count, got)
+			}
+			for _, name := range tt.has {
+				if !slices.Contains(got, name) {
+					t.Errorf("no machine %s in %q", name, got)
+				}
+			}
+			for _, name := range tt.not {
+				if slices.Contains(got, name) {
+					t.Errorf("machine %s must not be there", name)
+				}
+			}
+			if sorted := slices.Sorted(slices.Values(got)); len(slices.Compact(sorted)) != len(got) {
+				t.Errorf("a machine is there twice: %q", got)
+			}
+		})
+	}
+}
+
+// TestShortHasEveryWayBack: how a node gets back from a fault is one of these, and
+// the short test has each.
+func TestShortHasEveryWayBack(t *testing.T) {
+	ways := map[string]bool{}
+	for _, f := range faults() {
+		if f.Short {
+			ways[f.Name] = true
+		}
+	}
+	// GRUB; the initramfs; a panic of the kernel; a watchdog; the agent; GRUB's count.
+	for _, way := range []string{"kernel", "no-root", "verity", "hang", "health", "rot"} {
+		if !ways[way] {
+			t.Errorf("the short test lacks the fault %s", way)
+		}
+	}
+}

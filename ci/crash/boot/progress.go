@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+
+	"github.com/kairos-build/kairos-build/ci/crash"
+)
+
+// A progress is a file with the results of the states that came up, from which an
+// interrupted run goes on. It is of one recording, one seed and one number of cuts
+// in each boot. Without a path nothing is kept.
+type progress struct {
+	path string
+	mu   sync.Mutex
+	Log  string         `json:"log"` // crash.Timeline.Fingerprint
+	Seed uint64         `json:"seed"`
+	Cuts int            `json:"cuts"`
+	Done map[int]result `json:"done"` // by state
+}
+
+// openProgress reads the file, if it is there. crash.ErrOther says that it is of
+// another recording.
+func openProgress(path, log string, seed uint64, cuts int) (*progress, error) {
+	fresh := &progress{path: path, Log: log, Seed: seed, Cuts: cuts, Done: map[int]result{}}
+	if path == "" {
+		return fresh, nil
+	}
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fresh, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	p := &progress{path: path}
+	if err := json.Unmarshal(data, p); err != nil {
+		return nil, fmt.Errorf("reading %s: %w; remove it to begin anew", path, err)
+	}
+	if p.Log != log || p.Seed != seed || p.Cuts != cuts {
+		return nil, fmt.Errorf("%s: %w (seed %d, %d cuts, log %.12s); name another file, or remove this one", path, crash.ErrOther, p.Seed, p.Cuts, p.Log)
+	}
+	return p, nil
+}
+
+// result is that of an earlier run.
+func (p *progress) result(state int) (result, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r, ok := p.Done[state]
+	return r, ok
+}
+
+// add keeps a result; what is bad is looked at again in the next run.
+func (p *progress) add(r result) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.path == "" || r.Error != "" || r.BadAgain > 0 {
+		return nil
+	}
+	p.Done[r.State] = r
+	data, err := json.MarshalIndent(p, "", "  ")
+	if err != nil {
+		return err
+	}
+	part := p.path + ".part"
+	if err := os.WriteFile(part, data, 0o644); err != nil {
+		return err
+	}
+	return os.Rename(part, p.path)
+}
