@@ -28,6 +28,10 @@ CRASH_BOOTS ?= 100
 CRASH_FIRMWARE ?= bios
 CRASH_FULL = $(CRASH)/full-$(CRASH_FIRMWARE)
 GOLANGCI_LINT_VERSION := v2.15.0
+GREMLINS_VERSION := v0.6.0
+GREMLINS := .tools/gremlins-$(GREMLINS_VERSION)
+MUTATED := framework/slot framework/bootenv framework/bootconf framework/agent/settle
+MUTANTS ?= 90
 
 # Equal source gives equal bytes: no paths of this machine, no commit, no cgo.
 GOBUILD = CGO_ENABLED=0 GOFLAGS= $(GO) build -trimpath -buildvcs=false
@@ -70,12 +74,13 @@ test: ## Run a part of every kind of test, in less than half an hour; this is wh
 # Each part can be interrupted and goes on: the machines that passed are in
 # out/FLAVOR/test-state, the states that were explored in .tools/crash.
 .PHONY: prove
-prove: ## Run everything there is, for hours: every firmware, story, fault and flavor, crash, fuzz
+prove: ## Run everything there is, for hours: every firmware, story, fault and flavor, crash, fuzz, mutants
 	@$(MAKE) test
 	@$(MAKE) prove-flavors
 	@$(MAKE) crash
 	@$(MAKE) crash CRASH_FIRMWARE=uefi CRASH_BOOTS=4
 	@$(MAKE) fuzz
+	@$(MAKE) mutate
 	@echo '== all is proven'
 
 .PHONY: check
@@ -182,6 +187,20 @@ fuzz: ## Run every fuzz target for FUZZTIME (default 30s)
 	while read -r file target; do \
 		echo "== $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")"; \
 	done
+
+# Each mutant is a change of one operator; the tests of its package must notice it.
+# Of those that tests reach, MUTANTS percent must be noticed in each package.
+.PHONY: mutate
+mutate: $(GREMLINS) payload ## Change the code of the packages that carry the promise: do their tests notice?
+	@for package in $(MUTATED); do \
+		echo "== mutants of $$package"; \
+		PATH="$(dir $(GO)):$$PATH" $(GREMLINS) unleash ./$$package --invert-logical --workers 1 --timeout-coefficient 20 --threshold-efficacy $(MUTANTS) --output-statuses l; \
+	done
+
+$(GREMLINS):
+	@mkdir -p .tools
+	@GOFLAGS= GOBIN=$(CURDIR)/.tools/new $(GO) install github.com/go-gremlins/gremlins/cmd/gremlins@$(GREMLINS_VERSION)
+	@mv .tools/new/gremlins $@
 
 .PHONY: bench
 bench: build ## Measure against mkosi, dracut and dd, and write docs/bench.md (ONLY=boot,faults: these rows)

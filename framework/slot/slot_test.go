@@ -272,6 +272,55 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestTarget: an upgrade writes the slot that does not run; from recovery, the one
+// that is not good.
+func TestTarget(t *testing.T) {
+	for _, tt := range []struct{ good, booted, want layout.Slot }{
+		{a, a, b}, {b, b, a}, {a, b, a}, {a, rec, b}, {b, rec, a},
+	} {
+		if got := (slot.State{Good: tt.good}).Target(tt.booted); got != tt.want {
+			t.Errorf("slot %s is good, %s runs: the target is %s, want %s", tt.good, tt.booted, got, tt.want)
+		}
+	}
+}
+
+// TestWriteEndsAWish: the slot that was to be booted once is not whole any more; any
+// other wish stays.
+func TestWriteEndsAWish(t *testing.T) {
+	for next, want := range map[layout.Mode]layout.Mode{layout.ModePassive: "", layout.ModeRecovery: layout.ModeRecovery, layout.ModeActive: layout.ModeActive, "": ""} {
+		got, err := slot.State{Good: a, Next: next}.Write(a, b)
+		if err != nil || got != (slot.State{Good: a, Bad: b, Next: want}) {
+			t.Errorf("next %q: got %+v, %v", next, got, err)
+		}
+	}
+}
+
+// TestTries: a trial has one to MaxTries boots, whoever begins it.
+func TestTries(t *testing.T) {
+	for tries := -1; tries <= slot.MaxTries+1; tries++ {
+		want := tries >= 1 && tries <= slot.MaxTries
+		armed, err := slot.State{Good: a, Bad: b}.Arm(b, tries)
+		if (err == nil) != want || want && armed != (slot.State{Good: a, Try: b, Tries: tries}) {
+			t.Errorf("arming with %d tries: %+v, %v", tries, armed, err)
+		}
+		back, err := slot.State{Good: a}.Rollback(tries)
+		if (err == nil) != want || want && back != armed {
+			t.Errorf("rolling back with %d tries: %+v, %v", tries, back, err)
+		}
+	}
+}
+
+// TestMarkGoodOfNothing: a system that does not know its slot proves nothing.
+func TestMarkGoodOfNothing(t *testing.T) {
+	for _, s := range []slot.State{{Good: a}, {Good: a, Try: b, Tries: 1, Unproven: 2}} {
+		for _, booted := range []layout.Slot{"", a, rec} {
+			if got := s.MarkGood(booted); got != s {
+				t.Errorf("%+v became %+v in slot %q", s, got, booted)
+			}
+		}
+	}
+}
+
 // TestUpgradeFromOld: a node that runs from the old slot and is upgraded there
 // keeps a good slot: the one that runs.
 func TestUpgradeFromOld(t *testing.T) {
