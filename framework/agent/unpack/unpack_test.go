@@ -12,11 +12,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sys/unix"
 
 	"github.com/kairos-build/kairos-build/ci/testimage"
+	"github.com/kairos-build/kairos-build/framework/agent/tree"
 )
 
 // An entry is "NAME/" for a directory, "NAME=CONTENT", "NAME->TARGET" for a
@@ -112,6 +115,17 @@ func fill(t *testing.T, dir string, entries []string) {
 	}
 }
 
+// open opens a target.
+func open(t *testing.T, dir string) *tree.Dir {
+	t.Helper()
+	d, err := tree.Root{Dir: dir, KeepOwner: os.Geteuid() != 0}.Open("/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.Close)
+	return d
+}
+
 func TestImage(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -141,7 +155,7 @@ func TestImage(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
 			fill(t, dir, c.there)
-			changed, err := Image(t.Context(), image(t, c.layers...), dir, Options{Ref: "x", KeepOwner: true})
+			changed, err := Image(t.Context(), image(t, c.layers...), open(t, dir), Options{Ref: "x", KeepOwner: true})
 			if (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) || changed != (err == nil) {
 				t.Errorf("changed %v, error %v, want %q", changed, err, c.err)
 			}
@@ -169,11 +183,11 @@ func TestAgain(t *testing.T) {
 		{image(t, []string{"a=1"}), true, "x@sha256:1"},
 		{image(t, []string{"a=2", "b=2"}), false, "x"},
 	} {
-		if changed, err := Image(t.Context(), c.image, dir, Options{Ref: c.ref, KeepOwner: true}); changed != c.want || err != nil {
+		if changed, err := Image(t.Context(), c.image, open(t, dir), Options{Ref: c.ref, KeepOwner: true}); changed != c.want || err != nil {
 			t.Errorf("%s: %v, %v", c.ref, changed, err)
 		}
 	}
-	if !Done(dir, "x@sha256:1") || Done(dir, "x") || Done(dir, "y@sha256:1") {
+	if !Done(open(t, dir), "x@sha256:1") || Done(open(t, dir), "x") || Done(open(t, dir), "y@sha256:1") {
 		t.Error("only an image that is named by its digest is known without a look at it")
 	}
 }
@@ -197,7 +211,7 @@ func (l brokenLayer) Compressed() (io.ReadCloser, error) {
 
 func TestAlteredLayer(t *testing.T) {
 	dir := t.TempDir()
-	_, err := Image(t.Context(), broken{image(t, []string{"a=1"})}, dir, Options{Ref: "x", KeepOwner: true})
+	_, err := Image(t.Context(), broken{image(t, []string{"a=1"})}, open(t, dir), Options{Ref: "x", KeepOwner: true})
 	if err == nil || !strings.Contains(err.Error(), "nothing in the target was changed") || listing(t, dir) != nil {
 		t.Errorf("%v, %v", err, listing(t, dir))
 	}
@@ -217,7 +231,7 @@ func TestOwners(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	if _, err := Image(t.Context(), img, dir, Options{Ref: "x"}); err != nil {
+	if _, err := Image(t.Context(), img, open(t, dir), Options{Ref: "x"}); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]fs.FileMode{"d": fs.ModeDir | fs.ModeSetgid | 0o750, "d/f": fs.ModeSetuid | 0o755, "d/l": fs.ModeSymlink | 0o777} {
@@ -228,5 +242,39 @@ func TestOwners(t *testing.T) {
 		if st := info.Sys().(*unixStat); info.Mode() != want || st.Uid != 1000 || st.Gid != 1001 {
 			t.Errorf("%s: %v of %d:%d, want %v of 1000:1001", name, info.Mode(), st.Uid, st.Gid, want)
 		}
+	}
+}
+
+// TestHostileTarget: the target may belong to a user. What it puts into our
+// folder does not hold the agent, and a folder of its own is not ours.
+func TestHostileTarget(t *testing.T) {
+	dir, ref := t.TempDir(), "x@sha256:1"
+	img := image(t, []string{"a=1"})
+	target := open(t, dir)
+	pipe := filepath.Join(dir, Own, recordOf(ref))
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, Own), 0o700), unix.Mkfifo(pipe, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		if Done(target, ref) {
+			t.Error("a pipe is a record")
+		}
+		_, err := Image(t.Context(), img, target, Options{Ref: ref, KeepOwner: true})
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if err != nil || !Done(target, ref) {
+			t.Errorf("done %v, %v", Done(target, ref), err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("the agent waits for a pipe")
+	}
+	if err := errors.Join(os.RemoveAll(filepath.Join(dir, Own)), os.Symlink("/etc", filepath.Join(dir, Own))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Image(t.Context(), img, target, Options{Ref: ref, KeepOwner: true}); !errors.Is(err, unix.ENOTDIR) {
+		t.Errorf("a link in the place of our folder: %v", err)
 	}
 }
