@@ -163,7 +163,7 @@ func lock(own *tree.Dir) (unlock func() error, err error) {
 
 // stage unpacks the layers and compares the result with what is there.
 func stage(ctx context.Context, image v1.Image, root *os.Root, o Options) (err error) {
-	layers, err := source.Layers(image, nil)
+	all, err := source.Layers(image, nil)
 	if err != nil {
 		return err
 	}
@@ -172,7 +172,7 @@ func stage(ctx context.Context, image v1.Image, root *os.Root, o Options) (err e
 		return err
 	}
 	defer func() { err = errors.Join(err, into.Close()) }()
-	for _, l := range layers {
+	for _, l := range all {
 		if err := newPass(into, o).run(ctx, l); err != nil {
 			return fmt.Errorf("layer %s: %w", l.DiffID, err)
 		}
