@@ -67,13 +67,17 @@ func (d *Dir) fd() int { return int(d.f.Fd()) }
 // Close closes it. There is nothing to lose: what it made is flushed by Sync.
 func (d *Dir) Close() { _ = d.f.Close() }
 
-// Host is a path of this process by which the directory is reached as long as
-// it is open, for libraries that need one.
-func (d *Dir) Host() string { return fmt.Sprintf("/proc/self/fd/%d", d.fd()) }
+// OpenSelf opens the directory itself, to lock it or to flush its file system.
+func (d *Dir) OpenSelf() (*os.File, error) {
+	f, err := openAt(d.fd(), ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	return f, d.wrong("open", ".", err)
+}
 
 // OpenRoot is the directory for code that stays inside of it, links or not. It
 // outlives d.
-func (d *Dir) OpenRoot() (*os.Root, error) { return os.OpenRoot(d.Host()) }
+func (d *Dir) OpenRoot() (*os.Root, error) {
+	return os.OpenRoot(fmt.Sprintf("/proc/self/fd/%d", d.fd()))
+}
 
 // wrong is an error about a name.
 func (d *Dir) wrong(op, name string, err error) error {
@@ -156,9 +160,9 @@ func (d *Dir) OpenFile(name string) (*os.File, error) {
 
 // List describes what is in the directory, sorted by name.
 func (d *Dir) List() (infos []fs.FileInfo, err error) {
-	f, err := openAt(d.fd(), ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	f, err := d.OpenSelf()
 	if err != nil {
-		return nil, d.wrong("open", ".", err)
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	names, err := f.Readdirnames(-1)
@@ -181,9 +185,9 @@ func (d *Dir) List() (infos []fs.FileInfo, err error) {
 
 // Sync makes the names in the directory durable.
 func (d *Dir) Sync() error {
-	f, err := openAt(d.fd(), ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	f, err := d.OpenSelf()
 	if err != nil {
-		return d.wrong("open", ".", err)
+		return err
 	}
 	return errors.Join(d.wrong("sync", ".", f.Sync()), f.Close())
 }
@@ -242,9 +246,9 @@ func (d *Dir) makeLikeParent(name string) (*Dir, error) {
 
 // Own gives the directory an owner and a mode.
 func (d *Dir) Own(f File) error {
-	opened, err := openAt(d.fd(), ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	opened, err := d.OpenSelf()
 	if err != nil {
-		return d.wrong("open", ".", err)
+		return err
 	}
 	return errors.Join(d.wrong("chown", ".", d.r.own(opened, f)), opened.Close())
 }
@@ -308,6 +312,9 @@ func (d *Dir) Remove(name string) error {
 func (d *Dir) RemoveAll(name string) (err error) {
 	if err := single(name); err != nil {
 		return err
+	}
+	if _, err := d.Lstat(name); errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
 	root, err := d.OpenRoot()
 	if err != nil {

@@ -133,15 +133,22 @@ func (o Options) ownFolder(target *tree.Dir) (*tree.Dir, error) {
 	if own, err = target.Open(Own); err != nil {
 		return nil, err
 	}
-	info, err := own.Stat()
-	if uid, _ := tree.Owner(info); err == nil && uid != os.Geteuid() {
-		err = fmt.Errorf("the folder %s in the target belongs to user %d, and is to be root's: remove it", Own, uid)
-	}
-	if err != nil {
+	if err := isOurs(own); err != nil {
 		own.Close()
 		return nil, err
 	}
 	return own, nil
+}
+
+func isOurs(own *tree.Dir) error {
+	info, err := own.Stat()
+	if err != nil {
+		return err
+	}
+	if uid, _ := tree.Owner(info); uid != os.Geteuid() {
+		return fmt.Errorf("the folder %s in the target belongs to user %d, and is to be root's: remove it", Own, uid)
+	}
+	return nil
 }
 
 func (o Options) rootOnly(mode fs.FileMode) tree.File {
@@ -150,7 +157,7 @@ func (o Options) rootOnly(mode fs.FileMode) tree.File {
 
 // lock keeps other programs that unpack into the same target away.
 func lock(own *tree.Dir) (unlock func() error, err error) {
-	f, err := os.Open(own.Host())
+	f, err := own.OpenSelf()
 	if err != nil {
 		return nil, err
 	}
