@@ -66,11 +66,11 @@ func Checkout(ctx context.Context, g config.Git, parent *tree.Dir, name string) 
 	if err := ours(g, dir); err != nil {
 		return false, err
 	}
-	work, close, err := workTree(dir)
+	work, done, err := workTree(dir)
 	if err != nil {
 		return false, err
 	}
-	defer func() { err = errors.Join(err, close()) }()
+	defer func() { err = errors.Join(err, done()) }()
 	repo, err := git.Open(storage(work), work)
 	if err != nil {
 		return false, fmt.Errorf("opening the repository in %s: %w; remove the directory to have it made anew", g.Path.Text, err)
@@ -96,8 +96,8 @@ func ours(g config.Git, dir *tree.Dir) error {
 	return nil
 }
 
-// workTree are the files of a directory, until close is called.
-func workTree(dir *tree.Dir) (work billy.Filesystem, close func() error, err error) {
+// workTree are the files of a directory, until done is called.
+func workTree(dir *tree.Dir) (work billy.Filesystem, done func() error, err error) {
 	root, err := dir.OpenRoot()
 	if err != nil {
 		return nil, nil, err
@@ -119,11 +119,11 @@ func clone(ctx context.Context, g config.Git, auth transport.AuthMethod, parent 
 	}
 	defer dir.Close()
 	defer func() { err = errors.Join(err, parent.RemoveAll(next)) }()
-	work, close, err := workTree(dir)
+	work, done, err := workTree(dir)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, close()) }()
+	defer func() { err = errors.Join(err, done()) }()
 	o := &git.CloneOptions{URL: g.URL.Text, Auth: auth, RemoteName: remote, SingleBranch: g.BranchOnly, InsecureSkipTLS: g.Auth.Insecure}
 	if g.Branch.Text != "" {
 		o.ReferenceName = plumbing.NewBranchReferenceName(g.Branch.Text)

@@ -81,13 +81,15 @@ func (d *Dir) OpenRoot() (*os.Root, error) {
 
 // wrong is an error about a name.
 func (d *Dir) wrong(op, name string, err error) error {
-	if pathErr, ok := errors.AsType[*fs.PathError](err); ok && (pathErr.Path == name || pathErr.Path == d.f.Name()) {
+	full := path.Join(d.path, name)
+	pathErr, ok := errors.AsType[*fs.PathError](err)
+	switch {
+	case err == nil || ok && pathErr.Path == full:
+		return err
+	case ok && (pathErr.Path == name || pathErr.Path == d.f.Name()):
 		op, err = pathErr.Op, pathErr.Err
 	}
-	if err == nil {
-		return nil
-	}
-	return &fs.PathError{Op: op, Path: path.Join(d.path, name), Err: err}
+	return &fs.PathError{Op: op, Path: full, Err: err}
 }
 
 // single refuses what is no single part of a path.

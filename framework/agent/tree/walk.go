@@ -235,16 +235,6 @@ func (r Root) Fixed(path string) (string, error) {
 	return p.fixed()
 }
 
-// FixedDir is Fixed, with a link in the last place followed too.
-func (r Root) FixedDir(path string) (string, error) {
-	p, err := r.find(path, true)
-	if err != nil {
-		return "", err
-	}
-	defer p.close()
-	return p.fixed()
-}
-
 func (p *place) fixed() (string, error) {
 	for _, d := range p.dirs {
 		info, err := d.Stat()
