@@ -19,6 +19,7 @@ func one(name, text string) map[string]string { return map[string]string{name: t
 func cases() []ruleCase {
 	list := importCases()
 	list = append(list, sourceCases()...)
+	list = append(list, pathCases()...)
 	list = append(list, docCases()...)
 	return append(list, fileCases()...)
 }
@@ -70,6 +71,16 @@ func sourceCases() []ruleCase {
 		{"no-init", "init", one("a.go", "package a\n\nfunc init() {}\n\nfunc (x) init() {}\n"), []string{"a.go:5: func init"}},
 		{"no-shell-strings", "call and list", one("a.go", "package a\n\nvar a = exec.CommandContext(ctx, \"sh\", \"-c\", \"true\")\nvar b = []string{\"/bin/bash\", \"-euc\", \"true\"}\nvar c = []string{\"sh\", \"setup.sh\"}\n"),
 			[]string{"a.go:5: a shell with -c", "a.go:6: a shell with -c"}},
+	}
+}
+
+func pathCases() []ruleCase {
+	const text = "package a\n\nvar a, _ = os.ReadFile(path)\nvar b, _ = root.ReadFile(path)\nvar c = filepath.WalkDir(dir, f)\nvar d = filepath.Join(a, b)\n"
+	return []ruleCase{
+		{"open-directories", "by path", map[string]string{"framework/agent/apply/a.go": text, "framework/agent/apply/a_test.go": text, "framework/agent/reset/a.go": text}, []string{
+			"framework/agent/apply/a.go:5: calls os.ReadFile: use framework/agent/tree, which opens directories one by one",
+			"framework/agent/apply/a.go:7: calls filepath.WalkDir: use framework/agent/tree, which opens directories one by one",
+		}},
 	}
 }
 

@@ -249,11 +249,7 @@ func loginSteps(all map[string][]config.Step) map[string][]config.Step {
 }
 
 func (p *program) forget(keep map[string]bool) error {
-	host, err := p.root.Resolve(lastGoodDir + "/.")
-	if err != nil {
-		return err
-	}
-	entries, err := os.ReadDir(host)
+	entries, err := p.root.List(lastGoodDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

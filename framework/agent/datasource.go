@@ -241,11 +241,7 @@ func (p *program) setUpNetwork(ctx context.Context, text string) error {
 // forgetNetwork removes files of ours that are not among files.
 func (p *program) forgetNetwork(files []netconfig.File) error {
 	old := []string{netconfig.ResolvedFile}
-	host, err := p.root.Resolve(netconfig.Dir + "/.")
-	if err != nil {
-		return err
-	}
-	entries, err := os.ReadDir(host)
+	entries, err := p.root.List(netconfig.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}

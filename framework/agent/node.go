@@ -127,7 +127,7 @@ func (p *program) updateOnce(n *node, event settle.Event) (err error) {
 
 // past is the boot history; what is wrong with it is only said.
 func (p *program) past() []history.Entry {
-	dir, err := p.root.Resolve(history.Dir)
+	dir, err := p.root.Fixed(history.Dir)
 	if err == nil {
 		var entries []history.Entry
 		if entries, err = history.Read(dir); err == nil {
@@ -141,7 +141,7 @@ func (p *program) past() []history.Entry {
 // remember appends entries to the boot history. A boot has one entry of its
 // kind, however often the agent is run.
 func (p *program) remember(entries []history.Entry) error {
-	dir, err := p.root.Resolve(history.Dir)
+	dir, err := p.root.Fixed(history.Dir)
 	if err != nil {
 		return err
 	}

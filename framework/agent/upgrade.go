@@ -142,7 +142,7 @@ func (p *program) upgradeNode() (upgrade.Node, func() error, error) {
 	if err != nil {
 		return upgrade.Node{}, nil, err
 	}
-	lock, err := p.root.Resolve(upgrade.LockFile)
+	lock, err := p.root.Fixed(upgrade.LockFile)
 	if err != nil {
 		return upgrade.Node{}, nil, errors.Join(err, store.Close())
 	}

@@ -11,13 +11,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/kairos-build/kairos-build/framework/internal/layers/layerstest"
 )
 
 // TestOnLinux lets veritysetup check the whole image and Linux mount it with
 // the tree behind it. It needs root, cryptsetup-bin and a loop device.
 func TestOnLinux(t *testing.T) {
 	f := tempFile(t)
-	image, err := Write(t.Context(), f, append([]Layer{bigLayer(t, 20<<20, 500)}, layersOf(t, randomLayers(3, 3, 100))...))
+	image, err := Write(t.Context(), f, append([]Layer{bigLayer(t, 20<<20, 500)}, layersOf(t, append([][]row{base()}, rows(layerstest.Random(35))...))...))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,62 +6,12 @@ import (
 	"archive/tar"
 	"fmt"
 	"math"
-	"path"
 	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/ondisk/erofs"
 )
 
-const (
-	whiteoutPrefix = ".wh."
-	// aufsPrefix marks aufs' own files, which are ignored but for opaqueMarker.
-	aufsPrefix   = ".wh..wh."
-	opaqueMarker = ".wh..wh..opq"
-	xattrRecord  = "SCHILY.xattr."
-	maxPath      = 4095 // PATH_MAX without its NUL
-)
-
-// cleanName makes a path as erofs.Entry has it from a name in a tar: "./a/b",
-// "/a/b" and "a/b/" are all "a/b". A ".." is an error wherever it stands.
-func cleanName(name string) (string, error) {
-	if len(name) > maxPath || strings.IndexByte(name, 0) >= 0 || name == "" {
-		return "", fmt.Errorf("%w: a name of %d bytes (want 1 to %d, without NUL)", ErrBadEntry, len(name), maxPath)
-	}
-	for part := range strings.SplitSeq(name, "/") {
-		if part == ".." {
-			return "", fmt.Errorf("%w: the name has a \"..\"", ErrBadEntry)
-		}
-	}
-	if clean := path.Clean("/" + name)[1:]; clean != "" {
-		return clean, nil
-	}
-	return ".", nil
-}
-
-// A whiteout is what a layer says about lower layers.
-type whiteout struct {
-	path   string
-	opaque bool // only what is below path is hidden
-}
-
-// parseWhiteout says whether name, which is clean, is a whiteout. Markers of
-// aufs without a meaning in OCI are whiteouts with an empty path.
-func parseWhiteout(name string) (whiteout, bool, error) {
-	dir, base := path.Split(name)
-	if !strings.HasPrefix(base, whiteoutPrefix) {
-		return whiteout{}, false, nil
-	}
-	switch hidden := strings.TrimPrefix(base, whiteoutPrefix); {
-	case base == opaqueMarker:
-		return whiteout{path: path.Clean("./" + dir), opaque: true}, true, nil
-	case strings.HasPrefix(base, aufsPrefix):
-		return whiteout{}, true, nil
-	case hidden == "" || hidden == "." || hidden == "..":
-		return whiteout{}, true, fmt.Errorf("%w: a whiteout of %q", ErrBadEntry, hidden)
-	default:
-		return whiteout{path: dir + hidden}, true, nil
-	}
-}
+const xattrRecord = "SCHILY.xattr."
 
 // fileType is the type of a file as st_mode has it. Hard links have none: they
 // are names.

@@ -2,7 +2,11 @@
 
 package slotimage
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/kairos-build/kairos-build/framework/internal/layers"
+)
 
 // What Write reports about an image besides read and write errors. All are
 // wrapped with the path, and with the layer where there is one.
@@ -17,7 +21,7 @@ var (
 	ErrTooLarge = errors.New("the file is too large")
 	// ErrBadEntry says that a layer has an entry that is not valid, or that
 	// does not fit what the other layers have.
-	ErrBadEntry = errors.New("bad layer entry")
+	ErrBadEntry = layers.ErrBadEntry
 	// ErrBadRelease and ErrBadCmdline are about the contents of files.
 	ErrBadRelease = errors.New("bad release file")
 	ErrBadCmdline = errors.New("bad kernel arguments")

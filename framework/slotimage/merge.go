@@ -11,6 +11,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/kairos-build/kairos-build/framework/internal/layers"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/erofs"
 )
@@ -18,7 +19,7 @@ import (
 // A merger adds the visible entries of all layers to a root image.
 type merger struct {
 	root  *erofs.Writer
-	names names
+	names layers.Names
 	kept  *kept
 	epoch int64 // the latest time of an entry in the root image
 	// wanted has hard links of higher layers whose target must be in the
@@ -27,11 +28,11 @@ type merger struct {
 }
 
 func newMerger(root *erofs.Writer) *merger {
-	return &merger{root: root, names: names{&name{}}, kept: newKept(), wanted: map[string][]string{}}
+	return &merger{root: root, kept: newKept(), wanted: map[string][]string{}}
 }
 
-func (m *merger) merge(ctx context.Context, layers []Layer) error {
-	for i, layer := range slices.Backward(layers) {
+func (m *merger) merge(ctx context.Context, all []Layer) error {
+	for i, layer := range slices.Backward(all) {
 		if err := newPass(m, i, layer).run(ctx); err != nil {
 			return fmt.Errorf("layer %d (%s): %w", i, layer.DiffID, err)
 		}
@@ -44,18 +45,30 @@ func (m *merger) finish() error {
 	m.root.SetBuildTime(m.epoch)
 	points := mountPoints()
 	for _, path := range slices.Sorted(maps.Keys(points)) {
-		exists, isDir := m.root.Has(path)
-		if exists && !isDir {
+		if exists, isDir := m.root.Has(path); exists && !isDir {
 			return fmt.Errorf("the image has something at /%s that is no directory; it is a mount point of the node, remove it from the image", path)
 		}
-		if exists {
+		if err := m.dir(path, points[path]); err != nil {
+			return err
+		}
+	}
+	for _, path := range m.names.Implied() { // nothing may be left below them
+		if leftOut(path) {
 			continue
 		}
-		if err := m.root.Add(erofs.Entry{Path: path, Mode: erofs.ModeDir | points[path], MTime: m.epoch}, nil); err != nil {
+		if err := m.dir(path, 0o755); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// dir adds a directory unless there is one.
+func (m *merger) dir(path string, mode uint32) error {
+	if exists, _ := m.root.Has(path); exists {
+		return nil
+	}
+	return m.root.Add(erofs.Entry{Path: path, Mode: erofs.ModeDir | mode, MTime: m.epoch}, nil)
 }
 
 // mountPoints are the directories that the node needs in a root it cannot
@@ -133,7 +146,7 @@ func eachEntry(ctx context.Context, l Layer, f func(h *tar.Header, path string, 
 		if h.Typeflag == tar.TypeXGlobalHeader {
 			continue
 		}
-		path, err := cleanName(h.Name)
+		path, err := layers.Clean(h.Name)
 		if err == nil {
 			err = f(h, path, entries)
 		}

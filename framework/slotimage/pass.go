@@ -10,8 +10,8 @@ import (
 	"maps"
 	"path"
 	"slices"
-	"strings"
 
+	"github.com/kairos-build/kairos-build/framework/internal/layers"
 	"github.com/kairos-build/kairos-build/framework/ondisk/erofs"
 )
 
@@ -24,7 +24,7 @@ type pass struct {
 	*merger
 	index int
 	layer Layer
-	marks []whiteout
+	marks []layers.Mark
 	// stored has the files of this layer whose content is not at their own path
 	// in the root: the path that has it, or "" for none.
 	stored map[string]string
@@ -54,17 +54,15 @@ func (p *pass) run(ctx context.Context) error {
 	if err := p.passDown(); err != nil {
 		return err
 	}
-	for _, w := range p.marks {
-		p.names.hide(w, p.index)
+	for _, m := range p.marks {
+		p.names.Hide(m, p.index)
 	}
 	return nil
 }
 
 func (p *pass) entry(h *tar.Header, path string, r io.Reader) error {
-	if w, ok, err := parseWhiteout(path); ok || err != nil {
-		if w.path != "" {
-			p.marks = append(p.marks, w)
-		}
+	if m, ok, err := layers.ParseMark(path); ok || err != nil {
+		p.marks = append(p.marks, m)
 		return err
 	}
 	if h.Typeflag == tar.TypeLink {
@@ -85,7 +83,7 @@ func (p *pass) dir(e erofs.Entry) error {
 	if links := p.wanted[e.Path]; len(links) > 0 {
 		return fmt.Errorf("%w: a higher layer has a hard link %q to this directory", ErrBadEntry, links[0])
 	}
-	visible, err := p.names.claim(e.Path, p.index, true)
+	visible, err := p.names.Claim(e.Path, p.index, true)
 	if !visible || err != nil || leftOut(e.Path) {
 		return err
 	}
@@ -119,7 +117,7 @@ func (p *pass) takers(path string) ([]string, error) {
 	if path == "." {
 		return nil, fmt.Errorf("%w: the root is no directory", ErrBadEntry)
 	}
-	visible, err := p.names.claim(path, p.index, false)
+	visible, err := p.names.Claim(path, p.index, false)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +130,7 @@ func (p *pass) takers(path string) ([]string, error) {
 }
 
 func (p *pass) hardLink(path, linkname string) error {
-	target, err := cleanName(linkname)
+	target, err := layers.Clean(linkname)
 	if err != nil {
 		return fmt.Errorf("hard link to %.200q: %w", linkname, err)
 	}
@@ -183,8 +181,7 @@ func (p *pass) where(target string) (stored string, known bool) {
 	if stored, ok := p.stored[target]; ok {
 		return stored, true
 	}
-	n := p.names.find(target)
-	return target, n != nil && n.kind == other && n.layer == p.index
+	return target, p.names.IsFile(target, p.index)
 }
 
 // settle places links that stand before their target in the tar.
@@ -240,10 +237,8 @@ func (p *pass) passDown() error {
 
 // removes says whether the layer hides what lower layers have at target.
 func (p *pass) removes(target string) bool {
-	for _, w := range p.marks {
-		if w.path == target && !w.opaque || w.path == "." || strings.HasPrefix(target, w.path+"/") {
-			return true
-		}
+	if slices.ContainsFunc(p.marks, func(m layers.Mark) bool { return m.Hides(target) }) {
+		return true
 	}
 	for dir := path.Dir(target); dir != "."; dir = path.Dir(dir) {
 		if _, known := p.where(p.resolve(dir)); known {

@@ -13,8 +13,7 @@
 // or a file at one of its parents, or a whiteout. The result is that of
 // applying the layers from the bottom up, with these rules where tools differ:
 //
-//   - A whiteout (.wh.NAME) and an opaque marker (.wh..wh..opq) hide what lower
-//     layers have, never what the same layer has, wherever they stand in it.
+//   - What an entry or a marker hides is what framework/internal/layers says.
 //   - A directory has the metadata of the highest layer that has an entry for
 //     it; directories that are only parents of entries get 0755 0:0.
 //   - A hard link is to the file as its own layer saw it, even if a higher

@@ -18,6 +18,7 @@ import (
 	goerofs "github.com/erofs/go-erofs"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/kairos-build/kairos-build/framework/internal/layers/layerstest"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
@@ -406,7 +407,7 @@ func TestIdentity(t *testing.T) {
 }
 
 func TestTwiceIsEqualAndVerifies(t *testing.T) {
-	layers := layersOf(t, randomLayers(1, 4, 200))
+	layers := layersOf(t, append([][]row{base()}, rows(layerstest.Random(35))...))
 	var images [2][]byte
 	for i := range images {
 		f := tempFile(t)

@@ -8,11 +8,12 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"path"
 	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/kairos-build/kairos-build/framework/internal/layers"
 )
 
 // maxFile is the largest file, in bytes, that Files reads into memory.
@@ -30,7 +31,7 @@ func Files(image v1.Image, names ...string) (map[string][]byte, error) {
 // uppermost first, and none after all names are found. It says whether it read
 // enough to know of every name; what it did not find may be there if not.
 func Peek(image v1.Image, limit int64, names ...string) (found map[string][]byte, complete bool, err error) {
-	layers, err := Layers(image, nil)
+	stored, err := Layers(image, nil)
 	if err != nil {
 		return nil, false, err
 	}
@@ -38,8 +39,8 @@ func Peek(image v1.Image, limit int64, names ...string) (found map[string][]byte
 	if err != nil {
 		return nil, false, err
 	}
-	l := lookup{names: names, found: map[string][]byte{}, gone: map[string]bool{}}
-	for i, layer := range slices.Backward(layers) {
+	l := lookup{names: names, found: map[string][]byte{}, below: len(stored)}
+	for i, layer := range slices.Backward(stored) {
 		if l.done() {
 			break
 		}
@@ -50,7 +51,7 @@ func Peek(image v1.Image, limit int64, names ...string) (found map[string][]byte
 		if err != nil {
 			return nil, false, err
 		}
-		if err := errors.Join(l.layer(r), r.Close()); err != nil {
+		if err := errors.Join(l.layer(r, i), r.Close()); err != nil {
 			return nil, false, fmt.Errorf("reading layer %s: %w", layer.DiffID, err)
 		}
 	}
@@ -59,72 +60,59 @@ func Peek(image v1.Image, limit int64, names ...string) (found map[string][]byte
 
 // A lookup reads layers from the top down.
 type lookup struct {
-	names []string
-	found map[string][]byte
-	gone  map[string]bool // hidden by a layer that was read
+	names   []string
+	found   map[string][]byte
+	visible layers.Names // of the names and what is above them
+	below   int          // the layer that was read last
 }
 
+// done tells whether the layers that are left cannot have a name any more.
 func (l *lookup) done() bool {
-	return !slices.ContainsFunc(l.names, func(name string) bool { return l.found[name] == nil && !l.gone[name] })
+	return !slices.ContainsFunc(l.names, func(name string) bool { return l.found[name] == nil && l.visible.Visible(name, l.below-1) })
 }
 
-// layer adds what one layer has; what it hides is hidden for the layers below
-// it. The layer is read to its end, so that it is checked.
-func (l *lookup) layer(r io.Reader) error {
-	var hidden []string
+// layer adds what one layer has. It is read to its end, so that it is checked.
+func (l *lookup) layer(r io.Reader, number int) error {
+	l.below = number
 	for t := tar.NewReader(r); ; {
 		h, err := t.Next()
 		if errors.Is(err, io.EOF) {
-			for _, name := range hidden {
-				l.gone[name] = true
-			}
 			_, err := io.Copy(io.Discard, r)
 			return err
+		}
+		if err == nil && h.Typeflag != tar.TypeXGlobalHeader {
+			err = l.entry(h, t, number)
 		}
 		if err != nil {
 			return err
 		}
-		hidden = append(hidden, l.hiddenBy(h)...)
-		if name := cleanName(h.Name); l.wants(name) && h.Typeflag == tar.TypeReg {
-			if l.found[name], err = io.ReadAll(io.LimitReader(t, maxFile)); err != nil {
-				return err
-			}
-		}
 	}
 }
 
-func cleanName(name string) string { return strings.TrimPrefix(path.Clean("/"+name), "/") }
-
-func (l *lookup) wants(name string) bool {
-	return slices.Contains(l.names, name) && !l.gone[name] && l.found[name] == nil
-}
-
-// Whiteouts of the OCI image specification, "Image Layer Filesystem Changeset".
-const (
-	whiteout       = ".wh."
-	opaqueWhiteout = ".wh..wh..opq"
-)
-
-// hiddenBy are the names that an entry hides in the layers below: those of a
-// whiteout and of everything in it, those in an opaque folder, and those at and
-// below anything else that is no folder.
-func (l *lookup) hiddenBy(h *tar.Header) []string {
-	name := cleanName(h.Name)
-	dir, base := path.Split(name)
-	self := true
-	switch {
-	case base == opaqueWhiteout:
-		name, self = strings.TrimSuffix(dir, "/"), false
-	case strings.HasPrefix(base, whiteout):
-		name = dir + strings.TrimPrefix(base, whiteout)
-	case h.Typeflag == tar.TypeDir:
+func (l *lookup) entry(h *tar.Header, content io.Reader, number int) error {
+	name, err := layers.Clean(h.Name)
+	if err != nil {
+		return fmt.Errorf("%.200q: %w", h.Name, err)
+	}
+	if mark, ok, err := layers.ParseMark(name); ok || err != nil {
+		l.visible.Hide(mark, number)
+		return err
+	}
+	if !l.concerns(name) {
 		return nil
 	}
-	var out []string
-	for _, wanted := range l.names {
-		if self && wanted == name || name == "" || strings.HasPrefix(wanted, name+"/") {
-			out = append(out, wanted)
-		}
+	visible, err := l.visible.Claim(name, number, h.Typeflag == tar.TypeDir)
+	if !visible || err != nil || !slices.Contains(l.names, name) {
+		return err
 	}
-	return out
+	delete(l.found, name) // the layer has it twice: the last one counts
+	if h.Typeflag == tar.TypeReg {
+		l.found[name], err = io.ReadAll(io.LimitReader(content, maxFile))
+	}
+	return err
+}
+
+// concerns tells whether name is one that is looked for, or above one.
+func (l *lookup) concerns(name string) bool {
+	return slices.ContainsFunc(l.names, func(wanted string) bool { return wanted == name || strings.HasPrefix(wanted, name+"/") })
 }

@@ -4,12 +4,15 @@ package source
 
 import (
 	"archive/tar"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/kairos-build/kairos-build/ci/testimage"
+	"github.com/kairos-build/kairos-build/framework/internal/layers/layerstest"
 )
 
 // layered is an image of layers, lowest first. An entry that ends in a slash is
@@ -53,6 +56,9 @@ func TestFiles(t *testing.T) {
 		{"everything is opaque", []string{".wh..wh..opq"}, ""},
 		{"a link in its place", []string{"etc/a->b"}, "etc/b"},
 		{"a link in the place of the folder", []string{"etc->other"}, ""},
+		{"a whiteout behind its own file", []string{"etc/a", "etc/.wh.a"}, "etc/a etc/b"},
+		{"a folder in its place", []string{"etc/a/"}, "etc/b"},
+		{"another's mark of aufs", []string{"etc/.wh..wh.a"}, "etc/a etc/b"},
 		{"a name that begins alike", []string{".wh.et", "et/.wh..wh..opq"}, "etc/a etc/b"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -70,5 +76,48 @@ func TestFiles(t *testing.T) {
 				t.Errorf("found %q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+// TestFilesAgainstUnpacking: Files finds what a plain unpacker makes of the
+// layers.
+func TestFilesAgainstUnpacking(t *testing.T) {
+	for seed := range uint64(150) {
+		random := layerstest.Random(seed)
+		var members [][]testimage.Entry
+		names, linked := map[string]bool{}, map[string]bool{}
+		for _, l := range random {
+			var to []testimage.Entry
+			for _, e := range l {
+				m := testimage.Entry{Header: *e.Header()}
+				switch e.Type {
+				case tar.TypeReg:
+					m.Content = e.Body
+				case tar.TypeLink:
+					linked[e.Name] = true
+				}
+				names[e.Name] = true
+				to = append(to, m)
+			}
+			members = append(members, to)
+		}
+		image, err := testimage.Image(members...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := layerstest.Unpack(random)
+		found, err := Files(image, slices.Collect(maps.Keys(names))...)
+		if err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		for name := range names {
+			if linked[name] {
+				continue // hard links are not followed
+			}
+			f := want[name]
+			if isFile := f != nil && f.Type == tar.TypeReg; isFile != (found[name] != nil) || isFile && string(found[name]) != f.Body {
+				t.Fatalf("seed %d: %s: found %q, unpacked %+v", seed, name, found[name], f)
+			}
+		}
 	}
 }

@@ -11,11 +11,12 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
+	"syscall"
 
 	"github.com/kairos-build/kairos-build/framework/agent/apply"
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/internal/regular"
 )
 
 // Content is what a URL gives.
@@ -34,30 +35,29 @@ func (w *work) downloads(ctx context.Context) {
 }
 
 func (w *work) download(ctx context.Context, d config.Download) (changed bool, err error) {
-	host, err := w.Root.Resolve(d.Path.Text)
-	if err != nil {
-		return false, err
-	}
-	have, err := fileSum(host)
-	if err != nil {
-		return false, err
-	}
-	switch {
-	case d.SHA256 != "" && have == d.SHA256:
-		return w.attributes(d)
-	case w.Dry():
-		return true, w.wouldDownload(d)
-	}
 	if d.Timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, d.Timeout)
 		defer cancel()
 	}
-	if _, err := w.Root.MakeParent(d.Path.Text); err != nil {
+	have, err := w.lookAt(ctx, d.Path.Text)
+	if err != nil {
 		return false, err
 	}
+	defer have.close()
+	switch {
+	case d.SHA256 != "" && have.sum == d.SHA256:
+		return w.attributes(d, have)
+	case w.Dry():
+		return true, w.wouldDownload(d)
+	}
+	dir, name, err := w.Root.Parent(d.Path.Text)
+	if err != nil {
+		return false, err
+	}
+	defer dir.Close()
 	err = w.Fetcher.Fetch(ctx, d.URL.Text, func(content Content) error {
-		changed, err = w.store(d, host, have, content)
+		changed, err = w.store(d, dir, name, have, content)
 		return err
 	})
 	return changed, err
@@ -68,68 +68,121 @@ func (w *work) wouldDownload(d config.Download) error {
 	if err := w.Root.CheckWritable(d.Path.Text); err != nil {
 		return err
 	}
-	uid, gid, err := apply.Owner(w.Root, d.Owner, d.Group)
+	f, err := w.fileOf(d)
 	if err != nil {
 		return err
 	}
-	w.Root.Dry.Note(tree.Change{Path: d.Path.Text, New: []byte("the content of " + withoutQuery(d.URL.Text) + "\n"), Mode: tree.Bits(d.Mode), UID: uid, GID: gid})
+	w.Root.Dry.Note(tree.Change{Path: d.Path.Text, New: []byte("the content of " + withoutQuery(d.URL.Text) + "\n"), Mode: f.Mode, UID: f.UID, GID: f.GID})
 	return nil
 }
 
-// fileSum is the SHA-256 sum of a file in hex, or empty when there is none.
-func fileSum(host string) (sum string, err error) {
-	f, err := os.Open(host)
+// maxCompared is the size from which on a file is taken for another one than
+// that of the URL, without being read, in bytes. A user can make a file without
+// blocks that takes days to read.
+const maxCompared = 16 << 30
+
+// present is the file that is at the path of a download, open. Without one, or
+// with something else in its place, the sum is empty.
+type present struct {
+	dir  *tree.Dir
+	file *os.File
+	sum  string // SHA-256, in hex
+}
+
+func (p present) close() {
+	if p.file != nil {
+		_ = p.file.Close() // it was only read
+	}
+	if p.dir != nil {
+		p.dir.Close()
+	}
+}
+
+// lookAt sums what is at path.
+func (w *work) lookAt(ctx context.Context, path string) (p present, err error) {
+	dir, name, err := w.Root.OpenParent(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
+		return present{}, nil
 	}
 	if err != nil {
-		return "", err
+		return present{}, err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
+	p.dir = dir
+	switch p.file, err = dir.OpenFile(name); {
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, regular.ErrKind) && !errors.Is(err, syscall.EISDIR):
+		return p, nil
+	case err == nil:
+		p.sum, err = sumOf(ctx, p.file)
 	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	if err != nil {
+		p.close()
+		return present{}, err
+	}
+	return p, nil
 }
 
-// store writes content beside host and renames it when it is whole and right.
-func (w *work) store(d config.Download, host, have string, content Content) (changed bool, err error) {
-	tmp, err := os.CreateTemp(filepath.Dir(host), ".kairos-*")
-	if err != nil {
-		return false, err
+func sumOf(ctx context.Context, f *os.File) (string, error) {
+	info, err := f.Stat()
+	if err != nil || info.Size() > maxCompared {
+		return "", err
 	}
-	defer func() {
-		if removeErr := os.Remove(tmp.Name()); !errors.Is(removeErr, fs.ErrNotExist) {
-			err = errors.Join(err, removeErr)
+	h := sha256.New()
+	for at := int64(0); at < maxCompared; {
+		if err := context.Cause(ctx); err != nil {
+			return "", err
 		}
-	}()
-	h := sha256.New()
-	_, err = io.Copy(io.MultiWriter(tmp, h), content)
-	if err := errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
-		return false, err
+		n, err := io.CopyN(h, f, 16<<20)
+		if errors.Is(err, io.EOF) {
+			return hex.EncodeToString(h.Sum(nil)), nil
+		}
+		if err != nil {
+			return "", err
+		}
+		at += n
 	}
-	sum := hex.EncodeToString(h.Sum(nil))
-	switch {
-	case d.SHA256 != "" && sum != d.SHA256:
-		return false, fmt.Errorf("%w: got %s, want %s", errChecksum, sum, d.SHA256)
-	case sum == have:
-		return w.attributes(d)
-	}
-	if err := os.Rename(tmp.Name(), host); err != nil {
-		return false, err
-	}
-	if _, err := w.attributes(d); err != nil {
-		return true, err
-	}
-	return true, tree.SyncDir(filepath.Dir(host))
+	return "", nil // it grows
 }
 
-// attributes gives the file its mode and owner.
-func (w *work) attributes(d config.Download) (changed bool, err error) {
-	uid, gid, err := apply.Owner(w.Root, d.Owner, d.Group)
+// store puts content in the place of name when it is whole and right.
+func (w *work) store(d config.Download, dir *tree.Dir, name string, have present, content Content) (changed bool, err error) {
+	next, err := dir.Create()
 	if err != nil {
 		return false, err
 	}
-	return w.Root.SetAttributes(d.Path.Text, tree.File{Mode: tree.Bits(d.Mode), UID: uid, GID: gid})
+	h := sha256.New()
+	_, err = io.Copy(io.MultiWriter(next, h), content)
+	sum := hex.EncodeToString(h.Sum(nil))
+	if err == nil && d.SHA256 != "" && sum != d.SHA256 {
+		err = fmt.Errorf("%w: got %s, want %s", errChecksum, sum, d.SHA256)
+	}
+	if err != nil {
+		return false, errors.Join(err, next.Discard())
+	}
+	if sum == have.sum {
+		changed, err := w.attributes(d, have)
+		return changed, errors.Join(err, next.Discard())
+	}
+	f, err := w.fileOf(d)
+	if err != nil {
+		return false, errors.Join(err, next.Discard())
+	}
+	return true, next.Commit(name, f)
+}
+
+// fileOf has the mode and the owner of a download.
+func (w *work) fileOf(d config.Download) (tree.File, error) {
+	uid, gid, err := apply.Owner(w.Root, d.Owner, d.Group)
+	return tree.File{Mode: tree.Bits(d.Mode), UID: uid, GID: gid}, err
+}
+
+// attributes gives the file that is there its mode and owner.
+func (w *work) attributes(d config.Download, have present) (changed bool, err error) {
+	f, err := w.fileOf(d)
+	if err != nil {
+		return false, err
+	}
+	if w.Dry() {
+		return w.Root.SetAttributes(d.Path.Text, f)
+	}
+	return have.dir.SetAttributes(have.file, f)
 }

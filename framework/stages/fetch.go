@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"os"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -33,23 +32,21 @@ func (w *work) unpackImages(ctx context.Context) {
 }
 
 func (w *work) unpackImage(ctx context.Context, u config.UnpackImage) (changed bool, err error) {
-	host, err := w.Root.Resolve(u.Target.Text + "/.")
-	if err != nil {
-		return false, err
-	}
 	ref := u.Source.Text
 	if u.Platform != "" {
 		ref += " " + u.Platform
 	}
-	switch {
-	case unpack.Done(host, ref):
-		return false, nil
+	switch done, err := w.unpacked(u.Target.Text, ref); {
+	case err != nil || done:
+		return false, err
 	case w.Dry():
-		return w.wouldFill(u.Target.Text, host, "the files of the image "+u.Source.Text)
+		return w.wouldFill(u.Target.Text, "the files of the image "+u.Source.Text)
 	}
-	if _, err := w.Root.MakeParent(u.Target.Text + "/x"); err != nil {
+	dir, err := w.Root.MakeAll(u.Target.Text)
+	if err != nil {
 		return false, err
 	}
+	defer dir.Close()
 	open := w.Image
 	if open == nil {
 		open = openImage
@@ -58,7 +55,20 @@ func (w *work) unpackImage(ctx context.Context, u config.UnpackImage) (changed b
 	if err != nil {
 		return false, err
 	}
-	return unpack.Image(ctx, image, host, unpack.Options{Ref: ref, KeepOwner: w.Root.KeepOwner})
+	return unpack.Image(ctx, image, dir, unpack.Options{Ref: ref, KeepOwner: w.Root.KeepOwner})
+}
+
+// unpacked tells whether a directory is known to have the image that ref names.
+func (w *work) unpacked(path, ref string) (bool, error) {
+	dir, err := w.Root.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer dir.Close()
+	return unpack.Done(dir, ref), nil
 }
 
 func openImage(ctx context.Context, ref, arch string) (v1.Image, error) {
@@ -67,11 +77,11 @@ func openImage(ctx context.Context, ref, arch string) (v1.Image, error) {
 
 // wouldFill notes for a dry run that a directory gets content, unless it has
 // some.
-func (w *work) wouldFill(path, host, what string) (changed bool, err error) {
+func (w *work) wouldFill(path, what string) (changed bool, err error) {
 	if err := w.Root.CheckWritable(path); err != nil {
 		return false, err
 	}
-	entries, err := os.ReadDir(host)
+	entries, err := w.Root.List(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
@@ -92,17 +102,15 @@ func (w *work) git(ctx context.Context) {
 }
 
 func (w *work) checkout(ctx context.Context, g config.Git) (changed bool, err error) {
-	host, err := w.Root.Resolve(g.Path.Text + "/.")
+	if w.Dry() {
+		return w.wouldFill(g.Path.Text, "the files of "+g.URL.Text)
+	}
+	dir, name, err := w.Root.ParentOfTarget(g.Path.Text)
 	if err != nil {
 		return false, err
 	}
-	if w.Dry() {
-		return w.wouldFill(g.Path.Text, host, "the files of "+g.URL.Text)
-	}
-	if _, err := w.Root.MakeParent(g.Path.Text); err != nil {
-		return false, err
-	}
-	return gitrepo.Checkout(ctx, g, host)
+	defer dir.Close()
+	return gitrepo.Checkout(ctx, g, dir, name)
 }
 
 // diskLayout adds partitions to a disk, and expands its last one.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -91,11 +90,7 @@ func (w *work) setting(name string) (string, error) {
 }
 
 func (w *work) timezone(path string) (string, error) {
-	host, err := w.Root.Resolve(path)
-	if err != nil {
-		return "", err
-	}
-	target, err := os.Readlink(host)
+	target, err := w.Root.Readlink(path)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EINVAL) {
 		return "", nil // there is none, or a file that says no name
 	}

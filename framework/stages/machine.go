@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
@@ -74,11 +73,7 @@ func (w *work) setParameter(path, value string) (changed bool, err error) {
 		w.Root.Dry.Note(tree.Change{Path: path, Old: have, New: []byte(value + "\n"), Mode: 0o644})
 		return true, nil
 	}
-	host, err := w.Root.Resolve(path)
-	if err != nil {
-		return false, err
-	}
-	return true, os.WriteFile(host, []byte(value+"\n"), 0o644)
+	return true, w.Root.WriteInPlace(path, []byte(value+"\n"))
 }
 
 // modules loads those that are not there.

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 	"time"
 
@@ -179,11 +178,7 @@ func Record(root tree.Root, bootID string, run StageReport) (err error) {
 const lockFile = "/run/kairos/.report.lock"
 
 func lock(root tree.Root) (unlock func() error, err error) {
-	host, err := root.MakeParent(lockFile)
-	if err != nil {
-		return nil, fmt.Errorf("locking the report: %w", err)
-	}
-	f, err := os.OpenFile(host, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	f, err := root.OpenLock(lockFile)
 	if err != nil {
 		return nil, fmt.Errorf("locking the report: %w", err)
 	}

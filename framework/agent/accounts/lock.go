@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,11 +18,7 @@ const lockFile = "/etc/.pwd.lock"
 // Lock takes the lock that lckpwdf(3) takes, and so useradd, passwd and
 // systemd-sysusers. It waits until ctx ends.
 func Lock(ctx context.Context, root tree.Root) (unlock func() error, err error) {
-	host, err := root.Resolve(lockFile)
-	if err != nil {
-		return nil, err
-	}
-	f, err := os.OpenFile(host, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	f, err := root.OpenLock(lockFile)
 	if err != nil {
 		return nil, fmt.Errorf("locking the accounts: %w", err)
 	}

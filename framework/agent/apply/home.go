@@ -5,9 +5,8 @@ package apply
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
 
 	"github.com/kairos-build/kairos-build/framework/agent/accounts"
 	"github.com/kairos-build/kairos-build/framework/agent/report"
@@ -33,11 +32,7 @@ func (m *Machine) home(u config.User, a accounts.Account) {
 }
 
 func (m *Machine) makeHome(a accounts.Account) (created bool, err error) {
-	host, err := m.Root.Resolve(a.Home)
-	if err != nil {
-		return false, err
-	}
-	info, err := m.Root.Lstat(host)
+	info, err := m.Root.Lstat(a.Home)
 	if err == nil {
 		return false, m.checkHome(a, info)
 	}
@@ -47,7 +42,7 @@ func (m *Machine) makeHome(a accounts.Account) (created bool, err error) {
 	if m.Root.Dry != nil {
 		return m.Root.MakeDir(a.Home, tree.File{Mode: 0o700, UID: a.UID, GID: a.GID})
 	}
-	return true, m.newHome(a, host)
+	return true, m.newHome(a)
 }
 
 func (m *Machine) checkHome(a accounts.Account, info fs.FileInfo) error {
@@ -62,91 +57,102 @@ func (m *Machine) checkHome(a accounts.Account, info fs.FileInfo) error {
 
 // newHome fills a directory beside the home and renames it, so that a home is
 // there as a whole or not at all.
-func (m *Machine) newHome(a accounts.Account, host string) error {
-	parent := filepath.Dir(host)
-	if err := os.MkdirAll(parent, 0o755); err != nil {
-		return err
-	}
-	next := filepath.Join(parent, ".kairos-new-"+a.Name)
-	if err := os.RemoveAll(next); err != nil {
-		return err
-	}
-	if err := os.Mkdir(next, 0o700); err != nil {
-		return err
-	}
-	if err := m.copySkeleton(next, a); err != nil {
-		return err
-	}
-	if err := m.own(next, a); err != nil {
-		return err
-	}
-	if err := os.Rename(next, host); err != nil {
-		return err
-	}
-	return tree.SyncDir(parent)
-}
-
-func (m *Machine) own(host string, a accounts.Account) error {
-	if m.Root.KeepOwner {
-		return nil
-	}
-	return os.Lchown(host, a.UID, a.GID)
-}
-
-// copySkeleton copies files, directories and links of /etc/skel.
-func (m *Machine) copySkeleton(to string, a accounts.Account) error {
-	from, err := m.Root.Resolve("/etc/skel/.")
+func (m *Machine) newHome(a accounts.Account) error {
+	parent, name, err := m.Root.Parent(a.Home)
 	if err != nil {
 		return err
 	}
-	return filepath.WalkDir(from, func(path string, e fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) && path == from {
-			return fs.SkipAll
-		}
-		if err != nil || path == from {
+	defer parent.Close()
+	next := ".kairos-new-" + a.Name
+	if err := parent.RemoveAll(next); err != nil {
+		return err
+	}
+	home, err := parent.Mkdir(next, tree.File{Mode: 0o700})
+	if err != nil {
+		return err
+	}
+	defer home.Close()
+	if err := m.copySkeleton(home, a); err != nil {
+		return err
+	}
+	if err := home.Own(tree.File{Mode: 0o700, UID: a.UID, GID: a.GID}); err != nil {
+		return err
+	}
+	if err := parent.Rename(next, name); err != nil {
+		return err
+	}
+	return parent.Sync()
+}
+
+func (m *Machine) copySkeleton(home *tree.Dir, a accounts.Account) error {
+	skel, err := m.Root.Open("/etc/skel")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer skel.Close()
+	return copyDir(skel, home, a)
+}
+
+// copyDir copies files, directories and links, and gives them to a user.
+func copyDir(from, to *tree.Dir, a accounts.Account) error {
+	entries, err := from.List()
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := copyEntry(from, to, e, a); err != nil {
 			return err
 		}
-		name, err := filepath.Rel(from, path)
+	}
+	return nil
+}
+
+func copyEntry(from, to *tree.Dir, e fs.FileInfo, a accounts.Account) error {
+	like := tree.File{Mode: e.Mode().Perm(), UID: a.UID, GID: a.GID}
+	switch {
+	case e.IsDir():
+		return copySubdir(from, to, e.Name(), like, a)
+	case e.Mode()&fs.ModeSymlink != 0:
+		target, err := from.Readlink(e.Name())
 		if err != nil {
 			return err
 		}
-		return m.copyEntry(path, filepath.Join(to, name), e, a)
-	})
+		return to.SymlinkNew(target, e.Name(), a.UID, a.GID)
+	case e.Mode().IsRegular():
+		return copyFile(from, to, e.Name(), like)
+	}
+	return nil
 }
 
-func (m *Machine) copyEntry(from, to string, e fs.DirEntry, a accounts.Account) error {
-	info, err := e.Info()
+func copySubdir(from, to *tree.Dir, name string, like tree.File, a accounts.Account) error {
+	source, err := from.Open(name)
 	if err != nil {
 		return err
 	}
-	switch {
-	case e.IsDir():
-		err = os.Mkdir(to, info.Mode().Perm())
-	case e.Type() == fs.ModeSymlink:
-		var target string
-		if target, err = os.Readlink(from); err == nil {
-			err = os.Symlink(target, to)
-		}
-	case e.Type().IsRegular():
-		err = copyFile(from, to, info.Mode().Perm())
-	default:
-		return nil
-	}
+	defer source.Close()
+	target, err := to.Mkdir(name, like)
 	if err != nil {
 		return err
 	}
-	return m.own(to, a)
+	defer target.Close()
+	return copyDir(source, target, a)
 }
 
-func copyFile(from, to string, mode fs.FileMode) error {
-	data, err := os.ReadFile(from)
+func copyFile(from, to *tree.Dir, name string, like tree.File) (err error) {
+	source, err := from.OpenFile(name)
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	defer func() { err = errors.Join(err, source.Close()) }()
+	target, err := to.Create()
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(data)
-	return errors.Join(err, f.Sync(), f.Close())
+	if _, err := io.Copy(target, source); err != nil {
+		return errors.Join(err, target.Discard())
+	}
+	return target.Commit(name, like)
 }

@@ -8,9 +8,10 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/kairos-build/kairos-build/framework/agent/accounts"
 	"github.com/kairos-build/kairos-build/framework/agent/report"
@@ -29,12 +30,15 @@ const (
 
 const (
 	sshDir  = ".ssh"
-	keyFile = ".ssh/authorized_keys"
-	keyNew  = ".ssh/.authorized_keys.kairos"
+	keyName = "authorized_keys"
+	keyFile = sshDir + "/" + keyName
+	// maxKeyFile is the most that is read of a user's file, in bytes.
+	maxKeyFile = 1 << 20
 )
 
 // authorizedKeys writes the keys of u into its home. The home belongs to the
-// user, who could put links there: os.Root keeps us inside it.
+// user, who could put links there: the directories are opened one by one, and
+// none of those links is followed.
 func (m *Machine) authorizedKeys(u config.User, a accounts.Account) {
 	if len(u.SSHAuthorizedKeys) == 0 && (m.adding || !m.Root.Exists(a.Home+"/"+keyFile)) {
 		return
@@ -124,31 +128,43 @@ func (m *Machine) writeKeys(a accounts.Account, choose func(old []byte) []string
 	if m.Root.Dry != nil {
 		return m.wouldWriteKeys(a, choose)
 	}
-	host, err := m.Root.Resolve(a.Home + "/.")
-	if err != nil {
-		return false, err
-	}
-	home, err := os.OpenRoot(host)
+	home, err := m.Root.Open(a.Home)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, fmt.Errorf("the home directory %s does not exist", a.Home)
 	}
 	if err != nil {
 		return false, err
 	}
-	defer func() { err = errors.Join(err, home.Close()) }()
-	old, err := home.ReadFile(keyFile)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	defer home.Close()
+	ssh, old, err := readKeys(home)
+	if ssh != nil {
+		defer ssh.Close()
+	}
+	missing := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !missing {
 		return false, err
 	}
-	missing := err != nil
 	want := mergeKeys(old, choose(old))
 	switch {
 	case missing && len(want) == 0:
 		return false, nil
-	case m.keysAreGood(home, a) && bytes.Equal(old, want):
+	case !missing && m.keysAreGood(ssh, a) && bytes.Equal(old, want):
 		return false, nil
 	}
-	return true, m.replaceKeys(home, a, want)
+	return true, replaceKeys(home, ssh, a, want)
+}
+
+// readKeys opens the directory of a user's keys and reads them.
+func readKeys(home *tree.Dir) (ssh *tree.Dir, data []byte, err error) {
+	ssh, err = home.Open(sshDir)
+	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		return nil, nil, fmt.Errorf("%w; a link is not followed there, because it could lead anywhere: make it a directory, or remove it", err)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	data, err = ssh.Read(keyName, maxKeyFile)
+	return ssh, data, err
 }
 
 // wouldWriteKeys is writeKeys of a dry run, in which the home and the keys may
@@ -170,9 +186,9 @@ func (m *Machine) wouldWriteKeys(a accounts.Account, choose func(old []byte) []s
 }
 
 // keysAreGood tells whether owner and mode are what sshd asks for.
-func (m *Machine) keysAreGood(home *os.Root, a accounts.Account) bool {
-	for name, mode := range map[string]fs.FileMode{sshDir: fs.ModeDir | 0o700, keyFile: 0o600} {
-		info, err := home.Lstat(name)
+func (m *Machine) keysAreGood(ssh *tree.Dir, a accounts.Account) bool {
+	for name, mode := range map[string]fs.FileMode{".": fs.ModeDir | 0o700, keyName: 0o600} {
+		info, err := ssh.Lstat(name)
 		if err != nil || info.Mode() != mode {
 			return false
 		}
@@ -183,37 +199,18 @@ func (m *Machine) keysAreGood(home *os.Root, a accounts.Account) bool {
 	return true
 }
 
-func (m *Machine) replaceKeys(home *os.Root, a accounts.Account, data []byte) error {
-	if err := home.Mkdir(sshDir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	if err := m.ownInside(home, sshDir, 0o700, a); err != nil {
-		return err
-	}
-	if err := home.Remove(keyNew); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	f, err := home.OpenFile(keyNew, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := m.ownInside(home, keyNew, 0o600, a); err != nil {
-		return err
-	}
-	return home.Rename(keyNew, keyFile)
-}
-
-func (m *Machine) ownInside(home *os.Root, name string, mode fs.FileMode, a accounts.Account) error {
-	if !m.Root.KeepOwner {
-		if err := home.Lchown(name, a.UID, a.GID); err != nil {
+// replaceKeys writes the keys, and makes the directory when ssh is nil.
+func replaceKeys(home, ssh *tree.Dir, a accounts.Account, data []byte) (err error) {
+	dir := tree.File{Mode: 0o700, UID: a.UID, GID: a.GID}
+	if ssh == nil {
+		if ssh, err = home.Mkdir(sshDir, dir); err != nil {
 			return err
 		}
+		defer ssh.Close()
+	} else if err := ssh.Own(dir); err != nil {
+		return err
 	}
-	return home.Chmod(name, mode)
+	return ssh.Write(keyName, tree.File{Data: data, Mode: 0o600, UID: a.UID, GID: a.GID})
 }
 
 // mergeKeys replaces what stands between the marks, or adds it at the top.

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -96,19 +95,13 @@ func (m *Machine) editAccounts(ctx context.Context, users []config.User) (db *ac
 // homeOwners are the ids that own something directly below /home.
 func (m *Machine) homeOwners() map[int]bool {
 	out := map[int]bool{}
-	host, err := m.Root.Resolve("/home/.")
+	homes, err := m.Root.List("/home")
 	if err != nil {
 		return out
 	}
-	entries, err := os.ReadDir(host)
-	if err != nil {
-		return out
-	}
-	for _, e := range entries {
-		if info, err := e.Info(); err == nil {
-			uid, _ := tree.Owner(m.Root.Info(info))
-			out[uid] = true
-		}
+	for _, home := range homes {
+		uid, _ := tree.Owner(home)
+		out[uid] = true
 	}
 	return out
 }

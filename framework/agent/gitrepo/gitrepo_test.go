@@ -3,12 +3,18 @@
 package gitrepo
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/config"
 )
 
@@ -55,13 +61,24 @@ func read(t *testing.T, path string) string {
 	return string(data)
 }
 
+// checkout is Checkout with a host path.
+func checkout(t *testing.T, g config.Git, dir string) (changed bool, err error) {
+	t.Helper()
+	parent, name, err := tree.Root{Dir: filepath.Dir(dir), KeepOwner: true}.Parent("/" + filepath.Base(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer parent.Close()
+	return Checkout(t.Context(), g, parent, name)
+}
+
 // TestCheckout is the life of a work tree.
 func TestCheckout(t *testing.T) {
 	from, dir := newRepository(t), filepath.Join(t.TempDir(), "site")
 	g := config.Git{URL: config.Text{Text: "file://" + from}, Path: config.Text{Text: "/opt/site"}}
 	step := func(when string, change bool, a string) {
 		t.Helper()
-		changed, err := Checkout(t.Context(), g, dir)
+		changed, err := checkout(t, g, dir)
 		if err != nil || changed != change {
 			t.Fatalf("%s: changed %v, %v", when, changed, err)
 		}
@@ -117,7 +134,7 @@ func TestRefused(t *testing.T) {
 			if c.make != nil {
 				c.make(dir)
 			}
-			changed, err := Checkout(t.Context(), c.git, dir)
+			changed, err := checkout(t, c.git, dir)
 			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "geheim") {
 				t.Errorf("%v, %v, want %q", changed, err, c.want)
 			}
@@ -135,5 +152,71 @@ func write(t *testing.T, dir, name string) {
 	}
 	if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestWorkTreeOfAUser: a user's repository could send the credentials elsewhere.
+func TestWorkTreeOfAUser(t *testing.T) {
+	from, dir := newRepository(t), t.TempDir()
+	g := config.Git{URL: config.Text{Text: "file://" + from}, Path: config.Text{Text: "/site"}}
+	if _, err := checkout(t, g, filepath.Join(dir, "site")); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"site", "site/.git"} {
+		info, err := os.Lstat(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ledger := tree.Ledger{info.Sys().(*syscall.Stat_t).Ino: {Mode: info.Mode(), UID: 1234, GID: 1234}}
+		parent, err := tree.Root{Dir: dir, KeepOwner: true, Ledger: ledger}.Open("/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if changed, err := Checkout(t.Context(), g, parent, "site"); changed || err == nil || !strings.Contains(err.Error(), "the repository in /site belongs to user 1234") {
+			t.Errorf("%s: %v, %v", name, changed, err)
+		}
+		parent.Close()
+	}
+}
+
+// TestLinksInTheWorkTree: a directory of the work tree that was given to a user
+// leads nowhere else, whatever the user puts there.
+func TestLinksInTheWorkTree(t *testing.T) {
+	from, parent := newRepository(t), t.TempDir()
+	g := config.Git{URL: config.Text{Text: "file://" + from}, Path: config.Text{Text: "/site"}}
+	if err := os.Mkdir(filepath.Join(from, "data"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	commit(t, from, "data/file", "1")
+	commit(t, from, "data/pipe", "1")
+	dir := filepath.Join(parent, "site")
+	if _, err := checkout(t, g, dir); err != nil {
+		t.Fatal(err)
+	}
+	outside := t.TempDir()
+	write(t, outside, "file")
+	commit(t, from, "data/file", "2")
+	commit(t, from, "data/pipe", "2")
+	if err := errors.Join(os.RemoveAll(filepath.Join(dir, "data")), os.Symlink(outside, filepath.Join(dir, "data"))); err != nil {
+		t.Fatal(err)
+	}
+	if changed, err := checkout(t, g, dir); err == nil {
+		t.Errorf("a link in the place of a directory: changed %v", changed)
+	}
+	if err := errors.Join(os.Remove(filepath.Join(dir, "data")), os.Mkdir(filepath.Join(dir, "data"), 0o755),
+		os.Symlink(filepath.Join(outside, "file"), filepath.Join(dir, "data/file")), unix.Mkfifo(filepath.Join(dir, "data/pipe"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	commit(t, from, "data/file", "3")
+	done := make(chan error, 1)
+	go func() { _, err := checkout(t, g, dir); done <- err }()
+	select {
+	case err := <-done:
+		t.Log(err)
+	case <-time.After(20 * time.Second):
+		t.Fatal("waits for a pipe")
+	}
+	if got := read(t, filepath.Join(outside, "file")); got != "" {
+		t.Errorf("written outside of the work tree: %q", got)
 	}
 }

@@ -8,8 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
+	"path"
 	"time"
 
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
@@ -62,11 +61,12 @@ func (r *run) unmark(context.Context) error {
 }
 
 func (r *run) syncOEM() error {
-	host, err := r.Root.Resolve(MarkPath)
+	dir, err := r.Root.Open(path.Dir(MarkPath))
 	if err != nil {
 		return err
 	}
-	return tree.SyncDir(filepath.Dir(host))
+	defer dir.Close()
+	return dir.Sync()
 }
 
 // askToWipe leaves the request that /init acts on.
@@ -84,21 +84,22 @@ func (r *run) clearOEM(context.Context) error {
 	if !r.OEM {
 		return nil
 	}
-	dir, err := r.Root.Resolve(layout.MountOEM + "/.")
+	dir, err := r.Root.Open(layout.MountOEM)
 	if err != nil {
 		return err
 	}
-	entries, err := os.ReadDir(dir)
+	defer dir.Close()
+	entries, err := dir.List()
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if e.Name() == filepath.Base(filepath.Dir(MarkPath)) || e.Name() == "lost+found" {
+		if e.Name() == path.Base(path.Dir(MarkPath)) || e.Name() == "lost+found" {
 			continue
 		}
-		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+		if err := dir.RemoveAll(e.Name()); err != nil {
 			return fmt.Errorf("removing %s/%s: %w", layout.MountOEM, e.Name(), err)
 		}
 	}
-	return tree.SyncDir(dir)
+	return dir.Sync()
 }

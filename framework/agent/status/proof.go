@@ -42,7 +42,7 @@ func (s *Status) proof(root tree.Root) {
 	case !errors.Is(err, health.ErrNone):
 		s.Problems = append(s.Problems, err.Error())
 	}
-	dir, err := root.Resolve(history.Dir)
+	dir, err := root.Fixed(history.Dir)
 	if err == nil {
 		var entries []history.Entry
 		if entries, err = history.Read(dir); err == nil {

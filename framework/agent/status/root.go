@@ -3,7 +3,6 @@
 package status
 
 import (
-	"os"
 	"path"
 	"slices"
 	"strings"
@@ -76,11 +75,7 @@ func rootOf(root tree.Root, mounted []mountPoint) Root {
 // systemd have it.
 func verityOf(root tree.Root, device string) Verity {
 	none := Verity{State: Unmapped}
-	host, err := root.Resolve("/sys/block/.")
-	if err != nil {
-		return none
-	}
-	entries, err := os.ReadDir(host)
+	entries, err := root.List("/sys/block")
 	if err != nil {
 		return none
 	}

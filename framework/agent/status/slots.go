@@ -105,7 +105,7 @@ func device(root tree.Root, state *bootstate.State, partition string) (string, e
 	if err != nil {
 		return "", err
 	}
-	return root.Resolve(name)
+	return root.Fixed(name)
 }
 
 // Slots describes the slots of the disk that was booted, as env has them.

@@ -4,8 +4,6 @@ package tree
 
 import (
 	"io/fs"
-	"os"
-	"path/filepath"
 	"syscall"
 )
 
@@ -35,16 +33,6 @@ func (r Root) Info(info fs.FileInfo) fs.FileInfo {
 	return listed{info, a.Mode, &own}
 }
 
-// Lstat describes what is at a path of the host, with its attributes from the
-// ledger.
-func (r Root) Lstat(host string) (fs.FileInfo, error) {
-	info, err := os.Lstat(host)
-	if err != nil {
-		return nil, err
-	}
-	return r.Info(info), nil
-}
-
 // listed is a file with attributes from elsewhere.
 type listed struct {
 	fs.FileInfo
@@ -60,15 +48,16 @@ func (r Root) CheckWritable(path string) error {
 	if r.Writable == nil {
 		return nil
 	}
-	host, err := r.Resolve(path)
+	p, err := r.find(path, false)
 	if err != nil {
 		return err
 	}
-	inner, err := filepath.Rel(r.Dir, host)
-	if err != nil {
-		return err
-	}
-	if !r.Writable(filepath.Clean("/" + inner)) {
+	defer p.close()
+	return r.writable(path, p)
+}
+
+func (r Root) writable(path string, p *place) error {
+	if r.Writable != nil && !r.Writable(p.real()) {
 		return &fs.PathError{Op: "write", Path: path, Err: syscall.EROFS}
 	}
 	return nil

@@ -4,6 +4,29 @@
 // a node and a temporary directory in tests. Paths are absolute as seen inside
 // the root; no symbolic link leads out of it. Files are replaced as a whole,
 // by rename, and survive a power cut as the old or the new one.
+//
+// # Users work beside us
+//
+// The agent is root and works below directories of users, who can rename what
+// is there, or put a link or a named pipe into its place, at any time. So
+// nothing is looked up twice: a path is walked part by part, each directory is
+// opened from the one above it, and what is done is done to names in an open
+// directory (Dir) or to an open file. Owners and modes are given to open files.
+//
+// Symbolic links are followed when no user can have made or moved them:
+//
+//	the link belongs to root, and the directory that it is in belongs to root
+//	and only root can write to it, or it is sticky, as /tmp is
+//	        followed, inside the root
+//	any other link
+//	        not followed: an error says whose it is
+//
+// This is stricter than the kernel's protected_symlinks (see proc_sys_fs(5)),
+// which has no rule for home directories. A link in the last place of a path is
+// followed by Read, Stat, MakeDir and Open, by the same rule, and replaced or
+// removed by the others.
+//
+// Files are read by framework/internal/regular: regular ones, up to MaxFile.
 package tree
 
 import (
@@ -12,10 +35,15 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kairos-build/kairos-build/framework/internal/regular"
 )
+
+// MaxFile is the most that Read reads, in bytes.
+const MaxFile = regular.MaxText
 
 // Root is a root directory.
 type Root struct {
@@ -31,69 +59,15 @@ type Root struct {
 	Writable func(path string) bool
 }
 
+// trustsAll tells that nobody can lead the process astray, because it is not
+// root, or because a test says so. A Ledger says itself whose files are whose.
+func (r Root) trustsAll() bool { return r.Ledger == nil && (r.KeepOwner || os.Geteuid() != 0) }
+
 // File is what Replace writes.
 type File struct {
 	Data     []byte
 	Mode     fs.FileMode // permission, setuid, setgid and sticky bits
 	UID, GID int
-}
-
-const maxLinks = 40 // as the kernel, see path_resolution(7)
-
-// Resolve returns the host path of path: links in its parents are followed
-// inside the root, the last part is not. A link that belongs to anybody but
-// root is refused, because users could lead root astray with it. Parts that do
-// not exist are taken as they are.
-func (r Root) Resolve(path string) (string, error) {
-	todo := strings.Split(filepath.Clean("/"+path), "/")
-	at, links := "/", 0
-	for len(todo) > 0 {
-		part := todo[0]
-		todo = todo[1:]
-		switch part {
-		case "", ".":
-			continue
-		case "..":
-			at = filepath.Dir(at)
-			continue
-		}
-		next := filepath.Join(at, part)
-		target, isLink, err := r.link(next)
-		switch {
-		case err != nil:
-			return "", err
-		case !isLink || len(todo) == 0:
-			at = next
-			continue
-		}
-		if links++; links > maxLinks {
-			return "", &fs.PathError{Op: "resolve", Path: path, Err: syscall.ELOOP}
-		}
-		if strings.HasPrefix(target, "/") {
-			at = "/"
-		}
-		todo = append(strings.Split(target, "/"), todo...)
-	}
-	return filepath.Join(r.Dir, at), nil
-}
-
-func (r Root) link(path string) (target string, ok bool, err error) {
-	host := filepath.Join(r.Dir, path)
-	info, err := r.Lstat(host)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
-		return "", false, nil
-	}
-	if err != nil {
-		return "", false, err
-	}
-	if info.Mode()&fs.ModeSymlink == 0 {
-		return "", false, nil
-	}
-	if uid, _ := Owner(info); uid != 0 && !r.KeepOwner {
-		return "", false, fmt.Errorf("%s is a symbolic link of user %d: only root's are followed", path, uid)
-	}
-	target, err = os.Readlink(host)
-	return target, true, err
 }
 
 // Owner is the user and group of a file.
@@ -105,7 +79,7 @@ func Owner(info fs.FileInfo) (uid, gid int) {
 	return int(st.Uid), int(st.Gid)
 }
 
-// Read returns the content of the file at path.
+// Read returns the content of the file at path, of at most MaxFile bytes.
 func (r Root) Read(path string) ([]byte, error) {
 	if c, ok := r.Dry.change(path); ok && !c.Mode.IsDir() {
 		if c.Removed {
@@ -113,25 +87,61 @@ func (r Root) Read(path string) ([]byte, error) {
 		}
 		return bytes.Clone(c.New), nil
 	}
-	host, err := r.follow(path)
+	var data []byte
+	err := r.at(path, true, func(d *Dir, name string) (err error) {
+		data, err = d.Read(name, MaxFile)
+		return err
+	})
+	return data, err
+}
+
+// at calls use with the directory that path is in and the last part of its name.
+func (r Root) at(path string, follow bool, use func(d *Dir, name string) error) error {
+	p, err := r.find(path, follow)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	data, err := os.ReadFile(host)
-	return data, inside(path, err)
+	defer p.close()
+	if err := p.missing(); err != nil {
+		return inside(path, err)
+	}
+	return inside(path, use(p.dir(), p.name()))
 }
 
 // Stat describes what is at path; a link is followed.
-func (r Root) Stat(path string) (fs.FileInfo, error) {
+func (r Root) Stat(path string) (fs.FileInfo, error) { return r.describe(path, true) }
+
+// Lstat describes what is at path; a link in the last place is not followed.
+func (r Root) Lstat(path string) (fs.FileInfo, error) { return r.describe(path, false) }
+
+func (r Root) describe(path string, follow bool) (info fs.FileInfo, err error) {
 	if c, ok := r.Dry.change(path); ok {
 		return c.stat()
 	}
-	host, err := r.follow(path)
+	err = r.at(path, follow, func(d *Dir, name string) (err error) {
+		info, err = d.Lstat(name)
+		return err
+	})
+	return info, err
+}
+
+// Readlink is where the link at path leads to.
+func (r Root) Readlink(path string) (target string, err error) {
+	err = r.at(path, false, func(d *Dir, name string) (err error) {
+		target, err = d.Readlink(name)
+		return err
+	})
+	return target, err
+}
+
+// List describes what is in the directory at path, sorted by name.
+func (r Root) List(path string) (infos []fs.FileInfo, err error) {
+	d, err := r.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	info, err := r.Lstat(host)
-	return info, inside(path, err)
+	defer d.Close()
+	return d.List()
 }
 
 // Exists tells whether there is something at path.
@@ -140,10 +150,78 @@ func (r Root) Exists(path string) bool {
 	return err == nil
 }
 
-// follow is Resolve, with the last part followed too.
-func (r Root) follow(path string) (string, error) { return r.Resolve(path + "/.") }
+// Open opens the directory at path; a link is followed.
+func (r Root) Open(path string) (d *Dir, err error) {
+	err = r.at(path, true, func(in *Dir, name string) (err error) {
+		d, err = in.Open(name)
+		return err
+	})
+	return d, err
+}
 
-// inside gives an error the path as it is inside the root.
+// MakeAll opens the directory at path, and makes it when it is missing, as
+// Replace makes directories.
+func (r Root) MakeAll(dir string) (*Dir, error) {
+	p, err := r.find(dir, true)
+	if err != nil {
+		return nil, err
+	}
+	defer p.close()
+	if len(p.rest) > 0 {
+		p.rest = append(p.rest, ".")
+	}
+	if err := p.makeOrOpen(); err != nil {
+		return nil, inside(dir, err)
+	}
+	return p.dir().Open(".")
+}
+
+// makeOrOpen is make, where the first of the names may exist.
+func (p *place) makeOrOpen() error {
+	if len(p.rest) > 1 {
+		next, err := p.dir().Open(p.rest[0])
+		if err == nil {
+			p.dirs, p.rest = append(p.dirs, next), p.rest[1:]
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return p.make()
+}
+
+// Parent opens the directory that path is in, and makes it when it is missing,
+// as Replace does. Name is the last part of path, which is not followed.
+func (r Root) Parent(path string) (d *Dir, name string, err error) { return r.parent(path, false) }
+
+// OpenParent is Parent that makes nothing.
+func (r Root) OpenParent(path string) (d *Dir, name string, err error) {
+	err = r.at(path, false, func(in *Dir, last string) (err error) {
+		d, err = in.Open(".")
+		name = last
+		return err
+	})
+	return d, name, err
+}
+
+// ParentOfTarget is Parent, with a link in the last place followed too.
+func (r Root) ParentOfTarget(path string) (d *Dir, name string, err error) {
+	return r.parent(path, true)
+}
+
+func (r Root) parent(path string, follow bool) (d *Dir, name string, err error) {
+	p, err := r.find(path, follow)
+	if err != nil {
+		return nil, "", err
+	}
+	defer p.close()
+	if err := p.make(); err != nil {
+		return nil, "", inside(path, err)
+	}
+	d, err = p.dir().Open(".")
+	return d, p.name(), err
+}
+
+// inside gives an error the path as it was asked for.
 func inside(path string, err error) error {
 	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
 		return &fs.PathError{Op: pathErr.Op, Path: path, Err: pathErr.Err}
@@ -156,146 +234,72 @@ func inside(path string, err error) error {
 // followed. Missing directories are made with mode 0755 and the owner of the
 // nearest directory that exists.
 func (r Root) Replace(path string, f File) (changed bool, err error) {
-	host, err := r.Resolve(path)
+	p, err := r.find(path, false)
 	if err != nil {
 		return false, err
 	}
-	if same, err := r.already(path, host, f); err != nil || same {
+	defer p.close()
+	if same, err := r.already(path, p, f); err != nil || same {
 		return false, inside(path, err)
 	}
-	if err := r.CheckWritable(path); err != nil {
+	if err := r.writable(path, p); err != nil {
 		return false, err
 	}
 	if r.Dry != nil {
 		r.Dry.Note(Change{Path: path, Old: r.old(path), New: f.Data, Mode: f.Mode, UID: f.UID, GID: f.GID})
 		return true, nil
 	}
-	if err := r.mkdirs(filepath.Dir(host)); err != nil {
+	if err := p.make(); err != nil {
 		return false, inside(path, err)
 	}
-	return true, inside(path, r.write(host, f))
+	return true, inside(path, p.dir().Write(p.name(), f))
 }
 
 // already tells whether path is as f says, by the dry run or on disk.
-func (r Root) already(path, host string, f File) (bool, error) {
+func (r Root) already(path string, p *place, f File) (bool, error) {
 	if c, ok := r.Dry.change(path); ok {
 		return c.is(f, r.KeepOwner), nil
 	}
-	return r.same(host, f)
-}
-
-func (r Root) same(host string, f File) (bool, error) {
-	info, err := r.Lstat(host)
-	if errors.Is(err, fs.ErrNotExist) {
+	if p.missing() != nil {
 		return false, nil
 	}
-	if err != nil {
-		return false, err
-	}
-	if info.IsDir() {
-		return false, &fs.PathError{Op: "replace", Path: host, Err: syscall.EISDIR}
-	}
-	uid, gid := Owner(info)
-	if !r.KeepOwner && (uid != f.UID || gid != f.GID) {
-		return false, nil
-	}
-	if !info.Mode().IsRegular() || info.Mode() != f.Mode || info.Size() != int64(len(f.Data)) {
-		return false, nil
-	}
-	have, err := os.ReadFile(host)
-	return err == nil && bytes.Equal(have, f.Data), err
+	return p.dir().Is(p.name(), f)
 }
 
-func (r Root) mkdirs(dir string) error {
-	info, err := os.Lstat(dir)
-	if err == nil {
-		if !info.IsDir() {
-			return &fs.PathError{Op: "mkdir", Path: dir, Err: syscall.ENOTDIR}
-		}
-		return nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	parent := filepath.Dir(dir)
-	if err := r.mkdirs(parent); err != nil {
-		return err
-	}
-	above, err := os.Stat(parent)
-	if err != nil {
-		return err
-	}
-	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) { // another one may make it at the same time
-		return err
-	}
-	uid, gid := Owner(above)
-	return errors.Join(os.Chmod(dir, 0o755), r.chown(dir, uid, gid))
-}
-
-func (r Root) chown(host string, uid, gid int) error {
-	if r.KeepOwner {
-		return nil
-	}
-	return os.Lchown(host, uid, gid)
-}
-
-// write makes a new file beside host and renames it.
-func (r Root) write(host string, f File) (err error) {
-	tmp, err := os.CreateTemp(filepath.Dir(host), ".kairos-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
+// WriteInPlace writes data to the file at path, which exists and cannot be
+// replaced by rename, as those of /proc and /sys.
+func (r Root) WriteInPlace(path string, data []byte) error {
+	return r.at(path, true, func(d *Dir, name string) error {
+		f, err := openAt(d.fd(), name, unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_TRUNC, 0)
 		if err != nil {
-			err = errors.Join(err, os.Remove(tmp.Name()))
+			return d.wrong("open", name, err)
 		}
-	}()
-	if err := errors.Join(r.fill(tmp, f), tmp.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp.Name(), host); err != nil {
-		return err
-	}
-	return SyncDir(filepath.Dir(host))
+		_, err = f.Write(data)
+		return d.wrong("write", name, errors.Join(err, f.Close()))
+	})
 }
 
-// fill sets the owner before the mode, because chown clears setuid.
-func (r Root) fill(tmp *os.File, f File) error {
-	if _, err := tmp.Write(f.Data); err != nil {
-		return err
-	}
-	if err := r.chown(tmp.Name(), f.UID, f.GID); err != nil {
-		return err
-	}
-	if err := tmp.Chmod(f.Mode); err != nil {
-		return err
-	}
-	return tmp.Sync()
-}
-
-// SyncDir makes the names in a directory durable.
-func SyncDir(host string) error {
-	d, err := os.Open(host)
+// OpenLock opens the file at path to lock it, and makes it when it is missing.
+func (r Root) OpenLock(path string) (*os.File, error) {
+	d, name, err := r.Parent(path)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	defer d.Close()
+	f, err := openAt(d.fd(), name, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
+	return f, d.wrong("open", name, err)
 }
 
 // Remove removes the file at path; a missing one is fine.
 func (r Root) Remove(path string) (changed bool, err error) {
-	host, err := r.Resolve(path)
-	if err != nil {
-		return false, err
-	}
 	if r.Dry != nil {
-		return r.wouldRemove(path, host)
+		return r.wouldRemove(path)
 	}
-	err = os.Remove(host)
+	err = r.at(path, false, (*Dir).Remove)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	return err == nil, inside(path, err)
+	return err == nil, err
 }
 
 // old is the content that a dry run would replace.
@@ -307,10 +311,12 @@ func (r Root) old(path string) []byte {
 	return data
 }
 
-func (r Root) wouldRemove(path, host string) (bool, error) {
-	c, noted := r.Dry.change(path)
-	if _, err := os.Lstat(host); noted && c.Removed || !noted && err != nil {
-		return false, nil
+func (r Root) wouldRemove(path string) (bool, error) {
+	if _, err := r.Lstat(path); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		return false, err
 	}
 	if err := r.CheckWritable(path); err != nil {
 		return false, err
@@ -323,56 +329,65 @@ func (r Root) wouldRemove(path, host string) (bool, error) {
 // whether anything had to change. A link to a directory is followed. Missing
 // parents are made as by Replace.
 func (r Root) MakeDir(path string, f File) (changed bool, err error) {
-	host, err := r.follow(path)
+	p, err := r.find(path, true)
 	if err != nil {
 		return false, err
 	}
-	info, err := r.lstatOrNoted(path, host)
+	defer p.close()
+	info, err := r.lstatOrNoted(path, p)
 	switch {
 	case err == nil && !info.IsDir():
 		return false, &fs.PathError{Op: "mkdir", Path: path, Err: syscall.ENOTDIR}
-	case err == nil && r.sameDir(info, f):
+	case err == nil && r.attributesAre(info, f):
 		return false, nil
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return false, inside(path, err)
 	}
-	if err := r.CheckWritable(path); err != nil {
+	if err := r.writable(path, p); err != nil {
 		return false, err
 	}
 	if r.Dry != nil {
 		r.Dry.Note(Change{Path: path, Mode: f.Mode | fs.ModeDir, UID: f.UID, GID: f.GID})
 		return true, nil
 	}
-	return true, inside(path, errors.Join(r.mkdirs(host), r.chown(host, f.UID, f.GID), os.Chmod(host, f.Mode)))
+	return true, inside(path, p.makeDir(f))
 }
 
-// MakeParent makes the directory that path is in, as Replace does.
-func (r Root) MakeParent(path string) (host string, err error) {
-	if host, err = r.Resolve(path); err != nil {
-		return "", err
+func (p *place) makeDir(f File) error {
+	if err := p.make(); err != nil {
+		return err
 	}
-	return host, inside(path, r.mkdirs(filepath.Dir(host)))
+	d, err := p.dir().Mkdir(p.name(), f)
+	if errors.Is(err, fs.ErrExist) {
+		if d, err = p.dir().Open(p.name()); err == nil {
+			err = d.Own(f)
+		}
+	}
+	if d != nil {
+		d.Close()
+	}
+	return err
 }
 
 // SetAttributes gives the file at path a mode and an owner; its data is left
-// alone. It tells whether anything had to change.
+// alone. It tells whether anything had to change. A file that has other names
+// too is refused where users can have given them to it.
 func (r Root) SetAttributes(path string, f File) (changed bool, err error) {
-	host, err := r.Resolve(path)
+	p, err := r.find(path, false)
 	if err != nil {
 		return false, err
 	}
-	info, err := r.lstatOrNoted(path, host)
-	if err != nil {
-		return false, inside(path, err)
-	}
-	uid, gid := Owner(info)
+	defer p.close()
+	info, err := r.lstatOrNoted(path, p)
 	switch {
+	case err != nil:
+		return false, inside(path, err)
 	case !info.Mode().IsRegular():
 		return false, fmt.Errorf("%s is not a regular file", path)
-	case info.Mode() == f.Mode && (r.KeepOwner || uid == f.UID && gid == f.GID):
+	case r.attributesAre(info, f):
 		return false, nil
 	}
-	if err := r.CheckWritable(path); err != nil {
+	if err := r.writable(path, p); err != nil {
 		return false, err
 	}
 	if r.Dry != nil {
@@ -380,20 +395,23 @@ func (r Root) SetAttributes(path string, f File) (changed bool, err error) {
 		r.Dry.Note(Change{Path: path, Old: old, New: old, Mode: f.Mode, UID: f.UID, GID: f.GID})
 		return true, nil
 	}
-	return true, inside(path, errors.Join(r.chown(host, f.UID, f.GID), os.Chmod(host, f.Mode)))
+	file, err := p.dir().OpenFile(p.name())
+	if err != nil {
+		return false, inside(path, err)
+	}
+	changed, err = p.dir().SetAttributes(file, f)
+	return changed, inside(path, errors.Join(err, file.Close()))
 }
 
-// lstatOrNoted describes path as the dry run has it, else what is at host.
-func (r Root) lstatOrNoted(path, host string) (fs.FileInfo, error) {
+// lstatOrNoted describes path as the dry run has it, else what is there.
+func (r Root) lstatOrNoted(path string, p *place) (fs.FileInfo, error) {
 	if c, ok := r.Dry.change(path); ok {
 		return c.stat()
 	}
-	return r.Lstat(host)
-}
-
-func (r Root) sameDir(info fs.FileInfo, f File) bool {
-	uid, gid := Owner(info)
-	return info.Mode() == f.Mode|fs.ModeDir && (r.KeepOwner || uid == f.UID && gid == f.GID)
+	if err := p.missing(); err != nil {
+		return nil, err
+	}
+	return p.dir().Lstat(p.name())
 }
 
 // Bits turns the mode of chmod(1) into a FileMode.

@@ -17,7 +17,7 @@ func newRoot(t *testing.T) Root {
 	return Root{Dir: t.TempDir(), KeepOwner: true}
 }
 
-func TestResolve(t *testing.T) {
+func TestFixed(t *testing.T) {
 	r := newRoot(t)
 	if err := os.MkdirAll(filepath.Join(r.Dir, "a/b"), 0o755); err != nil {
 		t.Fatal(err)
@@ -31,12 +31,12 @@ func TestResolve(t *testing.T) {
 		{"/a/b/c", "/a/b/c"}, {"/abs/c", "/a/b/c"}, {"/out/b", "/a/b"}, {"/a/up/x/y", "/a/b/x/y"}, {"/a/root/x", "/a/b/x"},
 		{"/abs", "/abs"}, {"/../../etc/x", "/etc/x"}, {"/new/deep/x", "/new/deep/x"}, {"/", "/"}, {"/abs/../x", "/x"},
 	} {
-		got, err := r.Resolve(c.in)
+		got, err := r.Fixed(c.in)
 		if want := filepath.Join(r.Dir, c.want); err != nil || got != want {
-			t.Errorf("Resolve(%q) = %q, %v, want %q", c.in, got, err, want)
+			t.Errorf("Fixed(%q) = %q, %v, want %q", c.in, got, err, want)
 		}
 	}
-	if _, err := r.Resolve("/loop/x"); !errors.Is(err, syscall.ELOOP) {
+	if _, err := r.Fixed("/loop/x"); !errors.Is(err, syscall.ELOOP) {
 		t.Errorf("a loop gives %v", err)
 	}
 }

@@ -16,17 +16,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/kairos-build/kairos-build/framework/internal/layers"
 	"github.com/kairos-build/kairos-build/framework/slotimage"
 )
 
 type unixStat = syscall.Stat_t
-
-// Names of the image specification for what an upper layer removes:
-// https://github.com/opencontainers/image-spec/blob/main/layer.md#whiteouts
-const (
-	whiteout = ".wh."
-	opaque   = ".wh..wh..opq"
-)
 
 const xattrPrefix = "SCHILY.xattr."
 
@@ -34,12 +28,16 @@ const xattrPrefix = "SCHILY.xattr."
 type pass struct {
 	root *os.Root
 	Options
-	own map[string]bool // names that this layer made, which its whiteouts do not mean
+	names layers.Names // what this layer has, and hides of those below it
 }
 
-func newPass(root *os.Root, o Options) *pass {
-	return &pass{root: root, Options: o, own: map[string]bool{}}
-}
+// The layers of a pass, as layers.Names numbers them.
+const (
+	lower = iota
+	this
+)
+
+func newPass(root *os.Root, o Options) *pass { return &pass{root: root, Options: o} }
 
 func (p *pass) run(ctx context.Context, l slotimage.Layer) (err error) {
 	layer, err := l.Open()
@@ -73,49 +71,57 @@ func (p *pass) entry(h *tar.Header, content io.Reader) error {
 	if err != nil || name == "." {
 		return err
 	}
-	dir, base := path.Split(name)
-	switch {
-	case base == opaque:
-		return p.clear(path.Clean(dir))
-	case strings.HasPrefix(base, whiteout):
-		if gone := path.Join(dir, strings.TrimPrefix(base, whiteout)); !p.own[gone] {
-			return p.root.RemoveAll(gone)
+	if mark, ok, err := layers.ParseMark(name); ok || err != nil {
+		if err != nil || mark.Path == "" {
+			return err
 		}
-		return nil
+		p.names.Hide(mark, this)
+		return p.prune(mark.Path)
 	}
-	p.claim(name)
+	if _, err := p.names.Claim(name, this, h.Typeflag == tar.TypeDir); err != nil {
+		return err
+	}
 	if err := p.root.MkdirAll(path.Dir(name), 0o755); err != nil {
 		return err
 	}
 	return p.make(h, name, content)
 }
 
-// claim notes a name and the directories above it.
-func (p *pass) claim(name string) {
-	for ; name != "." && !p.own[name]; name = path.Dir(name) {
-		p.own[name] = true
-	}
-}
-
-// clean is the name of an entry below the root. One that leads out of it is no
-// mistake that somebody makes.
+// clean is the name of an entry below the root.
 func clean(name string) (string, error) {
-	name = path.Clean(strings.TrimLeft(name, "/"))
-	if name == ".." || strings.HasPrefix(name, "../") || strings.ContainsRune(name, 0) {
-		return "", errors.New("the name leads out of the image")
+	name, err := layers.Clean(name)
+	if err == nil && (name == Own || strings.HasPrefix(name, Own+"/")) {
+		err = fmt.Errorf("an image cannot have %s, which is ours", Own)
 	}
-	if name == Own || strings.HasPrefix(name, Own+"/") {
-		return "", fmt.Errorf("an image cannot have %s, which is ours", Own)
-	}
-	return name, nil
+	return name, err
 }
 
-// clear removes what the layers below put into a directory.
-func (p *pass) clear(dir string) error {
-	d, err := p.root.Open(dir)
-	if errors.Is(err, fs.ErrNotExist) {
+// prune removes what the layers below put at name and below it, as far as this
+// layer hides it. What this layer made stays.
+func (p *pass) prune(name string) error {
+	info, err := p.root.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
 		return nil
 	}
+	if err != nil {
+		return err
+	}
+	hidden := !p.names.Visible(name, lower)
+	switch own := p.names.Has(name); {
+	case hidden && !own:
+		return p.root.RemoveAll(name)
+	case !info.IsDir():
+		return nil
+	case hidden && own:
+		if err := p.renew(name); err != nil {
+			return err
+		}
+	}
+	return p.pruneEach(name)
+}
+
+func (p *pass) pruneEach(dir string) error {
+	d, err := p.root.Open(dir)
 	if err != nil {
 		return err
 	}
@@ -124,13 +130,20 @@ func (p *pass) clear(dir string) error {
 		return err
 	}
 	for _, n := range names {
-		if name := path.Join(dir, n); !p.own[name] {
-			if err := p.root.RemoveAll(name); err != nil {
-				return err
-			}
+		if err := p.prune(path.Join(dir, n)); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// renew takes from a directory what a lower layer gave it, when this layer has
+// only something below it.
+func (p *pass) renew(dir string) error {
+	if !p.names.IsImplied(dir) {
+		return nil
+	}
+	return errors.Join(p.owner(&tar.Header{}, dir), p.root.Chmod(dir, 0o755))
 }
 
 func (p *pass) make(h *tar.Header, name string, content io.Reader) error {

@@ -35,6 +35,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sys/unix"
 
+	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/internal/blockdev"
 	"github.com/kairos-build/kairos-build/framework/source"
 )
@@ -55,61 +56,108 @@ type Options struct {
 
 // Done tells whether a target has the image that ref names, when that can be
 // told without looking at the image: the ref has a digest.
-func Done(target, ref string) bool {
+func Done(target *tree.Dir, ref string) bool {
 	if !strings.Contains(ref, "@sha256:") {
 		return false
 	}
-	data, err := os.ReadFile(path.Join(target, recordOf(ref)))
-	return err == nil && len(data) > 0
+	own, err := target.Open(Own)
+	if err != nil {
+		return false
+	}
+	defer own.Close()
+	return readRecord(own, recordOf(ref)) != ""
 }
 
 func recordOf(ref string) string {
 	sum := sha256.Sum256([]byte(ref))
-	return Own + "/" + hex.EncodeToString(sum[:16])
+	return hex.EncodeToString(sum[:16])
 }
 
-// Image puts the files of image into the directory target, which exists. It
-// tells whether anything was done.
-func Image(ctx context.Context, image v1.Image, target string, o Options) (changed bool, err error) {
+// readRecord is the digest in a record, or nothing.
+func readRecord(own *tree.Dir, record string) string {
+	data, err := own.Read(record, 1<<10)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(data))
+}
+
+// Image puts the files of image into the directory target. It tells whether
+// anything was done.
+func Image(ctx context.Context, image v1.Image, target *tree.Dir, o Options) (changed bool, err error) {
 	digest, err := image.Digest()
 	if err != nil {
 		return false, err
 	}
-	root, err := os.OpenRoot(target)
+	own, err := o.ownFolder(target)
 	if err != nil {
 		return false, err
 	}
-	defer func() { err = errors.Join(err, root.Close()) }()
+	defer own.Close()
 	record := recordOf(o.Ref)
-	if have, err := root.ReadFile(record); err == nil && string(have) == digest.String()+"\n" {
+	if readRecord(own, record) == digest.String() {
 		return false, nil
 	}
-	if err := root.MkdirAll(Own, 0o700); err != nil {
-		return false, err
-	}
-	unlock, err := lock(root)
+	unlock, err := lock(own)
 	if err != nil {
 		return false, err
 	}
-	defer func() { err = errors.Join(err, root.RemoveAll(staging), unlock()) }()
-	if err := errors.Join(root.RemoveAll(staging), root.MkdirAll(staging, 0o700)); err != nil {
+	defer func() { err = errors.Join(err, unlock()) }()
+	root, err := target.OpenRoot()
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, root.RemoveAll(staging), root.Close()) }()
+	if err := errors.Join(root.RemoveAll(staging), root.Mkdir(staging, 0o700)); err != nil {
 		return false, err
 	}
 	if err := stage(ctx, image, root, o); err != nil {
 		return false, fmt.Errorf("unpacking the image: %w; nothing in the target was changed", err)
 	}
-	if err := root.Remove(record); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := own.Remove(record); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
 	if err := move(root, o); err != nil {
 		return true, fmt.Errorf("moving the files of the image into place: %w; run the step again", err)
 	}
-	return true, keep(root, record, digest.String())
+	return true, o.keep(root, own, record, digest.String())
+}
+
+// ownFolder opens Own, and makes it when it is missing. It is root's: what a
+// user put there is not used.
+func (o Options) ownFolder(target *tree.Dir) (*tree.Dir, error) {
+	own, err := target.Mkdir(Own, o.rootOnly(0o700))
+	if !errors.Is(err, fs.ErrExist) {
+		return own, err
+	}
+	if own, err = target.Open(Own); err != nil {
+		return nil, err
+	}
+	if err := isOurs(own); err != nil {
+		own.Close()
+		return nil, err
+	}
+	return own, nil
+}
+
+func isOurs(own *tree.Dir) error {
+	info, err := own.Stat()
+	if err != nil {
+		return err
+	}
+	if uid, _ := tree.Owner(info); uid != os.Geteuid() {
+		return fmt.Errorf("the folder %s in the target belongs to user %d, and is to be root's: remove it", Own, uid)
+	}
+	return nil
+}
+
+func (o Options) rootOnly(mode fs.FileMode) tree.File {
+	return tree.File{Mode: mode, UID: os.Geteuid(), GID: os.Getegid()}
 }
 
 // lock keeps other programs that unpack into the same target away.
-func lock(root *os.Root) (unlock func() error, err error) {
-	f, err := root.Open(Own)
+func lock(own *tree.Dir) (unlock func() error, err error) {
+	f, err := own.OpenSelf()
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +170,7 @@ func lock(root *os.Root) (unlock func() error, err error) {
 
 // stage unpacks the layers and compares the result with what is there.
 func stage(ctx context.Context, image v1.Image, root *os.Root, o Options) (err error) {
-	layers, err := source.Layers(image, nil)
+	all, err := source.Layers(image, nil)
 	if err != nil {
 		return err
 	}
@@ -131,7 +179,7 @@ func stage(ctx context.Context, image v1.Image, root *os.Root, o Options) (err e
 		return err
 	}
 	defer func() { err = errors.Join(err, into.Close()) }()
-	for _, l := range layers {
+	for _, l := range all {
 		if err := newPass(into, o).run(ctx, l); err != nil {
 			return fmt.Errorf("layer %s: %w", l.DiffID, err)
 		}
@@ -230,23 +278,16 @@ func permissions(m fs.FileMode) fs.FileMode {
 }
 
 // keep writes the record, behind everything that it is about.
-func keep(root *os.Root, record, digest string) (err error) {
+func (o Options) keep(root *os.Root, own *tree.Dir, record, digest string) (err error) {
 	dir, err := root.Open(".")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, dir.Close()) }()
 	if err := unix.Syncfs(int(dir.Fd())); err != nil {
-		return fmt.Errorf("syncing %s: %w", root.Name(), err)
+		return fmt.Errorf("syncing the target: %w", err)
 	}
-	tmp := record + ".new"
-	f, err := root.Create(tmp)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(digest + "\n")
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return root.Rename(tmp, record)
+	f := o.rootOnly(0o600)
+	f.Data = []byte(digest + "\n")
+	return own.Write(record, f)
 }

@@ -11,6 +11,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/kairos-build/kairos-build/framework/internal/regular"
 )
 
 // ManifestName is the manifest's file in Sync.Dir: one JSON object with version,
@@ -117,7 +119,7 @@ func (m manifest) check() error {
 // loadManifest reads the manifest in dir. One that is missing is empty; so is
 // a damaged one, with an error.
 func loadManifest(dir string) (manifest, error) {
-	data, err := os.ReadFile(filepath.Join(dir, ManifestName))
+	data, err := regular.Read(filepath.Join(dir, ManifestName), regular.MaxText)
 	if errors.Is(err, fs.ErrNotExist) {
 		return manifest{}, nil
 	}

@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/kairos-build/kairos-build/framework/internal/regular"
 )
 
 // scan reads every entry of the directory dir, which is the image's.
@@ -98,7 +100,7 @@ func (e *Entry) readFile(path string) (err error) {
 	if e.Capability, err = capability(path); err != nil {
 		return err
 	}
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return err
 	}

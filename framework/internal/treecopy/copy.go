@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/kairos-build/kairos-build/framework/internal/regular"
 )
 
 // Copy copies the file or directory from to the path to, which must not exist.
@@ -75,7 +77,7 @@ func create(from, to string, st *unix.Stat_t) error {
 }
 
 func copyData(from, to string) (err error) {
-	in, err := os.Open(from)
+	in, err := regular.Open(from)
 	if err != nil {
 		return err
 	}

@@ -178,7 +178,7 @@ func (b *base) note(name string, mode fs.FileMode, from fs.FileInfo) error {
 
 // put makes a file that a node has and the image has not.
 func (b *base) put(name string, data []byte, mode fs.FileMode) error {
-	host, err := b.root.Resolve(name)
+	host, err := b.root.Fixed(name)
 	if err != nil {
 		return err
 	}

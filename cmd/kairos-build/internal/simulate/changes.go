@@ -95,11 +95,7 @@ func (s *simulation) change(c tree.Change, owner func(uid, gid int) string) (Cha
 
 // before describes a path as the image has it.
 func (s *simulation) before(path string) (fs.FileInfo, bool) {
-	host, err := s.base.root.Resolve(path)
-	if err != nil {
-		return nil, false
-	}
-	info, err := s.base.root.Lstat(host)
+	info, err := s.base.root.Lstat(path)
 	return info, err == nil
 }
 

@@ -54,11 +54,7 @@ func unitName(unit string) string {
 }
 
 func isMasked(root tree.Root, p string) bool {
-	host, err := root.Resolve(p)
-	if err != nil {
-		return false
-	}
-	target, err := os.Readlink(host)
+	target, err := root.Readlink(p)
 	return err == nil && target == "/dev/null"
 }
 
@@ -98,11 +94,7 @@ func (s *simulation) isWanted(unit string) bool {
 func (s *simulation) units() []string {
 	var names []string
 	for _, dir := range unitDirs {
-		host, err := s.root.Resolve(dir + "/.")
-		if err != nil {
-			continue
-		}
-		entries, err := os.ReadDir(host)
+		entries, err := s.root.List(dir)
 		if err != nil {
 			continue
 		}

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rules
+
+import (
+	"fmt"
+	"go/ast"
+	"slices"
+)
+
+// byHandle are the packages that work below directories of users. They reach
+// files by framework/agent/tree, and by the methods of an os.Root that is opened
+// from it.
+var byHandle = []string{
+	"framework/agent/accounts", "framework/agent/apply", "framework/agent/gitrepo", "framework/agent/report",
+	"framework/agent/sshkeys", "framework/agent/unpack", "framework/stages",
+}
+
+// byPath are functions that look a path up.
+var byPath = map[string][]string{
+	"os": {
+		"Chmod", "Chown", "Chtimes", "Create", "CreateTemp", "Lchown", "Link", "Lstat", "Mkdir", "MkdirAll", "MkdirTemp", "Open", "OpenFile",
+		"OpenRoot", "ReadDir", "ReadFile", "Readlink", "Remove", "RemoveAll", "Rename", "Stat", "Symlink", "Truncate", "WriteFile",
+	},
+	"filepath": {"EvalSymlinks", "Glob", "Walk", "WalkDir"},
+}
+
+// checkPaths looks for files that are reached by a path where it may have
+// changed since it was looked at. Tests have no users beside them.
+func checkPaths(t *Tree) []Finding {
+	var found []Finding
+	for _, s := range t.Go {
+		if s.Test || !slices.ContainsFunc(byHandle, func(dir string) bool { return below(s.Package, dir) }) {
+			continue
+		}
+		for call := range calls(s.Syntax) {
+			if name := pathCall(call); name != "" {
+				found = append(found, Finding{s.Path, t.line(call), fmt.Sprintf("calls %s: use framework/agent/tree, which opens directories one by one", name)})
+			}
+		}
+	}
+	return found
+}
+
+func pathCall(call *ast.CallExpr) string {
+	for pkg, names := range byPath {
+		for _, name := range names {
+			if isCall(call, pkg, name) {
+				return pkg + "." + name
+			}
+		}
+	}
+	return ""
+}

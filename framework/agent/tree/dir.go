@@ -1,0 +1,430 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tree
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kairos-build/kairos-build/framework/internal/regular"
+)
+
+// A Dir is an open directory of a Root. It stays the same directory, whoever
+// renames it or puts a link in its place. Names are single parts of a path, and
+// no link among them is followed. It has to be closed.
+type Dir struct {
+	r    Root
+	f    *os.File // O_PATH
+	path string   // inside the root, for errors
+}
+
+// openDir opens a directory for walking only, which a directory without the
+// permission to read allows too.
+func openDir(at int, name string) (*os.File, error) {
+	return openAt(at, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+}
+
+// openPath opens whatever name is, a link too, without doing anything to it.
+func openPath(at int, name string) (*os.File, error) {
+	return openAt(at, name, unix.O_PATH|unix.O_NOFOLLOW, 0)
+}
+
+func openAt(at int, name string, flags int, mode uint32) (*os.File, error) {
+	if at == unix.AT_FDCWD {
+		flags &^= unix.O_NOFOLLOW // the root directory is given by root
+	}
+	for {
+		fd, err := unix.Openat(at, name, flags|unix.O_CLOEXEC, mode)
+		if err == nil {
+			return os.NewFile(uintptr(fd), name), nil
+		}
+		if !errors.Is(err, unix.EINTR) {
+			return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+		}
+	}
+}
+
+func readlink(at int, name, shown string) (string, error) {
+	buf := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(at, name, buf)
+	if err != nil {
+		return "", &fs.PathError{Op: "readlink", Path: shown, Err: err}
+	}
+	return string(buf[:n]), nil
+}
+
+func (d *Dir) fd() int { return int(d.f.Fd()) }
+
+// Close closes it. There is nothing to lose: what it made is flushed by Sync.
+func (d *Dir) Close() { _ = d.f.Close() }
+
+// OpenSelf opens the directory itself, to lock it or to flush its file system.
+func (d *Dir) OpenSelf() (*os.File, error) {
+	f, err := openAt(d.fd(), ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	return f, d.wrong("open", ".", err)
+}
+
+// OpenRoot is the directory for code that stays inside of it, links or not. It
+// outlives d.
+func (d *Dir) OpenRoot() (*os.Root, error) {
+	return os.OpenRoot(fmt.Sprintf("/proc/self/fd/%d", d.fd()))
+}
+
+// wrong is an error about a name.
+func (d *Dir) wrong(op, name string, err error) error {
+	full := path.Join(d.path, name)
+	pathErr, ok := errors.AsType[*fs.PathError](err)
+	switch {
+	case err == nil || ok && pathErr.Path == full:
+		return err
+	case ok && (pathErr.Path == name || pathErr.Path == d.f.Name()):
+		op, err = pathErr.Op, pathErr.Err
+	}
+	return &fs.PathError{Op: op, Path: full, Err: err}
+}
+
+// single refuses what is no single part of a path.
+func single(name string) error {
+	if name == "" || name == ".." || strings.Contains(name, "/") {
+		return fmt.Errorf("BUG: %q is no single name", name)
+	}
+	return nil
+}
+
+// Open opens the directory name.
+func (d *Dir) Open(name string) (*Dir, error) {
+	if err := single(name); err != nil {
+		return nil, err
+	}
+	f, err := openDir(d.fd(), name)
+	if err != nil {
+		return nil, d.wrong("open", name, err)
+	}
+	return &Dir{r: d.r, f: f, path: path.Join(d.path, name)}, nil
+}
+
+// Stat describes the directory.
+func (d *Dir) Stat() (fs.FileInfo, error) {
+	info, err := d.f.Stat()
+	if err != nil {
+		return nil, d.wrong("stat", ".", err)
+	}
+	return d.r.Info(info), nil
+}
+
+// Lstat describes what is at name.
+func (d *Dir) Lstat(name string) (info fs.FileInfo, err error) {
+	if err := single(name); err != nil {
+		return nil, err
+	}
+	f, err := openPath(d.fd(), name)
+	if err != nil {
+		return nil, d.wrong("lstat", name, err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if info, err = f.Stat(); err != nil {
+		return nil, d.wrong("lstat", name, err)
+	}
+	return d.r.Info(info), nil
+}
+
+// Readlink is where the link name leads to.
+func (d *Dir) Readlink(name string) (string, error) {
+	return readlink(d.fd(), name, path.Join(d.path, name))
+}
+
+// Read is the content of the regular file name, of at most limit bytes.
+func (d *Dir) Read(name string, limit int64) ([]byte, error) {
+	if err := single(name); err != nil {
+		return nil, err
+	}
+	data, err := regular.ReadAt(d.fd(), name, limit)
+	return data, d.wrong("read", name, err)
+}
+
+// OpenFile opens the regular file name for reading.
+func (d *Dir) OpenFile(name string) (*os.File, error) {
+	if err := single(name); err != nil {
+		return nil, err
+	}
+	f, err := regular.OpenAt(d.fd(), name)
+	return f, d.wrong("open", name, err)
+}
+
+// List describes what is in the directory, sorted by name.
+func (d *Dir) List() (infos []fs.FileInfo, err error) {
+	f, err := d.OpenSelf()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	names, err := f.Readdirnames(-1)
+	if err != nil {
+		return nil, d.wrong("readdir", ".", err)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		info, err := d.Lstat(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // gone by now
+		}
+		if err != nil {
+			return nil, err
+		}
+		infos = append(infos, info)
+	}
+	return infos, nil
+}
+
+// Sync makes the names in the directory durable.
+func (d *Dir) Sync() error {
+	f, err := d.OpenSelf()
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.wrong("sync", ".", f.Sync()), f.Close())
+}
+
+// Mkdir makes the directory name, which must not exist, with a mode and an owner.
+func (d *Dir) Mkdir(name string, f File) (*Dir, error) {
+	if err := single(name); err != nil {
+		return nil, err
+	}
+	if err := unix.Mkdirat(d.fd(), name, 0o700); err != nil {
+		return nil, d.wrong("mkdir", name, err)
+	}
+	made, err := d.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	if err = made.isNew(); err == nil {
+		err = made.Own(f)
+	}
+	if err != nil {
+		made.Close()
+		return nil, err
+	}
+	return made, nil
+}
+
+// isNew is an error for a directory that is not as Mkdir makes one: whoever owns
+// the directory above could put another one of root's into its place.
+func (d *Dir) isNew() error {
+	info, err := d.f.Stat()
+	if err != nil {
+		return d.wrong("stat", ".", err)
+	}
+	list, err := d.List()
+	if uid, _ := Owner(info); err == nil && (uid != os.Geteuid() || info.Mode().Perm()&0o077 != 0 || len(list) > 0) {
+		err = fmt.Errorf("%s was replaced while it was made", d.path)
+	}
+	return err
+}
+
+// makeLikeParent makes a directory that is missing, as place.make says. Another
+// process may make it at the same time.
+func (d *Dir) makeLikeParent(name string) (*Dir, error) {
+	info, err := d.Stat()
+	if err != nil {
+		return nil, err
+	}
+	f := File{Mode: 0o755}
+	f.UID, f.GID = Owner(info)
+	made, err := d.Mkdir(name, f)
+	if errors.Is(err, fs.ErrExist) {
+		return d.Open(name)
+	}
+	return made, err
+}
+
+// Own gives the directory an owner and a mode.
+func (d *Dir) Own(f File) error {
+	opened, err := d.OpenSelf()
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.wrong("chown", ".", d.r.own(opened, f)), opened.Close())
+}
+
+// own gives an open file an owner, and then a mode, because chown clears setuid.
+func (r Root) own(file *os.File, f File) error {
+	if !r.KeepOwner {
+		if err := file.Chown(f.UID, f.GID); err != nil {
+			return err
+		}
+	}
+	return file.Chmod(f.Mode)
+}
+
+// Symlink makes name a link to target, by rename. Nothing of another name or
+// kind is followed; a directory in its place is an error.
+func (d *Dir) Symlink(target, name string) error {
+	if err := single(name); err != nil {
+		return err
+	}
+	next := temporary()
+	if err := unix.Symlinkat(target, d.fd(), next); err != nil {
+		return d.wrong("symlink", name, err)
+	}
+	if err := d.Rename(next, name); err != nil {
+		return errors.Join(err, d.Remove(next))
+	}
+	return d.Sync()
+}
+
+// SymlinkNew makes name, which must not exist, a link to target of an owner.
+func (d *Dir) SymlinkNew(target, name string, uid, gid int) error {
+	err := unix.Symlinkat(target, d.fd(), name)
+	if err == nil && !d.r.KeepOwner {
+		err = unix.Fchownat(d.fd(), name, uid, gid, unix.AT_SYMLINK_NOFOLLOW)
+	}
+	return d.wrong("symlink", name, err)
+}
+
+// Rename gives the file or directory from the name to.
+func (d *Dir) Rename(from, to string) error {
+	if err := errors.Join(single(from), single(to)); err != nil {
+		return err
+	}
+	return d.wrong("rename", to, unix.Renameat(d.fd(), from, d.fd(), to))
+}
+
+// Remove removes a file or an empty directory.
+func (d *Dir) Remove(name string) error {
+	if err := single(name); err != nil {
+		return err
+	}
+	err := unix.Unlinkat(d.fd(), name, 0)
+	if errors.Is(err, unix.EISDIR) {
+		err = unix.Unlinkat(d.fd(), name, unix.AT_REMOVEDIR)
+	}
+	return d.wrong("remove", name, err)
+}
+
+// RemoveAll removes name and what is below it, if there is one.
+func (d *Dir) RemoveAll(name string) (err error) {
+	if err := single(name); err != nil {
+		return err
+	}
+	if _, err := d.Lstat(name); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	root, err := d.OpenRoot()
+	if err != nil {
+		return d.wrong("open", ".", err)
+	}
+	defer func() { err = errors.Join(err, root.Close()) }()
+	return d.wrong("remove", name, root.RemoveAll(name))
+}
+
+func temporary() string { return ".kairos-" + rand.Text() }
+
+// A NewFile is a file that has no name of its own yet. What is written to it is
+// there as a whole or not at all.
+type NewFile struct {
+	*os.File
+	dir  *Dir
+	name string // for the time being
+}
+
+// Create begins a file. Commit gives it a name, or Discard removes it.
+func (d *Dir) Create() (*NewFile, error) {
+	name := temporary()
+	f, err := openAt(d.fd(), name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, d.wrong("create", name, err)
+	}
+	return &NewFile{f, d, name}, nil
+}
+
+// Commit puts the file in the place of name, with a mode and an owner. It is on
+// the medium when it returns.
+func (n *NewFile) Commit(name string, f File) error {
+	err := n.dir.r.own(n.File, f)
+	if err == nil {
+		err = n.Sync()
+	}
+	if err = errors.Join(err, n.Close()); err == nil {
+		err = n.dir.Rename(n.name, name)
+	}
+	if err != nil {
+		return errors.Join(n.dir.wrong("write", name, err), n.dir.Remove(n.name))
+	}
+	return n.dir.Sync()
+}
+
+// Discard removes the file.
+func (n *NewFile) Discard() error { return errors.Join(n.Close(), n.dir.Remove(n.name)) }
+
+// Write makes name a regular file, in the place of what is there.
+func (d *Dir) Write(name string, f File) error {
+	if err := single(name); err != nil {
+		return err
+	}
+	next, err := d.Create()
+	if err != nil {
+		return err
+	}
+	if _, err := next.Write(f.Data); err != nil {
+		return errors.Join(d.wrong("write", name, err), next.Discard())
+	}
+	return next.Commit(name, f)
+}
+
+// Is tells whether name is as f says.
+func (d *Dir) Is(name string, f File) (bool, error) {
+	info, err := d.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if info.IsDir() {
+		return false, d.wrong("replace", name, unix.EISDIR)
+	}
+	if !d.r.attributesAre(info, f) || !info.Mode().IsRegular() || info.Size() != int64(len(f.Data)) {
+		return false, nil
+	}
+	have, err := d.Read(name, info.Size())
+	if errors.Is(err, regular.ErrKind) || errors.Is(err, regular.ErrTooLarge) || errors.Is(err, fs.ErrNotExist) {
+		return false, nil // it changes while we look
+	}
+	return err == nil && string(have) == string(f.Data), err
+}
+
+// attributesAre tells whether permission bits and owner are as f says.
+func (r Root) attributesAre(info fs.FileInfo, f File) bool {
+	uid, gid := Owner(info)
+	return info.Mode()&^fs.ModeType == f.Mode&^fs.ModeType && (r.KeepOwner || uid == f.UID && gid == f.GID)
+}
+
+// SetAttributes gives an open file of the directory a mode and an owner. It
+// tells whether anything had to change. A file that has other names too is
+// refused where users can have given them to it.
+func (d *Dir) SetAttributes(file *os.File, f File) (changed bool, err error) {
+	info, err := file.Stat()
+	if err != nil {
+		return false, d.wrong("stat", file.Name(), err)
+	}
+	if d.r.attributesAre(d.r.Info(info), f) {
+		return false, nil
+	}
+	dir, err := d.Stat()
+	if err != nil {
+		return false, err
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Nlink > 1 && !d.r.trustsAll() && changers(dir, false) != "" {
+		return false, fmt.Errorf("%s has other names too, which would get its owner: remove it", path.Join(d.path, file.Name()))
+	}
+	return true, d.wrong("chown", file.Name(), d.r.own(file, f))
+}
