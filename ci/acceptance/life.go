@@ -5,10 +5,8 @@ package acceptance
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"time"
 
-	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
@@ -31,38 +29,20 @@ func (s *session) live(ctx context.Context) {
 	s.r.progress(*s.results["stays"])
 }
 
-// settledLine is systemd's, of the unit that records that the node came up.
-var settledLine = regexp.MustCompile(`Started .*kairos-settle\.service`)
-
-// stays reboots the node by Ctrl-Alt-Del, which needs no login, and asks it in the
-// end what it has counted.
+// stays reboots the node as a person does, waits each time until it has recorded
+// that it came up, and looks in the end what it says of its slots.
 func (s *session) stays(ctx context.Context, reboots int) error {
 	for n := range reboots {
-		if err := s.pressed(ctx); err != nil {
+		if err := s.rebootAndSettle(ctx); err != nil {
 			return fmt.Errorf("reboot %d of %d: %w", n+1, reboots, err)
 		}
-	}
-	if err := s.login(ctx); err != nil {
-		return err
-	}
-	if err := s.settled(ctx); err != nil {
-		return err
 	}
 	return s.slots(ctx, slot.Good, slot.Old)
 }
 
-// pressed reboots the node by the keyboard, and waits until it has come up in slot a
-// and recorded that.
-func (s *session) pressed(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout+s.r.BootTimeout)
-	defer cancel()
-	s.vm.Console().Skip()
-	if err := s.vm.CtrlAltDel(ctx); err != nil {
+func (s *session) rebootAndSettle(ctx context.Context) error {
+	if err := s.reboot(ctx); err != nil {
 		return err
 	}
-	if _, err := s.readyIn(ctx, slot.Choice{Slot: layout.SlotA, Mode: layout.ModeActive}); err != nil {
-		return err
-	}
-	_, err := s.vm.WaitLine(ctx, settledLine)
-	return err
+	return s.settled(ctx)
 }

@@ -292,16 +292,6 @@ func (v *VM) Wait(ctx context.Context) error {
 // Reset is the reset button.
 func (v *VM) Reset(ctx context.Context) error { return v.QMP().Do(ctx, "system_reset", nil, nil) }
 
-// CtrlAltDel presses these keys, by which a Linux guest reboots in its own way.
-func (v *VM) CtrlAltDel(ctx context.Context) error {
-	type key struct {
-		Type string `json:"type"`
-		Data string `json:"data"`
-	}
-	keys := []key{{"qcode", "ctrl"}, {"qcode", "alt"}, {"qcode", "delete"}}
-	return v.QMP().Do(ctx, "send-key", map[string]any{"keys": keys}, nil)
-}
-
 // NextReset waits until the guest is reset: by a watchdog, by a reboot of its
 // own, or by Reset. The reset has to come after the call.
 func (v *VM) NextReset(ctx context.Context) error {
