@@ -16,20 +16,21 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/kairos-build/kairos-build/ci/testimage"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/archive"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
 	"github.com/kairos-build/kairos-build/flavors"
-	nodelayout "github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/source"
 	"github.com/kairos-build/kairos-build/recipes"
+	nodelayout "github.com/kairos-build/kairos-build/framework/layout"
 )
 
 // TestBase builds from a user's own image: what mmdebstrap makes of Debian 13,
@@ -70,8 +71,8 @@ func TestBaseThatDoesNotFit(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "out")
 			cmd := w.command(t.Context(), "flavor", "debian-13", "--base", tt.base, "-o", dir, "--progress", "plain")
 			text, err := cmd.CombinedOutput()
-			if err == nil || cmd.ProcessState.ExitCode() != exitBadInput || !strings.Contains(string(text), tt.want) {
-				t.Errorf("got %v\n%s\nwant exit status %d and %q", err, text, exitBadInput, tt.want)
+			if err == nil || cmd.ProcessState.ExitCode() != commandline.BadInput || !strings.Contains(string(text), tt.want) {
+				t.Errorf("got %v\n%s\nwant exit status %d and %q", err, text, commandline.BadInput, tt.want)
 			}
 			if _, err := os.Stat(filepath.Join(dir, "build.json")); err == nil {
 				t.Error("a refused build left a build.json")

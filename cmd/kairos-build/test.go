@@ -14,6 +14,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/ci/acceptance"
 	"github.com/kairos-build/kairos-build/ci/qemu"
+	"github.com/kairos-build/kairos-build/framework/commandline"
 )
 
 // errNotPassed is the exit status of a test that was made and not passed.
@@ -39,7 +40,7 @@ to DIR.`,
   kairos-build test out/debian-13 --boot uefi,secureboot --json
   kairos-build test out/debian-13 --machine upgrade,fault-panic
   kairos-build test out/debian-12 --to out/debian-13 --machine release --boot secureboot`,
-		Args: wrapArgs(cobra.ExactArgs(1)),
+		Args: commandline.Args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Dir = args[0]
 			chosen, err := chooseBoots(boots)
@@ -69,7 +70,7 @@ to DIR.`,
 	flags.DurationVar(&o.BootTimeout, "timeout", 0, "limit of one boot (default 10m under emulation, 2m with KVM)")
 	flags.StringVar(&record, "record", "", "write what was proven to this `file`, for `kairos-build list`")
 	flags.BoolVar(&asJSON, "json", false, "print test.json on stdout")
-	complete(cmd, "boot", bootNames())
+	commandline.Complete(cmd, "boot", bootNames())
 	return cmd
 }
 
@@ -86,7 +87,7 @@ func chooseBoots(names []string) ([]qemu.Boot, error) {
 	for _, name := range names {
 		boot := qemu.Boot(name)
 		if !slices.Contains(bootNames(), name) {
-			return nil, usageError{fmt.Errorf("unknown firmware %q: there are %v", name, bootNames())}
+			return nil, commandline.UsageError{Err: fmt.Errorf("unknown firmware %q: there are %v", name, bootNames())}
 		}
 		chosen = append(chosen, boot)
 	}

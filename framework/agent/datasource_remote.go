@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/datasource"
 )
@@ -50,7 +51,7 @@ func (p *program) datasource(ctx context.Context) error {
 		return err
 	}
 	if !ok {
-		return errQuiet
+		return commandline.ErrQuiet
 	}
 	return nil
 }

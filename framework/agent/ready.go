@@ -5,29 +5,28 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
 	"github.com/kairos-build/kairos-build/framework/agent/report"
 	"github.com/kairos-build/kairos-build/framework/agent/status"
+	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/stages"
 )
 
-var readyVerb = verb{
-	name: "ready", service: true, about: "say on every console that the node is up (kairos-ready.service does it)",
-	setup: func(_ *flag.FlagSet, p *program) func(context.Context, []string) error {
-		return func(ctx context.Context, args []string) error {
-			if err := p.noArgs("ready", args); err != nil {
-				return err
-			}
-			return p.ready(ctx)
-		}
-	},
+func newReady(p *program) *cobra.Command {
+	return &cobra.Command{
+		Use:     "ready",
+		Short:   "Say on every console that the node is up (kairos-ready.service)",
+		Example: "  kairos-agent ready",
+		Args:    commandline.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return p.ready(cmd.Context()) },
+	}
 }
 
 // consoleTime is how long one console may take: a serial line whose other end

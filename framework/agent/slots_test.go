@@ -111,8 +111,11 @@ func TestRollbackAndReboot(t *testing.T) {
 			return errors.New("no systemd here")
 		},
 	}
-	if err := p.rollback(t.Context(), true, rollbackTries); err == nil || saved.Try != "b" {
+	if err := p.rollback(t.Context(), rollbackOptions{reboot: true, tries: rollbackTries}); err == nil || saved.Try != "b" {
 		t.Errorf("error %v; at the reboot the state was %+v", err, saved)
+	}
+	if got := call(t, slotNode(t, slot.Initial()), "", "rollback", "--json"); got.code != 0 || !strings.HasPrefix(got.stdout, "{\n  \"next\": {\n    \"slot\": \"b\",") {
+		t.Errorf("rollback --json: %+v", got)
 	}
 	if got := call(t, dir, "", "rollback", "--reboot"); got.code != 2 || !strings.Contains(got.stderr, "not with --root") {
 		t.Errorf("got %+v", got)

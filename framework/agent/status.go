@@ -3,24 +3,26 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
-	"flag"
+
+	"github.com/spf13/cobra"
 
 	"github.com/kairos-build/kairos-build/framework/agent/status"
+	"github.com/kairos-build/kairos-build/framework/commandline"
 )
 
-var statusVerb = verb{
-	name: "status", args: "[--json]", about: "show slot, root, layout and config problems",
-	setup: func(f *flag.FlagSet, p *program) func(context.Context, []string) error {
-		asJSON := f.Bool("json", false, "print JSON, as documented in framework/agent/status")
-		return func(_ context.Context, args []string) error {
-			if err := p.noArgs("status", args); err != nil {
-				return err
-			}
-			return p.status(*asJSON)
-		}
-	},
+func newStatus(p *program) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show slot, root, layout and config problems",
+		Example: `  kairos-agent status
+  sudo kairos-agent status --json`,
+		Args: commandline.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return p.status(asJSON) },
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, as documented in framework/agent/status")
+	return cmd
 }
 
 func (p *program) status(asJSON bool) error {

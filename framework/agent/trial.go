@@ -4,24 +4,24 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/kairos-build/kairos-build/framework/agent/settle"
+	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-var trialVerb = verb{
-	name: "trial", service: true, about: "limit the time of a boot: a slot on trial is left, another counts as up (kairos-trial.service does it)",
-	setup: func(_ *flag.FlagSet, p *program) func(context.Context, []string) error {
-		return func(ctx context.Context, args []string) error {
-			if err := p.noArgs("trial", args); err != nil {
-				return err
-			}
-			return p.trial(ctx)
-		}
-	},
+func newTrial(p *program) *cobra.Command {
+	return &cobra.Command{
+		Use:     "trial",
+		Short:   "Limit the time in which a boot comes up (kairos-trial.service)",
+		Example: "  kairos-agent trial",
+		Args:    commandline.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return p.trial(cmd.Context()) },
+	}
 }
 
 // trialGrace is what a boot may take before its health checks begin, on top of
