@@ -171,7 +171,7 @@ func TestSlotsWithoutOurInitramfs(t *testing.T) {
 
 func TestStatusShowsSlots(t *testing.T) {
 	got := call(t, slotNode(t, slot.State{Good: "b", Try: "a"}), "", "status")
-	for _, want := range []string{"next     the next boot starts slot b (passive), because slot a used up its tries\n", "trying, 0 boots left"} {
+	for _, want := range []string{"next        the next boot starts slot b (passive), because slot a used up its tries\n", "trying, 0 boots left"} {
 		if !strings.Contains(got.stdout, want) {
 			t.Errorf("status says\n%s\nwant %q", got.stdout, want)
 		}

@@ -33,6 +33,8 @@ type Status struct {
 	Mode     string `json:"mode"`    // active, passive, recovery, live; empty when it is unknown
 	Version  string `json:"version"` // KAIROS_VERSION
 	Hostname string `json:"hostname"`
+	// Interfaces are the network interfaces with an address; of a running node.
+	Interfaces []Interface `json:"interfaces,omitzero"`
 	// Release is /etc/kairos-release: KAIROS_* keys.
 	Release map[string]string `json:"release"`
 	Root    Root              `json:"root"`
