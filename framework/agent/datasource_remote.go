@@ -146,6 +146,7 @@ func (p *program) applyAgain(ctx context.Context, g given, changed []string) (ok
 			err = errors.Join(err, p.reload(ctx, "systemctl", "--no-block", "start", "kairos-stage-"+name+".timer"))
 		}
 	}
+	p.warn("writing what stands above the login prompt", p.refreshIssue(ctx))
 	return r.OK && stagesOK(reports), err
 }
 

@@ -134,6 +134,33 @@ func TestBootAndReady(t *testing.T) {
 	}
 }
 
+// TestNodeIssue: the login prompt says what the node is and how to get in.
+func TestNodeIssue(t *testing.T) {
+	dir := newNode(t)
+	issue := func() string {
+		t.Helper()
+		call(t, dir, "", "boot")
+		call(t, dir, "", "ready")
+		data, err := os.ReadFile(filepath.Join(dir, nodeIssue))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	put(t, dir, "etc/kairos-release", "KAIROS_VERSION=\"v1\\\\n\"\n")
+	if got, want := issue(), "slot a (active), version v1\\\\n, 1 problem: type kairos-agent status\n\n"; got != want {
+		t.Errorf("without users: got %q, want %q", got, want)
+	}
+	put(t, dir, "oem/90.yaml", "users: [{name: ada}, {name: bob, ssh_authorized_keys: [\""+nodeKey+"\"]}]\nhostnam: x\n")
+	if got := issue(); !strings.Contains(got, ", 3 problems: type kairos-agent status\n") {
+		t.Errorf("with a broken file: %q", got)
+	}
+	put(t, dir, "oem/90.yaml", "users: [{name: ada}, {name: bob, ssh_authorized_keys: [\""+nodeKey+"\"]}]\n")
+	if got := issue(); !strings.HasSuffix(got, "status\nover the network: ssh bob@ADDRESS\n\n") {
+		t.Errorf("with users: %q", got)
+	}
+}
+
 // TestBrokenFile: it is not used, the others are, and everybody can see it.
 func TestBrokenFile(t *testing.T) {
 	dir := newNode(t)

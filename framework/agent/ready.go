@@ -36,7 +36,9 @@ const consoleTime = 5 * time.Second
 // ready prints the problems of the config and then, on one line, that the node
 // is up. It waits for nothing: the unit's order does.
 func (p *program) ready(ctx context.Context) error {
-	text := p.readyText()
+	s := status.Collect(p.root)
+	p.warn("writing what stands above the login prompt", p.writeNodeIssue(s))
+	text := p.readyText(s)
 	fmt.Fprint(p.stdout, text)
 	return p.onConsoles(ctx, text)
 }
@@ -54,7 +56,7 @@ func (p *program) onConsoles(ctx context.Context, text string) error {
 	return all
 }
 
-func (p *program) readyText() string {
+func (p *program) readyText(s status.Status) string {
 	var b strings.Builder
 	r, err := report.Read(p.root)
 	switch {
@@ -72,19 +74,20 @@ func (p *program) readyText() string {
 			fmt.Fprintf(&b, "kairos: %s\n", line)
 		}
 	}
-	b.WriteString(readyLine(status.Collect(p.root)))
+	b.WriteString(readyLine(s))
 	return b.String()
 }
 
 // readyLine is what the VM harness and people wait for. Its form is stable.
 func readyLine(s status.Status) string {
-	word := func(v string) string {
-		if v == "" {
-			return "unknown"
-		}
-		return v
+	return fmt.Sprintf("kairos: ready slot=%s mode=%s version=%s\n", orUnknown(s.Slot), orUnknown(s.Mode), orUnknown(s.Version))
+}
+
+func orUnknown(v string) string {
+	if v == "" {
+		return "unknown"
 	}
-	return fmt.Sprintf("kairos: ready slot=%s mode=%s version=%s\n", word(s.Slot), word(s.Mode), word(s.Version))
+	return v
 }
 
 // consoleDevices reads a list such as "tty0 ttyS0".
