@@ -16,21 +16,21 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/kairos-build/kairos-build/ci/testimage"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/archive"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
 	"github.com/kairos-build/kairos-build/flavors"
 	"github.com/kairos-build/kairos-build/framework/commandline"
+	nodelayout "github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/source"
 	"github.com/kairos-build/kairos-build/recipes"
-	nodelayout "github.com/kairos-build/kairos-build/framework/layout"
 )
 
 // TestBase builds from a user's own image: what mmdebstrap makes of Debian 13,
