@@ -127,6 +127,10 @@ func (l *lines) checked(res acceptance.Result, _ string) {
 }
 
 func (l *lines) ended(machine string, checks, failed int, took time.Duration, summary string) {
+	if took == 0 {
+		l.print("%s: tested in a run before", acceptance.Title(machine))
+		return
+	}
 	l.print("%s: ended after %.0f s, %s, %d failed; %s", acceptance.Title(machine), took.Seconds(), plural(checks, "check"), failed, summary)
 }
 
