@@ -111,12 +111,13 @@ func within(limit time.Duration, doing string, do func() error) error {
 	}
 }
 
-// stopTrial ends kairos-trial.service, which would restart the node later.
+// stopTrial ends kairos-trial.service, which would restart the node later, and the
+// timer that would start it.
 func (p *program) stopTrial(ctx context.Context) error {
 	if !p.onNode() {
 		return nil
 	}
-	return output(exec.CommandContext(ctx, "systemctl", "stop", "--no-block", "kairos-trial.service"))
+	return output(exec.CommandContext(ctx, "systemctl", "stop", "--no-block", "kairos-trial.timer", "kairos-trial.service"))
 }
 
 // say prints lines for the journal and on every console.

@@ -28,6 +28,10 @@ func newTrial(p *program) *cobra.Command {
 // the time that they have.
 const trialGrace = 5 * time.Minute
 
+// trialDelay is how much of it is over when the watch begins: OnActiveSec= of
+// kairos-trial.timer.
+const trialDelay = 3 * time.Minute
+
 // trial watches over a boot, for the case that a unit hangs and the health checks
 // never begin. It ends at once when nothing would follow, and when it is stopped,
 // which `kairos-agent settle` does.
@@ -37,18 +41,19 @@ func (p *program) trial(ctx context.Context) error {
 		return err
 	}
 	limit := p.standard().health.Limit() + trialGrace
+	rest := limit - trialDelay
 	switch {
 	case settle.Judge(n.state, n.boot) == settle.OnTrial:
-		fmt.Fprintf(p.stdout, "slot %s is on trial: it is left in %v, unless it is good by then\n", n.boot.Slot, limit)
+		fmt.Fprintf(p.stdout, "slot %s is on trial: it is left in %v, unless it is good by then\n", n.boot.Slot, rest)
 	case n.state.Unproven > 0:
-		fmt.Fprintf(p.stdout, "slot %s has %v to come up, then it counts as up\n", n.boot.Slot, limit)
+		fmt.Fprintf(p.stdout, "slot %s has %v to come up, then it counts as up\n", n.boot.Slot, rest)
 	default:
 		return err
 	}
 	select {
 	case <-ctx.Done():
 		return nil
-	case <-time.After(limit):
+	case <-time.After(rest):
 	}
 	return p.overdue(ctx, n, limit)
 }
