@@ -67,7 +67,7 @@ func forAgetty(text string) string { return strings.ReplaceAll(text, `\`, `\\`) 
 
 // refreshIssue writes it anew, for prompts that are there already.
 func (p *program) refreshIssue(ctx context.Context) error {
-	if err := p.writeNodeIssue(status.Collect(p.root)); err != nil {
+	if err := p.writeNodeIssue(status.WithoutSlots(p.root)); err != nil {
 		return err
 	}
 	return p.reload(ctx, "agetty", "--reload")

@@ -36,7 +36,7 @@ const consoleTime = 5 * time.Second
 // ready prints the problems of the config and then, on one line, that the node
 // is up. It waits for nothing: the unit's order does.
 func (p *program) ready(ctx context.Context) error {
-	s := status.Collect(p.root)
+	s := status.WithoutSlots(p.root)
 	p.warn("writing what stands above the login prompt", p.writeNodeIssue(s))
 	text := p.readyText(s)
 	fmt.Fprint(p.stdout, text)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/kairos-build/kairos-build/framework/agent/status"
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/bootenv"
 	"github.com/kairos-build/kairos-build/framework/bootstate"
@@ -185,6 +186,17 @@ func TestResultAlone(t *testing.T) {
 	put(t, dir, "oem/.kairos", "a file in the way of the history")
 	got := call(t, dir, "", "rollback")
 	if got.code != 0 || strings.Contains(got.stdout, "level=") || !strings.Contains(got.stderr, "boot history") {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// TestWithoutSlots: what the boot waits for opens no disk.
+func TestWithoutSlots(t *testing.T) {
+	root := tree.Root{Dir: slotNode(t, slot.Initial()), KeepOwner: true}
+	if got := status.WithoutSlots(root); got.Next != nil || len(got.Slots) > 0 || got.Slot != "a" {
+		t.Errorf("got %+v", got)
+	}
+	if got := status.Collect(root); got.Next == nil || len(got.Slots) != 3 {
 		t.Errorf("got %+v", got)
 	}
 }
