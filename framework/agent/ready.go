@@ -40,7 +40,7 @@ func (p *program) ready(ctx context.Context) error {
 	p.warn("writing what stands above the login prompt", p.writeNodeIssue(s))
 	text := p.readyText(s)
 	fmt.Fprint(p.stdout, text)
-	return p.onConsoles(ctx, text)
+	return p.onConsoles(ctx, text+"\n") // systemd may take one line back, that of a job which it showed as running
 }
 
 // onConsoles writes text to every console of the node.
