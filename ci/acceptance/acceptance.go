@@ -69,6 +69,8 @@ type Options struct {
 	BootTimeout time.Duration
 	// Progress gets a line for each event; default: nothing.
 	Progress io.Writer
+	// Observer is told what happens; default: nobody.
+	Observer Observer
 	Log      *slog.Logger // default: nothing
 }
 

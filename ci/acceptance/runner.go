@@ -253,8 +253,9 @@ func (r *runner) run(ctx context.Context) *Report {
 	if r.verdict.Reason != "" {
 		report.KVM = r.verdict.Reason
 	}
-	report.Checks = r.examine(ctx)
 	jobs := r.wanted()
+	r.observer().Begin(r.plan(jobs))
+	report.Checks = r.examine(ctx)
 	sessions := make([]*session, len(jobs))
 	var wg sync.WaitGroup
 	for i, j := range jobs {
@@ -262,9 +263,11 @@ func (r *runner) run(ctx context.Context) *Report {
 		wg.Go(func() {
 			sessions[i] = r.kept.session(j, r)
 			if sessions[i] == nil {
+				r.observer().Started(j.name)
 				sessions[i] = j.run(ctx, r)
 				r.kept.keep(sessions[i])
 			}
+			r.observer().Ended(j.name)
 			r.places.leave()
 		})
 	}
@@ -304,6 +307,7 @@ func (j job) run(ctx context.Context, r *runner) *session {
 		}
 		log := r.logPath(s.name)
 		kept := fmt.Sprintf("%s.crash%d", log, crashes+1)
+		r.observer().Note(s.name, "the emulated kernel crashed: the machine begins again")
 		r.say(fmt.Sprintf("%s: the emulated kernel crashed (%s); the machine begins again; its console: %s", machineTitle(s.name), line, kept))
 		if err := os.Rename(log, kept); err != nil {
 			s.record("log", "the console log of the crash was kept", 0, "", err)
@@ -425,6 +429,7 @@ func (r *runner) logPath(machine string) string { return filepath.Join(r.Dir, r.
 
 // progress says how a check went, as it goes.
 func (r *runner) progress(res Result) {
+	r.observer().Checked(res)
 	line := fmt.Sprintf("%s: %s: %s", machineTitle(res.Machine), res.Title, res.Status)
 	if why, _, _ := strings.Cut(res.Message, "\n"); res.Status == Fail {
 		line += ": " + why

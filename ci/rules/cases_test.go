@@ -42,6 +42,15 @@ func importCases() []ruleCase {
 			"cmd/kairos-build/main.go":     "package main\n\nimport (\n\t_ \"github.com/moby/buildkit/client\"\n\t_ \"github.com/spf13/cobra\"\n\t_ \"net/http\"\n)\n",
 			"frameworks/x.go":              "package frameworks\n\nimport _ \"github.com/moby/buildkit/client\"\n",
 		}, nil},
+		{"imports", "flags outside of a program", map[string]string{
+			agent:                         "package main\n\nimport _ \"github.com/spf13/cobra\"\n",
+			"framework/agent/tree/t.go":   "package tree\n\nimport _ \"github.com/spf13/cobra\"\n",
+			"framework/initramfs/main.go": "package main\n\nimport _ \"" + Module + "/framework/commandline\"\n",
+			"framework/commandline/c.go":  "package commandline\n\nimport _ \"github.com/spf13/cobra\"\n",
+		}, []string{
+			"framework/agent/tree/t.go:5: ./framework imports github.com/spf13/cobra: flags end in package main",
+			"framework/initramfs/main.go:5: ./framework imports " + Module + "/framework/commandline -> github.com/spf13/cobra: flags end in package main",
+		}},
 		{"imports", "a circle ends", map[string]string{
 			"framework/a/a.go": "package a\n\nimport _ \"" + Module + "/framework/b\"\n",
 			"framework/b/b.go": "package b\n\nimport _ \"" + Module + "/framework/a\"\n",

@@ -27,6 +27,7 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/archive"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
 	"github.com/kairos-build/kairos-build/flavors"
+	"github.com/kairos-build/kairos-build/framework/commandline"
 	nodelayout "github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/source"
 	"github.com/kairos-build/kairos-build/recipes"
@@ -70,8 +71,8 @@ func TestBaseThatDoesNotFit(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "out")
 			cmd := w.command(t.Context(), "flavor", "debian-13", "--base", tt.base, "-o", dir, "--progress", "plain")
 			text, err := cmd.CombinedOutput()
-			if err == nil || cmd.ProcessState.ExitCode() != exitBadInput || !strings.Contains(string(text), tt.want) {
-				t.Errorf("got %v\n%s\nwant exit status %d and %q", err, text, exitBadInput, tt.want)
+			if err == nil || cmd.ProcessState.ExitCode() != commandline.BadInput || !strings.Contains(string(text), tt.want) {
+				t.Errorf("got %v\n%s\nwant exit status %d and %q", err, text, commandline.BadInput, tt.want)
 			}
 			if _, err := os.Stat(filepath.Join(dir, "build.json")); err == nil {
 				t.Error("a refused build left a build.json")

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
+	"github.com/kairos-build/kairos-build/framework/commandline"
 )
 
 func newDisk() *cobra.Command {
@@ -24,7 +25,7 @@ loop device and no mount are needed.`,
 		Example: `  kairos-build disk out/debian-13/image -o node.raw
   kairos-build disk registry.example.org/edge/debian-13:v1.4.0 -o node.raw --cloud-config site.yaml
   kairos-build disk debian-13.tar -o node.raw --json`,
-		Args: wrapArgs(cobra.ExactArgs(1)),
+		Args: commandline.Args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Image = args[0]
 			t, err := talk.open(cmd.ErrOrStderr())

@@ -10,12 +10,12 @@ import (
 	"os"
 	"strings"
 
-	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
+	"github.com/kairos-build/kairos-build/framework/commandline"
 )
 
 // talkFlags say how a verb talks while it works.
@@ -44,7 +44,7 @@ func (t *talkFlags) open(w io.Writer) (*talker, error) {
 	isTTY := isFile && term.IsTerminal(int(file.Fd()))
 	reporter, err := progress.New(t.progress, w, isTTY)
 	if err != nil {
-		return nil, usageError{err}
+		return nil, commandline.UsageError{Err: err}
 	}
 	level := slog.LevelWarn
 	if t.verbose {
@@ -90,12 +90,4 @@ func (e *engineFlags) add(flags *pflag.FlagSet) {
 
 func (e *engineFlags) options() engine.Options {
 	return engine.Options{Builder: e.builder, TLS: engine.TLS{Dir: e.cert}, CacheLimit: e.cacheLimit << 30}
-}
-
-// complete offers fixed values for a flag.
-func complete(cmd *cobra.Command, flag string, values []string) {
-	err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
-	if err != nil {
-		panic("BUG: " + err.Error()) // the flag does not exist
-	}
 }

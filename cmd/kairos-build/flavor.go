@@ -12,6 +12,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
 	"github.com/kairos-build/kairos-build/flavors"
+	"github.com/kairos-build/kairos-build/framework/commandline"
 )
 
 func newFlavor() *cobra.Command {
@@ -33,7 +34,7 @@ Building again with nothing changed takes a moment and changes nothing.`,
   kairos-build flavor debian-12 --model cloud --artifact image --json
   kairos-build flavor debian-13 --mirror http://mirror.example.org/debian --mirror security=http://mirror.example.org/debian-security
   BUILDKIT_HOST=tcp://builder:1234 kairos-build flavor debian-13`,
-		Args: wrapArgs(cobra.ExactArgs(1)),
+		Args: commandline.Args(cobra.ExactArgs(1)),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return flavors.Names(), cobra.ShellCompDirectiveNoFileComp
 		},
@@ -65,9 +66,9 @@ Building again with nothing changed takes a moment and changes nothing.`,
 	flags.BoolVar(&asJSON, "json", false, "print build.json on stdout")
 	eng.add(flags)
 	talk.add(flags)
-	complete(cmd, "artifact", factory.Artifacts())
-	complete(cmd, "model", []string{"generic", "cloud"})
-	complete(cmd, "arch", []string{"amd64"})
+	commandline.Complete(cmd, "artifact", factory.Artifacts())
+	commandline.Complete(cmd, "model", []string{"generic", "cloud"})
+	commandline.Complete(cmd, "arch", []string{"amd64"})
 	return cmd
 }
 

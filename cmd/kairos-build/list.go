@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kairos-build/kairos-build/flavors"
+	"github.com/kairos-build/kairos-build/framework/commandline"
 )
 
 // listed is one flavor, as `list --json` prints it.
@@ -36,7 +37,7 @@ func newList() *cobra.Command {
 		Short: "List the flavors, with what is proven of each",
 		Example: `  kairos-build list
   kairos-build list --json`,
-		Args: wrapArgs(cobra.NoArgs),
+		Args: commandline.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			all, err := listAll()
 			if err != nil {

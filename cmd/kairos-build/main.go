@@ -18,17 +18,11 @@ import (
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
+	"github.com/kairos-build/kairos-build/framework/commandline"
 )
 
 // version is set by the linker.
 var version = "v0.0.0-dev"
-
-// Exit statuses.
-const (
-	exitOK       = 0
-	exitFailure  = 1
-	exitBadInput = 2
-)
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == engine.ChildVerb {
@@ -55,36 +49,22 @@ func ending() []os.Signal {
 func serveChild(args []string) {
 	if err := engine.ServeChild(args); err != nil {
 		fmt.Fprintf(os.Stderr, "kairos-build: build engine: %v\n", err)
-		os.Exit(exitFailure)
+		os.Exit(commandline.Failure)
 	}
-	os.Exit(exitOK)
+	os.Exit(commandline.OK)
 }
 
 // run is the program without its process.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	root := newRoot()
-	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	err := commandline.Execute(ctx, newRoot(), args, stdout, stderr)
 	switch {
-	case err == nil:
-		return exitOK
-	case errors.Is(err, errQuiet):
-		return exitFailure
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
-		fmt.Fprintln(stderr, "kairos-build: interrupted; nothing was left behind")
-		return exitFailure
+		err = errors.New("interrupted; nothing was left behind")
+	case errors.Is(err, factory.ErrBadInput):
+		err = commandline.UsageError{Err: err}
 	}
-	fmt.Fprintf(stderr, "kairos-build: %v\n", err)
-	if errors.As(err, new(usageError)) || errors.Is(err, factory.ErrBadInput) {
-		return exitBadInput
-	}
-	return exitFailure
+	return commandline.Exit(stderr, "kairos-build", err)
 }
-
-// usageError is a mistake in the arguments.
-type usageError struct{ error }
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
@@ -96,24 +76,12 @@ disk, and tests the disk in QEMU.`,
 		Example: `  kairos-build flavor debian-13           # image and disk in out/debian-13
   kairos-build run out/debian-13          # boot it on this terminal
   kairos-build test out/debian-13         # boot and check it under BIOS, UEFI and Secure Boot`,
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		Args:          wrapArgs(cobra.NoArgs),
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usageError{fmt.Errorf("%w (see `%s --help`)", err, cmd.CommandPath())}
-	})
-	root.AddCommand(newFlavor(), newList(), newTest(), newRun(), newDisk(), newSimulate(), newCache(), newValidate(), newSchema(), newVersion())
+	commandline.Prepare(root,
+		commandline.Group{Title: "Build", Verbs: []*cobra.Command{newFlavor(), newDisk(), newList(), newCache()}},
+		commandline.Group{Title: "Boot and test", Verbs: []*cobra.Command{newRun(), newTest()}},
+		commandline.Group{Title: "Work on a cloud-config", Verbs: []*cobra.Command{newValidate(), newSimulate(), newSchema()}},
+		commandline.Group{Title: "About kairos-build", Verbs: []*cobra.Command{newVersion()}},
+	)
 	return root
-}
-
-// wrapArgs makes a wrong number of arguments a usage error.
-func wrapArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return usageError{fmt.Errorf("%w (see `%s --help`)", err, cmd.CommandPath())}
-		}
-		return nil
-	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/ci/acceptance"
 	"github.com/kairos-build/kairos-build/ci/qemu"
+	"github.com/kairos-build/kairos-build/framework/commandline"
 )
 
 func newRun() *cobra.Command {
@@ -27,7 +28,7 @@ an overlay that is thrown away at the end: the disk stays as it is.`,
 		Example: `  kairos-build run out/debian-13
   kairos-build flavor debian-13 --cloud-config me.yaml && kairos-build run out/debian-13
   kairos-build run out/debian-13 --boot secureboot --memory 4096`,
-		Args: wrapArgs(cobra.ExactArgs(1)),
+		Args: commandline.Args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			chosen, err := chooseBoots([]string{boot})
 			if err != nil {
@@ -59,7 +60,7 @@ an overlay that is thrown away at the end: the disk stays as it is.`,
 	flags.IntVar(&memory, "memory", 0, "`MiB` of memory (default 1536)")
 	flags.StringVar(&program, "qemu", "", "`program` to use (default qemu-system-x86_64)")
 	flags.BoolVar(&noKVM, "no-kvm", false, "use emulation without trying KVM")
-	complete(cmd, "boot", bootNames())
+	commandline.Complete(cmd, "boot", bootNames())
 	return cmd
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/kairos-build/kairos-build/ci/qemu"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/simulate"
+	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/validation"
 )
@@ -61,7 +62,7 @@ Exit status: 0, 1 when the node would report (with --boot: reported) a failure,
   kairos-build simulate out/debian-13 --cloud-config site.yaml --diff
   kairos-build simulate registry.example.org/edge/debian-13:v1.4.0 --cloud-config site.yaml --json
   kairos-build simulate out/debian-13 --cloud-config site.yaml --boot`,
-		Args: wrapArgs(cobra.ExactArgs(1)),
+		Args: commandline.Args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Image = args[0]
 			return o.run(cmd)
@@ -86,8 +87,8 @@ func (o *simulateFlags) add(cmd *cobra.Command) {
 	flags.BoolVar(&o.vm.NoKVM, "no-kvm", false, "with --boot: use emulation without trying KVM")
 	flags.DurationVar(&o.vm.BootTimeout, "timeout", 0, "with --boot: limit of the boot (default 10m under emulation, 2m with KVM)")
 	o.talk.add(flags)
-	complete(cmd, "color", colourModes())
-	complete(cmd, "firmware", bootNames())
+	commandline.Complete(cmd, "color", colourModes())
+	commandline.Complete(cmd, "firmware", bootNames())
 }
 
 func (o *simulateFlags) run(cmd *cobra.Command) error {
@@ -134,7 +135,7 @@ func (o *simulateFlags) check() error {
 	o.vm.Boots = boots
 	id := strings.ToLower(o.MachineID)
 	if len(id) != 32 || strings.Trim(id, "0123456789abcdef") != "" {
-		return usageError{fmt.Errorf("machine id %q: want 32 hexadecimal digits, as machine-id(5) has them", o.MachineID)}
+		return commandline.UsageError{Err: fmt.Errorf("machine id %q: want 32 hexadecimal digits, as machine-id(5) has them", o.MachineID)}
 	}
 	o.MachineID = id
 	return nil
@@ -153,7 +154,7 @@ func sayProblems(w io.Writer, sources []simulate.Source) error {
 	}
 	validation.Checker{Out: io.Discard, Err: w, Colour: validation.Coloured(w)}.Print(files)
 	if len(bad) > 0 {
-		return usageError{fmt.Errorf("not valid: %s: a node would not use it; mend what is named above", strings.Join(bad, ", "))}
+		return commandline.UsageError{Err: fmt.Errorf("not valid: %s: a node would not use it; mend what is named above", strings.Join(bad, ", "))}
 	}
 	return nil
 }
@@ -185,7 +186,7 @@ func wantsColour(mode string, w io.Writer) (bool, error) {
 		file, ok := w.(*os.File)
 		return ok && os.Getenv("NO_COLOR") == "" && term.IsTerminal(int(file.Fd())), nil
 	}
-	return false, usageError{fmt.Errorf("unknown value %q of --color: there are %s", mode, strings.Join(colourModes(), ", "))}
+	return false, commandline.UsageError{Err: fmt.Errorf("unknown value %q of --color: there are %s", mode, strings.Join(colourModes(), ", "))}
 }
 
 // bootNode makes a disk, boots it, and prints what the node reports. Nothing of

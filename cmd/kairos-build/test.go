@@ -3,17 +3,24 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/kairos-build/kairos-build/ci/acceptance"
 	"github.com/kairos-build/kairos-build/ci/qemu"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/testrun"
+	"github.com/kairos-build/kairos-build/framework/commandline"
 )
 
 // errNotPassed is the exit status of a test that was made and not passed.
@@ -23,7 +30,7 @@ func newTest() *cobra.Command {
 	var o acceptance.Options
 	var boots []string
 	var asJSON bool
-	var record string
+	var record, mode string
 	cmd := &cobra.Command{
 		Use:   "test DIR",
 		Short: "Boot what is in DIR in QEMU and check it",
@@ -33,13 +40,14 @@ to a later version of DIR/image over a registry, with everything that goes wrong
 in the field, and others are broken in each way that a new slot can be broken
 and must come back by themselves. The disk is never written
 to. A table goes to stdout; test.json, test.xml (JUnit) and the console logs go
-to DIR.`,
+to DIR. A terminal shows one line for each machine, and the time that is left by
+what the machines took on this computer before.`,
 		Example: `  kairos-build test out/debian-13
   kairos-build test out/debian-13 --short
   kairos-build test out/debian-13 --boot uefi,secureboot --json
   kairos-build test out/debian-13 --machine upgrade,fault-panic
   kairos-build test out/debian-12 --to out/debian-13 --machine release --boot secureboot`,
-		Args: wrapArgs(cobra.ExactArgs(1)),
+		Args: commandline.Args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Dir = args[0]
 			chosen, err := chooseBoots(boots)
@@ -47,8 +55,7 @@ to DIR.`,
 				return err
 			}
 			o.Boots = chosen
-			o.Progress = cmd.ErrOrStderr()
-			report, err := acceptance.Run(cmd.Context(), o)
+			report, err := watchTest(cmd.Context(), o, mode, cmd.ErrOrStderr())
 			if report == nil {
 				return err
 			}
@@ -67,10 +74,40 @@ to DIR.`,
 	flags.BoolVar(&o.Resume, "resume", false, "go on where an interrupted test with --resume of the same disk was")
 	flags.BoolVar(&o.NoScenarios, "no-scenarios", false, "leave out the upgrade and the faults, which need DIR/image")
 	flags.DurationVar(&o.BootTimeout, "timeout", 0, "limit of one boot (default 10m under emulation, 2m with KVM)")
+	flags.StringVar(&mode, "progress", progress.Auto, "how to show progress: "+strings.Join(progress.Modes(), ", "))
 	flags.StringVar(&record, "record", "", "write what was proven to this `file`, for `kairos-build list`")
 	flags.BoolVar(&asJSON, "json", false, "print test.json on stdout")
-	complete(cmd, "boot", bootNames())
+	commandline.Complete(cmd, "boot", bootNames())
+	commandline.Complete(cmd, "progress", progress.Modes())
 	return cmd
+}
+
+// watchTest runs the test and shows how it goes. What the machines took is kept for
+// the next time.
+func watchTest(ctx context.Context, o acceptance.Options, mode string, stderr io.Writer) (*acceptance.Report, error) {
+	file, isFile := stderr.(*os.File)
+	kept := durationsFile()
+	view, err := testrun.New(mode, "test "+o.Dir, stderr, isFile && term.IsTerminal(int(file.Fd())), testrun.Load(kept))
+	if err != nil {
+		return nil, commandline.UsageError{Err: err}
+	}
+	o.Observer = view
+	report, err := acceptance.Run(ctx, o)
+	err = errors.Join(err, view.Close())
+	if report != nil && kept != "" {
+		err = errors.Join(err, view.Durations().Save(kept))
+	}
+	return report, err
+}
+
+// durationsFile is where the durations of tests are kept; empty when this user has
+// no cache.
+func durationsFile() string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "kairos-build", "test-durations.json")
 }
 
 func bootNames() []string {
@@ -86,7 +123,7 @@ func chooseBoots(names []string) ([]qemu.Boot, error) {
 	for _, name := range names {
 		boot := qemu.Boot(name)
 		if !slices.Contains(bootNames(), name) {
-			return nil, usageError{fmt.Errorf("unknown firmware %q: there are %v", name, bootNames())}
+			return nil, commandline.UsageError{Err: fmt.Errorf("unknown firmware %q: there are %v", name, bootNames())}
 		}
 		chosen = append(chosen, boot)
 	}

@@ -3,17 +3,13 @@
 package main
 
 import (
-	"errors"
-
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/validation"
 )
-
-// errQuiet ends the program with status 1 after everything was said.
-var errQuiet = errors.New("said already")
 
 func newValidate() *cobra.Command {
 	var o config.Options
@@ -27,12 +23,12 @@ is 1 when a file is not valid. docs/config.md has the keys.`,
 		Example: `  kairos-build validate site.yaml
   kairos-build validate https://example.org/site.yaml
   kairos-build validate --compat old.yaml < /dev/null`,
-		Args: wrapArgs(cobra.MinimumNArgs(1)),
+		Args: commandline.Args(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c := validation.Checker{Options: o, Stdin: cmd.InOrStdin(), Out: cmd.OutOrStdout(), Err: cmd.ErrOrStderr(), Colour: validation.Coloured(cmd.ErrOrStderr())}
 			ok, err := c.Check(cmd.Context(), args)
 			if err == nil && !ok {
-				return errQuiet
+				return commandline.ErrQuiet
 			}
 			return err
 		},
@@ -53,7 +49,7 @@ func newSchema() *cobra.Command {
 		Long: `Prints the JSON Schema (draft 2020-12) of a cloud-config. It is made from the
 tables that decode, and is docs/cloud-config.schema.json in the source.`,
 		Example: "  kairos-build schema > cloud-config.schema.json",
-		Args:    wrapArgs(cobra.NoArgs),
+		Args:    commandline.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			schema, err := config.Schema()
 			if err != nil {

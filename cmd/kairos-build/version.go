@@ -8,6 +8,8 @@ import (
 	"runtime"
 
 	"github.com/spf13/cobra"
+
+	"github.com/kairos-build/kairos-build/framework/commandline"
 )
 
 func newVersion() *cobra.Command {
@@ -16,7 +18,7 @@ func newVersion() *cobra.Command {
 		Use:     "version",
 		Short:   "Print the version of kairos-build",
 		Example: "  kairos-build version --json",
-		Args:    wrapArgs(cobra.NoArgs),
+		Args:    commandline.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if asJSON {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]string{"version": version, "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH})

@@ -7,7 +7,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"flag"
 	"fmt"
 	"io/fs"
 	"os"
@@ -16,25 +15,25 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
 	"github.com/kairos-build/kairos-build/framework/agent/apply"
 	"github.com/kairos-build/kairos-build/framework/agent/report"
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
+	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
-var bootVerb = verb{
-	name: "boot", service: true, about: "apply the cloud-config and run its early stages (kairos-boot.service does it at every boot)",
-	setup: func(_ *flag.FlagSet, p *program) func(context.Context, []string) error {
-		return func(ctx context.Context, args []string) error {
-			if err := p.noArgs("boot", args); err != nil {
-				return err
-			}
-			return p.boot(ctx)
-		}
-	},
+func newBoot(p *program) *cobra.Command {
+	return &cobra.Command{
+		Use:     "boot",
+		Short:   "Apply the cloud-config and run its early stages (kairos-boot.service)",
+		Example: "  kairos-agent boot",
+		Args:    commandline.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return p.boot(cmd.Context()) },
+	}
 }
 
 // boot asks the local datasources, reads the config files, applies them, leaves
@@ -51,7 +50,7 @@ func (p *program) boot(ctx context.Context) error {
 		return err
 	}
 	if !r.OK || !ok {
-		return errQuiet
+		return commandline.ErrQuiet
 	}
 	return nil
 }

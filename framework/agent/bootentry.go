@@ -3,29 +3,32 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
-	"flag"
-	"fmt"
+
+	"github.com/spf13/cobra"
 
 	"github.com/kairos-build/kairos-build/framework/agent/status"
+	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-var bootentryVerb = verb{
-	name: "bootentry", args: "[--select MODE] [--json]", about: "show or choose what the next boot starts",
-	setup: func(f *flag.FlagSet, p *program) func(context.Context, []string) error {
-		mode := f.String("select", "", "boot `MODE` once: active, passive or recovery; none takes the choice back")
-		asJSON := f.Bool("json", false, "print JSON: an object with next and slots, as in status --json")
-		return func(_ context.Context, args []string) error {
-			if err := p.noArgs("bootentry", args); err != nil {
-				return err
-			}
-			return p.bootentry(*mode, *asJSON)
-		}
-	},
+func newBootentry(p *program) *cobra.Command {
+	var mode string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "bootentry",
+		Short: "Show or choose what the next boot starts",
+		Example: `  sudo kairos-agent bootentry
+  sudo kairos-agent bootentry --select recovery   # once
+  sudo kairos-agent bootentry --select none       # take it back`,
+		Args: commandline.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return p.bootentry(cmd, mode, asJSON) },
+	}
+	cmd.Flags().StringVar(&mode, "select", "", "boot `MODE` once: active, passive or recovery; none takes the choice back")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON: an object with next and slots, as in status --json")
+	commandline.Complete(cmd, "select", []string{"active", "passive", "recovery", "none"})
+	return cmd
 }
 
 // modes are what --select accepts.
@@ -34,24 +37,19 @@ var modes = map[string]layout.Mode{
 }
 
 // bootentry selects a mode, unless it is empty, and shows what comes next.
-func (p *program) bootentry(mode string, asJSON bool) error {
+func (p *program) bootentry(cmd *cobra.Command, mode string, asJSON bool) error {
 	if mode == "" {
 		return p.showEntries(asJSON)
 	}
 	chosen, ok := modes[mode]
 	if !ok {
-		fmt.Fprintf(p.stderr, "kairos-agent bootentry: --select %q: want active, passive, recovery or none\n", mode)
-		return errUsage
+		return commandline.Usagef(cmd, "--select %q: want active, passive, recovery or none", mode)
 	}
 	next, err := p.changeSlots(func(s slot.State) (slot.State, error) { return s.Select(chosen) })
 	if err != nil {
 		return err
 	}
-	if asJSON {
-		return p.showEntries(true)
-	}
-	p.sayNext(next)
-	return nil
+	return p.showNext(next, asJSON)
 }
 
 // entries is what `kairos-agent bootentry --json` prints.
@@ -75,10 +73,7 @@ func (p *program) showEntries(asJSON bool) error {
 	}
 	slots := status.Slots(p.root, state, s)
 	if asJSON {
-		out := json.NewEncoder(p.stdout)
-		out.SetIndent("", "  ")
-		return errors.Join(out.Encode(entries{Next: status.NextBoot(s), Slots: slots}), damage)
+		return errors.Join(p.printJSON(entries{Next: status.NextBoot(s), Slots: slots}), damage)
 	}
-	p.sayNext(s)
-	return errors.Join(status.WriteSlots(p.stdout, slots), damage)
+	return errors.Join(p.showNext(s, false), status.WriteSlots(p.stdout, slots), damage)
 }

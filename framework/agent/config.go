@@ -5,76 +5,93 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"os"
 	"strings"
 
+	"github.com/spf13/cobra"
+
+	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/nearest"
 )
 
-var configVerb = verb{
-	name: "config", args: "get KEY | explain [KEY] [FILE]...", about: "show the merged config, and where each value came from",
-	setup: func(f *flag.FlagSet, p *program) func(context.Context, []string) error {
-		var o configOptions
-		f.BoolVar(&o.asJSON, "json", false, "print JSON, as documented in framework/config")
-		f.Func("file", "read `FILE` (or - or a URL) and not the configs of this node; may be repeated", func(name string) error {
-			o.files = append(o.files, name)
-			return nil
-		})
-		compatFlag(f, &o.Options)
-		return func(ctx context.Context, args []string) error {
-			words, err := interspersed(f, args)
+func newConfig(p *program) *cobra.Command {
+	var o configOptions
+	cmd := commandline.Verbs(&cobra.Command{
+		Use:   "config",
+		Short: "Show the merged config, and where each value came from",
+		Example: `  kairos-agent config get hostname
+  kairos-agent config explain users`,
+	}, newConfigGet(p, &o), newConfigExplain(p, &o))
+	f := cmd.PersistentFlags()
+	f.BoolVar(&o.asJSON, "json", false, "print JSON, as documented in framework/config")
+	f.StringArrayVar(&o.files, "file", nil, "read `FILE` (or - or a URL) and not the configs of this node; may be repeated")
+	compatFlag(f, &o.Options)
+	return cmd
+}
+
+func newConfigGet(p *program, o *configOptions) *cobra.Command {
+	return &cobra.Command{
+		Use:   "get KEY",
+		Short: "Print a value of the merged config, as YAML",
+		Example: `  kairos-agent config get hostname
+  kairos-agent config get users.kairos.groups --json
+  kairos-agent config get --file site.yaml hostname`,
+		Args:              commandline.Args(cobra.ExactArgs(1)),
+		ValidArgsFunction: p.completeKey(o),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			found, err := p.lookUp(cmd.Context(), args[0], *o)
 			if err != nil {
 				return err
 			}
-			return p.config(ctx, words, o)
+			return p.printValue(found, o.asJSON)
+		},
+	}
+}
+
+func newConfigExplain(p *program, o *configOptions) *cobra.Command {
+	return &cobra.Command{
+		Use:   "explain [KEY] [FILE]...",
+		Short: "Print where each value came from, with file, line and column",
+		Example: `  kairos-agent config explain
+  kairos-agent config explain hostname
+  kairos-agent config explain users site.yaml`,
+		ValidArgsFunction: p.completeKey(o),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			key := ""
+			if len(args) > 0 {
+				key = args[0]
+				o.files = append(o.files, args[1:]...)
+			}
+			found, err := p.lookUp(cmd.Context(), key, *o)
+			if err != nil {
+				return err
+			}
+			return p.printOrigins(found, o.asJSON)
+		},
+	}
+}
+
+// completeKey offers the keys that the config has; after the key, files.
+func (p *program) completeKey(o *configOptions) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveDefault
 		}
-	},
+		files, err := p.configFiles(cmd.Context(), *o)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		return config.Explain(files).Paths(), cobra.ShellCompDirectiveNoFileComp
+	}
 }
 
 type configOptions struct {
 	config.Options
 	asJSON bool
 	files  []string
-}
-
-// interspersed are the words of args; flags may stand between them.
-func interspersed(f *flag.FlagSet, args []string) ([]string, error) {
-	var words []string
-	for len(args) > 0 {
-		words = append(words, args[0])
-		if err := f.Parse(args[1:]); err != nil {
-			return nil, errUsage
-		}
-		args = f.Args()
-	}
-	return words, nil
-}
-
-func (p *program) config(ctx context.Context, words []string, o configOptions) error {
-	switch {
-	case len(words) == 2 && words[0] == "get", len(words) == 1 && words[0] == "explain":
-	case len(words) >= 2 && words[0] == "explain":
-		o.files = append(o.files, words[2:]...)
-	default:
-		fmt.Fprintln(p.stderr, "kairos-agent config: say `config get KEY` or `config explain [KEY] [FILE]...`")
-		return errUsage
-	}
-	key := ""
-	if len(words) > 1 {
-		key = words[1]
-	}
-	found, err := p.lookUp(ctx, key, o)
-	if err != nil {
-		return err
-	}
-	if words[0] == "get" {
-		return p.printValue(found, o.asJSON)
-	}
-	return p.printOrigins(found, o.asJSON)
 }
 
 // lookUp finds a key in the merged config. What keeps a file from being used is

@@ -32,8 +32,9 @@ func TestConfigVerb(t *testing.T) {
 		{"items", []string{"explain", "users.ada"}, result{0, "users[0].name = \"ada\"  (/oem/20.yaml:2:16)\nusers[0].passwd = (secret)  (/oem/10.yaml:2:29)\nusers[0].groups[0] = \"a\"  (/oem/10.yaml:2:43)\nusers[0].groups[1] = \"b\"  (/oem/20.yaml:2:30)\n", unused + line}},
 		{"files", []string{"explain", "hostname", other}, result{0, "hostname = \"other\"  (" + other + ":1:11)\n", ""}},
 		{"file flag", []string{"get", "--file", other, "hostname"}, result{0, "other\n", ""}},
-		{"typo", []string{"--file", other, "get", "hostnam"}, result{1, "", "kairos-agent config: no config gives the key \"hostnam\"; did you mean \"hostname\"?\n"}},
-		{"usage", []string{"put"}, result{2, "", "kairos-agent config: say `config get KEY` or `config explain [KEY] [FILE]...`\n"}},
+		{"typo", []string{"--file", other, "get", "hostnam"}, result{1, "", "kairos-agent: no config gives the key \"hostnam\"; did you mean \"hostname\"?\n"}},
+		{"usage", []string{"put"}, result{2, "", "kairos-agent: unknown command \"put\" (see `kairos-agent config --help`)\n"}},
+		{"no verb", nil, result{2, "", "kairos-agent: kairos-agent config does nothing alone: it has the commands explain, get (see `kairos-agent config --help`)\n"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := call(t, dir, "", append([]string{"config"}, c.args...)...)

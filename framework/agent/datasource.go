@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io/fs"
 	"os"
@@ -16,23 +15,24 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/kairos-build/kairos-build/framework/agent/report"
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
+	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/datasource"
 	"github.com/kairos-build/kairos-build/framework/netconfig"
 )
 
-var datasourceVerb = verb{
-	name: "datasource", service: true, about: "ask the metadata services that this machine has, and apply what they say (kairos-datasource.service does it)",
-	setup: func(_ *flag.FlagSet, p *program) func(context.Context, []string) error {
-		return func(ctx context.Context, args []string) error {
-			if err := p.noArgs("datasource", args); err != nil {
-				return err
-			}
-			return p.datasource(ctx)
-		}
-	},
+func newDatasource(p *program) *cobra.Command {
+	return &cobra.Command{
+		Use:     "datasource",
+		Short:   "Ask this machine's metadata services (kairos-datasource.service)",
+		Example: "  kairos-agent datasource",
+		Args:    commandline.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return p.datasource(cmd.Context()) },
+	}
 }
 
 // datasourceMark is the condition of kairos-datasource.service: some source is

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/datasource"
 )
@@ -50,7 +51,7 @@ func (p *program) datasource(ctx context.Context) error {
 		return err
 	}
 	if !ok {
-		return errQuiet
+		return commandline.ErrQuiet
 	}
 	return nil
 }
@@ -145,6 +146,7 @@ func (p *program) applyAgain(ctx context.Context, g given, changed []string) (ok
 			err = errors.Join(err, p.reload(ctx, "systemctl", "--no-block", "start", "kairos-stage-"+name+".timer"))
 		}
 	}
+	p.warn("writing what stands above the login prompt", p.refreshIssue(ctx))
 	return r.OK && stagesOK(reports), err
 }
 

@@ -6,31 +6,37 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
 	"strings"
 	"text/tabwriter"
 
+	"github.com/spf13/cobra"
+
 	"github.com/kairos-build/kairos-build/framework/agent/health"
 	"github.com/kairos-build/kairos-build/framework/agent/report"
+	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/stages"
 )
 
-var healthVerb = verb{
-	name: "health", args: "[--json]", about: "make one attempt of every health check, now",
-	setup: func(f *flag.FlagSet, p *program) func(context.Context, []string) error {
-		asJSON := f.Bool("json", false, "print JSON, as documented in framework/agent/health")
-		return func(ctx context.Context, args []string) error {
-			if err := p.noArgs("health", args); err != nil {
-				return err
-			}
-			return p.health(ctx, *asJSON)
-		}
-	},
+func newHealth(p *program) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "health",
+		Short: "Make one attempt of every health check, now",
+		Long: `Makes one attempt of every health check: boot-complete.target, and those of the
+key health of the cloud-config. It changes nothing. The exit status is 1 when a
+check does not pass.`,
+		Example: `  kairos-agent health
+  kairos-agent health --json`,
+		Args: commandline.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return p.health(cmd.Context(), asJSON) },
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, as documented in framework/agent/health")
+	return cmd
 }
 
 func (p *program) health(ctx context.Context, asJSON bool) error {
@@ -39,7 +45,7 @@ func (p *program) health(ctx context.Context, asJSON bool) error {
 		return err
 	}
 	if !r.OK {
-		return errQuiet
+		return commandline.ErrQuiet
 	}
 	return nil
 }

@@ -5,63 +5,37 @@
 // health, upgrades the slot that does not run, chooses what the boot loader
 // starts next, and shows how the node is. It changes nothing else.
 //
-//	kairos-agent boot | datasource | ready | settle | trial | health [--json]
-//	kairos-agent status [--json] | version | print-schema
-//	kairos-agent validate [--compat] [FILE|-|URL]...
-//	kairos-agent config get KEY | explain [KEY] [FILE]... [--json]
-//	kairos-agent run-stage NAME [--dry-run] [--analyze] [--json]
-//	kairos-agent report [--all] [--json]
-//	kairos-agent upgrade --source SOURCE [--recovery] [--reboot] [--force] [--json]
-//	kairos-agent bootentry [--select active|passive|recovery|none] [--json]
-//	kairos-agent rollback [--reboot]
-//	kairos-agent reset [--reset-oem] [--reboot] [--yes] [--json]
-//	kairos-agent config get KEY | explain [KEY] [FILE]... [--json] | print-schema
-//
-// Exit status: 0, 1 when something failed or a config has an error, 2 for a
-// wrong command line.
+// It has a file for each verb; `kairos-agent --help` lists them. The exit status
+// is 0, 1 when something failed or a config has an error, 2 for a wrong command
+// line. It is also called kairos, as in Kairos.
 package main
 
 import (
 	"context"
-	"errors"
-	"flag"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
+
+	"github.com/spf13/cobra"
 
 	"github.com/kairos-build/kairos-build/framework/agent/health"
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/bootstate"
+	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/datasource"
-	"github.com/kairos-build/kairos-build/framework/nearest"
 	"github.com/kairos-build/kairos-build/framework/stages"
 )
 
 // version is set by the linker: -ldflags "-X main.version=v1.2.3".
 var version = "devel"
 
-// verb is one command. Its flags are defined on the flag set before run.
-type verb struct {
-	name, args, about string
-	// service says that units run it: its log goes to the journal, by stdout.
-	// What a person runs keeps stdout for the result.
-	service bool
-	setup   func(f *flag.FlagSet, p *program) func(ctx context.Context, args []string) error
-}
-
-var verbs = []verb{
-	bootVerb, datasourceVerb, readyVerb, settleVerb, trialVerb, healthVerb, statusVerb,
-	runStageVerb, reportVerb,
-	upgradeVerb, rollbackVerb, bootentryVerb, resetVerb, validateVerb, configVerb, schemaVerb, versionVerb,
-}
-
 // program is what every verb works with.
 type program struct {
+	name           string // that it was called by; empty: kairos-agent
 	root           tree.Root
 	stdin          io.Reader
 	stdout, stderr io.Writer
@@ -78,15 +52,10 @@ type program struct {
 	adjustSources func(*datasource.Machine)
 }
 
-// errQuiet ends the program with status 1 after everything was said.
-var errQuiet = errors.New("said already")
-
-// errUsage ends the program with status 2.
-var errUsage = errors.New("wrong command line")
-
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	p := &program{
+		name: filepath.Base(os.Args[0]),
 		root: tree.Root{Dir: "/"}, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
 		log:       slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: withoutTime})),
 		openStore: openStore, restart: restartNode,
@@ -106,85 +75,62 @@ func withoutTime(_ []string, a slog.Attr) slog.Attr {
 
 // run does what args say and returns the exit status.
 func (p *program) run(ctx context.Context, args []string) int {
-	if len(args) == 0 {
-		p.usage(p.stderr)
-		return 2
-	}
-	name := strings.TrimPrefix(strings.TrimPrefix(args[0], "-"), "-")
-	if name == "help" || name == "h" {
-		p.usage(p.stdout)
-		return 0
-	}
-	i := slices.IndexFunc(verbs, func(v verb) bool { return v.name == name })
-	if i < 0 {
-		fmt.Fprintf(p.stderr, "kairos-agent: unknown command %q%s\n", args[0], didYouMean(name))
-		p.usage(p.stderr)
-		return 2
-	}
-	if !verbs[i].service {
-		p.log = slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{ReplaceAttr: withoutTime}))
-	}
-	return p.exit(verbs[i].name, p.call(ctx, verbs[i], args[1:]))
+	root := p.newRoot()
+	return commandline.Exit(p.stderr, root.Name(), commandline.Execute(ctx, root, longFlags(args), p.stdout, p.stderr))
 }
 
-func (p *program) call(ctx context.Context, v verb, args []string) error {
-	f := flag.NewFlagSet("kairos-agent "+v.name, flag.ContinueOnError)
-	f.SetOutput(p.stderr)
-	f.Usage = func() {
-		fmt.Fprintf(p.stderr, "usage: kairos-agent %s %s\n%s\n", v.name, v.args, v.about)
-		f.PrintDefaults()
+// services are the verbs that units run: their log goes to the journal, by stdout.
+// What a person runs keeps stdout for the result.
+const services = "What systemd runs at boot"
+
+func (p *program) newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   agentName,
+		Short: "Shows, upgrades and configures this node",
+		Long: `kairos-agent is the program of a node: it shows how the node is, upgrades it and
+goes back, and applies the cloud-config at every boot.`,
+		Example: `  kairos-agent status
+  sudo kairos-agent upgrade --source oci:registry.example.org/node:v2 --reboot
+  kairos-agent validate /oem/90_site.yaml`,
+		PersistentPreRun: func(cmd *cobra.Command, _ []string) {
+			if cmd.GroupID != services {
+				p.log = slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{ReplaceAttr: withoutTime}))
+			}
+		},
 	}
-	f.Func("root", "work on the system below `DIR`, not on /", func(dir string) error {
-		p.root.Dir = dir
-		return nil
-	})
-	run := v.setup(f, p)
-	switch err := f.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		return nil
-	case err != nil:
-		return errUsage
+	if p.name == secondName {
+		root.Use = secondName
 	}
-	return run(ctx, f.Args())
+	root.PersistentFlags().StringVar(&p.root.Dir, "root", p.root.Dir, "work on the system below `DIR`, not on the one that runs")
+	root.PersistentFlags().Lookup("root").DefValue = "/"
+	commandline.Prepare(root,
+		commandline.Group{Title: "See how the node is", Verbs: []*cobra.Command{newStatus(p), newReport(p), newHealth(p), newVersion(p)}},
+		commandline.Group{Title: "Upgrade and go back", Verbs: []*cobra.Command{newUpgrade(p), newRollback(p), newBootentry(p), newReset(p)}},
+		commandline.Group{Title: "Work on the cloud-config", Verbs: []*cobra.Command{newValidate(p), newConfig(p), newRunStage(p), newSchema(p)}},
+		commandline.Group{Title: services, Verbs: []*cobra.Command{newBoot(p), newDatasource(p), newReady(p), newSettle(p), newTrial(p)}},
+	)
+	return root
 }
 
-func (p *program) exit(name string, err error) int {
-	switch {
-	case err == nil:
-		return 0
-	case errors.Is(err, errUsage):
-		return 2
-	case !errors.Is(err, errQuiet):
-		fmt.Fprintf(p.stderr, "kairos-agent %s: %v\n", name, err)
-	}
-	return 1
-}
+// The names of the program. The second is the one of Kairos, a link to the first.
+const (
+	agentName  = "kairos-agent"
+	secondName = "kairos"
+)
 
-// noArgs refuses arguments.
-func (p *program) noArgs(name string, args []string) error {
-	if len(args) == 0 {
-		return nil
+// longFlags makes --flag of -flag: both were taken once, and scripts have it. The
+// only flag of one letter is -h.
+func longFlags(args []string) []string {
+	out := slices.Clone(args)
+	for i, arg := range out {
+		if arg == "--" {
+			break
+		}
+		if len(arg) > 2 && arg[0] == '-' && arg[1] != '-' {
+			out[i] = "-" + arg
+		}
 	}
-	fmt.Fprintf(p.stderr, "kairos-agent %s takes no arguments, got %q\n", name, args)
-	return errUsage
-}
-
-func (p *program) usage(w io.Writer) {
-	fmt.Fprintln(w, "usage: kairos-agent COMMAND [flags]")
-	for _, v := range verbs {
-		fmt.Fprintf(w, "  %-12s %-36s %s\n", v.name, v.args, v.about)
-	}
-}
-
-func didYouMean(name string) string {
-	names := make([]string, len(verbs))
-	for i, v := range verbs {
-		names[i] = v.name
-	}
-	if near := nearest.Word(name, names); near != "" {
-		return fmt.Sprintf("; did you mean %q?", near)
-	}
-	return ""
+	return out
 }
 
 // onNode tells whether we work on the running system.

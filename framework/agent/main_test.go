@@ -15,6 +15,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/agent/report"
 	"github.com/kairos-build/kairos-build/framework/agent/status"
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
+	"github.com/kairos-build/kairos-build/framework/commandline"
 )
 
 type result struct {
@@ -64,14 +65,20 @@ func TestCommandLine(t *testing.T) {
 		code           int
 		stdout, stderr string
 	}{
-		{nil, 2, "", "usage: kairos-agent COMMAND"},
-		{[]string{"--help"}, 0, "[--compat] [FILE|-|URL]...", ""},
-		{[]string{"stauts"}, 2, "", `unknown command "stauts"; did you mean "status"?`},
-		{[]string{"status", "--jason"}, 2, "", "flag provided but not defined: -jason"},
+		{nil, 0, "Upgrade and go back:\n  bootentry ", ""},
+		{[]string{"--help"}, 0, "Upgrade and go back:\n  bootentry ", ""},
+		{[]string{"upgrade", "--help"}, 0, "--ca-file FILE", ""},
+		{[]string{"stauts"}, 2, "", "kairos-agent: unknown command \"stauts\"; did you mean \"status\"? (see `kairos-agent --help`)\n"},
+		{[]string{"stauts", "--jason"}, 2, "", `unknown command "stauts"; did you mean "status"?`},
+		{[]string{"config", "gte"}, 2, "", "unknown command \"gte\"; did you mean \"get\"? (see `kairos-agent config --help`)\n"},
+		{[]string{"status", "--jason"}, 2, "", "unknown flag: --jason; did you mean --json? (see `kairos-agent status --help`)\n"},
+		{[]string{"status", "-json"}, 0, "{\n  \"schema\": 1", ""},
+		{[]string{"-version"}, 0, "image v1.2.3\n", ""},
 		{[]string{"boot", "now"}, 2, "", `takes no arguments, got ["now"]`},
+		{[]string{"__complete", "upgrade", "--ca"}, 0, "--ca-file\t", ""},
 		{[]string{"version"}, 0, "image v1.2.3\n", ""},
 		{[]string{"--version"}, 0, "image v1.2.3\n", ""},
-		{[]string{"validate", "/does/not/exist"}, 1, "", "kairos-agent validate: open /does/not/exist: no such file"},
+		{[]string{"validate", "/does/not/exist"}, 1, "", "kairos-agent: open /does/not/exist: no such file"},
 		{[]string{"validate"}, 0, "no config files in [/system/oem /oem /usr/local/cloud-config]", ""},
 	} {
 		got := call(t, dir, "", c.args...)
@@ -124,6 +131,33 @@ func TestBootAndReady(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, issueFile)); err == nil {
 		t.Error("there is a notice above the login prompt although all is well")
+	}
+}
+
+// TestNodeIssue: the login prompt says what the node is and how to get in.
+func TestNodeIssue(t *testing.T) {
+	dir := newNode(t)
+	issue := func() string {
+		t.Helper()
+		call(t, dir, "", "boot")
+		call(t, dir, "", "ready")
+		data, err := os.ReadFile(filepath.Join(dir, nodeIssue))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	put(t, dir, "etc/kairos-release", "KAIROS_VERSION=\"v1\\\\n\"\n")
+	if got, want := issue(), "slot a (active), version v1\\\\n, 1 problem: type kairos-agent status\n\n"; got != want {
+		t.Errorf("without users: got %q, want %q", got, want)
+	}
+	put(t, dir, "oem/90.yaml", "users: [{name: ada}, {name: bob, ssh_authorized_keys: [\""+nodeKey+"\"]}]\nhostnam: x\n")
+	if got := issue(); !strings.Contains(got, ", 3 problems: type kairos-agent status\n") {
+		t.Errorf("with a broken file: %q", got)
+	}
+	put(t, dir, "oem/90.yaml", "users: [{name: ada}, {name: bob, ssh_authorized_keys: [\""+nodeKey+"\"]}]\n")
+	if got := issue(); !strings.HasSuffix(got, "status\nover the network: ssh bob@ADDRESS\n\n") {
+		t.Errorf("with users: %q", got)
 	}
 }
 
@@ -216,5 +250,11 @@ func TestWriteConsole(t *testing.T) {
 	}
 	if err := writeConsole(t.Context(), path+"x", "hi\n"); err == nil {
 		t.Error("no error for a console that does not exist")
+	}
+}
+
+func TestExamples(t *testing.T) {
+	for _, broken := range commandline.BrokenExamples(new(program).newRoot()) {
+		t.Error(broken)
 	}
 }

@@ -5,29 +5,28 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
 	"github.com/kairos-build/kairos-build/framework/agent/report"
 	"github.com/kairos-build/kairos-build/framework/agent/status"
+	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/stages"
 )
 
-var readyVerb = verb{
-	name: "ready", service: true, about: "say on every console that the node is up (kairos-ready.service does it)",
-	setup: func(_ *flag.FlagSet, p *program) func(context.Context, []string) error {
-		return func(ctx context.Context, args []string) error {
-			if err := p.noArgs("ready", args); err != nil {
-				return err
-			}
-			return p.ready(ctx)
-		}
-	},
+func newReady(p *program) *cobra.Command {
+	return &cobra.Command{
+		Use:     "ready",
+		Short:   "Say on every console that the node is up (kairos-ready.service)",
+		Example: "  kairos-agent ready",
+		Args:    commandline.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return p.ready(cmd.Context()) },
+	}
 }
 
 // consoleTime is how long one console may take: a serial line whose other end
@@ -37,9 +36,11 @@ const consoleTime = 5 * time.Second
 // ready prints the problems of the config and then, on one line, that the node
 // is up. It waits for nothing: the unit's order does.
 func (p *program) ready(ctx context.Context) error {
-	text := p.readyText()
+	s := status.WithoutSlots(p.root)
+	p.warn("writing what stands above the login prompt", p.writeNodeIssue(s))
+	text := p.readyText(s)
 	fmt.Fprint(p.stdout, text)
-	return p.onConsoles(ctx, text)
+	return p.onConsoles(ctx, text+"\n") // systemd may take one line back, that of a job which it showed as running
 }
 
 // onConsoles writes text to every console of the node.
@@ -55,7 +56,7 @@ func (p *program) onConsoles(ctx context.Context, text string) error {
 	return all
 }
 
-func (p *program) readyText() string {
+func (p *program) readyText(s status.Status) string {
 	var b strings.Builder
 	r, err := report.Read(p.root)
 	switch {
@@ -73,19 +74,20 @@ func (p *program) readyText() string {
 			fmt.Fprintf(&b, "kairos: %s\n", line)
 		}
 	}
-	b.WriteString(readyLine(status.Collect(p.root)))
+	b.WriteString(readyLine(s))
 	return b.String()
 }
 
 // readyLine is what the VM harness and people wait for. Its form is stable.
 func readyLine(s status.Status) string {
-	word := func(v string) string {
-		if v == "" {
-			return "unknown"
-		}
-		return v
+	return fmt.Sprintf("kairos: ready slot=%s mode=%s version=%s\n", orUnknown(s.Slot), orUnknown(s.Mode), orUnknown(s.Version))
+}
+
+func orUnknown(v string) string {
+	if v == "" {
+		return "unknown"
 	}
-	return fmt.Sprintf("kairos: ready slot=%s mode=%s version=%s\n", word(s.Slot), word(s.Mode), word(s.Version))
+	return v
 }
 
 // consoleDevices reads a list such as "tty0 ttyS0".

@@ -3,29 +3,32 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"github.com/kairos-build/kairos-build/framework/agent/report"
+	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/stages"
 )
 
-var reportVerb = verb{
-	name: "report", args: "[--all] [--json]", about: "show what the stages of this boot did",
-	setup: func(f *flag.FlagSet, p *program) func(context.Context, []string) error {
-		all := f.Bool("all", false, "the last ten boots, oldest first")
-		asJSON := f.Bool("json", false, "print JSON, as documented in framework/stages")
-		return func(_ context.Context, args []string) error {
-			if err := p.noArgs("report", args); err != nil {
-				return err
-			}
-			return p.report(*all, *asJSON)
-		}
-	},
+func newReport(p *program) *cobra.Command {
+	var all, asJSON bool
+	cmd := &cobra.Command{
+		Use:   "report",
+		Short: "Show what the stages of this boot did",
+		Example: `  kairos-agent report
+  kairos-agent report --all          # of the last ten boots
+  kairos-agent report --json`,
+		Args: commandline.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return p.report(all, asJSON) },
+	}
+	cmd.Flags().BoolVar(&all, "all", false, "the last ten boots, oldest first")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, as documented in framework/stages")
+	return cmd
 }
 
 // report prints a list of boots; without --all it has one.

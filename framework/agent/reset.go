@@ -7,32 +7,38 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"log/slog"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/kairos-build/kairos-build/framework/agent/reset"
 	"github.com/kairos-build/kairos-build/framework/agent/status"
 	"github.com/kairos-build/kairos-build/framework/bootstate"
+	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
-var resetVerb = verb{
-	name: "reset", args: "[--reset-oem] [--reboot] [--yes] [--json]", about: "from recovery: make slots and persistent data new",
-	setup: func(f *flag.FlagSet, p *program) func(context.Context, []string) error {
-		var o resetOptions
-		f.BoolVar(&o.OEM, "reset-oem", false, "remove the files in "+layout.MountOEM+" too")
-		f.BoolVar(&o.reboot, "reboot", false, "reboot when it is done")
-		f.BoolVar(&o.yes, "yes", false, "do it; without this flag it only says what it would do")
-		f.BoolVar(&o.asJSON, "json", false, "print the result as JSON")
-		return func(ctx context.Context, args []string) error {
-			if err := p.noArgs("reset", args); err != nil {
-				return err
-			}
-			return p.reset(ctx, o)
-		}
-	},
+func newReset(p *program) *cobra.Command {
+	var o resetOptions
+	cmd := &cobra.Command{
+		Use:   "reset",
+		Short: "From recovery: make slots and persistent data new",
+		Long: `Makes the slots and the persistent data new, from the recovery slot. Without
+--yes it says what it would do and changes nothing.`,
+		Example: `  sudo kairos-agent reset                  # what it would do
+  sudo kairos-agent reset --yes --reboot
+  sudo kairos-agent reset --reset-oem --yes`,
+		Args: commandline.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return p.reset(cmd.Context(), o) },
+	}
+	f := cmd.Flags()
+	f.BoolVar(&o.OEM, "reset-oem", false, "remove the files in "+layout.MountOEM+" too")
+	f.BoolVar(&o.reboot, "reboot", false, "reboot when it is done")
+	f.BoolVar(&o.yes, "yes", false, "do it; without this flag it only says what it would do")
+	f.BoolVar(&o.asJSON, "json", false, "print the result as JSON")
+	return cmd
 }
 
 type resetOptions struct {

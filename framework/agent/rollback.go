@@ -5,11 +5,13 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"github.com/kairos-build/kairos-build/framework/agent/status"
+	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/history"
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
@@ -18,34 +20,41 @@ import (
 // again. It did before: one is enough, and one is for a cut of power.
 const rollbackTries = 2
 
-var rollbackVerb = verb{
-	name: "rollback", args: "[--reboot] [--tries N]", about: "go back to the other slot at the next boot",
-	setup: func(f *flag.FlagSet, p *program) func(context.Context, []string) error {
-		reboot := f.Bool("reboot", false, "reboot now")
-		tries := f.Int("tries", rollbackTries, "boots that the old slot gets to pass its health checks, 1 to 3")
-		return func(ctx context.Context, args []string) error {
-			if err := p.noArgs("rollback", args); err != nil {
-				return err
+func newRollback(p *program) *cobra.Command {
+	var o rollbackOptions
+	cmd := &cobra.Command{
+		Use:   "rollback",
+		Short: "Go back to the other slot at the next boot",
+		Example: `  sudo kairos-agent rollback
+  sudo kairos-agent rollback --reboot`,
+		Args: commandline.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.reboot && !p.onNode() {
+				return commandline.Usagef(cmd, "--reboot is for the running system, not with --root")
 			}
-			if *reboot && !p.onNode() {
-				fmt.Fprintln(p.stderr, "kairos-agent rollback: --reboot is for the running system, not with --root")
-				return errUsage
-			}
-			return p.rollback(ctx, *reboot, *tries)
-		}
-	},
+			return p.rollback(cmd.Context(), o)
+		},
+	}
+	cmd.Flags().BoolVar(&o.reboot, "reboot", false, "reboot now")
+	cmd.Flags().IntVar(&o.tries, "tries", rollbackTries, "boots that the old slot gets to pass its health checks, 1 to 3")
+	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print JSON: an object with next and slots, as in status --json")
+	return cmd
+}
+
+type rollbackOptions struct {
+	reboot, asJSON bool
+	tries          int
 }
 
 // rollback gives up a trial, or puts the old slot on trial.
-func (p *program) rollback(ctx context.Context, reboot bool, tries int) error {
-	next, err := p.changeSlots(func(s slot.State) (slot.State, error) { return s.Rollback(tries) })
+func (p *program) rollback(ctx context.Context, o rollbackOptions) error {
+	next, err := p.changeSlots(func(s slot.State) (slot.State, error) { return s.Rollback(o.tries) })
 	if err != nil {
 		return err
 	}
-	p.sayNext(next)
 	p.warn("writing the boot history", p.remember([]history.Entry{rolledBack(next)}))
-	if !reboot || p.restart == nil {
-		return nil
+	if err := p.showNext(next, o.asJSON); err != nil || !o.reboot || p.restart == nil {
+		return err
 	}
 	return p.restart(ctx)
 }
@@ -74,8 +83,12 @@ func (p *program) changeSlots(event func(slot.State) (slot.State, error)) (next 
 	return env.Update(event)
 }
 
-// sayNext tells what the next boot starts.
-func (p *program) sayNext(s slot.State) {
+// showNext tells what the next boot starts.
+func (p *program) showNext(s slot.State, asJSON bool) error {
+	if asJSON {
+		return p.showEntries(true)
+	}
 	sentence := status.NextBoot(s).Sentence
-	fmt.Fprintf(p.stdout, "%s%s\n", strings.ToUpper(sentence[:1]), sentence[1:])
+	_, err := fmt.Fprintf(p.stdout, "%s%s\n", strings.ToUpper(sentence[:1]), sentence[1:])
+	return err
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -14,34 +13,36 @@ import (
 	"strings"
 
 	"github.com/rogpeppe/go-internal/diff"
+	"github.com/spf13/cobra"
 
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
+	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/nearest"
 	"github.com/kairos-build/kairos-build/framework/stages"
 )
 
-var runStageVerb = verb{
-	name: "run-stage", service: true, args: "NAME [--dry-run] [--analyze] [--json]", about: "run the steps that the config has for a stage",
-	setup: func(f *flag.FlagSet, p *program) func(context.Context, []string) error {
-		var o stageOptions
-		f.BoolVar(&o.dryRun, "dry-run", false, "change nothing and run no command; print what would change")
-		f.BoolVar(&o.analyze, "analyze", false, "print the order of the steps and which would be skipped")
-		f.BoolVar(&o.asJSON, "json", false, "print JSON, as documented in framework/stages")
-		return func(ctx context.Context, args []string) error {
+func newRunStage(p *program) *cobra.Command {
+	var o stageOptions
+	cmd := &cobra.Command{
+		Use:   "run-stage NAME",
+		Short: "Run the steps that the config has for a stage",
+		Example: `  kairos-agent run-stage boot --analyze      # the order of its steps
+  kairos-agent run-stage boot --dry-run      # what would change
+  sudo kairos-agent run-stage network`,
+		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				fmt.Fprintf(p.stderr, "kairos-agent run-stage: which stage? They are %s\n", strings.Join(config.BootStages(), ", "))
-				return errUsage
+				return commandline.Usagef(cmd, "which stage? They are %s", strings.Join(config.BootStages(), ", "))
 			}
-			if err := f.Parse(args[1:]); err != nil { // flags may follow the name
-				return errUsage
-			}
-			if err := p.noArgs("run-stage NAME", f.Args()); err != nil {
-				return err
-			}
-			return p.runStage(ctx, args[0], o)
-		}
-	},
+			return commandline.Args(cobra.ExactArgs(1))(cmd, args)
+		},
+		ValidArgsFunction: cobra.FixedCompletions(config.BootStages(), cobra.ShellCompDirectiveNoFileComp),
+		RunE:              func(cmd *cobra.Command, args []string) error { return p.runStage(cmd.Context(), args[0], o) },
+	}
+	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "change nothing and run no command; print what would change")
+	cmd.Flags().BoolVar(&o.analyze, "analyze", false, "print the order of the steps and which would be skipped")
+	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print JSON, as documented in framework/stages")
+	return cmd
 }
 
 type stageOptions struct{ dryRun, analyze, asJSON bool }
@@ -76,7 +77,7 @@ func (p *program) runStage(ctx context.Context, name string, o stageOptions) err
 		return err
 	}
 	if err == nil && !stagesOK(result.Stages) {
-		return errQuiet
+		return commandline.ErrQuiet
 	}
 	return err
 }

@@ -5,26 +5,26 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"os/exec"
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/kairos-build/kairos-build/framework/agent/settle"
+	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-var settleVerb = verb{
-	name: "settle", service: true, about: "check a new slot, keep it or leave it (kairos-settle.service does it at every boot)",
-	setup: func(_ *flag.FlagSet, p *program) func(context.Context, []string) error {
-		return func(ctx context.Context, args []string) error {
-			if err := p.noArgs("settle", args); err != nil {
-				return err
-			}
-			return p.settle(ctx)
-		}
-	},
+func newSettle(p *program) *cobra.Command {
+	return &cobra.Command{
+		Use:     "settle",
+		Short:   "Check a new slot, keep it or leave it (kairos-settle.service)",
+		Example: "  kairos-agent settle",
+		Args:    commandline.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return p.settle(cmd.Context()) },
+	}
 }
 
 // settle runs when the node is up. It says what this boot is, runs the health
@@ -111,12 +111,13 @@ func within(limit time.Duration, doing string, do func() error) error {
 	}
 }
 
-// stopTrial ends kairos-trial.service, which would restart the node later.
+// stopTrial ends kairos-trial.service, which would restart the node later, and the
+// timer that would start it.
 func (p *program) stopTrial(ctx context.Context) error {
 	if !p.onNode() {
 		return nil
 	}
-	return output(exec.CommandContext(ctx, "systemctl", "stop", "--no-block", "kairos-trial.service"))
+	return output(exec.CommandContext(ctx, "systemctl", "stop", "--no-block", "kairos-trial.timer", "kairos-trial.service"))
 }
 
 // say prints lines for the journal and on every console.

@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -25,6 +27,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/history"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/rootfs"
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
@@ -317,11 +320,11 @@ func TestTrial(t *testing.T) {
 		restarts int
 		after    time.Duration
 	}{
-		{"hangs", trying, trying, nil, 1, 7 * time.Minute},
-		{"is good in time", trying, slot.State{Good: "b"}, nil, 0, 7 * time.Minute},
-		{"the disk is gone", trying, slot.Initial(), errors.New("input/output error"), 1, 7 * time.Minute},
+		{"hangs", trying, trying, nil, 1, 7*time.Minute - trialDelay},
+		{"is good in time", trying, slot.State{Good: "b"}, nil, 0, 7*time.Minute - trialDelay},
+		{"the disk is gone", trying, slot.Initial(), errors.New("input/output error"), 1, 7*time.Minute - trialDelay},
 		{"no trial", slot.State{Good: "b"}, slot.State{Good: "b"}, nil, 0, 0},
-		{"no trial, and a unit hangs", slot.State{Good: "b", Unproven: 3}, slot.State{Good: "b", Unproven: 3}, nil, 0, 7 * time.Minute},
+		{"no trial, and a unit hangs", slot.State{Good: "b", Unproven: 3}, slot.State{Good: "b", Unproven: 3}, nil, 0, 7*time.Minute - trialDelay},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -344,6 +347,20 @@ func TestTrial(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestTrialDelay: the program counts in what its timer waits.
+func TestTrialDelay(t *testing.T) {
+	found := false
+	err := rootfs.Walk(func(path string, _ fs.FileMode, data []byte, _ string) error {
+		if strings.HasSuffix(path, "/kairos-trial.timer") && strings.Contains(string(data), fmt.Sprintf("\nOnActiveSec=%.0fmin\n", trialDelay.Minutes())) {
+			found = true
+		}
+		return nil
+	})
+	if err != nil || !found {
+		t.Errorf("%v: kairos-trial.timer does not wait %v", err, trialDelay)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/kairos-build/kairos-build/framework/agent/status"
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/bootenv"
 	"github.com/kairos-build/kairos-build/framework/bootstate"
@@ -111,8 +112,11 @@ func TestRollbackAndReboot(t *testing.T) {
 			return errors.New("no systemd here")
 		},
 	}
-	if err := p.rollback(t.Context(), true, rollbackTries); err == nil || saved.Try != "b" {
+	if err := p.rollback(t.Context(), rollbackOptions{reboot: true, tries: rollbackTries}); err == nil || saved.Try != "b" {
 		t.Errorf("error %v; at the reboot the state was %+v", err, saved)
+	}
+	if got := call(t, slotNode(t, slot.Initial()), "", "rollback", "--json"); got.code != 0 || !strings.HasPrefix(got.stdout, "{\n  \"next\": {\n    \"slot\": \"b\",") {
+		t.Errorf("rollback --json: %+v", got)
 	}
 	if got := call(t, dir, "", "rollback", "--reboot"); got.code != 2 || !strings.Contains(got.stderr, "not with --root") {
 		t.Errorf("got %+v", got)
@@ -168,7 +172,7 @@ func TestSlotsWithoutOurInitramfs(t *testing.T) {
 
 func TestStatusShowsSlots(t *testing.T) {
 	got := call(t, slotNode(t, slot.State{Good: "b", Try: "a"}), "", "status")
-	for _, want := range []string{"next     the next boot starts slot b (passive), because slot a used up its tries\n", "trying, 0 boots left"} {
+	for _, want := range []string{"next        the next boot starts slot b (passive), because slot a used up its tries\n", "trying, 0 boots left"} {
 		if !strings.Contains(got.stdout, want) {
 			t.Errorf("status says\n%s\nwant %q", got.stdout, want)
 		}
@@ -182,6 +186,17 @@ func TestResultAlone(t *testing.T) {
 	put(t, dir, "oem/.kairos", "a file in the way of the history")
 	got := call(t, dir, "", "rollback")
 	if got.code != 0 || strings.Contains(got.stdout, "level=") || !strings.Contains(got.stderr, "boot history") {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// TestWithoutSlots: what the boot waits for opens no disk.
+func TestWithoutSlots(t *testing.T) {
+	root := tree.Root{Dir: slotNode(t, slot.Initial()), KeepOwner: true}
+	if got := status.WithoutSlots(root); got.Next != nil || len(got.Slots) > 0 || got.Slot != "a" {
+		t.Errorf("got %+v", got)
+	}
+	if got := status.Collect(root); got.Next == nil || len(got.Slots) != 3 {
 		t.Errorf("got %+v", got)
 	}
 }

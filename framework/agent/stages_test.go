@@ -179,7 +179,7 @@ func TestRunStageWords(t *testing.T) {
 		{[]string{"run-stage", "bot"}, 1, "", `no config has a stage "bot"; did you mean "boot"?`},
 		{[]string{"run-stage", "site-made"}, 1, "", `no config has a stage "site-made"; those of a boot are rootfs`},
 		{[]string{"run-stage", "network"}, 0, "stage network: the config has no steps for it\n", ""},
-		{[]string{"run-stage", "boot", "fs"}, 2, "", "takes no arguments"},
+		{[]string{"run-stage", "boot", "fs"}, 2, "", "accepts 1 arg(s), received 2"},
 		{[]string{"report"}, 0, "no stage ran in this boot\n", ""},
 		{[]string{"report", "--all", "--json"}, 0, "[]\n", ""},
 	} {

@@ -3,35 +3,54 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
-	"flag"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/kairos-build/kairos-build/framework/agent/status"
+	"github.com/kairos-build/kairos-build/framework/commandline"
 )
 
-var statusVerb = verb{
-	name: "status", args: "[--json]", about: "show slot, root, layout and config problems",
-	setup: func(f *flag.FlagSet, p *program) func(context.Context, []string) error {
-		asJSON := f.Bool("json", false, "print JSON, as documented in framework/agent/status")
-		return func(_ context.Context, args []string) error {
-			if err := p.noArgs("status", args); err != nil {
-				return err
-			}
-			return p.status(*asJSON)
-		}
-	},
+func newStatus(p *program) *cobra.Command {
+	var all, asJSON bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show slot, health, version, addresses and problems",
+		Long: `Shows how this node is, what matters most at the end: network addresses, config,
+version, slot, health and problems. Some of it only root can read.`,
+		Example: `  kairos-agent status
+  sudo kairos-agent status --all          # partitions and mounts too
+  sudo kairos-agent status --json`,
+		Args: commandline.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return p.status(all, asJSON) },
+	}
+	cmd.Flags().BoolVar(&all, "all", false, "also partitions, mounts, the last ten events, and files that are kept as they are here")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, as documented in framework/agent/status")
+	return cmd
 }
 
-func (p *program) status(asJSON bool) error {
+func (p *program) status(all, asJSON bool) error {
 	s := status.Collect(p.root)
 	if p.onNode() {
 		s.AskKernel()
 	}
-	if !asJSON {
-		return s.WriteTable(p.stdout)
+	if asJSON {
+		return p.printJSON(s)
 	}
-	out := json.NewEncoder(p.stdout)
-	out.SetIndent("", "  ")
-	return out.Encode(s)
+	return s.WriteTable(p.stdout, status.View{All: all, Width: columns(p.stdout)})
+}
+
+// columns is the width of a terminal; 0 for anything else.
+func columns(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return width
 }

@@ -4,29 +4,33 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/kairos-build/kairos-build/framework/agent/settle"
+	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-var trialVerb = verb{
-	name: "trial", service: true, about: "limit the time of a boot: a slot on trial is left, another counts as up (kairos-trial.service does it)",
-	setup: func(_ *flag.FlagSet, p *program) func(context.Context, []string) error {
-		return func(ctx context.Context, args []string) error {
-			if err := p.noArgs("trial", args); err != nil {
-				return err
-			}
-			return p.trial(ctx)
-		}
-	},
+func newTrial(p *program) *cobra.Command {
+	return &cobra.Command{
+		Use:     "trial",
+		Short:   "Limit the time in which a boot comes up (kairos-trial.service)",
+		Example: "  kairos-agent trial",
+		Args:    commandline.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return p.trial(cmd.Context()) },
+	}
 }
 
 // trialGrace is what a boot may take before its health checks begin, on top of
 // the time that they have.
 const trialGrace = 5 * time.Minute
+
+// trialDelay is how much of it is over when the watch begins: OnActiveSec= of
+// kairos-trial.timer.
+const trialDelay = 3 * time.Minute
 
 // trial watches over a boot, for the case that a unit hangs and the health checks
 // never begin. It ends at once when nothing would follow, and when it is stopped,
@@ -37,18 +41,19 @@ func (p *program) trial(ctx context.Context) error {
 		return err
 	}
 	limit := p.standard().health.Limit() + trialGrace
+	rest := limit - trialDelay
 	switch {
 	case settle.Judge(n.state, n.boot) == settle.OnTrial:
-		fmt.Fprintf(p.stdout, "slot %s is on trial: it is left in %v, unless it is good by then\n", n.boot.Slot, limit)
+		fmt.Fprintf(p.stdout, "slot %s is on trial: it is left in %v, unless it is good by then\n", n.boot.Slot, rest)
 	case n.state.Unproven > 0:
-		fmt.Fprintf(p.stdout, "slot %s has %v to come up, then it counts as up\n", n.boot.Slot, limit)
+		fmt.Fprintf(p.stdout, "slot %s has %v to come up, then it counts as up\n", n.boot.Slot, rest)
 	default:
 		return err
 	}
 	select {
 	case <-ctx.Done():
 		return nil
-	case <-time.After(limit):
+	case <-time.After(rest):
 	}
 	return p.overdue(ctx, n, limit)
 }

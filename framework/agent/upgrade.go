@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -14,9 +13,13 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
 	"github.com/kairos-build/kairos-build/framework/agent/status"
 	"github.com/kairos-build/kairos-build/framework/agent/upgrade"
 	"github.com/kairos-build/kairos-build/framework/bootstate"
+	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/history"
 	"github.com/kairos-build/kairos-build/framework/layout"
@@ -27,18 +30,28 @@ import (
 // an upgrade fits beside the node's work.
 const upgradeMemory = 160 << 20
 
-var upgradeVerb = verb{
-	name: "upgrade", args: "--source SOURCE", about: "write an image to the other slot and try it at the next boot",
-	setup: func(f *flag.FlagSet, p *program) func(context.Context, []string) error {
-		u := upgradeFlags{mirrors: map[string][]string{}}
-		u.declare(f)
-		return func(ctx context.Context, args []string) error {
-			if err := p.noArgs("upgrade", args); err != nil {
-				return err
+func newUpgrade(p *program) *cobra.Command {
+	u := upgradeFlags{mirrors: map[string][]string{}}
+	cmd := &cobra.Command{
+		Use:   "upgrade --source SOURCE",
+		Short: "Write an image to the other slot and try it at the next boot",
+		Long: `Writes an image to the slot that does not run, checks every byte of it, and has
+the boot loader try it at the next boot. A slot that does not pass its health
+checks is left again by itself. docs/upgrades.md has the whole story.`,
+		Example: `  sudo kairos-agent upgrade --source oci:registry.example.org/node:v2
+  sudo kairos-agent upgrade --source oci:registry.example.org/node:v2 --ca-file ca.pem --reboot
+  sudo kairos-agent upgrade --source ocifile:/usr/local/node-v2.tar
+  sudo kairos-agent upgrade --source oci:registry.example.org/node:v2 --recovery`,
+		Args: commandline.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if u.source == "" {
+				return commandline.Usagef(cmd, "which image? Give --source oci:REF, dir:PATH, ocifile:FILE or file:PATH")
 			}
-			return p.upgrade(ctx, u)
-		}
-	},
+			return p.upgrade(cmd.Context(), u)
+		},
+	}
+	u.declare(cmd.Flags())
+	return cmd
 }
 
 // upgradeFlags are the flags of upgrade.
@@ -48,7 +61,7 @@ type upgradeFlags struct {
 	recovery, reboot, force, json bool
 }
 
-func (u *upgradeFlags) declare(f *flag.FlagSet) {
+func (u *upgradeFlags) declare(f *pflag.FlagSet) {
 	f.StringVar(&u.source, "source", "", "the image: oci:`REF`, dir:PATH, ocifile:FILE or file:PATH")
 	f.StringVar(&u.caFile, "ca-file", "", "trust the certificates (PEM) in `FILE` besides the system's")
 	f.StringVar(&u.auth, "registry-config", "", "take the registry's credentials from `FILE`, a docker-style config.json (default "+source.DefaultAuth+")")
@@ -68,10 +81,6 @@ func (u *upgradeFlags) declare(f *flag.FlagSet) {
 
 // upgrade writes the image, prints what it did, and reboots if it should.
 func (p *program) upgrade(ctx context.Context, u upgradeFlags) (err error) {
-	if u.source == "" {
-		fmt.Fprintln(p.stderr, "kairos-agent upgrade: which image? Give --source oci:REF, dir:PATH, ocifile:FILE or file:PATH")
-		return errUsage
-	}
 	if p.onNode() && os.Geteuid() != 0 {
 		return errors.New("it writes to the disk and needs root: run it with sudo")
 	}

@@ -4,29 +4,40 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"maps"
 	"os"
 	"slices"
 
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/stages"
 	"github.com/kairos-build/kairos-build/framework/validation"
 )
 
-var validateVerb = verb{
-	name: "validate", args: "[--compat] [FILE|-|URL]...", about: "check cloud-configs; without a file, those of this node",
-	setup: func(f *flag.FlagSet, p *program) func(context.Context, []string) error {
-		var o config.Options
-		compatFlag(f, &o)
-		return func(ctx context.Context, args []string) error { return p.validate(ctx, args, o) }
-	},
+func newValidate(p *program) *cobra.Command {
+	var o config.Options
+	cmd := &cobra.Command{
+		Use:   "validate [FILE|-|URL]...",
+		Short: "Check cloud-configs; without a file, those of this node",
+		Long: `Checks cloud-configs as the boot does: every mistake of a file at once, with line
+and column. FILE may be "-" for standard input, or an http or https URL. The
+exit status is 1 when a file is not valid.`,
+		Example: `  kairos-agent validate
+  kairos-agent validate /oem/90_site.yaml
+  kairos-agent validate --compat - < old.yaml`,
+		RunE: func(cmd *cobra.Command, args []string) error { return p.validate(cmd.Context(), args, o) },
+	}
+	compatFlag(cmd.Flags(), &o)
+	return cmd
 }
 
 // compatFlag defines --compat.
-func compatFlag(f *flag.FlagSet, o *config.Options) {
+func compatFlag(f *pflag.FlagSet, o *config.Options) {
 	f.BoolVar(&o.Compat, "compat", false, "only warn about unknown keys, as with "+config.CompatArgument+" on the kernel command line")
 }
 
@@ -48,7 +59,7 @@ func quietly(ok bool) error {
 	if ok {
 		return nil
 	}
-	return errQuiet
+	return commandline.ErrQuiet
 }
 
 func (p *program) checker(o config.Options) validation.Checker {
@@ -72,19 +83,20 @@ func (p *program) validateNode(c validation.Checker) (ok bool) {
 	return c.Print(loaded.Files) && ok
 }
 
-var schemaVerb = verb{
-	name: "print-schema", about: "print the JSON Schema of a cloud-config, for editors",
-	setup: func(_ *flag.FlagSet, p *program) func(context.Context, []string) error {
-		return func(_ context.Context, args []string) error {
-			if err := p.noArgs("print-schema", args); err != nil {
-				return err
-			}
+func newSchema(p *program) *cobra.Command {
+	return &cobra.Command{
+		Use:     "schema",
+		Aliases: []string{"print-schema"}, // as Kairos calls it
+		Short:   "Print the JSON Schema of a cloud-config, for editors",
+		Example: "  kairos-agent schema > cloud-config.schema.json",
+		Args:    commandline.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
 			schema, err := config.Schema()
 			if err != nil {
 				return err
 			}
 			_, err = p.stdout.Write(schema)
 			return err
-		}
-	},
+		},
+	}
 }

@@ -3,27 +3,37 @@
 package main
 
 import (
-	"context"
-	"flag"
 	"fmt"
 	"runtime"
 
+	"github.com/spf13/cobra"
+
 	"github.com/kairos-build/kairos-build/framework/agent/status"
+	"github.com/kairos-build/kairos-build/framework/commandline"
 )
 
-var versionVerb = verb{
-	name: "version", about: "print the versions of the agent and of the image",
-	setup: func(_ *flag.FlagSet, p *program) func(context.Context, []string) error {
-		return func(_ context.Context, args []string) error {
-			if err := p.noArgs("version", args); err != nil {
-				return err
-			}
-			image := status.Release(p.root)["KAIROS_VERSION"]
-			if image == "" {
-				image = "unknown"
-			}
-			fmt.Fprintf(p.stdout, "kairos-agent %s (%s/%s), image %s\n", version, runtime.GOOS, runtime.GOARCH, image)
-			return nil
-		}
-	},
+func newVersion(p *program) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "version",
+		Short: "Print the versions of the agent and of the image",
+		Example: `  kairos-agent version
+  kairos-agent version --json`,
+		Args: commandline.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return p.version(asJSON) },
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func (p *program) version(asJSON bool) error {
+	image := status.Release(p.root)["KAIROS_VERSION"]
+	if image == "" {
+		image = "unknown"
+	}
+	if asJSON {
+		return p.printJSON(map[string]string{"version": version, "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH, "image": image})
+	}
+	_, err := fmt.Fprintf(p.stdout, "kairos-agent %s (%s/%s), image %s\n", version, runtime.GOOS, runtime.GOARCH, image)
+	return err
 }

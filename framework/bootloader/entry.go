@@ -7,11 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf16"
 
+	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
 )
 
@@ -33,7 +33,7 @@ type entry struct {
 	current bool // this boot is it
 }
 
-var bootName = regexp.MustCompile(`^Boot[0-9A-F]{4}$`)
+var bootName = lazyregexp.New(`^Boot[0-9A-F]{4}$`)
 
 func entryName(number uint16) string { return fmt.Sprintf("Boot%04X", number) }
 

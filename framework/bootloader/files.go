@@ -8,11 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/bootconf"
+	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
@@ -60,7 +60,7 @@ type program struct {
 	data      []byte
 }
 
-var dirName = regexp.MustCompile(`^([a-z0-9_-]{1,8}|[A-Z0-9_-]{1,8})$`)
+var dirName = lazyregexp.New(`^([a-z0-9_-]{1,8}|[A-Z0-9_-]{1,8})$`)
 
 // New checks the files of an image, by their names below layout.ImageBoot. It
 // needs programs for BIOS, for UEFI, or for both.

@@ -4,15 +4,16 @@ package config
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
+
+	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
 )
 
 var (
-	zoneName    = regexp.MustCompile(`^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$`)
-	localeName  = regexp.MustCompile(`^[A-Za-z0-9_]+([.@][A-Za-z0-9_@-]+)*$`)
-	layoutName  = regexp.MustCompile(`^[A-Za-z0-9_,:()+-]+$`)
-	serverName  = regexp.MustCompile(`^[A-Za-z0-9.:_-]+$`)
+	zoneName    = lazyregexp.New(`^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$`)
+	localeName  = lazyregexp.New(`^[A-Za-z0-9_]+([.@][A-Za-z0-9_@-]+)*$`)
+	layoutName  = lazyregexp.New(`^[A-Za-z0-9_,:()+-]+$`)
+	serverName  = lazyregexp.New(`^[A-Za-z0-9.:_-]+$`)
 	aZone       = formed(zoneName, "a time zone", "Europe/Berlin")
 	aLocale     = formed(localeName, "a locale", "de_DE.UTF-8")
 	aLayout     = formed(layoutName, "a part of a keyboard layout", "de")

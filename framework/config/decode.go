@@ -7,13 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"sort"
 	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
 )
 
 // MaxSize is the largest file, in bytes, that Decode reads.
@@ -240,9 +241,9 @@ func (d *decoder) tabs() bool {
 	return found
 }
 
-var blockScalar = regexp.MustCompile(`^[^#]*[:\-]\s+(!!?\S+\s+|&\S+\s+)*[|>][-+0-9]*\s*(#.*)?$`)
+var blockScalar = lazyregexp.New(`^[^#]*[:\-]\s+(!!?\S+\s+|&\S+\s+)*[|>][-+0-9]*\s*(#.*)?$`)
 
-var yamlError = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
+var yamlError = lazyregexp.New(`^yaml: (?:line (\d+): )?(.*)$`)
 
 // syntax reports an error of the YAML parser.
 func (d *decoder) syntax(err error) {

@@ -10,20 +10,20 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
 	"github.com/kairos-build/kairos-build/framework/template"
 )
 
 // maxContent limits what a compressed content may unfold to, in bytes.
 const maxContent = 64 << 20
 
-var label = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
+var label = lazyregexp.New(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
 
 func decodeHostname(v value, c *Config) {
 	s, ok := v.nonEmpty()
@@ -213,7 +213,7 @@ func (v value) absolute() (string, bool) {
 	return "", false
 }
 
-var octal = regexp.MustCompile(`^0?[0-7]{3,4}$`)
+var octal = lazyregexp.New(`^0?[0-7]{3,4}$`)
 
 // decodePermissions takes octal digits, in quotes or as a YAML integer that is
 // written in octal.
@@ -239,7 +239,7 @@ func decodePermissions(v value, f *WriteFile) {
 	f.Mode = uint32(mode)
 }
 
-var ownerName = regexp.MustCompile(`^([a-z_][a-z0-9_.-]{0,31}|[0-9]{1,10})$`)
+var ownerName = lazyregexp.New(`^([a-z_][a-z0-9_.-]{0,31}|[0-9]{1,10})$`)
 
 // decodeOwner takes user, user:group or :group, as names or numbers. A user
 // without a group has its own primary group on the node.

@@ -7,13 +7,14 @@ import (
 	"net"
 	"net/url"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
 )
 
 // What holds when the config says nothing.
@@ -190,7 +191,7 @@ func durationUpTo(most time.Duration) func(value) (time.Duration, bool) {
 }
 
 // unitName is a name as in systemd.unit(5), with its type.
-var unitName = regexp.MustCompile(`^[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]{0,239}\.(service|socket|target|mount|automount|timer|path|device|swap|slice|scope)$`)
+var unitName = lazyregexp.New(`^[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]{0,239}\.(service|socket|target|mount|automount|timer|path|device|swap|slice|scope)$`)
 
 func (v value) unit() (string, bool) {
 	s, ok := v.nonEmpty()

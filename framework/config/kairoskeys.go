@@ -3,14 +3,14 @@
 package config
 
 import (
-	"regexp"
+	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
 )
 
 // What several keys of Kairos have.
 var (
-	imageSource = regexp.MustCompile(`^(oci|dir|file|ocifile|docker|container|channel|system):.+|^[A-Za-z0-9][A-Za-z0-9._/:@-]*$`)
+	imageSource = lazyregexp.New(`^(oci|dir|file|ocifile|docker|container|channel|system):.+|^[A-Za-z0-9][A-Za-z0-9._/:@-]*$`)
 	aSource     = formed(imageSource, "a source of an image", "oci:registry.example.org/edge/debian-13:v1")
-	aDevice     = formed(regexp.MustCompile(`^(auto|/dev/.+|script://.+)$`), "a device", "auto or /dev/vda")
+	aDevice     = formed(lazyregexp.New(`^(auto|/dev/.+|script://.+)$`), "a device", "auto or /dev/vda")
 	anImage     = object(imageFields)
 	stringMap   = mapped(aScalar)
 )

@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
 )
 
 // A list of SSH keys may hold places where keys are, beside keys themselves:
@@ -81,7 +82,7 @@ func (c *Config) KeySources() []string {
 func isURL(s string) bool { return strings.HasPrefix(s, "https://") || strings.HasPrefix(s, "http://") }
 
 // forgeName is what a forge may call a person or a group.
-var forgeName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,254}$`)
+var forgeName = lazyregexp.New(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,254}$`)
 
 // keySource is an entry that says where keys are. found is false for any other,
 // and nothing is said about it then.

@@ -4,9 +4,10 @@ package config
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
 )
 
 // kind is a way to read a value, and its shape.
@@ -50,7 +51,7 @@ func oneOf(words ...string) kind[string] {
 }
 
 // formed is a text of a form; such as has an example of it.
-func formed(re *regexp.Regexp, what, such string) kind[string] {
+func formed(re *lazyregexp.Regexp, what, such string) kind[string] {
 	return kind[string]{matching(re.String()), func(v value) (string, bool) {
 		s, ok := v.nonEmpty()
 		if ok && !re.MatchString(s) {

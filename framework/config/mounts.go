@@ -5,11 +5,12 @@ package config
 import (
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
 )
 
 // storageFields are about disks.
@@ -117,7 +118,7 @@ func (d *decoder) addMounts() {
 }
 
 // shortDevice is a name of the kernel, such as vdb or sda1.
-var shortDevice = regexp.MustCompile(`^(sd|vd|xvd|hd|nvme|mmcblk|dm-|md)[a-z0-9]+$`)
+var shortDevice = lazyregexp.New(`^(sd|vd|xvd|hd|nvme|mmcblk|dm-|md)[a-z0-9]+$`)
 
 // deviceName is what is mounted: cloud-init has names without /dev/ too.
 func deviceName(s string) string {

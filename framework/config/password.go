@@ -4,26 +4,27 @@ package config
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
+
+	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
 )
 
 // hashMethod is a kind of hash that crypt(5) knows.
 type hashMethod struct {
 	prefix, name string
-	shape        *regexp.Regexp // of the whole hash
+	shape        *lazyregexp.Regexp // of the whole hash
 	weak         bool
 }
 
 // hashMethods: see crypt(5) of libxcrypt.
 var hashMethods = []hashMethod{
-	{"$y$", "yescrypt", regexp.MustCompile(`^\$y\$[./A-Za-z0-9]+\$[./A-Za-z0-9]{0,86}\$[./A-Za-z0-9]{43}$`), false},
-	{"$gy$", "gost-yescrypt", regexp.MustCompile(`^\$gy\$[./A-Za-z0-9]+\$[./A-Za-z0-9]{0,86}\$[./A-Za-z0-9]{43}$`), false},
-	{"$7$", "scrypt", regexp.MustCompile(`^\$7\$[./A-Za-z0-9]{11,97}\$[./A-Za-z0-9]{43}$`), false},
-	{"$2", "bcrypt", regexp.MustCompile(`^\$2[abxy]\$[0-9]{2}\$[./A-Za-z0-9]{53}$`), false},
-	{"$6$", "sha512crypt", regexp.MustCompile(`^\$6\$(rounds=[1-9][0-9]+\$)?[^$:\n]{1,16}\$[./0-9A-Za-z]{86}$`), false},
-	{"$5$", "sha256crypt", regexp.MustCompile(`^\$5\$(rounds=[1-9][0-9]+\$)?[^$:\n]{1,16}\$[./0-9A-Za-z]{43}$`), false},
-	{"$1$", "md5crypt", regexp.MustCompile(`^\$1\$[^$:\n]{1,8}\$[./0-9A-Za-z]{22}$`), true},
+	{"$y$", "yescrypt", lazyregexp.New(`^\$y\$[./A-Za-z0-9]+\$[./A-Za-z0-9]{0,86}\$[./A-Za-z0-9]{43}$`), false},
+	{"$gy$", "gost-yescrypt", lazyregexp.New(`^\$gy\$[./A-Za-z0-9]+\$[./A-Za-z0-9]{0,86}\$[./A-Za-z0-9]{43}$`), false},
+	{"$7$", "scrypt", lazyregexp.New(`^\$7\$[./A-Za-z0-9]{11,97}\$[./A-Za-z0-9]{43}$`), false},
+	{"$2", "bcrypt", lazyregexp.New(`^\$2[abxy]\$[0-9]{2}\$[./A-Za-z0-9]{53}$`), false},
+	{"$6$", "sha512crypt", lazyregexp.New(`^\$6\$(rounds=[1-9][0-9]+\$)?[^$:\n]{1,16}\$[./0-9A-Za-z]{86}$`), false},
+	{"$5$", "sha256crypt", lazyregexp.New(`^\$5\$(rounds=[1-9][0-9]+\$)?[^$:\n]{1,16}\$[./0-9A-Za-z]{43}$`), false},
+	{"$1$", "md5crypt", lazyregexp.New(`^\$1\$[^$:\n]{1,8}\$[./0-9A-Za-z]{22}$`), true},
 }
 
 const makeHash = "make one with `openssl passwd -6`"

@@ -9,7 +9,7 @@ import (
 )
 
 // Schema is the JSON Schema (draft 2020-12) of a cloud-config, for editors and
-// for `kairos-agent print-schema`. It is made from the tables that decode, so
+// for `kairos-agent schema`. It is made from the tables that decode, so
 // it has the same keys. It takes whatever the decoder takes; the decoder
 // looks closer.
 func Schema() ([]byte, error) {

@@ -5,13 +5,13 @@ package config
 import (
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
 	"github.com/kairos-build/kairos-build/framework/template"
 )
 
@@ -59,7 +59,7 @@ func (v value) stepContent(f *StepFile, pairs []pair) {
 }
 
 // secretName is a part of the name of a file that holds a secret.
-var secretName = regexp.MustCompile(`(?i)(^|[._-])(tokens?|secrets?|passwords?|passwd|credentials?|private|id_(rsa|ecdsa|ed25519))($|[._-])|\.(key|kubeconfig)$|^kubeconfig$`)
+var secretName = lazyregexp.New(`(?i)(^|[._-])(tokens?|secrets?|passwords?|passwd|credentials?|private|id_(rsa|ecdsa|ed25519))($|[._-])|\.(key|kubeconfig)$|^kubeconfig$`)
 
 // LooksSecret tells whether something of this name is likely to be a secret: a
 // file, or a variable.
@@ -199,7 +199,7 @@ func (e Entity) missing() string {
 	return ""
 }
 
-var entityID = regexp.MustCompile(`^[0-9]{1,10}$`)
+var entityID = lazyregexp.New(`^[0-9]{1,10}$`)
 
 // decodeEntity reads an entity: a YAML document of its own in a text, as in
 // Kairos, or a mapping.

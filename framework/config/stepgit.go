@@ -5,8 +5,9 @@ package config
 import (
 	"fmt"
 	"net/url"
-	"regexp"
 	"strings"
+
+	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
 )
 
 // Git is a repository that is to be checked out.
@@ -76,7 +77,7 @@ func (v value) gitAuth(g *Git) {
 }
 
 // scpLike is the short form of an SSH URL.
-var scpLike = regexp.MustCompile(`^[A-Za-z0-9._-]+@[A-Za-z0-9.-]+:[^\s:][^\s]*$`)
+var scpLike = lazyregexp.New(`^[A-Za-z0-9._-]+@[A-Za-z0-9.-]+:[^\s:][^\s]*$`)
 
 func (v value) gitURL() (string, bool) {
 	s, ok := v.nonEmpty()
@@ -101,7 +102,7 @@ func (v value) gitURL() (string, bool) {
 }
 
 // branchName is a part of what git-check-ref-format(1) allows.
-var branchName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._/+-]{0,200}$`)
+var branchName = lazyregexp.New(`^[A-Za-z0-9_][A-Za-z0-9._/+-]{0,200}$`)
 
 func (v value) branch() (string, bool) {
 	s, ok := v.nonEmpty()

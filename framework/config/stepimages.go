@@ -4,9 +4,10 @@ package config
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
 )
 
 // UnpackImage is an OCI image whose files are to be in a directory.
@@ -41,7 +42,7 @@ func decodeUnpackImages(v value, s *Step) {
 	}
 }
 
-var platform = regexp.MustCompile(`^linux/[a-z0-9]+$`)
+var platform = lazyregexp.New(`^linux/[a-z0-9]+$`)
 
 func (v value) platform() (string, bool) {
 	s, ok := v.nonEmpty()

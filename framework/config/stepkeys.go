@@ -13,6 +13,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
 	"github.com/kairos-build/kairos-build/framework/template"
 )
 
@@ -65,11 +66,11 @@ const (
 )
 
 var (
-	sysctlName    = regexp.MustCompile(`^[A-Za-z0-9_-]+([./][A-Za-z0-9_:-]+)+$`)
-	variableName  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-	timesyncdName = regexp.MustCompile(`^[A-Za-z]+$`)
-	moduleName    = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_-]*$`)
-	sha256Digits  = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	sysctlName    = lazyregexp.New(`^[A-Za-z0-9_-]+([./][A-Za-z0-9_:-]+)+$`)
+	variableName  = lazyregexp.New(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	timesyncdName = lazyregexp.New(`^[A-Za-z]+$`)
+	moduleName    = lazyregexp.New(`^[A-Za-z0-9_][A-Za-z0-9_-]*$`)
+	sha256Digits  = lazyregexp.New(`^[0-9a-f]{64}$`)
 )
 
 // StepKeys are the keys that a step may have.
@@ -175,7 +176,7 @@ func (v value) texts(of string) []Text {
 }
 
 // settings are the entries of a mapping, in the order of the file.
-func (v value) settings(name *regexp.Regexp, what string) []Setting {
+func (v value) settings(name *lazyregexp.Regexp, what string) []Setting {
 	var out []Setting
 	for _, p := range v.pairs() {
 		if !name.MatchString(p.name) {

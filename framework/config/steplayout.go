@@ -4,9 +4,10 @@ package config
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
 )
 
 // DiskLayout are partitions that are to be on a disk. Nothing that is there is
@@ -81,8 +82,8 @@ func (v value) fsLabel() (string, bool) {
 }
 
 var (
-	fsLabel       = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,16}$`)
-	partitionName = regexp.MustCompile(`^[A-Za-z0-9_. -]{1,36}$`)
+	fsLabel       = lazyregexp.New(`^[A-Za-z0-9_.-]{1,16}$`)
+	partitionName = lazyregexp.New(`^[A-Za-z0-9_. -]{1,36}$`)
 )
 
 var expandFields = []field[int]{{name: "size", decode: func(v value, n *int) { set(v, n, value.mebibytes) }}}

@@ -4,17 +4,18 @@ package config
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 	"golang.org/x/crypto/ssh"
+
+	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
 )
 
 // accountName is what useradd(8) accepts on every distribution, and what can
 // stand in passwd(5) and sudoers(5) without quoting.
-var accountName = regexp.MustCompile(`^[a-z_][a-z0-9_.-]{0,31}$`)
+var accountName = lazyregexp.New(`^[a-z_][a-z0-9_.-]{0,31}$`)
 
 func decodeUsers(v value, c *Config) {
 	for _, item := range v.list("users") {
@@ -123,7 +124,7 @@ func decodeGroups(v value, u *User) {
 
 // sudoRule is a rough form of a user specification of sudoers(5) without the
 // user: hosts = (runas) tags: commands. visudo looks closer on the node.
-var sudoRule = regexp.MustCompile(`^[A-Za-z0-9_!.,+%-]+\s*=\s*\S[^\r\n]*$`)
+var sudoRule = lazyregexp.New(`^[A-Za-z0-9_!.,+%-]+\s*=\s*\S[^\r\n]*$`)
 
 // decodeSudo takes a rule, a list of rules, or false for none.
 func decodeSudo(v value, u *User) {

@@ -4,7 +4,6 @@ package config
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +11,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
 	"github.com/kairos-build/kairos-build/framework/nearest"
 )
 
@@ -99,7 +99,7 @@ func (v value) at(step string, n *yaml.Node) value {
 	return value{d: v.d, path: path, node: n}
 }
 
-var plainKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+var plainKey = lazyregexp.New(`^[A-Za-z0-9_-]+$`)
 
 // work counts a visit; false means that aliases blew the file up.
 func (v value) work() bool {

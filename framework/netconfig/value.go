@@ -6,22 +6,22 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
 )
 
 var (
 	// interfaceName: the kernel allows 15 bytes (IFNAMSIZ) without slash, colon
 	// and blank; we leave out what would mean something in a file of networkd.
-	interfaceName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$`)
-	entryName     = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$`)
-	globName      = regexp.MustCompile(`^[A-Za-z0-9_.*?\[\]-]{1,64}$`)
-	domainName    = regexp.MustCompile(`^~?\.?([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?)*$`)
-	plainWord     = regexp.MustCompile(`^[A-Za-z0-9_.,:+/%@-]+$`)
+	interfaceName = lazyregexp.New(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$`)
+	entryName     = lazyregexp.New(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$`)
+	globName      = lazyregexp.New(`^[A-Za-z0-9_.*?\[\]-]{1,64}$`)
+	domainName    = lazyregexp.New(`^~?\.?([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?)*$`)
+	plainWord     = lazyregexp.New(`^[A-Za-z0-9_.,:+/%@-]+$`)
 )
 
 func quote(s string) string { return strconv.Quote(config.Printable(s)) }
@@ -36,7 +36,7 @@ func set[T any](into *T, get func(config.Node) (T, bool)) func(config.Node) {
 }
 
 // matching is a text of a shape.
-func matching(shape *regexp.Regexp, what string) func(config.Node) (string, bool) {
+func matching(shape *lazyregexp.Regexp, what string) func(config.Node) (string, bool) {
 	return func(n config.Node) (string, bool) {
 		s, ok := n.Text()
 		if ok && !shape.MatchString(s) {

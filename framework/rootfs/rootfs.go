@@ -28,7 +28,7 @@ var modes = map[string]fs.FileMode{
 // links are symbolic links, which cannot be embedded: path and target.
 var links = map[string]string{
 	"usr/lib/systemd/system/sysinit.target.wants/kairos-boot.service":      "../kairos-boot.service",
-	"usr/lib/systemd/system/sysinit.target.wants/kairos-trial.service":     "../kairos-trial.service",
+	"usr/lib/systemd/system/sysinit.target.wants/kairos-trial.timer":       "../kairos-trial.timer",
 	"usr/lib/systemd/system/multi-user.target.wants/kairos-ready.service":  "../kairos-ready.service",
 	"usr/lib/systemd/system/multi-user.target.wants/kairos-settle.service": "../kairos-settle.service",
 	// The stages of the cloud-config; without the mark of kairos-boot.service

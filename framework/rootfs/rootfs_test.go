@@ -147,7 +147,7 @@ func typeOf(unit string) string {
 // TestTheWatchSurvives: what restarts a node must not end with what hangs.
 func TestTheWatchSurvives(t *testing.T) {
 	files, _ := walk(t)
-	for _, unit := range []string{"kairos-settle.service", "kairos-trial.service"} {
+	for _, unit := range []string{"kairos-settle.service", "kairos-trial.service", "kairos-trial.timer"} {
 		data := files["usr/lib/systemd/system/"+unit].data
 		for _, want := range []string{"DefaultDependencies=no\n", "IgnoreOnIsolate=yes\n"} {
 			if !strings.Contains(data, want) {

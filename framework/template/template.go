@@ -13,13 +13,14 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"text/template"
 
 	"github.com/Masterminds/sprig/v3"
+
+	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
 )
 
 // Facts are what a template knows about the machine.
@@ -101,7 +102,7 @@ var changing = []string{"randInt", "shuffle", "bcrypt", "htpasswd", "encryptAES"
 
 // place is how text/template begins its errors: "template: NAME:LINE:COLUMN:"
 // and, while it executes, what it looked at.
-var place = regexp.MustCompile(`^template: :(\d+):(?:\d+:)? (?:executing "" at (<.*?>): )?`)
+var place = lazyregexp.New(`^template: :(\d+):(?:\d+:)? (?:executing "" at (<.*?>): )?`)
 
 func newError(err error) *Error {
 	text := err.Error()
@@ -119,8 +120,8 @@ func newError(err error) *Error {
 }
 
 var (
-	undefined = regexp.MustCompile(`function "([^"]*)" not defined`)
-	noField   = regexp.MustCompile(`can't evaluate field`)
+	undefined = lazyregexp.New(`function "([^"]*)" not defined`)
+	noField   = lazyregexp.New(`can't evaluate field`)
 )
 
 func suggestion(message string) string {

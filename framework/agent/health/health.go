@@ -158,6 +158,9 @@ func (r *Result) String() string {
 	if failures := r.Failures(); len(failures) > 0 {
 		return fmt.Sprintf("%d of %d checks failed: %s", len(failures), len(r.Checks), strings.Join(failures, "; "))
 	}
+	if len(r.Checks) == 1 {
+		return fmt.Sprintf("1 check passed in %.1f s", r.Seconds)
+	}
 	return fmt.Sprintf("%d checks passed in %.1f s", len(r.Checks), r.Seconds)
 }
 

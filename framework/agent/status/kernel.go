@@ -15,10 +15,14 @@ import (
 	"github.com/kairos-build/kairos-build/framework/bootstate"
 )
 
-// AskKernel adds what only the running system can tell: whether dm-verity met
-// a wrong block, and how full the data partitions are. It needs root's rights;
-// without them verity is hidden.
+// AskKernel adds what only the running system can tell: its network addresses,
+// whether dm-verity met a wrong block, and how full the data partitions are.
+// Without root's rights verity is hidden.
 func (s *Status) AskKernel() {
+	var err error
+	if s.Interfaces, err = interfaces(); err != nil {
+		s.Problems = append(s.Problems, err.Error())
+	}
 	for i := range s.Mounts {
 		m := &s.Mounts[i]
 		if m.Kind == bootstate.MountData || m.Kind == bootstate.MountFallback {

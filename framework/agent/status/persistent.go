@@ -40,19 +40,18 @@ func (s *Status) fromReset(root tree.Root) {
 // persistentLine sums up how the persistent paths differ from the image.
 func (s Status) persistentLine() string {
 	p := s.Persistent
-	line := fmt.Sprintf("%d kept as they are here, %d changed here only", len(p.Kept), len(p.Local))
+	line := fmt.Sprintf("%d kept as here, %d changed here only", len(p.Kept), len(p.Local))
 	if n := p.Changed + p.Added + p.Removed; n > 0 {
-		line = fmt.Sprintf("%d files follow the image since this boot, %s", n, line)
+		line = fmt.Sprintf("%d new from the image, %s", n, line)
 	}
 	return line
 }
 
-// writeKept lists what the image changed and this node keeps.
-func (s Status) writeKept(row func(...string)) {
+// kept lists what the image changed and this node keeps.
+func (s Status) kept(row func(...string)) {
 	if s.Persistent == nil || len(s.Persistent.Kept) == 0 {
 		return
 	}
-	row()
 	row("KEPT", "WHY IT DOES NOT FOLLOW THE IMAGE")
 	for _, k := range s.Persistent.Kept {
 		row(k.Path, k.Why)

@@ -14,8 +14,11 @@ import (
 	"github.com/kairos-build/kairos-build/framework/history"
 )
 
-// shown is how many entries of the boot history the table has.
-const shown = 5
+// How many entries of the boot history are shown, and with --all.
+const (
+	shown    = 3
+	shownAll = 10
+)
 
 // Proof is what the node knows of its health and of its past; the tries that a
 // slot has left are in its SlotInfo.
@@ -64,13 +67,6 @@ func (p *Proof) remember(entries []history.Entry) {
 	}
 }
 
-func (p Proof) writeSummary(row func(...string)) {
-	row("health", p.healthLine())
-	if e := p.LastFailure; e != nil {
-		row("last failure", strings.Join([]string{when(*e), string(e.Kind), what(*e), e.Message}, ", "))
-	}
-}
-
 func (p Proof) healthLine() string {
 	if p.Health == nil {
 		return "not known: " + health.ErrNone.Error()
@@ -78,14 +74,18 @@ func (p Proof) healthLine() string {
 	return p.Health.String()
 }
 
-// writeHistory shows the newest entries, the newest last.
-func (p Proof) writeHistory(row func(...string)) {
+func (p Proof) lastFailureLine() string {
+	e := p.LastFailure
+	return strings.Join([]string{when(*e), string(e.Kind), what(*e), e.Message}, ", ")
+}
+
+// past shows the newest entries, the newest last.
+func (p Proof) past(row func(...string), most int) {
 	if len(p.History) == 0 {
 		return
 	}
-	row()
 	row("TIME", "EVENT", "SLOT", "MESSAGE")
-	for _, e := range p.History[max(0, len(p.History)-shown):] {
+	for _, e := range p.History[max(0, len(p.History)-most):] {
 		row(when(e), string(e.Kind), what(e), e.Message)
 	}
 }

@@ -47,7 +47,7 @@ func settled(t *testing.T) tree.Root {
 func TestProof(t *testing.T) {
 	s := Collect(settled(t))
 	var table bytes.Buffer
-	if err := s.WriteTable(&table); err != nil {
+	if err := s.WriteTable(&table, View{All: true}); err != nil {
 		t.Fatal(err)
 	}
 	golden.Check(t, "testdata/settled.txt", table.String())

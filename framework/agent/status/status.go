@@ -33,6 +33,8 @@ type Status struct {
 	Mode     string `json:"mode"`    // active, passive, recovery, live; empty when it is unknown
 	Version  string `json:"version"` // KAIROS_VERSION
 	Hostname string `json:"hostname"`
+	// Interfaces are the network interfaces with an address; of a running node.
+	Interfaces []Interface `json:"interfaces,omitzero"`
 	// Release is /etc/kairos-release: KAIROS_* keys.
 	Release map[string]string `json:"release"`
 	Root    Root              `json:"root"`
@@ -117,7 +119,13 @@ type Boot struct {
 
 // Collect reads the status of the system below root. What cannot be read is a
 // problem in the status, not an error.
-func Collect(root tree.Root) Status {
+func Collect(root tree.Root) Status { return collect(root, true) }
+
+// WithoutSlots is Collect without the slots and the next boot, for which a disk has
+// to be read: for the boot, which must not wait.
+func WithoutSlots(root tree.Root) Status { return collect(root, false) }
+
+func collect(root tree.Root, withSlots bool) Status {
 	s := Status{
 		Schema: Schema, Release: Release(root), Slots: []SlotInfo{}, Partitions: []Partition{}, Mounts: []Mount{}, Problems: []string{},
 		Hostname: strings.TrimSpace(read(root, "/proc/sys/kernel/hostname")),
@@ -125,7 +133,7 @@ func Collect(root tree.Root) Status {
 	s.Version = s.Release["KAIROS_VERSION"]
 	mounted := parseMountInfo(read(root, "/proc/self/mountinfo"))
 	s.Root = rootOf(root, mounted)
-	s.fromBoot(root, mounted)
+	s.fromBoot(root, mounted, withSlots)
 	s.fromPersistent(root)
 	s.fromReset(root)
 	s.fromConfig(root)
@@ -171,7 +179,7 @@ func unquote(s string) string {
 
 // fromBoot takes over what the initramfs wrote. Without it, slot and mode come
 // from the kernel command line.
-func (s *Status) fromBoot(root tree.Root, mounted []mountPoint) {
+func (s *Status) fromBoot(root tree.Root, mounted []mountPoint, withSlots bool) {
 	args := cmdline(read(root, "/proc/cmdline"))
 	s.Slot, s.Mode = args[layout.ArgSlot], args[layout.ArgMode]
 	s.Root.Verity.RootHash = args[layout.ArgRootHash]
@@ -186,7 +194,9 @@ func (s *Status) fromBoot(root tree.Root, mounted []mountPoint) {
 	s.Boot = &Boot{FirstBoot: state.FirstBoot, ModulesLoaded: state.ModulesLoaded, Steps: state.Steps}
 	s.Problems = append(s.Problems, state.Warnings...)
 	s.layout(state, mounted)
-	s.slots(root, state)
+	if withSlots {
+		s.slots(root, state)
+	}
 }
 
 func (s *Status) layout(state *bootstate.State, mounted []mountPoint) {

@@ -90,10 +90,15 @@ func TestCollect(t *testing.T) {
 	}
 	golden.Check(t, "testdata/status.json", string(data)+"\n")
 	var table bytes.Buffer
-	if err := s.WriteTable(&table); err != nil {
+	if err := s.WriteTable(&table, View{}); err != nil {
 		t.Fatal(err)
 	}
 	golden.Check(t, "testdata/status.txt", table.String())
+	table.Reset()
+	if err := s.WriteTable(&table, View{All: true}); err != nil {
+		t.Fatal(err)
+	}
+	golden.Check(t, "testdata/all.txt", table.String())
 }
 
 func TestProblems(t *testing.T) {
@@ -131,7 +136,7 @@ func TestHidden(t *testing.T) {
 	s := Collect(node(t))
 	s.Hidden = append(s.Hidden, "slots", "stages")
 	var table bytes.Buffer
-	if err := s.WriteTable(&table); err != nil || !strings.Contains(table.String(), "slots, stages: only root can read that, with `sudo kairos-agent status`\n") {
+	if err := s.WriteTable(&table, View{}); err != nil || !strings.Contains(table.String(), "slots, stages: only root can read that, with `sudo kairos-agent status`\n") {
 		t.Errorf("%v, the table says\n%s", err, table.String())
 	}
 }
@@ -141,7 +146,7 @@ func TestEmptySystem(t *testing.T) {
 	if s.Slot != "" || s.Root.Verity.State != Unmapped || len(s.Problems) != 2 {
 		t.Errorf("got %+v", s)
 	}
-	if err := s.WriteTable(&bytes.Buffer{}); err != nil {
+	if err := s.WriteTable(&bytes.Buffer{}, View{All: true}); err != nil {
 		t.Error(err)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/kairos-build/kairos-build/framework/agent/report"
 	"github.com/kairos-build/kairos-build/framework/bootstate"
@@ -15,44 +14,51 @@ import (
 	"github.com/kairos-build/kairos-build/framework/stages"
 )
 
-// WriteTable prints s for a person.
-func (s Status) WriteTable(w io.Writer) error {
-	return table(w, func(row func(...string)) { s.rows(row) })
+// A View says how much of a status is shown.
+type View struct {
+	All   bool // also partitions, mounts, and what the image changed and the node keeps
+	Width int  // of the screen in columns; 0: lines may have any length
+}
+
+// WriteTable prints s for a person. What matters most comes last, which is what a
+// screen shows: addresses, config, version, slot, health and problems.
+func (s Status) WriteTable(w io.Writer, v View) error {
+	p := &page{w: w, width: v.Width}
+	p.facts(func(row func(...string)) { s.node(row, v.All) })
+	if v.All {
+		p.table(s.partitions)
+		p.table(s.mounts)
+		p.table(s.kept)
+		p.table(func(row func(...string)) { s.past(row, shownAll) })
+	} else {
+		p.table(func(row func(...string)) { s.past(row, shown) })
+	}
+	p.table(func(row func(...string)) { slotRows(row, s.Slots, v.All) })
+	p.list("PROBLEMS", s.Problems)
+	p.facts(func(row func(...string)) { s.summary(row, v.All) })
+	return p.err
 }
 
 // WriteSlots prints the table of slots for a person; no slots, nothing.
 func WriteSlots(w io.Writer, slots []SlotInfo) error {
-	return table(w, func(row func(...string)) { slotRows(row, slots) })
+	p := &page{w: w, begun: true}
+	p.table(func(row func(...string)) { slotRows(row, slots, true) })
+	return p.err
 }
 
-// table aligns rows of cells, without spaces at the ends of lines.
-func table(w io.Writer, rows func(row func(...string))) error {
-	var aligned strings.Builder
-	t := tabwriter.NewWriter(&aligned, 0, 0, 2, ' ', 0)
-	rows(func(cells ...string) { fmt.Fprintln(t, strings.Join(cells, "\t")) })
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	for line := range strings.Lines(aligned.String()) {
-		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s Status) rows(row func(...string)) {
+// node is what changes seldom.
+func (s Status) node(row func(...string), all bool) {
 	row("host", orUnknown(s.Hostname))
-	row("version", orUnknown(s.Version))
-	row("slot", orUnknown(s.Slot)+" ("+orUnknown(s.Mode)+")")
-	row("root", s.rootLine())
-	if s.Boot != nil {
+	row("root", s.rootLine(all))
+	if s.Boot != nil && all {
 		row("boot", s.bootLine())
 	}
 	if s.Persistent != nil {
 		row("paths", s.persistentLine())
 	}
-	row("config", s.configLine())
+	if line := s.dataLine(); line != "" && !all {
+		row("data", line)
+	}
 	if s.Datasource != nil {
 		row("datasource", s.datasourceLine())
 		for _, note := range s.Datasource.Notes {
@@ -62,18 +68,33 @@ func (s Status) rows(row func(...string)) {
 	if s.Stages != nil {
 		row("stages", s.stagesLine())
 	}
-	if s.Next != nil {
-		row("next", s.Next.Sentence)
-	}
 	if len(s.Hidden) > 0 {
 		row("not shown", strings.Join(s.Hidden, ", ")+": only root can read that, with `sudo kairos-agent status`")
 	}
-	s.writeSummary(row)
-	slotRows(row, s.Slots)
-	s.writeLayout(row)
-	s.writeKept(row)
-	s.writeHistory(row)
-	s.writeProblems(row)
+	if s.LastFailure != nil && s.Failure == "" {
+		row("failure", s.lastFailureLine())
+	}
+}
+
+// summary is what a person looks for first.
+func (s Status) summary(row func(...string), all bool) {
+	s.addresses(row, all)
+	row("config", s.configLine())
+	row("version", orUnknown(s.Version))
+	row("slot", orUnknown(s.Slot)+" ("+orUnknown(s.Mode)+")")
+	if s.Next != nil && (all || string(s.Next.Slot) != s.Slot || string(s.Next.Mode) != s.Mode) {
+		row("next", s.Next.Sentence)
+	}
+	if s.LastFailure != nil && s.Failure != "" {
+		row("failure", s.lastFailureLine())
+	}
+	row("health", s.healthLine())
+	switch n := len(s.Problems); n {
+	case 0:
+		row("problems", "none")
+	default:
+		row("problems", fmt.Sprintf("%d, see above", n))
+	}
 }
 
 func orUnknown(s string) string {
@@ -83,13 +104,13 @@ func orUnknown(s string) string {
 	return s
 }
 
-func (s Status) rootLine() string {
+func (s Status) rootLine(all bool) string {
 	access := "read-write"
 	if s.Root.ReadOnly {
 		access = "read-only"
 	}
 	line := fmt.Sprintf("%s, %s, verity %s", orUnknown(s.Root.FS), access, s.Root.Verity.State)
-	if s.Root.Verity.State != Unmapped && s.Root.Verity.RootHash != "" {
+	if all && s.Root.Verity.State != Unmapped && s.Root.Verity.RootHash != "" {
 		line += ", root hash " + s.Root.Verity.RootHash
 	}
 	return line
@@ -151,40 +172,58 @@ func (s Status) stagesLine() string {
 	return fmt.Sprintf("%d ran, %d steps, %d skipped, %d failed, %.0f ms", len(s.Stages.Stages), steps, count[stages.Skipped], count[stages.Failed], took)
 }
 
-// slotRows begin with an empty one.
-func slotRows(row func(cells ...string), slots []SlotInfo) {
+// shortDigest is how much of a digest is shown without --all: sha256 and 12 digits.
+const shortDigest = len("sha256:") + 12
+
+func slotRows(row func(cells ...string), slots []SlotInfo, all bool) {
 	if len(slots) == 0 {
 		return
 	}
-	row()
 	row("SLOT", "CONDITION", "BOOTED", "VERSION", "DIGEST")
 	for _, s := range slots {
-		condition, booted := string(s.Condition), ""
+		condition, booted, digest := string(s.Condition), "", s.Digest
 		if s.Condition == slot.Trying {
 			condition += ", " + boots(s.Tries) + " left"
 		}
 		if s.Booted {
 			booted = "yes"
 		}
-		row(string(s.Slot), condition, booted, orUnknown(s.Version), s.Digest)
+		if !all && len(digest) > shortDigest {
+			digest = digest[:shortDigest]
+		}
+		row(string(s.Slot), condition, booted, orUnknown(s.Version), digest)
 	}
 }
 
-func (s Status) writeLayout(row func(...string)) {
-	if len(s.Partitions) > 0 {
-		row()
-		row("PARTITION", "DEVICE", "SIZE", "MOUNTED")
-		for _, p := range s.Partitions {
-			row(p.Name, p.Device, Size(p.Size), p.MountedAt)
+func (s Status) partitions(row func(...string)) {
+	if len(s.Partitions) == 0 {
+		return
+	}
+	row("PARTITION", "DEVICE", "SIZE", "MOUNTED")
+	for _, p := range s.Partitions {
+		row(p.Name, p.Device, Size(p.Size), p.MountedAt)
+	}
+}
+
+func (s Status) mounts(row func(...string)) {
+	if len(s.Mounts) == 0 {
+		return
+	}
+	row("PATH", "KIND", "SOURCE", "FREE")
+	for _, m := range s.Mounts {
+		row(m.Path, string(m.Kind), m.Source, free(m))
+	}
+}
+
+// dataLine is how full the data partitions are.
+func (s Status) dataLine() string {
+	var words []string
+	for _, m := range s.Mounts {
+		if m.Size > 0 {
+			words = append(words, m.Path+" "+free(m)+" free")
 		}
 	}
-	if len(s.Mounts) > 0 {
-		row()
-		row("PATH", "KIND", "SOURCE", "FREE")
-		for _, m := range s.Mounts {
-			row(m.Path, string(m.Kind), m.Source, free(m))
-		}
-	}
+	return strings.Join(words, ", ")
 }
 
 func free(m Mount) string {
@@ -195,18 +234,6 @@ func free(m Mount) string {
 		return Size(m.Free) + " of " + Size(m.Size)
 	}
 	return ""
-}
-
-func (s Status) writeProblems(row func(...string)) {
-	row()
-	if len(s.Problems) == 0 {
-		row("no problems")
-		return
-	}
-	row("PROBLEMS")
-	for _, p := range s.Problems {
-		row("  " + p)
-	}
 }
 
 // Size prints bytes in the largest binary unit that gives at least 1.

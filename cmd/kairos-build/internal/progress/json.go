@@ -90,11 +90,14 @@ func (s *jsonStep) Progress(done, total int64) {
 	s.write(event{Event: "progress", Done: &done, Total: total})
 }
 
-func (s *jsonStep) Log(line string) {
+func (s *jsonStep) Log(line string)   { s.line("log", line) }
+func (s *jsonStep) State(text string) { s.line("state", text) }
+
+func (s *jsonStep) line(kind, text string) {
 	s.j.mu.Lock()
 	defer s.j.mu.Unlock()
 	if !s.done {
-		s.write(event{Event: "log", Line: line})
+		s.write(event{Event: kind, Line: text})
 	}
 }
 

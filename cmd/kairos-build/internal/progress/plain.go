@@ -93,6 +93,9 @@ func (s *plainStep) Log(line string) {
 	s.tail = appendTail(s.tail, clean(line), keepLines)
 }
 
+// State is for live views.
+func (s *plainStep) State(string) {}
+
 func (s *plainStep) Done(cached bool, err error) {
 	s.p.mu.Lock()
 	defer s.p.mu.Unlock()

@@ -23,6 +23,7 @@
 //	progress  done, total: bytes; total is left out when it is not known;
 //	          at most one a second for each step
 //	log       line: one line of the step's output
+//	state     line: where the step is
 //	done      seconds (float), cached (bool); error (string) if it failed
 //
 // Fields may be added; they do not change their meaning.
@@ -64,6 +65,9 @@ type Step interface {
 	Progress(done, total int64)
 	// Log takes one line of output.
 	Log(line string)
+	// State says where the step is. A live view shows it until the next one; a
+	// log does not have it.
+	State(text string)
 	// Done ends the step: its result was there already, or it failed, or it
 	// went well. Further calls do nothing.
 	Done(cached bool, err error)
@@ -73,7 +77,7 @@ type Step interface {
 // its size is asked for when w is an *os.File, else it is 80 by 24. The
 // environment's NO_COLOR, TERM and LC_ALL, LC_CTYPE or LANG are respected.
 func New(mode string, w io.Writer, isTTY bool) (Reporter, error) {
-	switch resolve(mode, isTTY, os.Getenv) {
+	switch Resolve(mode, isTTY) {
 	case TTY:
 		return newLiveTTY(w, styleOf(os.Getenv), time.Now), nil
 	case Plain:
@@ -85,6 +89,9 @@ func New(mode string, w io.Writer, isTTY bool) (Reporter, error) {
 	}
 	return nil, fmt.Errorf("progress mode %q: use one of %s", mode, strings.Join(Modes(), ", "))
 }
+
+// Resolve is the mode that New would choose for Auto.
+func Resolve(mode string, isTTY bool) string { return resolve(mode, isTTY, os.Getenv) }
 
 func resolve(mode string, isTTY bool, getenv func(string) string) string {
 	if mode != Auto && mode != "" {
@@ -103,4 +110,5 @@ func (nothing) Step(string) Step      { return nothing{} }
 func (nothing) Close() error          { return nil }
 func (nothing) Progress(int64, int64) {}
 func (nothing) Log(string)            {}
+func (nothing) State(string)          {}
 func (nothing) Done(bool, error)      {}

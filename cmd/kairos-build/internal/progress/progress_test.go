@@ -44,6 +44,7 @@ func story(r Reporter, c *clock, shot func(title string)) {
 	install.Log("Unpacking 10%\rUnpacking libc6:amd64 (2.41-12) over a line that is much longer than the terminal is wide …")
 	c.advance(1500 * time.Millisecond)
 	other := r.Step("write root image")
+	other.State("half way")
 	shot("two at once")
 	for line := range strings.FieldsSeq("E: broken packages") {
 		install.Log(line)

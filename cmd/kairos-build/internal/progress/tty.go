@@ -47,6 +47,7 @@ type ttyStep struct {
 	meter meter
 	moved bool // Progress was called
 	tail  []string
+	state string
 	done  bool
 }
 
@@ -134,6 +135,12 @@ func (s *ttyStep) Log(line string) {
 	}
 }
 
+func (s *ttyStep) State(text string) {
+	s.t.mu.Lock()
+	defer s.t.mu.Unlock()
+	s.state = clean(text)
+}
+
 func (s *ttyStep) Done(cached bool, err error) {
 	s.t.mu.Lock()
 	defer s.t.mu.Unlock()
@@ -163,12 +170,14 @@ func (s *ttyStep) ended(cached bool, err error) []string {
 	return []string{s.t.fit(st.green, st.ok, s.name, took+moved(s.meter.done))}
 }
 
-// running is the live line of a step: time, and bytes or the last output.
+// running is the live line of a step: time, and bytes, its state or the last output.
 func (s *ttyStep) running(spinner string) string {
 	detail := seconds(s.t.now().Sub(s.start))
 	switch {
 	case s.moved:
 		detail += "  " + percent(s.meter) + amount(s.meter.done, s.meter.total, s.meter.rate())
+	case s.state != "":
+		detail += "  " + s.state
 	case len(s.tail) > 0:
 		detail += "  " + s.tail[len(s.tail)-1]
 	}

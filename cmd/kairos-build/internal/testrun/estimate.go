@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package testrun
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/kairos-build/kairos-build/ci/acceptance"
+)
+
+// Durations are the seconds that machines took when they passed, by accelerator
+// and machine, on this computer.
+type Durations map[string]map[string]float64
+
+// Load reads what Save wrote. What cannot be read is as if there had been no run
+// before: only the time that is left is not known then.
+func Load(path string) Durations {
+	var d Durations
+	data, err := os.ReadFile(path)
+	if err != nil || json.Unmarshal(data, &d) != nil {
+		return Durations{}
+	}
+	return d
+}
+
+// Save writes a file that is there completely or not at all.
+func (d Durations) Save(path string) error {
+	data, err := json.MarshalIndent(d, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("keeping the durations of the test: %w", err)
+	}
+	part := path + ".part"
+	if err := os.WriteFile(part, append(data, '\n'), 0o644); err != nil {
+		return errors.Join(fmt.Errorf("keeping the durations of the test: %w", err), ignoreMissing(os.Remove(part)))
+	}
+	return os.Rename(part, path)
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+func (d Durations) clone() Durations {
+	out := Durations{}
+	for accelerator, machines := range d {
+		out[accelerator] = maps.Clone(machines)
+	}
+	return out
+}
+
+func (d Durations) set(accelerator, machine string, took time.Duration) {
+	if d[accelerator] == nil {
+		d[accelerator] = map[string]float64{}
+	}
+	d[accelerator][machine] = float64(took.Milliseconds()) / 1000
+}
+
+// An estimate foretells the end of a test from what its machines took before. A
+// machine that never ran here is taken to last as long as those of this run that
+// have ended; while there is none, the end is not known.
+type estimate struct {
+	plan  acceptance.Plan
+	began map[string]time.Time
+	ended map[string]bool
+	took  map[string]time.Duration // of those that ended, and started in this run
+	past  map[string]float64
+	now   time.Time
+}
+
+// left is the time until the last machine ends, when each machine that waits
+// takes the next place that is free.
+func (e estimate) left() (time.Duration, bool) {
+	var places []time.Duration // when each is free
+	var waiting []time.Duration
+	for _, machine := range e.plan.Machines {
+		if e.ended[machine] {
+			continue
+		}
+		whole, known := e.expected(machine)
+		if !known {
+			return 0, false
+		}
+		if began, runs := e.began[machine]; runs {
+			places = append(places, max(0, whole-e.now.Sub(began)))
+		} else {
+			waiting = append(waiting, whole)
+		}
+	}
+	for len(places) < max(1, e.plan.Jobs) {
+		places = append(places, 0)
+	}
+	for _, whole := range waiting {
+		first := slices.Index(places, slices.Min(places))
+		places[first] += whole
+	}
+	return slices.Max(places), true
+}
+
+// expected is what a machine takes, at the speed of this run.
+func (e estimate) expected(machine string) (time.Duration, bool) {
+	if before, ok := e.past[machine]; ok {
+		return time.Duration(before * e.slower() * float64(time.Second)), true
+	}
+	if len(e.took) == 0 {
+		return 0, false
+	}
+	var sum time.Duration
+	for _, took := range e.took {
+		sum += took
+	}
+	return sum / time.Duration(len(e.took)), true
+}
+
+// slower compares the machines that ended with what they took before: 2 is twice
+// the time. Without one it is 1.
+func (e estimate) slower() float64 {
+	var now, before float64
+	for machine, took := range e.took {
+		if past := e.past[machine]; past > 0 {
+			now, before = now+took.Seconds(), before+past
+		}
+	}
+	if before == 0 {
+		return 1
+	}
+	return now / before
+}

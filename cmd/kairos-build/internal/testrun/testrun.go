@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package testrun shows a person how a test of a disk goes: one line for each
+// machine, what failed, and the time that is left. It decides nothing.
+package testrun
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/kairos-build/kairos-build/ci/acceptance"
+)
+
+// A view shows events. summary says where the whole test is.
+type view interface {
+	begin(machines int)
+	started(machine string)
+	checked(res acceptance.Result, summary string)
+	note(machine, text string)
+	ended(machine string, checks, failed int, took time.Duration, summary string)
+	tick(summary string)
+	close() error
+}
+
+// A Run is what is known of a test while it goes on. It is an
+// acceptance.Observer.
+type Run struct {
+	view view
+	now  func() time.Time
+	past Durations
+	stop chan struct{} // ends the ticking; nil: there is none
+
+	mu     sync.Mutex
+	plan   acceptance.Plan
+	began  map[string]time.Time
+	ended  map[string]bool
+	took   map[string]time.Duration // of machines that started in this run and ended
+	checks map[string]int
+	failed map[string]int
+}
+
+func newRun(v view, past Durations, now func() time.Time) *Run {
+	return &Run{view: v, past: past, now: now, began: map[string]time.Time{}, ended: map[string]bool{}, took: map[string]time.Duration{}, checks: map[string]int{}, failed: map[string]int{}}
+}
+
+// Begin is what acceptance.Observer has, and so are the methods below.
+func (r *Run) Begin(p acceptance.Plan) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.plan = p
+	r.view.begin(len(p.Machines))
+}
+
+// Started says that a machine is being made.
+func (r *Run) Started(machine string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.began[machine] = r.now()
+	r.view.started(machine)
+}
+
+// Checked counts a check.
+func (r *Run) Checked(res acceptance.Result) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.checks[res.Machine]++
+	if res.Status == acceptance.Fail {
+		r.failed[res.Machine]++
+	}
+	r.view.checked(res, r.summary())
+}
+
+// Note passes on.
+func (r *Run) Note(machine, text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.view.note(machine, text)
+}
+
+// Ended takes the time of a machine.
+func (r *Run) Ended(machine string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ended[machine] = true
+	if began, ok := r.began[machine]; ok {
+		r.took[machine] = r.now().Sub(began)
+	}
+	r.view.ended(machine, r.checks[machine], r.failed[machine], r.took[machine], r.summary())
+}
+
+// Close ends the view.
+func (r *Run) Close() error {
+	if r.stop != nil {
+		close(r.stop)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.view.close()
+}
+
+// Durations are those of the runs before, with what the machines of this one took
+// that passed all of their checks.
+func (r *Run) Durations() Durations {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := r.past.clone()
+	for machine, took := range r.took {
+		if r.failed[machine] == 0 && r.checks[machine] > 0 {
+			all.set(r.plan.Accelerator, machine, took)
+		}
+	}
+	return all
+}
+
+// tick shows every second how much time is left.
+func (r *Run) tick() {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-r.stop:
+			return
+		case <-ticker.C:
+			r.mu.Lock()
+			r.view.tick(r.summary())
+			r.mu.Unlock()
+		}
+	}
+}
+
+// summary says where the whole test is; the caller holds mu.
+func (r *Run) summary() string {
+	checks, failed := 0, 0
+	for machine, n := range r.checks {
+		checks += n
+		failed += r.failed[machine]
+	}
+	var words []string
+	if text := r.leftWords(); text != "" {
+		words = append(words, text)
+	}
+	if failed > 0 {
+		words = append(words, fmt.Sprintf("%d FAILED", failed))
+	}
+	words = append(words, fmt.Sprintf("%d of %d machines", len(r.ended), len(r.plan.Machines)), plural(checks, "check"))
+	return strings.Join(words, ", ")
+}
+
+// leftWords say how much time is left, if that is known; the caller holds mu.
+func (r *Run) leftWords() string {
+	e := estimate{plan: r.plan, began: r.began, ended: r.ended, took: r.took, past: r.past[r.plan.Accelerator], now: r.now()}
+	left, known := e.left()
+	switch {
+	case len(r.ended) == len(r.plan.Machines):
+		return ""
+	case !known:
+		return "time left: not known yet"
+	case left <= 0:
+		return "it takes longer than before"
+	case left < time.Minute:
+		return "less than a minute left"
+	}
+	return fmt.Sprintf("about %d min left", int(left.Round(time.Minute)/time.Minute))
+}

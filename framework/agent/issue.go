@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/kairos-build/kairos-build/framework/agent/report"
+	"github.com/kairos-build/kairos-build/framework/agent/status"
+	"github.com/kairos-build/kairos-build/framework/agent/tree"
+)
+
+// nodeIssue stands right above the login prompt, below what is wrong.
+const nodeIssue = "/etc/issue.d/90-kairos-node.issue"
+
+// writeNodeIssue puts above the login prompt what the node is and how to get in.
+// Its addresses stand in /etc/issue of the image, as escapes of agetty(8), which
+// prints the prompt anew when they change: no program of ours has to watch them.
+func (p *program) writeNodeIssue(s status.Status) error {
+	_, err := p.root.Replace(nodeIssue, tree.File{Data: []byte(issueOf(s)), Mode: 0o644})
+	return err
+}
+
+func issueOf(s status.Status) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "slot %s (%s), version %s", orUnknown(s.Slot), orUnknown(s.Mode), forAgetty(orUnknown(s.Version)))
+	switch n := len(s.Problems); n {
+	case 0:
+	case 1:
+		b.WriteString(", 1 problem: type kairos-agent status")
+	default:
+		fmt.Fprintf(&b, ", %d problems: type kairos-agent status", n)
+	}
+	b.WriteString("\n")
+	if user := keyHolder(s); user != "" {
+		fmt.Fprintf(&b, "over the network: ssh %s@ADDRESS\n", forAgetty(user))
+	}
+	return b.String() + "\n"
+}
+
+// keyHolder is the first user who has, or is about to get, an SSH key of the
+// config; empty when there is none.
+func keyHolder(s status.Status) string {
+	var items []report.Item
+	if s.Config != nil {
+		items = s.Config.Items
+	}
+	if s.Stages != nil {
+		for _, stage := range s.Stages.Stages {
+			for _, step := range stage.Steps {
+				items = append(items, step.Items...)
+			}
+		}
+	}
+	for _, i := range items {
+		if i.Kind == "keys" && i.Outcome != report.Failed {
+			return i.Name
+		}
+	}
+	return ""
+}
+
+// forAgetty keeps agetty(8) from taking a text for its own escapes.
+func forAgetty(text string) string { return strings.ReplaceAll(text, `\`, `\\`) }
+
+// refreshIssue writes it anew, for prompts that are there already.
+func (p *program) refreshIssue(ctx context.Context) error {
+	if err := p.writeNodeIssue(status.WithoutSlots(p.root)); err != nil {
+		return err
+	}
+	return p.reload(ctx, "agetty", "--reload")
+}

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package commandline is how our programs speak with a person who types: the
+// same help, the same words about a wrong command line, the same exit status.
+// It knows no verb of any program.
+//
+// The exit status is 0 for success, 1 for a failure, and 2 for a wrong command
+// line or wrong input.
+package commandline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/kairos-build/kairos-build/framework/nearest"
+)
+
+// Exit statuses.
+const (
+	OK       = 0
+	Failure  = 1
+	BadInput = 2
+)
+
+// ErrQuiet ends a program with status Failure after everything was said.
+var ErrQuiet = errors.New("said already")
+
+// A UsageError is a mistake of the person who typed: it ends the program with
+// status BadInput.
+type UsageError struct{ Err error }
+
+func (e UsageError) Error() string { return e.Err.Error() }
+func (e UsageError) Unwrap() error { return e.Err }
+
+// Usagef makes a UsageError that names the help of cmd.
+func Usagef(cmd *cobra.Command, format string, args ...any) error {
+	return UsageError{fmt.Errorf(format+" (see `%s --help`)", append(args, cmd.CommandPath())...)}
+}
+
+// Execute runs root with args.
+func Execute(ctx context.Context, root *cobra.Command, args []string, stdout, stderr io.Writer) error {
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	return root.ExecuteContext(ctx)
+}
+
+// Exit says what err says, and returns the exit status of program.
+func Exit(stderr io.Writer, program string, err error) int {
+	switch {
+	case err == nil:
+		return OK
+	case errors.Is(err, ErrQuiet):
+		return Failure
+	}
+	fmt.Fprintf(stderr, "%s: %v\n", program, err)
+	if _, ok := errors.AsType[UsageError](err); ok {
+		return BadInput
+	}
+	return Failure
+}
+
+// more is the title of what cobra adds by itself.
+const more = "More"
+
+// A Group is some verbs under one title in the help.
+type Group struct {
+	Title string
+	Verbs []*cobra.Command
+}
+
+// Prepare makes root a program of ours: with its groups of verbs, with our words
+// about mistakes, and with --version, which is the verb version. Typed alone,
+// root prints its help.
+func Prepare(root *cobra.Command, groups ...Group) {
+	root.SilenceUsage, root.SilenceErrors = true, true
+	for _, g := range groups {
+		root.AddGroup(&cobra.Group{ID: g.Title, Title: g.Title + ":"})
+		for _, verb := range g.Verbs {
+			verb.GroupID = g.Title
+			root.AddCommand(verb)
+		}
+	}
+	root.AddGroup(&cobra.Group{ID: more, Title: more + ":"})
+	root.SetCompletionCommandGroupID(more)
+	root.SetHelpCommandGroupID(more)
+	version := root.Flags().Bool("version", false, "print the version")
+	root.Args = noVerb
+	root.RunE = func(cmd *cobra.Command, _ []string) error {
+		if verb := find(root, "version"); *version && verb != nil {
+			verb.SetContext(cmd.Context())
+			return verb.RunE(verb, nil)
+		}
+		return cmd.Help()
+	}
+	root.SetFlagErrorFunc(flagError)
+}
+
+// flagError is about a flag, unless the verb before it is wrong already.
+func flagError(cmd *cobra.Command, err error) error {
+	if cmd.HasSubCommands() && cmd.Flags().NArg() > 0 {
+		return noVerb(cmd, cmd.Flags().Args())
+	}
+	unknown, ok := errors.AsType[*pflag.NotExistError](err)
+	if !ok {
+		return Usagef(cmd, "%w", err)
+	}
+	if near := nearest.Word(unknown.GetSpecifiedName(), flags(cmd)); near != "" {
+		return Usagef(cmd, "%w; did you mean --%s?", err, near)
+	}
+	return Usagef(cmd, "%w", err)
+}
+
+// flags are the names of the flags that cmd takes.
+func flags(cmd *cobra.Command) (names []string) {
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	return names
+}
+
+// noVerb is what a command with verbs says to a word that is none of them.
+func noVerb(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if near := nearest.Word(args[0], verbs(cmd)); near != "" {
+		return Usagef(cmd, "unknown command %q; did you mean %q?", args[0], near)
+	}
+	return Usagef(cmd, "unknown command %q", args[0])
+}
+
+func verbs(cmd *cobra.Command) []string {
+	var names []string
+	for _, verb := range cmd.Commands() {
+		if verb.IsAvailableCommand() {
+			names = append(names, verb.Name())
+		}
+	}
+	return names
+}
+
+func find(root *cobra.Command, name string) *cobra.Command {
+	all := root.Commands()
+	i := slices.IndexFunc(all, func(verb *cobra.Command) bool { return verb.Name() == name })
+	if i < 0 {
+		return nil
+	}
+	return all[i]
+}
+
+// Args makes a wrong number of arguments a UsageError.
+func Args(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return Usagef(cmd, "%w", err)
+		}
+		return nil
+	}
+}
+
+// NoArgs refuses arguments.
+func NoArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return Usagef(cmd, "%s takes no arguments, got %q", cmd.CommandPath(), args)
+}
+
+// Verbs makes cmd one that has verbs of its own and does nothing alone.
+func Verbs(cmd *cobra.Command, below ...*cobra.Command) *cobra.Command {
+	cmd.AddCommand(below...)
+	cmd.Args = noVerb
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return Usagef(cmd, "%s does nothing alone: it has the commands %s", cmd.CommandPath(), strings.Join(verbs(cmd), ", "))
+	}
+	return cmd
+}
+
+// BrokenExamples are the lines of examples in the help of root that root does not
+// understand: for a test.
+func BrokenExamples(root *cobra.Command) []error {
+	var broken []error
+	for _, cmd := range append(root.Commands(), root) {
+		for line := range strings.Lines(cmd.Example) {
+			if err := try(root, cmd, line); err != nil {
+				broken = append(broken, fmt.Errorf("%s: %q: %w", cmd.CommandPath(), line, err))
+			}
+		}
+		if cmd != root && cmd.HasSubCommands() {
+			broken = append(broken, BrokenExamples(cmd)...)
+		}
+	}
+	return broken
+}
+
+// try parses an example of cmd: PROGRAM VERB ARGUMENTS, up to a comment, a pipe or
+// a redirection, perhaps after sudo, VARIABLE=value or another command and &&.
+func try(root, cmd *cobra.Command, line string) error {
+	parts := strings.Split(line, "&&")
+	words := strings.Fields(parts[len(parts)-1])
+	if end := slices.IndexFunc(words, func(w string) bool { return strings.ContainsAny(w[:1], "#|<>") }); end >= 0 {
+		words = words[:end]
+	}
+	for len(words) > 0 && (words[0] == "sudo" || strings.Contains(words[0], "=")) {
+		words = words[1:]
+	}
+	if len(words) == 0 || words[0] != root.Root().Name() {
+		return errors.New("it does not start with the program")
+	}
+	found, rest, err := root.Root().Find(words[1:])
+	if err != nil {
+		return err
+	}
+	if below := strings.HasPrefix(found.CommandPath(), cmd.CommandPath()); !below {
+		return fmt.Errorf("it is an example of %s", found.CommandPath())
+	}
+	if err := found.ParseFlags(rest); err != nil {
+		return err
+	}
+	return found.ValidateArgs(found.Flags().Args())
+}
+
+// Complete offers fixed values for a flag.
+func Complete(cmd *cobra.Command, flag string, values []string) {
+	err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+	if err != nil {
+		panic("BUG: " + err.Error()) // the flag does not exist
+	}
+}
