@@ -106,9 +106,13 @@ func (l *lookup) entry(h *tar.Header, content io.Reader, number int) error {
 		return err
 	}
 	delete(l.found, name) // the layer has it twice: the last one counts
-	if h.Typeflag == tar.TypeReg {
-		l.found[name], err = io.ReadAll(io.LimitReader(content, maxFile))
+	if h.Typeflag != tar.TypeReg {
+		return nil
 	}
+	if h.Size > maxFile {
+		return fmt.Errorf("%w: /%s has %d bytes, more than the %d that are read of a file", ErrTooLarge, name, h.Size, maxFile)
+	}
+	l.found[name], err = io.ReadAll(content)
 	return err
 }
 
