@@ -31,8 +31,9 @@ type rootStore struct{ dir string }
 
 // A rootImage is a root image on disk.
 type rootImage struct {
-	image *slotimage.Image
-	path  string
+	image  *slotimage.Image
+	path   string
+	record map[string]string // annotations for the image that it was made from
 }
 
 func openRoots(stateDir string) (*rootStore, error) {
@@ -54,7 +55,7 @@ func (s *rootStore) make(ctx context.Context, layers []slotimage.Layer) (root *r
 	if err != nil {
 		return nil, false, err
 	}
-	return &rootImage{image, base + ".img"}, false, s.collect()
+	return &rootImage{image: image, path: base + ".img"}, false, s.collect()
 }
 
 func rootKey(layers []slotimage.Layer) string {
@@ -85,7 +86,7 @@ func load(ctx context.Context, base string) (*rootImage, error) {
 		return nil, err
 	}
 	now := time.Now()
-	return &rootImage{image, base + ".img"}, os.Chtimes(base+".img", now, now)
+	return &rootImage{image: image, path: base + ".img"}, os.Chtimes(base+".img", now, now)
 }
 
 // write makes both files by rename, the .gob last: it says that the .img is
