@@ -28,7 +28,7 @@ func newCache() *cobra.Command {
   kairos-build cache --json
   kairos-build cache prune --older 168h
   kairos-build cache prune --all`,
-		Args: wrapArgs(cobra.NoArgs),
+		Args: verbArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			e, err := openEngine(cmd.Context(), &eng)
 			if err != nil {

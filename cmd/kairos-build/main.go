@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -98,14 +99,36 @@ disk, and tests the disk in QEMU.`,
   kairos-build test out/debian-13         # boot and check it under BIOS, UEFI and Secure Boot`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          wrapArgs(cobra.NoArgs),
+		Args:          verbArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if words := cmd.Flags().Args(); cmd.HasSubCommands() && len(words) > 0 {
+			return unknownVerb(cmd, words[0]) // whose flag it is, is not known
+		}
 		return usageError{fmt.Errorf("%w (see `%s --help`)", err, cmd.CommandPath())}
 	})
 	root.AddCommand(newFlavor(), newList(), newTest(), newRun(), newDisk(), newSimulate(), newCache(), newValidate(), newSchema(), newVersion())
 	return root
+}
+
+// verbArgs is for commands with verbs: what is left is none of them.
+func verbArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return unknownVerb(cmd, args[0])
+}
+
+// unknownVerb says which verb may have been meant.
+func unknownVerb(cmd *cobra.Command, word string) error {
+	const near = 2 // letters
+	cmd.SuggestionsMinimumDistance = near
+	meant := ""
+	if list := cmd.SuggestionsFor(word); len(list) > 0 {
+		meant = ": did you mean " + strings.Join(list, " or ") + "?"
+	}
+	return usageError{fmt.Errorf("unknown command %q for %q%s (see `%[2]s --help`)", word, cmd.CommandPath(), meant)}
 }
 
 // wrapArgs makes a wrong number of arguments a usage error.
