@@ -14,6 +14,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/folder"
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
 	"github.com/kairos-build/kairos-build/framework/slotimage"
 )
@@ -125,7 +126,7 @@ func removeIfThere(path string) error {
 
 // collect removes all but the root images that were used last.
 func (s *rootStore) collect() error {
-	paths, err := filepath.Glob(filepath.Join(s.dir, "*.img"))
+	paths, err := folder.Glob(s.dir, "*.img")
 	if err != nil || len(paths) <= rootsKept {
 		return err
 	}
