@@ -8,6 +8,8 @@ import (
 	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
 // Release is the text of /etc/kairos-release: KEY="value" lines with Kairos's
@@ -15,6 +17,14 @@ import (
 // it was made from, is there when that was chosen with --base.
 func (r *Recipe) Release() string {
 	var text strings.Builder
+	for _, pair := range r.release() {
+		fmt.Fprintf(&text, "KAIROS_%s=%q\n", pair[0], pair[1])
+	}
+	return text.String()
+}
+
+// release are the keys, without their prefix, and their values.
+func (r *Recipe) release() [][2]string {
 	pairs := [][2]string{
 		{"ID", "kairos"},
 		{"ID_LIKE", "kairos-core-" + r.Flavor.ID + "-" + r.Flavor.Release},
@@ -35,10 +45,7 @@ func (r *Recipe) Release() string {
 	if r.Base != (Base{}) {
 		pairs = append(pairs, [2]string{"BASE", r.Base.String()})
 	}
-	for _, pair := range pairs {
-		fmt.Fprintf(&text, "KAIROS_%s=%q\n", pair[0], pair[1])
-	}
-	return text.String()
+	return pairs
 }
 
 // osFamily is the family as Kairos names it.
@@ -47,7 +54,7 @@ func (r *Recipe) osFamily() string {
 }
 
 // Labels are the image's labels and annotations: the pre-defined keys of the
-// OCI image specification, and ours.
+// OCI image specification for everybody's tools, and ours, by which nodes go.
 func (r *Recipe) Labels() map[string]string {
 	labels := map[string]string{
 		ocispec.AnnotationTitle:         r.Flavor.Title,
@@ -55,9 +62,13 @@ func (r *Recipe) Labels() map[string]string {
 		ocispec.AnnotationVersion:       r.Version,
 		ocispec.AnnotationCreated:       r.Epoch.UTC().Format(time.RFC3339),
 		ocispec.AnnotationBaseImageName: r.Flavor.ID + ":" + r.Flavor.Release,
-		"io.kairos.flavor":              r.Flavor.Name,
-		"io.kairos.family":              r.osFamily(),
-		"io.kairos.model":               r.Model,
+		layout.LabelPrefix + "flavor":   r.Flavor.Name,
+	}
+	ours := layout.ReleaseLabels()
+	for _, pair := range r.release() {
+		if label, ok := ours["KAIROS_"+pair[0]]; ok {
+			labels[label] = pair[1]
+		}
 	}
 	if r.Base != (Base{}) {
 		r.Base.label(labels)

@@ -3,10 +3,13 @@
 package recipes
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
 func TestReleaseNamesTheBase(t *testing.T) {
@@ -36,6 +39,24 @@ func TestReleaseNamesTheBase(t *testing.T) {
 				t.Errorf("base digest: got %q, want %q", got, tt.baseDigest)
 			}
 		})
+	}
+}
+
+// TestLabelsSayWhatTheReleaseSays, also of an image that was made from another.
+func TestLabelsSayWhatTheReleaseSays(t *testing.T) {
+	for _, base := range []Base{{}, {Name: "registry.example.org/other:1", Digest: "sha256:00"}} {
+		r := resolve(t, "debian-13")
+		r.Base = base
+		labels := r.Labels()
+		for key, label := range layout.ReleaseLabels() {
+			got := lineWith(r.Release(), key+"=")
+			if want := fmt.Sprintf("%s=%q", key, labels[label]); labels[label] == "" || got != want {
+				t.Errorf("base %q: the release file says %s, the label %s %q", base, got, label, labels[label])
+			}
+		}
+		if got, want := labels["io.kairos.flavor"], "debian-13"; got != want {
+			t.Errorf("flavor: got %q, want %q", got, want)
+		}
 	}
 }
 

@@ -4,7 +4,6 @@ package acceptance
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -97,8 +96,8 @@ func newLabFrom(ctx context.Context, dir string, d *Disk, base v1.Image, files .
 	if l.written, err = install(ctx, l.armed, d, disklayout.SlotB, next); err != nil {
 		return nil, fmt.Errorf("writing slot b of the scenarios' disk: %w", err)
 	}
-	l.next = annotated(next, l.written)
-	return l, nil
+	l.next, err = annotated(next, l.written)
+	return l, err
 }
 
 // remove ends the lab. There may be none.
@@ -109,8 +108,13 @@ func (l *lab) remove() error {
 	return os.RemoveAll(l.dir)
 }
 
-func annotated(image v1.Image, written *slotimage.Image) v1.Image {
-	return mutate.Annotations(image, map[string]string{disklayout.AnnotationRootHash: hex.EncodeToString(written.Tree.RootHash[:])}).(v1.Image)
+// annotated adds the record that a builder makes.
+func annotated(image v1.Image, written *slotimage.Image) (v1.Image, error) {
+	layers, err := source.Layers(image, nil)
+	if err != nil {
+		return nil, err
+	}
+	return mutate.Annotations(image, written.Record(layers)).(v1.Image), nil
 }
 
 // wrongImages are images that a node must refuse, by their tags.
@@ -197,6 +201,7 @@ func relabel(image v1.Image, version string) (v1.Image, error) {
 		changed.Labels = map[string]string{}
 	}
 	changed.Labels[ocispec.AnnotationVersion] = version
+	changed.Labels[disklayout.ReleaseLabels()["KAIROS_VERSION"]] = version
 	if image, err = mutate.Config(image, changed); err != nil {
 		return nil, err
 	}

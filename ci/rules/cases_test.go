@@ -67,7 +67,10 @@ func importCases() []ruleCase {
 }
 
 func sourceCases() []ruleCase {
+	glob := "package a\n\nimport \"path/filepath\"\n\nfunc f(dir string) { _, _ = filepath.Glob(dir + \"/*\") }\n"
 	return []ruleCase{
+		{"no-glob", "in the builder, but not in its tests or on a node", map[string]string{"cmd/a/a.go": glob, "cmd/a/a_test.go": glob, "framework/a/a.go": glob},
+			[]string{"cmd/a/a.go:7: filepath.Glob: use folder.Glob"}},
 		{"spdx", "none", one("a.go", "//bare\npackage a\n"), []string{"a.go:1: the first line is not " + spdx}},
 		{"spdx", "there", one("a.go", "package a\n"), nil},
 		{"file-length", "501 lines", one("a.go", "package a\n"+strings.Repeat("\n", 498)), []string{"a.go: has 501 lines, more than 500"}},
@@ -122,7 +125,14 @@ func fileCases() []ruleCase {
 	good := "go 1.26.8\n"
 	pins := "ab  v0.0.1-go1.26.8.linux-amd64.zip\ncd  v0.0.1-go1.26.8.linux-arm64.zip\n"
 	return []ruleCase{
-		{"registry-hosts", "in a page", map[string]string{"a.md": "x\nfrom " + host + "/x\nnot " + host + "n\n", "go.sum": host}, []string{"a.md:2: names the registry " + host}},
+		{"rooms", "one that the table lacks", map[string]string{"README.md": "`qemu` and `framework/ondisk`", "ci/qemu/a.go": "package qemu\n", "framework/ondisk/x/y": "", "framework/x.md": "", "ci/new/a.go": "package new\n", "ci/new/b": ""},
+			[]string{"README.md: does not name the room ci/new"}},
+		{"registry-hosts", "in a page", map[string]string{"a.md": "x\nfrom " + host + "/x\nnot " + host + "n, not my" + host + "\n", "go.sum": host},
+			[]string{"a.md:2: names the registry " + host + ": use a name such as registry.example"}},
+		{"registry-hosts", "in test data, in other letters, inside a longer name", map[string]string{"a/testdata/b.bin": "\x00cdn." + strings.ToUpper(host) + ":443\x00"},
+			[]string{"a/testdata/b.bin:1: names the registry " + host + ": use a name such as registry.example"}},
+		{"registry-hosts", "of packages", one("ci/setup/go", "url=https://"+"proxy.golang"+".org\n"),
+			[]string{"ci/setup/go:1: names the registry " + "proxy.golang" + ".org: use a name such as registry.example"}},
 		{"binaries", "each kind", map[string]string{
 			"a": "\x7fELF\x00", "b.gpg": "\x00", "c.bin": "\x00", "d/testdata/e.bin": "\x00",
 			"f/testdata/g.bin": strings.Repeat("\x00", maxBinary+1), "h": "MZ is how a text starts",

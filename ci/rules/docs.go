@@ -176,3 +176,23 @@ func uses(file *ast.File) []string {
 	})
 	return list
 }
+
+// checkRooms wants every package folder of these houses in the README's table.
+func checkRooms(t *Tree) []Finding {
+	const readme = "README.md"
+	text := string(t.file(readme).Data)
+	missing := map[string]bool{}
+	for _, house := range []string{"cmd/kairos-build/internal", "framework", "ci"} {
+		for _, f := range t.Files {
+			rest, inside := strings.CutPrefix(f.Path, house+"/")
+			if room, _, ok := strings.Cut(rest, "/"); inside && ok && !strings.Contains(text, "`"+room+"`") && !strings.Contains(text, "`"+house+"/"+room+"`") {
+				missing[house+"/"+room] = true
+			}
+		}
+	}
+	var found []Finding
+	for room := range missing {
+		found = append(found, Finding{readme, 0, "does not name the room " + room})
+	}
+	return found
+}

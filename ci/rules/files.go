@@ -11,20 +11,31 @@ import (
 	"strings"
 )
 
+// registryHosts are the public registries of images and packages that people know.
+// The names are in two halves, so that the rule does not find itself.
+func registryHosts() []string {
+	return []string{
+		"docker." + "io", "hub.docker" + ".com", "ghcr." + "io", "quay." + "io", "gcr." + "io", "pkg." + "dev", "lscr." + "io", "ttl." + "sh",
+		"registry." + "k8s.io", "public.ecr" + ".aws", "mcr." + "microsoft.com", "nvcr." + "io", "registry.gitlab" + ".com",
+		"registry.redhat" + ".io", "registry.access.redhat" + ".com", "registry.suse" + ".com", "registry.opensuse" + ".org", "registry.fedoraproject" + ".org",
+		"proxy.golang" + ".org", "sum.golang" + ".org", "registry." + "npmjs.org", "npmjs" + ".com", "pypi" + ".org", "crates" + ".io", "rubygems" + ".org",
+	}
+}
+
 // checkHosts looks for names of registries, in everything but checksums of
-// modules. The names are in two halves here, so that the rule does not find
-// itself.
+// modules, also where they are in another case or inside data. Examples and test
+// data have names that end in .example or example.org.
 func checkHosts(t *Tree) []Finding {
-	hosts := []string{"docker." + "io", "ghcr." + "io", "quay." + "io", "gcr." + "io", "registry." + "k8s.io", "public.ecr" + ".aws", "mcr." + "microsoft.com"}
 	var found []Finding
 	for _, f := range t.Files {
-		if f.Path == "go.sum" || isBinary(f.Data) {
+		if f.Path == "go.sum" {
 			continue
 		}
 		for i, line := range f.lines() {
-			for _, host := range hosts {
+			line = strings.ToLower(line)
+			for _, host := range registryHosts() {
 				if containsWord(line, host) {
-					found = append(found, Finding{f.Path, i + 1, "names the registry " + host})
+					found = append(found, Finding{f.Path, i + 1, "names the registry " + host + ": use a name such as registry.example"})
 				}
 			}
 		}
@@ -32,14 +43,16 @@ func checkHosts(t *Tree) []Finding {
 	return found
 }
 
-// containsWord says whether a host name stands in a line by itself, not as a
-// part of a longer one.
+// containsWord says whether a host name stands in a line, by itself or at the end
+// of a longer one.
 func containsWord(line, host string) bool {
-	_, rest, found := strings.Cut(line, host)
+	before, rest, found := strings.Cut(line, host)
 	if !found {
 		return false
 	}
-	return rest == "" || !isNameByte(rest[0]) || containsWord(rest, host)
+	begins := before == "" || !isNameByte(before[len(before)-1])
+	ends := rest == "" || !isNameByte(rest[0])
+	return begins && ends || containsWord(rest, host)
 }
 
 func isNameByte(b byte) bool {

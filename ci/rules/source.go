@@ -170,3 +170,20 @@ func literals(file *ast.File) []string {
 	})
 	return list
 }
+
+// checkGlob keeps filepath.Glob out of the builder: it takes a folder that the
+// user named for a pattern.
+func checkGlob(t *Tree) []Finding {
+	var found []Finding
+	for _, s := range t.Go {
+		if s.Test || !below(s.Package, "cmd") {
+			continue
+		}
+		for call := range calls(s.Syntax) {
+			if isCall(call, "filepath", "Glob") {
+				found = append(found, Finding{s.Path, t.line(call), "filepath.Glob: use folder.Glob"})
+			}
+		}
+	}
+	return found
+}

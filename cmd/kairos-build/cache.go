@@ -29,7 +29,7 @@ func newCache() *cobra.Command {
   kairos-build cache --json
   kairos-build cache prune --older 168h
   kairos-build cache prune --all`,
-		Args: commandline.NoArgs,
+		Args: commandline.NoVerb,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			e, err := openEngine(cmd.Context(), &eng)
 			if err != nil {
@@ -57,7 +57,7 @@ func newPrune(eng *engineFlags, asJSON *bool) *cobra.Command {
 		Short: "Delete from the build cache what no build uses",
 		Example: `  kairos-build cache prune --older 168h   # not used for a week
   kairos-build cache prune --keep 5       # all but the 5 GiB used last`,
-		Args: commandline.NoArgs,
+		Args: commandline.NoVerb,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			o.Keep = keep << 30
 			e, err := openEngine(cmd.Context(), eng)

@@ -92,7 +92,7 @@ func Prepare(root *cobra.Command, groups ...Group) {
 	root.SetCompletionCommandGroupID(more)
 	root.SetHelpCommandGroupID(more)
 	version := root.Flags().Bool("version", false, "print the version")
-	root.Args = noVerb
+	root.Args = NoVerb
 	root.RunE = func(cmd *cobra.Command, _ []string) error {
 		if verb := find(root, "version"); *version && verb != nil {
 			verb.SetContext(cmd.Context())
@@ -106,7 +106,7 @@ func Prepare(root *cobra.Command, groups ...Group) {
 // flagError is about a flag, unless the verb before it is wrong already.
 func flagError(cmd *cobra.Command, err error) error {
 	if cmd.HasSubCommands() && cmd.Flags().NArg() > 0 {
-		return noVerb(cmd, cmd.Flags().Args())
+		return NoVerb(cmd, cmd.Flags().Args())
 	}
 	unknown, ok := errors.AsType[*pflag.NotExistError](err)
 	if !ok {
@@ -124,8 +124,9 @@ func flags(cmd *cobra.Command) (names []string) {
 	return names
 }
 
-// noVerb is what a command with verbs says to a word that is none of them.
-func noVerb(cmd *cobra.Command, args []string) error {
+// NoVerb is for commands that have verbs and do something without one: a word that is
+// none of them is told as such.
+func NoVerb(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
@@ -175,7 +176,7 @@ func NoArgs(cmd *cobra.Command, args []string) error {
 // Verbs makes cmd one that has verbs of its own and does nothing alone.
 func Verbs(cmd *cobra.Command, below ...*cobra.Command) *cobra.Command {
 	cmd.AddCommand(below...)
-	cmd.Args = noVerb
+	cmd.Args = NoVerb
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return Usagef(cmd, "%s does nothing alone: it has the commands %s", cmd.CommandPath(), strings.Join(verbs(cmd), ", "))
 	}

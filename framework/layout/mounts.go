@@ -53,14 +53,40 @@ const (
 	ImageBoot = "/usr/lib/kairos/bootloader"
 )
 
-// Annotations of an image's manifest about the root image that is made from its
-// layers: what the builder got, and a node has to get too.
+// Annotations of an image's manifest: the builder's record of what is made from
+// the layers, and what a node has to get too. It counts only when its salt is
+// that of the image's layers: programs that add a layer to an image often keep
+// the annotations of the old one.
 const (
+	// AnnotationRootSalt has the salt of the hash tree, 64 lower-case hex
+	// digits. It is made from the names of the layers (slotimage.Identity).
+	AnnotationRootSalt = "io.kairos.verity.salt"
 	// AnnotationRootHash has its verity root hash, 64 lower-case hex digits.
 	AnnotationRootHash = "io.kairos.verity.roothash"
 	// AnnotationRootSize has its size with the hash tree, in bytes.
 	AnnotationRootSize = "io.kairos.verity.size"
+	// AnnotationBootSize has the size of the files of a slot's boot partition,
+	// in bytes.
+	AnnotationBootSize = "io.kairos.boot.size"
 )
+
+// LabelPrefix begins the names of the labels that are ours. Others set labels as
+// well: those of the OCI specification mean what whoever wrote them last means.
+const LabelPrefix = "io.kairos."
+
+// ReleaseLabels are the labels that say what ImageRelease says, by the key there.
+// They are for those who look at an image without reading its layers; where they
+// differ, the file counts.
+func ReleaseLabels() map[string]string {
+	return map[string]string{
+		"KAIROS_VERSION":        LabelPrefix + "version",
+		"KAIROS_ARCH":           LabelPrefix + "arch",
+		"KAIROS_FAMILY":         LabelPrefix + "family",
+		"KAIROS_MODEL":          LabelPrefix + "model",
+		"KAIROS_FLAVOR":         LabelPrefix + "distribution",
+		"KAIROS_FLAVOR_RELEASE": LabelPrefix + "distribution-release",
+	}
+}
 
 // ConfigDirs are the directories that are searched for *.yaml configuration, in merge order.
 func ConfigDirs() []string {

@@ -19,6 +19,9 @@ var (
 	ErrAltered = errors.New("content is altered")
 	// ErrMissing says that a blob which the manifest lists is not there.
 	ErrMissing = errors.New("the image is not complete")
+	// ErrTooLarge says that something which has to be held in memory is larger
+	// than its limit.
+	ErrTooLarge = errors.New("too large to be read")
 )
 
 // errStalled ends a request from which nothing came for too long.

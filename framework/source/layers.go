@@ -6,10 +6,8 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -59,13 +57,17 @@ func open(layer v1.Layer, id v1.Hash, watch func(n int)) (io.ReadCloser, error) 
 	if err != nil {
 		return nil, fmt.Errorf("blob %s: %w", digest, err)
 	}
-	blob := &checked{Reader: stored, what: "blob", want: digest, sum: sha256.New(), watch: watch}
+	blob, ok := stored.(*blobReader)
+	if !ok { // an image that is not from Open
+		blob = newBlobReader(stored, "blob", v1.Descriptor{Digest: digest, Size: unknown})
+	}
+	blob.watch = watch
 	content, stop, err := unpack(blob)
 	if err != nil {
 		return nil, errors.Join(blob.judge(err), stored.Close())
 	}
-	l := &openLayer{blob: blob, content: content, close: func() error { stop(); return stored.Close() }}
-	l.tar = &checked{Reader: content, what: "layer", want: id, sum: sha256.New()}
+	l := &openLayer{blob: &blob.checked, content: content, close: func() error { stop(); return stored.Close() }}
+	l.tar = &checked{Reader: content, what: "layer", want: id, size: unknown, sum: sha256.New()}
 	return l, nil
 }
 
@@ -93,48 +95,6 @@ func (l *openLayer) Read(p []byte) (int, error) {
 
 // Close implements io.Closer.
 func (l *openLayer) Close() error { return l.close() }
-
-// checked turns the end of a stream into an error when its sum is wrong.
-type checked struct {
-	io.Reader
-	what  string
-	want  v1.Hash
-	sum   hash.Hash
-	watch func(n int)
-	err   error // what Read returned last
-}
-
-// Read implements io.Reader.
-func (c *checked) Read(p []byte) (int, error) {
-	n, err := c.Reader.Read(p)
-	c.sum.Write(p[:n])
-	if c.watch != nil {
-		c.watch(n)
-	}
-	if errors.Is(err, io.EOF) {
-		if got := hex.EncodeToString(c.sum.Sum(nil)); got != c.want.Hex {
-			err = fmt.Errorf("%w: %s %s has sha256:%s", ErrAltered, c.what, c.want, got)
-		}
-	} else if err != nil && !errors.Is(err, ErrAltered) {
-		err = fmt.Errorf("%s %s: %w", c.what, c.want, err)
-	}
-	c.err = err
-	return n, err
-}
-
-// judge says why unpacking a blob failed: reading failed, or the blob is not
-// the one that was asked for, or else it was always broken.
-func (c *checked) judge(err error) error {
-	if c.err == nil {
-		if _, rest := io.Copy(io.Discard, c); rest != nil {
-			return rest
-		}
-	}
-	if c.err != nil && !errors.Is(c.err, io.EOF) {
-		return c.err
-	}
-	return fmt.Errorf("unpacking blob %s: %w", c.want, err)
-}
 
 // unpack undoes the compression, which is known by its first bytes. Stop frees
 // what it took.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 	"strings"
 
@@ -23,39 +22,24 @@ const maxFile = 32 << 20
 // uppermost layer that has one counts. Symbolic links are not followed; a file
 // that is not there is not in the result.
 func Files(image v1.Image, names ...string) (map[string][]byte, error) {
-	found, _, err := Peek(image, math.MaxInt64, names...)
-	return found, err
-}
-
-// Peek is Files that reads at most limit bytes of layers as they are stored,
-// uppermost first, and none after all names are found. It says whether it read
-// enough to know of every name; what it did not find may be there if not.
-func Peek(image v1.Image, limit int64, names ...string) (found map[string][]byte, complete bool, err error) {
 	stored, err := Layers(image, nil)
 	if err != nil {
-		return nil, false, err
-	}
-	manifest, err := image.Manifest()
-	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	l := lookup{names: names, found: map[string][]byte{}, below: len(stored)}
 	for i, layer := range slices.Backward(stored) {
 		if l.done() {
 			break
 		}
-		if limit -= manifest.Layers[i].Size; limit < 0 {
-			return l.found, false, nil
-		}
 		r, err := layer.Open()
 		if err != nil {
-			return nil, false, err
+			return nil, err
 		}
 		if err := errors.Join(l.layer(r, i), r.Close()); err != nil {
-			return nil, false, fmt.Errorf("reading layer %s: %w", layer.DiffID, err)
+			return nil, fmt.Errorf("reading layer %s: %w", layer.DiffID, err)
 		}
 	}
-	return l.found, true, nil
+	return l.found, nil
 }
 
 // A lookup reads layers from the top down.
@@ -106,9 +90,13 @@ func (l *lookup) entry(h *tar.Header, content io.Reader, number int) error {
 		return err
 	}
 	delete(l.found, name) // the layer has it twice: the last one counts
-	if h.Typeflag == tar.TypeReg {
-		l.found[name], err = io.ReadAll(io.LimitReader(content, maxFile))
+	if h.Typeflag != tar.TypeReg {
+		return nil
 	}
+	if h.Size > maxFile {
+		return fmt.Errorf("%w: /%s has %d bytes, more than the %d that are read of a file", ErrTooLarge, name, h.Size, maxFile)
+	}
+	l.found[name], err = io.ReadAll(content)
 	return err
 }
 

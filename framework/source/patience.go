@@ -90,7 +90,7 @@ func transient(err error) bool {
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		return !dns.IsNotFound
 	}
-	return !isCertificate(err) && !errors.Is(err, errNotOurs)
+	return !isCertificate(err) && !errors.Is(err, errNotOurs) && !errors.Is(err, ErrTooLarge)
 }
 
 // isCertificate says whether the other side could not prove who it is.

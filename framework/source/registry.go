@@ -19,7 +19,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
@@ -151,18 +150,17 @@ func (p *puller) open(ctx context.Context, ref name.Reference) (v1.Image, error)
 	if err != nil {
 		return nil, p.explain(ctx, ref, err)
 	}
-	image, err := remote.Image(ref, remote.WithContext(ctx), remote.WithPlatform(p.platform()),
-		remote.WithTransport(&steady{inner: inner, stall: p.StallTimeout, patience: p.patience()}),
-		remote.WithRetryBackoff(remote.Backoff{Steps: 1}), remote.WithRetryStatusCodes())
+	repo := &repository{ctx: ctx, name: ref.Context(), client: &http.Client{
+		Transport:     &steady{inner: inner, stall: p.StallTimeout, patience: p.patience()},
+		CheckRedirect: checkRedirect,
+	}}
+	media, data, err := repo.root(ref)
 	if err != nil {
 		return nil, p.explain(ctx, ref, err)
 	}
-	is, err := platform(image)
+	image, err := find(repo, media, data, p.platform())
 	if err != nil {
 		return nil, p.explain(ctx, ref, err)
-	}
-	if !is.Satisfies(p.platform()) {
-		return nil, mismatch(ref.Name(), p.platform(), []string{is.String()})
 	}
 	return image, nil
 }
@@ -193,6 +191,8 @@ func (p *puller) explain(ctx context.Context, ref name.Reference, err error) err
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
+	case isAbout(err, ErrAltered, ErrMissing, ErrTooLarge, ErrNotImage, ErrPlatform):
+		return fmt.Errorf("%s: %w", ref.Name(), err)
 	case code == http.StatusNotFound:
 		return fmt.Errorf("%s: %w: %w", ref.Name(), ErrNotFound, err)
 	case code == http.StatusUnauthorized || code == http.StatusForbidden:
@@ -201,4 +201,9 @@ func (p *puller) explain(ctx context.Context, ref name.Reference, err error) err
 		return fmt.Errorf("%s: %w: %w: give the certificate of its authority in a file", ref.Name(), ErrUntrusted, err)
 	}
 	return fmt.Errorf("%s: %w: %w: check the name, the network and the proxy", ref.Name(), ErrRegistry, err)
+}
+
+// isAbout says whether an error is about the image, and not about the way to it.
+func isAbout(err error, kinds ...error) bool {
+	return slices.ContainsFunc(kinds, func(kind error) bool { return errors.Is(err, kind) })
 }

@@ -245,9 +245,9 @@ func TestARegistryInTrouble(t *testing.T) {
 				return first(w, req) || status(http.StatusServiceUnavailable)(w, req)
 			})
 		}, nil, digest, nil},
-		{"lies about a blob", func(r *testRegistry) fault { return r.onLayers(cut(lie, len(lie), hangUp)) }, nil, digest, nil},
-		{"serves a shorter layer", func(r *testRegistry) fault { return r.onLayers(cut(blob[:half], half, hangUp)) }, nil, "does not match expected size", nil},
-		{"lost the layer", func(r *testRegistry) fault { return r.onLayers(status(http.StatusNotFound)) }, nil, digest, nil},
+		{"lies about a blob", func(r *testRegistry) fault { return r.onLayers(cut(lie, len(lie), hangUp)) }, ErrAltered, digest, nil},
+		{"serves a shorter layer", func(r *testRegistry) fault { return r.onLayers(cut(blob[:half], half, hangUp)) }, ErrAltered, fmt.Sprintf("has %d of its %d bytes", half, len(blob)), nil},
+		{"lost the layer", func(r *testRegistry) fault { return r.onLayers(status(http.StatusNotFound)) }, ErrMissing, digest, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -445,13 +445,17 @@ func TestMirrored(t *testing.T) {
 	}
 }
 
+func certificateOf(r *testRegistry) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: r.Certificate().Raw}))
+}
+
 func TestCertificates(t *testing.T) {
 	r := newRegistry(t, largeImage(t), httptest.NewTLSServer)
 	o := quick()
 	if err := read(t.Context(), r.ref(), o); !errors.Is(err, ErrUntrusted) {
 		t.Errorf("without the authority: got %v, want ErrUntrusted", err)
 	}
-	o.CAFile = write(t, "ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: r.Certificate().Raw})))
+	o.CAFile = write(t, "ca.pem", certificateOf(r))
 	if err := read(t.Context(), r.ref(), o); err != nil {
 		t.Errorf("with the authority: %v", err)
 	}

@@ -4,6 +4,7 @@ package source
 
 import (
 	"archive/tar"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -19,7 +20,6 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"golang.org/x/sys/unix"
 )
@@ -36,11 +36,12 @@ func root(ctx context.Context, dir string, want v1.Platform) (v1.Image, error) {
 	if err := (&tree{ctx: ctx, dir: dir}).write(io.MultiWriter(sum, count)); err != nil {
 		return nil, err
 	}
-	r := &rootImage{ctx: ctx, dir: dir, digest: v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum.Sum(nil))}, size: count.n}
-	if err := r.describe(want); err != nil {
+	r := &rootStore{ctx: ctx, dir: dir, digest: v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum.Sum(nil))}, size: count.n}
+	manifest, err := r.describe(want)
+	if err != nil {
 		return nil, err
 	}
-	return partial.CompressedToImage(r)
+	return openImage(r, types.OCIManifestSchema1, manifest)
 }
 
 type counter struct{ n int64 }
@@ -51,51 +52,38 @@ func (c *counter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// rootImage is an image as partial.CompressedToImage wants it. Its layer is
-// stored without compression.
-type rootImage struct {
-	ctx              context.Context // of the reading
-	dir              string
-	digest           v1.Hash // of the layer
-	size             int64
-	config, manifest []byte
+// A rootStore has a folder as one layer, without compression, and a
+// configuration.
+type rootStore struct {
+	ctx    context.Context // of the reading
+	dir    string
+	digest v1.Hash // of the layer
+	size   int64
+	config []byte
 }
 
-// describe makes the configuration and the manifest.
-func (r *rootImage) describe(want v1.Platform) (err error) {
+// describe makes the configuration and returns the manifest.
+func (r *rootStore) describe(want v1.Platform) (manifest []byte, err error) {
 	config := v1.ConfigFile{OS: want.OS, Architecture: want.Architecture, RootFS: v1.RootFS{Type: "layers", DiffIDs: []v1.Hash{r.digest}}}
 	if r.config, err = json.Marshal(config); err != nil {
-		return err
+		return nil, err
 	}
-	sum := sha256.Sum256(r.config)
-	r.manifest, err = json.Marshal(v1.Manifest{
+	return json.Marshal(v1.Manifest{
 		SchemaVersion: 2, MediaType: types.OCIManifestSchema1,
-		Config: v1.Descriptor{MediaType: types.OCIConfigJSON, Size: int64(len(r.config)), Digest: v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum[:])}},
+		Config: v1.Descriptor{MediaType: types.OCIConfigJSON, Size: int64(len(r.config)), Digest: sha256Of(r.config)},
 		Layers: []v1.Descriptor{{MediaType: types.OCIUncompressedLayer, Size: r.size, Digest: r.digest}},
 	})
-	return err
 }
 
-func (r *rootImage) MediaType() (types.MediaType, error) { return types.OCIManifestSchema1, nil }
-func (r *rootImage) RawManifest() ([]byte, error)        { return r.manifest, nil }
-func (r *rootImage) RawConfigFile() ([]byte, error)      { return r.config, nil }
-func (r *rootImage) LayerByDigest(v1.Hash) (partial.CompressedLayer, error) {
-	return (*rootLayer)(r), nil
-}
+func (r *rootStore) has(v1.Descriptor) (bool, error) { return true, nil }
 
-type rootLayer rootImage
-
-func (l *rootLayer) Digest() (v1.Hash, error)            { return l.digest, nil }
-func (l *rootLayer) Size() (int64, error)                { return l.size, nil }
-func (l *rootLayer) MediaType() (types.MediaType, error) { return types.OCIUncompressedLayer, nil }
-
-// Exists spares partial.Exists the reading.
-func (l *rootLayer) Exists() (bool, error) { return true, nil }
-
-func (l *rootLayer) Compressed() (io.ReadCloser, error) {
-	r, w := io.Pipe()
-	go func() { w.CloseWithError((&tree{ctx: l.ctx, dir: l.dir}).write(w)) }()
-	return r, nil
+func (r *rootStore) open(blob v1.Descriptor) (io.ReadCloser, error) {
+	if blob.Digest != r.digest {
+		return io.NopCloser(bytes.NewReader(r.config)), nil
+	}
+	reader, w := io.Pipe()
+	go func() { w.CloseWithError((&tree{ctx: r.ctx, dir: r.dir}).write(w)) }()
+	return reader, nil
 }
 
 // A tree is a folder as a tar stream: names in the order of their paths, owners

@@ -4,8 +4,16 @@
 // node: in a registry, in an OCI layout folder, in a tar of such a folder, or
 // in a folder with a root file system, which becomes an image of one layer. It
 // only reads, keeps no more than a few megabytes in memory, and trusts nothing
-// but digests: a layer that was read to its end without an error is the one
-// that the manifest and the configuration name.
+// but digests.
+//
+// # What is checked
+//
+// Everything that a descriptor names has the digest and the size that it says:
+// indexes, manifests and configurations before they are used, layers while they
+// are read. A layer that was read to its end without an error is the one that
+// the manifest and the configuration name. So whoever trusts the digest of an
+// image trusts all of it. What nothing names is taken as it is: the index.json of
+// a layout, and what a registry has behind a tag.
 //
 // # Registries
 //
@@ -26,7 +34,6 @@ import (
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/layout"
 )
 
 // Open returns the linux image that ref names, for the architecture in o:
@@ -70,6 +77,8 @@ func local(path string, o Options, folders bool) (v1.Image, error) {
 		return nil, fmt.Errorf("%s: %w: there is no such folder or file", path, ErrNotFound)
 	case err != nil:
 		return nil, err
+	case info.Mode()&fs.ModeNamedPipe != 0:
+		return nil, fmt.Errorf("%s: %w: it is a pipe, and is read more than once", path, ErrNotImage)
 	case !info.IsDir():
 		return archive(path, o.platform())
 	case folders:
@@ -99,67 +108,4 @@ func folder(ctx context.Context, dir string, o Options) (v1.Image, error) {
 // with a slash or a dot and has no ".tar" at the end.
 func looksLikePath(ref string) bool {
 	return strings.HasPrefix(ref, "/") || strings.HasPrefix(ref, ".") || strings.HasSuffix(ref, ".tar")
-}
-
-// Layout opens the image for want in an OCI layout folder.
-func Layout(dir string, want v1.Platform) (v1.Image, error) {
-	index, err := layout.ImageIndexFromPath(dir)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w: %w: want a folder with oci-layout and index.json", dir, ErrNotImage, err)
-	}
-	return pick(dir, index, want)
-}
-
-// pick finds the image for want in an index, also in an index inside it.
-func pick(ref string, index v1.ImageIndex, want v1.Platform) (v1.Image, error) {
-	manifest, err := index.IndexManifest()
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", ref, err)
-	}
-	var have []string
-	for _, desc := range manifest.Manifests {
-		switch {
-		case desc.MediaType.IsIndex():
-			inner, err := index.ImageIndex(desc.Digest)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", ref, err)
-			}
-			return pick(ref, inner, want)
-		case !desc.MediaType.IsImage():
-			continue
-		}
-		image, err := index.Image(desc.Digest)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", ref, err)
-		}
-		is, err := platform(image)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", ref, err)
-		}
-		if is.Satisfies(want) {
-			return image, nil
-		}
-		have = append(have, is.String())
-	}
-	return nil, mismatch(ref, want, have)
-}
-
-func platform(image v1.Image) (v1.Platform, error) {
-	config, err := image.ConfigFile()
-	if err != nil {
-		return v1.Platform{}, err
-	}
-	return v1.Platform{OS: config.OS, Architecture: config.Architecture}, nil
-}
-
-func mismatch(ref string, want v1.Platform, have []string) error {
-	if len(have) == 0 {
-		return fmt.Errorf("%s: %w: its index lists none", ref, ErrNotImage)
-	}
-	for i, p := range have {
-		if p == "" {
-			have[i] = "an image that names no platform"
-		}
-	}
-	return fmt.Errorf("%s: %w: wanted %s, found %s", ref, ErrPlatform, want.String(), strings.Join(have, ", "))
 }

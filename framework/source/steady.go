@@ -14,10 +14,6 @@ import (
 	"time"
 )
 
-// maxAnswer is the most, in bytes, that an answer which is not a blob may have:
-// manifests and indexes.
-const maxAnswer = 16 << 20
-
 // errNotOurs is wrapped by answers that must not be asked for again.
 var errNotOurs = errors.New("the answer does not fit the request")
 
@@ -68,14 +64,12 @@ func origin(req *http.Request) *http.Request {
 
 func isBlob(req *http.Request) bool { return strings.Contains(origin(req).URL.Path, "/blobs/") }
 
-// hold reads a small answer to its end, so that it is whole or is asked again.
+// hold reads an answer that is no blob to its end, so that it is whole or is
+// asked for again.
 func hold(resp *http.Response) error {
-	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	data, err := readAll(resp.Body, "the answer of "+resp.Request.URL.Redacted())
 	if err := errors.Join(err, resp.Body.Close()); err != nil {
 		return err
-	}
-	if len(data) > maxAnswer {
-		return fmt.Errorf("%w: %s has more than %d bytes", errNotOurs, resp.Request.URL.Redacted(), maxAnswer)
 	}
 	resp.Body = io.NopCloser(bytes.NewReader(data))
 	return nil
@@ -201,7 +195,7 @@ func (b *blobBody) askRest() error {
 	if strings.HasPrefix(b.etag, `"`) { // a weak one must not be used here
 		req.Header.Set("If-Range", b.etag)
 	}
-	resp, err := b.s.once(req, (&http.Client{Transport: b.s.inner}).Do)
+	resp, err := b.s.once(req, (&http.Client{Transport: b.s.inner, CheckRedirect: checkRedirect}).Do)
 	if err != nil {
 		return err
 	}

@@ -14,16 +14,17 @@ import (
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
+	"github.com/kairos-build/kairos-build/framework/slotimage"
 )
 
 // writeBoot writes the boot partition. Its first sector comes last.
-func (u *run) writeBoot(ctx context.Context, out io.WriterAt) error {
+func (u *run) writeBoot(ctx context.Context, image *slotimage.Image, out io.WriterAt) error {
 	err := fat32.Write(writerFunc(func(b []byte, off int64) (int, error) {
 		if err := context.Cause(ctx); err != nil {
 			return 0, err
 		}
 		return out.WriteAt(b, off)
-	}), u.boot.Size(), u.written.BootFiles(), fat32.Options{Label: label(u.plan.target), VolumeID: u.volumeID()})
+	}), u.boot.Size(), image.BootFiles(), fat32.Options{Label: label(u.plan.target), VolumeID: u.volumeID()})
 	if errors.Is(err, fat32.ErrNoSpace) {
 		return fmt.Errorf("%w: partition %s: %w", ErrTooLarge, u.boot.name, err)
 	}
@@ -61,7 +62,7 @@ func (u *run) readBack(ctx context.Context) error {
 	if err := verity.Verify(ctx, u.root, tree); err != nil {
 		return readBackError(ctx, u.root, err)
 	}
-	if err := u.writeBoot(ctx, comparer{u.boot}); err != nil {
+	if err := u.writeBoot(ctx, u.written, comparer{u.boot}); err != nil {
 		return readBackError(ctx, u.boot, err)
 	}
 	u.Progress(Progress{Step: StepReadBack, Done: tree.Size, Total: tree.Size})

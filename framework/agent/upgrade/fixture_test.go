@@ -3,14 +3,12 @@
 package upgrade
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -94,7 +92,7 @@ func imageOf(t testing.TB, release map[string]string, more ...v1.Layer) v1.Image
 	return image
 }
 
-// recorded adds the builder's annotations.
+// recorded adds the builder's record.
 func recorded(t testing.TB, image v1.Image) (v1.Image, *slotimage.Image) {
 	t.Helper()
 	layers, err := source.Layers(image, nil)
@@ -109,13 +107,29 @@ func recorded(t testing.TB, image v1.Image) (v1.Image, *slotimage.Image) {
 	if err := errors.Join(err, f.Close()); err != nil {
 		t.Fatal(err)
 	}
-	return annotated(image, hex.EncodeToString(root.Tree.RootHash[:]), root.Tree.Size), root
+	return mutate.Annotations(image, root.Record(layers)).(v1.Image), root
 }
 
-func annotated(image v1.Image, hash string, size int64) v1.Image {
-	return mutate.Annotations(image, map[string]string{
-		layout.AnnotationRootHash: hash, layout.AnnotationRootSize: strconv.FormatInt(size, 10),
-	}).(v1.Image)
+// annotated changes annotations of the manifest, given as keys and values.
+func annotated(image v1.Image, changes ...string) v1.Image {
+	annotations := map[string]string{}
+	for i := 0; i < len(changes); i += 2 {
+		annotations[changes[i]] = changes[i+1]
+	}
+	return mutate.Annotations(image, annotations).(v1.Image)
+}
+
+// enlarged adds a layer, and keeps the annotations as some programs do.
+func enlarged(t testing.TB, image v1.Image, layer v1.Layer) v1.Image {
+	t.Helper()
+	manifest, err := image.Manifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if image, err = mutate.AppendLayers(image, layer); err != nil {
+		t.Fatal(err)
+	}
+	return mutate.Annotations(image, manifest.Annotations).(v1.Image)
 }
 
 // store writes the image as an OCI layout and returns its folder.
@@ -140,10 +154,11 @@ type testNode struct {
 	env *env
 	efi string // the EFI partition
 	// fail is asked before each change: a write or sync of a partition, a save.
-	fail   func(what string) error
-	mu     sync.Mutex
-	writes map[string]int // by partition
-	sizes  map[string]int64
+	fail    func(what string) error
+	mu      sync.Mutex
+	closing error          // of every partition
+	writes  map[string]int // by partition
+	sizes   map[string]int64
 }
 
 func newNode(t testing.TB) *testNode {
@@ -199,6 +214,9 @@ func (d *testDevice) WriteAt(b []byte, off int64) (int, error) {
 	return d.Partition.WriteAt(b, off)
 }
 
+// Close fails if it should.
+func (d *testDevice) Close() error { return errors.Join(d.Partition.Close(), d.node.closing) }
+
 // Sync counts, and spares the tests the time.
 func (d *testDevice) Sync() error { return d.node.change(d.name + " sync") }
 
@@ -208,6 +226,7 @@ type env struct {
 	*bootenv.Store
 	node *testNode
 	lost error // of the partition: nothing can be read
+	late error // of an Update that has written
 }
 
 func (e *env) Load() (slot.State, error) {
@@ -218,13 +237,17 @@ func (e *env) Load() (slot.State, error) {
 }
 
 func (e *env) Update(change func(slot.State) (slot.State, error)) (slot.State, error) {
-	return e.Store.Update(func(s slot.State) (slot.State, error) {
+	s, err := e.Store.Update(func(s slot.State) (slot.State, error) {
 		next, err := change(s)
 		if err != nil {
 			return next, err
 		}
 		return next, e.node.change("state")
 	})
+	if err == nil && e.late != nil {
+		return s, e.late
+	}
+	return s, err
 }
 
 // slots is the state that is on the medium.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -70,10 +71,11 @@ func checkManifest(image v1.Image, arch string) error {
 	return errors.Join(all...)
 }
 
-// stored is the size of all layers, in bytes, as they are pulled.
+// stored is the size of all layers, in bytes, as they are pulled. It is what the
+// manifest says, and for showing only.
 func stored(m *v1.Manifest) (total int64) {
 	for _, layer := range m.Layers {
-		total += layer.Size
+		total += min(layer.Size, math.MaxInt64-total)
 	}
 	return total
 }

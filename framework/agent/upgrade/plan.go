@@ -47,11 +47,29 @@ func (u *run) writing(s slot.State) (slot.State, error) {
 	return s.Write(u.node.Booted, u.plan.target)
 }
 
-// begin makes the target bad.
+// begin makes the target bad. An error after that may have reached the medium is
+// one after the first write.
 func (u *run) begin(context.Context) error {
-	next, err := u.node.Store.Update(u.writing)
-	u.plan.good = next.Good
-	return err
+	var before slot.State
+	allowed := false
+	next, err := u.node.Store.Update(func(s slot.State) (slot.State, error) {
+		next, err := u.writing(s)
+		before, allowed = s, err == nil
+		return next, err
+	})
+	if err == nil {
+		u.plan.good = next.Good
+		return nil
+	}
+	if now, _ := u.node.Store.Load(); !allowed || now == before { // a record that cannot be read is another one
+		return err
+	}
+	return u.incomplete(err)
+}
+
+// incomplete is an error after the first write.
+func (u *run) incomplete(err error) error {
+	return &IncompleteError{Slot: u.plan.target, Good: u.plan.good, Err: err}
 }
 
 // arm puts the target on trial.

@@ -5,14 +5,23 @@ package upgrade
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/kairos-build/kairos-build/ci/testimage"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/slot"
 	"github.com/kairos-build/kairos-build/framework/slotimage"
@@ -24,15 +33,18 @@ func TestRefused(t *testing.T) {
 	image, _ := recorded(t, imageOf(t, releaseOf()))
 	dir := store(t, image)
 	with := func(changes ...string) string { return "dir:" + store(t, imageOf(t, releaseOf(changes...))) }
-	damaged := store(t, image)
+	incomplete := store(t, image)
 	manifest, err := image.Manifest()
 	if err != nil {
 		t.Fatal(err)
 	}
-	blob := filepath.Join(damaged, "blobs", "sha256", manifest.Layers[0].Digest.Hex)
+	blob := filepath.Join(incomplete, "blobs", "sha256", manifest.Layers[0].Digest.Hex)
 	if err := os.Remove(blob); err != nil {
 		t.Fatal(err)
 	}
+	plain := func(layer v1.Layer) v1.Image { return imageOf(t, releaseOf(), layer) }
+	large := layerOf(t, "usr/lib/a", noise(rootSize, 7))
+	altered, alteredBlob := damaged(t, imageOf(t, releaseOf()))
 	armed := func(n *testNode) { n.Booted = layout.SlotB; n.come(slot.State{Good: "a", Try: "b", Tries: 1}) }
 	for _, tt := range []struct {
 		name   string
@@ -43,7 +55,7 @@ func TestRefused(t *testing.T) {
 	}{
 		{"no kind", dir, nil, ErrSource, "want oci:REF, dir:PATH"},
 		{"nothing there", "dir:/nosuch", nil, source.ErrNotFound, "no such folder"},
-		{"a layer is missing", "dir:" + damaged, nil, source.ErrMissing, manifest.Layers[0].Digest.String()},
+		{"a layer is missing", "dir:" + incomplete, nil, source.ErrMissing, manifest.Layers[0].Digest.String()},
 		{"another architecture", "dir:" + dir, func(n *testNode) { n.Release = releaseOf(keyArch, "arm64") }, source.ErrPlatform, "linux/arm64"},
 		{"another architecture inside", with(keyArch, "arm64"), nil, ErrUnfit, "its architecture is arm64, the node's is amd64"},
 		{"another family", with(keyFamily, "suse"), nil, ErrUnfit, "its family is suse, the node's is debian"},
@@ -52,8 +64,19 @@ func TestRefused(t *testing.T) {
 		{"older distribution", with(keyRelease, "12"), nil, ErrDowngrade, "debian 12, the running system has 13"},
 		{"no version", with(keyVersion, "", keyModel, ""), nil, ErrRelease, "lacks KAIROS_VERSION, KAIROS_MODEL"},
 		{"no release", "dir:" + store(t, imageOf(t, releaseOf(), layerOf(t, "etc/.wh.kairos-release", ""))), nil, slotimage.ErrNoRelease, "is this a kairos-build image?"},
-		{"larger than the slot", "dir:" + store(t, annotated(image, strings.Repeat("0", 64), rootSize+1)), nil, ErrTooLarge, "partition root-b has 16 MiB, it needs 17 MiB"},
-		{"no number", "dir:" + store(t, mutate.Annotations(image, map[string]string{layout.AnnotationRootSize: "big"}).(v1.Image)), nil, ErrManifest, layout.AnnotationRootSize},
+		{"larger than the slot, says the builder", "dir:" + store(t, annotated(image, layout.AnnotationRootSize, fmt.Sprint(rootSize+1))), nil, ErrTooLarge, "partition root-b has 16 MiB, it needs 17 MiB"},
+		{"larger than everything", "dir:" + store(t, annotated(image, layout.AnnotationRootSize, fmt.Sprint(math.MaxInt64))), nil, ErrTooLarge, "it needs 8796093022208 MiB"},
+		{"kernel too large, says the builder", "dir:" + store(t, annotated(image, layout.AnnotationBootSize, fmt.Sprint(bootSize+1))), nil, ErrTooLarge, "partition boot-b has 40 MiB, it needs 41 MiB"},
+		{"no number", "dir:" + store(t, annotated(image, layout.AnnotationRootSize, "big")), nil, ErrManifest, layout.AnnotationRootSize},
+		{"a negative number", "dir:" + store(t, annotated(image, layout.AnnotationRootSize, "-4096")), nil, ErrManifest, "want a size in bytes"},
+		{"a number that is none", "dir:" + store(t, annotated(image, layout.AnnotationBootSize, "9223372036854775808")), nil, ErrManifest, layout.AnnotationBootSize},
+		{"larger than the slot, without a record", "dir:" + store(t, plain(large)), nil, ErrTooLarge, "partition root-b has 16 MiB"},
+		{"larger than the slot, with the record of fewer layers", "dir:" + store(t, enlarged(t, image, large)), nil, ErrTooLarge, "partition root-b has 16 MiB"},
+		{"larger than the slot, in a registry", "oci:" + serve(t, enlarged(t, image, large)), nil, ErrTooLarge, "partition root-b has 16 MiB"},
+		{"larger than the slot, as a root file system", "dir:" + largeRoot(t), nil, ErrTooLarge, "partition root-b has 16 MiB"},
+		{"kernel too large, without a record", "dir:" + store(t, plain(layerOf(t, "boot/initrd", noise(bootSize, 7)))), nil, ErrTooLarge, "partition boot-b"},
+		{"no kernel, without a record", "dir:" + store(t, plain(layerOf(t, "boot/.wh.vmlinuz", ""))), nil, slotimage.ErrNoKernel, ""},
+		{"altered, without a record", "dir:" + altered, nil, source.ErrAltered, alteredBlob.String()},
 		{"on trial", "dir:" + dir, armed, slot.ErrOnTrial, "wait for them, or go back with `kairos-agent rollback"},
 		{"no slots known", "dir:" + dir, func(n *testNode) { n.env.lost = errors.New("no block") }, nil, "no block"},
 	} {
@@ -72,6 +95,33 @@ func TestRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// serve puts an image into a registry and returns its reference.
+func serve(t *testing.T, image v1.Image) string {
+	t.Helper()
+	server := httptest.NewServer(registry.New(registry.Logger(slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo))))
+	t.Cleanup(server.Close)
+	ref := strings.TrimPrefix(server.URL, "http://") + "/edge/node:v1"
+	tag, err := name.ParseReference(ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.Write(tag, image); err != nil {
+		t.Fatal(err)
+	}
+	return ref
+}
+
+// largeRoot is a folder with a root file system.
+func largeRoot(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, data := range map[string]string{"etc/kairos-release": releaseText(releaseOf()), "boot/vmlinuz": "kernel", "boot/initrd": "initrd"} {
+		sparse(t, filepath.Join(dir, name), data, int64(len(data)))
+	}
+	sparse(t, filepath.Join(dir, "usr/lib/large"), "large", rootSize)
+	return dir
 }
 
 func TestForce(t *testing.T) {
@@ -131,15 +181,80 @@ func TestVerifierComesBeforeTheFirstWrite(t *testing.T) {
 	}
 }
 
-// TestLabelsThatLie: the release file that was written counts.
-func TestLabelsThatLie(t *testing.T) {
-	u := newRun(Node{Release: releaseOf()}, Options{})
-	u.release = releaseOf(keyVersion, "v9.0.0")
-	if err := u.confirm(releaseOf()); !errors.Is(err, ErrRelease) || !strings.Contains(err.Error(), "its labels say") {
-		t.Errorf("got %v, want ErrRelease", err)
+// labeled sets labels of the configuration, given as keys and values.
+func labeled(t *testing.T, image v1.Image, labels ...string) v1.Image {
+	t.Helper()
+	config, err := image.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
 	}
-	u.release = nil
-	if err := u.confirm(releaseOf(keyVersion, "v0.1.0")); !errors.Is(err, ErrDowngrade) {
-		t.Errorf("got %v, want ErrDowngrade", err)
+	changed := config.Config
+	changed.Labels = map[string]string{}
+	for i := 0; i < len(labels); i += 2 {
+		changed.Labels[labels[i]] = labels[i+1]
+	}
+	if image, err = mutate.Config(image, changed); err != nil {
+		t.Fatal(err)
+	}
+	return image
+}
+
+// deep has the release file below more than 64 MiB of layers: what a builder
+// makes on top of one of our images.
+func deep(t *testing.T, release map[string]string) v1.Image {
+	t.Helper()
+	top, err := testimage.Layer(testimage.File("boot/large", noise(65<<20, 9)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return imageOf(t, release, top)
+}
+
+// TestTheReleaseFileDecides, wherever it is, and whatever labels say: an image that
+// fits is installed, and one that does not is refused before the first write.
+func TestTheReleaseFileDecides(t *testing.T) {
+	labels := layout.ReleaseLabels()
+	ours := func(r map[string]string) []string {
+		var list []string
+		for _, key := range keys() {
+			list = append(list, labels[key], r[key])
+		}
+		return list
+	}
+	others := []string{
+		ocispec.AnnotationVersion, "v9.0.0", ocispec.AnnotationBaseImageName, "registry.example.org/base/edge:2024",
+		"io.kairos.family", "debian", "io.kairos.model", "generic",
+	}
+	for _, tt := range []struct {
+		name  string
+		image v1.Image
+		is    error  // nil: it is installed
+		warns string // of the labels
+	}{
+		{"no labels", imageOf(t, releaseOf()), nil, ""},
+		{"our labels", labeled(t, imageOf(t, releaseOf()), ours(releaseOf())...), nil, ""},
+		{"our labels with the version of the image below", labeled(t, imageOf(t, releaseOf()), ours(releaseOf(keyVersion, "v0.9.0"))...), nil, `io.kairos.version is "v0.9.0", its release file has KAIROS_VERSION="v1.1.0"; the file counts`},
+		{"our labels of another family", labeled(t, imageOf(t, releaseOf()), ours(releaseOf(keyFamily, "suse"))...), nil, `io.kairos.family is "suse"`},
+		{"our labels that promise", labeled(t, imageOf(t, releaseOf(keyFamily, "suse")), ours(releaseOf())...), ErrUnfit, ""},
+		{"labels of other tools", labeled(t, imageOf(t, releaseOf()), others...), nil, ""},
+		{"labels of other tools, and the file far below", labeled(t, deep(t, releaseOf()), others...), nil, ""},
+		{"labels of other tools, and an older file far below", labeled(t, deep(t, releaseOf(keyVersion, "v0.1.0")), others...), ErrDowngrade, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			n := newNode(t)
+			got, err := Run(t.Context(), n.Node, Options{Source: "oci:" + serve(t, tt.image)})
+			if !errors.Is(err, tt.is) {
+				t.Fatalf("got %v, want %v", err, tt.is)
+			}
+			if err != nil && len(n.writes) > 0 {
+				t.Errorf("refused after writes: %v", n.writes)
+			}
+			if warnings := strings.Join(got.Warnings, "\n"); !strings.Contains(warnings, tt.warns) || (warnings == "") != (tt.warns == "") {
+				t.Errorf("warnings %q, want %q", got.Warnings, tt.warns)
+			}
+			if want := releaseOf()[keyVersion]; err == nil && got.Version != want {
+				t.Errorf("version %s, want %s", got.Version, want)
+			}
+		})
 	}
 }

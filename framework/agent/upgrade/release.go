@@ -7,22 +7,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
 
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/mod/semver"
 
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/slotimage"
 	"github.com/kairos-build/kairos-build/framework/source"
 )
-
-// maxPeek is how much of the uppermost layers, in bytes, is pulled to find the
-// release file, which the builder puts into the uppermost one.
-const maxPeek = 64 << 20
 
 // Keys of the release file that decide whether an image fits.
 const (
@@ -34,66 +28,56 @@ const (
 	keyRelease = "KAIROS_FLAVOR_RELEASE"
 )
 
-// fits checks what the image says of itself, before anything is written.
+// fits checks what the image is, before anything is written. Its release file
+// decides: it is what the node will have, and it is in the image's topmost layers
+// if a builder put it there last.
 func (u *run) fits(context.Context) error {
-	release, err := u.peek()
+	name := strings.TrimPrefix(layout.ImageRelease, "/")
+	files, err := source.Files(u.image, name)
+	if err != nil {
+		return fmt.Errorf("reading the image's release: %w", err)
+	}
+	data, ok := files[name]
+	if !ok {
+		return fmt.Errorf("%s: %w: is this a kairos-build image?", layout.ImageRelease, slotimage.ErrNoRelease)
+	}
+	if u.release, err = slotimage.ParseRelease(data); err != nil {
+		return fmt.Errorf("%s: %w", layout.ImageRelease, err)
+	}
+	if err := checkComplete(u.release); err != nil {
+		return err
+	}
+	if err := u.compareLabels(); err != nil {
+		return err
+	}
+	return u.judge(u.release)
+}
+
+// compareLabels tells of labels of ours that say something else than the release
+// file: people and registries go by them. Other labels are others'.
+func (u *run) compareLabels() error {
+	config, err := u.image.ConfigFile()
 	if err != nil {
 		return err
 	}
-	if release == nil {
-		u.warn("the image's release file is below more than %d MiB of layers, and it has no labels: it is checked after writing", maxPeek>>20)
-		return nil
-	}
-	u.release = release
-	return u.judge(release)
-}
-
-// peek reads the release file, or else the labels; nil if there is neither.
-func (u *run) peek() (map[string]string, error) {
-	limit := int64(math.MaxInt64)
-	if strings.HasPrefix(u.Source, "oci:") {
-		limit = maxPeek
-	}
-	name := strings.TrimPrefix(layout.ImageRelease, "/")
-	files, complete, err := source.Peek(u.image, limit, name)
-	if err != nil {
-		return nil, fmt.Errorf("reading the image's release: %w", err)
-	}
-	if data, ok := files[name]; ok {
-		release, err := slotimage.ParseRelease(data)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", layout.ImageRelease, err)
+	labels := layout.ReleaseLabels()
+	for _, key := range keys() {
+		if told, ok := config.Config.Labels[labels[key]]; ok && told != u.release[key] {
+			u.warn("the image's label %s is %q, its release file has %s=%q; the file counts", labels[key], told, key, u.release[key])
 		}
-		return release, checkComplete(release)
 	}
-	if complete {
-		return nil, fmt.Errorf("%s: %w: is this a kairos-build image?", layout.ImageRelease, slotimage.ErrNoRelease)
-	}
-	return u.labels()
+	return nil
 }
 
-// labels are what the builder puts into the configuration besides.
-func (u *run) labels() (map[string]string, error) {
-	config, err := u.image.ConfigFile()
-	if err != nil {
-		return nil, err
-	}
-	l := config.Config.Labels
-	flavor, release, _ := strings.Cut(l[ocispec.AnnotationBaseImageName], ":")
-	found := map[string]string{
-		keyVersion: l[ocispec.AnnotationVersion], keyArch: config.Architecture, keyFamily: l["io.kairos.family"],
-		keyModel: l["io.kairos.model"], keyFlavor: flavor, keyRelease: release,
-	}
-	if checkComplete(found) != nil {
-		return nil, nil
-	}
-	return found, nil
+// keys are those that an image must have.
+func keys() []string {
+	return []string{keyVersion, keyArch, keyFamily, keyModel, keyFlavor, keyRelease}
 }
 
 // checkComplete names every key that is missing.
 func checkComplete(release map[string]string) error {
 	var missing []string
-	for _, key := range []string{keyVersion, keyArch, keyFamily, keyModel, keyFlavor, keyRelease} {
+	for _, key := range keys() {
 		if release[key] == "" {
 			missing = append(missing, key)
 		}
@@ -177,19 +161,13 @@ func numbers(text string) ([]int, bool) {
 	return list, true
 }
 
-// confirm judges by the release file that was written: it is the one that
-// counts, whatever labels said.
-func (u *run) confirm(written map[string]string) error {
-	if err := checkComplete(written); err != nil {
-		return err
-	}
-	for key, told := range u.release {
-		if written[key] != told {
-			return fmt.Errorf("%w: %s is %q, its labels say %q", ErrRelease, key, written[key], told)
+// confirm wants the release file that was made part of the slot to be the one
+// that was judged.
+func (u *run) confirm(made map[string]string) error {
+	for _, key := range keys() {
+		if made[key] != u.release[key] {
+			return fmt.Errorf("%w: BUG: %s of the slot is %q, that of the image was %q", ErrRelease, key, made[key], u.release[key])
 		}
 	}
-	if u.release != nil {
-		return nil
-	}
-	return u.judge(written)
+	return nil
 }

@@ -10,14 +10,16 @@
 //	choose     the slot to write, and whether the state allows it
 //	open       manifest and configuration; every layer is listed and there
 //	verify     the signature, by a Verifier
-//	fits       family, architecture, model, version
-//	reserve    the slot's partitions, and whether the image fits into them
+//	release    family, architecture, model, version: by the image's release file,
+//	           whatever its labels say
+//	reserve    the slot's partitions, and whether the image fits into them: by the
+//	           builder's record, or else by a rehearsal
 //	           ---- up to here, nothing was written ----
 //	begin      the slot is bad from now on: one sector
 //	spoil      its boot partition is no file system any more, so that an old
 //	           kernel never meets a new root, whatever the boot loader tries
 //	write      layers -> EROFS + dm-verity, in one stream; the hash is compared
-//	           with the builder's; kernel and initrd follow
+//	           with the builder's or the rehearsal's; kernel and initrd follow
 //	read back  everything, from the medium
 //	arm        the slot is on trial: one sector
 //	stage      the image's boot loader is put beside the old one, if it differs;
@@ -25,6 +27,15 @@
 //
 // Whatever interrupts it, the slot that is good was not written to, and is what
 // boots; another Run begins at the beginning.
+//
+// # The rehearsal
+//
+// How large a root image is, is known when it was made. A builder says it in the
+// manifest (slotimage.Image.Record), and its word is taken if it is about the
+// layers that the image has. An image that does not say it, or was given another
+// layer afterwards, is made once without being written anywhere. That reads the
+// layers twice, from a registry too; so whoever changes an image and has many
+// nodes should let kairos-build make the record.
 //
 // # Memory
 //
@@ -34,12 +45,10 @@
 //
 // # What cannot be known before the first write
 //
-// How large the root image will be, if the manifest does not say it
-// (layout.AnnotationRootSize; images by others), and whether kernel and initrd
-// fit into the boot partition. Then ErrTooLarge comes in the middle of writing.
-// The same holds for the release of an image that hides it below more than
-// maxPeek bytes of layers and has no labels: it is checked before arming at the
-// latest.
+// Whether the layers are as the manifest names them and will all come, if there
+// was no rehearsal; whether a builder's record about the right layers is false;
+// and whether the medium keeps what it is given. Nothing is written behind the
+// end of a partition in any case.
 package upgrade
 
 import (
@@ -130,7 +139,10 @@ func Run(ctx context.Context, n Node, o Options) (result Result, err error) {
 		return Result{}, err
 	}
 	u := newRun(n, o)
-	err = errors.Join(u.steps(ctx), l.release())
+	err = u.steps(ctx)
+	if unlock := l.release(); unlock != nil {
+		u.warn("giving back the lock: %v", unlock)
+	}
 	if err != nil {
 		return Result{}, err
 	}
@@ -142,13 +154,14 @@ func Run(ctx context.Context, n Node, o Options) (result Result, err error) {
 type run struct {
 	node Node
 	Options
-	result  Result
-	plan    plan
-	image   v1.Image
-	release map[string]string // what the image says of itself, if it is known
-	root    *target
-	boot    *target
-	written *slotimage.Image
+	result   Result
+	plan     plan
+	image    v1.Image
+	release  map[string]string // the image's release file
+	rootHash string            // that the root image has to get
+	root     *target
+	boot     *target
+	written  *slotimage.Image
 }
 
 func newRun(n Node, o Options) *run {
@@ -178,9 +191,10 @@ func (u *run) steps(ctx context.Context) (err error) {
 	if err := unlessEnded(ctx, u.begin); err != nil {
 		return err
 	}
-	for _, change := range []func(context.Context) error{u.spoil, u.write, u.readBack, u.arm} {
+	finish := func(context.Context) error { return u.close() }
+	for _, change := range []func(context.Context) error{u.spoil, u.write, u.readBack, finish, u.arm} {
 		if err := unlessEnded(ctx, change); err != nil {
-			return &IncompleteError{Slot: u.plan.target, Good: u.plan.good, Err: err}
+			return u.incomplete(err)
 		}
 	}
 	u.stageBootloader()

@@ -23,6 +23,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"golang.org/x/sys/unix"
 
@@ -233,6 +234,31 @@ func TestEveryInterruption(t *testing.T) {
 	}
 }
 
+// TestErrorsOfTheEnds: also the first sector and the last step may have been
+// written when they fail.
+func TestErrorsOfTheEnds(t *testing.T) {
+	image, _ := recorded(t, imageOf(t, releaseOf()))
+	src := "dir:" + store(t, image)
+	for name, prepare := range map[string]func(n *testNode){
+		"the first sector is written, and not confirmed": func(n *testNode) { n.env.late = unix.EIO },
+		"a partition that does not close":                func(n *testNode) { n.closing = unix.EIO },
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t)
+			prepare(n)
+			_, err := Run(t.Context(), n.Node, Options{Source: src})
+			n.wantIncomplete(t, err)
+			if !errors.Is(err, unix.EIO) {
+				t.Errorf("got %v, want EIO", err)
+			}
+			n.env.late, n.closing = nil, nil
+			if _, err := Run(t.Context(), n.Node, Options{Source: src}); err != nil {
+				t.Errorf("the next upgrade: %v", err)
+			}
+		})
+	}
+}
+
 // TestSpoiledFirst: an old kernel never stands beside a new root.
 func TestSpoiledFirst(t *testing.T) {
 	n := newNode(t)
@@ -300,15 +326,16 @@ func (d *forgetful) Forget() error {
 	return errors.Join(err, d.testDevice.Forget())
 }
 
-// TestBadImages are images of which that is known only in the middle.
-func TestBadImages(t *testing.T) {
-	image, root := recorded(t, imageOf(t, releaseOf()))
-	altered := store(t, image)
+// damaged is a layout of the image whose lowest layer has another byte.
+func damaged(t *testing.T, image v1.Image) (dir string, blob v1.Hash) {
+	t.Helper()
+	dir = store(t, image)
 	manifest, err := image.Manifest()
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(altered, "blobs", "sha256", manifest.Layers[0].Digest.Hex)
+	blob = manifest.Layers[0].Digest
+	path := filepath.Join(dir, "blobs", "sha256", blob.Hex)
 	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -317,17 +344,34 @@ func TestBadImages(t *testing.T) {
 	if err := os.WriteFile(path, data, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	large := imageOf(t, releaseOf(), layerOf(t, "usr/lib/a", noise(rootSize, 7)))
+	return dir, blob
+}
+
+// TestBadImages are images of which that is known only in the middle: the
+// builder's record is about their layers, and is false.
+func TestBadImages(t *testing.T) {
+	image, _ := recorded(t, imageOf(t, releaseOf()))
+	altered, blob := damaged(t, image)
+	lie := func(image v1.Image) string {
+		layers, err := source.Layers(image, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return store(t, annotated(image, layout.AnnotationRootSalt, slotimage.Salt(layers), layout.AnnotationRootHash, strings.Repeat("0", 64),
+			layout.AnnotationRootSize, "4096", layout.AnnotationBootSize, "4096"))
+	}
+	heavy, _ := recorded(t, imageOf(t, releaseOf(), layerOf(t, "boot/initrd", noise(bootSize, 7))))
+	with := func(layer v1.Layer) string { return lie(imageOf(t, releaseOf(), layer)) }
 	for _, tt := range []struct {
 		name, dir string
 		is        error
 		says      string
 	}{
-		{"altered", altered, source.ErrAltered, manifest.Layers[0].Digest.String()},
-		{"another root", store(t, annotated(image, strings.Repeat("0", 64), root.Tree.Size)), ErrRootHash, "the builder recorded 000"},
-		{"larger than the slot", store(t, large), ErrTooLarge, "partition root-b has 16 MiB"},
-		{"kernel larger than the boot partition", store(t, imageOf(t, releaseOf(), layerOf(t, "boot/initrd", noise(bootSize, 7)))), ErrTooLarge, "partition boot-b"},
-		{"no kernel", store(t, imageOf(t, releaseOf(), layerOf(t, "boot/.wh.vmlinuz", ""))), slotimage.ErrNoKernel, ""},
+		{"altered", altered, source.ErrAltered, blob.String()},
+		{"another root", lie(image), ErrRootHash, "must be 000"},
+		{"larger than the slot", with(layerOf(t, "usr/lib/a", noise(rootSize, 7))), ErrTooLarge, "partition root-b has 16 MiB"},
+		{"kernel larger than the boot partition", store(t, annotated(heavy, layout.AnnotationBootSize, "4096")), ErrTooLarge, "partition boot-b"},
+		{"no kernel", with(layerOf(t, "boot/.wh.vmlinuz", "")), slotimage.ErrNoKernel, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			n := newNode(t)

@@ -8,9 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
+	"math"
 
-	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/slotimage"
 	"github.com/kairos-build/kairos-build/framework/source"
 )
@@ -19,8 +18,8 @@ import (
 // nothing takes it for a file system.
 const spoiled = 1 << 20
 
-// reserve opens the slot's partitions and compares the sizes that are known.
-func (u *run) reserve(context.Context) (err error) {
+// reserve opens the slot's partitions and finds out whether the image fits.
+func (u *run) reserve(ctx context.Context) (err error) {
 	slot := u.plan.target
 	if u.root, err = u.partition(slot.Root()); err != nil {
 		return err
@@ -28,22 +27,22 @@ func (u *run) reserve(context.Context) (err error) {
 	if u.boot, err = u.partition(slot.Boot()); err != nil {
 		return err
 	}
-	manifest, err := u.image.Manifest()
+	layers, err := source.Layers(u.image, nil)
 	if err != nil {
 		return err
 	}
-	text, ok := manifest.Annotations[layout.AnnotationRootSize]
-	if !ok {
+	r, err := u.readRecord(layers)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(u.root.room(r.rootSize), u.boot.room(r.bootSize)); err != nil {
+		return err
+	}
+	if r.rootHash != "" {
+		u.rootHash = r.rootHash
 		return nil
 	}
-	size, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		return fmt.Errorf("%w: annotation %s: %w", ErrManifest, layout.AnnotationRootSize, err)
-	}
-	if size > u.root.Size() {
-		return u.root.tooLarge(size)
-	}
-	return nil
+	return u.rehearse(ctx)
 }
 
 func (u *run) partition(name string) (*target, error) {
@@ -54,11 +53,13 @@ func (u *run) partition(name string) (*target, error) {
 	return &target{Device: dev, name: name}, nil
 }
 
+// close closes the partitions that are open.
 func (u *run) close() (err error) {
-	for _, t := range []*target{u.root, u.boot} {
-		if t != nil {
-			err = errors.Join(err, t.Close())
+	for _, t := range []**target{&u.root, &u.boot} {
+		if *t != nil {
+			err = errors.Join(err, (*t).Close())
 		}
+		*t = nil
 	}
 	return err
 }
@@ -86,38 +87,40 @@ func (u *run) write(ctx context.Context) error {
 	}
 	image.Reference, image.Digest = u.Source, u.result.Digest
 	u.written, u.result.Bytes = image, image.Tree.Size
-	if err := u.writeBoot(ctx, u.boot); err != nil {
+	if err := u.writeBoot(ctx, image, u.boot); err != nil {
 		return err
 	}
 	return errors.Join(u.root.sync(), u.boot.sync())
 }
 
 func (u *run) writeRoot(ctx context.Context) (*slotimage.Image, error) {
-	manifest, err := u.image.Manifest()
-	if err != nil {
-		return nil, err
-	}
-	p := Progress{Step: StepWrite, Total: stored(manifest)}
-	u.Progress(p)
-	layers, err := source.Layers(u.image, func(n int) {
-		p.Done = min(p.Done+int64(n), p.Total) // a layer may be read twice
-		u.Progress(p)
-	})
+	layers, err := u.layers(StepWrite)
 	if err != nil {
 		return nil, err
 	}
 	return slotimage.Write(ctx, &during{u.root, ctx}, layers)
 }
 
-// checkRootHash compares the root with what the builder recorded, if it did.
-func (u *run) checkRootHash(got string) error {
+// layers are the image's; reading them is the progress of a step.
+func (u *run) layers(step string) ([]slotimage.Layer, error) {
 	manifest, err := u.image.Manifest()
 	if err != nil {
-		return err
+		return nil, err
 	}
+	p := Progress{Step: step, Total: stored(manifest)}
+	u.Progress(p)
+	return source.Layers(u.image, func(n int) {
+		p.Done = min(p.Done+int64(n), p.Total) // a layer may be read twice
+		u.Progress(p)
+	})
+}
+
+// checkRootHash compares the root with what the builder recorded, or with the
+// rehearsal.
+func (u *run) checkRootHash(got string) error {
 	u.result.RootHash = got
-	if want, ok := manifest.Annotations[layout.AnnotationRootHash]; ok && want != got {
-		return fmt.Errorf("%w: its verity root hash is %s, the builder recorded %s", ErrRootHash, got, want)
+	if got != u.rootHash {
+		return fmt.Errorf("%w: its verity root hash is %s, must be %s", ErrRootHash, got, u.rootHash)
 	}
 	return nil
 }
@@ -139,8 +142,8 @@ func (t *target) ReadAt(b []byte, off int64) (int, error) {
 
 // WriteAt implements io.WriterAt. Nothing is written behind the end.
 func (t *target) WriteAt(b []byte, off int64) (int, error) {
-	if end := off + int64(len(b)); end > t.Size() {
-		return 0, t.tooLarge(end)
+	if err := t.room(end(b, off)); err != nil {
+		return 0, err
 	}
 	n, err := t.Device.WriteAt(b, off)
 	if err != nil {
@@ -156,9 +159,21 @@ func (t *target) sync() error {
 	return nil
 }
 
-func (t *target) tooLarge(need int64) error {
+// end is where a write ends.
+func end(b []byte, off int64) int64 {
+	if n := int64(len(b)); off <= math.MaxInt64-n {
+		return off + n
+	}
+	return math.MaxInt64
+}
+
+// room is an error if the partition has less than need bytes.
+func (t *target) room(need int64) error {
+	if need <= t.Size() {
+		return nil
+	}
 	return fmt.Errorf("%w: partition %s has %d MiB, it needs %d MiB or more: use a smaller image, or install the node anew with larger slots",
-		ErrTooLarge, t.name, t.Size()>>20, (need+1<<20-1)>>20)
+		ErrTooLarge, t.name, t.Size()>>20, (need-1)>>20+1)
 }
 
 // during is a target whose writing ends with a context.

@@ -14,12 +14,21 @@ func StateDir(o Options) (string, error) {
 	return o.StateDir, err
 }
 
-// Check tells, without starting anything, whether Open has what it needs: root
-// and a runc for the embedded engine. A remote builder is not asked here.
+// Check tells whether Open has what it needs, before anything is downloaded for
+// it: a builder that answers, or root, a runc, and the right to make the
+// namespaces and mounts of the embedded engine. It leaves nothing running.
 func Check(ctx context.Context, o Options) error {
 	o, err := o.withDefaults()
-	if err != nil || o.Builder != "" {
+	if err != nil {
 		return err
+	}
+	if o.Builder != "" {
+		routeLogs(o.Log)
+		e, err := openRemote(ctx, o)
+		if err != nil {
+			return err
+		}
+		return e.Close()
 	}
 	if err := checkPrivileges(os.Geteuid()); err != nil {
 		return err
@@ -27,6 +36,8 @@ func Check(ctx context.Context, o Options) error {
 	if err := os.MkdirAll(o.StateDir, 0o700); err != nil {
 		return fmt.Errorf("creating the state folder: %w; choose another with KAIROS_BUILD_STATE", err)
 	}
-	_, err = findRunc(ctx, o)
-	return err
+	if _, err = findRunc(ctx, o); err != nil {
+		return err
+	}
+	return tryChild(ctx, o)
 }

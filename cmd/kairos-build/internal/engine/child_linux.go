@@ -30,6 +30,7 @@ type childConfig struct {
 	RunC       string
 	CacheLimit int64
 	Log        slog.Level
+	Try        bool // end after isolate
 }
 
 // childFDs are the descriptors that the parent passes, from 3 on.
@@ -41,6 +42,9 @@ func ServeChild(args []string) error {
 	cfg, err := parseChildArgs(args)
 	if err != nil {
 		return err
+	}
+	if cfg.Try {
+		return isolate()
 	}
 	fds, err := openChildFDs()
 	if err != nil {
@@ -119,6 +123,7 @@ func parseChildArgs(args []string) (childConfig, error) {
 	flags.StringVar(&cfg.State, "state", "", "state folder")
 	flags.StringVar(&cfg.RunC, "runc", "", "container runtime")
 	flags.Int64Var(&cfg.CacheLimit, "cache-limit", 0, "bytes")
+	flags.BoolVar(&cfg.Try, "try", false, "end at once")
 	flags.TextVar(&cfg.Log, "log", slog.LevelWarn, "level")
 	if err := flags.Parse(args); err != nil {
 		return cfg, fmt.Errorf("%s: %w; it is started by kairos-build itself", ChildVerb, err)
@@ -148,11 +153,14 @@ func openChildFDs() (childFDs, error) {
 // processes, runc keeps its state in a place that vanishes with us.
 func isolate() error {
 	unix.Umask(0) // else `mkdir 0777` in a step comes out as 0755
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
+	if err := detachMounts(); err != nil {
 		return fmt.Errorf("detaching the engine's mounts from the host's: %w", err)
 	}
 	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return fmt.Errorf("mounting the engine's /proc: %w", err)
+	}
+	if err := mountCgroups(); err != nil {
+		return err
 	}
 	if err := os.MkdirAll("/run/runc", 0o711); err != nil {
 		return fmt.Errorf("creating runc's state folder: %w", err)

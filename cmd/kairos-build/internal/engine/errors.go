@@ -18,8 +18,10 @@ var (
 	// ErrNoNamespaces means root without CAP_SYS_ADMIN.
 	ErrNoNamespaces = errors.New("no right to make new namespaces: in a container, run it with --privileged, " +
 		"or name a BuildKit that runs already with --builder URL or BUILDKIT_HOST")
+	// ErrNoProc means a chroot in which /proc is not mounted.
+	ErrNoProc = errors.New("there is no /proc, by which the build engine starts itself: mount it with `mount -t proc proc /proc`")
 	// ErrNoStateDir means that neither XDG_STATE_HOME nor HOME is set.
-	ErrNoStateDir = errors.New("no folder for the engine's state: set KAIROS_BUILD_STATE, XDG_STATE_HOME or HOME to an absolute path")
+	ErrNoStateDir = errors.New("no folder for what outlives a build: set KAIROS_BUILD_STATE, XDG_STATE_HOME or HOME to an absolute path")
 )
 
 // StepError is a step of the graph that ended with an error.

@@ -3,13 +3,24 @@
 package engine
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"testing"
 )
 
+// checkVerb makes the test binary call Check, with the state folder that follows.
+const checkVerb = "check-engine"
+
 // TestMain makes the test binary what the real program is: its own child.
 func TestMain(m *testing.M) {
+	if len(os.Args) > 2 && os.Args[1] == checkVerb {
+		if err := Check(context.Background(), Options{StateDir: os.Args[2]}); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if len(os.Args) > 1 && os.Args[1] == ChildVerb {
 		if err := ServeChild(os.Args[2:]); err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -125,10 +126,39 @@ func newHandover(stateDir string, lock *os.File) (*handover, error) {
 	return h, nil
 }
 
+// tryChild starts a child that ends as soon as it has its namespaces and mounts.
+func tryChild(ctx context.Context, o Options) error {
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", ChildVerb, "-try", "-state", o.StateDir)
+	isolated(cmd, o)
+	output, err := cmd.CombinedOutput()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("trying the build engine: %w", namespaceError(told(err, output)))
+	}
+	return nil
+}
+
+// told is what a program said before it ended with err.
+func told(err error, output []byte) error {
+	text := strings.TrimSpace(string(output))
+	if errors.As(err, new(*exec.ExitError)) && text != "" {
+		return errors.New(strings.TrimPrefix(text, "kairos-build: build engine: "))
+	}
+	return err
+}
+
 // childCommand runs this very binary again. /proc/self/exe stays right when the
 // file was replaced by an update meanwhile.
 func childCommand(o Options, runc string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe", childArgs(o, runc)...) //nolint:forbidigo // it outlives this build while others use it
+	isolated(cmd, o)
+	return cmd
+}
+
+// isolated gives the child its name, its environment and its namespaces.
+func isolated(cmd *exec.Cmd, o Options) {
 	cmd.Args[0] = "kairos-build"
 	cmd.Dir = "/"
 	cmd.Env = childEnv(os.Environ(), filepath.Join(o.StateDir, "tmp"))
@@ -136,7 +166,6 @@ func childCommand(o Options, runc string) *exec.Cmd {
 		Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS,
 		Setsid:     true, // a Ctrl-C in the terminal is for the parent only
 	}
-	return cmd
 }
 
 func childArgs(o Options, runc string) []string {
@@ -165,10 +194,13 @@ func childEnv(env []string, tmp string) []string {
 }
 
 // namespaceError explains root without the right to make namespaces, as in a
-// container.
+// container, and a chroot without /proc.
 func namespaceError(err error) error {
-	if errors.Is(err, unix.EPERM) {
+	switch {
+	case errors.Is(err, unix.EPERM):
 		return fmt.Errorf("%w: %w", ErrNoNamespaces, err)
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w: %w", ErrNoProc, err)
 	}
 	return err
 }

@@ -11,6 +11,8 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/folder"
 )
 
 // cgroupRoot is where systemd and everyone else mounts the control groups.
@@ -32,7 +34,7 @@ func sweep(state string) error {
 // sweepBundles removes executor/<container id>; the folder's files are the
 // executor's own.
 func sweepBundles(state string) error {
-	bundles, err := filepath.Glob(filepath.Join(state, "runc-*", "executor", "*", "config.json"))
+	bundles, err := folder.Glob(state, "runc-*/executor/*/config.json")
 	if err != nil {
 		return err
 	}
@@ -53,7 +55,7 @@ func cgroupParent(state string) string {
 // sweepCgroups removes the control group name below root (version 2) or below
 // each of its controllers (version 1). Only empty groups can be removed.
 func sweepCgroups(root, name string) error {
-	tops, err := filepath.Glob(filepath.Join(root, "*", name))
+	tops, err := folder.Glob(root, "*/"+name)
 	if err != nil {
 		return err
 	}

@@ -22,5 +22,7 @@ func (*child) release() error { return nil }
 
 func join(context.Context, Options, string) (*Engine, error) { return nil, errNotLinux }
 
+func tryChild(context.Context, Options) error { return errNotLinux }
+
 // ServeChild is the main function of the hidden child process.
 func ServeChild([]string) error { return errNotLinux }

@@ -131,7 +131,7 @@ func (b *build) result(image *madeImage) *Result {
 		Format: FormatVersion, Flavor: b.Flavor, Version: b.Version,
 		Architecture: b.recipe.Arch, Model: b.recipe.Model,
 		Created: b.recipe.Epoch.Format(time.RFC3339),
-		Inputs:  b.digests, Disks: []Disk{}, Dir: b.out.dir,
+		Inputs:  append(b.digests, configInputs(b.configs)...), Disks: []Disk{}, Dir: b.out.dir,
 	}
 	if slices.Contains(b.Artifacts, ArtifactImage) {
 		r.Image = &image.Image

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -17,7 +16,6 @@ import (
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
-	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/source"
 )
 
@@ -46,11 +44,7 @@ func (b *build) makeImage(ctx context.Context, g *graph) (*madeImage, error) {
 	if err != nil {
 		return nil, err
 	}
-	annotations := map[string]string{
-		layout.AnnotationRootHash: hex.EncodeToString(root.image.Tree.RootHash[:]),
-		layout.AnnotationRootSize: strconv.FormatInt(root.image.Tree.Size, 10),
-	}
-	if err := annotate(dir, annotations); err != nil {
+	if err := annotate(dir, root.record); err != nil {
 		return nil, err
 	}
 	described, err := describe(dir)
@@ -100,8 +94,11 @@ func (r *recorder) makeRoot(ctx context.Context, stateDir string, image v1.Image
 		if err != nil {
 			return false, err
 		}
-		root, cached, err = roots.make(ctx, layers)
-		return cached, err
+		if root, cached, err = roots.make(ctx, layers); err != nil {
+			return false, err
+		}
+		root.record = root.image.Record(layers)
+		return cached, nil
 	})
 	return root, err
 }

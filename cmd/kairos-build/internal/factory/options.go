@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
 	"github.com/kairos-build/kairos-build/framework/config"
 )
@@ -118,6 +120,15 @@ func readConfigs(paths []string, how config.Options, log *slog.Logger) ([]cloudC
 		return nil, badInput(errors.Join(errs...))
 	}
 	return configs, nil
+}
+
+// configInputs are the cloud-configs as they go onto the disk.
+func configInputs(configs []cloudConfig) []Input {
+	var list []Input
+	for _, c := range configs {
+		list = append(list, Input{Name: "cloud-config " + filepath.Base(c.path), Digest: digest.FromBytes(c.data).String()})
+	}
+	return list
 }
 
 func checkConfig(path string, data []byte, how config.Options, log *slog.Logger) []error {

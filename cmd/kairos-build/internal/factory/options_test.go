@@ -8,6 +8,9 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/go-digest"
+
 	"github.com/kairos-build/kairos-build/framework/config"
 )
 
@@ -31,6 +34,10 @@ func TestCompatOnTheDisk(t *testing.T) {
 	}
 	if got := string(configs[0].data); got != good {
 		t.Errorf("a file without unknown keys is changed: %q", got)
+	}
+	want := []Input{{Name: "cloud-config good.yaml", Digest: digest.FromString(good).String()}, {Name: "cloud-config old.yaml", Digest: digest.FromBytes(configs[1].data).String()}}
+	if diff := cmp.Diff(want, configInputs(configs)); diff != "" {
+		t.Errorf("inputs in build.json: -want +got\n%s", diff)
 	}
 	c, problems := config.Decode("/oem/91_custom.yaml", configs[1].data)
 	if problems.Failed() || c.Hostname != "a" {

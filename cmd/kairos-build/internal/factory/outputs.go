@@ -17,6 +17,8 @@ import (
 
 	"github.com/gofrs/flock"
 	"golang.org/x/sys/unix"
+
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/folder"
 )
 
 // Names of the outputs in a build's folder.
@@ -69,7 +71,7 @@ func openOutputs(ctx context.Context, dir, stateDir string, waiting func()) (*ou
 }
 
 func (o *outputs) makeStage() error {
-	old, err := filepath.Glob(filepath.Join(o.dir, stagePrefix+"*"))
+	old, err := folder.Glob(o.dir, stagePrefix+"*")
 	if err != nil {
 		return err
 	}

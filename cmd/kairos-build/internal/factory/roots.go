@@ -14,6 +14,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/folder"
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
 	"github.com/kairos-build/kairos-build/framework/slotimage"
 )
@@ -31,8 +32,9 @@ type rootStore struct{ dir string }
 
 // A rootImage is a root image on disk.
 type rootImage struct {
-	image *slotimage.Image
-	path  string
+	image  *slotimage.Image
+	path   string
+	record map[string]string // annotations for the image that it was made from
 }
 
 func openRoots(stateDir string) (*rootStore, error) {
@@ -54,7 +56,7 @@ func (s *rootStore) make(ctx context.Context, layers []slotimage.Layer) (root *r
 	if err != nil {
 		return nil, false, err
 	}
-	return &rootImage{image, base + ".img"}, false, s.collect()
+	return &rootImage{image: image, path: base + ".img"}, false, s.collect()
 }
 
 func rootKey(layers []slotimage.Layer) string {
@@ -85,7 +87,7 @@ func load(ctx context.Context, base string) (*rootImage, error) {
 		return nil, err
 	}
 	now := time.Now()
-	return &rootImage{image, base + ".img"}, os.Chtimes(base+".img", now, now)
+	return &rootImage{image: image, path: base + ".img"}, os.Chtimes(base+".img", now, now)
 }
 
 // write makes both files by rename, the .gob last: it says that the .img is
@@ -124,7 +126,7 @@ func removeIfThere(path string) error {
 
 // collect removes all but the root images that were used last.
 func (s *rootStore) collect() error {
-	paths, err := filepath.Glob(filepath.Join(s.dir, "*.img"))
+	paths, err := folder.Glob(s.dir, "*.img")
 	if err != nil || len(paths) <= rootsKept {
 		return err
 	}

@@ -27,6 +27,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/folder"
 )
 
 // generations is how many versions of an input are kept.
@@ -210,7 +212,7 @@ func (s *Store) collect(ctx context.Context, name string) error {
 			return err
 		}
 	}
-	kept, err := filepath.Glob(filepath.Join(s.keys, "*@*"))
+	kept, err := folder.Glob(s.keys, "*@*")
 	if err != nil {
 		return err
 	}
@@ -231,7 +233,7 @@ func (s *Store) collect(ctx context.Context, name string) error {
 
 // oldest lists the key files of name beyond the newest generations.
 func (s *Store) oldest(name string) ([]string, error) {
-	paths, err := filepath.Glob(filepath.Join(s.keys, name+"@*"))
+	paths, err := folder.Glob(s.keys, name+"@*")
 	if err != nil || len(paths) <= generations {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/folder"
 	"github.com/kairos-build/kairos-build/framework/agent/report"
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
 )
@@ -81,13 +82,18 @@ func (s *simulation) unitState(ask, unit string) string {
 
 // isWanted tells whether a link in /etc/systemd enables the unit.
 func (s *simulation) isWanted(unit string) bool {
-	for _, dir := range []string{"*.wants", "*.requires"} {
-		found, err := filepath.Glob(filepath.Join(s.root.Dir, unitDirs[0], dir, unit))
-		if err == nil && len(found) > 0 {
+	for _, pattern := range []string{"*.wants", "*.requires"} {
+		dirs, err := folder.Glob(filepath.Join(s.root.Dir, unitDirs[0]), pattern)
+		if err == nil && slices.ContainsFunc(dirs, func(dir string) bool { return isThere(filepath.Join(dir, unit)) }) {
 			return true
 		}
 	}
 	return false
+}
+
+func isThere(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 // units are the names of all units of the image, for suggestions.
@@ -116,7 +122,7 @@ type modules struct {
 
 // readModules reads the lists that depmod(8) made. None at all is an error.
 func readModules(root tree.Root) (m modules, err error) {
-	lists, err := filepath.Glob(filepath.Join(root.Dir, "usr/lib/modules/*/modules.dep"))
+	lists, err := folder.Glob(root.Dir, "usr/lib/modules/*/modules.dep")
 	if err != nil || len(lists) == 0 {
 		return m, errors.Join(err, fs.ErrNotExist)
 	}

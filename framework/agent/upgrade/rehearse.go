@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package upgrade
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+
+	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/slotimage"
+)
+
+// A record is what the image's manifest says about what is made from it.
+type record struct {
+	rootSize, bootSize int64  // bytes, 0 if it does not say
+	rootHash           string // empty unless the record is about the image's layers
+}
+
+// readRecord reads the annotations. A size counts whatever layers it is about: an
+// image that says that it is too large is not tried.
+func (u *run) readRecord(layers []slotimage.Layer) (record, error) {
+	manifest, err := u.image.Manifest()
+	if err != nil {
+		return record{}, err
+	}
+	a := manifest.Annotations
+	rootSize, err1 := size(a, layout.AnnotationRootSize)
+	bootSize, err2 := size(a, layout.AnnotationBootSize)
+	if err := errors.Join(err1, err2); err != nil {
+		return record{}, err
+	}
+	r := record{rootSize: rootSize, bootSize: bootSize}
+	if rootSize > 0 && bootSize > 0 && a[layout.AnnotationRootSalt] == slotimage.Salt(layers) {
+		r.rootHash = a[layout.AnnotationRootHash]
+	}
+	return r, nil
+}
+
+// size reads a size in bytes; 0 if there is none.
+func size(annotations map[string]string, name string) (int64, error) {
+	text, ok := annotations[name]
+	if !ok {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n <= 0 {
+		return 0, fmt.Errorf("%w: annotation %s is %.40q, want a size in bytes", ErrManifest, name, text)
+	}
+	return n, nil
+}
+
+// rehearse makes the root image and the boot partition without writing them
+// anywhere. What is wrong with the image, and its size, are known then.
+func (u *run) rehearse(ctx context.Context) error {
+	u.Log.Info("the image has no record of its size, or one of other layers: it is read once more, to measure it")
+	layers, err := u.layers(StepCheck)
+	if err != nil {
+		return err
+	}
+	image, err := slotimage.Write(ctx, &nowhere{u.root, ctx}, layers)
+	if err != nil {
+		return err
+	}
+	if err := u.confirm(image.Release); err != nil {
+		return err
+	}
+	u.rootHash = hex.EncodeToString(image.Tree.RootHash[:])
+	return u.writeBoot(ctx, image, &nowhere{u.boot, ctx})
+}
+
+// nowhere has the size of a target, and forgets what is written to it.
+type nowhere struct {
+	*target
+	ctx context.Context // of the one rehearsal that uses it
+}
+
+// WriteAt implements io.WriterAt.
+func (n *nowhere) WriteAt(b []byte, off int64) (int, error) {
+	if err := context.Cause(n.ctx); err != nil {
+		return 0, err
+	}
+	if err := n.room(end(b, off)); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// ReadAt implements io.ReaderAt. There is nothing.
+func (n *nowhere) ReadAt([]byte, int64) (int, error) { return 0, io.EOF }

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package slotimage
+
+import (
+	"encoding/hex"
+	"strconv"
+
+	"github.com/kairos-build/kairos-build/framework/layout"
+)
+
+// Record are the annotations by which a builder tells nodes what it made from
+// layers.
+func (i *Image) Record(layers []Layer) map[string]string {
+	return map[string]string{
+		layout.AnnotationRootSalt: Salt(layers),
+		layout.AnnotationRootHash: hex.EncodeToString(i.Tree.RootHash[:]),
+		layout.AnnotationRootSize: strconv.FormatInt(i.Tree.Size, 10),
+		layout.AnnotationBootSize: strconv.FormatInt(i.BootSize(), 10),
+	}
+}
+
+// Salt is the identity of layers as layout.AnnotationRootSalt has it.
+func Salt(layers []Layer) string {
+	id := Identity(layers)
+	return hex.EncodeToString(id[:])
+}
+
+// BootSize is the size of BootFiles, in bytes, without what a file system adds.
+func (i *Image) BootSize() (total int64) {
+	for _, file := range i.BootFiles() {
+		total += int64(len(file.Data))
+	}
+	return total
+}
