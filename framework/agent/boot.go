@@ -68,7 +68,7 @@ func (p *program) readConfig(found given) configRead {
 	loaded := config.Load(os.DirFS(p.root.Dir), layout.ConfigDirs())
 	merged, files := p.lastGood(loaded)
 	p.adopt(merged.Env)
-	found.below(merged)
+	found.below(merged, loaded.Files)
 	return configRead{merged, append(found.files(), files...), found.items(), loaded.Problems().Failed()}
 }
 
@@ -221,7 +221,8 @@ func (p *program) recall(name string) *config.Config {
 		return nil
 	}
 	return &config.Config{
-		Users: c.Users, SSHAuthorizedKeys: c.SSHAuthorizedKeys, SSHPasswordAuth: c.SSHPasswordAuth, SSHForges: c.SSHForges,
+		Users: c.Users, MainUser: c.MainUser, Distribution: c.Distribution, SSHAuthorizedKeys: c.SSHAuthorizedKeys,
+		SSHPasswordAuth: c.SSHPasswordAuth, PasswordLogins: c.PasswordLogins, SSHForges: c.SSHForges,
 		Stages: loginSteps(c.Stages),
 		Health: c.Health, Upgrade: c.Upgrade, Strict: c.Strict, Origins: c.Origins,
 	}

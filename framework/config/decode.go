@@ -28,6 +28,9 @@ type Options struct {
 	// Compat makes an unknown key a warning: it is ignored, the rest of the
 	// file is used. Nothing else becomes milder.
 	Compat bool
+	// Distribution is ID of os-release(5) of the image, which says who its
+	// default user is. Load finds it by itself.
+	Distribution string
 }
 
 // How a person asks for Options.Compat: of a command, of a node on its kernel
@@ -68,7 +71,7 @@ func (o Options) Decode(name string, data []byte) (*Config, Problems) {
 }
 
 func newDecoder(name string, o Options) *decoder {
-	return &decoder{file: name, compat: o.Compat, gap: 2, origins: map[string]Position{}, secrets: map[int]int{}}
+	return &decoder{file: name, compat: o.Compat, distribution: o.Distribution, gap: 2, origins: map[string]Position{}, secrets: map[int]int{}}
 }
 
 // read is the root mapping of a file, or nil when it has none.
@@ -135,15 +138,16 @@ func (d *decoder) remember(prefix string, pairs []pair) {
 }
 
 type decoder struct {
-	file     string
-	compat   bool
-	lines    []string
-	gap      int // characters between a key and its value: ": " in a file
-	origins  map[string]Position
-	problems Problems
-	secrets  map[int]int // line -> column of the first secret value
-	visits   int
-	cloud    cloudInit // what keys of cloud-init come to
+	file         string
+	compat       bool
+	distribution string
+	lines        []string
+	gap          int // characters between a key and its value: ": " in a file
+	origins      map[string]Position
+	problems     Problems
+	secrets      map[int]int // line -> column of the first secret value
+	visits       int
+	cloud        cloudInit // what keys of cloud-init come to
 }
 
 func (d *decoder) add(line, column int, s Severity, path, message, suggestion string) {

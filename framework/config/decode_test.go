@@ -123,8 +123,9 @@ func TestDecode(t *testing.T) {
 	}
 	at := func(line, column int) Position { return Position{"a.yaml", line, column} }
 	want := &Config{
-		Hostname:        "node-1.example.org",
-		SSHPasswordAuth: new(false),
+		Hostname:       "node-1.example.org",
+		MainUser:       "ada",
+		PasswordLogins: map[string]bool{"ada": false, "bob": false},
 		Users: []User{{
 			Name: "ada", Origin: at(5, 5), Gecos: "Ada Lovelace",
 			Password:     "$5$saltsalt$KtPM6m2x5YQHK4/2GVXvZ5HODhcE7EXvQCbUhVTBzg6",

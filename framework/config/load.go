@@ -69,6 +69,9 @@ func (o Options) Load(root fs.FS, dirs []string) Loaded {
 	cmdline, err := fs.ReadFile(root, cmdlinePath)
 	last, given, asked := DecodeCmdline(string(cmdline))
 	o.Compat = o.Compat || asked.Compat
+	if o.Distribution == "" {
+		o.Distribution = distributionOf(root)
+	}
 	var out Loaded
 	for _, dir := range dirs {
 		out.Files = append(out.Files, o.LoadDir(root, dir)...)

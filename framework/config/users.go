@@ -17,23 +17,6 @@ import (
 // stand in passwd(5) and sudoers(5) without quoting.
 var accountName = lazyregexp.New(`^[a-z_][a-z0-9_.-]{0,31}$`)
 
-func decodeUsers(v value, c *Config) {
-	for _, item := range v.list("users") {
-		if item.node.Kind == yaml.ScalarNode && item.node.Value == "default" {
-			item.later("the user \"default\"")
-			continue
-		}
-		u := User{Origin: item.position()}
-		pairs := decodeMap(item, userFields, &u)
-		item.userDone(&u, pairs)
-		if u.Name != "" {
-			c.Users = append(c.Users, u)
-			v.d.origins["users."+u.Name] = u.Origin
-			v.d.remember("users."+u.Name+".", pairs)
-		}
-	}
-}
-
 // userDone checks what the keys of a user say together.
 func (v value) userDone(u *User, pairs []pair) {
 	if v.node.Kind != yaml.MappingNode {
