@@ -86,7 +86,7 @@ func (v value) commandList() []Text {
 // commandWords is a command as a list of its words.
 func (v value) commandWords() (Text, bool) {
 	var words []string
-	for _, word := range v.list("words") {
+	for _, word := range v.places("words") {
 		t, ok := word.scalar()
 		if !ok {
 			return Text{}, false

@@ -100,7 +100,7 @@ func (d *decoder) config(root *yaml.Node) (*Config, Problems) {
 
 func (d *decoder) done() Problems {
 	d.hideSecrets()
-	return d.problems.sorted()
+	return d.problems.oneEach().sorted()
 }
 
 // hideSecrets cuts the shown lines where the first secret begins.

@@ -62,7 +62,7 @@ func (d *decoder) tree(v value, s shape, secret bool) *Value {
 	case yaml.MappingNode:
 		d.treeKeys(out, v, s.asMapping(), secret)
 	case yaml.SequenceNode:
-		for _, item := range v.list("") {
+		for _, item := range v.places("") {
 			out.Items = append(out.Items, d.tree(item, s.asList().item(), secret))
 		}
 	default:

@@ -54,7 +54,7 @@ var userFields = []field[User]{
 	field[User]{name: "hashed_passwd", about: "A password hash.", shape: matching(`^\$`), decode: decodeHash}.hidden(),
 	field[User]{name: "plain_text_passwd", about: "A password in plain text; it is warned about.", shape: givenShape, decode: decodePlainPassword}.hidden(),
 	keepPointer("lock_passwd", "Whether logins with the password are forbidden. The default is no, as in Kairos.", aBool, func(u *User) **bool { return &u.LockPassword }),
-	{name: "uid", about: "The user id. By default a free one, the same at each boot.", shape: between(0, 0xffff_fffd), decode: decodeUID},
+	{name: "uid", about: "The user id. By default a free one, the same at each boot.", shape: either(between(0, 0xffff_fffd), matching(`^[0-9]+$`)), decode: decodeUID},
 	keep("primary_group", "By default a group with the name of the user.", aName, func(u *User) *string { return &u.PrimaryGroup }),
 	{name: "groups", about: "More groups: a list, or names with commas between. Those that do not exist are made.", shape: either(listOf(accountShape).joined(united), textShape).joined(united), decode: decodeGroups},
 	keep("homedir", "The home directory; by default /home/NAME.", aPath, func(u *User) *string { return &u.HomeDir }),

@@ -229,7 +229,7 @@ func decodeUsers(v value, c *Config) {
 			v.as(strings.TrimSpace(name)).userItem(c)
 		}
 	default:
-		for _, item := range v.list("users, such as - name: ada") {
+		for _, item := range v.list("users") {
 			item.userItem(c)
 		}
 	}

@@ -22,9 +22,7 @@ func (v value) userDone(u *User, pairs []pair) {
 	if v.node.Kind != yaml.MappingNode {
 		return
 	}
-	if !has(pairs, "name") {
-		v.fail("the user has no name", "add \"name:\"")
-	}
+	v.lacks(pairs, "name", "the user has no name", "add \"name:\"")
 	v.userChecked(u, pairs)
 }
 
@@ -44,13 +42,17 @@ func (v value) userChecked(u *User, pairs []pair) {
 	}
 }
 
+// has tells whether a mapping has a key with a value.
 func has(pairs []pair, name string) bool {
-	return slices.ContainsFunc(pairs, func(p pair) bool { return p.name == name })
+	return slices.ContainsFunc(pairs, func(p pair) bool { return p.name == name && !p.value.isEmpty() })
 }
 
 // account is the name of a user or group.
 func (v value) account() (string, bool) {
-	s, ok := v.nonEmpty()
+	s, ok := v.node.Value, v.node.Kind == yaml.ScalarNode && v.node.ShortTag() == "!!int"
+	if !ok {
+		s, ok = v.nonEmpty()
+	}
 	if ok && !accountName.MatchString(s) {
 		suggestion := "use a-z, 0-9, _ and -, at most 32 characters, and begin with a letter or _"
 		if lower := strings.ToLower(s); accountName.MatchString(lower) {
@@ -75,6 +77,10 @@ func decodeGecos(v value, u *User) {
 }
 
 func decodeUID(v value, u *User) {
+	if v.isText() && plainNumber.MatchString(v.node.Value) { // as in Kairos
+		v.node = v.as(v.node.Value).node
+		v.node.Tag = "!!int"
+	}
 	n, ok := v.integer()
 	switch {
 	case !ok:
@@ -87,7 +93,7 @@ func decodeUID(v value, u *User) {
 
 // decodeGroups takes a list, or names with commas between, as cloud-init does.
 func decodeGroups(v value, u *User) {
-	if v.node.Kind != yaml.ScalarNode || v.node.ShortTag() != "!!str" {
+	if v.node.Kind != yaml.ScalarNode || v.node.ShortTag() != "!!str" || v.isEmpty() {
 		for _, item := range v.list("groups, or names with commas between") {
 			if name, ok := item.account(); ok {
 				u.Groups = append(u.Groups, name)
@@ -96,7 +102,9 @@ func decodeGroups(v value, u *User) {
 		return
 	}
 	for name := range strings.SplitSeq(v.node.Value, ",") {
-		name = strings.TrimSpace(name)
+		if name = strings.TrimSpace(name); name == "" {
+			continue
+		}
 		if !accountName.MatchString(name) {
 			v.fail(fmt.Sprintf("%q cannot be the name of a user or group", printable(name)), "")
 			continue
@@ -111,7 +119,11 @@ var sudoRule = lazyregexp.New(`^[A-Za-z0-9_!.,+%-]+\s*=\s*\S[^\r\n]*$`)
 
 // decodeSudo takes a rule, a list of rules, or false for none.
 func decodeSudo(v value, u *User) {
-	if b, isBool := falseOrNothing(v.node); isBool {
+	b, isBool := falseOrNothing(v.node)
+	if !isBool {
+		b, isBool = v.quotedBool()
+	}
+	if isBool {
 		if b {
 			v.fail("true is no rule", `write a rule such as "ALL=(ALL) NOPASSWD:ALL"`)
 		}
@@ -136,7 +148,7 @@ func falseOrNothing(n *yaml.Node) (value, ok bool) {
 }
 
 func (v value) sudoRule(u *User) {
-	rule, ok := v.nonEmpty()
+	rule, ok := v.text()
 	if !ok {
 		return
 	}
