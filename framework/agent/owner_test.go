@@ -66,3 +66,24 @@ func TestKeysOfTheOwner(t *testing.T) {
 		})
 	}
 }
+
+// TestFirstBootWithMistakes: on a first boot there is no version of a file that was
+// correct. A wrong value costs itself, and the node is reachable and says so.
+func TestFirstBootWithMistakes(t *testing.T) {
+	dir := newNode(t)
+	put(t, dir, "oem/90.yaml", "hostname: -edge-\nusers:\n- name: ada\n  shell: sh\n  ssh_authorized_keys: ['"+nodeKey+"', broken]\nwrite_files: [{path: /etc/motd, content: hi}]\n")
+	got := call(t, dir, "", "boot")
+	const line = "kairos: /oem/90.yaml: used without hostname, users[0].shell, users[0].ssh_authorized_keys[1], because of the errors above\n"
+	if got.code != 1 || !strings.Contains(got.stderr, line) {
+		t.Errorf("boot: %+v\nwant %s", got, line)
+	}
+	if keys := content(t, dir, "home/ada/.ssh/authorized_keys"); !strings.Contains(keys, nodeKey) {
+		t.Errorf("keys: %s", keys)
+	}
+	if content(t, dir, "etc/motd") != "hi" {
+		t.Error("the file is not written")
+	}
+	if s := call(t, dir, "", "status").stdout; !strings.Contains(s, "users[0].shell") {
+		t.Errorf("status: %s", s)
+	}
+}

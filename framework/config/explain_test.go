@@ -29,7 +29,7 @@ var explainTexts = []string{
 	"hostname: first\nusers:\n- {name: ada, groups: [a], shell: /bin/sh, passwd: '$5$saltsalt$KtPM6m2x5YQHK4/2GVXvZ5HODhcE7EXvQCbUhVTBzg6'}\nwrite_files:\n- {path: /etc/token, content: geheim}\nhealth: {timeout: 1m, checks: [{tcp: 'a:1'}]}\n",
 	"hostname: second\nusers:\n- {name: bob}\n- {name: ada, groups: 'a, b', shell: /bin/bash, plain_text_passwd: geheim, uid: 1000}\nhealth: {timeout: 2m, checks: [{tcp: 'b:1'}]}\nk3s: {env: {K3S_TOKEN: geheim}, args: [a]}\nstages: {boot: [{name: s, sysctl: {vm.a: 1}}]}\n",
 	"hostname: third\nk3s: {args: [b]}\nstages: {boot: [{name: t}]}\nstrict: true\nmanage_etc_hosts: no\n",
-	"hostname: broken\nhostnam: x\n",
+	"hostname: broken\nusers: [\n",
 }
 
 func TestExplain(t *testing.T) {

@@ -43,10 +43,12 @@ func (v value) missed(message, suggestion string) {
 // oneEach leaves out what was said about the form of a value that is wrong
 // besides: one fault, one message.
 func (ps Problems) oneEach() Problems {
+	wrong := map[string]bool{}
+	for _, p := range ps.Only(Error) {
+		wrong[p.Path] = true
+	}
 	return slices.DeleteFunc(slices.Clone(ps), func(p Problem) bool {
-		return slices.Contains(lenient, p.Message) && slices.ContainsFunc(ps, func(other Problem) bool {
-			return other.Path == p.Path && other.Severity == Error
-		})
+		return wrong[p.Path] && slices.Contains(lenient, p.Message)
 	})
 }
 

@@ -5,6 +5,7 @@ package config
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"io/fs"
 	"maps"
 	"slices"
@@ -249,7 +250,7 @@ func (v value) userItem(c *Config) {
 		pairs = decodeMap(v, userFields, &u)
 		v.userDone(&u, pairs)
 	}
-	v.d.addListed(c, u, pairs)
+	v.addListed(c, u, pairs)
 }
 
 // userOf is a user whose name is a key. true and nothing are a user without more,
@@ -276,16 +277,22 @@ func (p pair) userOf(c *Config) {
 		p.value.userChecked(&u, pairs)
 		u.Name = name
 	}
-	p.value.d.addListed(c, u, pairs)
+	p.value.addListed(c, u, pairs)
 }
 
-func (d *decoder) addListed(c *Config, u User, pairs []pair) {
+func (v value) addListed(c *Config, u User, pairs []pair) {
 	if u.Name == "" {
 		return
 	}
+	for _, have := range c.Users {
+		if have.Name == u.Name {
+			v.fail(fmt.Sprintf("user %q is listed twice, first on line %d", u.Name, have.Origin.Line), "put both entries into one")
+			return
+		}
+	}
 	c.Users = append(c.Users, u)
-	d.origins["users."+u.Name] = u.Origin
-	d.remember("users."+u.Name+".", pairs)
+	v.d.origins["users."+u.Name] = u.Origin
+	v.d.remember("users."+u.Name+".", pairs)
 }
 
 // isText tells whether it is a string that is not empty.

@@ -35,10 +35,10 @@ func (v value) userChecked(u *User, pairs []pair) {
 		}
 	}
 	if len(passwords) > 1 {
-		v.fail("more than one password: "+strings.Join(passwords, ", "), "keep one of them")
+		v.failAt("more than one password: "+strings.Join(passwords, ", "), "keep one of them", passwords...)
 	}
 	if u.HomeDir == "/" {
-		v.fail("the home directory of a user cannot be /", "")
+		v.failAt("the home directory of a user cannot be /", "", "homedir")
 	}
 }
 

@@ -45,6 +45,16 @@ func hide(line string, n int) string {
 
 func (v value) fail(message, suggestion string) { v.report(Error, message, suggestion) }
 
+// failAt is fail for a mistake that costs other keys of the mapping v than the one
+// where it is told.
+func (v value) failAt(message, suggestion string, keys ...string) {
+	v.fail(message, suggestion)
+	p := &v.d.problems[len(v.d.problems)-1]
+	for _, key := range keys {
+		p.Costs = append(p.Costs, v.at(key, v.node).path)
+	}
+}
+
 func (v value) later(what string) {
 	v.report(NotImplemented, "known key, not implemented yet in this version: "+what, "")
 }
@@ -109,6 +119,7 @@ func (v value) work() bool {
 	v.d.visits++
 	if v.d.visits == maxVisits {
 		v.fail(fmt.Sprintf("the file unfolds to more than %d values", maxVisits), "use fewer aliases")
+		v.d.problems[len(v.d.problems)-1].whole = true
 	}
 	return v.d.visits < maxVisits
 }
