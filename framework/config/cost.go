@@ -300,7 +300,7 @@ func (d *decoder) cutStep(root *yaml.Node, at keyPath, named, keep bool) {
 
 // shut is what stands in for a value that cannot be read, where leaving it out
 // would open something.
-var shut = map[string]string{"lock_passwd": "true", "disable_root": "true", "ssh_pwauth": "false", "strict": "true"}
+var shut = map[string]string{"lock_passwd": "true", "sudo": "false", "disable_root": "true", "ssh_pwauth": "false", "strict": "true"}
 
 // nowhere is where keys are looked for when ssh_forges cannot be read: not with a
 // forge where the names may belong to others.
@@ -332,12 +332,14 @@ func (d *decoder) cutAt(root *yaml.Node, at keyPath) {
 const cutMark = "cut"
 
 func (d *decoder) cutKey(mapping *yaml.Node, name string, at keyPath) {
+	isShut := false
 	for i := 0; i+1 < len(mapping.Content); {
 		switch key := mapping.Content[i]; {
 		case key.Value != name:
 			i += 2
-		case shut[name] != "" && (len(at) == 1 || inUser(at)) && mapping.Content[i+1].Value != shut[name]:
+		case shut[name] != "" && (len(at) == 1 || inUser(at)) && !isShut:
 			mapping.Content[i+1] = scalar("!!bool", shut[name])
+			isShut = true
 			i += 2
 		case name == "ssh_forges" && len(at) == 1:
 			mapping.Content[i+1] = &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Line: key.Line, Column: key.Column, Content: []*yaml.Node{

@@ -94,3 +94,12 @@ func TestExplainAgrees(t *testing.T) {
 		t.Errorf("steps: %+v", got)
 	}
 }
+
+// TestExplainInPart: what a mistake costs is not there, and the rest is.
+func TestExplainInPart(t *testing.T) {
+	f := Options{}.DecodeFile("f", []byte("hostname: -a-\nusers: [{name: ada, shell: sh, ssh_authorized_keys: [x, 'github:ada']}]\n"))
+	want := []string{`users[0].name = "ada"  (f:2:16)`, `users[0].ssh_authorized_keys[0] = "github:ada"  (f:2:57)`}
+	if diff := cmp.Diff(want, Explain([]File{f}).Lines()); diff != "" {
+		t.Errorf("differs (-want +got):\n%s", diff)
+	}
+}

@@ -101,6 +101,8 @@ var resetFields = []field[checked]{
 	check("system", "The image of the system.", anImage),
 	check("passive", "The image of the other slot.", anImage),
 	check("grub-entry-name", "The name in the boot menu.", aGiven),
+	check("tty", "The console of the system.", aGiven),
+	check("extra-dirs-rootfs", "Directories that are made in the root.", many("paths", aPath)),
 }
 
 var kcryptFields = []field[checked]{
@@ -113,6 +115,7 @@ var kcryptFields = []field[checked]{
 		check("tpm_device", "The device of the TPM.", aPath),
 	})),
 	check("nv_index", "The place in the TPM.", aGiven),
+	check("c_index", "The place of the certificate in the TPM.", aGiven),
 	check("tpm_device", "The device of the TPM.", aPath),
 }
 
@@ -121,6 +124,7 @@ var kairosFields = []field[Config]{
 	idle[Config]("install", "What an installer goes by.", object(installFields)),
 	idle[Config]("reset", "What a reset goes by. kairos-agent reset has flags.", object(resetFields)),
 	idle[Config]("bundles", "Bundles that are installed at boot.", many("bundles", aBundle)),
+	idle[Config]("fail_on_bundles_errors", "Whether a bundle that cannot be installed stops the node.", aBool),
 	idle[Config]("grub_options", "Variables of the boot loader.", stringMap),
 	idle[Config]("kcrypt", "How disks are encrypted.", object(kcryptFields)),
 	idle[Config]("tpm_device", "The device of the TPM.", aPath),
