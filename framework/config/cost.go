@@ -23,6 +23,9 @@ import (
 // may be needed by something else, once or twice.
 const maxCuts = 8
 
+// maxMistakes is how many a file may have of which something is used.
+const maxMistakes = 1000
+
 // config decodes the root mapping, without what its mistakes cost.
 func (d *decoder) config(root *yaml.Node) (*Config, Problems) {
 	c := d.decodeRoot(root)
@@ -30,6 +33,9 @@ func (d *decoder) config(root *yaml.Node) (*Config, Problems) {
 	for range maxCuts {
 		if !problems.Failed() || problems.Refused() {
 			return c, problems
+		}
+		if len(problems.Only(Error)) > maxMistakes {
+			break
 		}
 		next := d.again()
 		next.cut(root, problems)
@@ -251,6 +257,9 @@ func (d *decoder) cut(root *yaml.Node, problems Problems) {
 		at := keysOf(p.Path)
 		for _, costs := range p.Costs {
 			to := keysOf(costs)
+			if len(to) == 0 {
+				continue
+			}
 			if len(to) == 3 && to[0] == "stages" {
 				before, seen := open[costs]
 				open[costs] = keepsPeople(at) && (before || !seen)

@@ -78,7 +78,7 @@ func TestWhatAMistakeCosts(t *testing.T) {
 // TestRefusedWhole: what makes all of a file doubtful costs all of it.
 func TestRefusedWhole(t *testing.T) {
 	for _, in := range []string{
-		"users: [", "a: b\n---\nc: d\n", "- a\n", "text", "users:\n\t- name: a\n",
+		strings.Repeat("? {}\n: a\n", maxMistakes+1), "users: [", "a: b\n---\nc: d\n", "- a\n", "text", "users:\n\t- name: a\n",
 	} {
 		if f := (Options{}).DecodeFile("f", []byte(in)); f.Used() {
 			t.Errorf("%.40q is used: %v", in, f.Problems)

@@ -211,9 +211,16 @@ func FuzzDecode(f *testing.F) {
 		if again, _ := Decode("f.yaml", data); !cmp.Equal(c, again) {
 			t.Fatal("decoding twice differs")
 		}
-		if !problems.Failed() {
+		if !problems.Refused() {
 			checkUsable(t, c)
-			Explain([]File{Options{}.DecodeFile("f.yaml", data)}).Lines()
+			file := Options{}.DecodeFile("f.yaml", data)
+			file.Lacks("users")
+			Explain([]File{file}).Lines()
+		}
+		for _, cost := range problems.Costs() {
+			if keysOf(cost).String() != cost {
+				t.Fatalf("the cost %q cannot be taken apart", cost)
+			}
 		}
 	})
 }

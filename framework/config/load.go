@@ -48,7 +48,11 @@ func (f File) Whole() bool { return !f.Problems.Failed() }
 // the file, or below. A key that nobody knows may be meant as any of them.
 func (f File) Lacks(keys ...string) bool {
 	return slices.ContainsFunc(f.Problems.Costs(), func(cost string) bool {
-		key := keysOf(cost)[0]
+		at := keysOf(cost)
+		if len(at) == 0 {
+			return true
+		}
+		key := at[0]
 		return slices.Contains(keys, key) || !slices.ContainsFunc(rootFields, func(r field[Config]) bool { return r.name == key })
 	})
 }

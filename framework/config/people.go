@@ -62,7 +62,7 @@ func distributionOf(root fs.FS) string {
 // addPeople adds to c the users that other keys than users name, and gives the
 // main user of the file what is for it.
 func (d *decoder) addPeople(c *Config) {
-	d.addDefaultUser(c)
+	d.addDefaultUser()
 	for _, u := range d.cloud.users {
 		d.addPerson(c, u)
 	}
@@ -84,7 +84,7 @@ func (d *decoder) addPerson(c *Config, u User) {
 // addDefaultUser: users asks for the default user by the word "default", and so
 // does a file with user or password and without users, as for cloud-init. The key
 // user gives it another name.
-func (d *decoder) addDefaultUser(c *Config) {
+func (d *decoder) addDefaultUser() {
 	at := d.cloud.asksDefault
 	if at == nil && !d.cloud.listsUsers {
 		at = d.cloud.mainAt

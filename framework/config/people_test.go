@@ -3,6 +3,7 @@
 package config
 
 import (
+	"maps"
 	"testing"
 	"testing/fstest"
 
@@ -60,9 +61,7 @@ func TestPeopleOfAFile(t *testing.T) {
 			if problems.Failed() {
 				t.Fatal(problems.Error())
 			}
-			for name, want := range site {
-				tt.want[name] = want
-			}
+			maps.Copy(tt.want, site)
 			for _, got := range []*Config{Merge(other, own), Merge(own, other)} {
 				if diff := cmp.Diff(tt.want, people(got)); diff != "" {
 					t.Errorf("differs (-want +got):\n%s", diff)
