@@ -148,13 +148,13 @@ func sayProblems(w io.Writer, sources []simulate.Source) error {
 	var files []config.File
 	for _, s := range sources {
 		files = append(files, s.File)
-		if !s.File.Used() {
+		if !s.File.Whole() {
 			bad = append(bad, s.File.Name)
 		}
 	}
 	validation.Checker{Out: io.Discard, Err: w, Colour: validation.Coloured(w)}.Print(files)
 	if len(bad) > 0 {
-		return commandline.UsageError{Err: fmt.Errorf("not valid: %s: a node would not use it; mend what is named above", strings.Join(bad, ", "))}
+		return commandline.UsageError{Err: fmt.Errorf("not valid: %s: a node would not use all of it; mend what is named above", strings.Join(bad, ", "))}
 	}
 	return nil
 }

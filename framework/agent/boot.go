@@ -68,7 +68,7 @@ func (p *program) readConfig(found given) configRead {
 	loaded := config.Load(os.DirFS(p.root.Dir), layout.ConfigDirs())
 	merged, files := p.lastGood(loaded)
 	p.adopt(merged.Env)
-	found.below(merged)
+	found.below(merged, loaded.Files)
 	return configRead{merged, append(found.files(), files...), found.items(), loaded.Problems().Failed()}
 }
 
@@ -171,11 +171,9 @@ func (p *program) lastGood(l config.Loaded) (*config.Config, []report.File) {
 	for _, f := range l.Files {
 		keep[copyName(f.Name)] = true
 		entry := report.File{Name: f.Name, Used: f.Used(), Problems: f.Problems}
-		if c := p.usable(f); c != nil {
-			used = append(used, c)
-			entry.LastGood = !f.Used()
-		}
-		if f.Used() && f.OnDisk() {
+		mine, fromCopy := p.usable(f)
+		used, entry.LastGood = append(used, mine...), fromCopy
+		if f.Whole() && f.OnDisk() {
 			p.warn("keeping a copy of "+f.Name, p.keepCopy(f.Name))
 		}
 		files = append(files, entry)
@@ -184,13 +182,19 @@ func (p *program) lastGood(l config.Loaded) (*config.Config, []report.File) {
 	return config.Merge(used...), files
 }
 
-// usable is what a config file says; of one with errors, what its copy says that
-// keeps the node reachable. Nil when there is neither.
-func (p *program) usable(f config.File) *config.Config {
-	if f.Used() {
-		return f.Config
+// usable is what a config file says. What its mistakes cost of what keeps the node
+// reachable, and of what its health is measured by, is that of its copy.
+func (p *program) usable(f config.File) (c []*config.Config, fromCopy bool) {
+	if !f.Whole() {
+		if kept := p.recall(f); kept != nil {
+			c = append(c, kept)
+		}
 	}
-	return p.recall(f.Name)
+	fromCopy = len(c) > 0
+	if f.Used() {
+		c = append(c, f.Config)
+	}
+	return c, fromCopy
 }
 
 func (p *program) warn(doing string, err error) {
@@ -209,22 +213,40 @@ func (p *program) keepCopy(name string) error {
 	return err
 }
 
+// loginKeys are the keys of a config that say who can log in.
+var loginKeys = []string{"users", "user", "password", "chpasswd", "ssh_authorized_keys", "ssh_import_id", "ssh_pwauth", "ssh_forges", "stages"}
+
 // recall returns what keeps a node reachable of the copy of a file, also in its
-// steps, and what its health is measured by, or nil.
-func (p *program) recall(name string) *config.Config {
-	data, err := p.root.Read(lastGoodDir + "/" + copyName(name))
+// steps, and what its health is measured by: of a file that is used in part, only
+// what the file lacks. Nil when there is no copy, or nothing is lacking.
+func (p *program) recall(f config.File) *config.Config {
+	data, err := p.root.Read(lastGoodDir + "/" + copyName(f.Name))
 	if err != nil {
 		return nil
 	}
-	c, problems := config.Options{Compat: true}.Decode(name, data) // it was accepted once
-	if problems.Failed() {
+	c, problems := config.Options{Compat: true}.Decode(f.Name, data) // it was accepted once
+	if problems.Refused() {
 		return nil
 	}
-	return &config.Config{
-		Users: c.Users, SSHAuthorizedKeys: c.SSHAuthorizedKeys, SSHPasswordAuth: c.SSHPasswordAuth, SSHForges: c.SSHForges,
-		Stages: loginSteps(c.Stages),
-		Health: c.Health, Upgrade: c.Upgrade, Strict: c.Strict, Origins: c.Origins,
+	lacks := func(keys ...string) bool { return !f.Used() || f.Lacks(keys...) }
+	out := &config.Config{Origins: c.Origins, MainUser: c.MainUser, Distribution: c.Distribution}
+	if lacks(loginKeys...) {
+		out.Users, out.SSHAuthorizedKeys, out.SSHForges = c.Users, c.SSHAuthorizedKeys, c.SSHForges
+		out.SSHPasswordAuth, out.PasswordLogins, out.Stages = c.SSHPasswordAuth, c.PasswordLogins, loginSteps(c.Stages)
 	}
+	if lacks("health") {
+		out.Health = c.Health
+	}
+	if lacks("upgrade") {
+		out.Upgrade = c.Upgrade
+	}
+	if lacks("strict") {
+		out.Strict = c.Strict
+	}
+	if !lacks(append([]string{"health", "upgrade", "strict"}, loginKeys...)...) {
+		return nil
+	}
+	return out
 }
 
 // loginSteps are the steps that make users and give them keys, without what else

@@ -102,8 +102,8 @@ func (p *program) lookUp(ctx context.Context, key string, o configOptions) (*con
 		return nil, err
 	}
 	for _, f := range files {
-		if !f.Used() {
-			fmt.Fprintln(p.stderr, notUsed(f))
+		if text := notUsed(f); text != "" {
+			fmt.Fprintln(p.stderr, text)
 		}
 	}
 	root := config.Explain(files)

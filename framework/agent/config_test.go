@@ -15,8 +15,8 @@ func TestConfigVerb(t *testing.T) {
 	dir := newNode(t)
 	put(t, dir, "oem/10.yaml", "hostname: one\nusers: [{name: ada, passwd: '*', groups: [a]}]\n")
 	put(t, dir, "oem/20.yaml", "hostname: two\nusers: [{name: ada, groups: [b]}]\n")
-	put(t, dir, "oem/30.yaml", "hostname: three\nhostnam: x\n")
-	put(t, dir, "proc/cmdline", "kairos.slot=a kairos.config=users.0=x kairos.config=strict=true\n")
+	put(t, dir, "oem/30.yaml", "hostname: three\nusers: [\n")
+	put(t, dir, "proc/cmdline", "kairos.slot=a kairos.config=nothing kairos.config=strict=true\n")
 	other := filepath.Join(dir, "other.yaml")
 	put(t, dir, "other.yaml", "hostname: other\n")
 	const unused = "/oem/30.yaml: not used, because of its errors; type: kairos-agent validate /oem/30.yaml\n"

@@ -147,16 +147,18 @@ func (p *program) keep(data *datasource.Data, fromURL bool) given {
 }
 
 // below adds host name and keys to a config that was merged from the files; the
-// files win.
-func (g given) below(c *config.Config) {
+// files win. The keys are for the main user of the user data.
+func (g given) below(c *config.Config, files []config.File) {
 	if c.Hostname == "" {
 		c.Hostname = g.state.Hostname
 	}
-	for _, key := range g.state.Keys {
-		if !slices.Contains(c.SSHAuthorizedKeys, key) {
-			c.SSHAuthorizedKeys = append(c.SSHAuthorizedKeys, key)
+	owner := ""
+	for _, f := range files {
+		if owner == "" && f.Used() && slices.Contains(g.state.Files, f.Name) {
+			owner = f.Config.MainUser
 		}
 	}
+	c.GiveKeys(owner, g.state.Keys)
 }
 
 // files are the parts of the datasource that have problems, as files of the

@@ -126,9 +126,8 @@ func (p *program) configNow() (*config.Config, config.Loaded) {
 	loaded := config.Load(os.DirFS(p.root.Dir), layout.ConfigDirs())
 	var used []*config.Config
 	for _, f := range loaded.Files {
-		if c := p.usable(f); c != nil {
-			used = append(used, c)
-		}
+		mine, _ := p.usable(f)
+		used = append(used, mine...)
 	}
 	merged := config.Merge(used...)
 	p.adopt(merged.Env)

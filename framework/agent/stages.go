@@ -169,13 +169,17 @@ func (p *program) fillHostname(c *config.Config) *report.Item {
 	return stages.FillHostname(c, p.facts())
 }
 
-// notUsed says so of a file, and what to type.
+// notUsed says what is not used of a file, and what to type; nothing, when all of
+// it is.
 func notUsed(f config.File) string {
+	if f.Whole() {
+		return ""
+	}
 	command := "kairos-agent validate"
 	if f.OnDisk() {
 		command += " " + f.Name
 	}
-	return fmt.Sprintf("%s: not used, because of its errors; type: %s", f.Name, command)
+	return fmt.Sprintf("%s: %s, because of its errors; type: %s", f.Name, report.Use(f.Problems), command)
 }
 
 // loadConfig is the merged config of the node. What keeps a file from being
@@ -183,8 +187,8 @@ func notUsed(f config.File) string {
 func (p *program) loadConfig() *config.Config {
 	merged, loaded := p.configNow()
 	for _, f := range loaded.Files {
-		if !f.Used() {
-			fmt.Fprintln(p.stderr, "kairos: "+notUsed(f))
+		if text := notUsed(f); text != "" {
+			fmt.Fprintln(p.stderr, "kairos: "+text)
 		}
 	}
 	return merged

@@ -19,8 +19,8 @@ type Group struct {
 // accountFields are about users, beside users itself.
 var accountFields = []field[Config]{
 	{name: "groups", about: "Groups that are to exist: names, or mappings from a name to its members.", shape: either(listOf(either(accountShape, mapOf(either(listOf(accountShape), accountShape)))), textShape), decode: decodeRootGroups},
-	{name: "user", about: "One more user: a name, or a mapping as in users. It is the one that password is for.", shape: either(accountShape, userShape), decode: decodeMainUser},
-	field[Config]{name: "password", about: "The password of user, or of the first of users in this file: a hash, or plain text with a warning.", shape: givenShape, decode: decodeMainPassword}.hidden(),
+	{name: "user", about: "The main user of this file, which password and ssh_authorized_keys are for: a name, or a mapping as in users. Without users, or with default among them, it has the rights of the default user of the image.", shape: either(accountShape, userShape), decode: decodeMainUser},
+	field[Config]{name: "password", about: "The password of user, or of the first of users in this file; without both, of the default user of the image. A hash, or plain text with a warning.", shape: givenShape, decode: decodeMainPassword}.hidden(),
 	{name: "chpasswd", about: "Passwords of users by name.", shape: mapping(chpasswdFields), decode: func(v value, _ *Config) { decodeMap(v, chpasswdFields, &checked{}) }},
 }
 
@@ -86,7 +86,7 @@ func decodeMainUser(v value, _ *Config) {
 		decodeUserName(v, &u)
 	}
 	if u.Name != "" {
-		v.d.cloud.main = u.Name
+		v.d.cloud.main, v.d.cloud.mainAt = u.Name, &u.Origin
 		v.d.cloud.users = append(v.d.cloud.users, u)
 	}
 }
@@ -109,15 +109,15 @@ func (d *decoder) mainPassword(c *Config) {
 	if p == nil {
 		return
 	}
-	p.user.Name = d.cloud.main
-	if p.user.Name == "" && len(c.Users) > 0 {
-		p.user.Name = c.Users[0].Name
-	}
+	p.user.Name = c.MainUser
 	if p.user.Name == "" {
 		p.at.fail("it is not said whose password this is", "add \"user: NAME\", or put it into users as passwd")
 		return
 	}
-	d.cloud.users = append(d.cloud.users, p.user)
+	if d.cloud.main == "" && d.cloud.defaultName != "" && d.cloud.asksDefault == nil {
+		p.at.report(Warning, "no user is named: it is the password of the default user of the image", "add \"user: NAME\"")
+	}
+	d.addPerson(c, p.user)
 }
 
 var chpasswdFields = []field[checked]{

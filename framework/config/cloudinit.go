@@ -15,13 +15,18 @@ const BootcmdStage = "bootcmd"
 
 // cloudInit is what keys of cloud-init come to, while a file is decoded.
 type cloudInit struct {
-	users    []User // to be joined with those of the file
-	main     string // the name that user gives
-	password *mainPassword
-	steps    []stageStep
-	resolv   *resolvConf
-	defaults mountDefaults
-	mounts   []mount
+	users       []User    // to be joined with those of the file
+	main        string    // the name that user gives
+	mainAt      *Position // where it does
+	listsUsers  bool      // the file has users
+	asksDefault *Position // where users asks for the default user
+	defaultName string    // of the default user, when the file has one
+	keys        []string  // at the top of the file
+	password    *mainPassword
+	steps       []stageStep
+	resolv      *resolvConf
+	defaults    mountDefaults
+	mounts      []mount
 }
 
 type stageStep struct {
@@ -37,13 +42,7 @@ func (v value) step(stage string, s Step) {
 
 // addCloudInit adds to c what is known when all keys were read.
 func (d *decoder) addCloudInit(c *Config) {
-	d.mainPassword(c)
-	for _, u := range d.cloud.users {
-		c.addUser(u)
-		if _, ok := d.origins["users."+u.Name]; !ok {
-			d.origins["users."+u.Name] = u.Origin
-		}
-	}
+	d.addPeople(c)
 	d.addResolvConf()
 	d.addMounts()
 	for _, s := range d.cloud.steps {
@@ -87,7 +86,7 @@ func (v value) commandList() []Text {
 // commandWords is a command as a list of its words.
 func (v value) commandWords() (Text, bool) {
 	var words []string
-	for _, word := range v.list("words") {
+	for _, word := range v.places("words") {
 		t, ok := word.scalar()
 		if !ok {
 			return Text{}, false

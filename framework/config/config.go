@@ -30,13 +30,20 @@ type Config struct {
 	CloudInitPaths []string
 	Users          []User
 	WriteFiles     []WriteFile
-	// SSHAuthorizedKeys are for the first of Users, or for root when there
-	// are no users. Entries may say where keys are, see IsKeySource.
+	// MainUser is the one of Users that the keys at the top of a file are for,
+	// which name nobody. It is not merged.
+	MainUser string
+	// Distribution is that of the image, see DefaultUser.
+	Distribution string
+	// SSHAuthorizedKeys are those of files without users, for root. Entries may
+	// say where keys are, see IsKeySource.
 	SSHAuthorizedKeys []string
 	// SSHForges are addresses that take the place of the forges' own.
 	SSHForges ForgeBases
-	// SSHPasswordAuth allows (or forbids) logins over SSH with a password.
+	// SSHPasswordAuth allows (or forbids) logins over SSH with a password, and
+	// PasswordLogins does so for users by name.
 	SSHPasswordAuth *bool
+	PasswordLogins  map[string]bool
 	// Health says when a slot on trial is good.
 	Health Health
 	// Upgrade is what an upgrade of the node goes by.

@@ -25,9 +25,12 @@ const maxVisits = 1 << 20
 
 // Options say how files are read. The zero value is strict.
 type Options struct {
-	// Compat makes an unknown key a warning: it is ignored, the rest of the
-	// file is used. Nothing else becomes milder.
+	// Compat makes an unknown key a warning: it is ignored. Numbers are taken for
+	// texts, and the reverse, with a warning too. Nothing else becomes milder.
 	Compat bool
+	// Distribution is ID of os-release(5) of the image, which says who its
+	// default user is. Load finds it by itself.
+	Distribution string
 }
 
 // How a person asks for Options.Compat: of a command, of a node on its kernel
@@ -54,8 +57,8 @@ func asksCompat(lines []string) bool {
 }
 
 // Decode reads one cloud-config file, strictly. name is how the file is called
-// in problems. The config is never nil; it must not be used when the problems
-// hold an Error.
+// in problems. The config is never nil, and is without what Errors cost; it must
+// not be used when the problems are Refused.
 func Decode(name string, data []byte) (*Config, Problems) { return Options{}.Decode(name, data) }
 
 // Decode is as the function of that name, with options.
@@ -68,7 +71,7 @@ func (o Options) Decode(name string, data []byte) (*Config, Problems) {
 }
 
 func newDecoder(name string, o Options) *decoder {
-	return &decoder{file: name, compat: o.Compat, gap: 2, origins: map[string]Position{}, secrets: map[int]int{}}
+	return &decoder{file: name, compat: o.Compat, distribution: o.Distribution, gap: 2, origins: map[string]Position{}, secrets: map[int]int{}}
 }
 
 // read is the root mapping of a file, or nil when it has none.
@@ -85,19 +88,9 @@ func (d *decoder) read(data []byte) *yaml.Node {
 	return d.parse(data)
 }
 
-// config decodes the root mapping.
-func (d *decoder) config(root *yaml.Node) (*Config, Problems) {
-	c := &Config{Origins: d.origins}
-	d.remember("", decodeMap(value{d: d, node: root}, rootFields, c))
-	d.conflicts(c)
-	d.addCloudInit(c)
-	c.titleSteps()
-	return c, d.done()
-}
-
 func (d *decoder) done() Problems {
 	d.hideSecrets()
-	return d.problems.sorted()
+	return d.costs(d.problems.oneEach()).sorted()
 }
 
 // hideSecrets cuts the shown lines where the first secret begins.
@@ -135,15 +128,16 @@ func (d *decoder) remember(prefix string, pairs []pair) {
 }
 
 type decoder struct {
-	file     string
-	compat   bool
-	lines    []string
-	gap      int // characters between a key and its value: ": " in a file
-	origins  map[string]Position
-	problems Problems
-	secrets  map[int]int // line -> column of the first secret value
-	visits   int
-	cloud    cloudInit // what keys of cloud-init come to
+	file         string
+	compat       bool
+	distribution string
+	lines        []string
+	gap          int // characters between a key and its value: ": " in a file
+	origins      map[string]Position
+	problems     Problems
+	secrets      map[int]int // line -> column of the first secret value
+	visits       int
+	cloud        cloudInit // what keys of cloud-init come to
 }
 
 func (d *decoder) add(line, column int, s Severity, path, message, suggestion string) {
@@ -162,7 +156,7 @@ var headers = []string{"#!", "#include", "#cloud-config-archive", "#cloud-bootho
 func (d *decoder) header() bool {
 	for _, h := range headers {
 		if strings.HasPrefix(d.lines[0], h) {
-			d.add(1, 1, NotImplemented, "", fmt.Sprintf("known kind of user data, not implemented yet in this version: %s", h), "the file is not used; write a YAML file that begins with #cloud-config")
+			d.add(1, 1, Error, "", fmt.Sprintf("this is user data that begins with %q, and only cloud-configs are read here", h), "a datasource and --cloud-config of kairos-build take scripts and MIME messages; a script can also be a command of runcmd")
 			return false
 		}
 	}
@@ -306,16 +300,4 @@ var syntaxHints = []struct{ message, suggestion string }{
 	{"contains itself", "remove the alias"},
 	{"control characters are not allowed", "is this a text file?"},
 	{"invalid leading UTF-8 octet", "save the file as UTF-8"},
-}
-
-// conflicts checks what no single key can.
-func (d *decoder) conflicts(c *Config) {
-	seen := map[string]Position{}
-	for _, u := range c.Users {
-		if first, ok := seen[u.Name]; ok {
-			d.add(u.Origin.Line, u.Origin.Column, Error, "users", fmt.Sprintf("user %q is listed twice, first on line %d", u.Name, first.Line), "put both entries into one")
-			continue
-		}
-		seen[u.Name] = u.Origin
-	}
 }

@@ -123,8 +123,9 @@ func TestDecode(t *testing.T) {
 	}
 	at := func(line, column int) Position { return Position{"a.yaml", line, column} }
 	want := &Config{
-		Hostname:        "node-1.example.org",
-		SSHPasswordAuth: new(false),
+		Hostname:       "node-1.example.org",
+		MainUser:       "ada",
+		PasswordLogins: map[string]bool{"ada": false, "bob": false},
 		Users: []User{{
 			Name: "ada", Origin: at(5, 5), Gecos: "Ada Lovelace",
 			Password:     "$5$saltsalt$KtPM6m2x5YQHK4/2GVXvZ5HODhcE7EXvQCbUhVTBzg6",
@@ -171,7 +172,7 @@ func TestDecodeLimits(t *testing.T) {
 	t.Run("aliases", func(t *testing.T) {
 		in := "x: &k [" + strings.Repeat("a,", 2000) + "a]\nusers:\n" + strings.Repeat("- {name: u, groups: *k}\n", 1000)
 		_, problems := Decode("a.yaml", []byte(in))
-		if !strings.Contains(problems.Error(), "use fewer aliases") {
+		if !strings.Contains(problems.Error(), "use fewer aliases") || !problems.Refused() {
 			t.Errorf("no limit")
 		}
 	})
@@ -210,9 +211,16 @@ func FuzzDecode(f *testing.F) {
 		if again, _ := Decode("f.yaml", data); !cmp.Equal(c, again) {
 			t.Fatal("decoding twice differs")
 		}
-		if !problems.Failed() {
+		if !problems.Refused() {
 			checkUsable(t, c)
-			Explain([]File{Options{}.DecodeFile("f.yaml", data)}).Lines()
+			file := Options{}.DecodeFile("f.yaml", data)
+			file.Lacks("users")
+			Explain([]File{file}).Lines()
+		}
+		for _, cost := range problems.Costs() {
+			if keysOf(cost).String() != cost {
+				t.Fatalf("the cost %q cannot be taken apart", cost)
+			}
 		}
 	})
 }

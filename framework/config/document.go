@@ -36,7 +36,7 @@ func DecodeDocument(name, path string, data []byte, decode func(root Node)) Prob
 		decode(Node{value{d: d, node: root, path: path}})
 	}
 	d.hideSecrets()
-	return d.problems.sorted()
+	return d.problems.oneEach().sorted()
 }
 
 // Map decodes a mapping by a table of its keys; others are errors.

@@ -41,7 +41,7 @@ type Given struct {
 }
 
 // Explain merges what files say, in their order, as Merge does, and keeps where
-// each value came from. Files with an Error are left out.
+// each value came from. What is left out because of a mistake is not there.
 func Explain(files []File) *Value {
 	root := &Value{kind: yaml.MappingNode}
 	for _, f := range files {
@@ -62,7 +62,10 @@ func (d *decoder) tree(v value, s shape, secret bool) *Value {
 	case yaml.MappingNode:
 		d.treeKeys(out, v, s.asMapping(), secret)
 	case yaml.SequenceNode:
-		for _, item := range v.list("") {
+		for _, item := range v.places("") {
+			if item.node.HeadComment == cutMark {
+				continue
+			}
 			out.Items = append(out.Items, d.tree(item, s.asList().item(), secret))
 		}
 	default:

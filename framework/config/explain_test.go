@@ -29,7 +29,7 @@ var explainTexts = []string{
 	"hostname: first\nusers:\n- {name: ada, groups: [a], shell: /bin/sh, passwd: '$5$saltsalt$KtPM6m2x5YQHK4/2GVXvZ5HODhcE7EXvQCbUhVTBzg6'}\nwrite_files:\n- {path: /etc/token, content: geheim}\nhealth: {timeout: 1m, checks: [{tcp: 'a:1'}]}\n",
 	"hostname: second\nusers:\n- {name: bob}\n- {name: ada, groups: 'a, b', shell: /bin/bash, plain_text_passwd: geheim, uid: 1000}\nhealth: {timeout: 2m, checks: [{tcp: 'b:1'}]}\nk3s: {env: {K3S_TOKEN: geheim}, args: [a]}\nstages: {boot: [{name: s, sysctl: {vm.a: 1}}]}\n",
 	"hostname: third\nk3s: {args: [b]}\nstages: {boot: [{name: t}]}\nstrict: true\nmanage_etc_hosts: no\n",
-	"hostname: broken\nhostnam: x\n",
+	"hostname: broken\nusers: [\n",
 }
 
 func TestExplain(t *testing.T) {
@@ -92,5 +92,14 @@ func TestExplainAgrees(t *testing.T) {
 	}
 	if got := v.Find("stages.boot"); len(got.Items) != len(c.Stages["boot"]) || got.Items[1].Origin != c.Stages["boot"][1].Origin {
 		t.Errorf("steps: %+v", got)
+	}
+}
+
+// TestExplainInPart: what a mistake costs is not there, and the rest is.
+func TestExplainInPart(t *testing.T) {
+	f := Options{}.DecodeFile("f", []byte("hostname: -a-\nusers: [{name: ada, shell: sh, ssh_authorized_keys: [x, 'github:ada']}]\n"))
+	want := []string{`users[0].name = "ada"  (f:2:16)`, `users[0].ssh_authorized_keys[0] = "github:ada"  (f:2:57)`}
+	if diff := cmp.Diff(want, Explain([]File{f}).Lines()); diff != "" {
+		t.Errorf("differs (-want +got):\n%s", diff)
 	}
 }

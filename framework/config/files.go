@@ -97,9 +97,7 @@ func (v value) fileDone(f *WriteFile, pairs []pair) {
 	for _, p := range pairs {
 		byName[p.name] = p.value
 	}
-	if _, ok := byName["path"]; !ok {
-		v.fail("the file has no path", "add \"path:\"")
-	}
+	v.lacks(pairs, "path", "the file has no path", "add \"path:\"")
 	steps, ok := encodingOf(byName)
 	if content, given := byName["content"]; ok && given {
 		content.content(f, steps)

@@ -140,7 +140,7 @@ func (v value) oneKind(pairs []pair) bool {
 	}
 	var kinds []string
 	for _, p := range pairs {
-		if slices.Contains(checkKinds, p.name) {
+		if slices.Contains(checkKinds, p.name) && !p.value.isEmpty() {
 			kinds = append(kinds, p.name)
 		}
 	}

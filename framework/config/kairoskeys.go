@@ -56,6 +56,9 @@ var bundleFields = []field[checked]{
 	check("local_file", "Whether targets are files.", aBool),
 }
 
+// aBundle is a bundle, or, as in older files, its target alone.
+var aBundle = eitherOf(object(bundleFields), aGiven)
+
 var installFields = []field[checked]{
 	check("auto", "Whether the installer starts by itself.", aBool),
 	check("device", "The disk: auto, a path, or script:// and a program that names it.", aDevice),
@@ -69,7 +72,7 @@ var installFields = []field[checked]{
 	check("system", "The image of the system.", anImage),
 	check("recovery-system", "The image of the recovery system.", anImage),
 	check("passive", "The image of the other slot.", anImage),
-	check("bundles", "Bundles to install.", many("bundles", object(bundleFields))),
+	check("bundles", "Bundles to install.", many("bundles", aBundle)),
 	check("encrypted_partitions", "Partitions that are encrypted.", many("labels", aGiven)),
 	check("grub_options", "Variables of the boot loader.", stringMap),
 	check("bind_mounts", "More paths that are kept across boots.", many("paths", aPath)),
@@ -98,6 +101,8 @@ var resetFields = []field[checked]{
 	check("system", "The image of the system.", anImage),
 	check("passive", "The image of the other slot.", anImage),
 	check("grub-entry-name", "The name in the boot menu.", aGiven),
+	check("tty", "The console of the system.", aGiven),
+	check("extra-dirs-rootfs", "Directories that are made in the root.", many("paths", aPath)),
 }
 
 var kcryptFields = []field[checked]{
@@ -110,6 +115,7 @@ var kcryptFields = []field[checked]{
 		check("tpm_device", "The device of the TPM.", aPath),
 	})),
 	check("nv_index", "The place in the TPM.", aGiven),
+	check("c_index", "The place of the certificate in the TPM.", aGiven),
 	check("tpm_device", "The device of the TPM.", aPath),
 }
 
@@ -117,7 +123,8 @@ var kcryptFields = []field[checked]{
 var kairosFields = []field[Config]{
 	idle[Config]("install", "What an installer goes by.", object(installFields)),
 	idle[Config]("reset", "What a reset goes by. kairos-agent reset has flags.", object(resetFields)),
-	idle[Config]("bundles", "Bundles that are installed at boot.", many("bundles", object(bundleFields))),
+	idle[Config]("bundles", "Bundles that are installed at boot.", many("bundles", aBundle)),
+	idle[Config]("fail_on_bundles_errors", "Whether a bundle that cannot be installed stops the node.", aBool),
 	idle[Config]("grub_options", "Variables of the boot loader.", stringMap),
 	idle[Config]("kcrypt", "How disks are encrypted.", object(kcryptFields)),
 	idle[Config]("tpm_device", "The device of the TPM.", aPath),

@@ -8,12 +8,12 @@ import "slices"
 // those of cloud-init.
 var rootFields = slices.Concat([]field[Config]{
 	keep("name", "A title of the file, for people. Other files can name its steps with it.", aText, func(c *Config) *string { return &c.Name }),
-	{name: "users", about: "Accounts that are to exist. Those of several files are joined by name.", shape: listOf(either(wordsOf("default"), userShape)).joined(byName), decode: decodeUsers},
+	{name: "users", about: "Accounts that are to exist. Those of several files are joined by name. The word default is the default user of the image.", shape: usersShape, decode: decodeUsers},
 	{name: "write_files", about: "Files that are written at every boot, in this order.", shape: listOf(mapping(writeFileFields, "path")).joined(appended), decode: decodeWriteFiles},
-	{name: "ssh_authorized_keys", about: "SSH public keys of the first of users, or of root when there are no users.", shape: sshKeysShape, decode: func(v value, c *Config) { c.SSHAuthorizedKeys = union(c.SSHAuthorizedKeys, v.keys()) }},
+	{name: "ssh_authorized_keys", about: "SSH public keys of user, or of the first of users in this file. In a file without users they are for root, or, when other files have users, for the default user of the image.", shape: sshKeysShape, decode: func(v value, _ *Config) { v.d.cloud.keys = union(v.d.cloud.keys, v.keys()) }},
 	{name: "ssh_import_id", about: "Accounts of a forge whose SSH keys are taken, such as gh:NAME. They are as ssh_authorized_keys.", shape: either(givenShape, listOf(givenShape)).joined(united), decode: decodeImportIDs},
 	{name: "ssh_forges", about: "Addresses that take the place of the forges' own, for keys such as github:NAME.", shape: mapping(forgeFields), decode: func(v value, c *Config) { decodeMap(v, forgeFields, &c.SSHForges) }},
-	keepPointer("ssh_pwauth", "Whether SSH takes passwords. The default is no.", aBool, func(c *Config) **bool { return &c.SSHPasswordAuth }),
+	keepPointer("ssh_pwauth", "Whether SSH takes passwords of the users of this file; of everybody, when it has no users. The default is no.", aBool, func(c *Config) **bool { return &c.SSHPasswordAuth }),
 	{name: "health", about: "When a new image is good: docs/health.md.", shape: mapping(healthFields), decode: decodeHealth},
 	{name: "upgrade", about: "What an upgrade goes by.", shape: mapping(upgradeFields), decode: decodeUpgrade},
 	keepPointer("strict", "Whether a broken config makes the health check fail, so that a new image with it is left again.", aBool, func(c *Config) **bool { return &c.Strict }),
@@ -43,6 +43,8 @@ var laterFields = []field[Config]{
 	unused[Config]("zypper", "Repositories of zypper."),
 }
 
+var usersShape = either(listOf(either(accountShape, userShape)), textShape, mapOf(either(userShape, boolShape, shape{types: []string{"null"}}))).joined(byName)
+
 var userShape = mapping(userFields).named("user")
 
 var userFields = []field[User]{
@@ -52,7 +54,7 @@ var userFields = []field[User]{
 	field[User]{name: "hashed_passwd", about: "A password hash.", shape: matching(`^\$`), decode: decodeHash}.hidden(),
 	field[User]{name: "plain_text_passwd", about: "A password in plain text; it is warned about.", shape: givenShape, decode: decodePlainPassword}.hidden(),
 	keepPointer("lock_passwd", "Whether logins with the password are forbidden. The default is no, as in Kairos.", aBool, func(u *User) **bool { return &u.LockPassword }),
-	{name: "uid", about: "The user id. By default a free one, the same at each boot.", shape: between(0, 0xffff_fffd), decode: decodeUID},
+	{name: "uid", about: "The user id. By default a free one, the same at each boot.", shape: either(between(0, 0xffff_fffd), matching(`^[0-9]+$`)), decode: decodeUID},
 	keep("primary_group", "By default a group with the name of the user.", aName, func(u *User) *string { return &u.PrimaryGroup }),
 	{name: "groups", about: "More groups: a list, or names with commas between. Those that do not exist are made.", shape: either(listOf(accountShape).joined(united), textShape).joined(united), decode: decodeGroups},
 	keep("homedir", "The home directory; by default /home/NAME.", aPath, func(u *User) *string { return &u.HomeDir }),

@@ -144,8 +144,8 @@ func (v value) importID(s string) (string, bool) {
 	return "", false
 }
 
-func decodeImportIDs(v value, c *Config) {
-	c.SSHAuthorizedKeys = union(c.SSHAuthorizedKeys, v.importIDs())
+func decodeImportIDs(v value, _ *Config) {
+	v.d.cloud.keys = union(v.d.cloud.keys, v.importIDs())
 }
 
 func decodeUserImportIDs(v value, u *User) {

@@ -80,6 +80,10 @@ func mapped[V any](k kind[V]) kind[map[string]V] {
 	return kind[map[string]V]{mapOf(k.shape), func(v value) (map[string]V, bool) {
 		out := map[string]V{}
 		for _, p := range v.pairs() {
+			if p.value.isNull() {
+				p.value.empty()
+				continue
+			}
 			if x, ok := k.get(p.value); ok {
 				out[p.name] = x
 			}

@@ -18,6 +18,7 @@ type File struct {
 	Name     string // absolute path, URL, stdin or CmdlineFile
 	Config   *Config
 	Problems Problems
+	Note     string // what it is, when it is no cloud-config itself
 
 	root *yaml.Node // for Explain; nil: the file has no mapping
 }
@@ -38,11 +39,27 @@ func (o Options) DecodeFile(name string, data []byte) File {
 }
 
 // Used tells whether the file's config is part of the merged one.
-func (f File) Used() bool { return !f.Problems.Failed() }
+func (f File) Used() bool { return !f.Problems.Refused() }
+
+// Whole tells whether all of it is.
+func (f File) Whole() bool { return !f.Problems.Failed() }
+
+// Lacks tells whether a mistake costs something at one of some keys at the top of
+// the file, or below. A key that nobody knows may be meant as any of them.
+func (f File) Lacks(keys ...string) bool {
+	return slices.ContainsFunc(f.Problems.Costs(), func(cost string) bool {
+		at := keysOf(cost)
+		if len(at) == 0 {
+			return true
+		}
+		key := at[0]
+		return slices.Contains(keys, key) || !slices.ContainsFunc(rootFields, func(r field[Config]) bool { return r.name == key })
+	})
+}
 
 // Loaded is what Load found.
 type Loaded struct {
-	Config *Config // of all files without an Error, merged
+	Config *Config // of all files that are used, merged
 	Files  []File  // in merge order
 }
 
@@ -69,6 +86,9 @@ func (o Options) Load(root fs.FS, dirs []string) Loaded {
 	cmdline, err := fs.ReadFile(root, cmdlinePath)
 	last, given, asked := DecodeCmdline(string(cmdline))
 	o.Compat = o.Compat || asked.Compat
+	if o.Distribution == "" {
+		o.Distribution = distributionOf(root)
+	}
 	var out Loaded
 	for _, dir := range dirs {
 		out.Files = append(out.Files, o.LoadDir(root, dir)...)

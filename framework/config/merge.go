@@ -9,10 +9,20 @@ import (
 
 // Merge joins configs in order: a later scalar wins, users are joined by name,
 // keys and groups are added, written files, health checks and the steps of a
-// stage follow each other.
+// stage follow each other. Keys that name nobody were given to the main user of
+// their own file before.
 func Merge(configs ...*Config) *Config {
-	out := &Config{Origins: map[string]Position{}}
+	out := &Config{Origins: map[string]Position{}, PasswordLogins: map[string]bool{}}
 	for _, c := range configs {
+		wins(&out.SSHForges.GitHub, c.SSHForges.GitHub)
+		wins(&out.SSHForges.GitLab, c.SSHForges.GitLab)
+	}
+	var bases ForgeBases
+	var nobodys []string
+	for _, c := range configs {
+		wins(&bases.GitHub, c.SSHForges.GitHub)
+		wins(&bases.GitLab, c.SSHForges.GitLab)
+		c = c.atHome(bases, out.SSHForges)
 		wins(&out.Name, c.Name)
 		wins(&out.Hostname, c.Hostname)
 		wins(&out.FQDN, c.FQDN)
@@ -25,9 +35,9 @@ func Merge(configs ...*Config) *Config {
 		out.addEnv(c.Env)
 		out.CloudInitPaths = union(out.CloudInitPaths, c.CloudInitPaths)
 		wins(&out.SSHPasswordAuth, c.SSHPasswordAuth)
-		wins(&out.SSHForges.GitHub, c.SSHForges.GitHub)
-		wins(&out.SSHForges.GitLab, c.SSHForges.GitLab)
-		out.SSHAuthorizedKeys = union(out.SSHAuthorizedKeys, c.SSHAuthorizedKeys)
+		maps.Copy(out.PasswordLogins, c.PasswordLogins)
+		nobodys = union(nobodys, c.SSHAuthorizedKeys)
+		wins(&out.Distribution, c.Distribution)
 		out.WriteFiles = append(out.WriteFiles, c.WriteFiles...)
 		wins(&out.Health.Timeout, c.Health.Timeout)
 		out.Health.Checks = append(out.Health.Checks, c.Health.Checks...)
@@ -40,6 +50,7 @@ func Merge(configs ...*Config) *Config {
 		}
 		maps.Copy(out.Origins, c.Origins)
 	}
+	out.GiveKeys("", nobodys)
 	out.resolveHostname()
 	return out
 }

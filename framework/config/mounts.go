@@ -80,7 +80,7 @@ func decodeMountDefaults(v value, _ *Config) {
 
 func (v value) mountFields() ([]string, bool) {
 	var out []string
-	for _, item := range v.list("fields, as in a line of fstab(5)") {
+	for _, item := range v.places("fields, as in a line of fstab(5)") {
 		if item.node.Kind == yaml.ScalarNode && item.node.ShortTag() == "!!null" {
 			out = append(out, "")
 			continue

@@ -34,9 +34,7 @@ const makeHash = "make one with `openssl passwd -6`"
 func decodePassword(v value, u *User) {
 	s, ok := v.password()
 	switch {
-	case !ok:
-	case strings.Trim(s, "*!") == "":
-		u.Password = s // no password fits
+	case !ok, v.closed(s, u):
 	case strings.HasPrefix(s, "$"):
 		v.hash(s, u)
 	default:
@@ -47,12 +45,29 @@ func decodePassword(v value, u *User) {
 func decodeHash(v value, u *User) {
 	s, ok := v.password()
 	switch {
-	case !ok:
+	case !ok, v.closed(s, u):
 	case strings.HasPrefix(s, "$"):
 		v.hash(s, u)
 	default:
 		v.fail("not a password hash: it does not begin with $", makeHash)
 	}
+}
+
+// closed takes the passwords of shadow(5) that nothing opens: "*", "!" and the like,
+// and a hash with ! before it, which is one of an account that is locked.
+func (v value) closed(s string, u *User) bool {
+	rest := strings.TrimLeft(s, "*!")
+	switch {
+	case rest == "":
+		u.Password = s
+	case rest != s && strings.HasPrefix(rest, "$"):
+		if v.hash(rest, u); u.Password != "" {
+			u.LockPassword = new(true)
+		}
+	default:
+		return false
+	}
+	return true
 }
 
 func decodePlainPassword(v value, u *User) {
@@ -63,8 +78,12 @@ func decodePlainPassword(v value, u *User) {
 
 // password is a text that fits into a line of shadow(5).
 func (v value) password() (string, bool) {
-	s, ok := v.nonEmpty()
-	if ok && strings.ContainsAny(s, "\r\n\x00") {
+	s, ok := v.text()
+	switch {
+	case ok && s == "":
+		v.fail("the password is empty: everybody could log in", "remove the key, or write \"*\" for an account without a password")
+		return "", false
+	case ok && strings.ContainsAny(s, "\r\n\x00"):
 		v.fail("a password has one line", "")
 		return "", false
 	}

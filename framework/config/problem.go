@@ -13,7 +13,7 @@ import (
 type Severity string
 
 const (
-	// Error: the file is wrong and is not applied at all.
+	// Error: something is wrong, and what it costs is not applied: see Costs.
 	Error Severity = "error"
 	// Warning: the file is applied as it is; someone should look at it.
 	Warning Severity = "warning"
@@ -45,6 +45,11 @@ type Problem struct {
 	Suggestion string   `json:"suggestion,omitempty"` // what to do, as a phrase
 	Severity   Severity `json:"severity"`
 
+	// Costs are the paths of what is left out because of an Error; none: the
+	// whole file is.
+	Costs []string `json:"costs,omitempty"`
+
+	whole bool // the whole file is left out, though the problem has a path
 	// source is the line of the file, without what stands behind a secret
 	// key. It is not part of the JSON document, which everybody may read.
 	source string

@@ -126,7 +126,8 @@ var probes = []string{
 }
 
 // TestSchemaIsNeverStricter tries every value at every key: what the decoder
-// takes without an error, the schema must take.
+// takes without an error, the schema must take. Only what has no value or is
+// written as something else, about which the decoder warns, is red in an editor.
 func TestSchemaIsNeverStricter(t *testing.T) {
 	s := compiledSchema(t)
 	tried := 0
@@ -134,7 +135,8 @@ func TestSchemaIsNeverStricter(t *testing.T) {
 		for _, probe := range probes {
 			in := strings.Replace(at, "%", probe, 1)
 			tried++
-			if _, problems := Decode("a.yaml", []byte(in)); problems.Failed() {
+			_, problems := Decode("a.yaml", []byte(in))
+			if problems.Failed() || slices.ContainsFunc(problems, func(p Problem) bool { return slices.Contains(lenient, p.Message) }) {
 				continue
 			}
 			doc, err := instance([]byte(in))

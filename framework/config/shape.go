@@ -126,7 +126,7 @@ var (
 	modeShape     = either(matching(octal.String()), between(0, 0o7777))
 	ownerShape    = either(matching(ownerName.String()), between(0, 0xffff_fffd))
 	durationShape = matching(`^[0-9.hmsuµn+]+$`)
-	secondsShape  = either(durationShape, between(1, 3600))
+	secondsShape  = either(durationShape, between(0, 3600))
 	urlShape      = matching(`^https?://`)
 	anyMapping    = shape{types: []string{"object"}}
 	sshKeysShape  = listOf(givenShape).joined(united)

@@ -38,7 +38,14 @@ func Stages() []string {
 }
 
 // IsStage tells whether a stage called name has a meaning.
-func IsStage(name string) bool { return slices.Contains(Stages(), name) || isProviderHook(name) }
+func IsStage(name string) bool {
+	return slices.Contains(Stages(), name) || isHook(name) || isProviderHook(name)
+}
+
+// isHook: a hook has .before and .after too.
+func isHook(name string) bool {
+	return slices.Contains(hooks, strings.TrimSuffix(strings.TrimSuffix(name, ".before"), ".after")) || slices.Contains(hooks, name)
+}
 
 func isProviderHook(name string) bool { return strings.HasPrefix(name, "provider-kairos.bootstrap.") }
 
@@ -61,7 +68,7 @@ func (p pair) checkStage() {
 	case slices.Contains(hooks, p.name) && strings.HasSuffix(p.name, "-chroot"):
 		p.key.report(Warning, "its steps never run: a slot is a verified image, in which nothing can be changed", "what the image is to have belongs into its flavor, what the node is to have into the stage boot")
 		return
-	case slices.Contains(hooks, p.name) || isProviderHook(p.name):
+	case isHook(p.name) || isProviderHook(p.name):
 		p.key.later("running the stage " + p.name + " by itself")
 		return
 	case IsStage(p.name):

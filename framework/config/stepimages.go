@@ -64,10 +64,22 @@ var insteadOf = map[string]string{
 	"kernel-command-line": "it belongs into the flavor", "setup-machine-id": "it is made at the first boot, and kept",
 }
 
+// withoutEffect are settings that change nothing on a node, and why.
+var withoutEffect = map[string]string{
+	"force": "a setting is written whatever there was", "welcome": "nobody is asked anything",
+	"copy": copied, "copy-locale": copied, "copy-keymap": copied, "copy-timezone": copied,
+}
+
+const copied = "the settings of the node are there already"
+
 // decodeFirstboot is a mapping as in Kairos. Names may have _ for -.
 func decodeFirstboot(v value, s *Step) {
 	for _, p := range v.pairs() {
 		name := strings.ReplaceAll(strings.ToLower(p.name), "_", "-")
+		if instead, ok := withoutEffect[name]; ok {
+			p.key.report(Warning, name+" has no effect: "+instead, "remove the key")
+			continue
+		}
 		if !slices.Contains(firstboot, name) {
 			suggestion := "it has " + strings.Join(firstboot, ", ")
 			if instead, ok := insteadOf[name]; ok {

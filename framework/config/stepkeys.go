@@ -319,8 +319,10 @@ func decodeStepUsers(v value, s *Step) {
 	for _, p := range v.pairs() {
 		name, ok := p.key.account()
 		u := User{Name: name, Origin: p.key.position()}
-		pairs := decodeMap(p.value, userFields, &u)
-		p.value.userChecked(&u, pairs)
+		if !p.value.isNull() {
+			pairs := decodeMap(p.value, userFields, &u)
+			p.value.userChecked(&u, pairs)
+		}
 		if ok && u.Name != name {
 			p.value.fail(fmt.Sprintf("the user %q has the name %q", name, u.Name), "remove the key \"name\"")
 			continue
@@ -414,8 +416,7 @@ func (v value) requires(pairs []pair, names ...string) bool {
 	}
 	all := true
 	for _, name := range names {
-		if !has(pairs, name) {
-			v.fail("there is no "+name, fmt.Sprintf("add \"%s:\"", name))
+		if v.lacks(pairs, name, "there is no "+name, fmt.Sprintf("add \"%s:\"", name)) {
 			all = false
 		}
 	}
@@ -449,11 +450,20 @@ func decodeDownloads(v value, s *Step) {
 // seconds is a number of seconds, as in Kairos, or a duration.
 func (v value) seconds() (time.Duration, bool) {
 	if v.node.Kind != yaml.ScalarNode || v.node.ShortTag() != "!!int" {
-		return durationUpTo(time.Hour)(v)
+		if v.isEmpty() {
+			v.empty()
+			return 0, false
+		}
+		if s := v.node.Value; !plainNumber.MatchString(s) {
+			return durationUpTo(time.Hour)(v)
+		}
 	}
 	n, ok := v.integer()
-	if ok && (n < 1 || n > 3600) {
-		v.fail(fmt.Sprintf("%d seconds are out of range", n), "use 1 to 3600")
+	switch {
+	case ok && n == 0: // as in Kairos: none is asked for
+		return 0, false
+	case ok && (n < 0 || n > 3600):
+		v.fail(fmt.Sprintf("%d seconds are out of range", n), "use 1 to 3600, or 0 for the default")
 		return 0, false
 	}
 	return time.Duration(n) * time.Second, ok

@@ -38,6 +38,10 @@ type NewPartition struct {
 	Bootable   bool   // an EFI system partition
 }
 
+// ScriptDevice begins a device that a program names: what follows is the program
+// and its arguments, and what it prints is the path of the device.
+const ScriptDevice = "script://"
+
 var layoutFields = []field[DiskLayout]{
 	{name: "device", decode: func(v value, l *DiskLayout) { decodeMap(v, layoutDeviceFields, l) }},
 	{name: "expand_partition", decode: func(v value, l *DiskLayout) { v.expand(l) }},
@@ -48,9 +52,24 @@ var layoutDeviceFields = []field[DiskLayout]{
 	{name: "label", decode: func(v value, l *DiskLayout) {
 		set(v, &l.Label, func(v value) (Text, bool) { return v.checked(value.fsLabel) })
 	}},
-	{name: "path", decode: func(v value, l *DiskLayout) { set(v, &l.Path, value.pathText) }},
+	{name: "path", decode: func(v value, l *DiskLayout) { set(v, &l.Path, value.devicePath) }},
 	{name: "init_disk", decode: func(v value, l *DiskLayout) { set(v, &l.Init, value.boolean) }},
 	{name: "disk_name", decode: func(v value, l *DiskLayout) { set(v, &l.DiskName, value.nonEmpty) }},
+}
+
+// devicePath is a path, or script:// and a program that prints one.
+func (v value) devicePath() (Text, bool) {
+	return v.checked(func(v value) (string, bool) {
+		program, isScript := strings.CutPrefix(v.node.Value, ScriptDevice)
+		if !isScript || !v.isText() {
+			return v.absolute()
+		}
+		if words := strings.Fields(program); len(words) == 0 || !strings.HasPrefix(words[0], "/") {
+			v.fail("no program is named by its path", "write it such as script:///usr/local/bin/pick-disk small")
+			return "", false
+		}
+		return v.node.Value, v.oneLine(v.node.Value)
+	})
 }
 
 func decodeLayout(v value, s *Step) {
@@ -59,16 +78,39 @@ func decodeLayout(v value, s *Step) {
 	if !v.requires(pairs, "device") {
 		return
 	}
+	device := keyOf(pairs, "device")
 	switch {
-	case l.Label.IsZero() == l.Path.IsZero():
-		v.fail("the disk is named by a label or by a path, and by one of them only", `write such as: device: { path: /dev/vdb }`)
-	case l.Expand != nil && *l.Expand == 0 && len(l.Add) > 0:
-		v.fail("expand_partition takes all that is left, and partitions are to follow", "give it a size")
-	case l.Init && l.Path.IsZero():
-		v.fail("a disk without a partition table has no label", "name it by device.path")
+	case device.failed():
+		return // its fault is told
+	case l.Label.IsZero() && l.Path.IsZero():
+		v.fail("it is not said which disk", "name it by a label or by a path, such as device: {path: /dev/vdb}")
+	case l.Init && !l.Label.IsZero():
+		v.fail("a disk without a partition table has no label", "name it by device.path alone")
 	default:
+		l.expandsLast()
 		s.Layout = l
 	}
+}
+
+// expandsLast: in Kairos partitions are added first, and then the last of them
+// takes all that is left.
+func (l *DiskLayout) expandsLast() {
+	if l.Expand != nil && *l.Expand == 0 && len(l.Add) > 0 {
+		l.Expand = nil
+		l.Add[len(l.Add)-1].Size = 0
+	}
+}
+
+func keyOf(pairs []pair, name string) value {
+	i := slices.IndexFunc(pairs, func(p pair) bool { return p.name == name })
+	return pairs[i].value
+}
+
+// failed tells whether an error below v was reported.
+func (v value) failed() bool {
+	return slices.ContainsFunc(v.d.problems, func(p Problem) bool {
+		return p.Severity == Error && strings.HasPrefix(p.Path, v.path)
+	})
 }
 
 // fsLabel is the label of a file system that all of ours can have.

@@ -47,7 +47,7 @@ stages:
 	if len(problems) > 0 {
 		t.Fatal(problems.Error())
 	}
-	want := []string{"github:root", "gitlab:imported", "github:ada", "https://example.org/k", "gitlab:ada", "github:bob"}
+	want := []string{"github:ada", "https://example.org/k", "gitlab:ada", "github:root", "gitlab:imported", "github:bob"}
 	if diff := cmp.Diff(want, c.KeySources()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

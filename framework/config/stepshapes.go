@@ -3,6 +3,7 @@
 package config
 
 import (
+	"maps"
 	"slices"
 	"strings"
 )
@@ -34,6 +35,9 @@ func firstbootShape() shape {
 			e.name = under
 			s.keys = append(s.keys, e)
 		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(withoutEffect)) {
+		s.keys = append(s.keys, entry{name: name, about: "Accepted, and without effect."})
 	}
 	return s
 }
@@ -115,8 +119,8 @@ var stepShape = described(stepFields, map[string]doc{
 	}, "source", "target"))},
 	"layout": {"Partitions that are to be on a disk. What is there is never removed, moved or made smaller.", described(layoutFields, map[string]doc{
 		"device": {"The disk, by a label or by a path.", described(layoutDeviceFields, map[string]doc{
-			"label":     {"The label of a file system on it.", givenShape},
-			"path":      {"Its device, or that of one of its partitions.", pathTextShape},
+			"label":     {"The label of a file system on it. It comes before path.", givenShape},
+			"path":      {"Its device, or that of one of its partitions; or script:// and a program that prints it.", either(pathTextShape, matching(`^script:///`))},
 			"init_disk": {"Whether an empty disk gets a partition table.", boolShape},
 			"disk_name": {"What the GUID of a new partition table is made from.", givenShape},
 		})},

@@ -17,31 +17,12 @@ import (
 // stand in passwd(5) and sudoers(5) without quoting.
 var accountName = lazyregexp.New(`^[a-z_][a-z0-9_.-]{0,31}$`)
 
-func decodeUsers(v value, c *Config) {
-	for _, item := range v.list("users") {
-		if item.node.Kind == yaml.ScalarNode && item.node.Value == "default" {
-			item.later("the user \"default\"")
-			continue
-		}
-		u := User{Origin: item.position()}
-		pairs := decodeMap(item, userFields, &u)
-		item.userDone(&u, pairs)
-		if u.Name != "" {
-			c.Users = append(c.Users, u)
-			v.d.origins["users."+u.Name] = u.Origin
-			v.d.remember("users."+u.Name+".", pairs)
-		}
-	}
-}
-
 // userDone checks what the keys of a user say together.
 func (v value) userDone(u *User, pairs []pair) {
 	if v.node.Kind != yaml.MappingNode {
 		return
 	}
-	if !has(pairs, "name") {
-		v.fail("the user has no name", "add \"name:\"")
-	}
+	v.lacks(pairs, "name", "the user has no name", "add \"name:\"")
 	v.userChecked(u, pairs)
 }
 
@@ -54,20 +35,24 @@ func (v value) userChecked(u *User, pairs []pair) {
 		}
 	}
 	if len(passwords) > 1 {
-		v.fail("more than one password: "+strings.Join(passwords, ", "), "keep one of them")
+		v.failAt("more than one password: "+strings.Join(passwords, ", "), "keep one of them", passwords...)
 	}
 	if u.HomeDir == "/" {
-		v.fail("the home directory of a user cannot be /", "")
+		v.failAt("the home directory of a user cannot be /", "", "homedir")
 	}
 }
 
+// has tells whether a mapping has a key with a value.
 func has(pairs []pair, name string) bool {
-	return slices.ContainsFunc(pairs, func(p pair) bool { return p.name == name })
+	return slices.ContainsFunc(pairs, func(p pair) bool { return p.name == name && !p.value.isEmpty() })
 }
 
 // account is the name of a user or group.
 func (v value) account() (string, bool) {
-	s, ok := v.nonEmpty()
+	s, ok := v.node.Value, v.node.Kind == yaml.ScalarNode && v.node.ShortTag() == "!!int"
+	if !ok {
+		s, ok = v.nonEmpty()
+	}
 	if ok && !accountName.MatchString(s) {
 		suggestion := "use a-z, 0-9, _ and -, at most 32 characters, and begin with a letter or _"
 		if lower := strings.ToLower(s); accountName.MatchString(lower) {
@@ -92,6 +77,10 @@ func decodeGecos(v value, u *User) {
 }
 
 func decodeUID(v value, u *User) {
+	if v.isText() && plainNumber.MatchString(v.node.Value) { // as in Kairos
+		v.node = v.as(v.node.Value).node
+		v.node.Tag = "!!int"
+	}
 	n, ok := v.integer()
 	switch {
 	case !ok:
@@ -104,7 +93,7 @@ func decodeUID(v value, u *User) {
 
 // decodeGroups takes a list, or names with commas between, as cloud-init does.
 func decodeGroups(v value, u *User) {
-	if v.node.Kind != yaml.ScalarNode || v.node.ShortTag() != "!!str" {
+	if v.node.Kind != yaml.ScalarNode || v.node.ShortTag() != "!!str" || v.isEmpty() {
 		for _, item := range v.list("groups, or names with commas between") {
 			if name, ok := item.account(); ok {
 				u.Groups = append(u.Groups, name)
@@ -113,7 +102,9 @@ func decodeGroups(v value, u *User) {
 		return
 	}
 	for name := range strings.SplitSeq(v.node.Value, ",") {
-		name = strings.TrimSpace(name)
+		if name = strings.TrimSpace(name); name == "" {
+			continue
+		}
 		if !accountName.MatchString(name) {
 			v.fail(fmt.Sprintf("%q cannot be the name of a user or group", printable(name)), "")
 			continue
@@ -128,7 +119,11 @@ var sudoRule = lazyregexp.New(`^[A-Za-z0-9_!.,+%-]+\s*=\s*\S[^\r\n]*$`)
 
 // decodeSudo takes a rule, a list of rules, or false for none.
 func decodeSudo(v value, u *User) {
-	if b, isBool := falseOrNothing(v.node); isBool {
+	b, isBool := falseOrNothing(v.node)
+	if !isBool {
+		b, isBool = v.quotedBool()
+	}
+	if isBool {
 		if b {
 			v.fail("true is no rule", `write a rule such as "ALL=(ALL) NOPASSWD:ALL"`)
 		}
@@ -153,7 +148,7 @@ func falseOrNothing(n *yaml.Node) (value, ok bool) {
 }
 
 func (v value) sudoRule(u *User) {
-	rule, ok := v.nonEmpty()
+	rule, ok := v.text()
 	if !ok {
 		return
 	}

@@ -45,11 +45,24 @@ func hide(line string, n int) string {
 
 func (v value) fail(message, suggestion string) { v.report(Error, message, suggestion) }
 
+// failAt is fail for a mistake that costs other keys of the mapping v than the one
+// where it is told.
+func (v value) failAt(message, suggestion string, keys ...string) {
+	v.fail(message, suggestion)
+	p := &v.d.problems[len(v.d.problems)-1]
+	for _, key := range keys {
+		p.Costs = append(p.Costs, v.at(key, v.node).path)
+	}
+}
+
 func (v value) later(what string) {
 	v.report(NotImplemented, "known key, not implemented yet in this version: "+what, "")
 }
 
 func (v value) expected(what, suggestion string) {
+	if form := v.form(); suggestion == "" && form != "" {
+		suggestion = "write it such as " + form
+	}
 	v.fail("expected "+what+", found "+describe(v.node), suggestion)
 }
 
@@ -106,18 +119,26 @@ func (v value) work() bool {
 	v.d.visits++
 	if v.d.visits == maxVisits {
 		v.fail(fmt.Sprintf("the file unfolds to more than %d values", maxVisits), "use fewer aliases")
+		v.d.problems[len(v.d.problems)-1].whole = true
 	}
 	return v.d.visits < maxVisits
 }
 
-// text is a string. Numbers and the like must be quoted, so that what is
-// written is what is meant.
+// text is a string. A number that stays what it is as a text is one too, with a
+// warning; all else must be quoted, so that what is written is what is meant.
 func (v value) text() (string, bool) {
 	if v.node.Kind == yaml.ScalarNode && v.node.ShortTag() == "!!str" {
 		return v.node.Value, true
 	}
+	if v.isNull() {
+		v.empty()
+		return "", false
+	}
+	if s, ok := v.unquoted(); ok {
+		return s, true
+	}
 	suggestion := ""
-	if v.node.Kind == yaml.ScalarNode && v.node.ShortTag() != "!!null" {
+	if v.node.Kind == yaml.ScalarNode {
 		suggestion = "put it in quotes"
 	}
 	v.expected("a string", suggestion)
@@ -126,17 +147,23 @@ func (v value) text() (string, bool) {
 
 // nonEmpty is a string that is not empty.
 func (v value) nonEmpty() (string, bool) {
-	s, ok := v.text()
-	if ok && s == "" {
-		v.fail("is empty", "remove the key or give it a value")
+	if v.isEmpty() {
+		v.empty()
 		return "", false
 	}
-	return s, ok
+	return v.text()
 }
 
 func (v value) boolean() (bool, bool) {
 	var b bool
 	if v.node.Kind == yaml.ScalarNode && v.node.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) == 0 && v.node.Decode(&b) == nil && v.node.ShortTag() != "!!null" {
+		return b, true
+	}
+	if v.isEmpty() {
+		v.empty()
+		return false, false
+	}
+	if b, ok := v.quotedBool(); ok {
 		return b, true
 	}
 	v.expected("true or false", "")
@@ -148,12 +175,38 @@ func (v value) integer() (int, bool) {
 	if v.node.Kind == yaml.ScalarNode && v.node.ShortTag() == "!!int" && v.node.Decode(&n) == nil {
 		return n, true
 	}
+	if v.isEmpty() {
+		v.empty()
+		return 0, false
+	}
+	if n, ok := v.quotedInt(); ok {
+		return n, true
+	}
 	v.expected("an integer", "")
 	return 0, false
 }
 
-// list returns the items of a list.
+// list returns the items of a list, without those that have no value.
 func (v value) list(of string) []value {
+	all := v.places(of)
+	out := all[:0]
+	for _, item := range all {
+		if item.isNull() {
+			item.empty()
+			continue
+		}
+		out = append(out, item)
+	}
+	return out
+}
+
+// places returns all items of a list, for lists whose items are told apart by
+// their place.
+func (v value) places(of string) []value {
+	if v.isEmpty() {
+		v.empty()
+		return nil
+	}
 	if v.node.Kind != yaml.SequenceNode {
 		v.expected("a list of "+of, "")
 		return nil
@@ -178,6 +231,10 @@ type pair struct {
 // pairs returns the entries of a mapping, those of merge keys ("<<") behind
 // its own. Duplicate keys are reported.
 func (v value) pairs() []pair {
+	if v.isEmpty() {
+		v.empty()
+		return nil
+	}
 	if v.node.Kind != yaml.MappingNode {
 		v.expected("a mapping", "")
 		return nil
@@ -248,7 +305,8 @@ type field[T any] struct {
 	idle   bool // decode only checks: nothing acts on the key yet
 }
 
-// decodeMap decodes a mapping by a table of its keys, and returns its entries.
+// decodeMap decodes a mapping by a table of its keys, and returns its entries. A
+// key without a value is no entry.
 func decodeMap[T any](v value, table []field[T], into *T) []pair {
 	pairs := v.pairs()
 	for _, p := range pairs {
@@ -256,13 +314,15 @@ func decodeMap[T any](v value, table []field[T], into *T) []pair {
 		switch {
 		case i < 0:
 			p.key.unknown("unknown key", hint(p.name, table, v.path))
+		case p.value.isNull():
+			p.value.empty()
 		case table[i].decode == nil:
 			p.key.later(p.name)
 		default:
 			decodeField(p, table[i], into)
 		}
 	}
-	return pairs
+	return slices.DeleteFunc(pairs, func(p pair) bool { return p.value.isNull() })
 }
 
 func decodeField[T any](p pair, f field[T], into *T) {

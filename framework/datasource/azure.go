@@ -5,6 +5,8 @@ package datasource
 import (
 	"context"
 	"fmt"
+
+	"github.com/kairos-build/kairos-build/framework/userdata"
 )
 
 // azureTag is the asset tag of the chassis of every machine of Azure.
@@ -50,7 +52,7 @@ func (azure) Fetch(ctx context.Context, m *Machine) (*Data, error) {
 	if text == "" {
 		text = c.CustomData
 	}
-	data, err := unbase64(text)
+	data, err := userdata.Unbase64(text)
 	if err != nil {
 		return nil, fmt.Errorf("the user data of %s: %w", base, err)
 	}

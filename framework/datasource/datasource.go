@@ -24,10 +24,11 @@ import (
 	"time"
 
 	"github.com/kairos-build/kairos-build/framework/nearest"
+	"github.com/kairos-build/kairos-build/framework/userdata"
 )
 
 // MaxSize is the largest user data, in bytes, also when it is unpacked.
-const MaxSize = 16 << 20
+const MaxSize = userdata.MaxSize
 
 // ErrNone says that a source is not there.
 var ErrNone = errors.New("no such datasource here")

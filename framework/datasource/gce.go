@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/kairos-build/kairos-build/framework/userdata"
 )
 
 // gce is the metadata server of Google Compute Engine.
@@ -64,7 +66,7 @@ func (gce) Fetch(ctx context.Context, m *Machine) (*Data, error) {
 func (d *Data) gceUserData(own gceAttributes) error {
 	d.UserData = []byte(own.UserData)
 	if own.Encoding == "base64" {
-		data, err := unbase64(own.UserData)
+		data, err := userdata.Unbase64(own.UserData)
 		if err != nil {
 			return fmt.Errorf("user-data: %w", err)
 		}

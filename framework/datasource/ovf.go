@@ -8,6 +8,8 @@ import (
 	"encoding/xml"
 	"fmt"
 	"strings"
+
+	"github.com/kairos-build/kairos-build/framework/userdata"
 )
 
 // ovf is a CD-ROM with ovf-env.xml: what hypervisors with the Open
@@ -73,7 +75,7 @@ func ovfData(raw []byte) (*Data, error) {
 			text = p.Value
 		}
 	}
-	data, err := unbase64(text)
+	data, err := userdata.Unbase64(text)
 	if err != nil {
 		return nil, fmt.Errorf("the user data in %s: %w", ovfFile, err)
 	}

@@ -3,7 +3,6 @@
 package datasource
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,12 +11,12 @@ import (
 	"slices"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
 	"golang.org/x/crypto/ssh"
 
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/netconfig"
+	"github.com/kairos-build/kairos-build/framework/userdata"
 )
 
 // Where things are stored. Everything below /oem is for root only: user data
@@ -38,8 +37,6 @@ const (
 	RecordFile = "/run/kairos/datasource.json"
 	// Sentinel exists when this boot has user data, as in Kairos.
 	Sentinel = "/run/.userdata_load"
-
-	scriptDir = "/var/lib/kairos/userdata"
 )
 
 // State is what is remembered across boots; it may hold secrets.
@@ -50,6 +47,8 @@ type State struct {
 	Keys          []string `json:"keys,omitempty"`
 	NetworkConfig string   `json:"networkConfig,omitempty"` // the last correct one
 	Files         []string `json:"files,omitempty"`         // of the user data
+	// Partly: a mistake costs something of the user data that is stored.
+	Partly bool `json:"partly,omitempty"`
 }
 
 // An Outcome says what became of something.
@@ -141,7 +140,7 @@ func (s Store) Put(d *Data) (*Record, error) {
 	r := &Record{Source: d.Source, Place: d.Place, InstanceID: d.InstanceID, Notes: d.Notes}
 	old, err := s.State()
 	r.fail(err)
-	state := State{Source: d.Source, InstanceID: d.InstanceID, Files: old.Files}
+	state := State{Source: d.Source, InstanceID: d.InstanceID, Files: old.Files, Partly: old.Partly}
 	state.metaData(d, r)
 	another := old.Source != "" && (old.Source != d.Source || old.InstanceID != d.InstanceID)
 	state.network(d, r, old, another)
@@ -220,11 +219,13 @@ func (s *State) network(d *Data, r *Record, old State, another bool) {
 
 // userData stores user data that is correct.
 func (s Store) userData(d *Data, r *Record, state *State, old State, another bool) error {
-	parsed, err := Parse(d.Source+"/user-data", d.UserData, d.Encoded)
+	parsed, err := userdata.Options{Encoded: d.Encoded}.Parse(d.Source+"/user-data", d.UserData)
 	if err == nil {
-		r.Problems = append(r.Problems, parsed.Problems...)
+		r.Problems = append(r.Problems, parsed.Problems()...)
 	}
-	if err != nil || parsed.Problems.Failed() {
+	whole := err == nil && !parsed.Problems().Failed()
+	better := len(old.Files) > 0 && !another && !old.Partly // what is stored is
+	if err != nil || !parsed.Usable() || !whole && better {
 		r.UserData = Refused
 		r.fail(err)
 		r.Messages = append(r.Messages, "user data of datasource "+d.Source+" is not used; it is in "+RejectedFile)
@@ -232,10 +233,11 @@ func (s Store) userData(d *Data, r *Record, state *State, old State, another boo
 		return err
 	}
 	_, removeErr := s.Root.Remove(RejectedFile)
-	files, err := parsed.files(UserDataFile)
+	files, err := filesOf(parsed, UserDataFile)
 	if err != nil {
 		return errors.Join(err, removeErr)
 	}
+	state.Partly = !whole
 	if len(files) == 0 {
 		r.UserData = None
 		if len(old.Files) > 0 && !another {
@@ -290,71 +292,43 @@ func (s Store) replace(files []storedFile, before []string) (changed bool, err e
 	return changed, nil
 }
 
-// files are the cloud-configs, the first at main, and the scripts.
-func (u *UserData) files(main string) ([]storedFile, error) {
+// filesOf are the documents of user data, the first at main.
+func filesOf(u *userdata.UserData, main string) ([]storedFile, error) {
+	documents, err := u.Documents()
+	if err != nil {
+		return nil, err
+	}
 	var out []storedFile
 	stem := strings.TrimSuffix(main, ".yaml")
-	for i, p := range u.Configs {
+	for i, p := range documents {
 		name := main
-		if i > 0 {
+		switch {
+		case i > 0 && i == len(documents)-1 && len(u.Scripts) > 0:
+			name = stem + "_scripts.yaml"
+		case i > 0:
 			name = fmt.Sprintf("%s_%d.yaml", stem, i+1)
 		}
 		out = append(out, storedFile{name, p.Data})
 	}
-	if len(u.Scripts) == 0 {
-		return out, nil
-	}
-	data, err := scriptSteps(u.Scripts)
-	name := main
-	if len(out) > 0 {
-		name = stem + "_scripts.yaml"
-	}
-	return append(out, storedFile{name, data}), err
-}
-
-// scriptSteps is a cloud-config that stores scripts and runs each of them in
-// the stage "boot", where its outcome is reported.
-func scriptSteps(scripts []Part) ([]byte, error) {
-	type file struct {
-		Path        string `yaml:"path"`
-		Permissions string `yaml:"permissions"`
-		Encoding    string `yaml:"encoding"`
-		Content     string `yaml:"content"`
-	}
-	type step struct {
-		Name     string   `yaml:"name"`
-		Files    []file   `yaml:"files"`
-		Commands []string `yaml:"commands"`
-	}
-	var steps []step
-	for i, s := range scripts {
-		at := fmt.Sprintf("%s/script-%d", scriptDir, i+1)
-		steps = append(steps, step{
-			Name:     fmt.Sprintf("script %d of the user data", i+1),
-			Files:    []file{{at, "0700", "b64", base64.StdEncoding.EncodeToString(s.Data)}},
-			Commands: []string{at},
-		})
-	}
-	data, err := yaml.Marshal(map[string]any{"stages": map[string]any{"boot": steps}})
-	return append([]byte("#cloud-config\n# Made from the scripts of the datasource.\n"), data...), err
+	return out, nil
 }
 
 // PutConfig stores the cloud-config of a URL, or what a step asked for, at path
 // and remembers nothing else.
 func (s Store) PutConfig(d *Data, at string) (*Record, error) {
 	r := &Record{Source: d.Source, Place: d.Place, Notes: d.Notes, NetworkConfig: None, UserData: None}
-	parsed, err := Parse(d.Source+"/user-data", d.UserData, d.Encoded)
+	parsed, err := userdata.Options{Encoded: d.Encoded}.Parse(d.Source+"/user-data", d.UserData)
 	if err == nil {
-		r.Problems = parsed.Problems
+		r.Problems = parsed.Problems()
 	}
-	if err != nil || parsed.Problems.Failed() {
+	if err != nil || !parsed.Usable() || parsed.Problems().Failed() && s.Root.Exists(at) {
 		r.UserData = Refused
 		r.fail(err)
 		r.Messages = append(r.Messages, "the config of "+d.Place+" is not used; it is in "+RejectedFile)
 		_, err := s.Root.Replace(RejectedFile, tree.File{Data: d.UserData, Mode: 0o600})
 		return r, err
 	}
-	files, err := parsed.files(at)
+	files, err := filesOf(parsed, at)
 	if err != nil || len(files) == 0 {
 		return r, err
 	}

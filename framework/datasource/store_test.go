@@ -42,7 +42,12 @@ func content(t *testing.T, dir, name string) string {
 
 const sshKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti you@example.org"
 
-const good, bad = "#cloud-config\nhostname: a\n", "#cloud-config\nusers:\n  - nam: geheim\n"
+const (
+	good    = "#cloud-config\nhostname: a\n"
+	bad     = "#cloud-config\npassword: [geheim\n"
+	partly  = "#cloud-config\nhostname: p\nusers: [{name: ada, shell: geheim}]\n"
+	partly2 = "#cloud-config\nhostname: q\nusers: [{name: ada, shell: geheim}]\n"
+)
 
 // TestPut goes through the life of a node: what is stored, what stays and what
 // is replaced.
@@ -57,7 +62,12 @@ func TestPut(t *testing.T) {
 	}{
 		{"nothing yet", Data{Source: "nocloud", InstanceID: "1"}, None, "none", "none"},
 		{"broken, and nothing before", Data{Source: "nocloud", InstanceID: "1", UserData: []byte(bad)}, Refused, "none", bad},
+		{"partly right, and nothing before", Data{Source: "nocloud", InstanceID: "1", UserData: []byte(partly)}, Stored, partly, "none"},
+		{"the same, partly right", Data{Source: "nocloud", InstanceID: "1", UserData: []byte(partly)}, Unchanged, partly, "none"},
+		{"another that is partly right", Data{Source: "nocloud", InstanceID: "1", UserData: []byte(partly2)}, Stored, partly2, "none"},
+		{"broken, after one that is partly right", Data{Source: "nocloud", InstanceID: "1", UserData: []byte(bad)}, Refused, partly2, bad},
 		{"good", Data{Source: "nocloud", InstanceID: "1", UserData: []byte(good)}, Stored, good, "none"},
+		{"partly right, after a good one", Data{Source: "nocloud", InstanceID: "1", UserData: []byte(partly)}, Refused, good, partly},
 		{"the same", Data{Source: "nocloud", InstanceID: "1", UserData: []byte(good)}, Unchanged, good, "none"},
 		{"broken", Data{Source: "nocloud", InstanceID: "1", UserData: []byte(bad)}, Refused, good, bad},
 		{"another kind", Data{Source: "nocloud", InstanceID: "1", UserData: []byte("#include\n")}, Refused, good, "#include\n"},
@@ -85,8 +95,7 @@ func TestRefused(t *testing.T) {
 	s, _ := newStore(t)
 	r := mustPut(t, s, Data{Source: "nocloud", UserData: []byte(bad)})
 	want := []string{
-		`nocloud/user-data:3:5: users[0].nam: unknown key; did you mean "name"?`,
-		`nocloud/user-data:3:5: users[0]: the user has no name; add "name:"`,
+		"nocloud/user-data:2:1: not valid YAML: did not find expected ',' or ']'",
 		"user data of datasource nocloud is not used; it is in /oem/.kairos/userdata.rejected",
 	}
 	if diff := cmp.Diff(want, r.Lines()); diff != "" {
@@ -247,3 +256,10 @@ func TestProvidersOfSteps(t *testing.T) {
 		}
 	}
 }
+
+// message is user data of three parts.
+const message = "Content-Type: multipart/mixed; boundary=\"==X==\"\r\nMIME-Version: 1.0\r\n\r\n" +
+	"--==X==\r\nContent-Type: text/cloud-config; charset=\"us-ascii\"\r\nMIME-Version: 1.0\r\n\r\n#cloud-config\nhostname: a\r\n" +
+	"--==X==\r\nContent-Type: text/x-shellscript\r\nContent-Transfer-Encoding: base64\r\nContent-Disposition: attachment; filename=\"setup.sh\"\r\n\r\nIyEvYmluL3NoCg==\r\n" +
+	"--==X==\r\nContent-Type: text/plain\r\n\r\n#cloud-config\nhostname: b\n\r\n" +
+	"--==X==--\r\n"

@@ -4,7 +4,10 @@
 // mean" of every message.
 package nearest
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // longest is the length, in bytes, of the longest word that is compared.
 const longest = 64
@@ -12,7 +15,8 @@ const longest = 64
 // Word returns the candidate that word was probably meant to be, or "".
 // The distance is Damerau-Levenshtein (a swap of neighbours counts once),
 // without regard to case, dashes and underscores; one edit for every three
-// characters is allowed. Of equals, the first candidate wins.
+// characters is allowed. Of equals, the first candidate wins. When none is near,
+// it is one that means the same, such as uid for userid.
 func Word(word string, candidates []string) string {
 	if len(word) > longest {
 		return ""
@@ -26,7 +30,66 @@ func Word(word string, candidates []string) string {
 			best, least = c, d
 		}
 	}
+	if best == "" {
+		return sameMeaning(word, candidates)
+	}
 	return best
+}
+
+// meanings are words that people write for each other. Only the candidates are
+// ever proposed, the first of a row first.
+var meanings = [][]string{
+	{"uid", "userid", "user_id", "id"},
+	{"primary_group", "gid", "group_id", "groupid", "group", "groups"},
+	{"ssh_authorized_keys", "authorized_keys", "ssh_keys", "sshkeys", "ssh_key", "pubkeys", "public_keys", "keys"},
+	{"passwd", "password", "pass", "pwd", "password_hash", "hashed_password"},
+	{"hashed_passwd", "hash"},
+	{"name", "username", "user_name", "login", "title"},
+	{"gecos", "comment", "fullname", "full_name", "description"},
+	{"homedir", "home", "home_dir", "directory"},
+	{"lock_passwd", "locked", "disabled"},
+	{"groups", "additional_groups", "supplementary_groups"},
+	{"permissions", "mode", "perms", "chmod"},
+	{"content", "contents", "data", "text", "body"},
+	{"path", "dest", "destination", "file", "filename", "device", "target"},
+	{"url", "uri", "source", "src", "address"},
+	{"source", "image", "uri", "ref"},
+	{"sha256", "checksum", "sha256sum", "digest"},
+	{"filesystem", "fstype", "fs", "type"},
+	{"pLabel", "partlabel", "partition_label"},
+	{"fsLabel", "label", "filesystem_label"},
+	{"runcmd", "commands", "command", "cmd", "run", "script"},
+	{"commands", "runcmd", "command", "cmd", "run", "exec"},
+	{"write_files", "files"},
+	{"files", "write_files"},
+	{"timezone", "tz", "time_zone"},
+	{"hostname", "host", "host_name", "node_name"},
+	{"dns", "nameservers", "nameserver", "resolver"},
+	{"ntp", "ntp_servers", "timeservers", "time_servers"},
+	{"enable", "enabled", "activate"},
+	{"enabled", "enable"},
+	{"if", "when", "condition"},
+	{"systemctl", "systemd", "services", "units"},
+	{"environment", "env"},
+	{"env", "environment"},
+	{"sudo", "sudoers"},
+	{"ca_certs", "certificates", "trusted_ca"},
+}
+
+// sameMeaning is the candidate that stands in a row with word, or "".
+func sameMeaning(word string, candidates []string) string {
+	word = fold(word)
+	for _, row := range meanings {
+		if !slices.Contains(row, word) {
+			continue
+		}
+		for _, same := range row {
+			if i := slices.IndexFunc(candidates, func(c string) bool { return fold(c) == fold(same) }); i >= 0 && fold(same) != word {
+				return candidates[i]
+			}
+		}
+	}
+	return ""
 }
 
 func fold(s string) string {

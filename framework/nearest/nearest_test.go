@@ -20,6 +20,19 @@ func TestWord(t *testing.T) {
 	}
 }
 
+func TestMeaning(t *testing.T) {
+	candidates := []string{"name", "uid", "primary_group", "groups", "ssh_authorized_keys", "passwd", "homedir", "permissions", "content", "path"}
+	for _, tt := range []struct{ word, want string }{
+		{"userid", "uid"}, {"user-id", "uid"}, {"gid", "uid"}, {"group-id", "primary_group"}, {"authorized_keys", "ssh_authorized_keys"},
+		{"username", "name"}, {"home", "homedir"}, {"mode", "permissions"}, {"contents", "content"}, {"dest", "path"},
+		{"checksum", ""}, {"uidx", "uid"},
+	} {
+		if got := Word(tt.word, candidates); got != tt.want {
+			t.Errorf("Word(%q) = %q, want %q", tt.word, got, tt.want)
+		}
+	}
+}
+
 func FuzzWord(f *testing.F) {
 	f.Add("abc", "abd")
 	f.Fuzz(func(t *testing.T, word, candidate string) {

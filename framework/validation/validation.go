@@ -18,6 +18,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/userdata"
 )
 
 // Checker reads configs and prints what is to be said about them.
@@ -68,7 +69,20 @@ func (c Checker) read(ctx context.Context, name string) ([]config.File, error) {
 	if name == "-" {
 		name = Stdin
 	}
-	return []config.File{c.Options.DecodeFile(withoutSecrets(name), data)}, nil
+	return c.apart(withoutSecrets(name), data), nil
+}
+
+// apart takes a file apart as user data: a node that is given it does the same.
+func (c Checker) apart(name string, data []byte) []config.File {
+	parts, err := userdata.Options{Configs: c.Options}.Read(name, data)
+	if err != nil {
+		return []config.File{userdata.Refused(name, err)}
+	}
+	var files []config.File
+	for _, p := range parts {
+		files = append(files, p.File)
+	}
+	return files
 }
 
 // directory reads the configs of a directory, in the order of a node.
@@ -106,7 +120,7 @@ func (c Checker) Print(files []config.File) (ok bool) {
 			fmt.Fprintln(c.Err, c.detail(p))
 		}
 		fmt.Fprintf(c.Out, "%s: %s\n", f.Name, Verdict(f))
-		ok = ok && f.Used()
+		ok = ok && f.Whole()
 	}
 	return ok
 }
@@ -114,10 +128,18 @@ func (c Checker) Print(files []config.File) (ok bool) {
 // Verdict says in few words how a file is.
 func Verdict(f config.File) string {
 	count := func(s config.Severity) int { return len(f.Problems.Only(s)) }
-	if !f.Used() {
-		return fmt.Sprintf("not valid (%d errors)", count(config.Error))
+	switch lost := f.Problems.Costs(); {
+	case !f.Used():
+		return fmt.Sprintf("not valid (%d errors): a node does not use it", count(config.Error))
+	case len(lost) == 1:
+		return fmt.Sprintf("not valid (%d errors): a node goes without %s", count(config.Error), lost[0])
+	case len(lost) > 1:
+		return fmt.Sprintf("not valid (%d errors): a node goes without %s and %d more", count(config.Error), lost[0], len(lost)-1)
 	}
-	if len(f.Problems) == 0 {
+	switch {
+	case f.Note != "":
+		return "valid (" + f.Note + ")"
+	case len(f.Problems) == 0:
 		return "valid"
 	}
 	return fmt.Sprintf("valid (%d warnings, %d not implemented yet)", count(config.Warning), count(config.NotImplemented))

@@ -47,7 +47,7 @@ func TestCheck(t *testing.T) {
 	}{
 		{"good", Checker{}, []string{good}, printed{true, good + ": valid\n", ""}},
 		{"directory", Checker{}, []string{dir}, printed{true, good + ": valid\n", ""}},
-		{"stdin", Checker{Stdin: strings.NewReader(bad)}, []string{"-"}, printed{false, "stdin: not valid (1 errors)\n", text}},
+		{"stdin", Checker{Stdin: strings.NewReader(bad)}, []string{"-"}, printed{false, "stdin: not valid (1 errors): a node goes without hostnam\n", text}},
 		{"compat", Checker{Stdin: strings.NewReader(bad), Options: config.Options{Compat: true}}, []string{"-"},
 			printed{true, "stdin: valid (1 warnings, 0 not implemented yet)\n", "stdin:2:1: warning: hostnam: unknown key, ignored: unknown keys are only warned about here (--compat or kairos.compat); did you mean \"hostname\"?\n    2 | hostnam: …\n      | ^\n"}},
 		{"later", Checker{Stdin: strings.NewReader("packages: []\n")}, []string{"-"},

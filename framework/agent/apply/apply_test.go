@@ -181,7 +181,7 @@ func TestWhatIsWritten(t *testing.T) {
 		"/home/ada/.ssh/authorized_keys": keysBegin + "\n" + key1 + "\n" + key2 + "\n" + keysEnd + "\n",
 		"/home/ada/.profile":             "# profile\n",
 		"/var/lib/kairos/users.json":     "{\n  \"version\": 1,\n  \"users\": {\n    \"ada\": 1000,\n    \"svc\": 999\n  },\n  \"groups\": {\n    \"ada\": 1000,\n    \"admin\": 999,\n    \"svc\": 998\n  }\n}\n",
-		PasswordConfig:                   "# From ssh_pwauth of the cloud-config.\nPasswordAuthentication yes\n",
+		PasswordConfig:                   "# From ssh_pwauth of the cloud-config.\nMatch User ada\n\tPasswordAuthentication yes\nMatch User svc\n\tPasswordAuthentication yes\n",
 	} {
 		if diff := cmp.Diff(want, text(t, m, path)); diff != "" {
 			t.Errorf("%s differs (-want +got):\n%s", path, diff)

@@ -13,6 +13,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
+	"slices"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
@@ -28,22 +30,42 @@ const sshdProgram = "/usr/sbin/sshd"
 // is on a tmpfs, so it says what the config says at this boot.
 const PasswordConfig = "/run/kairos/sshd_config.d/10-password.conf"
 
-// sshd applies ssh_pwauth.
+// sshd applies ssh_pwauth: what it says of everybody, and of single users.
 func (m *Machine) sshd(c *config.Config) {
 	origin := c.Origins["ssh_pwauth"]
-	if c.SSHPasswordAuth == nil {
+	data := passwordLogins(c)
+	if data == nil {
 		if changed, err := m.Root.Remove(PasswordConfig); changed || err != nil {
 			m.finish("sshd", "password logins", changed, err, origin)
 		}
 		return
 	}
-	answer := "no"
-	if *c.SSHPasswordAuth {
-		answer = "yes"
-	}
-	data := []byte("# From ssh_pwauth of the cloud-config.\nPasswordAuthentication " + answer + "\n")
 	changed, err := m.Root.Replace(PasswordConfig, tree.File{Data: data, Mode: 0o644})
 	m.finish("sshd", "password logins", changed, err, origin)
+}
+
+// passwordLogins is the content of PasswordConfig. A Match block of an included
+// file ends with the file, see sshd_config(5).
+func passwordLogins(c *config.Config) []byte {
+	if c.SSHPasswordAuth == nil && len(c.PasswordLogins) == 0 {
+		return nil
+	}
+	var b strings.Builder
+	b.WriteString("# From ssh_pwauth of the cloud-config.\n")
+	if c.SSHPasswordAuth != nil {
+		b.WriteString("PasswordAuthentication " + yesNo(*c.SSHPasswordAuth) + "\n")
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.PasswordLogins)) {
+		b.WriteString("Match User " + name + "\n\tPasswordAuthentication " + yesNo(c.PasswordLogins[name]) + "\n")
+	}
+	return []byte(b.String())
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
 }
 
 // hostKey is a kind of SSH host key.

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -30,7 +29,7 @@ type accountsWork struct {
 
 // users makes every user of c, then gives each its home, keys and sudo rules.
 func (m *Machine) users(ctx context.Context, c *config.Config) {
-	users := withTopLevelKeys(c)
+	users := withRootKeys(c)
 	if len(users) == 0 {
 		return
 	}
@@ -50,18 +49,14 @@ func (m *Machine) users(ctx context.Context, c *config.Config) {
 	}
 }
 
-// withTopLevelKeys gives the keys at the top of a config to its first user, or
-// to root.
-func withTopLevelKeys(c *config.Config) []config.User {
-	users := slices.Clone(c.Users)
+// withRootKeys gives root the keys that are for nobody else: a config has them
+// only when nobody is listed.
+func withRootKeys(c *config.Config) []config.User {
 	if len(c.SSHAuthorizedKeys) == 0 {
-		return users
+		return c.Users
 	}
-	if len(users) == 0 {
-		users = []config.User{{Name: "root", Origin: c.Origins["ssh_authorized_keys"]}}
-	}
-	users[0].SSHAuthorizedKeys = append(slices.Clone(users[0].SSHAuthorizedKeys), c.SSHAuthorizedKeys...)
-	return users
+	root := config.User{Name: "root", Origin: c.Origins["ssh_authorized_keys"], SSHAuthorizedKeys: c.SSHAuthorizedKeys}
+	return config.Merge(&config.Config{Users: c.Users}, &config.Config{Users: []config.User{root}}).Users
 }
 
 // editAccounts changes the account files under their lock. The ids are on disk

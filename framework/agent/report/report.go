@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/config"
@@ -36,9 +37,9 @@ type Report struct {
 // File is one config file.
 type File struct {
 	Name string `json:"name"`
-	Used bool   `json:"used"` // false when it has an error
-	// LastGood is true when the users and keys of an earlier, correct
-	// version of the file were used in its place.
+	Used bool   `json:"used"` // false when an error costs all of it
+	// LastGood is true when the users and keys of an earlier, correct version
+	// of the file were used in the place of what its errors cost.
 	LastGood bool            `json:"lastGood,omitempty"`
 	Problems config.Problems `json:"problems"`
 }
@@ -95,8 +96,8 @@ func (r *Report) Lines() []string {
 		for _, p := range f.Problems {
 			out = append(out, p.Error())
 		}
-		if !f.Used {
-			out = append(out, f.Name+": not used, because of the errors above"+lastGood(f))
+		if !f.Used || f.Problems.Failed() {
+			out = append(out, f.Name+": "+f.use()+", because of the errors above"+lastGood(f))
 		}
 	}
 	for _, i := range r.Items {
@@ -106,6 +107,30 @@ func (r *Report) Lines() []string {
 	}
 	return out
 }
+
+func (f File) use() string {
+	if !f.Used {
+		return "not used"
+	}
+	return Use(f.Problems)
+}
+
+// Use says how much of a file is used.
+func Use(ps config.Problems) string {
+	switch lost := ps.Costs(); {
+	case ps.Refused():
+		return "not used"
+	case len(lost) == 0:
+		return "used"
+	case len(lost) > maxLost:
+		return fmt.Sprintf("used without %s and %d more", strings.Join(lost[:maxLost], ", "), len(lost)-maxLost)
+	default:
+		return "used without " + strings.Join(lost, ", ")
+	}
+}
+
+// maxLost is how many parts of a file are named on one line.
+const maxLost = 6
 
 func lastGood(f File) string {
 	if f.LastGood {

@@ -17,7 +17,7 @@ func sample() *Report {
 	_, problems := config.Decode("/oem/90.yaml", []byte("users:\n- name: ada\n  paswd: geheim\n"))
 	return &Report{
 		Milliseconds: 1.5,
-		Files:        []File{{Name: "/oem/90.yaml", LastGood: true, Problems: problems}, {Name: "/oem/91.yaml", Used: true}},
+		Files:        []File{{Name: "/oem/90.yaml", Used: true, LastGood: true, Problems: problems}, {Name: "/oem/91.yaml", Used: true}},
 		Items: []Item{
 			{Kind: "file", Name: "/etc/a", Outcome: Changed, Origin: "/oem/91.yaml:2:3"},
 			{Kind: "file", Name: "/usr/b", Outcome: Failed, Message: "read-only", Origin: "/oem/91.yaml:4:3"},
@@ -28,7 +28,7 @@ func sample() *Report {
 func TestLines(t *testing.T) {
 	want := []string{
 		`/oem/90.yaml:3:3: users[0].paswd: unknown key; did you mean "passwd"?`,
-		"/oem/90.yaml: not used, because of the errors above; users and keys are those of its last correct version",
+		"/oem/90.yaml: used without users[0].paswd, because of the errors above; users and keys are those of its last correct version",
 		"/oem/91.yaml:4:3: file /usr/b: failed: read-only",
 	}
 	if diff := cmp.Diff(want, sample().Lines()); diff != "" {
@@ -74,7 +74,7 @@ func TestDocument(t *testing.T) {
   "files": [
     {
       "name": "/oem/90.yaml",
-      "used": false,
+      "used": true,
       "lastGood": true,
       "problems": [
         {
@@ -84,7 +84,10 @@ func TestDocument(t *testing.T) {
           "path": "users[0].paswd",
           "message": "unknown key",
           "suggestion": "did you mean \"passwd\"?",
-          "severity": "error"
+          "severity": "error",
+          "costs": [
+            "users[0].paswd"
+          ]
         }
       ]
     },

@@ -131,10 +131,13 @@ func (s Status) configLine() string {
 	if s.Config == nil {
 		return "not applied"
 	}
-	used, failed := 0, 0
+	used, failed, parts := 0, 0, ""
 	for _, f := range s.Config.Files {
 		if f.Used {
 			used++
+		}
+		if f.Used && f.Problems.Failed() {
+			parts = " (not all as a whole)"
 		}
 	}
 	for _, i := range s.Config.Items {
@@ -142,7 +145,7 @@ func (s Status) configLine() string {
 			failed++
 		}
 	}
-	return fmt.Sprintf("%d of %d files used, %d items, %d failed, %.0f ms", used, len(s.Config.Files), len(s.Config.Items), failed, s.Config.Milliseconds)
+	return fmt.Sprintf("%d of %d files used%s, %d items, %d failed, %.0f ms", used, len(s.Config.Files), parts, len(s.Config.Items), failed, s.Config.Milliseconds)
 }
 
 func (s Status) datasourceLine() string {

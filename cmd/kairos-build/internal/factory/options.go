@@ -17,6 +17,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
 	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/userdata"
 )
 
 // ErrBadInput marks errors that the user can mend by changing the command or
@@ -110,11 +111,18 @@ func readConfigs(paths []string, how config.Options, log *slog.Logger) ([]cloudC
 			errs = append(errs, fmt.Errorf("cloud-config: %w", err))
 			continue
 		}
-		errs = append(errs, checkConfig(path, data, how, log)...)
-		if _, strict := config.Decode(path, data); how.Compat && strict.Failed() {
-			data = config.WithCompatLine(data)
+		documents, err := userdata.Options{Configs: how}.Read(path, data)
+		if err != nil {
+			errs = append(errs, err)
+			continue
 		}
-		configs = append(configs, cloudConfig{path, data})
+		for _, d := range documents {
+			errs = append(errs, checkConfig(d.File, log)...)
+			if _, strict := config.Decode(d.Name, d.Data); how.Compat && strict.Failed() {
+				d.Data = config.WithCompatLine(d.Data)
+			}
+			configs = append(configs, cloudConfig{d.Name, d.Data})
+		}
 	}
 	if len(errs) > 0 {
 		return nil, badInput(errors.Join(errs...))
@@ -131,10 +139,12 @@ func configInputs(configs []cloudConfig) []Input {
 	return list
 }
 
-func checkConfig(path string, data []byte, how config.Options, log *slog.Logger) []error {
-	_, problems := how.Decode(path, data)
+func checkConfig(f config.File, log *slog.Logger) []error {
+	if f.Note != "" {
+		log.Warn(f.Name + ": " + f.Note)
+	}
 	var errs []error
-	for _, problem := range problems {
+	for _, problem := range f.Problems {
 		if problem.Severity == config.Error {
 			errs = append(errs, errors.New(problem.Detail()))
 			continue

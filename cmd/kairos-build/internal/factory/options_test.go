@@ -44,3 +44,35 @@ func TestCompatOnTheDisk(t *testing.T) {
 		t.Errorf("the node refuses %q: %v", configs[1].data, problems)
 	}
 }
+
+// TestUserDataOnTheDisk: what a datasource takes is taken, and what it would leave
+// out is an error.
+func TestUserDataOnTheDisk(t *testing.T) {
+	write := func(text string) string {
+		path := filepath.Join(t.TempDir(), "given")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	const script = "#!/bin/sh\necho hi\n"
+	message := func(kind, last string) string {
+		return "Content-Type: multipart/mixed; boundary=B\n\n--B\nContent-Type: text/cloud-config\n\nhostname: a\n--B\nContent-Type: " + kind + "\n\n" + last + "\n--B--\n"
+	}
+	log := slog.New(slog.DiscardHandler)
+	configs, err := readConfigs([]string{write(script), write(message("text/x-shellscript", script))}, config.Options{}, log)
+	if err != nil || len(configs) != 3 {
+		t.Fatalf("%d configs, %v", len(configs), err)
+	}
+	for i, want := range []int{1, 0, 1} {
+		c, problems := config.Decode("f", configs[i].data)
+		if problems.Failed() || len(c.Stages["boot"]) != want {
+			t.Errorf("config %d has %d steps, want %d; %v", i, len(c.Stages["boot"]), want, problems)
+		}
+	}
+	for _, text := range []string{message("text/jinja2", "x"), "#include\nx\n", "hostname: -\n"} {
+		if _, err := readConfigs([]string{write(text)}, config.Options{}, log); err == nil {
+			t.Errorf("%q is accepted", text)
+		}
+	}
+}

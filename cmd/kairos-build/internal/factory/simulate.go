@@ -18,6 +18,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/slotimage"
 	"github.com/kairos-build/kairos-build/framework/source"
+	"github.com/kairos-build/kairos-build/framework/userdata"
 )
 
 // SimulateOptions are what `kairos-build simulate` asks for.
@@ -50,10 +51,14 @@ func ReadSources(paths []string, how config.Options) ([]simulate.Source, error) 
 			errs = append(errs, fmt.Errorf("cloud-config: %w", err))
 			continue
 		}
-		out = append(out, simulate.Source{File: how.DecodeFile(path, data), Data: data})
+		documents, err := userdata.Options{Configs: how}.Read(path, data)
+		errs = append(errs, err)
+		for _, d := range documents {
+			out = append(out, simulate.Source{File: d.File, Data: d.Data})
+		}
 	}
-	if len(errs) > 0 {
-		return nil, badInput(errors.Join(errs...))
+	if err := errors.Join(errs...); err != nil {
+		return nil, badInput(err)
 	}
 	return out, nil
 }

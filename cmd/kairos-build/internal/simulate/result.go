@@ -114,7 +114,7 @@ type Finding struct {
 
 // good tells whether the node would report no failure.
 func (r *Result) good() bool {
-	if slices.ContainsFunc(r.Files, func(f report.File) bool { return !f.Used }) || itemFailed(r.Items) {
+	if slices.ContainsFunc(r.Files, func(f report.File) bool { return !f.Used || f.Problems.Failed() }) || itemFailed(r.Items) {
 		return false
 	}
 	for _, stage := range r.Stages {

@@ -196,7 +196,7 @@ func TestOrder(t *testing.T) {
 		t.Errorf("host name %s, files %v, ok %v", r.Assumed.Hostname, r.Files, r.OK)
 	}
 	files["system/oem/01.yaml"] = &fstest.MapFile{Data: []byte("hostnam: image\n"), Mode: 0o644}
-	if r := simulated(t, files); r.OK || r.Files[1].Used || len(r.Files[1].Problems) != 1 {
+	if r := simulated(t, files); r.OK || !r.Files[1].Used || len(r.Files[1].Problems) != 1 {
 		t.Errorf("a broken file of the image: ok %v, %v", r.OK, r.Files)
 	}
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package datasource
+package userdata
 
 import (
 	"bytes"
@@ -42,24 +42,24 @@ func TestParse(t *testing.T) {
 		configs []Part
 		scripts []Part
 	}{
-		{"cloud-config", []byte(plain), false, []Part{{"u", []byte(plain)}}, nil},
-		{"without a header, as Kairos takes it", []byte("hostname: a\n"), false, []Part{{"u", []byte("hostname: a\n")}}, nil},
-		{"script", []byte("#!/bin/sh\nexit\n"), false, nil, []Part{{"u", []byte("#!/bin/sh\nexit\n")}}},
-		{"gzip", packed(t, plain), false, []Part{{"u", []byte(plain)}}, nil},
-		{"base64", []byte(coded + "\n"), true, []Part{{"u", []byte(plain)}}, nil},
-		{"base64 of gzip", []byte(base64.StdEncoding.EncodeToString(packed(t, plain))), true, []Part{{"u", []byte(plain)}}, nil},
-		{"plain where base64 may be", []byte(plain), true, []Part{{"u", []byte(plain)}}, nil},
+		{"cloud-config", []byte(plain), false, []Part{{Name: "u", Data: []byte(plain)}}, nil},
+		{"without a header, as Kairos takes it", []byte("hostname: a\n"), false, []Part{{Name: "u", Data: []byte("hostname: a\n")}}, nil},
+		{"script", []byte("#!/bin/sh\nexit\n"), false, nil, []Part{{Name: "u", Data: []byte("#!/bin/sh\nexit\n")}}},
+		{"gzip", packed(t, plain), false, []Part{{Name: "u", Data: []byte(plain)}}, nil},
+		{"base64", []byte(coded + "\n"), true, []Part{{Name: "u", Data: []byte(plain)}}, nil},
+		{"base64 of gzip", []byte(base64.StdEncoding.EncodeToString(packed(t, plain))), true, []Part{{Name: "u", Data: []byte(plain)}}, nil},
+		{"plain where base64 may be", []byte(plain), true, []Part{{Name: "u", Data: []byte(plain)}}, nil},
 		{"nothing", []byte(" \n"), false, nil, nil},
-		{"MIME", []byte(message), false, []Part{{"u[1]", []byte("#cloud-config\nhostname: a")}, {"u[3]", []byte("#cloud-config\nhostname: b\n")}}, []Part{{"u[2,setup.sh]", []byte("#!/bin/sh\n")}}},
-		{"MIME in gzip", packed(t, message), false, []Part{{"u[1]", []byte("#cloud-config\nhostname: a")}, {"u[3]", []byte("#cloud-config\nhostname: b\n")}}, []Part{{"u[2,setup.sh]", []byte("#!/bin/sh\n")}}},
-		{"one MIME part", []byte("Content-Type: text/cloud-config\n\n" + plain), false, []Part{{"u", []byte(plain)}}, nil},
+		{"MIME", []byte(message), false, []Part{{Name: "u[1]", Data: []byte("#cloud-config\nhostname: a")}, {Name: "u[3]", Data: []byte("#cloud-config\nhostname: b\n")}}, []Part{{Name: "u[2,setup.sh]", Data: []byte("#!/bin/sh\n")}}},
+		{"MIME in gzip", packed(t, message), false, []Part{{Name: "u[1]", Data: []byte("#cloud-config\nhostname: a")}, {Name: "u[3]", Data: []byte("#cloud-config\nhostname: b\n")}}, []Part{{Name: "u[2,setup.sh]", Data: []byte("#!/bin/sh\n")}}},
+		{"one MIME part", []byte("Content-Type: text/cloud-config\n\n" + plain), false, []Part{{Name: "u", Data: []byte(plain)}}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := Parse("u", c.data, c.encoded)
-			if err != nil || len(got.Problems) > 0 {
+			got, err := Options{Encoded: c.encoded}.Parse("u", c.data)
+			if err != nil || len(got.Problems()) > 0 {
 				t.Fatal(err, got)
 			}
-			if diff := cmp.Diff(&UserData{Configs: c.configs, Scripts: c.scripts}, got, cmpopts.EquateEmpty()); diff != "" {
+			if diff := cmp.Diff(&UserData{Configs: c.configs, Scripts: c.scripts}, got, cmpopts.EquateEmpty(), cmpopts.IgnoreUnexported(UserData{}), cmpopts.IgnoreFields(Part{}, "File")); diff != "" {
 				t.Errorf("differs (-want +got):\n%s", diff)
 			}
 		})
@@ -72,7 +72,7 @@ func TestParseErrors(t *testing.T) {
 		{"include", "#include\nhttp://example.org\n", "u is of a kind that is not implemented: #include (a list of URLs); use #cloud-config, or a script with #! in its first line"},
 		{"archive", "#cloud-config-archive\n- x\n", "#cloud-config-archive"},
 		{"Jinja", "## template: jinja\n#cloud-config\n", "a template of Jinja"},
-		{"Ignition", `{"ignition":{}}`, "JSON, such as Ignition"},
+		{"Ignition", `{"ignition":{}}`, "JSON of Ignition"},
 		{"boothook", "#cloud-boothook\n", "#cloud-boothook"},
 		{"part handler", "Content-Type: text/part-handler\n\nx\n", `u has the type "text/part-handler", which is not implemented; use text/cloud-config or text/x-shellscript`},
 		{"script without #!", "Content-Type: text/x-shellscript\n\necho\n", "u is to be a script and has no #! in its first line"},
@@ -83,7 +83,7 @@ func TestParseErrors(t *testing.T) {
 		{"deep", strings.Repeat("Content-Type: text/plain\n\n", 8), "u is packed more than 5 times"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := Parse("u", []byte(c.data), false)
+			_, err := Options{}.Parse("u", []byte(c.data))
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %s", err, c.want)
 			}
@@ -93,18 +93,18 @@ func TestParseErrors(t *testing.T) {
 
 // TestParseProblems: mistakes have their place in their part.
 func TestParseProblems(t *testing.T) {
-	got, err := Parse("nocloud/user-data", []byte(strings.Replace(message, "hostname: b", "hostnam: b", 1)), false)
+	got, err := Options{}.Parse("nocloud/user-data", []byte(strings.Replace(message, "hostname: b", "hostnam: b", 1)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := `nocloud/user-data[3]:2:1: hostnam: unknown key; did you mean "hostname"?`; len(got.Problems) != 1 || got.Problems[0].Error() != want {
-		t.Errorf("got %v, want %s", got.Problems, want)
+	if want := `nocloud/user-data[3]:2:1: hostnam: unknown key; did you mean "hostname"?`; len(got.Problems()) != 1 || got.Problems()[0].Error() != want {
+		t.Errorf("got %v, want %s", got.Problems(), want)
 	}
 }
 
 // TestGzipBomb: what unfolds to more than the limit is refused.
 func TestGzipBomb(t *testing.T) {
-	_, err := Parse("u", packed(t, strings.Repeat(" ", MaxSize+1)), false)
+	_, err := Options{}.Parse("u", packed(t, strings.Repeat(" ", MaxSize+1)))
 	if err == nil || err.Error() != "unpacking u: it unfolds to more than 16 MiB" {
 		t.Errorf("got %v", err)
 	}
@@ -114,8 +114,30 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(message), false)
 	f.Add([]byte("#cloud-config\nhostname: a\n"), true)
 	f.Fuzz(func(t *testing.T, data []byte, encoded bool) {
-		if u, err := Parse("u", data, encoded); err == nil && u == nil {
+		u, err := Options{Encoded: encoded}.Parse("u", data)
+		if err == nil && u == nil {
 			t.Error("neither a result nor an error")
 		}
 	})
+}
+
+// TestLeftParts: a part that nothing can be done with is told, and the others are
+// taken.
+func TestLeftParts(t *testing.T) {
+	u, err := Options{}.Parse("u", []byte(strings.Replace(message, "text/plain", "text/jinja2", 1)))
+	if err != nil || len(u.Configs) != 1 || len(u.Scripts) != 1 || !u.Usable() {
+		t.Fatalf("%+v, %v", u, err)
+	}
+	want := `u[3]:1:1: has the type "text/jinja2", which is not implemented; use text/cloud-config or text/x-shellscript`
+	if got := u.Problems(); len(got) != 1 || got[0].Error() != want || !got.Failed() {
+		t.Errorf("got %v, want %s", got, want)
+	}
+	documents, err := u.Documents()
+	if err != nil || len(documents) != 2 || documents[1].File.Note == "" {
+		t.Errorf("documents %+v, %v", documents, err)
+	}
+	none, err := Options{}.Parse("u", []byte("users: ["))
+	if err != nil || none.Usable() {
+		t.Errorf("a config that is refused can be used: %+v, %v", none, err)
+	}
 }

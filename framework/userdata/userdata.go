@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package datasource
+// Package userdata takes apart what a node is given: a cloud-config, a script, or a
+// MIME message of several, packed by gzip or not. It is the same for a datasource,
+// for `kairos-build --cloud-config` and for validate. It changes nothing.
+package userdata
 
 import (
 	"bufio"
@@ -17,21 +20,78 @@ import (
 	"slices"
 	"strings"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/kairos-build/kairos-build/framework/config"
 )
 
+// MaxSize is the largest user data, in bytes, also when it is unpacked.
+const MaxSize = 16 << 20
+
 // UserData is user data taken apart.
 type UserData struct {
-	Configs []Part // cloud-configs, all of them correct
+	Configs []Part // cloud-configs, also those with mistakes
 	Scripts []Part // programs that begin with #!
-	// Problems are those of every config; with an Error nothing is to be used.
-	Problems config.Problems
+	// Left are parts with which nothing is done. A problem of each says why.
+	Left []config.File
+	name string
 }
 
 // A Part is one of several, or all of the user data.
 type Part struct {
 	Name string // as problems call it
 	Data []byte
+	File config.File // of a config
+}
+
+// Problems are those of every part.
+func (u *UserData) Problems() config.Problems {
+	var out config.Problems
+	for _, f := range u.Files() {
+		out = append(out, f.Problems...)
+	}
+	return out
+}
+
+// Files are the configs as validate shows them, then the parts that are left out.
+func (u *UserData) Files() []config.File {
+	var out []config.File
+	for _, p := range u.Configs {
+		out = append(out, p.File)
+	}
+	return append(out, u.Left...)
+}
+
+// Usable tells whether a node can do something with it: nothing at all can be
+// done too.
+func (u *UserData) Usable() bool {
+	return len(u.Scripts) > 0 || len(u.Configs)+len(u.Left) == 0 ||
+		slices.ContainsFunc(u.Configs, func(p Part) bool { return p.File.Used() })
+}
+
+// Documents are the cloud-configs that a node reads: those that can be used, and
+// one that runs the scripts.
+func (u *UserData) Documents() ([]Part, error) {
+	var out []Part
+	for _, p := range u.Configs {
+		if p.File.Used() {
+			out = append(out, p)
+		}
+	}
+	if len(u.Scripts) == 0 {
+		return out, nil
+	}
+	data, err := scriptSteps(u.Scripts)
+	if err != nil {
+		return nil, err
+	}
+	name := u.name + "[scripts]"
+	if len(u.Scripts) == 1 {
+		name = u.Scripts[0].Name
+	}
+	file := config.Options{}.DecodeFile(name, data)
+	file.Note = "a script, which a node runs in the stage boot, at every boot"
+	return append(out, Part{name, data, file}), nil
 }
 
 // maxDepth of messages inside messages, and of packing.
@@ -47,31 +107,66 @@ var kinds = []struct{ prefix, what string }{
 	{"#part-handler", "#part-handler"},
 	{"#upstart-job", "#upstart-job"},
 	{"## template:", "a template of Jinja"},
-	{"{", "JSON, such as Ignition"},
 	{"<", "XML or HTML"},
 }
 
-// Parse takes user data apart: cloud-configs and scripts, alone or as parts of
-// a MIME message, packed by gzip or not, and with encoded also as base64. name
-// is how it is called in problems. An error says what it is instead.
-func Parse(name string, data []byte, encoded bool) (*UserData, error) {
-	u := new(UserData)
-	if encoded {
+// Options say how user data is read.
+type Options struct {
+	Encoded bool           // it may be base64
+	Configs config.Options // how the cloud-configs are
+}
+
+// Parse takes user data apart. name is how it is called in problems. An error says
+// what it is instead.
+func (o Options) Parse(name string, data []byte) (*UserData, error) {
+	u := &UserData{name: name}
+	if o.Encoded {
 		data = maybeBase64(data)
 	}
 	if err := u.add(name, "", data, 0); err != nil {
 		return nil, err
 	}
-	for _, p := range u.Configs {
-		_, problems := config.Decode(p.Name, p.Data)
-		u.Problems = append(u.Problems, problems...)
+	for i, p := range u.Configs {
+		u.Configs[i].File = o.Configs.DecodeFile(p.Name, p.Data)
 	}
 	return u, nil
 }
 
+// Read is Parse for those to whom all of it must be right: every part with which
+// nothing can be done is among the parts too, with its problem.
+func (o Options) Read(name string, data []byte) ([]Part, error) {
+	u, err := o.Parse(name, data)
+	if err != nil {
+		return nil, err
+	}
+	out := slices.Clone(u.Configs)
+	for _, f := range u.Left {
+		out = append(out, Part{Name: f.Name, File: f})
+	}
+	if len(u.Scripts) > 0 {
+		documents, err := u.Documents()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, documents[len(documents)-1])
+	}
+	if len(out) == 0 { // it says nothing, and that is a problem of a config
+		out = append(out, Part{Name: name, Data: data, File: o.Configs.DecodeFile(name, data)})
+	}
+	return out, nil
+}
+
+// Refused is a file with which nothing can be done, for the reason err.
+func Refused(name string, err error) config.File {
+	message := strings.TrimPrefix(strings.TrimPrefix(err.Error(), name), " ")
+	return config.File{Name: name, Config: new(config.Config), Problems: config.Problems{{
+		Position: config.Position{File: name, Line: 1, Column: 1}, Severity: config.Error, Message: message,
+	}}}
+}
+
 // maybeBase64 decodes data when it is base64 of something that we know.
 func maybeBase64(data []byte) []byte {
-	plain, err := unbase64(string(data))
+	plain, err := Unbase64(string(data))
 	if err != nil || len(plain) == 0 {
 		return data
 	}
@@ -83,8 +178,8 @@ func maybeBase64(data []byte) []byte {
 
 var errNotBase64 = errors.New("it is not base64")
 
-// unbase64 decodes base64 with line breaks in it.
-func unbase64(text string) ([]byte, error) {
+// Unbase64 decodes base64 with line breaks in it.
+func Unbase64(text string) ([]byte, error) {
 	data, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), ""))
 	if err != nil {
 		return nil, errNotBase64
@@ -140,7 +235,10 @@ func (u *UserData) plain(name, mimeType string, data []byte) error {
 			return fmt.Errorf("%s is of a kind that is not implemented: %s; use #cloud-config, or a script with #! in its first line", name, k.what)
 		}
 	}
-	part := Part{name, data}
+	if strings.HasPrefix(text, "{") && bytes.Contains(data[:min(len(data), 1024)], []byte(`"ignition"`)) {
+		return fmt.Errorf("%s is of a kind that is not implemented: JSON of Ignition; use #cloud-config", name)
+	}
+	part := Part{Name: name, Data: data}
 	switch {
 	case strings.HasPrefix(text, "#!"):
 		u.Scripts = append(u.Scripts, part)
@@ -205,8 +303,12 @@ func (u *UserData) parts(name string, in *multipart.Reader, depth int) error {
 		if file := part.FileName(); file != "" {
 			title = fmt.Sprintf("%s[%d,%s]", name, i, config.Printable(file))
 		}
-		if err := u.entity(title, part.Header, part, depth); err != nil {
-			return err
+		err = u.entity(title, part.Header, part, depth)
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			return err // the message is cut off
+		}
+		if err != nil {
+			u.Left = append(u.Left, Refused(title, err))
 		}
 	}
 }
@@ -221,9 +323,38 @@ func decoded(encoding string, body io.Reader) ([]byte, error) {
 	case "", "7bit", "8bit", "binary":
 		return data, nil
 	case "base64":
-		return unbase64(string(data))
+		return Unbase64(string(data))
 	case "quoted-printable":
 		return io.ReadAll(quotedprintable.NewReader(bytes.NewReader(data)))
 	}
 	return nil, fmt.Errorf("the encoding %q is unknown", encoding)
+}
+
+const scriptDir = "/var/lib/kairos/userdata"
+
+// scriptSteps is a cloud-config that stores scripts and runs each of them in
+// the stage "boot", where its outcome is reported.
+func scriptSteps(scripts []Part) ([]byte, error) {
+	type file struct {
+		Path        string `yaml:"path"`
+		Permissions string `yaml:"permissions"`
+		Encoding    string `yaml:"encoding"`
+		Content     string `yaml:"content"`
+	}
+	type step struct {
+		Name     string   `yaml:"name"`
+		Files    []file   `yaml:"files"`
+		Commands []string `yaml:"commands"`
+	}
+	var steps []step
+	for i, s := range scripts {
+		at := fmt.Sprintf("%s/script-%d", scriptDir, i+1)
+		steps = append(steps, step{
+			Name:     fmt.Sprintf("script %d of the user data", i+1),
+			Files:    []file{{at, "0700", "b64", base64.StdEncoding.EncodeToString(s.Data)}},
+			Commands: []string{at},
+		})
+	}
+	data, err := yaml.Marshal(map[string]any{"stages": map[string]any{"boot": steps}})
+	return append([]byte("#cloud-config\n# Made from the scripts of the datasource.\n"), data...), err
 }

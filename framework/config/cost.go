@@ -1,0 +1,424 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// A mistake costs as little as can be left out without a doubt about the rest: a
+// value of a user, an item of a list, a step, or a key at the top of the file. What
+// it costs is cut out of the document, and the rest must then decode without an
+// error, so what acts is a correct file. Nothing that closes is opened by that: a
+// lock that cannot be read is shut, and what was for a user who is left out is for
+// nobody. docs/config.md has the rules for people.
+
+// maxCuts is how often a document is cut and decoded again. What is left out first
+// may be needed by something else, once or twice.
+const maxCuts = 8
+
+// maxMistakes is how many a file may have of which something is used.
+const maxMistakes = 1000
+
+// config decodes the root mapping, without what its mistakes cost.
+func (d *decoder) config(root *yaml.Node) (*Config, Problems) {
+	c := d.decodeRoot(root)
+	problems := d.done()
+	for range maxCuts {
+		if !problems.Failed() || problems.Refused() {
+			return c, problems
+		}
+		if len(problems.Only(Error)) > maxMistakes {
+			break
+		}
+		next := d.again()
+		next.cut(root, problems)
+		c = next.decodeRoot(root)
+		more := next.done().Only(Error)
+		if len(more) == 0 {
+			return c, problems
+		}
+		news := more.without(problems)
+		if len(news) == 0 {
+			break // what was cut has not helped
+		}
+		problems = append(problems, news...).sorted()
+	}
+	for i := range problems {
+		problems[i].Costs = nil
+	}
+	return c, problems
+}
+
+func (d *decoder) decodeRoot(root *yaml.Node) *Config {
+	c := &Config{Origins: d.origins}
+	d.remember("", decodeMap(value{d: d, node: root}, rootFields, c))
+	d.addCloudInit(c)
+	c.titleSteps()
+	return c
+}
+
+// again is a decoder for the same file.
+func (d *decoder) again() *decoder {
+	out := newDecoder(d.file, Options{Compat: d.compat, Distribution: d.distribution})
+	out.lines, out.gap = d.lines, d.gap
+	return out
+}
+
+// Refused tells whether some problem costs the whole file.
+func (ps Problems) Refused() bool {
+	return slices.ContainsFunc(ps, func(p Problem) bool { return p.Severity == Error && len(p.Costs) == 0 })
+}
+
+// without leaves out those that others have.
+func (ps Problems) without(others Problems) Problems {
+	told := map[string]bool{}
+	for _, p := range others {
+		told[p.Error()] = true
+	}
+	return slices.DeleteFunc(ps, func(p Problem) bool { return told[p.Error()] })
+}
+
+// Costs are the paths of all that the file goes without, each once.
+func (ps Problems) Costs() []string {
+	seen := map[string]bool{}
+	var out []string
+	for _, p := range ps {
+		for _, cost := range p.Costs {
+			if !seen[cost] {
+				out = append(out, cost)
+			}
+			seen[cost] = true
+		}
+	}
+	return out
+}
+
+// costs fills in what each error costs.
+func (d *decoder) costs(ps Problems) Problems {
+	for i := range ps {
+		if p := &ps[i]; p.Severity == Error && p.Costs == nil && !p.whole {
+			p.Costs = d.costOf(keysOf(p.Path))
+		}
+	}
+	return ps
+}
+
+// keyPath is a path of a problem, taken apart: names, and "#" before numbers.
+type keyPath []string
+
+var pathPart = regexp.MustCompile(`^(?:\.?([A-Za-z0-9_-]+)|\[([0-9]+)\]|\[("(?:[^"\\]|\\.)*")\])`)
+
+func keysOf(text string) keyPath {
+	var out keyPath
+	for text != "" {
+		m := pathPart.FindStringSubmatch(text)
+		switch {
+		case m == nil:
+			return nil
+		case m[1] != "":
+			out = append(out, m[1])
+		case m[2] != "":
+			out = append(out, "#"+m[2])
+		default:
+			name, err := strconv.Unquote(m[3])
+			if err != nil {
+				return nil
+			}
+			out = append(out, name)
+		}
+		text = text[len(m[0]):]
+	}
+	return out
+}
+
+// String is the path as problems have it.
+func (p keyPath) String() string {
+	at := value{d: &decoder{}}
+	for _, key := range p {
+		step := key
+		if number, isItem := strings.CutPrefix(key, "#"); isItem {
+			step = "[" + number + "]"
+		}
+		at = at.at(step, &yaml.Node{})
+	}
+	return at.path
+}
+
+// first is the beginning of a path.
+func (p keyPath) first(n int) keyPath { return p[:min(n, len(p))] }
+
+// Items of these lists stand for themselves: the others act without one.
+var (
+	loneItems = []string{"write_files", "mounts", "ssh_authorized_keys", "ssh_import_id", "groups", "cloud-init-paths", "env"}
+	userItems = []string{"ssh_authorized_keys", "ssh_import_id", "groups"}
+	pairItems = [][2]string{{"chpasswd", "users"}, {"chpasswd", "list"}, {"ca_certs", "trusted"}, {"ca-certs", "trusted"}}
+)
+
+// costOf is what a mistake at a path costs; nothing for one that costs the file.
+func (d *decoder) costOf(at keyPath) []string {
+	if len(at) == 0 {
+		return nil
+	}
+	paths := []keyPath{costly(at)}
+	switch cut := paths[0]; {
+	case cut[0] == "mount_default_fields":
+		paths = append(paths, keyPath{"mounts"})
+	case d.isMain(cut):
+		// What was for the user must not be for the next one.
+		for _, key := range nameless {
+			paths = append(paths, keyPath{key})
+		}
+	}
+	var out []string
+	for _, p := range paths {
+		out = append(out, p.String())
+	}
+	return out
+}
+
+// isMain tells whether a path may be that of the main user of the file.
+func (d *decoder) isMain(at keyPath) bool {
+	switch {
+	case at[0] == "user" && len(at) == 1:
+		return true
+	case at[0] != "users" || len(at) > 2 || d.cloud.main != "":
+		return false
+	}
+	return len(at) == 1 || d.cloud.asksDefault == nil && (at[1] == "#0" || !strings.HasPrefix(at[1], "#"))
+}
+
+// nameless are keys at the top that are for the main user of a file.
+var nameless = []string{"ssh_authorized_keys", "ssh_import_id", "password", "ssh_pwauth"}
+
+func costly(at keyPath) keyPath {
+	switch key := at[0]; {
+	case key == "stages":
+		return costlyStep(at)
+	case key == "user":
+		return costlyUser(at, 1)
+	case key == "users":
+		return costlyUser(at, 2)
+	case slices.Contains(loneItems, key):
+		return at.first(2)
+	case len(at) > 2 && slices.Contains(pairItems, [2]string{key, at[1]}):
+		return at.first(3)
+	case key == "chpasswd":
+		return at.first(2)
+	}
+	return at.first(1)
+}
+
+// costlyUser is what a mistake in a user costs; n is where its keys begin. Without
+// a name there is no user. A list of rules of sudo is one thing: a rule may take
+// back what another gives.
+func costlyUser(at keyPath, n int) keyPath {
+	switch {
+	case len(at) <= n:
+		return at
+	case at[n] == "name":
+		return at.first(n)
+	case len(at) > n+1 && slices.Contains(userItems, at[n]):
+		return at.first(n + 2)
+	}
+	return at.first(n + 1)
+}
+
+// costlyStep: in a step, users and keys stand for themselves. All else is one
+// thing, see emptied.
+func costlyStep(at keyPath) keyPath {
+	switch {
+	case len(at) < 5:
+	case at[3] == "users":
+		return costlyUser(at, 5)
+	case at[3] == "authorized_keys":
+		return at.first(6)
+	}
+	if len(at) > 3 && slices.Contains(letIn, at[3]) && len(at) < 5 {
+		return at
+	}
+	return at.first(3)
+}
+
+// letIn are the keys of a step that let somebody in.
+var letIn = []string{"users", "authorized_keys"}
+
+// cut takes out of the document what problems cost.
+func (d *decoder) cut(root *yaml.Node, problems Problems) {
+	open := map[string]bool{}  // steps that may keep their users
+	named := map[string]bool{} // steps with a name that can be used
+	for _, p := range problems.Only(Error) {
+		at := keysOf(p.Path)
+		for _, costs := range p.Costs {
+			to := keysOf(costs)
+			if len(to) == 0 {
+				continue
+			}
+			if len(to) == 3 && to[0] == "stages" {
+				before, seen := open[costs]
+				open[costs] = keepsPeople(at) && (before || !seen)
+				named[costs] = !slices.Contains(at, "name") && (named[costs] || !seen)
+				continue
+			}
+			d.cutAt(root, to)
+		}
+	}
+	for _, step := range slices.Sorted(maps.Keys(open)) {
+		d.cutStep(root, keysOf(step), named[step], open[step])
+	}
+}
+
+// keepsPeople: the users of a step are made when what is wrong is neither one of
+// its conditions nor a key that nobody knows, which may be meant as one.
+func keepsPeople(at keyPath) bool {
+	return len(at) > 3 && slices.Contains(stepKeys, at[3]) && !slices.Contains(conditions, at[3])
+}
+
+// conditions are the keys that say whether a step is done, and when.
+var conditions = []string{"if", "if_files", "only_os", "only_os_version", "only_arch", "only_service_manager", "node", "after"}
+
+// cutStep leaves of a step its name, so that others may come after it; and, with
+// keep, its conditions and users.
+func (d *decoder) cutStep(root *yaml.Node, at keyPath, named, keep bool) {
+	step := lookAt(root, at)
+	if step == nil || step.Kind != yaml.MappingNode {
+		d.cutAt(root, at)
+		return
+	}
+	var kept []string
+	if named {
+		kept = append(kept, "name")
+	}
+	if keep {
+		kept = slices.Concat(kept, conditions, letIn)
+	}
+	for i := 0; i+1 < len(step.Content); {
+		if key := step.Content[i]; key.ShortTag() == "!!merge" || slices.Contains(kept, key.Value) && key.Kind == yaml.ScalarNode {
+			i += 2
+			continue
+		}
+		step.Content = slices.Delete(step.Content, i, i+2)
+	}
+}
+
+// shut is what stands in for a value that cannot be read, where leaving it out
+// would open something.
+var shut = map[string]string{"lock_passwd": "true", "sudo": "false", "disable_root": "true", "ssh_pwauth": "false", "strict": "true"}
+
+// nowhere is where keys are looked for when ssh_forges cannot be read: not with a
+// forge where the names may belong to others.
+const nowhere = "https://ssh-forges.invalid"
+
+// cutAt takes a key out of its mapping, and an item out of its list without moving
+// the others.
+func (d *decoder) cutAt(root *yaml.Node, at keyPath) {
+	parent := lookAt(root, at[:len(at)-1])
+	if parent == nil {
+		return
+	}
+	last := at[len(at)-1]
+	if number, isItem := strings.CutPrefix(last, "#"); isItem {
+		if i, err := strconv.Atoi(number); err == nil && parent.Kind == yaml.SequenceNode && i < len(parent.Content) {
+			parent.Content[i] = &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", HeadComment: cutMark, Line: parent.Content[i].Line, Column: parent.Content[i].Column}
+		}
+		return
+	}
+	for _, m := range withMerged(parent, 0) {
+		d.cutKey(m, last, at)
+	}
+	if strings.Contains(last, "lock") && last != "lock_passwd" && inUser(at) {
+		parent.Content = append(parent.Content, scalar("!!str", "lock_passwd"), scalar("!!bool", "true"))
+	}
+}
+
+// cutMark tells an item that was cut from one that has no value.
+const cutMark = "cut"
+
+func (d *decoder) cutKey(mapping *yaml.Node, name string, at keyPath) {
+	isShut := false
+	for i := 0; i+1 < len(mapping.Content); {
+		switch key := mapping.Content[i]; {
+		case key.Value != name:
+			i += 2
+		case shut[name] != "" && (len(at) == 1 || inUser(at)) && !isShut:
+			mapping.Content[i+1] = scalar("!!bool", shut[name])
+			isShut = true
+			i += 2
+		case name == "ssh_forges" && len(at) == 1:
+			mapping.Content[i+1] = &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Line: key.Line, Column: key.Column, Content: []*yaml.Node{
+				scalar("!!str", "github"), scalar("!!str", nowhere), scalar("!!str", "gitlab"), scalar("!!str", nowhere),
+			}}
+			i += 2
+		default:
+			mapping.Content = slices.Delete(mapping.Content, i, i+2)
+		}
+	}
+}
+
+// inUser tells whether a path is that of a key of a user.
+func inUser(at keyPath) bool {
+	return at[0] == "user" && len(at) == 2 || at[0] == "users" && len(at) == 3 || at[0] == "stages" && len(at) == 6 && at[3] == "users"
+}
+
+func scalar(tag, text string) *yaml.Node {
+	return &yaml.Node{Kind: yaml.ScalarNode, Tag: tag, Value: text, Line: 1, Column: 1}
+}
+
+// lookAt is the node at a path, or nil.
+func lookAt(n *yaml.Node, at keyPath) *yaml.Node {
+	n = behindAlias(n)
+	if len(at) == 0 {
+		return n
+	}
+	if number, isItem := strings.CutPrefix(at[0], "#"); isItem {
+		i, err := strconv.Atoi(number)
+		if err != nil || n.Kind != yaml.SequenceNode || i >= len(n.Content) {
+			return nil
+		}
+		return lookAt(n.Content[i], at[1:])
+	}
+	for _, m := range withMerged(n, 0) {
+		if i := keyIndex(m, at[0]); i >= 0 {
+			return lookAt(m.Content[i+1], at[1:])
+		}
+	}
+	return nil
+}
+
+func behindAlias(n *yaml.Node) *yaml.Node {
+	for i := 0; n.Kind == yaml.AliasNode && i < 100; i++ {
+		n = n.Alias
+	}
+	return n
+}
+
+// withMerged are a mapping and those that its merge keys name.
+func withMerged(n *yaml.Node, depth int) []*yaml.Node {
+	n = behindAlias(n)
+	if depth > 20 {
+		return nil
+	}
+	var out []*yaml.Node
+	switch n.Kind {
+	case yaml.MappingNode:
+		out = append(out, n)
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if n.Content[i].ShortTag() == "!!merge" {
+				out = append(out, withMerged(n.Content[i+1], depth+1)...)
+			}
+		}
+	case yaml.SequenceNode:
+		for _, item := range n.Content {
+			if depth > 0 {
+				out = append(out, withMerged(item, depth+1)...)
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// What one file says must not act on the people of another file. So a key at the
+// top of a file that names nobody, such as ssh_authorized_keys, is for the main
+// user of the same file, and that is decided before files are merged.
+
+// distribution is what cloud-init has as the default user of a distribution.
+type distribution struct {
+	id     string // ID of os-release(5)
+	user   string
+	groups []string
+}
+
+var distributions = []distribution{
+	{"debian", "debian", []string{"adm", "audio", "cdrom", "dialout", "dip", "floppy", "netdev", "plugdev", "sudo", "video"}},
+	{"ubuntu", "ubuntu", []string{"adm", "cdrom", "dip", "lxd", "sudo"}},
+	{"rocky", "rocky", []string{"wheel", "adm", "systemd-journal"}},
+	{"opensuse-tumbleweed", "opensuse", []string{"cdrom", "users"}},
+	{"opensuse-leap", "opensuse", []string{"cdrom", "users"}},
+}
+
+// DefaultUser is the default user of an image, as cloud-init has it: it may do
+// everything by sudo, and has no password. Its shell is that of users who name none: bash, where there is
+// one. id is ID of os-release(5) of the image;
+// any that is not known is taken for Debian.
+func DefaultUser(id string) User {
+	at := max(slices.IndexFunc(distributions, func(d distribution) bool { return d.id == id }), 0)
+	d := distributions[at]
+	return User{Name: d.user, Groups: slices.Clone(d.groups), Sudo: []string{"ALL=(ALL) NOPASSWD:ALL"}}
+}
+
+// distributionOf is ID of os-release(5) below root, or empty.
+func distributionOf(root fs.FS) string {
+	for _, name := range []string{"etc/os-release", "usr/lib/os-release"} {
+		data, err := readRegular(root, name)
+		if err != nil {
+			continue
+		}
+		for lines := bufio.NewScanner(bytes.NewReader(data)); lines.Scan(); {
+			if id, ok := strings.CutPrefix(lines.Text(), "ID="); ok {
+				return strings.Trim(id, `"'`)
+			}
+		}
+	}
+	return ""
+}
+
+// addPeople adds to c the users that other keys than users name, and gives the
+// main user of the file what is for it.
+func (d *decoder) addPeople(c *Config) {
+	d.addDefaultUser()
+	for _, u := range d.cloud.users {
+		d.addPerson(c, u)
+	}
+	c.MainUser = d.mainUser(c)
+	d.mainPassword(c)
+	c.SSHAuthorizedKeys = d.cloud.keys
+	c.Distribution = d.distribution
+	c.ownKeys()
+	c.ownPasswordLogins()
+}
+
+func (d *decoder) addPerson(c *Config, u User) {
+	c.addUser(u)
+	if _, ok := d.origins["users."+u.Name]; !ok {
+		d.origins["users."+u.Name] = u.Origin
+	}
+}
+
+// addDefaultUser: users asks for the default user by the word "default", and so
+// does a file with user or password and without users, as for cloud-init. The key
+// user gives it another name.
+func (d *decoder) addDefaultUser() {
+	at := d.cloud.asksDefault
+	if at == nil && !d.cloud.listsUsers {
+		at = d.cloud.mainAt
+		if p := d.cloud.password; at == nil && p != nil {
+			at = &p.user.Origin
+		}
+	}
+	if at == nil {
+		return
+	}
+	u := DefaultUser(d.distribution)
+	u.Origin = *at
+	u.Name = orDefault(d.cloud.main, u.Name)
+	d.cloud.defaultName = u.Name
+	d.cloud.users = slices.Concat([]User{u}, d.cloud.users)
+}
+
+// mainUser is the one that keys at the top are for, which name nobody.
+func (d *decoder) mainUser(c *Config) string {
+	switch {
+	case d.cloud.main != "":
+		return d.cloud.main
+	case d.cloud.defaultName != "":
+		return d.cloud.defaultName
+	case len(c.Users) > 0:
+		return c.Users[0].Name
+	}
+	return ""
+}
+
+// ownKeys gives the keys at the top of a file to its main user.
+func (c *Config) ownKeys() {
+	if c.MainUser == "" || len(c.SSHAuthorizedKeys) == 0 {
+		return
+	}
+	c.addUser(User{Name: c.MainUser, SSHAuthorizedKeys: c.SSHAuthorizedKeys})
+	c.SSHAuthorizedKeys = nil
+}
+
+// ownPasswordLogins makes ssh_pwauth of a file a word about the users of the file,
+// when it has some.
+func (c *Config) ownPasswordLogins() {
+	names := c.names()
+	if c.SSHPasswordAuth == nil || len(names) == 0 {
+		return
+	}
+	c.PasswordLogins = map[string]bool{}
+	for _, name := range names {
+		c.PasswordLogins[name] = *c.SSHPasswordAuth
+	}
+	c.SSHPasswordAuth = nil
+}
+
+// names are those of the users of a file, also of its steps.
+func (c *Config) names() []string {
+	var out []string
+	for _, u := range c.Users {
+		out = append(out, u.Name)
+	}
+	for _, stage := range slices.Sorted(maps.Keys(c.Stages)) {
+		for _, s := range c.Stages[stage] {
+			for _, u := range s.Users {
+				out = append(out, u.Name)
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// GiveKeys gives keys that come with no name to owner. Without an owner they are
+// for root when nobody is listed at all, as in Kairos; else for the default user
+// of the image, and never for those whom another file lists.
+func (c *Config) GiveKeys(owner string, keys []string) {
+	switch {
+	case len(keys) == 0:
+	case owner != "":
+		c.addUser(User{Name: owner, SSHAuthorizedKeys: keys})
+	case len(c.Users) == 0:
+		c.SSHAuthorizedKeys = union(c.SSHAuthorizedKeys, keys)
+	default:
+		u := DefaultUser(c.Distribution)
+		u.SSHAuthorizedKeys = keys
+		c.addUser(u)
+	}
+}
+
+// atHome gives c keys that are fetched from where its own file says: bases are
+// those of the file, and of the files before it. Where the merged config says
+// another address, the address is written out.
+func (c *Config) atHome(bases, merged ForgeBases) *Config {
+	if bases == merged || len(c.KeySources()) == 0 {
+		return c
+	}
+	out := *c
+	out.SSHAuthorizedKeys = bases.written(c.SSHAuthorizedKeys, merged)
+	out.Users = bases.writtenUsers(c.Users, merged)
+	out.Stages = map[string][]Step{}
+	for stage, steps := range c.Stages {
+		for _, s := range steps {
+			s.Users = bases.writtenUsers(s.Users, merged)
+			s.AuthorizedKeys = slices.Clone(s.AuthorizedKeys)
+			for i := range s.AuthorizedKeys {
+				s.AuthorizedKeys[i].Keys = bases.written(s.AuthorizedKeys[i].Keys, merged)
+			}
+			out.Stages[stage] = append(out.Stages[stage], s)
+		}
+	}
+	return &out
+}
+
+func (b ForgeBases) writtenUsers(users []User, merged ForgeBases) []User {
+	out := slices.Clone(users)
+	for i := range out {
+		out[i].SSHAuthorizedKeys = b.written(out[i].SSHAuthorizedKeys, merged)
+	}
+	return out
+}
+
+func (b ForgeBases) written(keys []string, merged ForgeBases) []string {
+	out := slices.Clone(keys)
+	for i, entry := range out {
+		own, isSource := b.KeyAddress(entry)
+		if other, _ := merged.KeyAddress(entry); isSource && own != other {
+			out[i] = own
+		}
+	}
+	return out
+}
+
+// decodeUsers takes a list of users. A name alone is a user too, and the word
+// "default" is the default user of the image; so are names with commas between,
+// and a mapping from names to users, as for cloud-init.
+func decodeUsers(v value, c *Config) {
+	v.d.cloud.listsUsers = true
+	switch {
+	case v.isMapping():
+		for _, p := range v.pairs() {
+			p.userOf(c)
+		}
+	case v.isText():
+		for name := range strings.SplitSeq(v.node.Value, ",") {
+			v.as(strings.TrimSpace(name)).userItem(c)
+		}
+	default:
+		for _, item := range v.list("users") {
+			item.userItem(c)
+		}
+	}
+}
+
+// userItem is a user, or the name of one.
+func (v value) userItem(c *Config) {
+	u := User{Origin: v.position()}
+	var pairs []pair
+	switch {
+	case v.isText() && v.node.Value == "default":
+		v.d.cloud.asksDefault = &u.Origin
+		return
+	case v.isText():
+		decodeUserName(v, &u)
+	default:
+		pairs = decodeMap(v, userFields, &u)
+		v.userDone(&u, pairs)
+	}
+	v.addListed(c, u, pairs)
+}
+
+// userOf is a user whose name is a key. true and nothing are a user without more,
+// false is none.
+func (p pair) userOf(c *Config) {
+	u := User{Origin: p.key.position()}
+	if p.name == "default" {
+		v := p.value
+		if wanted, isBool := falseOrNothing(v.node); !isBool || wanted {
+			v.d.cloud.asksDefault = &u.Origin
+		}
+		return
+	}
+	decodeUserName(p.key.asValue(), &u)
+	var pairs []pair
+	wanted, isBool := falseOrNothing(p.value.node)
+	switch {
+	case isBool && !wanted:
+		return
+	case isBool, p.value.isNull():
+	default:
+		name := u.Name
+		pairs = decodeMap(p.value, userFields, &u)
+		p.value.userChecked(&u, pairs)
+		u.Name = name
+	}
+	p.value.addListed(c, u, pairs)
+}
+
+func (v value) addListed(c *Config, u User, pairs []pair) {
+	if u.Name == "" {
+		return
+	}
+	for _, have := range c.Users {
+		if have.Name == u.Name {
+			v.fail(fmt.Sprintf("user %q is listed twice, first on line %d", u.Name, have.Origin.Line), "put both entries into one")
+			return
+		}
+	}
+	c.Users = append(c.Users, u)
+	v.d.origins["users."+u.Name] = u.Origin
+	v.d.remember("users."+u.Name+".", pairs)
+}
+
+// isText tells whether it is a string that is not empty.
+func (v value) isText() bool {
+	return v.node.Kind == yaml.ScalarNode && v.node.ShortTag() == "!!str" && v.node.Value != ""
+}
+
+func (v value) isNull() bool {
+	return v.node.Kind == yaml.ScalarNode && v.node.ShortTag() == "!!null"
+}
+
+// as is a text that stands where v does.
+func (v value) as(text string) value {
+	n := *v.node
+	n.Value, n.Tag, n.Style, n.Kind = text, "!!str", 0, yaml.ScalarNode
+	return value{d: v.d, path: v.path, node: &n}
+}
+
+// asValue is a key as a value: the line that is shown is not cut behind it.
+func (v value) asValue() value { return value{d: v.d, path: v.path, node: v.node} }
