@@ -99,6 +99,9 @@ func readDisk(sysfs, name string) (Disk, error) {
 		return Disk{}, err
 	}
 	model, err := os.ReadFile(filepath.Join(dir, "device/model"))
+	if errors.Is(err, os.ErrNotExist) { // memory cards have a name
+		model, err = os.ReadFile(filepath.Join(dir, "device/name"))
+	}
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return Disk{}, err
 	}
