@@ -141,7 +141,7 @@ func identity(t *gpt.Table) gpt.GUID {
 func (b *boot) checkCopies(candidates []candidate) error {
 	var others []match
 	for _, c := range matching(candidates, b.args.Disk) {
-		if c.Name != b.disk.Name {
+		if !c.Same(b.disk.Disk) {
 			others = append(others, examine(c, b.args))
 		}
 	}

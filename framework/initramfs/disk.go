@@ -103,11 +103,13 @@ func (c *candidate) look(r io.ReaderAt) {
 	c.seen, _ = gpt.ReadUnchecked(r, c.Size)
 }
 
-// matching are the candidates that hold the EFI partition id, in their order.
+// matching are the candidates that hold the EFI partition id, in their order, and
+// each disk once.
 func matching(candidates []candidate, id gpt.GUID) []candidate {
 	var list []candidate
 	for _, c := range candidates {
-		if c.holds(id) {
+		again := slices.ContainsFunc(list, func(l candidate) bool { return c.Same(l.Disk) })
+		if c.holds(id) && !again {
 			list = append(list, c)
 		}
 	}
