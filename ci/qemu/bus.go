@@ -14,8 +14,9 @@ import (
 type Bus string
 
 // The buses. What a disk hangs on in the virtual machines of others is VirtioBlk
-// and VirtioSCSI (KVM), PVSCSI, LSI and MPTSAS (VMware), AHCI and IDE (VirtualBox).
-// QEMU 7.2 has no eMMC; for drivers it is like SD.
+// and VirtioSCSI (KVM), PVSCSI (VMware), AHCI and IDE (VirtualBox). QEMU 7.2 has no
+// eMMC; for drivers it is like SD. Of its LSI SAS 1068 (mptsas1068) the driver of
+// Linux 6.12 takes the controller and sees no disk.
 const (
 	VirtioBlk  Bus = "virtio-blk"
 	VirtioSCSI Bus = "virtio-scsi"
@@ -29,7 +30,6 @@ const (
 	SD         Bus = "sd"
 	PVSCSI     Bus = "pvscsi"
 	MegaSAS    Bus = "megasas"
-	MPTSAS     Bus = "mptsas"
 	LSI        Bus = "lsi"
 )
 
@@ -56,7 +56,6 @@ func attachments() []attachment {
 		{SD, []string{"sdhci-pci"}, "sd-card"},
 		{PVSCSI, []string{"pvscsi,id=hba"}, "scsi-hd,bus=hba.0"},
 		{MegaSAS, []string{"megasas,id=hba"}, "scsi-hd,bus=hba.0"},
-		{MPTSAS, []string{"mptsas1068,id=hba"}, "scsi-hd,bus=hba.0"},
 		{LSI, []string{"lsi53c895a,id=hba"}, "scsi-hd,bus=hba.0"},
 	}
 }
