@@ -93,15 +93,16 @@ func (m machine) networkArgs() []string {
 
 // diskArgs number boot indexes from 1: 0 belongs to -kernel.
 func (m machine) diskArgs() []string {
-	var a []string
+	var a, drives []string
 	for i, path := range m.disks {
 		if i == 0 && m.WriteLog != "" {
 			a = append(a, m.loggedArgs(path)...)
 		} else {
 			a = append(a, "-drive", fmt.Sprintf("if=none,id=disk%d,format=qcow2,discard=unmap,file=%s", i, quote(path)))
 		}
-		a = append(a, "-device", fmt.Sprintf("virtio-blk-pci,drive=disk%d,bootindex=%d", i, i+1))
+		drives = append(drives, fmt.Sprintf("disk%d", i))
 	}
+	a = append(a, m.Bus.Args(drives...)...)
 	if m.CDROM != "" {
 		a = append(a,
 			"-drive", "if=none,id=cdrom,media=cdrom,format=raw,readonly=on,file="+quote(m.CDROM),

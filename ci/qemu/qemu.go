@@ -55,6 +55,7 @@ type Config struct {
 	Log   *slog.Logger // default: nothing is logged
 	// Chipset decides whether there is a watchdog; default Q35, which has one.
 	Chipset Chipset
+	Bus     Bus // how the disks are attached; default VirtioBlk
 
 	// Disk is the raw image that is booted. It is never written to: the guest
 	// writes to an overlay in Dir, which lasts as long as Dir does.
@@ -104,6 +105,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Chipset == "" {
 		c.Chipset = Q35
+	}
+	if c.Bus == "" {
+		c.Bus = VirtioBlk
 	}
 	if c.MemoryMiB == 0 {
 		c.MemoryMiB = DefaultMemoryMiB

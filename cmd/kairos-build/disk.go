@@ -24,6 +24,7 @@ folder with an OCI layout, a tar of one, or a registry reference. No root, no
 loop device and no mount are needed.`,
 		Example: `  kairos-build disk out/debian-13/image -o node.raw
   kairos-build disk registry.example.org/edge/debian-13:v1.4.0 -o node.raw --cloud-config site.yaml
+  kairos-build disk out/debian-13/image -o node.raw --slot-size 6G
   kairos-build disk debian-13.tar -o node.raw --json`,
 		Args: commandline.Args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -49,6 +50,7 @@ loop device and no mount are needed.`,
 	flags.StringVar(&o.Arch, "arch", "amd64", "architecture to pick from an image with several")
 	flags.StringArrayVar(&o.CloudConfigs, "cloud-config", nil, "cloud-config `file` for the disk's /oem; may be repeated")
 	compatFlag(flags, &o.Configs)
+	sizeFlags(flags, &o.Sizes)
 	flags.BoolVar(&asJSON, "json", false, "print JSON on stdout")
 	talk.add(flags)
 	return cmd

@@ -32,6 +32,7 @@ Building again with nothing changed takes a moment and changes nothing.`,
 		Example: `  kairos-build flavor debian-13
   kairos-build flavor debian-13 -o /srv/images/edge --cloud-config site.yaml --version v1.4.0
   kairos-build flavor debian-12 --model cloud --artifact image --json
+  kairos-build flavor debian-13 --slot-size 6G --recovery-size 4G
   kairos-build flavor debian-13 --mirror http://mirror.example.org/debian --mirror security=http://mirror.example.org/debian-security
   BUILDKIT_HOST=tcp://builder:1234 kairos-build flavor debian-13`,
 		Args: commandline.Args(cobra.ExactArgs(1)),
@@ -57,6 +58,7 @@ Building again with nothing changed takes a moment and changes nothing.`,
 	flags.StringVarP(&o.Dir, "output", "o", "", "output `folder` (default out/NAME)")
 	flags.StringArrayVar(&o.CloudConfigs, "cloud-config", nil, "cloud-config `file` for the disk's /oem; may be repeated")
 	compatFlag(flags, &o.Configs)
+	sizeFlags(flags, &o.Sizes)
 	flags.StringSliceVar(&o.Artifacts, "artifact", factory.Artifacts(), "what to make")
 	flags.StringVar(&o.Model, "model", "generic", "kind of machine: generic or cloud")
 	flags.StringVar(&o.Arch, "arch", "amd64", "architecture, as Go names it")

@@ -33,6 +33,16 @@
 // trial that hangs or panics is left after tries boots, a good one is left for
 // some boots after five, and no state repeats for ever. The agent clears unproven. A value that it does not know counts as nothing; good is then a.
 //
+// # What GRUB says to the kernel
+//
+// First the slot, the mode and the disk: which EFI partition GRUB was started
+// from, and what it left in the environment block (kairos.env). Of several disks
+// with that partition, which are copies of one another, /init runs the one whose
+// block holds exactly this. Entries of the menu other than the first write
+// nothing, so they hand on what they have read. Then the root hash, and at last
+// the image's own arguments: GRUB drops the end of a line that is too long for
+// the kernel, without a word.
+//
 // A slot that does not load (no BOOT.CFG, kernel missing, cut short or refused
 // by Secure Boot) is left for good, then for the other slot, both as passive,
 // then for recovery, then for what is known to be bad; if none loads it says so
@@ -45,9 +55,11 @@ package bootconf
 import (
 	_ "embed"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
 // Names of the files that GRUB reads from the folder EFI/<grub-dir> of the EFI
@@ -77,24 +89,52 @@ func BootCFG(s Slot) ([]byte, error) {
 	if err := CheckCmdline(line); err != nil {
 		return nil, err
 	}
-	args := fmt.Sprintf("%s %s=%x %s=%d", line, layout.ArgRootHash, s.RootHash, layout.ArgHashOffset, s.HashOffset)
+	args := fmt.Sprintf("%s=%x %s=%d %s", layout.ArgRootHash, s.RootHash, layout.ArgHashOffset, s.HashOffset, line)
 	return fmt.Appendf(nil, "set %s=\"%s\"\n", layout.GRUBCmdlineVar, strings.TrimSpace(args)), nil
 }
 
+// maxLine is the longest kernel command line that every GRUB hands on whole, in
+// bytes. A kernel for x86 takes COMMAND_LINE_SIZE, 2048, with a NUL; GRUB for UEFI
+// keeps one byte less (GRUB 2.12, grub-core/loader/i386/efi/linux.c as patched by
+// Debian).
+const maxLine = 2046
+
+// MaxCmdline is how long the arguments of an image may be, in bytes. What GRUB
+// says besides takes about 330 of maxLine; the rest is for later versions, and
+// for what a person adds in GRUB's editor.
+const MaxCmdline = 1536
+
 // CheckCmdline finds what GRUB's script would change on the way to the kernel:
 // quotes and backslashes, which it escapes, dollar signs, wildcards, which it
-// expands, and everything that is not printable ASCII.
+// expands, and everything that is not printable ASCII; what is set at boot, and
+// what is longer than MaxCmdline.
 func CheckCmdline(line string) error {
+	if len(line) > MaxCmdline {
+		return fmt.Errorf("kernel arguments of %d bytes, %.40q…: GRUB hands at most %d on to the kernel; remove some from %s", len(line), line, MaxCmdline, layout.ImageCmdline)
+	}
 	for i, r := range line {
 		if r < ' ' || r > '~' || strings.ContainsRune("\"'\\$*?[]", r) {
 			return fmt.Errorf("kernel arguments %q: character %q at %d cannot pass through GRUB; remove it from %s", line, r, i, layout.ImageCmdline)
 		}
 	}
 	for arg := range strings.FieldsSeq(line) {
-		if strings.HasPrefix(arg, "kairos.slot=") || strings.HasPrefix(arg, "kairos.mode=") || strings.HasPrefix(arg, "kairos.disk=") ||
-			strings.HasPrefix(arg, "kairos.roothash=") || strings.HasPrefix(arg, "kairos.hashoffset=") {
+		if key, _, _ := strings.Cut(arg, "="); slices.Contains(layout.BootArgs(), key) {
 			return fmt.Errorf("kernel arguments %q: %q is set at boot; remove it from %s", line, arg, layout.ImageCmdline)
 		}
 	}
 	return nil
+}
+
+// ParseEnv reads the value of layout.ArgEnv: the variables of the environment
+// block when GRUB started the kernel, such as good=a,try=,unproven=1. As
+// everywhere, what it does not know counts as nothing.
+func ParseEnv(value string) slot.State {
+	vars := map[string]string{}
+	for part := range strings.SplitSeq(value, ",") {
+		if name, v, ok := strings.Cut(part, "="); ok && v != "" {
+			vars[name] = v
+		}
+	}
+	state, _ := slot.ParseVars(vars)
+	return state
 }

@@ -4,6 +4,7 @@ package bootconf_test
 
 import (
 	"fmt"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -30,7 +31,7 @@ func TestGRUBAgreesWithLayout(t *testing.T) {
 		}
 	}
 	for _, want := range []string{
-		layout.ArgSlot + "=$1", layout.ArgMode + "=$2", layout.ArgDisk + "=$esp", " $" + layout.GRUBCmdlineVar + " ",
+		layout.ArgSlot + "=$1", layout.ArgMode + "=$2", layout.ArgDisk + "=$esp", layout.ArgEnv + "=good=$good", " $" + layout.GRUBCmdlineVar + ";",
 		"/" + layout.BootKernel + `"`, "/" + layout.BootInitrd + `"`, "/" + layout.BootConfig + `"`, "/" + bootconf.GRUBEnv,
 	} {
 		if !strings.Contains(text, want) {
@@ -122,7 +123,7 @@ func TestBootCFG(t *testing.T) {
 	hash := [32]byte{0xab, 31: 0x01}
 	hex := "ab" + strings.Repeat("00", 30) + "01"
 	got, err := bootconf.BootCFG(bootconf.Slot{Cmdline: "console=tty1 console=ttyS0,115200n8 panic=10\n", RootHash: hash, HashOffset: 4096})
-	want := "set kairos_cmdline=\"console=tty1 console=ttyS0,115200n8 panic=10 kairos.roothash=" + hex + " kairos.hashoffset=4096\"\n"
+	want := "set kairos_cmdline=\"kairos.roothash=" + hex + " kairos.hashoffset=4096 console=tty1 console=ttyS0,115200n8 panic=10\"\n"
 	if err != nil || string(got) != want {
 		t.Errorf("error %v, got\n%s\nwant\n%s", err, got, want)
 	}
@@ -139,11 +140,99 @@ func TestCheckCmdline(t *testing.T) {
 			t.Errorf("%q: %v", good, err)
 		}
 	}
-	for _, bad := range []string{`a="b c"`, "a='b'", `a\b`, "a$b", "a*", "a?", "[a]", "a\nb", "ä", "a\tb", "x kairos.slot=a", "kairos.roothash=00"} {
+	for _, bad := range []string{`a="b c"`, "a='b'", `a\b`, "a$b", "a*", "a?", "[a]", "a\nb", "ä", "a\tb", "x kairos.slot=a", "kairos.roothash=00", "kairos.env=", "kairos.disk", strings.Repeat("a ", bootconf.MaxCmdline/2) + "a"} {
 		err := bootconf.CheckCmdline(bad)
 		if err == nil || !strings.Contains(err.Error(), layout.ImageCmdline) {
 			t.Errorf("%q: got %v, want an error that names %s", bad, err, layout.ImageCmdline)
 		}
+	}
+}
+
+// TestLineFits: the longest arguments that are accepted reach the kernel whole,
+// with the longest that grub.cfg can add. GRUB, of which this is the bound, drops
+// what is too long from the end of the line.
+func TestLineFits(t *testing.T) {
+	const kernelTakes, byGRUBForUEFI = 2048 - 1, 1
+	longest := map[string]string{
+		"disk": "hd127", "part": "gpt7", "1": "recovery", "2": "recovery", "esp": strings.Repeat("f", 36),
+		"good": "a", "try": "b", "tries": "3", "bad": "b", "badrec": "1", "next": "recovery", "unproven": "7",
+	}
+	image := strings.Repeat("x", bootconf.MaxCmdline)
+	config, err := bootconf.BootCFG(bootconf.Slot{Cmdline: image, RootHash: [32]byte{0xff}, HashOffset: 1 << 40})
+	if err != nil {
+		t.Fatal(err)
+	}
+	longest[layout.GRUBCmdlineVar] = strings.Split(string(config), `"`)[1]
+	line := "BOOT_IMAGE=" + os.Expand(linuxArgs(t), func(name string) string {
+		value, ok := longest[name]
+		if !ok {
+			t.Errorf("grub.cfg hands $%s on: say here how long it can be", name)
+		}
+		return value
+	})
+	if free := kernelTakes - byGRUBForUEFI - len(line); free < 100 {
+		t.Errorf("%d bytes are free behind the longest line, want 100 for a person's own:\n%s", free, line)
+	}
+	ours := strings.Fields(line[:strings.Index(line, image)])
+	for _, key := range layout.BootArgs() {
+		if !slices.ContainsFunc(ours, func(arg string) bool { return strings.HasPrefix(arg, key+"=") }) {
+			t.Errorf("%s is not before the image's arguments, where nothing is cut off:\n%s", key, line)
+		}
+	}
+}
+
+// linuxArgs is what grub.cfg starts the kernel with.
+func linuxArgs(t *testing.T) string {
+	t.Helper()
+	found := regexp.MustCompile(`if linux (.*); then`).FindStringSubmatch(string(bootconf.GRUB()))
+	if found == nil {
+		t.Fatal("grub.cfg starts no kernel")
+	}
+	return strings.ReplaceAll(found[1], `"`, "")
+}
+
+// TestEnv: what GRUB hands on is everything that it reads, and comes back as the
+// state that it is.
+func TestEnv(t *testing.T) {
+	text := string(bootconf.GRUB())
+	read := regexp.MustCompile(`load_env --file "\$env" (.*)`).FindStringSubmatch(text)[1]
+	handed := regexp.MustCompile(`kairos\.env=(\S+)`).FindStringSubmatch(linuxArgs(t))[1]
+	var want []string
+	for name := range strings.FieldsSeq(read) {
+		want = append(want, name+"=$"+name)
+	}
+	if got := strings.Split(handed, ","); !slices.Equal(got, want) {
+		t.Errorf("GRUB reads %v and hands on %v", want, got)
+	}
+	for _, s := range []slot.State{
+		slot.Initial(),
+		{Good: "b", Try: "a", Tries: 2, BadRecovery: true, Next: layout.ModePassive, Unproven: 7},
+		{Good: "a", Bad: "b", Unproven: 1},
+	} {
+		vars := s.Vars()
+		value := os.Expand(handed, func(name string) string { return vars[name] })
+		if got := bootconf.ParseEnv(value); got != s {
+			t.Errorf("%s is read as %+v, want %+v", value, got, s)
+		}
+	}
+	if got := bootconf.ParseEnv("good=x,try=y z,tries,=,unproven=99"); got != slot.Initial() {
+		t.Errorf("nonsense is read as %+v", got)
+	}
+}
+
+// TestNothingSavedIsNothingSaid: a variable that GRUB could not save is set back,
+// so that /init hears what the block holds.
+func TestNothingSavedIsNothingSaid(t *testing.T) {
+	parts := strings.Split(string(bootconf.GRUB()), "if save_env --file")
+	for _, part := range parts[1:] {
+		name := strings.Fields(strings.Split(part, ";")[0])[1]
+		failed := regexp.MustCompile(`(?m)^ *else\n *set ` + name + `="\$(had|want)"$`)
+		if !failed.MatchString(part) {
+			t.Errorf("%s is not set back when it cannot be saved:%s", name, part)
+		}
+	}
+	if len(parts) != 4 {
+		t.Errorf("%d variables are saved, want 3", len(parts)-1)
 	}
 }
 

@@ -5,6 +5,7 @@ package bootenv
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 
@@ -19,7 +20,11 @@ func find(f *os.File) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	v, err := fat32.Open(f, n)
+	return findIn(f, n)
+}
+
+func findIn(r io.ReaderAt, n int64) (int64, error) {
+	v, err := fat32.Open(r, n)
 	if err != nil {
 		return 0, err
 	}

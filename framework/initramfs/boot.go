@@ -27,6 +27,8 @@ type boot struct {
 	modules      *kmod.Loader
 	disk         disk
 	table        *gpt.Table
+	waiting      bool   // that it waits for a better disk was said
+	personal     bool   // the disk has got an identity of its own in this boot
 	copies       string // other disks that have the identity of disk
 	rootDevice   string // /dev/dm-N
 	state        bootstate.State

@@ -11,10 +11,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kairos-build/kairos-build/framework/bootconf"
 	"github.com/kairos-build/kairos-build/framework/internal/kmod"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
+	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
 // argDiskWait is how many seconds the disk may take to appear: 60 when the
@@ -25,9 +27,11 @@ const defaultDiskWait = 60 * time.Second
 
 // arguments is what /init reads from the kernel command line.
 type arguments struct {
-	Slot       layout.Slot
-	Mode       layout.Mode
-	Disk       gpt.GUID // of the EFI partition
+	Slot layout.Slot
+	Mode layout.Mode
+	Disk gpt.GUID // of the EFI partition
+	// Env is what GRUB left in the environment block; nil when it did not say.
+	Env        *slot.State
 	RootHash   [verity.HashSize]byte
 	HashOffset int64
 	DiskWait   time.Duration
@@ -107,6 +111,10 @@ func (a *arguments) setSlot(values map[string]string) (err error) {
 
 func (a *arguments) setDisk(values map[string]string) (err error) {
 	a.Disk, err = gpt.ParseGUID(values[layout.ArgDisk])
+	if env, given := values[layout.ArgEnv]; given {
+		state := bootconf.ParseEnv(env)
+		a.Env = &state
+	}
 	seconds, given := values[argDiskWait]
 	if !given {
 		return describe(layout.ArgDisk, err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
+	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
 const goodLine = "BOOT_IMAGE=(hd0,gpt3)/VMLINUZ console=ttyS0 panic=10 " +
@@ -48,6 +49,9 @@ func TestParseCmdline(t *testing.T) {
 		{"the last one counts", "kairos.slot=b kairos.mode=passive", func(a *arguments) { a.Slot, a.Mode = layout.SlotB, layout.ModePassive }},
 		{"recovery", "kairos.slot=recovery kairos.mode=recovery", func(a *arguments) { a.Slot, a.Mode = layout.SlotRecovery, layout.ModeRecovery }},
 		{"upper case GUID", "kairos.disk=C12A7328-F81F-11D2-BA4B-00A0C93EC93B", func(*arguments) {}},
+		{"what GRUB left in its environment", "kairos.env=good=b,try=a,tries=2,bad=,badrec=,next=,unproven=3", func(a *arguments) {
+			a.Env = &slot.State{Good: layout.SlotB, Try: layout.SlotA, Tries: 2, Unproven: 3}
+		}},
 		{"slow disk", "kairos.diskwait=300", func(a *arguments) { a.DiskWait = 5 * time.Minute }},
 		{"panic at once is not for us", "panic=-1", func(a *arguments) { a.PanicSeconds = 0 }},
 		{"init", "init=/bin/sh", func(a *arguments) { a.Init = "/bin/sh" }},

@@ -35,30 +35,24 @@ func volumes() []volume {
 	}
 }
 
-// growPersistent gives the persistent partition what the disk has left, at
-// the first boot and whenever the disk has been enlarged.
-func (b *boot) growPersistent() error {
-	if b.disk.paths[layout.PartPersistent] == "" {
-		return nil
+// fitDisk gives the disk an identity of its own at its first boot, and the
+// persistent partition what the disk has left, then and whenever the disk has been
+// enlarged.
+func (b *boot) fitDisk() error {
+	change, err := grow.Fit(b.disk.Path, b.disk.Size, b.table, layout.PartPersistent)
+	b.table = change.Table
+	b.describeDisk()
+	if change.Personal {
+		b.personal = true
+		b.info("disk %s has an identity of its own now: disk %s, EFI partition %s", b.disk.Path, b.table.DiskGUID, identity(b.table))
 	}
-	size, err := grow.Partition(b.disk.Path, b.disk.Size, b.table, layout.PartPersistent)
-	if err != nil {
-		b.warn("the persistent partition keeps its size: %v", err)
-		return nil
+	if change.Grown > 0 {
+		b.info("grew partition %s (%s) to %s", layout.PartPersistent, b.disk.paths[layout.PartPersistent], describeSize(change.Grown))
 	}
-	if size > 0 {
-		b.setPartitionSize(layout.PartPersistent, size)
-		b.info("grew partition %s (%s) to %s", layout.PartPersistent, b.disk.paths[layout.PartPersistent], describeSize(size))
+	if err != nil && b.disk.paths[layout.PartPersistent] != "" {
+		b.warn("the partition table stays as it is, or the persistent partition keeps its size: %v", err)
 	}
 	return nil
-}
-
-func (b *boot) setPartitionSize(name string, size int64) {
-	for i := range b.state.Partitions {
-		if b.state.Partitions[i].Name == name {
-			b.state.Partitions[i].Size = size
-		}
-	}
 }
 
 // mountData mounts the data partitions. One that is unusable is replaced by

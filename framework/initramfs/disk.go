@@ -5,7 +5,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,8 +27,13 @@ type disk struct {
 type candidate struct {
 	blockdev.Disk
 	table *gpt.Table
-	err   error // why it has no table
+	seen  []gpt.Partition // as GRUB sees them, which checks nothing
+	err   error           // why it has no table
 }
+
+// copyWait is how long another disk may take to appear that fits better than the
+// one which is there: a USB stick comes seconds after a fixed disk.
+const copyWait = 10 * time.Second
 
 // pollInterval is how often the disks are looked at when no event comes.
 const pollInterval = 500 * time.Millisecond
@@ -40,7 +47,8 @@ func (b *boot) findDisk() (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, changes.Close()) }()
-	for deadline := sinceKernelStart() + b.args.DiskWait; ; {
+	begin := sinceKernelStart()
+	for deadline := begin + b.args.DiskWait; ; {
 		loaded, err := b.loadDrivers()
 		if err != nil {
 			return err
@@ -49,8 +57,9 @@ func (b *boot) findDisk() (err error) {
 		if err != nil {
 			return err
 		}
-		late := sinceKernelStart() > deadline
-		if ready, err := b.chooseDisk(candidates, late); ready || err != nil {
+		now := sinceKernelStart()
+		late := now > deadline
+		if ready, err := b.chooseDisk(candidates, late, late || now-begin > copyWait); ready || err != nil {
 			return err
 		}
 		if late {
@@ -73,48 +82,63 @@ func (b *boot) lookAtDisks() ([]candidate, error) {
 	list := make([]candidate, len(disks))
 	for i, d := range disks {
 		list[i].Disk = d
-		list[i].table, list[i].err = readTable(d)
+		list[i].read()
 	}
 	return list, nil
 }
 
-func readTable(d blockdev.Disk) (table *gpt.Table, err error) {
-	f, err := os.Open(d.Path)
+// read reads what the candidate has of partition tables.
+func (c *candidate) read() {
+	f, err := os.Open(c.Path)
 	if err != nil {
-		return nil, err
+		c.err = err
+		return
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	return gpt.Read(f, d.Size)
+	c.look(f)
+	c.err = errors.Join(c.err, f.Close())
 }
 
-// matching are the candidates that hold the EFI partition id, in their order.
+func (c *candidate) look(r io.ReaderAt) {
+	c.table, c.err = gpt.Read(r, c.Size)
+	c.seen, _ = gpt.ReadUnchecked(r, c.Size)
+}
+
+// matching are the candidates that hold the EFI partition id, in their order, and
+// each disk once.
 func matching(candidates []candidate, id gpt.GUID) []candidate {
 	var list []candidate
 	for _, c := range candidates {
-		if c.table == nil {
-			continue
-		}
-		for _, p := range c.table.Partitions {
-			if p.ID == id {
-				list = append(list, c)
-				break
-			}
+		again := slices.ContainsFunc(list, func(l candidate) bool { return c.Same(l.Disk) })
+		if c.holds(id) && !again {
+			list = append(list, c)
 		}
 	}
 	return list
 }
 
-// chooseDisk takes the disk with the EFI partition once the kernel knows all
-// its partitions; when it is late, those of the root suffice. Of several such
-// disks, which are copies of each other, the first in the order of
-// blockdev.Disks is taken: a fixed disk before a removable one, and then the
-// same place in the machine at every boot.
-func (b *boot) chooseDisk(candidates []candidate, late bool) (ready bool, err error) {
-	matches := matching(candidates, b.args.Disk)
-	if len(matches) == 0 {
+// holds says whether the disk has the partition id, in its table or in what GRUB
+// takes for it. They differ after a cut of power while the GUIDs were changed.
+func (c candidate) holds(id gpt.GUID) bool {
+	is := func(p gpt.Partition) bool { return p.ID == id }
+	return c.table != nil && (slices.ContainsFunc(c.table.Partitions, is) || slices.ContainsFunc(c.seen, is))
+}
+
+// chooseDisk takes the disk that was booted once the kernel knows all its
+// partitions; when it is late, those of the root suffice.
+func (b *boot) chooseDisk(candidates []candidate, late, settled bool) (ready bool, err error) {
+	var list []match
+	for _, c := range matching(candidates, b.args.Disk) {
+		list = append(list, examine(c, b.args))
+	}
+	m, err := decide(list, b.args, late, settled)
+	if err != nil {
+		return false, err
+	}
+	if m == nil {
+		b.sayWaiting(list)
 		return false, nil
 	}
-	c := matches[0]
+	c := m.candidate
 	if c.table.PrimaryFault != nil {
 		if err := b.repairTable(&c); err != nil {
 			return false, err
@@ -136,8 +160,25 @@ func (b *boot) chooseDisk(candidates []candidate, late bool) (ready bool, err er
 		return false, fmt.Errorf("disk %s has the EFI partition %s but no partition named %s: its partition table is not one of ours", c.Path, b.args.Disk, root)
 	}
 	b.useDisk(c, paths)
-	b.warnOfCopies(candidates)
+	if m.envErr != nil && b.args.Env != nil {
+		b.warn("the boot loader's record on %s cannot be read: %v", c.Path, m.envErr)
+	}
 	return true, nil
+}
+
+// sayWaiting says once why a disk that is there is not taken.
+func (b *boot) sayWaiting(list []match) {
+	if len(list) == 0 || b.waiting {
+		return
+	}
+	b.waiting = true
+	for _, m := range list {
+		why := "it does not hold what the boot loader has just written to its disk"
+		if m.booted(b.args) {
+			why = fmt.Sprintf("its %s is not the one on the kernel command line", b.args.Slot.Root())
+		}
+		b.info("%s has the EFI partition %s, but %s; waiting for another disk", m.Path, b.args.Disk, why)
+	}
 }
 
 // partitionPaths maps the GPT names of a table to the device nodes that the
@@ -162,16 +203,21 @@ func partitionPaths(table *gpt.Table, known []blockdev.Partition) (paths map[str
 
 func (b *boot) useDisk(c candidate, paths map[string]string) {
 	b.disk, b.table = disk{Disk: c.Disk, paths: paths}, c.table
-	b.state.Disk = bootstate.Disk{Device: c.Path, GUID: c.table.DiskGUID.String(), Size: c.Size, Model: c.Model}
-	for _, p := range c.table.Partitions {
-		if paths[p.Name] == "" {
-			continue
-		}
-		b.state.Partitions = append(b.state.Partitions, bootstate.Partition{
-			Number: p.Number, Name: p.Name, Device: paths[p.Name], PartUUID: p.ID.String(), Size: p.Size(),
-		})
-	}
+	b.describeDisk()
 	b.info("booted from %s (%s, %s)", c.Path, describeSize(c.Size), describeModel(c.Model))
+}
+
+// describeDisk notes the disk and its table for the report.
+func (b *boot) describeDisk() {
+	b.state.Disk = bootstate.Disk{Device: b.disk.Path, GUID: b.table.DiskGUID.String(), Size: b.disk.Size, Model: b.disk.Model}
+	b.state.Partitions = nil
+	for _, p := range b.table.Partitions {
+		if path := b.disk.paths[p.Name]; path != "" {
+			b.state.Partitions = append(b.state.Partitions, bootstate.Partition{
+				Number: p.Number, Name: p.Name, Device: path, PartUUID: p.ID.String(), Size: p.Size(),
+			})
+		}
+	}
 }
 
 // repairTable writes the primary table again from the backup, and has the
@@ -188,52 +234,6 @@ func (b *boot) repairTable(c *candidate) error {
 	}
 	c.table.PrimaryFault = nil
 	return nil
-}
-
-// warnOfCopies is loud about other disks that claim to be this one. It runs
-// again before the system starts: a copy may have answered later.
-func (b *boot) warnOfCopies(candidates []candidate) {
-	var others []string
-	for _, c := range matching(candidates, b.args.Disk) {
-		if c.Name != b.disk.Name {
-			others = append(others, c.Path)
-		}
-	}
-	list := strings.Join(others, ", ")
-	if len(others) == 0 || list == b.copies {
-		return
-	}
-	b.copies = list
-	b.warn("%s and %s have the same identity (EFI partition %s): one is a copy of the other. Using %s; remove the copy, or give it a new identity with `sgdisk --randomize-guids`",
-		b.disk.Path, list, b.args.Disk, b.disk.Path)
-}
-
-// noDisk explains a search that ended without a disk.
-func noDisk(a arguments, candidates []candidate) string {
-	var s strings.Builder
-	fmt.Fprintf(&s, "no disk with the EFI partition %s (%s on the kernel command line) appeared within %v.\n", a.Disk, layout.ArgDisk, a.DiskWait)
-	if len(candidates) == 0 {
-		s.WriteString("No disk at all was found: the disk is not connected, or the initrd lacks the driver of its controller.")
-		return s.String()
-	}
-	s.WriteString("Disks that were found:\n")
-	for _, c := range candidates {
-		fmt.Fprintf(&s, "  %s (%s, %s): %s\n", c.Path, describeSize(c.Size), describeModel(c.Model), c.verdict(a))
-	}
-	fmt.Fprintf(&s, "Connect the disk that the machine was started from; %s=SECONDS waits longer for a slow one.", argDiskWait)
-	return s.String()
-}
-
-func (c candidate) verdict(a arguments) string {
-	switch {
-	case errors.Is(c.err, gpt.ErrNoTable):
-		return "no GUID partition table"
-	case c.err != nil:
-		return c.err.Error()
-	case len(matching([]candidate{c}, a.Disk)) == 0:
-		return "another system's disk"
-	}
-	return fmt.Sprintf("the right disk, but without partition %s", a.Slot.Root())
 }
 
 func describeSize(n int64) string {

@@ -26,11 +26,11 @@ func tableWith(esp gpt.GUID) *gpt.Table {
 func testCandidates(t *testing.T) []candidate {
 	id := testDiskID(t)
 	return []candidate{
-		{Disk: blockdev.Disk{Path: "/dev/sda", Size: 20 * layout.GiB, Model: "Other"}, table: tableWith(gpt.GUID{99})},
-		{Disk: blockdev.Disk{Path: "/dev/sdb", Size: layout.GiB}, err: fmt.Errorf("sector 1: %w", gpt.ErrNoTable)},
-		{Disk: blockdev.Disk{Path: "/dev/sdc", Size: layout.GiB}, err: errors.New("input/output error")},
-		{Disk: blockdev.Disk{Path: "/dev/sdd", Size: layout.GiB}, table: tableWith(id)},
-		{Disk: blockdev.Disk{Path: "/dev/sde", Size: layout.GiB}, table: tableWith(id)},
+		{Disk: blockdev.Disk{Name: "sda", Path: "/dev/sda", Size: 20 * layout.GiB, Model: "Other"}, table: tableWith(gpt.GUID{99})},
+		{Disk: blockdev.Disk{Name: "sdb", Path: "/dev/sdb", Size: layout.GiB}, err: fmt.Errorf("sector 1: %w", gpt.ErrNoTable)},
+		{Disk: blockdev.Disk{Name: "sdc", Path: "/dev/sdc", Size: layout.GiB}, err: errors.New("input/output error")},
+		{Disk: blockdev.Disk{Name: "sdd", Path: "/dev/sdd", Size: layout.GiB}, table: tableWith(id)},
+		{Disk: blockdev.Disk{Name: "sde", Path: "/dev/sde", Size: layout.GiB}, table: tableWith(id)},
 	}
 }
 
@@ -41,6 +41,11 @@ func TestMatching(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"/dev/sdd", "/dev/sde"}, got); diff != "" {
 		t.Errorf("disks with the EFI partition (-want +got):\n%s", diff)
+	}
+	twoPaths := testCandidates(t)
+	twoPaths[3].WWID, twoPaths[4].WWID = "naa.5000c500a1b2c3d4", "naa.5000c500a1b2c3d4"
+	if list := matching(twoPaths, testDiskID(t)); len(list) != 1 {
+		t.Errorf("a disk with two paths to it counts as %d", len(list))
 	}
 	if len(matching(testCandidates(t), gpt.GUID{4, 4})) != 0 {
 		t.Error("a disk without the EFI partition was found")

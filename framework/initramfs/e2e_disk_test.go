@@ -13,12 +13,18 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/kairos-build/kairos-build/framework/bootconf"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/erofs"
 	"github.com/kairos-build/kairos-build/framework/ondisk/ext4"
+	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
+	"github.com/kairos-build/kairos-build/framework/ondisk/grubenv"
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
+	"github.com/kairos-build/kairos-build/framework/slot"
 )
+
+const espSize = 36 * layout.MiB
 
 // A testDisk is a disk with a root in slot a, and what a boot loader would say
 // about it.
@@ -70,6 +76,7 @@ func newDisk(t *testing.T, name string, guest []byte) testDisk {
 			t.Fatal(err)
 		}
 	}
+	writeESP(t, offsetFile{f, d.offset(t, layout.PartEFI)}, slot.State{Good: layout.SlotA, Unproven: 1})
 	d.tree = writeRoot(t, offsetFile{f, d.offset(t, "root-a")}, guest)
 	for _, data := range []string{layout.PartOEM, layout.PartPersistent} {
 		p, _ := d.table.Partition(data)
@@ -89,7 +96,7 @@ func newTable(t *testing.T, esp gpt.GUID, size int64) *gpt.Table {
 	table := &gpt.Table{DiskGUID: esp, Sectors: size / gpt.SectorSize}
 	at := layout.Alignment / gpt.SectorSize
 	for _, p := range layout.Table(layout.Sizes{
-		ImageSize: 16 * layout.MiB, EFI: 2 * layout.MiB, Boot: 2 * layout.MiB, Root: 32 * layout.MiB,
+		ImageSize: 16 * layout.MiB, EFI: espSize, Boot: 2 * layout.MiB, Root: 32 * layout.MiB,
 	}) {
 		kind, err := gpt.ParseGUID(p.Type)
 		if err != nil {
@@ -106,6 +113,19 @@ func newTable(t *testing.T, esp gpt.GUID, size int64) *gpt.Table {
 		at += sectors
 	}
 	return table
+}
+
+// writeESP writes an EFI partition with nothing but GRUB's environment block.
+func writeESP(t *testing.T, w offsetFile, s slot.State) {
+	t.Helper()
+	block, err := grubenv.Encode(s.Vars())
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = fat32.Write(w, espSize, []fat32.File{{Path: "EFI/debian/" + bootconf.GRUBEnv, Data: block}}, fat32.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // writeRoot writes an EROFS image with guest as its init, and its hash tree.
@@ -151,6 +171,21 @@ func copyDisk(t *testing.T, path string) string {
 	to := filepath.Join(t.TempDir(), "copy.raw")
 	data, err := os.ReadFile(path)
 	if err := errors.Join(err, os.WriteFile(to, data, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+// freshCopy is a copy that was never booted.
+func freshCopy(t *testing.T, d testDisk) string {
+	t.Helper()
+	to := copyDisk(t, d.path)
+	f, err := os.OpenFile(to, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeESP(t, offsetFile{f, d.offset(t, layout.PartEFI)}, slot.Initial())
+	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
 	return to

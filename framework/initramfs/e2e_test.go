@@ -15,10 +15,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/kairos-build/kairos-build/ci/qemu"
 	"github.com/kairos-build/kairos-build/framework/bootstate"
 	"github.com/kairos-build/kairos-build/framework/initramfs/pack"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
 )
 
@@ -144,6 +147,7 @@ func TestTwoBoots(t *testing.T) {
 			t.Errorf("no mount %s in %s", mount, said(t, first, "mounts"))
 		}
 	}
+	disk.esp = ownIdentity(t, disk, state)
 	second := l.boot(t, disk, dir, guestEnd, qemu.Config{Disk: disk.path, DiskSize: 4 * layout.GiB})
 	expect(t, second, "machine-id", state.MachineID)
 	for dir, want := range map[string]string{
@@ -152,9 +156,33 @@ func TestTwoBoots(t *testing.T) {
 		expect(t, first, "kept "+dir, "false")
 		expect(t, second, "kept "+dir, want)
 	}
-	if stateOf(t, second).FirstBoot {
+	after := stateOf(t, second)
+	if after.FirstBoot {
 		t.Error("the second boot says that it is the first")
 	}
+	if diff := cmp.Diff([]any{state.Disk, state.Partitions}, []any{after.Disk, after.Partitions}); diff != "" {
+		t.Errorf("the disk at its second boot (-first +second):\n%s", diff)
+	}
+}
+
+// ownIdentity checks that no GUID is as it was written, and gives that of the EFI
+// partition, by which the boot loader names the disk from now on.
+func ownIdentity(t *testing.T, d testDisk, s bootstate.State) gpt.GUID {
+	t.Helper()
+	if s.Disk.GUID == d.table.DiskGUID.String() {
+		t.Error("the disk has the GUID that it was written with")
+	}
+	for i, p := range s.Partitions {
+		if p.PartUUID == d.table.Partitions[i].ID.String() {
+			t.Errorf("partition %s has the GUID that it was written with", p.Name)
+		}
+	}
+	efi, _ := s.Partition(layout.PartEFI)
+	id, err := gpt.ParseGUID(efi.PartUUID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
 }
 
 // TestTrouble boots disks that are not as they should be.
@@ -163,6 +191,7 @@ func TestTrouble(t *testing.T) {
 	disk, other := newDisk(t, "one", l.guest), newDisk(t, "two", l.guest)
 	stranger := other
 	stranger.path = disk.path
+	const booted = "kairos.env=good=a,try=,tries=,bad=,badrec=,next=,unproven=1"
 	zeros := make([]byte, 64<<10)
 	tests := []struct {
 		name   string
@@ -173,8 +202,12 @@ func TestTrouble(t *testing.T) {
 	}{
 		{"a second disk with the same names", disk, qemu.Config{Disk: other.path, ExtraDisks: []string{disk.path}}, guestEnd,
 			[]string{"kairos-init: booted from /dev/vdb "}},
-		{"a copy of the disk", disk, qemu.Config{Disk: disk.path, ExtraDisks: []string{copyDisk(t, disk.path)}}, guestEnd,
-			[]string{"kairos-init: WARNING: /dev/vda and /dev/vdb have the same identity"}},
+		{"a copy that nothing tells from the disk", disk, qemu.Config{Disk: disk.path, ExtraDisks: []string{copyDisk(t, disk.path)}, Append: booted}, "Restarting system",
+			[]string{"BOOT FAILED: step \"disk\"", "nothing tells which", "  /dev/vda (", "  /dev/vdb (", "Disconnect all but one."}},
+		{"a copy that was not booted", disk, qemu.Config{Disk: freshCopy(t, disk), ExtraDisks: []string{disk.path}, Append: booted}, guestEnd,
+			[]string{"kairos-init: booted from /dev/vdb "}},
+		{"only a copy that was not booted", disk, qemu.Config{Disk: freshCopy(t, disk), Append: booted + " kairos.diskwait=3"}, "Restarting system",
+			[]string{"the disk that the machine was started from did not appear within 3s", "  /dev/vda ("}},
 		{"no such disk", stranger, qemu.Config{Disk: disk.path, Append: "kairos.diskwait=2"}, "machine restart|Restarting system",
 			[]string{"kairos-init: BOOT FAILED: step \"disk\": no disk with the EFI partition", "/dev/vda (640 MiB, no model name): another system's disk"}},
 		{"a flipped byte", disk, qemu.Config{Disk: disk.path, Append: "guest.read", Patches: []qemu.Patch{{Offset: disk.offset(t, "root-a") + disk.tree.DataSize - 1, Data: []byte{0xff}}}}, "Kernel panic",

@@ -47,7 +47,7 @@ func (b *boot) run() error {
 		{"disk", b.findDisk},          // the disk that the boot loader came from
 		{"verity", b.openRoot},        // the slot's root, behind dm-verity
 		{"root", b.mountRoot},         // read-only
-		{"grow", b.growPersistent},    // the last partition, to the end of the disk
+		{"grow", b.fitDisk},           // an identity of its own; the last partition, to the end of the disk
 		{"data", b.mountData},         // oem and persistent
 		{"ephemeral", b.mountOverlay}, // writable until the next boot
 		{"persistent", b.bindPaths},   // writable for ever

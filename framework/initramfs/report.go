@@ -16,7 +16,9 @@ const layoutFile = layout.RunDir + "/cos-layout.env"
 // report writes what the rest of the system wants to know about this boot.
 func (b *boot) report() error {
 	if candidates, err := b.lookAtDisks(); err == nil {
-		b.warnOfCopies(candidates)
+		if err := b.checkCopies(candidates); err != nil {
+			return err
+		}
 	}
 	if err := os.MkdirAll(layout.RunDir, 0o755); err != nil {
 		return err

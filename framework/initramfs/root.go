@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,7 +30,7 @@ const rootName = "kairos-root"
 // other slot that does not boot.
 func (b *boot) openRoot() error {
 	device := b.disk.paths[b.args.Slot.Root()]
-	superblock, err := b.readSuperblock(device)
+	superblock, err := readSuperblock(device, b.args)
 	if err != nil {
 		return fmt.Errorf("%s (%s) does not hold the root image that this kernel belongs to; write the slot again: %w", b.args.Slot.Root(), device, err)
 	}
@@ -65,27 +66,31 @@ func linkDevice(device, name string) error {
 	return err
 }
 
-// readSuperblock reads the verity superblock of the partition and compares
-// the tree's top with the root hash. The kernel does that too, but its only
-// words for it are a panic, and kernel and root of different images are the
-// likeliest mistake of all.
-func (b *boot) readSuperblock(device string) (s verity.Superblock, err error) {
+func readSuperblock(device string, a arguments) (s verity.Superblock, err error) {
 	f, err := os.Open(device)
 	if err != nil {
 		return s, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if s, err = verity.ReadSuperblock(f, b.args.HashOffset); err != nil {
+	return checkRoot(f, a)
+}
+
+// checkRoot reads the verity superblock of a root partition and compares the
+// tree's top with the root hash. The kernel does that too, but its only words for
+// it are a panic, and kernel and root of different images are the likeliest
+// mistake of all.
+func checkRoot(r io.ReaderAt, a arguments) (s verity.Superblock, err error) {
+	if s, err = verity.ReadSuperblock(r, a.HashOffset); err != nil {
 		return s, err
 	}
-	if s.DataBlocks*verity.BlockSize != b.args.HashOffset {
-		return s, fmt.Errorf("its verity superblock is for %d blocks, the kernel command line says %d", s.DataBlocks, b.args.HashOffset/verity.BlockSize)
+	if s.DataBlocks*verity.BlockSize != a.HashOffset {
+		return s, fmt.Errorf("its verity superblock is for %d blocks, the kernel command line says %d", s.DataBlocks, a.HashOffset/verity.BlockSize)
 	}
 	top := make([]byte, verity.BlockSize)
-	if _, err := f.ReadAt(top, topBlock(s, b.args.HashOffset)); err != nil {
+	if _, err := r.ReadAt(top, topBlock(s, a.HashOffset)); err != nil {
 		return s, err
 	}
-	if sha256.Sum256(append(slices.Clip(s.Salt), top...)) != b.args.RootHash {
+	if sha256.Sum256(append(slices.Clip(s.Salt), top...)) != a.RootHash {
 		return s, fmt.Errorf("%w: the root hash on the kernel command line is of another image, or the hash tree is damaged", verity.ErrCorrupt)
 	}
 	return s, nil

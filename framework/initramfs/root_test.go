@@ -42,7 +42,7 @@ func TestReadSuperblock(t *testing.T) {
 	for _, blocks := range []int{1, 2, 200} {
 		path, a := rootFile(t, blocks)
 		b := &boot{args: a}
-		s, err := b.readSuperblock(path)
+		s, err := readSuperblock(path, b.args)
 		if err != nil || s.DataBlocks != int64(blocks) || s.UUID[0] != 9 {
 			t.Errorf("%d blocks: got %+v, %v", blocks, s, err)
 		}
@@ -65,7 +65,7 @@ func TestReadSuperblockMistakes(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			b := &boot{args: a}
 			test.change(&b.args)
-			if _, err := b.readSuperblock(path); !errors.Is(err, test.want) || !strings.Contains(err.Error(), test.text) {
+			if _, err := readSuperblock(path, b.args); !errors.Is(err, test.want) || !strings.Contains(err.Error(), test.text) {
 				t.Errorf("got error %v, want %v", err, test.want)
 			}
 		})
@@ -185,14 +185,14 @@ func TestLayoutEnv(t *testing.T) {
 }
 
 func TestWarningsAreKept(t *testing.T) {
-	b := &boot{log: slog.New(slog.DiscardHandler), args: goodArguments(t)}
+	b := &boot{log: slog.New(slog.DiscardHandler), args: goodArguments(t), table: tableWith(testDiskID(t))}
 	b.disk.Name, b.disk.Path = "sdd", "/dev/sdd"
-	candidates := testCandidates(t)
-	candidates[3].Name, candidates[4].Name = "sdd", "sde"
-	b.warnOfCopies(candidates[:4])
-	b.warnOfCopies(candidates)
-	b.warnOfCopies(candidates)
-	if len(b.state.Warnings) != 1 || !strings.HasPrefix(b.state.Warnings[0], "/dev/sdd and /dev/sde have the same identity") {
+	copies := []match{{candidate: testCandidates(t)[4]}}
+	b.warnOfCopies(nil)
+	b.warnOfCopies(copies)
+	b.warnOfCopies(copies)
+	if len(b.state.Warnings) != 1 || !strings.HasPrefix(b.state.Warnings[0], "/dev/sdd and /dev/sde have the same identity") ||
+		!strings.Contains(b.state.Warnings[0], "`sfdisk --part-uuid /dev/sde 2 ") {
 		t.Errorf("warnings: %q", b.state.Warnings)
 	}
 }

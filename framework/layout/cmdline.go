@@ -11,12 +11,20 @@ const (
 	// ArgDisk is the PARTUUID (lower case) of the EFI partition that GRUB was
 	// started from. The initramfs looks for partitions on that disk only.
 	ArgDisk = "kairos.disk"
+	// ArgEnv is what GRUB's environment block held when GRUB started the kernel,
+	// see framework/bootconf. It tells the disk from copies of it.
+	ArgEnv = "kairos.env"
 	// ArgRootHash is the dm-verity root hash of the slot, 64 hex digits.
 	ArgRootHash = "kairos.roothash"
 	// ArgHashOffset is the offset, in bytes, of the verity superblock in the
 	// root partition, which is also the length of the EROFS image.
 	ArgHashOffset = "kairos.hashoffset"
 )
+
+// BootArgs lists the keys that are set at boot: no image may have one.
+func BootArgs() []string {
+	return []string{ArgSlot, ArgMode, ArgDisk, ArgEnv, ArgRootHash, ArgHashOffset}
+}
 
 // A Mode says in which role a slot was booted.
 type Mode string

@@ -117,7 +117,8 @@ type Sizes struct {
 	ImageSize  int64 // bytes of one root image with its hash tree
 	EFI        int64 // default 128 MiB
 	Boot       int64 // default 192 MiB
-	Root       int64 // default twice ImageSize, at least 2 GiB
+	Root       int64 // of slots a and b; default twice ImageSize, at least 2 GiB
+	Recovery   int64 // of the recovery slot; default one image and a quarter more
 	OEM        int64 // default 64 MiB
 	Persistent int64 // default 64 MiB; grows to the end of the disk at first boot
 }
@@ -132,14 +133,11 @@ func (s Sizes) withDefaults() Sizes {
 	or(&s.EFI, 128*MiB)
 	or(&s.Boot, 192*MiB)
 	or(&s.Root, max(2*s.ImageSize, 2*GiB))
+	or(&s.Recovery, s.ImageSize+s.ImageSize/4) // a slightly larger image still fits
 	or(&s.OEM, 64*MiB)
 	or(&s.Persistent, 64*MiB)
 	return s
 }
-
-// recoverySize is one image and a quarter more, so that a slightly larger
-// image still fits.
-func (s Sizes) recoverySize() int64 { return alignUp(s.ImageSize + s.ImageSize/4) }
 
 func alignUp(n int64) int64 { return (n + Alignment - 1) / Alignment * Alignment }
 
@@ -155,7 +153,7 @@ func Table(s Sizes) []Partition {
 	for _, slot := range Slots() {
 		root := s.Root
 		if slot == SlotRecovery {
-			root = s.recoverySize()
+			root = s.Recovery
 		}
 		table = append(table,
 			Partition{Name: slot.Boot(), Type: TypeLinux, FS: FAT32, Label: "BOOT_" + string(slot[0]-'a'+'A'), Size: s.Boot, Slot: slot},

@@ -38,6 +38,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/bootconf"
@@ -138,13 +139,14 @@ func uuid(id [32]byte) [16]byte {
 	return u
 }
 
-// KernelArgs is the kernel command line of the slot: the image's own arguments,
-// the verity arguments, then extra ones.
+// KernelArgs is the kernel command line of the slot: the verity arguments, the
+// image's own, then extra ones.
 func (i *Image) KernelArgs(extra ...string) string {
-	args := append(strings.Fields(i.Cmdline),
+	args := []string{
 		fmt.Sprintf("%s=%x", layout.ArgRootHash, i.Tree.RootHash),
-		fmt.Sprintf("%s=%d", layout.ArgHashOffset, i.Tree.HashOffset))
-	return strings.Join(append(args, extra...), " ")
+		fmt.Sprintf("%s=%d", layout.ArgHashOffset, i.Tree.HashOffset),
+	}
+	return strings.Join(slices.Concat(args, strings.Fields(i.Cmdline), extra), " ")
 }
 
 // BootFiles are the files of the slot's boot partition.

@@ -230,7 +230,7 @@ func TestKept(t *testing.T) {
 
 func TestBootFiles(t *testing.T) {
 	image := &Image{Kernel: []byte("K"), Initrd: []byte("I"), Cmdline: "quiet", Digest: "sha256:01", Release: map[string]string{"KAIROS_VERSION": "v1"}, Tree: verity.Tree{RootHash: [32]byte{0xab, 31: 0xcd}, HashOffset: 8192}}
-	args := "quiet kairos.roothash=ab" + strings.Repeat("0", 60) + "cd kairos.hashoffset=8192"
+	args := "kairos.roothash=ab" + strings.Repeat("0", 60) + "cd kairos.hashoffset=8192 quiet"
 	want := []fat32.File{{Path: "VMLINUZ", Data: []byte("K")}, {Path: "INITRD", Data: []byte("I")}, {Path: "BOOT.CFG", Data: []byte("set kairos_cmdline=\"" + args + "\"\n")},
 		{Path: "SLOT.TXT", Data: []byte("VERSION=v1\nDIGEST=sha256:01\nROOTHASH=ab" + strings.Repeat("0", 60) + "cd\n")}}
 	if diff := cmp.Diff(want, image.BootFiles()); diff != "" {

@@ -29,6 +29,16 @@ type Disk struct {
 	Model     string // as the disk reports it, or empty
 	Size      int64  // bytes
 	Removable bool
+	// WWID is the name that the disk's maker gave it and no other, as "naa.5000…",
+	// or empty. Names that are made from a model or a serial number, as cheap sticks
+	// have them, are left out: many have the same.
+	WWID string
+}
+
+// Same says whether d and other are two paths to one disk, as a server with two
+// cables to its disks has them.
+func (d Disk) Same(other Disk) bool {
+	return d.Name == other.Name || d.WWID != "" && d.WWID == other.WWID && d.Size == other.Size
 }
 
 // A Partition is one partition of a disk, as the kernel sees it.
@@ -99,10 +109,18 @@ func readDisk(sysfs, name string) (Disk, error) {
 		return Disk{}, err
 	}
 	model, err := os.ReadFile(filepath.Join(dir, "device/model"))
+	if errors.Is(err, os.ErrNotExist) { // memory cards have a name
+		model, err = os.ReadFile(filepath.Join(dir, "device/name"))
+	}
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return Disk{}, err
 	}
+	wwid, err := os.ReadFile(filepath.Join(dir, "device/wwid"))
+	if err != nil || !strings.HasPrefix(string(wwid), "naa.") {
+		wwid = nil
+	}
 	return Disk{
+		WWID: strings.TrimSpace(string(wwid)),
 		Name: name, Path: devPath(name), Size: size * sectorSize, Removable: removable != 0,
 		Topology: strings.TrimPrefix(topology, filepath.Join(sysfs, "devices")+"/"),
 		Model:    strings.TrimSpace(string(model)),

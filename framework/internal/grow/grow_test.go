@@ -76,7 +76,7 @@ func TestFileSystemThatIsLargeEnough(t *testing.T) {
 	}
 }
 
-func testDisk(t *testing.T, sectors int64) (path string, table *gpt.Table) {
+func testDisk(t *testing.T, sectors int64, id gpt.GUID) (path string, table *gpt.Table) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "disk")
 	f, err := os.Create(path)
@@ -87,7 +87,7 @@ func testDisk(t *testing.T, sectors int64) (path string, table *gpt.Table) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	table = &gpt.Table{Sectors: sectors, DiskGUID: gpt.GUID{1}, Partitions: []gpt.Partition{
+	table = &gpt.Table{Sectors: sectors, DiskGUID: id, Partitions: []gpt.Partition{
 		{Number: 1, Type: linux, ID: gpt.GUID{2}, First: 2048, Last: 4095, Name: "persistent"},
 	}}
 	if err := errors.Join(table.Write(f), f.Close()); err != nil {
@@ -96,41 +96,47 @@ func testDisk(t *testing.T, sectors int64) (path string, table *gpt.Table) {
 	return path, table
 }
 
-func TestPartition(t *testing.T) {
-	path, table := testDisk(t, 8192)
-	const larger = 64 << 20
-	if err := os.Truncate(path, larger); err != nil {
-		t.Fatal(err)
-	}
-	// The kernel has no such disk and says so, after the table is written.
-	size, err := Partition(path, larger, table, "persistent")
-	if err == nil || size != 62<<20 {
-		t.Errorf("got size %d and error %v, want %d and the kernel's word that this is no disk", size, err, 62<<20)
-	}
+func readBack(t *testing.T, path string, size int64) *gpt.Table {
+	t.Helper()
 	f, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	got, err := gpt.Read(f, larger)
+	got, err := gpt.Read(f, size)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p := got.Partitions[0]; p.First != 2048 || p.Size() != 62<<20 || got.Sectors != larger/512 {
+	return got
+}
+
+func TestFit(t *testing.T) {
+	path, table := testDisk(t, 8192, gpt.GUID{1})
+	const larger = 64 << 20
+	if err := os.Truncate(path, larger); err != nil {
+		t.Fatal(err)
+	}
+	// The kernel has no such disk and says so, after the table is written.
+	change, err := Fit(path, larger, table, "persistent")
+	if err == nil || change.Grown != 62<<20 || change.Personal {
+		t.Errorf("got %+v and error %v, want a size of %d and the kernel's word that this is no disk", change, err, 62<<20)
+	}
+	got := readBack(t, path, larger)
+	if p := got.Partitions[0]; p.First != 2048 || p.Size() != 62<<20 || got.Sectors != larger/512 || got.DiskGUID != table.DiskGUID {
 		t.Errorf("the table now says %+v for %d sectors", p, got.Sectors)
 	}
 }
 
-func TestPartitionWithNothingToGain(t *testing.T) {
-	path, table := testDisk(t, 4096+33+1)
+func TestFitWithNothingToGain(t *testing.T) {
+	path, table := testDisk(t, 4096+33+1, gpt.GUID{1})
 	before, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if size, err := Partition(path, 4130*512, table, "persistent"); size != 0 || err != nil {
-		t.Errorf("got %d, %v: want nothing to be done", size, err)
+	if change, err := Fit(path, 4130*512, table, "persistent"); change.Grown != 0 || change.Personal || err != nil {
+		t.Errorf("got %+v, %v: want nothing to be done", change, err)
 	}
-	if _, err := Partition(path, 4130*512, table, "nobody"); err == nil {
+	if _, err := Fit(path, 4130*512, table, "nobody"); err == nil {
 		t.Error("growing a partition that is not there was no error")
 	}
 	after, err := os.ReadFile(path)
@@ -139,5 +145,34 @@ func TestPartitionWithNothingToGain(t *testing.T) {
 	}
 	if !cmp.Equal(before, after) {
 		t.Error("the disk was written to")
+	}
+}
+
+// TestFitGivesAnIdentity: two disks of one image differ after their first boots,
+// whether something can grow or not, and keep what they have got.
+func TestFitGivesAnIdentity(t *testing.T) {
+	const sectors = 4130
+	for _, name := range []string{"persistent", "nobody"} {
+		seen := map[gpt.GUID]bool{}
+		for range 2 {
+			path, table := testDisk(t, sectors, gpt.DeriveGUID([32]byte{1}))
+			change, err := Fit(path, sectors*512, table, name)
+			if !change.Personal || (err == nil) != (name == "persistent") {
+				t.Fatalf("%s: got %+v, %v: want an identity", name, change, err)
+			}
+			got := readBack(t, path, sectors*512)
+			if diff := cmp.Diff(change.Table, got); diff != "" {
+				t.Errorf("%s: the disk (-told +got):\n%s", name, diff)
+			}
+			for _, id := range []gpt.GUID{got.DiskGUID, got.Partitions[0].ID} {
+				if seen[id] || id.Derived() || id == table.DiskGUID || id == table.Partitions[0].ID {
+					t.Errorf("%s: GUID %s is not the disk's own", name, id)
+				}
+				seen[id] = true
+			}
+			if change, _ := Fit(path, sectors*512, got, name); change.Personal {
+				t.Errorf("%s: the identity changes at the second boot", name)
+			}
+		}
 	}
 }

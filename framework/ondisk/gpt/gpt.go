@@ -24,7 +24,9 @@
 // Read does, and so does UEFI firmware. Linux does it only with the argument
 // "gpt" on its command line. GRUB looks at no CRC: it takes the primary entries
 // as they are. That is why Rewrite may change any number of entries but is safe
-// under GRUB only when the partitions that GRUB needs stay where they are.
+// under GRUB only when the partitions that GRUB needs stay where they are. While
+// it changes GUIDs too, GRUB may see those of before and Read those of after:
+// ReadUnchecked gives what GRUB sees.
 package gpt
 
 import (
@@ -112,6 +114,16 @@ func (t *Table) Grown(name string, sectors int64) (*Table, error) {
 		return nil, fmt.Errorf("growing partition %q: %w", name, err)
 	}
 	return g, nil
+}
+
+// Personal is a copy of t with new random GUIDs, of the disk and of every
+// partition.
+func (t *Table) Personal() *Table {
+	p := &Table{DiskGUID: NewGUID(), Sectors: t.Sectors, Partitions: slices.Clone(t.Partitions), PrimaryFault: t.PrimaryFault}
+	for i := range p.Partitions {
+		p.Partitions[i].ID = NewGUID()
+	}
+	return p
 }
 
 func lastUsable(sectors int64) int64 { return sectors - metaSectors - 1 }

@@ -267,7 +267,7 @@ func replay(t *testing.T, base []byte, old *gpt.Table, size int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	grown.Partitions[2].Attributes = 4 // a change, also where nothing grows
+	grown = grown.Personal() // a change of every entry, also where nothing grows
 	d := &disk{data: bytes.Clone(base), writes: [][]write{nil}}
 	if err := gpt.Rewrite(d, grown); err != nil {
 		t.Fatal(err)
@@ -283,6 +283,7 @@ func replay(t *testing.T, base []byte, old *gpt.Table, size int64) {
 		if cmp.Diff(old, got, ignoreFault) != "" && cmp.Diff(grown, got, ignoreFault) != "" {
 			t.Fatalf("state %d is neither old nor new: %+v", states, got)
 		}
+		checkUnchecked(t, data, old, grown)
 	}
 	for _, step := range d.writes {
 		pieces := split(step)
@@ -297,6 +298,53 @@ func replay(t *testing.T, base []byte, old *gpt.Table, size int64) {
 	}
 	if states < 150 {
 		t.Errorf("only %d states", states)
+	}
+}
+
+// checkUnchecked holds what GRUB sees to this: each partition is whole as it was
+// or as it will be.
+func checkUnchecked(t *testing.T, data []byte, old, next *gpt.Table) {
+	t.Helper()
+	seen, err := gpt.ReadUnchecked(bytes.NewReader(data), int64(len(data)))
+	if err != nil || len(seen) != len(old.Partitions) {
+		t.Fatalf("GRUB sees %+v, %v", seen, err)
+	}
+	for i, p := range seen {
+		if p != old.Partitions[i] && p != next.Partitions[i] {
+			t.Fatalf("GRUB sees %+v, which is neither old nor new", p)
+		}
+	}
+}
+
+func TestReadUncheckedWithoutTable(t *testing.T) {
+	if _, err := gpt.ReadUnchecked(bytes.NewReader(make([]byte, 4096)), 4096); !errors.Is(err, gpt.ErrNoTable) {
+		t.Errorf("got error %v, want that there is no table", err)
+	}
+	data := written(t, table(t))
+	binary.LittleEndian.PutUint32(data[512+80:], 1<<30)
+	if list, err := gpt.ReadUnchecked(bytes.NewReader(data), int64(len(data))); err == nil {
+		t.Errorf("a table of a billion entries gave %d", len(list))
+	}
+}
+
+func TestPersonal(t *testing.T) {
+	old := table(t)
+	a, b := old.Personal(), old.Personal()
+	seen := map[gpt.GUID]bool{}
+	for _, p := range []*gpt.Table{old, a, b} {
+		for _, id := range append([]gpt.GUID{p.DiskGUID}, p.Partitions[0].ID, p.Partitions[1].ID, p.Partitions[2].ID) {
+			if seen[id] {
+				t.Errorf("GUID %s is there twice", id)
+			}
+			seen[id] = true
+		}
+	}
+	for i := range a.Partitions {
+		a.Partitions[i].ID = old.Partitions[i].ID
+	}
+	a.DiskGUID = old.DiskGUID
+	if diff := cmp.Diff(old, a); diff != "" {
+		t.Errorf("more than the GUIDs changed (-want +got):\n%s", diff)
 	}
 }
 
@@ -334,6 +382,9 @@ func TestGUID(t *testing.T) {
 	g := gpt.DeriveGUID([32]byte{0: 1, 6: 0xff, 8: 0xff}).String()
 	if g != "01000000-0000-8f00-bf00-000000000000" {
 		t.Errorf("derived %s", g)
+	}
+	if !guid(t, g).Derived() || gpt.NewGUID().Derived() || guid(t, text).Derived() {
+		t.Error("Derived is wrong about a GUID that is, one that is random, or one of others")
 	}
 }
 

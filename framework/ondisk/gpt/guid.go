@@ -3,6 +3,7 @@
 package gpt
 
 import (
+	"crypto/rand"
 	"encoding/hex"
 	"fmt"
 	"strings"
@@ -28,6 +29,19 @@ func ParseGUID(s string) (GUID, error) {
 func DeriveGUID(hash [32]byte) GUID {
 	g := GUID(hash[:16])
 	g[6] = g[6]&0x0f | 0x80
+	g[8] = g[8]&0x3f | 0x80
+	return g
+}
+
+// Derived says whether g is one that DeriveGUID made: everybody who derives from
+// the same hash has it.
+func (g GUID) Derived() bool { return g[6]>>4 == 8 && g[8]>>6 == 2 }
+
+// NewGUID makes a random GUID, of version 4.
+func NewGUID() GUID {
+	var g GUID
+	rand.Read(g[:])
+	g[6] = g[6]&0x0f | 0x40
 	g[8] = g[8]&0x3f | 0x80
 	return g
 }

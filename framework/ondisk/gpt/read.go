@@ -52,6 +52,36 @@ func Read(r io.ReaderAt, size int64) (*Table, error) {
 	return nil, fmt.Errorf("reading partition table: primary: %w; backup: %w", primary, backup)
 }
 
+// ReadUnchecked reads the entries of the primary copy as GRUB does, which looks
+// at no CRC: it finds partitions in a table that Read refuses. It returns an
+// error when GRUB would find no table.
+func ReadUnchecked(r io.ReaderAt, size int64) ([]Partition, error) {
+	sector := make([]byte, SectorSize)
+	if _, err := r.ReadAt(sector, SectorSize); err != nil {
+		return nil, fmt.Errorf("reading header in sector 1: %w", err)
+	}
+	if string(sector[:8]) != signature {
+		return nil, fmt.Errorf("in sector 1: %w", ErrNoTable)
+	}
+	h := headerFields(sector)
+	h.self = 1
+	if err := h.check(1, size/SectorSize); err != nil {
+		return nil, fmt.Errorf("header in sector 1: %w", err)
+	}
+	raw := make([]byte, int64(h.count)*int64(h.size))
+	if _, err := r.ReadAt(raw, h.entries*SectorSize); err != nil {
+		return nil, fmt.Errorf("reading entries in sector %d: %w", h.entries, err)
+	}
+	var list []Partition
+	for i := range int(h.count) {
+		if p := parseEntry(raw[i*int(h.size):][:entrySize]); p.Type != (GUID{}) {
+			p.Number = i + 1
+			list = append(list, p)
+		}
+	}
+	return list, nil
+}
+
 // A header is what we use of the header sector.
 type header struct {
 	disk       GUID
@@ -98,7 +128,13 @@ func parseHeader(b []byte, lba, sectors int64) (header, error) {
 	if sum, want := headerCRC(b[:n]), le.Uint32(b[16:]); sum != want {
 		return header{}, fmt.Errorf("CRC is %08x, it says %08x", sum, want)
 	}
-	h := header{
+	h := headerFields(b)
+	return h, h.check(lba, sectors)
+}
+
+func headerFields(b []byte) header {
+	le := binary.LittleEndian
+	return header{
 		disk:       GUID(b[56:72]).swapped(),
 		self:       int64(le.Uint64(b[24:])),
 		other:      int64(le.Uint64(b[32:])),
@@ -109,7 +145,6 @@ func parseHeader(b []byte, lba, sectors int64) (header, error) {
 		size:       le.Uint32(b[84:]),
 		entriesCRC: le.Uint32(b[88:]),
 	}
-	return h, h.check(lba, sectors)
 }
 
 // headerCRC is the checksum of a header with its own field taken as zero.

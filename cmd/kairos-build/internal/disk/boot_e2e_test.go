@@ -21,6 +21,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/disk"
+	"github.com/kairos-build/kairos-build/framework/bootconf"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/grubenv"
 	"github.com/kairos-build/kairos-build/framework/slot"
@@ -123,6 +124,28 @@ func TestBoot(t *testing.T) {
 	}
 }
 
+// TestLongestLine: the last of the longest arguments that an image may have reaches
+// the kernel, and so does what every boot needs. The kernel prints only the first
+// thousand bytes of its command line, so the last argument is one that it heeds.
+func TestLongestLine(t *testing.T) {
+	s := bootSpec(t)
+	const last = " mem=500M"
+	s.Image.Cmdline += " pad="
+	s.Image.Cmdline += strings.Repeat("x", bootconf.MaxCmdline-len(s.Image.Cmdline+last)) + last
+	for _, f := range firmwares() {
+		t.Run(f.name, func(t *testing.T) {
+			path, _ := write(t, s)
+			setEnv(t, path, map[string]string{"good": "a", "bad": "b", "badrec": "1", "next": "active"})
+			console := start(t, f, path)
+			for _, want := range []string{"user-defined physical RAM map", " kairos.slot=a kairos.mode=active kairos.disk="} {
+				if !strings.Contains(console, want) {
+					t.Errorf("the console does not say %q:\n%s", want, console)
+				}
+			}
+		})
+	}
+}
+
 func boot(t *testing.T, f firmware, s disk.Spec, path string, st step) {
 	if st.vars != nil {
 		setEnv(t, path, st.vars)
@@ -143,7 +166,7 @@ func boot(t *testing.T, f firmware, s disk.Spec, path string, st step) {
 	if found == nil {
 		t.Fatalf("no command line on the console:\n%s", console)
 	}
-	if diff := cmp.Diff(wantArgs(s, want), strings.Fields(found[1])[1:]); diff != "" {
+	if diff := cmp.Diff(wantArgs(s, want, env(t, path)), strings.Fields(found[1])[1:]); diff != "" {
 		t.Errorf("arguments (-want +got)\n%s", diff)
 	}
 	if got, err := slot.ParseVars(env(t, path)); state != got && after != got {
@@ -155,12 +178,21 @@ func boot(t *testing.T, f firmware, s disk.Spec, path string, st step) {
 
 var cmdline = regexp.MustCompile(`Kernel command line: (.*)`)
 
-func wantArgs(s disk.Spec, c slot.Choice) []string {
-	return append(strings.Fields(s.Image.Cmdline),
-		fmt.Sprintf("kairos.roothash=%x", s.Image.Tree.RootHash),
-		fmt.Sprintf("kairos.hashoffset=%d", s.Image.Tree.HashOffset),
-		"kairos.slot="+string(c.Slot), "kairos.mode="+string(c.Mode),
-		"kairos.disk="+disk.PartitionID(s.ID, "efi").String())
+// wantArgs are the kernel's arguments of a boot that left vars in the environment:
+// what every boot needs comes first.
+func wantArgs(s disk.Spec, c slot.Choice, vars map[string]string) []string {
+	if vars["good"] != "b" {
+		vars["good"] = "a"
+	}
+	var env []string
+	for _, name := range []string{"good", "try", "tries", "bad", "badrec", "next", "unproven"} {
+		env = append(env, name+"="+vars[name])
+	}
+	return append([]string{
+		"kairos.slot=" + string(c.Slot), "kairos.mode=" + string(c.Mode),
+		"kairos.disk=" + disk.PartitionID(s.ID, "efi").String(), "kairos.env=" + strings.Join(env, ","),
+		fmt.Sprintf("kairos.roothash=%x", s.Image.Tree.RootHash), fmt.Sprintf("kairos.hashoffset=%d", s.Image.Tree.HashOffset),
+	}, strings.Fields(s.Image.Cmdline)...)
 }
 
 // start runs the machine until the kernel has printed its command line. What

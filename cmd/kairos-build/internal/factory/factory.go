@@ -19,6 +19,7 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/inputs"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
 	"github.com/kairos-build/kairos-build/flavors"
+	"github.com/kairos-build/kairos-build/framework/bootconf"
 	"github.com/kairos-build/kairos-build/recipes"
 )
 
@@ -67,6 +68,9 @@ func prepare(ctx context.Context, o Options) (*build, error) {
 	b.recipe, err = recipes.Resolve(flavor, recipes.Options{Arch: o.Arch, Model: o.Model, Version: o.Version})
 	if err != nil {
 		return nil, badInput(err)
+	}
+	if err := bootconf.CheckCmdline(flavor.Models[b.recipe.Model].Cmdline); err != nil {
+		return nil, badInput(fmt.Errorf("flavor %s, model %s: %w", o.Flavor, b.recipe.Model, err))
 	}
 	if b.configs, err = readConfigs(o.CloudConfigs, o.Configs, o.Log); err != nil {
 		return nil, err

@@ -211,7 +211,7 @@ func (b *build) bring(ctx context.Context, w wanted) error {
 // key is the digest of everything that the outputs depend on.
 func (b *build) key(g *graph) string {
 	sum := sha256.New()
-	fmt.Fprintf(sum, "%s\n%s\n%q\n%s\n", g.key, b.Version, b.Artifacts, builderID())
+	fmt.Fprintf(sum, "%s\n%s\n%q\n%s\n%+v\n", g.key, b.Version, b.Artifacts, builderID(), b.Sizes)
 	for _, c := range b.configs {
 		fmt.Fprintf(sum, "%d\n", len(c.data))
 		sum.Write(c.data)

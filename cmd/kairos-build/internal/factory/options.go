@@ -17,6 +17,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
 	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/userdata"
 )
 
@@ -49,12 +50,13 @@ type Options struct {
 	// Configs says how they are checked. What only Configs.Compat lets through is
 	// written with config.CompatLine, by which the node lets it through, too.
 	Configs   config.Options
-	Artifacts []string // default: all
-	Model     string   // default generic
-	Arch      string   // default amd64
-	Mirrors   []string // "URL" for the main archive, "security=URL" for the other
-	Base      string   // image to start from in place of the archive
-	Version   string   // semantic version, with or without a leading v
+	Sizes     layout.Sizes // of the disk's partitions; zero means layout's defaults
+	Artifacts []string     // default: all
+	Model     string       // default generic
+	Arch      string       // default amd64
+	Mirrors   []string     // "URL" for the main archive, "security=URL" for the other
+	Base      string       // image to start from in place of the archive
+	Version   string       // semantic version, with or without a leading v
 	Engine    engine.Options
 	Progress  Reporter
 	Log       *slog.Logger

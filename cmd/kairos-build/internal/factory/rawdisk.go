@@ -20,6 +20,7 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
 	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/ext4"
 	"github.com/kairos-build/kairos-build/framework/source"
 )
@@ -30,7 +31,7 @@ func (b *build) makeDisk(ctx context.Context, image *madeImage) (Disk, error) {
 	err := b.step("disk: "+rawName, func(progress.Step) (bool, error) {
 		var err error
 		made, err = writeRaw(ctx, b.out.staged(rawName), rawSpec{
-			root: image.root, seed: image.Digest, configs: b.configs, at: b.recipe.Epoch,
+			root: image.root, seed: image.Digest, configs: b.configs, sizes: b.Sizes, at: b.recipe.Epoch,
 			hashes: filepath.Join(b.stateDir, "hashes"), log: b.Log,
 		})
 		return false, err
@@ -43,6 +44,7 @@ type rawSpec struct {
 	root    *rootImage
 	seed    string // the image's digest: every identifier comes from it
 	configs []cloudConfig
+	sizes   layout.Sizes
 	at      time.Time
 	hashes  string // folder of disk's saved hash states
 	log     *slog.Logger
@@ -55,9 +57,12 @@ func writeRaw(ctx context.Context, path string, s rawSpec) (_ Disk, err error) {
 	}
 	defer func() { err = errors.Join(err, root.Close()) }()
 	result, err := disk.Write(ctx, path, disk.Spec{
-		Image: s.root.image, Root: root, OEM: oemEntries(s.configs),
+		Image: s.root.image, Root: root, OEM: oemEntries(s.configs), Sizes: s.sizes,
 		ID: sha256.Sum256([]byte(s.seed)), Time: s.at, Cache: disk.DirCache(s.hashes), Log: s.log,
 	})
+	if s.sizes != (layout.Sizes{}) && errors.Is(err, disk.ErrTooLarge) {
+		return Disk{}, badInput(fmt.Errorf("%w: see --slot-size and --recovery-size", err))
+	}
 	if err != nil {
 		return Disk{}, err
 	}
@@ -90,6 +95,7 @@ type DiskOptions struct {
 	CloudConfigs []string
 	// Configs says how they are checked; see Options.
 	Configs  config.Options
+	Sizes    layout.Sizes // of the partitions; zero means layout's defaults
 	Progress Reporter
 	Log      *slog.Logger
 }
@@ -126,7 +132,7 @@ func MakeDisk(ctx context.Context, o DiskOptions) (_ Disk, err error) {
 		return Disk{}, err
 	}
 	err = rec.step("disk: "+o.Path, func(progress.Step) (bool, error) {
-		made, err = writeRaw(ctx, o.Path, rawSpec{root: root, seed: digest.String(), configs: configs, at: created, hashes: filepath.Join(state, "hashes"), log: o.Log})
+		made, err = writeRaw(ctx, o.Path, rawSpec{root: root, seed: digest.String(), configs: configs, sizes: o.Sizes, at: created, hashes: filepath.Join(state, "hashes"), log: o.Log})
 		return false, err
 	})
 	made.Path = o.Path
