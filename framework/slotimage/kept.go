@@ -167,6 +167,12 @@ func (k *kept) cmdline() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return ParseCmdline(data)
+}
+
+// ParseCmdline reads layout.ImageCmdline, an image's kernel arguments. Arguments
+// that are too long, or that cannot pass through GRUB, are ErrBadCmdline.
+func ParseCmdline(data []byte) (string, error) {
 	line := strings.TrimSpace(string(data))
 	if err := bootconf.CheckCmdline(line); err != nil {
 		return "", fmt.Errorf("%w: %w", ErrBadCmdline, err)

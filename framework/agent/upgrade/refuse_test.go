@@ -64,6 +64,7 @@ func TestRefused(t *testing.T) {
 		{"older distribution", with(keyRelease, "12"), nil, ErrDowngrade, "debian 12, the running system has 13"},
 		{"no version", with(keyVersion, "", keyModel, ""), nil, ErrRelease, "lacks KAIROS_VERSION, KAIROS_MODEL"},
 		{"no release", "dir:" + store(t, imageOf(t, releaseOf(), layerOf(t, "etc/.wh.kairos-release", ""))), nil, slotimage.ErrNoRelease, "is this a kairos-build image?"},
+		{"kernel arguments that GRUB would cut", "dir:" + store(t, annotated(plain(layerOf(t, "usr/lib/kairos/cmdline", strings.Repeat("a=b ", 500))), layout.AnnotationRootSize, "4096")), nil, slotimage.ErrBadCmdline, "usr/lib/kairos/cmdline"},
 		{"larger than the slot, says the builder", "dir:" + store(t, annotated(image, layout.AnnotationRootSize, fmt.Sprint(rootSize+1))), nil, ErrTooLarge, "partition root-b has 16 MiB, it needs 17 MiB"},
 		{"larger than everything", "dir:" + store(t, annotated(image, layout.AnnotationRootSize, fmt.Sprint(math.MaxInt64))), nil, ErrTooLarge, "it needs 8796093022208 MiB"},
 		{"kernel too large, says the builder", "dir:" + store(t, annotated(image, layout.AnnotationBootSize, fmt.Sprint(bootSize+1))), nil, ErrTooLarge, "partition boot-b has 40 MiB, it needs 41 MiB"},

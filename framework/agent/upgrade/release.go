@@ -32,10 +32,10 @@ const (
 // decides: it is what the node will have, and it is in the image's topmost layers
 // if a builder put it there last.
 func (u *run) fits(context.Context) error {
-	name := strings.TrimPrefix(layout.ImageRelease, "/")
-	files, err := source.Files(u.image, name)
+	name, cmdline := strings.TrimPrefix(layout.ImageRelease, "/"), strings.TrimPrefix(layout.ImageCmdline, "/")
+	files, err := source.Files(u.image, name, cmdline)
 	if err != nil {
-		return fmt.Errorf("reading the image's release: %w", err)
+		return fmt.Errorf("reading the image's release and kernel arguments: %w", err)
 	}
 	data, ok := files[name]
 	if !ok {
@@ -45,6 +45,9 @@ func (u *run) fits(context.Context) error {
 		return fmt.Errorf("%s: %w", layout.ImageRelease, err)
 	}
 	if err := checkComplete(u.release); err != nil {
+		return err
+	}
+	if _, err := slotimage.ParseCmdline(files[cmdline]); err != nil {
 		return err
 	}
 	if err := u.compareLabels(); err != nil {
