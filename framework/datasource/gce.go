@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/kairos-build/kairos-build/framework/fetch"
 )
 
 // gce is the metadata server of Google Compute Engine.
@@ -53,7 +55,7 @@ func (gce) Fetch(ctx context.Context, m *Machine) (*Data, error) {
 			Attributes gceAttributes `json:"attributes"`
 		} `json:"project"`
 	}
-	if err := decodeJSON(Shown(url), body, &doc); err != nil {
+	if err := decodeJSON(fetch.Shown(url), body, &doc); err != nil {
 		return nil, err
 	}
 	own := doc.Instance.Attributes

@@ -16,6 +16,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/kairos-build/kairos-build/framework/fetch"
 	"github.com/kairos-build/kairos-build/framework/slotimage"
 )
 
@@ -57,7 +58,7 @@ func open(layer v1.Layer, id v1.Hash, watch func(n int)) (io.ReadCloser, error) 
 	}
 	stored, err := layer.Compressed()
 	if err != nil {
-		return nil, fmt.Errorf("blob %s: %w", digest, err)
+		return nil, fmt.Errorf("blob %s: %w", digest, fetch.Scrubbed(err))
 	}
 	blob := &checked{Reader: stored, what: "blob", want: digest, sum: sha256.New(), watch: watch}
 	content, stop, err := unpack(blob)

@@ -21,6 +21,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/kairos-build/kairos-build/framework/fetch"
 )
 
 const dialTimeout = 15 * time.Second
@@ -102,7 +104,7 @@ func mirrored(ref name.Reference, mirror string) (name.Reference, error) {
 type puller struct {
 	Options
 	keys authn.Keychain
-	base *http.Transport
+	base http.RoundTripper
 }
 
 func newPuller(o Options) (*puller, error) {
@@ -114,7 +116,7 @@ func newPuller(o Options) (*puller, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &puller{o, keys, &http.Transport{
+	return &puller{o, keys, fetch.Transport(&http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: dialTimeout}).DialContext,
 		TLSHandshakeTimeout:   dialTimeout,
@@ -123,7 +125,7 @@ func newPuller(o Options) (*puller, error) {
 		DisableCompression:    true, // a Range counts the bytes of the blob itself
 		ResponseHeaderTimeout: o.StallTimeout,
 		IdleConnTimeout:       o.StallTimeout,
-	}}, nil
+	})}, nil
 }
 
 // rootCAs are the system's and those of a file; nil are the system's.
@@ -185,6 +187,7 @@ func (p *puller) signIn(ctx context.Context, repo name.Repository) (inner http.R
 
 // explain adds what can be done.
 func (p *puller) explain(ctx context.Context, ref name.Reference, err error) error {
+	err = fetch.Scrubbed(err)
 	code := 0
 	if answer, ok := errors.AsType[*transport.Error](err); ok {
 		code = answer.StatusCode

@@ -15,6 +15,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/agent/unpack"
 	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/fetch"
 	"github.com/kairos-build/kairos-build/framework/source"
 )
 
@@ -103,7 +104,7 @@ func (w *work) git(ctx context.Context) {
 
 func (w *work) checkout(ctx context.Context, g config.Git) (changed bool, err error) {
 	if w.Dry() {
-		return w.wouldFill(g.Path.Text, "the files of "+g.URL.Text)
+		return w.wouldFill(g.Path.Text, "the files of "+fetch.Shown(g.URL.Text))
 	}
 	dir, name, err := w.Root.ParentOfTarget(g.Path.Text)
 	if err != nil {

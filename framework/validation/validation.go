@@ -68,7 +68,7 @@ func (c Checker) read(ctx context.Context, name string) ([]config.File, error) {
 	if name == "-" {
 		name = Stdin
 	}
-	return []config.File{c.Options.DecodeFile(withoutSecrets(name), data)}, nil
+	return []config.File{c.Options.DecodeFile(shown(name), data)}, nil
 }
 
 // directory reads the configs of a directory, in the order of a node.
@@ -92,7 +92,7 @@ func (c Checker) data(ctx context.Context, name string) ([]byte, error) {
 		return c.fetch(ctx, name)
 	case strings.Contains(name, "://"):
 		scheme, _, _ := strings.Cut(name, "://")
-		return nil, fmt.Errorf("reading %s: URLs of the kind %s are not read; use http or https, or a file", withoutSecrets(name), scheme)
+		return nil, fmt.Errorf("reading %s: URLs of the kind %s are not read; use http or https, or a file", shown(name), scheme)
 	}
 	return os.ReadFile(name)
 }

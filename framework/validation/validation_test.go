@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/fetch"
 )
 
 type printed struct {
@@ -120,8 +121,7 @@ func write(t *testing.T, w http.ResponseWriter, text string) {
 func TestFromHTTPSToHTTP(t *testing.T) {
 	server := httptest.NewTLSServer(http.RedirectHandler("http://192.0.2.1/", http.StatusFound))
 	defer server.Close()
-	client := server.Client()
-	client.CheckRedirect = limitRedirects
+	client := fetch.Client(server.Client().Transport)
 	_, err := check(t, Checker{Client: client}, server.URL)
 	if err == nil || !strings.Contains(err.Error(), "redirected from https to http") {
 		t.Errorf("got %v", err)

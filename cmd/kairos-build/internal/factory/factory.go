@@ -19,6 +19,7 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/inputs"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
 	"github.com/kairos-build/kairos-build/flavors"
+	"github.com/kairos-build/kairos-build/framework/fetch"
 	"github.com/kairos-build/kairos-build/recipes"
 )
 
@@ -117,7 +118,7 @@ func (b *build) resolve(ctx context.Context) (set *packageSet, err error) {
 		}
 		b.recipe.Epoch = epoch(a)
 		for _, release := range a.Releases() {
-			b.digests = append(b.digests, Input{Name: "release " + release.URL, Digest: "sha256:" + release.SHA256})
+			b.digests = append(b.digests, Input{Name: "release " + fetch.Shown(release.URL), Digest: "sha256:" + release.SHA256})
 		}
 		set, err = resolvePackages(a, b.recipe)
 		return false, err
