@@ -31,7 +31,7 @@ func decodeHostname(v value, c *Config) {
 		return
 	}
 	if template.Is(s) {
-		if v.parses(s) {
+		if v.parses(s, template.Check) {
 			c.Hostname = s
 		}
 		return

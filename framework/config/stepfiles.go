@@ -52,7 +52,7 @@ func (v value) stepContent(f *StepFile, pairs []pair) {
 	case len(steps) > 0 || content.node.Tag == "!!binary":
 		content.content(&f.WriteFile, steps)
 	default:
-		if s, ok := content.text(); ok && content.parses(s) {
+		if s, ok := content.text(); ok && content.isContent(s) {
 			f.Text = content.textOf(s)
 		}
 	}

@@ -38,6 +38,10 @@ type NewPartition struct {
 	Bootable   bool   // an EFI system partition
 }
 
+// ScriptDevice begins a device that a program names: what follows is the program
+// and its arguments, and what it prints is the path of the device.
+const ScriptDevice = "script://"
+
 var layoutFields = []field[DiskLayout]{
 	{name: "device", decode: func(v value, l *DiskLayout) { decodeMap(v, layoutDeviceFields, l) }},
 	{name: "expand_partition", decode: func(v value, l *DiskLayout) { v.expand(l) }},

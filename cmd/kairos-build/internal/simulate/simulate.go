@@ -225,8 +225,8 @@ func (s *simulation) facts() template.Facts {
 	f.Slot, f.Mode = string(layout.SlotA), string(layout.ModeActive)
 	if s.Arch != "" {
 		f.Arch = s.Arch
-		f.Values["os"].(map[string]any)["architecture"] = s.Arch
 	}
+	f.Hardware = func() map[string]any { return machine("example") }
 	return f
 }
 

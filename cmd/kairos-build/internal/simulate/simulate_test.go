@@ -171,7 +171,7 @@ func TestFails(t *testing.T) {
 		"read-only folder":   {"stages: {boot: [{directories: [{path: /usr/x}]}]}", "read-only file system"},
 		"not in the image":   {"write_files: [{path: /usr/libexec/x, content: x}]", "read-only file system"},
 		"owner":              {"write_files: [{path: /etc/x, owner: nobody}]", `there is no user "nobody"`},
-		"template":           {"stages: {boot: [{commands: [\"{{ .Nosuch }}\"]}]}", "Nosuch"},
+		"template":           {"stages: {boot: [{commands: ['{{ fail .OS }}']}]}", "error calling fail: debian"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := simulated(t, image(), c.text)
