@@ -78,6 +78,7 @@ func decodeWriteFiles(v value, c *Config) {
 		pairs := decodeMap(item, writeFileFields, &f)
 		if item.node.Kind == yaml.MappingNode {
 			item.fileDone(&f, pairs)
+			item.writable(f.Path)
 			item.guardSecret(&f.Mode, f.Path, string(f.Content), pairs)
 		}
 		if usable(f, pairs) {

@@ -146,6 +146,7 @@ func (v value) mount(what, where, kind, options string) {
 	case slices.Contains(ownMounts, where):
 		v.fail(fmt.Sprintf("%s belongs to the layout of the node", where), "mount it somewhere else, such as /srv/data")
 	default:
+		v.mountPoint(where)
 		v.unitStep(unitOf(where)+".mount", "[Mount]\nWhat="+what+"\nWhere="+where+typeLine(kind)+"Options="+withNofail(options)+"\n")
 	}
 }

@@ -33,6 +33,7 @@ func decodeStepFiles(v value, s *Step) {
 		if !item.requires(pairs, "path") || f.PathText.IsZero() {
 			continue
 		}
+		item.writable(f.PathText.Text)
 		item.stepContent(&f, pairs)
 		item.guardSecret(&f.Mode, f.PathText.Text, f.Text.Text+string(f.Content), pairs)
 		s.Files = append(s.Files, f)
@@ -145,6 +146,7 @@ func decodeDirectories(v value, s *Step) {
 		d := Directory{Origin: item.position(), Mode: 0o755, Owner: "root", Group: "root"}
 		pairs := decodeMap(item, directoryFields, &d)
 		if item.requires(pairs, "path") && !d.Path.IsZero() {
+			item.writable(d.Path.Text)
 			s.Directories = append(s.Directories, d)
 		}
 	}

@@ -457,6 +457,7 @@ func decodeDownloads(v value, s *Step) {
 		pairs := decodeMap(item, downloadFields, &d)
 		item.guardSecret(&d.Mode, d.Path.Text, "", pairs)
 		if item.requires(pairs, "path", "url") && !d.Path.IsZero() && !d.URL.IsZero() {
+			item.writable(d.Path.Text)
 			s.Downloads = append(s.Downloads, d)
 		}
 	}

@@ -195,6 +195,8 @@ func outcome(items []report.Item) Outcome {
 	switch {
 	case has(report.Failed):
 		return Failed
+	case has(report.Asked): // whether what was asked for is so, is not known
+		return Ran
 	case has(report.Created, report.Changed):
 		return Changed
 	case has(report.Ran):

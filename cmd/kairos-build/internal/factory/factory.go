@@ -65,7 +65,7 @@ func prepare(ctx context.Context, o Options) (*build, error) {
 	if err != nil {
 		return nil, badInput(err)
 	}
-	b.recipe, err = recipes.Resolve(flavor, recipes.Options{Arch: o.Arch, Model: o.Model, Version: o.Version})
+	b.recipe, err = recipes.Resolve(flavor, recipes.Options{Arch: o.Arch, Model: o.Model, Version: o.Version, MountPoints: o.MountPoints})
 	if err != nil {
 		return nil, badInput(err)
 	}

@@ -180,7 +180,7 @@ func (f *finder) commands(s config.Step) {
 		}
 		slices.Sort(names)
 		for _, name := range slices.Compact(names) {
-			if !hasProgram(f.root, name) {
+			if !stages.HasProgram(f.root, name) {
 				f.warn(c.Origin, "%s: the program %s is not in the image", c.Path, name)
 			}
 		}
