@@ -123,8 +123,11 @@ func (w *work) diskLayout(ctx context.Context) {
 	name := l.Path.Text + l.Label.Text
 	switch {
 	case w.Dry():
-		w.item("layout", name, false, nil, l.Origin)
-		w.report.Items[len(w.report.Items)-1].Message = "disks are not looked at in a dry run"
+		err := partitions.Check(*l, func(program string) bool { return HasProgram(w.Root, program) })
+		w.item("layout", name, true, err, l.Origin)
+		if err == nil {
+			w.report.Items[len(w.report.Items)-1].Message = "if the disk is not so yet: disks are not looked at in a dry run"
+		}
 		return
 	case w.Disks == nil:
 		w.item("layout", name, false, errors.New("disks are changed on a running node only"), l.Origin)

@@ -180,9 +180,15 @@ func (f *finder) commands(s config.Step) {
 		}
 		slices.Sort(names)
 		for _, name := range slices.Compact(names) {
-			if !stages.HasProgram(f.root, name) {
-				f.warn(c.Origin, "%s: the program %s is not in the image", c.Path, name)
+			if stages.HasProgram(f.root, name) {
+				continue
 			}
+			message := fmt.Sprintf("%s: the program %s is not in the image", c.Path, name)
+			if c.Path != s.If.Path && alone(c.Text) {
+				f.missing(c.Origin, message)
+				continue
+			}
+			f.warn(c.Origin, "%s", message)
 		}
 	}
 }
