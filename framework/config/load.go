@@ -18,6 +18,9 @@ type File struct {
 	Name     string // absolute path, URL, stdin or CmdlineFile
 	Config   *Config
 	Problems Problems
+	// Kind is what the file is, when it is no cloud-config: then there is no
+	// Config in it.
+	Kind string
 
 	root *yaml.Node // for Explain; nil: the file has no mapping
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package validation says of cloud-configs whether they are valid. It is what
+// Package validation says of cloud-configs and network-configs whether they are valid. It is what
 // `kairos-build validate` and `kairos-agent validate` print, so that the same
 // file is accepted or refused in the same words. It reads files,
 // directories, standard input and URLs, and changes nothing.
@@ -18,6 +18,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/netconfig"
 )
 
 // Checker reads configs and prints what is to be said about them.
@@ -68,7 +69,19 @@ func (c Checker) read(ctx context.Context, name string) ([]config.File, error) {
 	if name == "-" {
 		name = Stdin
 	}
-	return []config.File{c.Options.DecodeFile(shown(name), data)}, nil
+	return []config.File{c.decode(shown(name), data)}, nil
+}
+
+// NetworkConfig is the Kind of a network-config.
+const NetworkConfig = "network-config"
+
+// decode reads a cloud-config, or a network-config, which is known by its keys.
+func (c Checker) decode(name string, data []byte) config.File {
+	if len(data) > config.MaxSize || !netconfig.Is(data) {
+		return c.Options.DecodeFile(name, data)
+	}
+	_, problems := netconfig.Decode(name, data)
+	return config.File{Name: name, Config: &config.Config{}, Problems: problems, Kind: NetworkConfig}
 }
 
 // directory reads the configs of a directory, in the order of a node.
@@ -113,14 +126,18 @@ func (c Checker) Print(files []config.File) (ok bool) {
 
 // Verdict says in few words how a file is.
 func Verdict(f config.File) string {
+	kind := ""
+	if f.Kind != "" {
+		kind = " " + f.Kind
+	}
 	count := func(s config.Severity) int { return len(f.Problems.Only(s)) }
 	if !f.Used() {
-		return fmt.Sprintf("not valid (%d errors)", count(config.Error))
+		return fmt.Sprintf("not valid%s (%d errors)", kind, count(config.Error))
 	}
 	if len(f.Problems) == 0 {
-		return "valid"
+		return "valid" + kind
 	}
-	return fmt.Sprintf("valid (%d warnings, %d not implemented yet)", count(config.Warning), count(config.NotImplemented))
+	return fmt.Sprintf("valid%s (%d warnings, %d not implemented yet)", kind, count(config.Warning), count(config.NotImplemented))
 }
 
 // Sequences of ECMA-48, which every terminal knows.

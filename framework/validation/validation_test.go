@@ -51,6 +51,9 @@ func TestCheck(t *testing.T) {
 		{"stdin", Checker{Stdin: strings.NewReader(bad)}, []string{"-"}, printed{false, "stdin: not valid (1 errors)\n", text}},
 		{"compat", Checker{Stdin: strings.NewReader(bad), Options: config.Options{Compat: true}}, []string{"-"},
 			printed{true, "stdin: valid (1 warnings, 0 not implemented yet)\n", "stdin:2:1: warning: hostnam: unknown key, ignored: unknown keys are only warned about here (--compat or kairos.compat); did you mean \"hostname\"?\n    2 | hostnam: …\n      | ^\n"}},
+		{"network-config", Checker{Stdin: strings.NewReader("version: 1\nconfig:\n- {type: physical, name: eth0}\n")}, []string{"-"}, printed{true, "stdin: valid network-config\n", ""}},
+		{"network-config below its key, with a mistake", Checker{Stdin: strings.NewReader("network:\n  version: 2\n  ethernets:\n    eth0: {dhcp: true}\n")}, []string{"-"},
+			printed{false, "stdin: not valid network-config (1 errors)\n", "stdin:4:12: network.ethernets.eth0.dhcp: unknown key; did you mean \"dhcp4\"?\n    4 |     eth0: {dhcp…\n      |            ^\n"}},
 		{"later", Checker{Stdin: strings.NewReader("packages: []\n")}, []string{"-"},
 			printed{true, "stdin: valid (0 warnings, 1 not implemented yet)\n", "stdin:1:1: packages: known key, not implemented yet in this version: packages\n    1 | packages: …\n      | ^\n"}},
 	} {
