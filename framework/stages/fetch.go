@@ -3,6 +3,7 @@
 package stages
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -120,7 +121,7 @@ func (w *work) diskLayout(ctx context.Context) {
 	if l == nil {
 		return
 	}
-	name := l.Path.Text + l.Label.Text
+	name := cmp.Or(l.Path.Text, l.Label.Text)
 	switch {
 	case w.Dry():
 		err := partitions.Check(*l, func(program string) bool { return HasProgram(w.Root, program) })

@@ -205,8 +205,13 @@ func (w *work) programs(ctx context.Context, missing []config.NewPartition) erro
 }
 
 // Check says what an image lacks for a layout, without looking at a disk: the
-// programs that make its file systems.
-func Check(l config.DiskLayout, has func(program string) bool) error { return checkMakers(l.Add, has) }
+// program that names the disk, and those that make its file systems.
+func Check(l config.DiskLayout, has func(program string) bool) error {
+	if words, ok := Script(l); ok && !has(words[0]) {
+		return fmt.Errorf("there is no program %s, which names the disk", words[0])
+	}
+	return checkMakers(l.Add, has)
+}
 
 func checkMakers(partitions []config.NewPartition, has func(program string) bool) error {
 	for _, p := range partitions {
