@@ -67,11 +67,11 @@ func TestDowngrade(t *testing.T) {
 	mux.Handle("/file", http.RedirectHandler("file:///etc/hostname", http.StatusFound))
 	mux.Handle("/forever", http.RedirectHandler("/forever", http.StatusFound))
 	secure.Config.Handler = mux
-	inner := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: secure.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs}} //nolint:gosec // a test
+	inner := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: secure.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs}}
 	inner.RegisterProtocol("file", http.NewFileTransport(http.Dir("/")))
 	for name, client := range map[string]*http.Client{"ours": fetch.Client(inner), "of a library": {Transport: fetch.Transport(inner)}} {
 		for path, want := range map[string]error{"/one": fetch.ErrDowngrade, "/two": fetch.ErrDowngrade, "/file": fetch.ErrDowngrade, "/good": nil} {
-			answer, err := client.Get(secure.URL + path) //nolint:forbidigo // a test
+			answer, err := client.Get(secure.URL + path)
 			if err == nil {
 				err = answer.Body.Close()
 			}

@@ -320,9 +320,11 @@ func TestPlaces(t *testing.T) {
 func TestWhole(t *testing.T) {
 	files := image()
 	files["usr/share/zoneinfo/Europe/Berlin"] = &fstest.MapFile{Mode: 0o644}
+	files["usr/bin/systemd-firstboot"] = &fstest.MapFile{Mode: 0o755}
 	for text, want := range map[string]string{
 		"timezone: Europe/Berlin": "", "timezone: Europe/Berlim": "this image has no such time zone",
 		"stages: {boot: [{systemd_firstboot: {timezone: Europe/Berlin}}]}": "",
+		"stages: {boot: [{systemd_firstboot: {timezone: Europe/Berlim}}]}": "this image has no such time zone",
 	} {
 		r := simulated(t, files, text)
 		var out bytes.Buffer
