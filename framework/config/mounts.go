@@ -122,7 +122,7 @@ var shortDevice = lazyregexp.New(`^(sd|vd|xvd|hd|nvme|mmcblk|dm-|md)[a-z0-9]+$`)
 
 // tagged is a device by what is on it, as fstab(5) has it. Other characters
 // would be escaped by udev.
-var tagged = regexp.MustCompile(`^(LABEL|UUID|PARTLABEL|PARTUUID)=([A-Za-z0-9_.-]+)$`)
+var tagged = lazyregexp.New(`^(LABEL|UUID|PARTLABEL|PARTUUID)=([A-Za-z0-9_.-]+)$`)
 
 // deviceName is what is mounted: cloud-init has names without /dev/ too. A tag
 // becomes a path, for which systemd waits.

@@ -5,8 +5,10 @@ package fetch
 import (
 	"errors"
 	"net/url"
-	"regexp"
+
 	"strings"
+
+	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
 )
 
 // Hidden stands for a part of a path that may be a secret.
@@ -46,7 +48,7 @@ func shownText(text string) string {
 }
 
 // token is a text that forges and others make their tokens look like.
-var token = regexp.MustCompile(`^(gh[a-z]_|github_pat_|gl[a-z]{2,12}-|xox[a-z]-|hf_|npm_|dckr_pat_|pypi-|eyJ[A-Za-z0-9_-]{10}|bot[0-9]+:).+`)
+var token = lazyregexp.New(`^(gh[a-z]_|github_pat_|gl[a-z]{2,12}-|xox[a-z]-|hf_|npm_|dckr_pat_|pypi-|eyJ[A-Za-z0-9_-]{10}|bot[0-9]+:).+`)
 
 // before are the parts of a path that a secret follows: private feeds, deploy
 // tokens, webhooks.
