@@ -33,6 +33,9 @@ type Flavor struct {
 	// made (module index, boot loader); neither lists what is implied.
 	Packages []string `yaml:"packages" rule:"package"`
 	Tools    []string `yaml:"tools" rule:"package"`
+	// MountPoints are directories that are made in the root, for mounts that a
+	// node cannot make a place for.
+	MountPoints []string `yaml:"mount_points" rule:"path"`
 	// Models are the kinds of machine: generic (any server or VM), cloud.
 	Models map[string]Model `yaml:"models" rule:"required"`
 	// Boot is the boot loader for each architecture (a GOARCH).

@@ -17,6 +17,7 @@
 package recipes
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -37,6 +38,9 @@ type Options struct {
 	Version string    // version of the result, with a leading v
 	Epoch   time.Time // no file of the image is newer
 	Base    Base      // zero: the archive's base packages
+	// MountPoints are directories that are made in the root, besides those of
+	// the flavor: a node cannot make them.
+	MountPoints []string
 }
 
 // A Base is the image that another image was made from.
@@ -92,7 +96,15 @@ func Resolve(flavor *flavors.Flavor, o Options) (*Recipe, error) {
 	if !ok {
 		return nil, fmt.Errorf("flavor %s has no model %q: it has %s", flavor.Name, o.Model, strings.Join(slices.Sorted(maps.Keys(flavor.Models)), ", "))
 	}
-	return &Recipe{Flavor: flavor, Options: o, model: model, boot: boot}, nil
+	r := &Recipe{Flavor: flavor, Options: o, model: model, boot: boot}
+	var errs []error
+	for _, dir := range r.mountPoints() {
+		errs = append(errs, checkMountPoint(dir))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 // Packages lists what is installed into the root, without duplicates.
@@ -138,11 +150,13 @@ func (r *Recipe) initramfs(tools, kernel llb.State, in Inputs) llb.State {
 	return run.AddMount("/out", llb.Scratch())
 }
 
-// A File is one file of the uppermost layer, mode 0644, or a link.
+// A File is one file of the uppermost layer, mode 0644, or a link, or a
+// directory, mode 0755.
 type File struct {
 	Path string // relative
 	Data []byte
 	Link string // target of a symbolic link
+	Dir  bool
 }
 
 // ReleaseFiles are the uppermost layer: what is particular to this version, and
@@ -150,12 +164,16 @@ type File struct {
 // over them (/etc/hosts, /etc/resolv.conf). They are an input, not file
 // operations of the graph: those give directories the time of the build.
 func (r *Recipe) ReleaseFiles() []File {
-	return []File{
+	files := []File{
 		{Path: strings.TrimPrefix(layout.ImageRelease, "/"), Data: []byte(r.Release())},
 		{Path: strings.TrimPrefix(layout.ImageCmdline, "/"), Data: []byte(r.model.Cmdline + "\n")},
 		{Path: "etc/hosts", Data: []byte(hosts)},
 		{Path: "etc/resolv.conf", Link: resolver},
 	}
+	for _, dir := range r.mountPoints() {
+		files = append(files, File{Path: dir[1:], Dir: true})
+	}
+	return files
 }
 
 // hosts is /etc/hosts as Debian's installer writes it; the node's own name is

@@ -35,7 +35,7 @@ func Checks() []Check {
 		{Name: "warnings", Title: "the initramfs warned of nothing", First: checkWarnings},
 		{Name: "config", Title: "the cloud-config was applied: users, groups, keys, files", Boots: once, First: checkConfig},
 		{Name: "grown", Title: "the persistent partition fills the larger disk", Boots: once, First: checkGrown},
-		{Name: "ephemeral", Title: "files in /etc, /srv and /var are gone after a reboot", Boots: once, First: writeEphemeral, Second: checkEphemeral},
+		{Name: "ephemeral", Title: "files in /etc, /media, /mnt, /srv and /var are gone after a reboot", Boots: once, First: writeEphemeral, Second: checkEphemeral},
 		{Name: "persistent", Title: "files in /oem, /usr/local and persistent paths are kept", Boots: once, First: writePersistent, Second: checkPersistent},
 		{Name: "machine-id", Title: "the machine-id is the same after a reboot", Boots: once, First: noteMachineID, Second: checkMachineID},
 		{Name: "host-keys", Title: "the SSH host keys are the same after a reboot", Boots: once, First: noteHostKey, Second: checkHostKey},

@@ -81,6 +81,9 @@ func sourceCases() []ruleCase {
 			[]string{`a.go:5: error text starts with "could not": say what was being done`, `a.go:5: error text starts with "failed to": say what was being done`}},
 		{"error-words", "fine", one("a.go", "package a\n\nvar a = fmt.Errorf(\"writing slot %q: %w\", s, err)\nvar b = fmt.Errorf(text)\nvar c = slog.Info(\"failed to\")\n"), nil},
 		{"no-init", "init", one("a.go", "package a\n\nfunc init() {}\n\nfunc (x) init() {}\n"), []string{"a.go:5: func init"}},
+		{"http-clients", "each way", one("a/a.go", "package a\n\nvar a = &http.Client{Timeout: 1}\nvar b = new(http.Client)\nvar c http.Client\nvar d *http.Client\n"),
+			[]string{"a/a.go:5: makes an HTTP client; framework/fetch does", "a/a.go:6: makes an HTTP client; framework/fetch does", "a/a.go:7: makes an HTTP client; framework/fetch does"}},
+		{"http-clients", "fine", map[string]string{"framework/fetch/a.go": "package fetch\n\nvar a = &http.Client{}\n", "a/a_test.go": "package a\n\nvar a = &http.Client{}\n"}, nil},
 		{"no-shell-strings", "call and list", one("a.go", "package a\n\nvar a = exec.CommandContext(ctx, \"sh\", \"-c\", \"true\")\nvar b = []string{\"/bin/bash\", \"-euc\", \"true\"}\nvar c = []string{\"sh\", \"setup.sh\"}\n"),
 			[]string{"a.go:5: a shell with -c", "a.go:6: a shell with -c"}},
 	}

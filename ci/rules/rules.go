@@ -47,6 +47,7 @@ func All() []Rule {
 		{"no-shell-strings", "a shell program in a string is read by no checker: write Go", checkShellStrings},
 		{"open-directories", "users exchange what is below their directories while root looks", checkPaths},
 		{"no-glob", "a folder may be called a[1]", checkGlob},
+		{"http-clients", "one place says which redirections are followed", checkClients},
 		{"doc-commands", "a command in the documentation is one that a reader can type", checkCommands},
 		{"doc-links", "a link leads somewhere", checkLinks},
 		{"rooms", "who opens the house wants to know what is where", checkRooms},

@@ -61,6 +61,7 @@ Building again with nothing changed takes a moment and changes nothing.`,
 	sizeFlags(flags, &o.Sizes)
 	flags.StringSliceVar(&o.Artifacts, "artifact", factory.Artifacts(), "what to make")
 	flags.StringVar(&o.Model, "model", "generic", "kind of machine: generic or cloud")
+	flags.StringArrayVar(&o.MountPoints, "mount-point", nil, "`directory` that the image has, for a mount; may be repeated (see docs/data.md)")
 	flags.StringVar(&o.Arch, "arch", "amd64", "architecture, as Go names it")
 	flags.StringArrayVar(&o.Mirrors, "mirror", nil, "archive `URL`, or security=URL; may be repeated (default: the host's own apt configuration, else the flavor's)")
 	flags.StringVar(&o.Base, "base", "", "image to start from in place of the archive: OCI layout, OCI archive or registry `reference`")

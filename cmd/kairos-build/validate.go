@@ -18,10 +18,12 @@ func newValidate() *cobra.Command {
 		Short: "Check cloud-configs, in the words of the node",
 		Long: `Checks cloud-configs as a node does at boot: every mistake of a file at once,
 with line and column. FILE may be "-" for standard input, or an http or https
-URL. The problems go to stderr, a line for each file to stdout. The exit status
-is 1 when a file is not valid. docs/config.md has the keys.`,
+URL. A network-config of cloud-init (version 1 or 2) is known by its keys. The
+problems go to stderr, a line for each file to stdout. The exit status is 1 when
+a file is not valid. docs/config.md has the keys.`,
 		Example: `  kairos-build validate site.yaml
   kairos-build validate https://example.org/site.yaml
+  kairos-build validate network-config
   kairos-build validate --compat old.yaml < /dev/null`,
 		Args: commandline.Args(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {

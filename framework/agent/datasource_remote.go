@@ -15,6 +15,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/datasource"
+	"github.com/kairos-build/kairos-build/framework/fetch"
 )
 
 // What Record.Waiting has beside the names of sources.
@@ -111,7 +112,7 @@ func (p *program) fromURL(ctx context.Context, m *datasource.Machine, g *given, 
 	source := datasource.ConfigURL(address)
 	data, err := source.Fetch(ctx, m)
 	if err != nil {
-		g.say(fmt.Errorf("fetching the config of %s: %w", datasource.Shown(address), err))
+		g.say(fmt.Errorf("fetching the config of %s: %w", fetch.Shown(address), err))
 		return nil
 	}
 	data.Source = source.Name()

@@ -38,7 +38,7 @@ const consoleTime = 5 * time.Second
 func (p *program) ready(ctx context.Context) error {
 	s := status.WithoutSlots(p.root)
 	p.warn("writing what stands above the login prompt", p.writeNodeIssue(s))
-	text := p.readyText(s)
+	text := p.readyText(ctx, s)
 	fmt.Fprint(p.stdout, text)
 	return p.onConsoles(ctx, text+"\n") // systemd may take one line back, that of a job which it showed as running
 }
@@ -56,7 +56,7 @@ func (p *program) onConsoles(ctx context.Context, text string) error {
 	return all
 }
 
-func (p *program) readyText(s status.Status) string {
+func (p *program) readyText(ctx context.Context, s status.Status) string {
 	var b strings.Builder
 	r, err := report.Read(p.root)
 	switch {
@@ -73,6 +73,9 @@ func (p *program) readyText(s status.Status) string {
 		for _, line := range ran.Lines() {
 			fmt.Fprintf(&b, "kairos: %s\n", line)
 		}
+	}
+	for _, line := range p.notStarted(ctx) {
+		fmt.Fprintf(&b, "kairos: %s\n", line)
 	}
 	b.WriteString(readyLine(s))
 	return b.String()

@@ -163,13 +163,13 @@ func (p *program) analyze(all []stages.Plan) []planned {
 			for _, n := range s.Waits {
 				one.After = append(one.After, plan.Steps[n].Title())
 			}
-			rendered, err := stages.Render(s.Step, facts)
+			rendered, lost := stages.Render(s.Step, facts)
 			one.Skip = stages.Unmet(p.root, facts, rendered)
 			switch {
 			case s.Err != nil:
 				one.Error = s.Err.Error()
-			case err != nil && one.Skip == "":
-				one.Error = err.Error()
+			case len(lost) > 0 && one.Skip == "":
+				one.Error = lost[0].Error()
 			}
 			out = append(out, one)
 		}

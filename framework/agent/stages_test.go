@@ -153,14 +153,14 @@ func TestRunStageDry(t *testing.T) {
 
 func TestRunStageAnalyze(t *testing.T) {
 	dir := stageNode(t)
-	put(t, dir, "oem/91.yaml", "stages: {boot: [{name: last, after: [motd], if: test -e /x, hostname: '{{ .No }}'}, {after: [no]}]}\n")
+	put(t, dir, "oem/91.yaml", "stages: {boot: [{name: last, after: [motd], if: test -e /x, hostname: '{{ fail .OS }}'}, {after: [no]}]}\n")
 	put(t, dir, "oem/92.yaml", "stage: {}\n")
 	want := result{0, `boot.before first (/oem/90.yaml:8:7)
 boot skipped (/oem/90.yaml:11:7); skipped: only_os: "debian" does not match "plan9"
 boot broken (/oem/90.yaml:14:7) after skipped
 boot motd (/oem/90.yaml:16:7) after broken; not done here: packages
-boot last (/oem/91.yaml:1:17) after motd; if: test -e /x; error: /oem/91.yaml:1:71: stages.boot[0].hostname: template: <.No>: can't evaluate field No in type template.Facts; the facts are .MachineID, .Hostname, .OS, .OSVersion, .Arch, .Slot, .Mode, .Values
-boot stages.boot[1] (/oem/91.yaml:1:85); error: /oem/91.yaml:1:94: stages.boot[1].after[0]: no step of the stage boot is called "no"; give that step a name, or remove it from "after"
+boot last (/oem/91.yaml:1:17) after motd; if: test -e /x; error: /oem/91.yaml:1:71: stages.boot[0].hostname: template: <fail .OS>: error calling fail: debian
+boot stages.boot[1] (/oem/91.yaml:1:90); error: /oem/91.yaml:1:99: stages.boot[1].after[0]: no step of the stage boot is called "no"; give that step a name, or remove it from "after"
 `, "kairos: /oem/92.yaml: used without stage, because of its errors; type: kairos-agent validate /oem/92.yaml\n"}
 	got := call(t, dir, "", "run-stage", "boot", "--analyze")
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(result{})); diff != "" {

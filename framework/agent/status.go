@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"os"
 
@@ -24,18 +25,19 @@ version, slot, health and problems. Some of it only root can read.`,
   sudo kairos-agent status --all          # partitions and mounts too
   sudo kairos-agent status --json`,
 		Args: commandline.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return p.status(all, asJSON) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return p.status(cmd.Context(), all, asJSON) },
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "also partitions, mounts, the last ten events, and files that are kept as they are here")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, as documented in framework/agent/status")
 	return cmd
 }
 
-func (p *program) status(all, asJSON bool) error {
+func (p *program) status(ctx context.Context, all, asJSON bool) error {
 	s := status.Collect(p.root)
 	if p.onNode() {
 		s.AskKernel()
 	}
+	s.Problems = append(s.Problems, p.notStarted(ctx)...)
 	if asJSON {
 		return p.printJSON(s)
 	}

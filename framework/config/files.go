@@ -31,7 +31,7 @@ func decodeHostname(v value, c *Config) {
 		return
 	}
 	if template.Is(s) {
-		if v.parses(s) {
+		if v.parses(s, template.Check) {
 			c.Hostname = s
 		}
 		return
@@ -78,6 +78,7 @@ func decodeWriteFiles(v value, c *Config) {
 		pairs := decodeMap(item, writeFileFields, &f)
 		if item.node.Kind == yaml.MappingNode {
 			item.fileDone(&f, pairs)
+			item.writable(f.Path)
 			item.guardSecret(&f.Mode, f.Path, string(f.Content), pairs)
 		}
 		if usable(f, pairs) {

@@ -120,6 +120,14 @@ func eitherOf[V any](object kind[checked], other kind[V]) kind[checked] {
 	}}
 }
 
+// instead is a key that a node cannot act on, and what is written in its place.
+func instead[V any](k kind[V], what string) kind[V] {
+	return kind[V]{k.shape, func(v value) (V, bool) {
+		v.report(Warning, "has no effect: the root is a verified image, which nothing on a node changes", what)
+		return k.get(v)
+	}}
+}
+
 // keep is a key whose value goes to a place in T.
 func keep[T, V any](name, about string, k kind[V], at func(*T) *V) field[T] {
 	return field[T]{name: name, about: about, shape: k.shape, decode: func(v value, into *T) { set(v, at(into), k.get) }}

@@ -24,7 +24,7 @@ func TestEmptyValues(t *testing.T) {
 		{"the top of a file", "hostname: ''\nwrite_files:\nssh_authorized_keys:\nstages:\n", "", 4},
 		{"a stage and its steps", "stages:\n  boot:\n  fs:\n  - {hostname: h, commands: , if: '', only_os: ''}\n", "stages:\n\n  fs:\n  - {hostname: h}\n", 4},
 		{"a user of a step", "stages: {boot: [{users: {ada: }}]}\n", "stages: {boot: [{users: {ada: {}}}]}\n", 0},
-		{"no timeout", "stages: {boot: [{downloads: [{path: /a, url: 'https://example.org/a', timeout: 0}]}]}\n", "stages: {boot: [{downloads: [{path: /a, url: 'https://example.org/a'}]}]}\n", 0},
+		{"no timeout", "stages: {boot: [{downloads: [{path: /opt/a, url: 'https://example.org/a', timeout: 0}]}]}\n", "stages: {boot: [{downloads: [{path: /opt/a, url: 'https://example.org/a'}]}]}\n", 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, problems := Decode("f", []byte(tt.with))
@@ -103,7 +103,7 @@ func TestFormsOfOthers(t *testing.T) {
 		{"a bundle as a text", "install: {bundles: ['run://registry.example.org/b:v1']}", false, func(*Config) any { return nil }, nil},
 		{"a hook with .before", "stages: {kairos-install.pre.before: [{name: a}]}", false, func(c *Config) any { return len(c.Stages) }, 1},
 		{"a number as a text", "stages: {boot: [{only_os_version: 24.04, hostname: 12}]}", true, func(c *Config) any { return step(c).OnlyOSVersion + step(c).Hostname.Text }, "24.0412"},
-		{"texts as a boolean and a number", "users: [{name: ada, lock_passwd: 'True'}]\nstages: {boot: [{downloads: [{path: /a, url: 'https://example.org/a', timeout: '7'}]}]}", true,
+		{"texts as a boolean and a number", "users: [{name: ada, lock_passwd: 'True'}]\nstages: {boot: [{downloads: [{path: /opt/a, url: 'https://example.org/a', timeout: '7'}]}]}", true,
 			func(c *Config) any { return []any{*c.Users[0].LockPassword, step(c).Downloads[0].Timeout} }, []any{true, 7 * time.Second}},
 		{"false as a text", "users: [{name: ada, sudo: 'False'}]", true, func(c *Config) any { return c.Users[0].Sudo }, []string{}},
 	} {

@@ -120,8 +120,16 @@ func (d *decoder) addMounts() {
 // shortDevice is a name of the kernel, such as vdb or sda1.
 var shortDevice = lazyregexp.New(`^(sd|vd|xvd|hd|nvme|mmcblk|dm-|md)[a-z0-9]+$`)
 
-// deviceName is what is mounted: cloud-init has names without /dev/ too.
+// tagged is a device by what is on it, as fstab(5) has it. Other characters
+// would be escaped by udev.
+var tagged = lazyregexp.New(`^(LABEL|UUID|PARTLABEL|PARTUUID)=([A-Za-z0-9_.-]+)$`)
+
+// deviceName is what is mounted: cloud-init has names without /dev/ too. A tag
+// becomes a path, for which systemd waits.
 func deviceName(s string) string {
+	if m := tagged.FindStringSubmatch(s); m != nil {
+		return "/dev/disk/by-" + strings.ToLower(m[1]) + "/" + m[2]
+	}
 	if shortDevice.MatchString(s) {
 		return "/dev/" + s
 	}
@@ -146,6 +154,7 @@ func (v value) mount(what, where, kind, options string) {
 	case slices.Contains(ownMounts, where):
 		v.fail(fmt.Sprintf("%s belongs to the layout of the node", where), "mount it somewhere else, such as /srv/data")
 	default:
+		v.mountPoint(where)
 		v.unitStep(unitOf(where)+".mount", "[Mount]\nWhat="+what+"\nWhere="+where+typeLine(kind)+"Options="+withNofail(options)+"\n")
 	}
 }

@@ -33,6 +33,7 @@ func decodeStepFiles(v value, s *Step) {
 		if !item.requires(pairs, "path") || f.PathText.IsZero() {
 			continue
 		}
+		item.writable(f.PathText.Text)
 		item.stepContent(&f, pairs)
 		item.guardSecret(&f.Mode, f.PathText.Text, f.Text.Text+string(f.Content), pairs)
 		s.Files = append(s.Files, f)
@@ -52,7 +53,7 @@ func (v value) stepContent(f *StepFile, pairs []pair) {
 	case len(steps) > 0 || content.node.Tag == "!!binary":
 		content.content(&f.WriteFile, steps)
 	default:
-		if s, ok := content.text(); ok && content.parses(s) {
+		if s, ok := content.text(); ok && content.isContent(s) {
 			f.Text = content.textOf(s)
 		}
 	}
@@ -145,6 +146,7 @@ func decodeDirectories(v value, s *Step) {
 		d := Directory{Origin: item.position(), Mode: 0o755, Owner: "root", Group: "root"}
 		pairs := decodeMap(item, directoryFields, &d)
 		if item.requires(pairs, "path") && !d.Path.IsZero() {
+			item.writable(d.Path.Text)
 			s.Directories = append(s.Directories, d)
 		}
 	}

@@ -61,6 +61,7 @@ func decodeGit(v value, s *Step) {
 	if !v.requires(pairs, "url", "path") || g.URL.IsZero() || g.Path.IsZero() {
 		return
 	}
+	v.writable(g.Path.Text)
 	v.gitAuth(g)
 	s.Git = g
 }

@@ -37,6 +37,7 @@ func decodeUnpackImages(v value, s *Step) {
 		case u.Target.Text == "/":
 			item.fail("the root cannot be the target of an image", "most of it is read-only; give a directory, such as /opt/tool")
 		default:
+			item.writable(u.Target.Text)
 			s.UnpackImages = append(s.UnpackImages, u)
 		}
 	}

@@ -33,7 +33,7 @@ var stepFields = []field[Step]{
 	{name: "only_os_version", decode: func(v value, s *Step) { set(v, &s.OnlyOSVersion, value.pattern) }},
 	{name: "only_arch", decode: func(v value, s *Step) { set(v, &s.OnlyArch, value.pattern) }},
 	{name: "only_service_manager", decode: func(v value, s *Step) { set(v, &s.OnlyServiceManager, value.serviceManager) }},
-	{name: "node", decode: func(v value, s *Step) { set(v, &s.Node, value.given) }},
+	{name: "node", decode: func(v value, s *Step) { set(v, &s.Node, value.filled) }},
 	{name: "after", decode: decodeAfter},
 	{name: "commands", decode: func(v value, s *Step) { s.Commands = v.texts("commands") }},
 	{name: "files", decode: decodeStepFiles},
@@ -89,10 +89,17 @@ func stepOf(v value) Step {
 	return s
 }
 
-// given is a text that is not empty; a template in it must parse.
+// given is a text that is not empty, and a content: a template in it is one that
+// a node can fill in, or another program's.
 func (v value) given() (Text, bool) {
 	s, ok := v.nonEmpty()
-	return v.textOf(s), ok && v.parses(s)
+	return v.textOf(s), ok && v.isContent(s)
+}
+
+// filled is a text that is not empty, with a template that a node can fill in.
+func (v value) filled() (Text, bool) {
+	s, ok := v.nonEmpty()
+	return v.textOf(s), ok && v.parses(s, template.Check)
 }
 
 func (v value) textOf(s string) Text { return Text{Text: s, Origin: v.inside(), Path: v.path} }
@@ -116,12 +123,17 @@ func (d *decoder) indentation(line int) int {
 	return len(text) - len(strings.TrimLeft(text, " "))
 }
 
-// parses reports a template that does not parse.
-func (v value) parses(s string) bool {
-	if !template.Is(s) {
-		return true
+// isContent reports a template of ours that no node can fill in.
+func (v value) isContent(s string) bool {
+	if template.Foreign(s) && strings.Contains(s, ".Values.") {
+		v.report(Warning, "the braces are left as they are: they name no fact of a node", "the facts are in docs/stages.md")
 	}
-	err := template.Check(s)
+	return v.parses(s, template.CheckContent)
+}
+
+// parses reports a template that no node can fill in.
+func (v value) parses(s string, check func(string) error) bool {
+	err := check(s)
 	if err == nil {
 		return true
 	}
@@ -140,7 +152,7 @@ func (v value) parses(s string) bool {
 // is filled in.
 func (v value) checked(get func(value) (string, bool)) (Text, bool) {
 	if v.node.Kind == yaml.ScalarNode && template.Is(v.node.Value) {
-		return v.given()
+		return v.filled()
 	}
 	s, ok := get(v)
 	return v.textOf(s), ok
@@ -162,7 +174,7 @@ func (v value) scalar() (Text, bool) {
 		return v.textOf(v.node.Value), true
 	}
 	s, ok := v.text()
-	return v.textOf(s), ok && v.parses(s)
+	return v.textOf(s), ok && v.isContent(s)
 }
 
 func (v value) texts(of string) []Text {
@@ -183,7 +195,11 @@ func (v value) settings(name *lazyregexp.Regexp, what string) []Setting {
 			p.key.fail(fmt.Sprintf("%q is not %s", printable(p.name), what), "")
 			continue
 		}
-		if t, ok := p.value.scalar(); ok && p.value.oneLine(t.Text) {
+		t, ok := p.value.scalar()
+		if ok && name != variableName { // variables are for other programs
+			ok = p.value.parses(t.Text, template.Check)
+		}
+		if ok && p.value.oneLine(t.Text) {
 			out = append(out, Setting{p.name, t})
 		}
 	}
@@ -442,6 +458,7 @@ func decodeDownloads(v value, s *Step) {
 		pairs := decodeMap(item, downloadFields, &d)
 		item.guardSecret(&d.Mode, d.Path.Text, "", pairs)
 		if item.requires(pairs, "path", "url") && !d.Path.IsZero() && !d.URL.IsZero() {
+			item.writable(d.Path.Text)
 			s.Downloads = append(s.Downloads, d)
 		}
 	}

@@ -5,6 +5,8 @@ package datasource
 import (
 	"context"
 	"errors"
+
+	"github.com/kairos-build/kairos-build/framework/fetch"
 )
 
 // ConfigURL is the source that the kernel argument kairos.config_url, or the
@@ -24,11 +26,11 @@ func (u ConfigURL) Here(Facts) bool { return u != "" }
 // named it.
 func (u ConfigURL) Fetch(ctx context.Context, m *Machine) (*Data, error) {
 	if !isHTTP(string(u)) {
-		return nil, errors.New("the URL of the config begins with neither http:// nor https://: " + Shown(string(u)))
+		return nil, errors.New("the URL of the config begins with neither http:// nor https://: " + fetch.Shown(string(u)))
 	}
 	body, err := m.ask(ctx, request{url: string(u)})
 	if err != nil {
 		return nil, err
 	}
-	return &Data{Place: Shown(string(u)), UserData: body}, nil
+	return &Data{Place: fetch.Shown(string(u)), UserData: body}, nil
 }

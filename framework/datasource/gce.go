@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kairos-build/kairos-build/framework/fetch"
 	"github.com/kairos-build/kairos-build/framework/userdata"
 )
 
@@ -55,7 +56,7 @@ func (gce) Fetch(ctx context.Context, m *Machine) (*Data, error) {
 			Attributes gceAttributes `json:"attributes"`
 		} `json:"project"`
 	}
-	if err := decodeJSON(Shown(url), body, &doc); err != nil {
+	if err := decodeJSON(fetch.Shown(url), body, &doc); err != nil {
 		return nil, err
 	}
 	own := doc.Instance.Attributes

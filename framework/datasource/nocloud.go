@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/kairos-build/kairos-build/framework/fetch"
 )
 
 // noCloud is a CD-ROM or disk with the label cidata, as Proxmox, libvirt and
@@ -163,7 +165,7 @@ func (seedURL) Fetch(ctx context.Context, m *Machine) (*Data, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.Place = Shown(f.Seed.URL)
+	d.Place = fetch.Shown(f.Seed.URL)
 	f.Seed.fill(d)
 	return d, nil
 }

@@ -9,9 +9,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
+
+	"github.com/kairos-build/kairos-build/framework/fetch"
 )
 
 // linkLocal is where most services answer.
@@ -71,17 +71,14 @@ func (m *Machine) once(ctx context.Context, r request) (body []byte, again bool,
 	}
 	req, err := http.NewRequestWithContext(ctx, method, r.url, nil)
 	if err != nil {
-		return nil, false, errors.New("not a URL that can be asked: " + Shown(r.url))
+		return nil, false, errors.New("not a URL that can be asked: " + fetch.Shown(r.url))
 	}
 	for key, value := range r.header {
 		req.Header.Set(key, value)
 	}
 	answer, err := m.client().Do(req)
 	if err != nil {
-		if urlErr, ok := errors.AsType[*url.Error](err); ok {
-			err = urlErr.Err
-		}
-		return nil, true, fmt.Errorf("asking %s: %w", Shown(r.url), err)
+		return nil, !errors.Is(err, fetch.ErrDowngrade), fmt.Errorf("asking %s: %w", fetch.Shown(r.url), fetch.Reason(err))
 	}
 	defer func() { err = errors.Join(err, answer.Body.Close()) }()
 	if r.answer != nil {
@@ -89,7 +86,7 @@ func (m *Machine) once(ctx context.Context, r request) (body []byte, again bool,
 	}
 	body, again, err = readAnswer(answer)
 	if err != nil {
-		err = fmt.Errorf("asking %s: %w", Shown(r.url), err)
+		err = fmt.Errorf("asking %s: %w", fetch.Shown(r.url), err)
 	}
 	return body, again, err
 }
@@ -112,23 +109,10 @@ func readAnswer(answer *http.Response) (body []byte, again bool, err error) {
 // client goes through no proxy: a metadata service answers only its own node.
 func (m *Machine) client() *http.Client {
 	if m.Client == nil {
-		m.Client = &http.Client{
-			Timeout:   5 * time.Second,
-			Transport: &http.Transport{DisableKeepAlives: true},
-		}
+		m.Client = fetch.Client(&http.Transport{DisableKeepAlives: true})
+		m.Client.Timeout = 5 * time.Second
 	}
 	return m.Client
-}
-
-// Shown is a URL without user, query and fragment.
-func Shown(address string) string {
-	u, err := url.Parse(address)
-	if err != nil {
-		before, _, _ := strings.Cut(address, "?")
-		return before
-	}
-	u.User, u.RawQuery, u.Fragment = nil, "", ""
-	return u.String()
 }
 
 // optional asks for what may be missing; then it is nil.
@@ -146,7 +130,7 @@ func (m *Machine) document(ctx context.Context, url string, header map[string]st
 	if err != nil {
 		return err
 	}
-	return decodeJSON(Shown(url), body, into)
+	return decodeJSON(fetch.Shown(url), body, into)
 }
 
 // decodeJSON keeps the bytes out of the error: they may be secrets.

@@ -174,7 +174,7 @@ func TestLayoutEnv(t *testing.T) {
 	want := []string{
 		`VOLUMES="LABEL=COS_OEM:/oem LABEL=COS_PERSISTENT:/usr/local"`,
 		`OVERLAY="tmpfs:25%"`,
-		`RW_PATHS="/etc /srv /var"`,
+		`RW_PATHS="/etc /media /mnt /srv /var"`,
 	}
 	if diff := cmp.Diff(want, got[:3]); diff != "" {
 		t.Errorf("layout (-want +got):\n%s", diff)

@@ -14,7 +14,10 @@ const (
 
 // Ephemeral lists the directories that are overlays with their upper side on a
 // tmpfs: writable, and as in the image again after a reboot.
-func Ephemeral() []string { return []string{"/etc", "/srv", "/var"} }
+func Ephemeral() []string { return []string{"/etc", "/media", "/mnt", "/srv", "/var"} }
+
+// WritableWords says where a node can write, for people.
+const WritableWords = "what can be written is below /etc, /var, /srv, /mnt, /media, /opt, /root, /home, /run, /oem and /usr/local"
 
 // Persistent lists the paths below an ephemeral directory (or directories of
 // the read-only root) that are kept across boots: each is bound from Bind(path).

@@ -8,6 +8,7 @@ package netconfig
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/kairos-build/kairos-build/framework/config"
 )
@@ -88,7 +89,11 @@ type placedRoute struct {
 // config must not be used when the problems hold an Error.
 func Decode(name string, data []byte) (*Config, config.Problems) {
 	c := new(Config)
-	problems := config.DecodeDocument(name, "network", data, func(root config.Node) { c.root(unwrap(root)) })
+	path := "network"
+	if keys, _ := keysOf(data); slices.Contains(keys, path) {
+		path = "" // it stands in the file
+	}
+	problems := config.DecodeDocument(name, path, data, func(root config.Node) { c.root(unwrap(root)) })
 	return c, problems
 }
 

@@ -163,7 +163,7 @@ func TestMetadata(t *testing.T) {
 	}
 	got := tree(t, f)
 	for path, want := range map[string]string{
-		".":    `drwxr-xr-x 0:0 1700000009.0 17 map[] ""`,
+		".":    `drwxr-xr-x 0:0 1700000009.0 19 map[] ""`,
 		"keep": `dtrwxr-x--- 0:12 5.0 2 map[] ""`,
 		"take": `drwx--x--x 7:0 1700000000.0 2 map[] ""`,
 		"ping": `urwxr-xr-x 4000000000:3000000 1700000000.123456789 1 map["security.capability":"\x01\x00\x00\x02\x00 \x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"] "p"`,

@@ -14,6 +14,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/kairos-build/kairos-build/framework/fetch"
 	"github.com/kairos-build/kairos-build/framework/slotimage"
 )
 
@@ -55,7 +56,7 @@ func open(layer v1.Layer, id v1.Hash, watch func(n int)) (io.ReadCloser, error) 
 	}
 	stored, err := layer.Compressed()
 	if err != nil {
-		return nil, fmt.Errorf("blob %s: %w", digest, err)
+		return nil, fmt.Errorf("blob %s: %w", digest, fetch.Scrubbed(err))
 	}
 	blob, ok := stored.(*blobReader)
 	if !ok { // an image that is not from Open

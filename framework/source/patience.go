@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/kairos-build/kairos-build/framework/fetch"
 )
 
 // maxPause is the longest pause between two tries.
@@ -66,8 +68,12 @@ type statusError struct {
 }
 
 func newStatusError(resp *http.Response) error {
-	return &statusError{resp.Request.Method + " " + resp.Request.URL.Redacted(), resp.StatusCode}
+	return &statusError{resp.Request.Method + " " + shown(resp.Request), resp.StatusCode}
 }
+
+// shown is what a request asks for. The query of a place that a registry leads
+// to may be a key to it.
+func shown(req *http.Request) string { return fetch.Shown(req.URL.String()) }
 
 // Error implements error.
 func (e *statusError) Error() string {
@@ -90,7 +96,7 @@ func transient(err error) bool {
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		return !dns.IsNotFound
 	}
-	return !isCertificate(err) && !errors.Is(err, errNotOurs) && !errors.Is(err, ErrTooLarge)
+	return !isCertificate(err) && !errors.Is(err, errNotOurs) && !errors.Is(err, ErrTooLarge) && !errors.Is(err, fetch.ErrDowngrade)
 }
 
 // isCertificate says whether the other side could not prove who it is.

@@ -20,6 +20,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/kairos-build/kairos-build/framework/fetch"
 )
 
 const dialTimeout = 15 * time.Second
@@ -101,7 +103,7 @@ func mirrored(ref name.Reference, mirror string) (name.Reference, error) {
 type puller struct {
 	Options
 	keys authn.Keychain
-	base *http.Transport
+	base http.RoundTripper
 }
 
 func newPuller(o Options) (*puller, error) {
@@ -113,7 +115,7 @@ func newPuller(o Options) (*puller, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &puller{o, keys, &http.Transport{
+	return &puller{o, keys, fetch.Transport(&http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: dialTimeout}).DialContext,
 		TLSHandshakeTimeout:   dialTimeout,
@@ -122,7 +124,7 @@ func newPuller(o Options) (*puller, error) {
 		DisableCompression:    true, // a Range counts the bytes of the blob itself
 		ResponseHeaderTimeout: o.StallTimeout,
 		IdleConnTimeout:       o.StallTimeout,
-	}}, nil
+	})}, nil
 }
 
 // rootCAs are the system's and those of a file; nil are the system's.
@@ -150,10 +152,7 @@ func (p *puller) open(ctx context.Context, ref name.Reference) (v1.Image, error)
 	if err != nil {
 		return nil, p.explain(ctx, ref, err)
 	}
-	repo := &repository{ctx: ctx, name: ref.Context(), client: &http.Client{
-		Transport:     &steady{inner: inner, stall: p.StallTimeout, patience: p.patience()},
-		CheckRedirect: checkRedirect,
-	}}
+	repo := &repository{ctx: ctx, name: ref.Context(), client: fetch.Client(&steady{inner: inner, stall: p.StallTimeout, patience: p.patience()})}
 	media, data, err := repo.root(ref)
 	if err != nil {
 		return nil, p.explain(ctx, ref, err)
@@ -183,6 +182,7 @@ func (p *puller) signIn(ctx context.Context, repo name.Repository) (inner http.R
 
 // explain adds what can be done.
 func (p *puller) explain(ctx context.Context, ref name.Reference, err error) error {
+	err = fetch.Scrubbed(err)
 	code := 0
 	if answer, ok := errors.AsType[*transport.Error](err); ok {
 		code = answer.StatusCode

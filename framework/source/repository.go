@@ -103,15 +103,3 @@ func isStatus(err error, code int) bool {
 	answer, ok := errors.AsType[*transport.Error](err)
 	return ok && answer.StatusCode == code
 }
-
-// checkRedirect refuses to leave TLS.
-func checkRedirect(req *http.Request, via []*http.Request) error {
-	const most = 10
-	if len(via) >= most {
-		return fmt.Errorf("%w: more than %d redirects", errNotOurs, most)
-	}
-	if via[0].URL.Scheme == "https" && req.URL.Scheme != "https" {
-		return fmt.Errorf("%w: redirected from https to %s", errNotOurs, req.URL.Redacted())
-	}
-	return nil
-}

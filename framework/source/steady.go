@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/kairos-build/kairos-build/framework/fetch"
 )
 
 // errNotOurs is wrapped by answers that must not be asked for again.
@@ -32,7 +34,7 @@ func (s *steady) RoundTrip(req *http.Request) (resp *http.Response, err error) {
 		return s.inner.RoundTrip(req)
 	}
 	blob := isBlob(req)
-	err = s.patience.try(req.Context(), req.URL.Redacted(), func() error {
+	err = s.patience.try(req.Context(), shown(req), func() error {
 		if resp, err = s.once(req, s.inner.RoundTrip); err != nil {
 			return err
 		}
@@ -158,7 +160,7 @@ func (b *blobBody) Read(p []byte) (int, error) {
 	case errors.Is(err, io.EOF), b.origin.Context().Err() != nil:
 		return n, err
 	}
-	b.broken = fmt.Errorf("%s broke off after %d bytes: %w", b.origin.URL.Redacted(), b.at, err)
+	b.broken = fmt.Errorf("%s broke off after %d bytes: %w", shown(b.origin), b.at, err)
 	return n, nil
 }
 
@@ -170,7 +172,7 @@ func (b *blobBody) resume() error {
 		b.s.patience.log.Debug("closing what broke off", "error", err)
 	}
 	first := true
-	err := b.s.patience.try(b.origin.Context(), b.origin.URL.Redacted(), func() error {
+	err := b.s.patience.try(b.origin.Context(), shown(b.origin), func() error {
 		if first { // so that the pause stands before the first request
 			first = false
 			return broken
@@ -195,9 +197,9 @@ func (b *blobBody) askRest() error {
 	if strings.HasPrefix(b.etag, `"`) { // a weak one must not be used here
 		req.Header.Set("If-Range", b.etag)
 	}
-	resp, err := b.s.once(req, (&http.Client{Transport: b.s.inner, CheckRedirect: checkRedirect}).Do)
+	resp, err := b.s.once(req, fetch.Client(b.s.inner).Do)
 	if err != nil {
-		return err
+		return fetch.Scrubbed(err)
 	}
 	if err := b.take(resp); err != nil {
 		return errors.Join(err, resp.Body.Close())

@@ -23,6 +23,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/kairos-build/kairos-build/ci/testimage"
+	"github.com/kairos-build/kairos-build/framework/fetch"
 )
 
 // indexOf lists images and indexes, in this order.
@@ -345,7 +346,7 @@ func TestRedirectOutOfTLS(t *testing.T) {
 	})
 	o := quick()
 	o.CAFile = write(t, "ca.pem", certificateOf(r))
-	if err := read(t.Context(), r.ref(), o); !errors.Is(err, errNotOurs) || !strings.Contains(err.Error(), "redirected from https to http://") {
+	if err := read(t.Context(), r.ref(), o); !errors.Is(err, fetch.ErrDowngrade) || !strings.Contains(err.Error(), "redirected from https to http") {
 		t.Errorf("got %v, want one about the redirect", err)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/agent/apply"
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/fetch"
 	"github.com/kairos-build/kairos-build/framework/internal/regular"
 )
 
@@ -72,7 +73,7 @@ func (w *work) wouldDownload(d config.Download) error {
 	if err != nil {
 		return err
 	}
-	w.Root.Dry.Note(tree.Change{Path: d.Path.Text, New: []byte("the content of " + withoutQuery(d.URL.Text) + "\n"), Mode: f.Mode, UID: f.UID, GID: f.GID})
+	w.Root.Dry.Note(tree.Change{Path: d.Path.Text, New: []byte("the content of " + fetch.Shown(d.URL.Text) + "\n"), Mode: f.Mode, UID: f.UID, GID: f.GID})
 	return nil
 }
 

@@ -5,6 +5,7 @@ package stages
 import (
 	"runtime"
 	"strings"
+	"sync"
 
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/template"
@@ -14,15 +15,11 @@ import (
 // read is empty. Slot and mode are left to the caller.
 func ReadFacts(root tree.Root) template.Facts {
 	release := keyValues(root, "/etc/os-release")
-	f := template.Facts{
+	return template.Facts{
 		MachineID: line(root, "/etc/machine-id"), Hostname: line(root, "/etc/hostname"),
-		OS: release["ID"], OSVersion: release["VERSION_ID"], Arch: runtime.GOARCH,
+		OS: release["ID"], OSVersion: release["VERSION_ID"], OSName: release["PRETTY_NAME"], Arch: runtime.GOARCH,
+		Hardware: sync.OnceValue(func() map[string]any { return readHardware(root) }),
 	}
-	f.Values = map[string]any{
-		"node": map[string]any{"hostname": f.Hostname, "machineid": f.MachineID},
-		"os":   map[string]any{"vendor": f.OS, "version": f.OSVersion, "architecture": f.Arch, "name": release["PRETTY_NAME"]},
-	}
-	return f
 }
 
 func line(root tree.Root, path string) string {

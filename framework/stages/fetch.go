@@ -3,6 +3,7 @@
 package stages
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -15,6 +16,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/agent/unpack"
 	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/fetch"
 	"github.com/kairos-build/kairos-build/framework/source"
 )
 
@@ -103,7 +105,7 @@ func (w *work) git(ctx context.Context) {
 
 func (w *work) checkout(ctx context.Context, g config.Git) (changed bool, err error) {
 	if w.Dry() {
-		return w.wouldFill(g.Path.Text, "the files of "+g.URL.Text)
+		return w.wouldFill(g.Path.Text, "the files of "+fetch.Shown(g.URL.Text))
 	}
 	dir, name, err := w.Root.ParentOfTarget(g.Path.Text)
 	if err != nil {
@@ -119,11 +121,14 @@ func (w *work) diskLayout(ctx context.Context) {
 	if l == nil {
 		return
 	}
-	name := l.Path.Text + l.Label.Text
+	name := cmp.Or(l.Path.Text, l.Label.Text)
 	switch {
 	case w.Dry():
-		w.item("layout", name, false, nil, l.Origin)
-		w.report.Items[len(w.report.Items)-1].Message = "disks are not looked at in a dry run"
+		err := partitions.Check(*l, func(program string) bool { return HasProgram(w.Root, program) })
+		w.item("layout", name, true, err, l.Origin)
+		if err == nil {
+			w.report.Items[len(w.report.Items)-1].Message = "if the disk is not so yet: disks are not looked at in a dry run"
+		}
 		return
 	case w.Disks == nil:
 		w.item("layout", name, false, errors.New("disks are changed on a running node only"), l.Origin)

@@ -36,9 +36,24 @@ func (w *work) firstboot(ctx context.Context) {
 		return
 	}
 	err := w.run(ctx, words...)
-	for _, s := range missing {
-		w.item(firstbootKind, s.Name+" "+s.Value.Text, true, err, s.Value.Origin)
+	if w.Dry() && !HasProgram(w.Root, words[0]) {
+		err = fmt.Errorf("the program %s is not in the image", words[0])
 	}
+	for _, s := range missing {
+		if err := errors.Join(err, w.noZone(s)); err != nil {
+			w.item(firstbootKind, s.Name+" "+s.Value.Text, false, err, s.Value.Origin)
+			continue
+		}
+		w.item(firstbootKind, s.Name+" "+s.Value.Text, true, nil, s.Value.Origin)
+	}
+}
+
+// noZone says that the image lacks a time zone, in words that say which.
+func (w *work) noZone(s config.Setting) error {
+	if s.Name != "timezone" || w.Root.Exists(zones+s.Value.Text) {
+		return nil
+	}
+	return fmt.Errorf("this image has no such time zone: there is no %s", zones+s.Value.Text)
 }
 
 const firstbootKind = "firstboot"

@@ -8,11 +8,11 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/url"
 	"os/exec"
-	"strings"
 	"syscall"
 	"time"
+
+	"github.com/kairos-build/kairos-build/framework/fetch"
 )
 
 // Node is the running system.
@@ -82,22 +82,20 @@ func sleep(ctx context.Context, d time.Duration) bool {
 func (f Web) once(ctx context.Context, address string, use func(Content) error) (again bool, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return false, err
+		return false, fmt.Errorf("asking %s: %w", fetch.Shown(address), fetch.Reason(err))
 	}
 	answer, err := f.client().Do(request)
 	if err != nil {
-		if urlErr, ok := errors.AsType[*url.Error](err); ok {
-			err = urlErr.Err // it has the whole URL, which may hold a secret
-		}
-		return ctx.Err() == nil, fmt.Errorf("asking %s: %w", withoutQuery(address), err)
+		again := ctx.Err() == nil && !errors.Is(err, fetch.ErrDowngrade)
+		return again, fmt.Errorf("asking %s: %w", fetch.Shown(address), fetch.Reason(err))
 	}
 	defer func() { err = errors.Join(err, answer.Body.Close()) }()
 	if answer.StatusCode != http.StatusOK {
-		refused := &statusError{withoutQuery(address), answer.Status, answer.StatusCode}
+		refused := &statusError{fetch.Shown(address), answer.Status, answer.StatusCode}
 		return !refused.Refused(), refused
 	}
 	if err := use(answer.Body); err != nil {
-		return !errors.Is(err, errChecksum) && ctx.Err() == nil, fmt.Errorf("downloading %s: %w", withoutQuery(address), err)
+		return !errors.Is(err, errChecksum) && ctx.Err() == nil, fmt.Errorf("downloading %s: %w", fetch.Shown(address), err)
 	}
 	return false, nil
 }
@@ -119,19 +117,13 @@ func (f Web) client() *http.Client {
 	if f.Client != nil {
 		return f.Client
 	}
-	return &http.Client{Transport: &http.Transport{
+	return fetch.Client(&http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: answerTime}).DialContext,
 		TLSHandshakeTimeout:   answerTime,
 		ResponseHeaderTimeout: answerTime,
 		DisableKeepAlives:     true,
-	}}
+	})
 }
 
 const answerTime = 30 * time.Second
-
-// withoutQuery leaves out what may be a secret.
-func withoutQuery(address string) string {
-	address, _, _ = strings.Cut(address, "?")
-	return address
-}

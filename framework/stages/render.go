@@ -6,143 +6,182 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"slices"
 	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/template"
 )
 
-// Render fills the machine's facts into the texts of a step. The error names
-// the place of every template that failed; then nothing of the step is to be
-// done.
-func Render(s config.Step, facts template.Facts) (config.Step, error) {
+// A Lost key is one whose template could not be filled in on this machine, or
+// became what the key cannot be.
+type Lost struct {
+	Path   string          // of the key, such as stages.boot[0].hostname
+	Origin config.Position // of the template
+	Err    error
+	// Condition is true when the key decides whether the step is done.
+	Condition bool
+}
+
+// Error says where and why.
+func (l Lost) Error() string { return fmt.Sprintf("%s: %s: %v", l.Origin, l.Path, l.Err) }
+
+// templateKind is the kind of item that stands for a key that was lost.
+const templateKind = "template"
+
+// Render fills the machine's facts into the texts of a step. What cannot be
+// filled in is left out of the step, and told; all else is to be done.
+//
+// Every text is checked again, by the rules of the decoder, as it was when it
+// held no template. The content of commands, files, variables and drop-ins may
+// hold the templates of other programs, see template.Foreign.
+func Render(s config.Step, facts template.Facts) (config.Step, []Lost) {
 	r := &renderer{facts: facts}
-	for _, t := range []*config.Text{&s.If, &s.Node} {
-		r.text(t)
+	r.condition(&s.If, template.RenderContent)
+	r.condition(&s.Node, template.Render)
+	r.contents(&s.Commands)
+	s.Environment = r.settings(s.Environment, template.RenderContent)
+	r.texts(&s.DNS.Nameservers, config.CheckAddress)
+	r.texts(&s.DNS.Search, config.CheckWord)
+	r.texts(&s.DNS.Options, config.CheckWord)
+	s.Sysctl = r.settings(s.Sysctl, template.Render)
+	s.Timesyncd = r.settings(s.Timesyncd, template.Render)
+	s.SystemdFirstboot = r.settings(s.SystemdFirstboot, template.Render)
+	r.text(&s.Hostname, config.CheckHostname)
+	if !r.path(&s.EnvironmentFile) {
+		s.Environment = nil // they would go into a file that everybody reads
 	}
-	r.texts(&s.Commands, &s.DNS.Nameservers, &s.DNS.Search, &s.DNS.Options)
-	r.settings(&s.Sysctl, &s.Timesyncd, &s.Environment, &s.SystemdFirstboot)
-	r.hostname(&s.Hostname)
-	r.path(&s.EnvironmentFile)
-	s.Files = slices.Clone(s.Files)
-	for i := range s.Files {
-		r.file(&s.Files[i])
-	}
-	s.Directories = slices.Clone(s.Directories)
-	for i := range s.Directories {
-		r.path(&s.Directories[i].Path)
-	}
-	s.Downloads = slices.Clone(s.Downloads)
-	for i := range s.Downloads {
-		r.path(&s.Downloads[i].Path)
-		r.text(&s.Downloads[i].URL)
-	}
+	s.Files = kept(s.Files, r.file)
+	s.Directories = kept(s.Directories, func(d *config.Directory) bool { return r.path(&d.Path) })
+	s.Downloads = kept(s.Downloads, func(d *config.Download) bool { return r.path(&d.Path) && r.text(&d.URL, config.CheckURL) })
 	r.more(&s)
-	s.Systemctl.Overrides = slices.Clone(s.Systemctl.Overrides)
-	for i := range s.Systemctl.Overrides {
-		r.text(&s.Systemctl.Overrides[i].Content)
-	}
-	return s, errors.Join(r.errs...)
+	s.Systemctl.Overrides = kept(s.Systemctl.Overrides, func(o *config.Override) bool { return r.content(&o.Content) })
+	return s, r.lost
 }
 
 // more are the keys that take something from elsewhere or change a disk.
 func (r *renderer) more(s *config.Step) {
 	if s.Layout != nil {
 		l := *s.Layout
-		r.text(&l.Label)
-		r.path(&l.Path)
 		s.Layout = &l
+		if !r.text(&l.Label, config.CheckLabel) || !r.device(&l.Path) {
+			s.Layout = nil
+		}
 	}
 	if s.Git != nil {
 		g := *s.Git
-		r.text(&g.URL)
-		r.text(&g.Branch)
-		r.path(&g.Path)
 		s.Git = &g
+		if !r.text(&g.URL, config.CheckGitURL) || !r.text(&g.Branch, config.CheckBranch) || !r.path(&g.Path) {
+			s.Git = nil
+		}
 	}
-	s.UnpackImages = slices.Clone(s.UnpackImages)
-	for i := range s.UnpackImages {
-		r.text(&s.UnpackImages[i].Source)
-		r.path(&s.UnpackImages[i].Target)
+	s.UnpackImages = kept(s.UnpackImages, func(u *config.UnpackImage) bool {
+		return r.text(&u.Source, config.CheckWord) && r.path(&u.Target)
+	})
+}
+
+// kept are copies of the entries that could be filled in.
+func kept[T any](list []T, fill func(*T) bool) []T {
+	var out []T
+	for _, one := range list {
+		if fill(&one) {
+			out = append(out, one)
+		}
 	}
+	return out
 }
 
 type renderer struct {
 	facts template.Facts
-	errs  []error
+	lost  []Lost
 }
 
-func (r *renderer) fail(t config.Text, line int, err error) {
+// fill fills a text in and checks it. When that fails, the text is cleared.
+func (r *renderer) fill(t *config.Text, render func(string, template.Facts) (string, error), check func(string) error) bool {
+	if t.Text == "" {
+		return true
+	}
+	out, err := render(t.Text, r.facts)
+	line := 1
+	switch {
+	case err != nil:
+		line = template.Line(err)
+	case out != t.Text && check != nil:
+		err = check(out)
+	}
+	if err == nil {
+		t.Text = out
+		return true
+	}
 	at := t.Origin
 	at.Line += line - 1
-	r.errs = append(r.errs, fmt.Errorf("%s: %s: %w", at, t.Path, err))
+	r.lost = append(r.lost, Lost{Path: t.Path, Origin: at, Err: err})
+	*t = config.Text{}
+	return false
 }
 
-func (r *renderer) text(t *config.Text) {
-	out, err := template.Render(t.Text, r.facts)
-	if err != nil {
-		r.fail(*t, template.Line(err), err)
-		return
-	}
-	t.Text = out
+func (r *renderer) text(t *config.Text, check func(string) error) bool {
+	return r.fill(t, template.Render, check)
 }
 
-func (r *renderer) texts(lists ...*[]config.Text) {
-	for _, list := range lists {
-		*list = slices.Clone(*list)
-		for i := range *list {
-			r.text(&(*list)[i])
-		}
+func (r *renderer) content(t *config.Text) bool { return r.fill(t, template.RenderContent, nil) }
+
+func (r *renderer) condition(t *config.Text, render func(string, template.Facts) (string, error)) {
+	if !r.fill(t, render, nil) {
+		r.lost[len(r.lost)-1].Condition = true
 	}
 }
 
-func (r *renderer) settings(lists ...*[]config.Setting) {
-	for _, list := range lists {
-		*list = slices.Clone(*list)
-		for i := range *list {
-			t := &(*list)[i].Value
-			if r.text(t); strings.ContainsAny(t.Text, "\n\r\x00") {
-				r.fail(*t, 1, errors.New("more than one line"))
-			}
-		}
-	}
+func (r *renderer) texts(list *[]config.Text, check func(string) error) {
+	*list = kept(*list, func(t *config.Text) bool { return r.text(t, check) })
 }
 
-func (r *renderer) hostname(t *config.Text) {
-	if t.IsZero() {
-		return
+func (r *renderer) contents(list *[]config.Text) { *list = kept(*list, r.content) }
+
+func (r *renderer) settings(list []config.Setting, render func(string, template.Facts) (string, error)) []config.Setting {
+	return kept(list, func(s *config.Setting) bool { return r.fill(&s.Value, render, oneLineOnly) })
+}
+
+func oneLineOnly(s string) error {
+	if strings.ContainsAny(s, "\n\r\x00") {
+		return errors.New("more than one line")
 	}
-	before := len(r.errs)
-	if r.text(t); len(r.errs) > before {
-		return
-	}
-	if err := config.CheckHostname(t.Text); err != nil {
-		r.fail(*t, 1, err)
-	}
+	return nil
 }
 
 // path must be absolute when it is filled in.
-func (r *renderer) path(t *config.Text) {
+func (r *renderer) path(t *config.Text) bool {
 	if t.IsZero() {
-		return
+		return true
 	}
-	before := len(r.errs)
-	if r.text(t); len(r.errs) > before {
-		return
-	}
-	if !path.IsAbs(t.Text) || strings.ContainsAny(t.Text, "\x00\n\r") {
-		r.fail(*t, 1, fmt.Errorf("%q is not an absolute path", t.Text))
-		return
+	if !r.text(t, absolute) {
+		return false
 	}
 	t.Text = path.Clean(t.Text)
+	return true
 }
 
-func (r *renderer) file(f *config.StepFile) {
-	r.path(&f.PathText)
+func absolute(s string) error {
+	if !path.IsAbs(s) || strings.ContainsAny(s, "\x00\n\r") {
+		return fmt.Errorf("%q is not an absolute path", s)
+	}
+	return nil
+}
+
+// device is a path, or a program that names one.
+func (r *renderer) device(t *config.Text) bool {
+	if strings.HasPrefix(t.Text, config.ScriptDevice) {
+		return r.text(t, nil)
+	}
+	return r.path(t)
+}
+
+func (r *renderer) file(f *config.StepFile) bool {
+	if !r.path(&f.PathText) || !r.content(&f.Text) {
+		return false
+	}
 	f.Path = f.PathText.Text
 	if !f.Text.IsZero() {
-		r.text(&f.Text)
 		f.Content = []byte(f.Text.Text)
 	}
+	return true
 }

@@ -54,7 +54,7 @@ type Outcome string
 const (
 	Changed   Outcome = "changed"
 	Unchanged Outcome = "unchanged"
-	Ran       Outcome = "ran"     // its commands ran; whether they changed anything is not known
+	Ran       Outcome = "ran"     // commands ran, or units were asked for; whether that changed anything is not known
 	Skipped   Outcome = "skipped" // a condition was not met, or a step before it failed
 	Failed    Outcome = "failed"
 )

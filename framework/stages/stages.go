@@ -4,9 +4,9 @@
 // boot. It plans (order, conditions, templates), carries out, and reports; it
 // decodes nothing, and decides nothing about when a stage runs.
 //
-// A step is skipped when a condition is not met, and fails as a whole, before
-// it changed anything, when a template in it fails. Else each thing that it
-// asks for has its own outcome, and one that fails does not stop the others.
+// A step is skipped when a condition is not met. Each thing that it asks for has
+// its own outcome, and one that fails, also because its template cannot be
+// filled in, does not stop the others.
 // A step runs after the step before it, or after those that it names in
 // "after"; steps that do not wait for each other run side by side. A step whose
 // "after" names one that failed is skipped.
@@ -158,9 +158,9 @@ func (e *Engine) step(ctx context.Context, s config.Step, r *StepReport) {
 		r.Outcome, r.Message = Skipped, why
 		return
 	}
-	rendered, err := Render(s, facts)
-	if err != nil {
-		r.Outcome, r.Message = Failed, err.Error()
+	rendered, lost := Render(s, facts)
+	if i := slices.IndexFunc(lost, func(l Lost) bool { return l.Condition }); i >= 0 {
+		r.Outcome, r.Message = Failed, fmt.Sprintf("whether it is to be done is not known: %v", lost[i])
 		return
 	}
 	if why := e.refused(ctx, rendered); why != "" {
@@ -168,6 +168,9 @@ func (e *Engine) step(ctx context.Context, s config.Step, r *StepReport) {
 		return
 	}
 	w := &work{Engine: e, step: rendered, report: r}
+	for _, l := range lost {
+		w.item(templateKind, l.Path, false, l.Err, l.Origin)
+	}
 	w.do(ctx)
 	r.Outcome = outcome(r.Items)
 	r.Output = tail(r.Output)
@@ -192,6 +195,8 @@ func outcome(items []report.Item) Outcome {
 	switch {
 	case has(report.Failed):
 		return Failed
+	case has(report.Asked): // whether what was asked for is so, is not known
+		return Ran
 	case has(report.Created, report.Changed):
 		return Changed
 	case has(report.Ran):

@@ -269,14 +269,31 @@ func TestOutcomes(t *testing.T) {
 		{"not all files", "{name: x, if_files: {all: [/etc/passwd, /b]}}", []string{"c.yaml:1:18 x: skipped: if_files.all: there is no /b"}},
 		{"a file that must not be", "{name: x, if_files: {none: [/b, /etc/passwd]}}", []string{"c.yaml:1:18 x: skipped: if_files.none: there is /etc/passwd"}},
 		{"if", "{name: x, if: bad, commands: [a]}", []string{"c.yaml:1:18 x: skipped: if: exit status 1"}},
-		{"a template fails", `{files: [{path: /etc/new, content: x}], commands: ["{{ .MachinID }}"]}`, []string{
-			"c.yaml:1:18 stages.boot[0]: failed: c.yaml:1:69: stages.boot[0].commands[0]: template: <.MachinID>: can't evaluate field MachinID in type template.Facts; the facts are .MachineID, .Hostname, .OS, .OSVersion, .Arch, .Slot, .Mode, .Values",
+		{"a template fails, and costs its key only", `{directories: [{path: /etc/sub}], commands: ['{{ fail "no" }}', b]}`, []string{
+			"c.yaml:1:18 stages.boot[0]: failed",
+			`  c.yaml:1:63: template stages.boot[0].commands[0]: failed: template: <fail "no">: error calling fail: no`,
+			"  c.yaml:1:33: directory /etc/sub: changed",
+			"  c.yaml:1:82: command b: ran",
+		}},
+		{"a condition whose template fails", `{name: x, if: '{{ fail "no" }}', commands: [b]}`, []string{
+			`c.yaml:1:18 x: failed: whether it is to be done is not known: c.yaml:1:32: stages.boot[0].if: template: <fail "no">: error calling fail: no`,
 		}},
 		{"a template makes a bad host name", `{name: x, hostname: "{{ .Hostname }}_1"}`, []string{
-			`c.yaml:1:18 x: failed: c.yaml:1:38: stages.boot[0].hostname: "edge_1" is not a host name (RFC 1123); use letters, digits and -, with dots between, at most 63 characters each`,
+			"c.yaml:1:18 x: failed",
+			`  c.yaml:1:38: template stages.boot[0].hostname: failed: "edge_1" is not a host name (RFC 1123); use letters, digits and -, with dots between, at most 63 characters each`,
 		}},
 		{"a template makes a relative path", `{name: x, environment: {A: b}, environment_file: "{{ .OS }}"}`, []string{
-			`c.yaml:1:18 x: failed: c.yaml:1:67: stages.boot[0].environment_file: "debian" is not an absolute path`,
+			"c.yaml:1:18 x: failed",
+			`  c.yaml:1:67: template stages.boot[0].environment_file: failed: "debian" is not an absolute path`,
+		}},
+		{"templates make a URL and more that the decoder would refuse", `{name: x, downloads: [{path: /a, url: "{{ .OS }}://example.org/a"}, {path: /b, url: "https://{{ .OS }}:x@example.org/b"}], git: {path: /c, url: "https://{{ .OS }}@example.org/c"}, dns: {nameservers: ["192.0.2.1", "{{ .OS }}"]}, unpack_images: [{source: "{{ .OS }} {{ .OSVersion }}", target: /d}]}`, []string{
+			"c.yaml:1:18 x: failed",
+			`  c.yaml:1:231: template stages.boot[0].dns.nameservers[1]: failed: "debian" is not an IP address; write it such as 192.0.2.1 or 2001:db8::1`,
+			`  c.yaml:1:56: template stages.boot[0].downloads[0].url: failed: "debian://example.org/a" is not a URL that can be asked; write it such as http://127.0.0.1:10248/healthz`,
+			`  c.yaml:1:102: template stages.boot[0].downloads[1].url: failed: a URL with a user name or password; use a command that reads the password from a file`,
+			`  c.yaml:1:162: template stages.boot[0].git.url: failed: a URL with a user name or password; put them into auth`,
+			`  c.yaml:1:271: template stages.boot[0].unpack_images[0].source: failed: "debian 13" holds a blank; make every word an item of the list`,
+			"  c.yaml:1:18: dns /etc/resolv.conf: changed",
 		}},
 		{"a command fails", "{name: x, commands: [bad, b]}", []string{"c.yaml:1:18 x: failed", "  c.yaml:1:39: command bad: failed: exit status 1: said bad", "  c.yaml:1:44: command b: ran"}},
 		{"no such user", "{name: x, authorized_keys: {bob: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMSlWb3M0/pM+S7uUS61LuhNOu2SoVZ6iI48XgbtWiOl]}}", []string{

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kairos-build/kairos-build/framework/agent/report"
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
 )
 
@@ -33,14 +34,28 @@ func (w *work) systemctl(ctx context.Context) {
 			var err error
 			switch {
 			case good:
-			case w.Offline && verb.name == "start":
-				err = errors.New("systemd does not run yet in this stage; start the unit in the stage boot, or enable it")
+			case verb.name == "start":
+				err = w.start(ctx, unit)
 			default:
 				err = w.run(ctx, w.words(verb.name, unit)...)
 			}
 			w.item("systemctl", verb.name+" "+unit, !good, err, w.step.Origin)
+			if last := &w.report.Items[len(w.report.Items)-1]; verb.name == "start" && w.Early && last.Outcome == report.Changed {
+				last.Outcome = report.Asked
+			}
 		}
 	}
+}
+
+// start starts a unit, unless it is known that this cannot be.
+func (w *work) start(ctx context.Context, unit string) error {
+	if w.Offline {
+		return errors.New("systemd does not run yet in this stage; start the unit in the stage boot, or enable it")
+	}
+	if err := w.mountable(unit); err != nil {
+		return err
+	}
+	return w.run(ctx, w.words("start", unit)...)
 }
 
 // state is the first word that systemctl says about a unit. Its exit status

@@ -5,13 +5,21 @@
 // time. Functions that do not (now, randAlpha, genPrivateKey, env, …) are left
 // out: with them a second run of a stage would change what the first one made.
 //
-// A template that does not parse, asks for a fact that does not exist or fails
-// is an Error with its place; no text is ever used half filled.
+// Check knows every fact, so that what no node can fill in is found before the
+// boot. A template that does not parse, asks for a fact that does not exist or
+// fails is an Error with its place; no text is ever used half filled.
+//
+// # Braces of other programs
+//
+// A content is a text for another program, such as a command or a file. It may
+// hold the templates of that program: docker's, Helm's, Jinja's. It is left as
+// it is when it asks for something that is none of ours, or does not parse, and
+// names none of our facts. With both in it nobody knows what is meant, so it is
+// an Error.
 package template
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -22,20 +30,6 @@ import (
 
 	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
 )
-
-// Facts are what a template knows about the machine.
-type Facts struct {
-	MachineID string // /etc/machine-id, 32 hex digits
-	Hostname  string
-	OS        string // ID of os-release(5)
-	OSVersion string // VERSION_ID of os-release(5)
-	Arch      string // as Go and OCI have it: amd64, arm64
-	Slot      string // a, b or recovery
-	Mode      string // active, passive, recovery or live
-	// Values are facts under the names that they have in Kairos, such as
-	// .Values.node.hostname.
-	Values map[string]any
-}
 
 // An Error is a template that could not be filled in.
 type Error struct {
@@ -56,10 +50,36 @@ func (e *Error) Error() string {
 // Is tells whether text holds a template at all.
 func Is(text string) bool { return strings.Contains(text, "{{") }
 
-// Check parses text and returns an *Error, or nil.
+// Check returns an *Error when text cannot be filled in, or nil.
 func Check(text string) error {
-	_, err := parse(text)
+	if !Is(text) {
+		return nil
+	}
+	if err := look(text).err(); err != nil {
+		return err
+	}
+	_, err := compile(text)
 	return err
+}
+
+// CheckContent is Check for a content.
+func CheckContent(text string) error {
+	if Foreign(text) {
+		return nil
+	}
+	return Check(text)
+}
+
+// Foreign tells whether text is a content with braces that are another
+// program's.
+func Foreign(text string) bool { return Is(text) && look(text).foreign() }
+
+// RenderContent is Render for a content.
+func RenderContent(text string, facts Facts) (string, error) {
+	if Foreign(text) {
+		return text, nil
+	}
+	return Render(text, facts)
 }
 
 // Render fills facts into text. The error is an *Error.
@@ -67,18 +87,21 @@ func Render(text string, facts Facts) (string, error) {
 	if !Is(text) {
 		return text, nil
 	}
-	t, err := parse(text)
+	if err := look(text).err(); err != nil {
+		return "", err
+	}
+	t, err := compile(text)
 	if err != nil {
 		return "", err
 	}
 	var out strings.Builder
-	if err := t.Execute(&out, facts); err != nil {
+	if err := t.Execute(&out, facts.data()); err != nil {
 		return "", newError(err)
 	}
 	return out.String(), nil
 }
 
-func parse(text string) (*template.Template, error) {
+func compile(text string) (*template.Template, error) {
 	t, err := template.New("").Option("missingkey=error").Funcs(functions()).Parse(text)
 	if err != nil {
 		return nil, newError(err)
@@ -119,27 +142,27 @@ func newError(err error) *Error {
 	return e
 }
 
-var (
-	undefined = lazyregexp.New(`function "([^"]*)" not defined`)
-	noField   = lazyregexp.New(`can't evaluate field`)
-)
+var undefined = lazyregexp.New(`function "([^"]*)" not defined`)
+
+// escape is what to do with braces that are no template.
+const escape = `a text that is no template is written {{ "{{" }}`
 
 func suggestion(message string) string {
-	if m := undefined.FindStringSubmatch(message); m != nil {
-		if _, known := sprig.TxtFuncMap()[m[1]]; known {
-			return m[1] + " gives another result each time, so a node would change at every boot"
-		}
-		return `a text that is no template is written {{ "{{" }}`
+	m := undefined.FindStringSubmatch(message)
+	switch {
+	case m == nil:
+		return ""
+	case differs(m[1]):
+		return m[1] + " gives another result each time, so a node would change at every boot"
 	}
-	if noField.MatchString(message) {
-		return fmt.Sprintf("the facts are %s", strings.Join(Names(), ", "))
-	}
-	return ""
+	return escape
 }
 
-// Names are the facts that a template may ask for.
-func Names() []string {
-	return []string{".MachineID", ".Hostname", ".OS", ".OSVersion", ".Arch", ".Slot", ".Mode", ".Values"}
+// differs tells whether a function of sprig is left out.
+func differs(name string) bool {
+	_, known := sprig.TxtFuncMap()[name]
+	_, ours := functions()[name]
+	return known && !ours
 }
 
 // Functions are the names of the functions, sorted.

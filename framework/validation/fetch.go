@@ -8,21 +8,22 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
+	"strings"
 	"time"
+
+	"github.com/kairos-build/kairos-build/framework/fetch"
 )
 
 // Limits of a config that is fetched.
 const (
-	FetchTime    = 30 * time.Second // for all of it
-	FetchSize    = 1 << 20          // bytes
-	FetchForward = 5                // redirections
+	FetchTime = 30 * time.Second // for all of it
+	FetchSize = 1 << 20          // bytes
 )
 
 func (c Checker) fetch(ctx context.Context, address string) (_ []byte, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, FetchTime, fmt.Errorf("no whole answer in %v", FetchTime))
 	defer cancel()
-	name := withoutSecrets(address)
+	name := shown(address)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: it is not a URL", name)
@@ -49,18 +50,7 @@ func (c Checker) client() *http.Client {
 	if c.Client != nil {
 		return c.Client
 	}
-	return &http.Client{CheckRedirect: limitRedirects}
-}
-
-// limitRedirects never goes from https to http.
-func limitRedirects(request *http.Request, via []*http.Request) error {
-	switch {
-	case len(via) > FetchForward:
-		return fmt.Errorf("more than %d redirections", FetchForward)
-	case via[len(via)-1].URL.Scheme == "https" && request.URL.Scheme != "https":
-		return errors.New("redirected from https to http")
-	}
-	return nil
+	return fetch.Client(nil)
 }
 
 // reason is an error without the URL, which may hold a secret.
@@ -68,18 +58,14 @@ func reason(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if urlErr, ok := errors.AsType[*url.Error](err); ok {
-		return urlErr.Err
-	}
-	return err
+	return fetch.Reason(err)
 }
 
-// withoutSecrets is the name of a config without what may be a secret of a URL.
-func withoutSecrets(name string) string {
-	u, err := url.Parse(name)
-	if err != nil || u.Scheme == "" || u.Host == "" {
-		return name
+// shown is the name of a config, which may be a file, without what may be a
+// secret of a URL.
+func shown(name string) string {
+	if strings.Contains(name, "://") {
+		return fetch.Shown(name)
 	}
-	u.User, u.RawQuery, u.Fragment = nil, "", ""
-	return u.String()
+	return name
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package validation says of cloud-configs whether they are valid. It is what
+// Package validation says of cloud-configs and network-configs whether they are valid. It is what
 // `kairos-build validate` and `kairos-agent validate` print, so that the same
 // file is accepted or refused in the same words. It reads files,
 // directories, standard input and URLs, and changes nothing.
@@ -18,6 +18,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/netconfig"
 	"github.com/kairos-build/kairos-build/framework/userdata"
 )
 
@@ -69,7 +70,10 @@ func (c Checker) read(ctx context.Context, name string) ([]config.File, error) {
 	if name == "-" {
 		name = Stdin
 	}
-	return c.apart(withoutSecrets(name), data), nil
+	if netconfig.Is(data) {
+		return []config.File{network(shown(name), data)}, nil
+	}
+	return c.apart(shown(name), data), nil
 }
 
 // apart takes a file apart as user data: a node that is given it does the same.
@@ -83,6 +87,12 @@ func (c Checker) apart(name string, data []byte) []config.File {
 		files = append(files, p.File)
 	}
 	return files
+}
+
+// network reads a network-config, which is known by its keys.
+func network(name string, data []byte) config.File {
+	_, problems := netconfig.Decode(name, data)
+	return config.File{Name: name, Config: &config.Config{}, Problems: problems, Note: "a network-config"}
 }
 
 // directory reads the configs of a directory, in the order of a node.
@@ -106,7 +116,7 @@ func (c Checker) data(ctx context.Context, name string) ([]byte, error) {
 		return c.fetch(ctx, name)
 	case strings.Contains(name, "://"):
 		scheme, _, _ := strings.Cut(name, "://")
-		return nil, fmt.Errorf("reading %s: URLs of the kind %s are not read; use http or https, or a file", withoutSecrets(name), scheme)
+		return nil, fmt.Errorf("reading %s: URLs of the kind %s are not read; use http or https, or a file", shown(name), scheme)
 	}
 	return os.ReadFile(name)
 }

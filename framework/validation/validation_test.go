@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/fetch"
 )
 
 type printed struct {
@@ -50,6 +51,9 @@ func TestCheck(t *testing.T) {
 		{"stdin", Checker{Stdin: strings.NewReader(bad)}, []string{"-"}, printed{false, "stdin: not valid (1 errors): a node goes without hostnam\n", text}},
 		{"compat", Checker{Stdin: strings.NewReader(bad), Options: config.Options{Compat: true}}, []string{"-"},
 			printed{true, "stdin: valid (1 warnings, 0 not implemented yet)\n", "stdin:2:1: warning: hostnam: unknown key, ignored: unknown keys are only warned about here (--compat or kairos.compat); did you mean \"hostname\"?\n    2 | hostnam: …\n      | ^\n"}},
+		{"network-config", Checker{Stdin: strings.NewReader("version: 1\nconfig:\n- {type: physical, name: eth0}\n")}, []string{"-"}, printed{true, "stdin: valid (a network-config)\n", ""}},
+		{"network-config below its key, with a mistake", Checker{Stdin: strings.NewReader("network:\n  version: 2\n  ethernets:\n    eth0: {dhcp: true}\n")}, []string{"-"},
+			printed{false, "stdin: not valid (1 errors): a node does not use it\n", "stdin:4:12: network.ethernets.eth0.dhcp: unknown key; did you mean \"dhcp4\"?\n    4 |     eth0: {dhcp…\n      |            ^\n"}},
 		{"later", Checker{Stdin: strings.NewReader("packages: []\n")}, []string{"-"},
 			printed{true, "stdin: valid (0 warnings, 1 not implemented yet)\n", "stdin:1:1: packages: known key, not implemented yet in this version: packages\n    1 | packages: …\n      | ^\n"}},
 	} {
@@ -120,8 +124,7 @@ func write(t *testing.T, w http.ResponseWriter, text string) {
 func TestFromHTTPSToHTTP(t *testing.T) {
 	server := httptest.NewTLSServer(http.RedirectHandler("http://192.0.2.1/", http.StatusFound))
 	defer server.Close()
-	client := server.Client()
-	client.CheckRedirect = limitRedirects
+	client := fetch.Client(server.Client().Transport)
 	_, err := check(t, Checker{Client: client}, server.URL)
 	if err == nil || !strings.Contains(err.Error(), "redirected from https to http") {
 		t.Errorf("got %v", err)

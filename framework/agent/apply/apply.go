@@ -19,6 +19,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/agent/sshkeys"
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
 // Machine is what a config is applied to.
@@ -100,7 +101,7 @@ func explain(err error) string {
 	text := strings.ReplaceAll(err.Error(), "\n", "; ")
 	switch {
 	case errors.Is(err, unix.EROFS):
-		return text + " (this path is part of the image; what can be written is below /etc, /var, /srv, /opt, /root, /home, /run, /oem and /usr/local)"
+		return text + " (this path is part of the image; " + layout.WritableWords + ")"
 	case errors.Is(err, unix.ENOSPC):
 		return text + " (see `df` and `kairos-agent status`)"
 	}

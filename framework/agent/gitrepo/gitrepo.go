@@ -20,7 +20,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
+	"strings"
+	"sync"
 
 	"github.com/go-git/go-billy/v5"
 	"github.com/go-git/go-billy/v5/helper/chroot"
@@ -30,20 +33,38 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/cache"
 	"github.com/go-git/go-git/v5/plumbing/object"
 	"github.com/go-git/go-git/v5/plumbing/transport"
-	"github.com/go-git/go-git/v5/plumbing/transport/http"
+	"github.com/go-git/go-git/v5/plumbing/transport/client"
+	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
 	gitssh "github.com/go-git/go-git/v5/plumbing/transport/ssh"
 	"github.com/go-git/go-git/v5/storage/filesystem"
 	"golang.org/x/crypto/ssh"
 
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/fetch"
 )
 
 const remote = "origin"
 
+// overHTTP makes go-git keep to the rules of our HTTP clients. It has one list
+// of protocols for the whole program.
+var overHTTP = sync.OnceFunc(func() {
+	ours := githttp.NewClient(fetch.Client(http.DefaultTransport))
+	client.InstallProtocol("http", ours)
+	client.InstallProtocol("https", ours)
+})
+
+// said is an error of go-git without the URL that was asked: it may hold a
+// secret.
+func said(g config.Git, err error) string {
+	address := g.URL.Text
+	return strings.ReplaceAll(fetch.Reason(err).Error(), address, fetch.Shown(address))
+}
+
 // Checkout makes name in the directory parent the work tree of g. It tells
 // whether anything had to change.
 func Checkout(ctx context.Context, g config.Git, parent *tree.Dir, name string) (changed bool, err error) {
+	overHTTP()
 	auth, err := authOf(g)
 	if err != nil {
 		return false, err
@@ -129,7 +150,7 @@ func clone(ctx context.Context, g config.Git, auth transport.AuthMethod, parent 
 		o.ReferenceName = plumbing.NewBranchReferenceName(g.Branch.Text)
 	}
 	if _, err := git.CloneContext(ctx, storage(work), work, o); err != nil {
-		return fmt.Errorf("cloning %s: %w", g.URL.Text, err)
+		return fmt.Errorf("cloning %s: %s", fetch.Shown(g.URL.Text), said(g, err))
 	}
 	if err := dir.Own(tree.File{Mode: 0o755, UID: os.Geteuid(), GID: os.Getegid()}); err != nil {
 		return err
@@ -156,11 +177,11 @@ func update(ctx context.Context, g config.Git, auth transport.AuthMethod, repo *
 		RefSpecs: []gitconfig.RefSpec{gitconfig.RefSpec(fmt.Sprintf("+refs/heads/%s:%s", branch, tracking))},
 	})
 	if err != nil && !errors.Is(err, git.NoErrAlreadyUpToDate) {
-		return false, fmt.Errorf("fetching %s: %w; what is there stays", g.URL.Text, err)
+		return false, fmt.Errorf("fetching %s: %s; what is there stays", fetch.Shown(g.URL.Text), said(g, err))
 	}
 	want, err := repo.Reference(tracking, true)
 	if err != nil {
-		return false, fmt.Errorf("%s has no branch %q: %w", g.URL.Text, branch, err)
+		return false, fmt.Errorf("%s has no branch %q: %w", fetch.Shown(g.URL.Text), branch, err)
 	}
 	if head.Name() == plumbing.NewBranchReferenceName(branch) && head.Hash() == want.Hash() {
 		return false, nil
@@ -174,9 +195,17 @@ func sameRemote(g config.Git, repo *git.Repository) error {
 		return fmt.Errorf("reading where the repository in %s comes from: %w", g.Path.Text, err)
 	}
 	if urls := r.Config().URLs; len(urls) == 0 || urls[0] != g.URL.Text {
-		return fmt.Errorf("%s is a work tree of %q; move it away, or give another path", g.Path.Text, urls)
+		return fmt.Errorf("%s is a work tree of another repository%s; move it away, or give another path", g.Path.Text, named(urls))
 	}
 	return nil
+}
+
+// named is the first of some URLs in brackets.
+func named(urls []string) string {
+	if len(urls) == 0 {
+		return ""
+	}
+	return " (" + fetch.Shown(urls[0]) + ")"
 }
 
 // moveTo makes the branch, the index and the files of both what they are in
@@ -234,13 +263,13 @@ func authOf(g config.Git) (transport.AuthMethod, error) {
 	a := g.Auth
 	endpoint, err := transport.NewEndpoint(g.URL.Text)
 	if err != nil {
-		return nil, fmt.Errorf("reading the URL %s: %w", g.URL.Text, err)
+		return nil, fmt.Errorf("reading the URL %s: %s", fetch.Shown(g.URL.Text), said(g, err))
 	}
 	if endpoint.Protocol != "ssh" {
 		if a.Username == "" && a.Password == "" {
 			return nil, nil
 		}
-		return &http.BasicAuth{Username: a.Username, Password: a.Password}, nil
+		return &githttp.BasicAuth{Username: a.Username, Password: a.Password}, nil
 	}
 	user := a.Username
 	if user == "" {

@@ -3,7 +3,10 @@
 package gitrepo
 
 import (
+	"context"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -123,7 +126,7 @@ func TestRefused(t *testing.T) {
 			write(t, dir, "x")
 			program(t, dir, "init", "-q")
 			program(t, dir, "remote", "add", "origin", "/other")
-		}, `/opt/site is a work tree of ["/other"]`},
+		}, "/opt/site is a work tree of another repository (/other)"},
 		{"SSH without a key", config.Git{URL: config.Text{Text: "ssh://git@example.org/x.git"}}, nil, "needs auth.private_key or auth.password"},
 		{"a private key that is none", config.Git{URL: config.Text{Text: "git@example.org:x.git"}, Auth: config.GitAuth{PrivateKey: "geheim", Insecure: true}}, nil, "reading auth.private_key"},
 	} {
@@ -218,5 +221,27 @@ func TestLinksInTheWorkTree(t *testing.T) {
 	}
 	if got := read(t, filepath.Join(outside, "file")); got != "" {
 		t.Errorf("written outside of the work tree: %q", got)
+	}
+}
+
+// TestDowngrade: a repository that is asked for over TLS is not cloned without
+// it, and the error has no secret of the URL.
+func TestDowngrade(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "http://192.0.2.1/site.git?token=geheim", http.StatusFound)
+	}))
+	defer server.Close()
+	address := strings.Replace(server.URL, "https://", "https://ada:geheim@", 1) + "/glpat-geheim/site.git"
+	g := config.Git{URL: config.Text{Text: address}, Path: config.Text{Text: "/opt/site"}, Auth: config.GitAuth{Insecure: true}}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	parent, err := tree.Root{Dir: t.TempDir(), KeepOwner: true}.Open("/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer parent.Close()
+	_, err = Checkout(ctx, g, parent, "site")
+	if err == nil || !strings.Contains(err.Error(), "redirected from https to http") || strings.Contains(err.Error(), "geheim") {
+		t.Errorf("got %v", err)
 	}
 }

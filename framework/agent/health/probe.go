@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/fetch"
 )
 
 // Probe makes one attempt of a check on the running system.
@@ -51,17 +52,15 @@ const maxBody = 1 << 20
 // probeHTTP wants an answer 2xx to a GET. It asks the node itself: no proxy is
 // used, and a redirection, which leads elsewhere, is not followed.
 func probeHTTP(ctx context.Context, url string) (err error) {
-	client := http.Client{
-		Transport:     &http.Transport{DisableKeepAlives: true},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	client := fetch.Client(&http.Transport{DisableKeepAlives: true})
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
 	}
 	answer, err := client.Do(request)
 	if err != nil {
-		return err
+		return fetch.Reason(err)
 	}
 	defer func() { err = errors.Join(err, answer.Body.Close()) }()
 	if answer.StatusCode < 200 || answer.StatusCode > 299 {
@@ -75,7 +74,7 @@ func probeHTTP(ctx context.Context, url string) (err error) {
 
 func statusError(answer *http.Response) error {
 	if to := answer.Header.Get("Location"); to != "" {
-		return fmt.Errorf("answer %s to %s: check that address itself", answer.Status, to)
+		return fmt.Errorf("answer %s to %s: check that address itself", answer.Status, fetch.Shown(to))
 	}
 	return fmt.Errorf("answer %s", answer.Status)
 }

@@ -26,14 +26,11 @@ type Machine struct{ Boot string }
 func (m Machine) BootDisk() string { return m.Boot }
 
 // Disk implements Node. A path or label of a partition means the disk that it
-// is on.
+// is on; see named.
 func (m Machine) Disk(ctx context.Context, l config.DiskLayout) (string, error) {
-	path := l.Path.Text
-	if !l.Label.IsZero() {
-		out, err := exec.CommandContext(ctx, "blkid", "-L", l.Label.Text).Output()
-		if path = strings.TrimSpace(string(out)); err != nil || path == "" {
-			return "", fmt.Errorf("no disk has a file system with the label %q", l.Label.Text)
-		}
+	path, err := named(ctx, l)
+	if err != nil {
+		return "", err
 	}
 	device, err := filepath.EvalSymlinks(path)
 	if errors.Is(err, fs.ErrNotExist) {

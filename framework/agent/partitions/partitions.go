@@ -187,10 +187,8 @@ func (w *work) missing(ctx context.Context) ([]config.NewPartition, error) {
 
 // programs are looked for before anything is written.
 func (w *work) programs(ctx context.Context, missing []config.NewPartition) error {
-	for _, m := range missing {
-		if program := mkfs(m, "")[0]; !w.node.Has(program) {
-			return fmt.Errorf("partition %q needs the program %s, which this image does not have: add it to the flavor", m.Name, program)
-		}
+	if err := checkMakers(missing, w.node.Has); err != nil {
+		return err
 	}
 	last, ok := w.expandable()
 	if !ok {
@@ -204,6 +202,24 @@ func (w *work) programs(ctx context.Context, missing []config.NewPartition) erro
 		err = errors.New("growing needs the program resize2fs, which this image does not have: add e2fsprogs to the flavor")
 	}
 	return err
+}
+
+// Check says what an image lacks for a layout, without looking at a disk: the
+// program that names the disk, and those that make its file systems.
+func Check(l config.DiskLayout, has func(program string) bool) error {
+	if words, ok := Script(l); ok && !has(words[0]) {
+		return fmt.Errorf("there is no program %s, which names the disk", words[0])
+	}
+	return checkMakers(l.Add, has)
+}
+
+func checkMakers(partitions []config.NewPartition, has func(program string) bool) error {
+	for _, p := range partitions {
+		if program := mkfs(p, "")[0]; !has(program) {
+			return fmt.Errorf("partition %q needs the program %s, which this image does not have: add it to the flavor", p.Name, program)
+		}
+	}
+	return nil
 }
 
 // expandable is the partition that is to be expanded, if one is.

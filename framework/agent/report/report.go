@@ -54,6 +54,9 @@ const (
 	Unchanged Outcome = "unchanged"
 	Failed    Outcome = "failed"
 	Ran       Outcome = "ran" // a command, which may change anything
+	// Asked is a unit that systemd was asked to start, and that was not waited
+	// for: the status has what became of it.
+	Asked Outcome = "asked"
 )
 
 // Item is one thing that the config asks for.

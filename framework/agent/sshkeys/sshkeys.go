@@ -33,6 +33,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/fetch"
 )
 
 // Dir has a file for each place, with the keys that it gave. Only root can read
@@ -68,10 +69,7 @@ type Entry struct {
 }
 
 // Name is a source as it is shown: a URL without what may be a secret.
-func Name(source string) string {
-	name, _, _ := strings.Cut(source, "?")
-	return name
-}
+func Name(source string) string { return fetch.Shown(source) }
 
 // path of the file of a source. A hash stands for any text there is.
 func path(source string) string {
@@ -134,7 +132,7 @@ func (e *KeptError) Unwrap() error { return e.Err }
 // others than before. After an error what was kept stays; a *KeptError has it.
 func (s Store) Refresh(ctx context.Context, from Fetcher, bases config.ForgeBases, source string) (changed bool, err error) {
 	address, _ := bases.KeyAddress(source)
-	keys, refused, err := fetch(ctx, from, address)
+	keys, refused, err := ask(ctx, from, address)
 	old, ok, readErr := s.Cached(source)
 	switch {
 	case err != nil && ok:
@@ -160,10 +158,10 @@ func (s Store) keep(e Entry) error {
 	return nil
 }
 
-// fetch reads the keys at an address. What is wrong with the content is no
+// ask reads the keys at an address. What is wrong with the content is no
 // reason to ask again, so it leaves the callback by a variable. Refused: there
 // was an answer.
-func fetch(ctx context.Context, from Fetcher, address string) (keys []string, refused bool, err error) {
+func ask(ctx context.Context, from Fetcher, address string) (keys []string, refused bool, err error) {
 	var wrong error
 	err = from.Fetch(ctx, address, func(content io.Reader) error {
 		data, err := io.ReadAll(io.LimitReader(content, MaxBytes+1))

@@ -18,6 +18,8 @@ import (
 
 	"github.com/ProtonMail/go-crypto/openpgp"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/kairos-build/kairos-build/framework/fetch"
 )
 
 // A Source is one suite of one mirror.
@@ -84,7 +86,7 @@ func Open(ctx context.Context, o Options) (*Archive, error) {
 	o = o.withDefaults()
 	// Debian's keyring takes 8 ms to check: that is done while the mirror answers.
 	keys := sync.OnceValues(func() (openpgp.EntityList, error) { return parseKeyring(o.Keyring) })
-	c := &client{http: &http.Client{Transport: o.Transport}, stall: o.Stall, retries: o.Retries, backoff: o.Backoff, log: o.Log}
+	c := &client{http: fetch.Client(o.Transport), stall: o.Stall, retries: o.Retries, backoff: o.Backoff, log: o.Log}
 	a := &Archive{o: o, keys: keys, client: c, store: &store{dir: o.Cache, client: c}, suites: make([]suite, len(o.Sources))}
 	g, ctx := errgroup.WithContext(ctx)
 	for i, s := range o.Sources {
@@ -129,13 +131,13 @@ func (a *Archive) release(ctx context.Context, src Source) (*Release, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, signer, err := verifyClearsigned(address, raw, keys, a.o.Now)
+	text, signer, err := verifyClearsigned(fetch.Shown(address), raw, keys, a.o.Now)
 	if err != nil {
 		return nil, err
 	}
 	r, err := parseRelease(text)
 	if err != nil {
-		return nil, problemf(ErrMismatch, "%s: is signed, but is no Release file: %v", address, err)
+		return nil, problemf(ErrMismatch, "%s: is signed, but is no Release file: %v", fetch.Shown(address), err)
 	}
 	r.URL, r.SHA256, r.Signer = address, sumOf(raw), signer
 	return r, r.check(src.Suite, a.o.Arch, a.o.Now)

@@ -14,6 +14,8 @@ import (
 	"net/url"
 	"slices"
 	"time"
+
+	"github.com/kairos-build/kairos-build/framework/fetch"
 )
 
 // A client makes the requests: it ends those that stall and repeats those that
@@ -86,12 +88,13 @@ func sleep(ctx context.Context, d time.Duration) error {
 // Reading its body fails when no byte comes for the stall time.
 func (c *client) get(ctx context.Context, address string, header http.Header, want ...int) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	g := &guard{url: address, stall: c.stall, cancel: cancel, ctx: ctx}
+	shown := fetch.Shown(address) // a mirror may ask for a password
+	g := &guard{url: shown, stall: c.stall, cancel: cancel, ctx: ctx}
 	g.timer = time.AfterFunc(c.stall, func() { cancel(errStall) })
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		g.end()
-		return nil, fmt.Errorf("mirror address %q: %w", address, err)
+		return nil, fmt.Errorf("mirror address %q: %w", shown, fetch.Reason(err))
 	}
 	maps.Copy(req.Header, header)
 	req.Header.Set("User-Agent", "kairos-build")
@@ -100,7 +103,7 @@ func (c *client) get(ctx context.Context, address string, header http.Header, wa
 		defer g.end()
 		return nil, g.explain(err)
 	}
-	if err := checkStatus(address, resp, want); err != nil {
+	if err := checkStatus(shown, resp, want); err != nil {
 		g.end()
 		return nil, errors.Join(err, resp.Body.Close())
 	}
@@ -160,10 +163,10 @@ func (g *guard) end() {
 // explain turns an error of the transport into one for people.
 func (g *guard) explain(err error) error {
 	var dns *net.DNSError
-	if outer, ok := errors.AsType[*url.Error](err); ok {
-		err = outer.Err // drops the method and the URL, which we name ourselves
-	}
+	err = fetch.Reason(err) // we name the URL ourselves
 	switch {
+	case errors.Is(err, fetch.ErrDowngrade):
+		return problemf(ErrUnreachable, "%s: %v: name the mirror by its https address with --mirror", g.url, err)
 	case errors.Is(context.Cause(g.ctx), errStall):
 		return transient{problemf(ErrStalled, "%s: no data came for %s: the mirror or the network stalls; %s", g.url, g.stall, otherMirror)}
 	case g.ctx.Err() != nil:

@@ -20,6 +20,7 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
 	"github.com/kairos-build/kairos-build/flavors"
 	"github.com/kairos-build/kairos-build/framework/bootconf"
+	"github.com/kairos-build/kairos-build/framework/fetch"
 	"github.com/kairos-build/kairos-build/recipes"
 )
 
@@ -65,7 +66,7 @@ func prepare(ctx context.Context, o Options) (*build, error) {
 	if err != nil {
 		return nil, badInput(err)
 	}
-	b.recipe, err = recipes.Resolve(flavor, recipes.Options{Arch: o.Arch, Model: o.Model, Version: o.Version})
+	b.recipe, err = recipes.Resolve(flavor, recipes.Options{Arch: o.Arch, Model: o.Model, Version: o.Version, MountPoints: o.MountPoints})
 	if err != nil {
 		return nil, badInput(err)
 	}
@@ -121,7 +122,7 @@ func (b *build) resolve(ctx context.Context) (set *packageSet, err error) {
 		}
 		b.recipe.Epoch = epoch(a)
 		for _, release := range a.Releases() {
-			b.digests = append(b.digests, Input{Name: "release " + release.URL, Digest: "sha256:" + release.SHA256})
+			b.digests = append(b.digests, Input{Name: "release " + fetch.Shown(release.URL), Digest: "sha256:" + release.SHA256})
 		}
 		set, err = resolvePackages(a, b.recipe)
 		return false, err

@@ -153,7 +153,7 @@ func (b *build) programs(in *recipes.Inputs) ([]wanted, error) {
 func (b *build) releaseFiles() []inputs.File {
 	var files []inputs.File
 	for _, f := range b.recipe.ReleaseFiles() {
-		files = append(files, inputs.File{Path: f.Path, Mode: 0o644, Data: f.Data, Link: f.Link})
+		files = append(files, inputs.File{Path: f.Path, Mode: 0o644, Data: f.Data, Link: f.Link, Dir: f.Dir})
 	}
 	return files
 }

@@ -57,9 +57,11 @@ type Options struct {
 	Mirrors   []string     // "URL" for the main archive, "security=URL" for the other
 	Base      string       // image to start from in place of the archive
 	Version   string       // semantic version, with or without a leading v
-	Engine    engine.Options
-	Progress  Reporter
-	Log       *slog.Logger
+	// MountPoints are directories that the root has besides those of the flavor.
+	MountPoints []string
+	Engine      engine.Options
+	Progress    Reporter
+	Log         *slog.Logger
 }
 
 func (o Options) withDefaults() (Options, error) {

@@ -256,6 +256,7 @@ type File struct {
 	Data []byte // or, when nil,
 	From string // the file to read
 	Link string // target: a symbolic link
+	Dir  bool   // a directory, mode 0755
 }
 
 // Tree writes files as a tar stream: sorted, with their directories, owned by
@@ -266,8 +267,15 @@ func Tree(w io.Writer, files []File, at time.Time) error {
 	t := tar.NewWriter(w)
 	made := map[string]bool{".": true}
 	for _, f := range files {
-		if err := parents(t, filepath.Dir(f.Path), made, at); err != nil {
+		dir := filepath.Dir(f.Path)
+		if f.Dir {
+			dir = f.Path
+		}
+		if err := parents(t, dir, made, at); err != nil {
 			return err
+		}
+		if f.Dir {
+			continue
 		}
 		if err := f.write(t, at); err != nil {
 			return fmt.Errorf("adding %s: %w", f.Path, err)

@@ -4,7 +4,6 @@ package simulate
 
 import (
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -35,7 +34,7 @@ func (s *simulation) assumed(asked string) Assumed {
 func conditions(s config.Step, facts template.Facts) []string {
 	var out []string
 	if !s.If.IsZero() {
-		text, err := template.Render(s.If.Text, facts)
+		text, err := template.RenderContent(s.If.Text, facts)
 		if err != nil {
 			text = s.If.Text
 		}
@@ -68,37 +67,46 @@ type fact struct {
 
 func facts(f template.Facts) []fact {
 	return []fact{
-		{".MachineID", f.MachineID, func(f *template.Facts, v string) { f.MachineID = v; setNode(f, "machineid", v) }},
-		{".Hostname", f.Hostname, func(f *template.Facts, v string) { f.Hostname = v; setNode(f, "hostname", v) }},
+		{".MachineID", f.MachineID, func(f *template.Facts, v string) { f.MachineID = v }},
+		{".Hostname", f.Hostname, func(f *template.Facts, v string) { f.Hostname = v }},
 		{".Slot", f.Slot, func(f *template.Facts, v string) { f.Slot = v }},
 		{".Mode", f.Mode, func(f *template.Facts, v string) { f.Mode = v }},
+		{"the hardware", "that of an example", func(f *template.Facts, v string) { f.Hardware = func() map[string]any { return machine(v) } }},
 	}
 }
 
-// setNode changes a fact under its name in Kairos, in a copy of the map.
-func setNode(f *template.Facts, key, value string) {
-	node := map[string]any{}
-	if old, ok := f.Values["node"].(map[string]any); ok {
-		maps.Copy(node, old)
+// machine stands for the hardware of a node: texts that hold a word, and numbers
+// that depend on it.
+func machine(word string) map[string]any {
+	text := func(names ...string) map[string]any {
+		out := map[string]any{}
+		for _, name := range names {
+			out[name] = strings.ReplaceAll(word, " ", "-")
+		}
+		return out
 	}
-	node[key] = value
-	f.Values = maps.Clone(f.Values)
-	if f.Values == nil {
-		f.Values = map[string]any{}
+	size := float64(1024 * len(word))
+	cpu, memory, disk, card := text("vendor", "model"), map[string]any{"size": size}, text("vendor", "model", "serial"), text("driver")
+	cpu["threads"] = float64(len(word))
+	disk["name"], disk["size"] = "vda", size
+	card["name"], card["macaddress"] = "eth0", fmt.Sprintf("52:54:00:00:00:%02x", len(word))
+	return map[string]any{
+		"kernel": text("release", "version", "architecture"), "product": text("name", "vendor", "version", "serial", "uuid", "sku"),
+		"board": text("name", "vendor", "version", "serial", "assettag"), "chassis": text("vendor", "version", "serial", "assettag"),
+		"bios": text("vendor", "version", "date"), "cpu": cpu, "memory": memory, "storage": []any{disk}, "network": []any{card},
 	}
-	f.Values["node"] = node
 }
 
 // depends finds the facts that the texts of a step depend on, by trying others.
 func depends(s config.Step, have template.Facts) []string {
 	s.Node = config.Text{} // has a phrase of its own
-	want, wantErr := stages.Render(s, have)
+	want, wantLost := stages.Render(s, have)
 	var out []string
 	for _, f := range facts(have) {
 		other := have
 		f.set(&other, "x"+f.value+"z")
-		got, err := stages.Render(s, other)
-		if (err == nil) != (wantErr == nil) || !reflect.DeepEqual(got, want) {
+		got, lost := stages.Render(s, other)
+		if len(lost) != len(wantLost) || !reflect.DeepEqual(got, want) {
 			out = append(out, fmt.Sprintf("%s is %s", f.name, f.value))
 		}
 	}

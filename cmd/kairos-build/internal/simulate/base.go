@@ -3,7 +3,6 @@
 package simulate
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +10,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -20,57 +18,24 @@ import (
 )
 
 // A base is a copy of the image's tree in a temporary folder.
-type base struct{ root tree.Root }
-
-// large are directories of many files that configs seldom name. They stay
-// empty unless the text of one has the words.
-var large = []struct{ pattern, words string }{
-	{"usr/share", "/usr/share"},
-	{"usr/include", "/usr/include"},
-	{"usr/src", "/usr/src"},
-	{"usr/lib/*-linux-gnu*", "-linux-gnu"},
-	{"usr/lib/modules/*/kernel", "/lib/modules"},
-	{"var/lib/dpkg/info", "/dpkg/info"},
+type base struct {
+	root  tree.Root
+	empty string // the file whose names are those that name made
 }
 
-// leftOut are the patterns of the directories that no text names.
-func leftOut(texts [][]byte) []string {
-	var out []string
-	for _, dir := range large {
-		if !slices.ContainsFunc(texts, func(text []byte) bool { return bytes.Contains(text, []byte(dir.words)) }) {
-			out = append(out, dir.pattern)
-		}
-	}
-	return out
-}
-
-func matchesAny(name string, patterns []string) bool {
-	return slices.ContainsFunc(patterns, func(pattern string) bool {
-		ok, err := path.Match(pattern, name)
-		return ok && err == nil
-	})
-}
-
-// unpack copies the names of an image, and the contents that matter, for
-// configs with these texts.
-func unpack(ctx context.Context, image fs.FS, texts [][]byte) (_ *base, err error) {
+// unpack copies the names of an image, all of them, and the contents that
+// matter.
+func unpack(ctx context.Context, image fs.FS) (_ *base, err error) {
 	dir, err := os.MkdirTemp("", "kairos-build-simulate-")
 	if err != nil {
 		return nil, err
 	}
-	b := &base{tree.Root{Dir: dir, Ledger: tree.Ledger{}, Writable: writable(image)}}
-	empty := leftOut(texts)
+	b := &base{root: tree.Root{Dir: dir, Ledger: tree.Ledger{}, Writable: writable(image)}}
 	err = fs.WalkDir(image, ".", func(name string, e fs.DirEntry, err error) error {
 		if err := errors.Join(err, ctx.Err()); err != nil {
 			return err
 		}
-		if err := b.copy(image, name, e); err != nil {
-			return err
-		}
-		if e.IsDir() && matchesAny(name, empty) {
-			return fs.SkipDir
-		}
-		return nil
+		return b.copy(image, name, e)
 	})
 	if err != nil {
 		return nil, errors.Join(err, b.remove())
@@ -135,6 +100,8 @@ func (b *base) copy(image fs.FS, name string, e fs.DirEntry) error {
 		if target, err = fs.ReadLink(image, name); err == nil {
 			err = os.Symlink(target, b.host(name))
 		}
+	case !matters(name):
+		return b.name(name)
 	default:
 		err = b.file(image, name, info)
 	}
@@ -144,9 +111,23 @@ func (b *base) copy(image fs.FS, name string, e fs.DirEntry) error {
 	return b.note(name, mode, info)
 }
 
+// name makes an empty file that a node cannot change: all of them are one, which
+// is far faster for an image with its tens of thousands of files. A file system
+// takes so many names of one file, and then the next is begun.
+func (b *base) name(name string) error {
+	if b.empty != "" {
+		err := os.Link(b.empty, b.host(name))
+		if !errors.Is(err, syscall.EMLINK) {
+			return err
+		}
+	}
+	b.empty = b.host(name)
+	return os.WriteFile(b.empty, nil, 0o755)
+}
+
 func (b *base) file(image fs.FS, name string, info fs.FileInfo) error {
 	var data []byte
-	if info.Mode().IsRegular() && matters(name) && info.Size() <= maxContent {
+	if info.Mode().IsRegular() && info.Size() <= maxContent {
 		var err error
 		if data, err = fs.ReadFile(image, name); err != nil {
 			return err

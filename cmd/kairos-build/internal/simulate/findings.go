@@ -30,9 +30,8 @@ func (s *simulation) pair(plan stages.Plan, done stages.StageReport) []ran {
 		if done.Steps[i].Outcome == stages.Skipped || p.Err != nil {
 			continue
 		}
-		if step, err := stages.Render(p.Step, s.facts()); err == nil {
-			out = append(out, ran{step, done.Steps[i].Items})
-		}
+		step, _ := stages.Render(p.Step, s.facts()) // what is lost has an item
+		out = append(out, ran{step, done.Steps[i].Items})
 	}
 	return out
 }
@@ -181,9 +180,15 @@ func (f *finder) commands(s config.Step) {
 		}
 		slices.Sort(names)
 		for _, name := range slices.Compact(names) {
-			if !hasProgram(f.root, name) {
-				f.warn(c.Origin, "%s: the program %s is not in the image", c.Path, name)
+			if stages.HasProgram(f.root, name) {
+				continue
 			}
+			message := fmt.Sprintf("%s: the program %s is not in the image", c.Path, name)
+			if c.Path != s.If.Path && alone(c.Text) {
+				f.missing(c.Origin, message)
+				continue
+			}
+			f.warn(c.Origin, "%s", message)
 		}
 	}
 }

@@ -176,17 +176,6 @@ func (m modules) has(name string) bool {
 	})
 }
 
-// searchPath is that of a unit's processes; see systemd.exec(5).
-var searchPath = []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"}
-
-// hasProgram tells whether there is a program, also one that a step would make.
-func hasProgram(root tree.Root, name string) bool {
-	if strings.Contains(name, "/") {
-		return root.Exists(name)
-	}
-	return slices.ContainsFunc(searchPath, func(dir string) bool { return root.Exists(dir + "/" + name) })
-}
-
 // transparent are the kinds of items whose effect the dry run shows in full.
 // After any other (a command, and what will be added to the engine) the tree of
 // a node may have more than that of the simulation.

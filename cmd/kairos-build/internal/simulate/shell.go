@@ -16,6 +16,17 @@ var builtins = strings.Fields(`. : [ alias bg bind break builtin caller cd comma
 	mapfile popd printf pushd pwd read readarray readonly return set shift shopt source suspend test times trap true
 	type typeset ulimit umask unalias unset wait`)
 
+// alone tells whether a command is one program and its arguments, so that it
+// fails when there is no such program.
+func alone(command string) bool {
+	file, err := syntax.NewParser().Parse(strings.NewReader(command), "")
+	if err != nil || len(file.Stmts) != 1 || file.Stmts[0].Negated || file.Stmts[0].Background {
+		return false
+	}
+	_, ok := file.Stmts[0].Cmd.(*syntax.CallExpr)
+	return ok
+}
+
 // programs are the programs that a command of /bin/sh names, as it names them,
 // in their order. What comes from a variable is not known. An error is one of
 // the command's syntax.

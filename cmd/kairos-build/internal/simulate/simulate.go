@@ -57,11 +57,7 @@ func Run(ctx context.Context, o Options) (_ *Result, err error) {
 	if o.MachineID == "" {
 		o.MachineID = DefaultMachineID
 	}
-	texts, err := o.texts()
-	if err != nil {
-		return nil, fmt.Errorf("reading the image's own config: %w", err)
-	}
-	b, err := unpack(ctx, o.Image, texts)
+	b, err := unpack(ctx, o.Image)
 	if err != nil {
 		return nil, fmt.Errorf("copying the image's tree: %w", err)
 	}
@@ -71,29 +67,6 @@ func Run(ctx context.Context, o Options) (_ *Result, err error) {
 		return nil, fmt.Errorf("preparing the simulated node: %w", err)
 	}
 	return s.boot(ctx), ctx.Err()
-}
-
-// texts are all configs, those of the image too.
-func (o Options) texts() ([][]byte, error) {
-	var out [][]byte
-	for _, c := range o.Configs {
-		out = append(out, c.Data)
-	}
-	names, err := fs.Glob(o.Image, layout.ConfigDirs()[0][1:]+"/*")
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range names {
-		if info, err := fs.Stat(o.Image, name); err != nil || !info.Mode().IsRegular() {
-			continue // what it is, is said by who reads the config
-		}
-		text, err := fs.ReadFile(o.Image, name)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, text)
-	}
-	return out, nil
 }
 
 // A simulation is one boot of one node.
@@ -225,8 +198,8 @@ func (s *simulation) facts() template.Facts {
 	f.Slot, f.Mode = string(layout.SlotA), string(layout.ModeActive)
 	if s.Arch != "" {
 		f.Arch = s.Arch
-		f.Values["os"].(map[string]any)["architecture"] = s.Arch
 	}
+	f.Hardware = func() map[string]any { return machine("example") }
 	return f
 }
 

@@ -136,6 +136,9 @@ func TestFindings(t *testing.T) {
 			[]string{`failure: modules: the kernel of the image has no module nbdd; did you mean "nbd"?`}, false},
 		{"program", "stages: {boot: [{commands: [\"if true; then nosuch x; fi; A=1 /opt/x; f() { :; }; f; $VAR\"]}]}",
 			[]string{"warning: stages.boot[0].commands[0]: the program /opt/x is not in the image", "warning: stages.boot[0].commands[0]: the program nosuch is not in the image"}, true},
+		{"a program and nothing else", "stages: {boot: [{commands: [\"nosuch -x\", \"nosuch || true\"]}, {commands: [nosuch]}]}",
+			[]string{"failure: stages.boot[0].commands[0]: the program nosuch is not in the image", "warning: stages.boot[0].commands[1]: the program nosuch is not in the image",
+				"warning: stages.boot[1].commands[0]: the program nosuch is not in the image; the node reports a failure unless something before makes it"}, false},
 		{"program of a download", "stages: {boot: [{downloads: [{path: /opt/x, url: \"https://example.org/x\"}], commands: [/opt/x]}]}", nil, true},
 		{"lost", "stages: {boot: [{downloads: [{path: /etc/x, url: \"https://example.org/x\"}]}]}",
 			[]string{"warning: /etc/x is lost at every reboot and fetched again; choose a place below /usr/local or /opt"}, true},
@@ -171,7 +174,7 @@ func TestFails(t *testing.T) {
 		"read-only folder":   {"stages: {boot: [{directories: [{path: /usr/x}]}]}", "read-only file system"},
 		"not in the image":   {"write_files: [{path: /usr/libexec/x, content: x}]", "read-only file system"},
 		"owner":              {"write_files: [{path: /etc/x, owner: nobody}]", `there is no user "nobody"`},
-		"template":           {"stages: {boot: [{commands: [\"{{ .Nosuch }}\"]}]}", "Nosuch"},
+		"template":           {"stages: {boot: [{commands: ['{{ fail .OS }}']}]}", "error calling fail: debian"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := simulated(t, image(), c.text)
@@ -312,13 +315,53 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
-// TestLarge: directories of many files are there when a config names them.
-func TestLarge(t *testing.T) {
+// TestWhole: every name of the image is there, whether a config has it in its
+// text or not.
+func TestWhole(t *testing.T) {
 	files := image()
-	files["usr/share/a/b"] = &fstest.MapFile{Mode: 0o644}
-	files["system/oem/10.yaml"] = &fstest.MapFile{Data: []byte("stages: {boot: [{if_files: {all: [/usr/share/a/b]}, commands: [/usr/share/a/b]}]}\n"), Mode: 0o644}
-	if r := simulated(t, files); r.Stages[0].Steps[0].Outcome != "ran" || len(r.Findings) > 0 {
-		t.Errorf("%+v, %v", r.Stages[0].Steps[0], r.Findings)
+	files["usr/share/zoneinfo/Europe/Berlin"] = &fstest.MapFile{Mode: 0o644}
+	files["usr/bin/systemd-firstboot"] = &fstest.MapFile{Mode: 0o755}
+	for text, want := range map[string]string{
+		"timezone: Europe/Berlin": "", "timezone: Europe/Berlim": "this image has no such time zone",
+		"stages: {boot: [{systemd_firstboot: {timezone: Europe/Berlin}}]}": "",
+		"stages: {boot: [{systemd_firstboot: {timezone: Europe/Berlim}}]}": "this image has no such time zone",
+	} {
+		r := simulated(t, files, text)
+		var out bytes.Buffer
+		if err := r.Write(&out, Style{}); err != nil {
+			t.Fatal(err)
+		}
+		if r.OK != (want == "") || !strings.Contains(out.String(), want) {
+			t.Errorf("%s: ok %v\n%s", text, r.OK, out.String())
+		}
+	}
+}
+
+// TestDisks: what is missing for a disk is a failure, also in the image; what a
+// node would do to it is never told as nothing.
+func TestDisks(t *testing.T) {
+	const layout = "stages: {fs: [{layout: {device: {path: /dev/vdb, init_disk: true}, add_partitions: [{fsLabel: CACHE, filesystem: %s}]}}]}"
+	files := image()
+	files["usr/sbin/mkfs.ext4"] = &fstest.MapFile{Mode: 0o755}
+	for kind, want := range map[string]string{
+		"ext4": "    changed   layout /dev/vdb", "xfs": `    failed    layout /dev/vdb`,
+	} {
+		r := simulated(t, files, strings.ReplaceAll(layout, "%s", kind))
+		var out bytes.Buffer
+		if err := r.Write(&out, Style{}); err != nil {
+			t.Fatal(err)
+		}
+		if r.OK != (kind == "ext4") || !strings.Contains(out.String(), want) || kind == "xfs" && !strings.Contains(out.String(), "needs the program mkfs.xfs, which this image does not have") {
+			t.Errorf("%s: ok %v\n%s", kind, r.OK, out.String())
+		}
+	}
+	r := simulated(t, files, "mounts: [[/dev/vdb, /data]]")
+	if r.OK {
+		t.Error("a mount on the read-only root would be")
+	}
+	files["data"] = &fstest.MapFile{Mode: fs.ModeDir | 0o755}
+	if r := simulated(t, files, "mounts: [[/dev/vdb, /data]]"); !r.OK {
+		t.Errorf("with the place in the image: %+v", r.Stages)
 	}
 }
 
