@@ -67,7 +67,6 @@ const crashPID1 = "echo kairos-acceptance: process 1 crashes > /dev/console; kil
 // What the node says after a slot that told nothing before it ended, and after
 // one that could.
 const (
-	notLoaded  = "it did not load: kernel"
 	silent     = "it did not load, or it ended before its health checks"
 	gaveUp     = "the initramfs gave up"
 	notHealthy = "checks failed"
@@ -87,7 +86,7 @@ stages:
 // faults is the table.
 func faults() []fault {
 	return []fault{
-		{Name: "kernel", Short: true, Title: "a new slot with a kernel that does not load", Damage: damageFile(layout.BootKernel), Words: `kairos: slot b cannot be loaded`, Why: notLoaded},
+		{Name: "kernel", Short: true, Title: "a new slot with a kernel that does not load", Damage: damageFile(layout.BootKernel), Words: `kairos: slot b cannot be loaded`, Why: silent},
 		{Name: "initrd", Title: "a new slot with an initrd that does not load", Damage: damageFile(layout.BootInitrd), Words: `Kernel panic|kairos: slot b cannot be loaded`, Why: silent},
 		{Name: "no-root", Short: true, Title: "a new slot with an initramfs that finds no root", Damage: damageSuperblock, Words: `kairos-init: BOOT FAILED`, Why: gaveUp},
 		{Name: "verity", Short: true, Title: "a new slot with a damaged block of the root", Damage: damageInit(layout.SlotB), Words: `device-mapper: verity: .*corrupted|dm-verity device corrupted`, Why: silent},
@@ -220,24 +219,19 @@ const resetTimeout = 15 * time.Minute
 func (f fault) comeBack(ctx context.Context, s *session) (m qemu.Match, held time.Duration, err error) {
 	limited, cancel := context.WithTimeout(ctx, fallbackBoots*s.r.BootTimeout)
 	defer cancel()
-	if !f.Idle {
-		m, err = s.vm.WaitLine(limited, f.backLine())
-		return m, 0, err
-	}
-	either := regexp.MustCompile(f.Words + "|" + f.backLine().String())
-	for {
-		if m, err = s.vm.WaitLine(limited, either); err != nil {
-			return m, held, err
+	if f.Idle {
+		if m, err = s.vm.WaitLine(limited, regexp.MustCompile(f.Words+"|"+f.backLine().String())); err != nil {
+			return m, 0, err
 		}
-		if back := f.backLine().FindStringSubmatch(m.Text); back != nil {
-			m.Groups = back
-			return m, held, nil
+		if _, err := spoken(s.vm.Console(), f.Words); err != nil {
+			return m, 0, err
 		}
-		waited, err := s.r.places.lend(ctx, s.vm, resetTimeout)
-		if held += waited; err != nil {
+		if held, err = s.r.places.lend(ctx, s.vm, resetTimeout); err != nil {
 			return m, held, err
 		}
 	}
+	m, err = s.vm.WaitLine(limited, f.backLine())
+	return m, held, err
 }
 
 // fallbackBoots is how many boots may pass until a node is back: those of the good

@@ -122,9 +122,9 @@ func (s *session) skip(name, title, why string) {
 }
 
 // start boots the machine for the first time.
-func (s *session) start(ctx context.Context, patches ...qemu.Patch) error {
+func (s *session) start(ctx context.Context) error {
 	begin := time.Now()
-	if err := s.launch(ctx, patches...); err != nil {
+	if err := s.launch(ctx); err != nil {
 		return err
 	}
 	return s.ready(ctx, begin, slot.Choice{Slot: layout.SlotA, Mode: layout.ModeActive})
@@ -150,7 +150,7 @@ func (s *session) failed() bool {
 }
 
 // launch makes the machine and starts it.
-func (s *session) launch(ctx context.Context, patches ...qemu.Patch) error {
+func (s *session) launch(ctx context.Context) error {
 	log, err := s.newLog()
 	if err != nil {
 		return err
@@ -158,7 +158,7 @@ func (s *session) launch(ctx context.Context, patches ...qemu.Patch) error {
 	vm, err := qemu.Start(ctx, qemu.Config{
 		Host: s.r.host, Accel: s.r.accel, Boot: s.boot, Chipset: s.setup.chipset, Log: s.r.Log,
 		Disk: s.diskPath(), DiskSize: s.r.disk.Size + extraSize, Faults: s.setup.faults,
-		Patches: slices.Concat([]qemu.Patch{s.oem()}, s.setup.patches, patches), CDROM: s.setup.cdrom, ExtraDisks: s.setup.disks, ConsoleLog: log, WriteLog: s.setup.writeLog, Dir: s.setup.dir,
+		Patches: slices.Concat([]qemu.Patch{s.oem()}, s.setup.patches), CDROM: s.setup.cdrom, ExtraDisks: s.setup.disks, ConsoleLog: log, WriteLog: s.setup.writeLog, Dir: s.setup.dir,
 	})
 	if err != nil {
 		return err

@@ -46,7 +46,7 @@ func newList() *cobra.Command {
 			if asJSON {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(all)
 			}
-			return printList(cmd.OutOrStdout(), all, time.Now())
+			return printList(cmd.OutOrStdout(), all, time.Now()) //nolint:forbidigo // how old a proof is
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")

@@ -93,14 +93,14 @@ func BootCFG(s Slot) ([]byte, error) {
 	return fmt.Appendf(nil, "set %s=\"%s\"\n", layout.GRUBCmdlineVar, strings.TrimSpace(args)), nil
 }
 
-// maxLine is the longest kernel command line that every GRUB hands on whole, in
+// MaxLine is the longest kernel command line that every GRUB hands on whole, in
 // bytes. A kernel for x86 takes COMMAND_LINE_SIZE, 2048, with a NUL; GRUB for UEFI
 // keeps one byte less (GRUB 2.12, grub-core/loader/i386/efi/linux.c as patched by
 // Debian).
-const maxLine = 2046
+const MaxLine = 2046
 
 // MaxCmdline is how long the arguments of an image may be, in bytes. What GRUB
-// says besides takes about 330 of maxLine; the rest is for later versions, and
+// says besides takes about 330 of MaxLine; the rest is for later versions, and
 // for what a person adds in GRUB's editor.
 const MaxCmdline = 1536
 

@@ -55,7 +55,7 @@ func TestGRUBAgreesWithSlot(t *testing.T) {
 		t.Errorf("load_env (-want +got):\n%s", diff)
 	}
 	for _, m := range regexp.MustCompile(`save_env --file "\$env" ([^;]*);`).FindAllStringSubmatch(text, -1) {
-		for _, name := range strings.Fields(m[1]) {
+		for name := range strings.FieldsSeq(m[1]) {
 			if !slices.Contains(names, name) {
 				t.Errorf("save_env %s, which is no variable of a slot.State", name)
 			}

@@ -45,8 +45,8 @@ func TestProgram(t *testing.T) {
 		{"--version", commandline.OK, "did builder version\n", ""},
 		{"break", commandline.Failure, "did builder break\n", "builder: no hammer\n"},
 		{"hush", commandline.Failure, "did builder hush\n", ""},
-		{"mkae", commandline.BadInput, "", "builder: unknown command \"mkae\"; did you mean \"make\"? (see `builder --help`)\n"},
-		{"mkae --ca-file", commandline.BadInput, "", "unknown command \"mkae\""},
+		{"mke", commandline.BadInput, "", "builder: unknown command \"mke\"; did you mean \"make\"? (see `builder --help`)\n"},
+		{"mke --ca-file", commandline.BadInput, "", "unknown command \"mke\""},
 		{"--ca-fiel make", commandline.BadInput, "", "unknown flag: --ca-fiel"},
 		{"make --ca-fiel", commandline.BadInput, "", "unknown flag: --ca-fiel; did you mean --ca-file? (see `builder make --help`)\n"},
 		{"make --ca-file=x", commandline.BadInput, "", "invalid argument"},
@@ -67,7 +67,7 @@ func TestBrokenExamples(t *testing.T) {
 	if broken := commandline.BrokenExamples(program()); len(broken) > 0 {
 		t.Error(broken)
 	}
-	for _, line := range []string{"builder mkae", "make", "builder make --x", "builder make now"} {
+	for _, line := range []string{"builder mke", "make", "builder make --x", "builder make now"} {
 		root := program()
 		root.Example = "  sudo " + line + " # as it is\n"
 		if broken := commandline.BrokenExamples(root); len(broken) != 1 {

@@ -62,7 +62,7 @@ func imageLines(t *testing.T, r io.ReaderAt) map[string]string {
 		st := fi.Sys().(*goerofs.Stat)
 		body, err := contentOf(img, p, st)
 		flag := map[fs.FileMode]byte{0: tar.TypeReg, fs.ModeDir: tar.TypeDir, fs.ModeSymlink: tar.TypeSymlink}[st.Mode.Type()]
-		lines[p] = layerstest.Line(flag, int64(st.Mode.Perm()), body, int(st.Nlink))
+		lines[p] = layerstest.Line(flag, int64(st.Mode.Perm()), body, st.Nlink)
 		return err
 	})
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -107,9 +108,7 @@ func serveIndex(t *testing.T, index v1.ImageIndex, change func(http.ResponseWrit
 		}
 		answer := httptest.NewRecorder()
 		inner.ServeHTTP(answer, r)
-		for key, values := range answer.Header() {
-			w.Header()[key] = values
-		}
+		maps.Copy(w.Header(), answer.Header())
 		change(w, r, answer)
 	}))
 	t.Cleanup(server.Close)

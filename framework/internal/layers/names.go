@@ -87,12 +87,12 @@ func ParseMark(name string) (m Mark, ok bool, err error) {
 
 // Hides tells whether the mark is about path.
 func (m Mark) Hides(path string) bool {
-	switch {
-	case m.Path == "":
+	switch m.Path {
+	case "":
 		return false
-	case m.Path == ".":
+	case ".":
 		return path != "."
-	case m.Path == path:
+	case path:
 		return !m.Opaque
 	}
 	return strings.HasPrefix(path, m.Path+"/")

@@ -66,7 +66,7 @@ func TestRead(t *testing.T) {
 			if string(data) != want.data || !errors.Is(err, want.is) {
 				t.Fatalf("read %q, %v", data, err)
 			}
-			if err != nil && !(strings.Contains(err.Error(), want.text) && strings.Contains(err.Error(), name)) {
+			if err != nil && (!strings.Contains(err.Error(), want.text) || !strings.Contains(err.Error(), name)) {
 				t.Errorf("%v says nothing of %q", err, want.text)
 			}
 		})

@@ -98,5 +98,5 @@ func mountCgroups() error {
 // isMounted says whether path is in a file system of one of these types.
 func isMounted(path string, types ...int64) bool {
 	var st unix.Statfs_t
-	return unix.Statfs(path, &st) == nil && slices.Contains(types, int64(st.Type))
+	return unix.Statfs(path, &st) == nil && slices.Contains(types, st.Type)
 }

@@ -18,13 +18,13 @@ import (
 func New(mode, name string, w io.Writer, isTTY bool, past Durations) (*Run, error) {
 	mode = progress.Resolve(mode, isTTY)
 	if mode == progress.Plain {
-		return newRun(&lines{w: w}, past, time.Now), nil
+		return newRun(&lines{w: w}, past, time.Now), nil //nolint:forbidigo // how long machines take
 	}
 	reporter, err := progress.New(mode, w, isTTY)
 	if err != nil {
 		return nil, err
 	}
-	r := newRun(&steps{reporter: reporter, name: name, open: map[string]progress.Step{}}, past, time.Now)
+	r := newRun(&steps{reporter: reporter, name: name, open: map[string]progress.Step{}}, past, time.Now) //nolint:forbidigo // how long machines take
 	if mode == progress.TTY {
 		r.stop = make(chan struct{})
 		go r.tick()
