@@ -67,15 +67,22 @@ demo: ## Build debian-13 from Debian's archive and boot it on this terminal
 test: ## Run a part of every kind of test, in less than half an hour; this is what CI calls
 	@ci/setup/install build run test
 	@$(MAKE) check
-	@$(MAKE) -j2 e2e crash-slice
-	@$(MAKE) acceptance
+	@$(MAKE) fixtures crash-programs
+	@$(MAKE) -j2 SLICE=1 e2e machines
 	@echo '== all tests passed'
+
+# One lane of `make test`: what boots debian-13. The other one is e2e.
+.PHONY: machines
+machines:
+	@$(MAKE) crash-slice
+	@$(MAKE) acceptance
 
 # Each part can be interrupted and goes on: the machines that passed are in
 # out/FLAVOR/test-state, the states that were explored in .tools/crash.
 .PHONY: prove
 prove: ## Run everything there is, for hours: every firmware, story, fault and flavor, crash, fuzz, mutants
 	@$(MAKE) test
+	@$(MAKE) e2e
 	@$(MAKE) prove-flavors
 	@$(MAKE) crash
 	@$(MAKE) crash CRASH_FIRMWARE=uefi CRASH_BOOTS=4
@@ -113,11 +120,12 @@ unit: payload ## Run the unit tests: no root, no network, no QEMU
 	@echo '== unit tests'
 	@$(GO) test ./...
 
+# SLICE=1 leaves out what repeats a test with other hardware.
 .PHONY: e2e
 e2e: build fixtures ## Run the tests that need root and QEMU
 	@ci/setup/install run test
 	@echo '== end-to-end tests'
-	@PATH="$$PATH:/usr/sbin:/sbin" env $$(cat $(FIXTURES)/env) $(GO) test -tags e2e -count 1 -p 1 -timeout 30m $(if $(SUDO),-exec '$(SUDO)') $(E2E:%=./%)
+	@PATH="$$PATH:/usr/sbin:/sbin" env $$(cat $(FIXTURES)/env) $(GO) test -tags e2e -count 1 -p 1 -timeout 30m $(if $(SLICE),-short) $(if $(SUDO),-exec '$(SUDO)') $(E2E:%=./%)
 
 # What the end-to-end tests boot and run: parts of a debian-13 that is built once;
 # `make acceptance` finds it unchanged.
