@@ -68,7 +68,7 @@ test: ## Run a part of every kind of test, in less than half an hour; this is wh
 	@ci/setup/install build run test
 	@$(MAKE) check
 	@$(MAKE) fixtures crash-programs
-	@$(MAKE) -j2 SLICE=1 e2e machines
+	@$(MAKE) -j2 SLICE=1 BUILT=1 e2e machines
 	@echo '== all tests passed'
 
 # One lane of `make test`: what boots debian-13. The other one is e2e.
@@ -120,9 +120,10 @@ unit: payload ## Run the unit tests: no root, no network, no QEMU
 	@echo '== unit tests'
 	@$(GO) test ./...
 
-# SLICE=1 leaves out what repeats a test with other hardware.
+# SLICE=1 leaves out what repeats a test with other hardware. BUILT=1 says that the
+# programs and the fixtures are there: nothing is compiled a second time.
 .PHONY: e2e
-e2e: build fixtures ## Run the tests that need root and QEMU
+e2e: $(if $(BUILT),,build fixtures) ## Run the tests that need root and QEMU
 	@ci/setup/install run test
 	@echo '== end-to-end tests'
 	@PATH="$$PATH:/usr/sbin:/sbin" env $$(cat $(FIXTURES)/env) $(GO) test -tags e2e -count 1 -p 1 -timeout 30m $(if $(SLICE),-short) $(if $(SUDO),-exec '$(SUDO)') $(E2E:%=./%)
@@ -138,7 +139,7 @@ fixtures: build
 	@$(GO) run ./ci/fixtures $(OUT)/debian-13/image $(FIXTURES) >$(FIXTURES)/env
 
 .PHONY: acceptance
-acceptance: build ## Build Debian 13, boot, upgrade and break it: a part of what `make prove` does
+acceptance: $(if $(BUILT),,build) ## Build Debian 13, boot, upgrade and break it: a part of what `make prove` does
 	@ci/setup/install run
 	@echo '== acceptance: debian-13'
 	@$(SUDO) bin/kairos-build flavor debian-13 --output $(OUT)/debian-13 --progress plain
@@ -176,7 +177,7 @@ crash: fixtures crash-programs ## Cut a node's power at CRASH_STATES moments, bo
 
 # The slice of `make crash` that every change goes through.
 .PHONY: crash-slice
-crash-slice: fixtures crash-programs
+crash-slice: $(if $(BUILT),,fixtures crash-programs)
 	@echo '== cuts of power in an upgrade: 2000 states, 4 of them booted'
 	@mkdir -p $(CRASH)/short
 	@bin/crash/record -short -o $(CRASH)/short $(OUT)/debian-13
