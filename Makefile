@@ -178,11 +178,11 @@ crash: fixtures crash-programs ## Cut a node's power at CRASH_STATES moments, bo
 # The slice of `make crash` that every change goes through.
 .PHONY: crash-slice
 crash-slice: $(if $(BUILT),,fixtures crash-programs)
-	@echo '== cuts of power in an upgrade: 2000 states, 4 of them booted'
+	@echo '== cuts of power in an upgrade: 2000 states, 2 of them booted'
 	@mkdir -p $(CRASH)/short
 	@bin/crash/record -short -o $(CRASH)/short $(OUT)/debian-13
 	@bin/crash/explore -recording $(CRASH)/short -states 2000
-	@bin/crash/boot -states 4 -again 500 $(CRASH)/short
+	@bin/crash/boot -states 2 -again 500 $(CRASH)/short
 
 .PHONY: crash-programs
 crash-programs:

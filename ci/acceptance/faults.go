@@ -46,7 +46,8 @@ type fault struct {
 	End slot.Choice
 	// Why is in the reason that the node gives after it.
 	Why string
-	// Short puts it into the short test: one of each way back.
+	// Short puts it into the short test: one of each way back. That of GRUB, when a
+	// slot does not load, is for the end-to-end tests of the disk writer.
 	Short bool
 }
 
@@ -86,10 +87,10 @@ stages:
 // faults is the table.
 func faults() []fault {
 	return []fault{
-		{Name: "kernel", Short: true, Title: "a new slot with a kernel that does not load", Damage: damageFile(layout.BootKernel), Words: `kairos: slot b cannot be loaded`, Why: silent},
+		{Name: "kernel", Title: "a new slot with a kernel that does not load", Damage: damageFile(layout.BootKernel), Words: `kairos: slot b cannot be loaded`, Why: silent},
 		{Name: "initrd", Title: "a new slot with an initrd that does not load", Damage: damageFile(layout.BootInitrd), Words: `Kernel panic|kairos: slot b cannot be loaded`, Why: silent},
 		{Name: "no-root", Short: true, Title: "a new slot with an initramfs that finds no root", Damage: damageSuperblock, Words: `kairos-init: BOOT FAILED`, Why: gaveUp},
-		{Name: "verity", Short: true, Title: "a new slot with a damaged block of the root", Damage: damageInit(layout.SlotB), Words: `device-mapper: verity: .*corrupted|dm-verity device corrupted`, Why: silent},
+		{Name: "verity", Title: "a new slot with a damaged block of the root", Damage: damageInit(layout.SlotB), Words: `device-mapper: verity: .*corrupted|dm-verity device corrupted`, Why: silent},
 		{Name: "panic", Title: "a new slot with a kernel panic after the boot", Config: onB("30s", "echo c > /proc/sysrq-trigger"), Words: `Kernel panic - not syncing: sysrq triggered crash`, Why: silent},
 		{Name: "crash", Title: "a new slot with a crash of process 1", Config: onB("30s", crashPID1), Words: `kairos-acceptance: process 1 crashes`, Why: silent},
 		{Name: "hang", Short: true, Title: "a new slot with a hang, which the watchdog ends", Config: onB("50m", hang), Words: `kairos-acceptance: process 1 stops, watchdog: iTCO_wdt$`, Idle: true, Why: silent},
