@@ -44,7 +44,7 @@ func configured() tale {
 		{"steps", "every key of a step does what it says", (*story).stepsDone},
 		{"order", "steps run in their order, those that must not run do not", (*story).stepsOrder},
 		{"network", "network-config of the CD-ROM sets the addresses", (*story).networkConfig},
-		{"broken", "ten broken files are told with line and column, and not used", (*story).brokenFiles},
+		{"broken", "ten broken files are told with line and column, and what is wrong in them is not used", (*story).brokenFiles},
 		{"failed", "a step that fails stands above the login prompt and in the report", (*story).failedStep},
 		{"forge", "keys of the forge let their owner in", (*story).forgeKeys},
 		{"user", "status tells a user who is not root what it leaves out", (*story).statusOfUser},
