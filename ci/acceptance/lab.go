@@ -40,7 +40,6 @@ const (
 type lab struct {
 	dir     string // temporary
 	base    v1.Image
-	digest  string           // of base
 	next    v1.Image         // nextVersion; differs in what imageMark says, too
 	written *slotimage.Image // what is in slot b of armed
 	armed   string           // a disk that has another version in slot b
@@ -81,11 +80,6 @@ func newLab(ctx context.Context, dir string, d *Disk, to string) (*lab, error) {
 // and a disk with it in slot b.
 func newLabFrom(ctx context.Context, dir string, d *Disk, base v1.Image, files ...map[string][]byte) (*lab, error) {
 	l := &lab{dir: dir, base: base, armed: filepath.Join(dir, "armed.raw")}
-	digest, err := base.Digest()
-	if err != nil {
-		return nil, err
-	}
-	l.digest = digest.String()
 	next, err := release(base, nextVersion, files...)
 	if err != nil {
 		return nil, err
@@ -140,6 +134,19 @@ func (l *lab) wrongImages() (map[string]v1.Image, error) {
 	}
 	huge := mutate.Annotations(l.next, map[string]string{disklayout.AnnotationRootSize: fmt.Sprint(1 << 40)}).(v1.Image)
 	return map[string]v1.Image{"past": past, "riscv": foreign, "plain": plain, "huge": huge}, nil
+}
+
+// imageDigest is that of the image beside the disk; empty when there is none.
+func (d *Disk) imageDigest() string {
+	image, err := openLayout(filepath.Join(filepath.Dir(d.Path), imageName))
+	if err != nil {
+		return ""
+	}
+	digest, err := image.Digest()
+	if err != nil {
+		return ""
+	}
+	return digest.String()
 }
 
 // openLayout opens the one image of an OCI layout.

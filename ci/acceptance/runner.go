@@ -247,9 +247,7 @@ func (r *runner) run(ctx context.Context) *Report {
 		Format: Format, Disk: filepath.Base(r.Options.Disk), QEMU: r.host.Version.String(),
 		Accelerator: r.accel.Name, KVM: "works", Boots: []Boot{}, Date: time.Now().UTC().Format(time.DateOnly),
 	}
-	if r.lab != nil {
-		report.Image = r.lab.digest
-	}
+	report.Image = r.disk.imageDigest()
 	if r.verdict.Reason != "" {
 		report.KVM = r.verdict.Reason
 	}
