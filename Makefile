@@ -64,7 +64,7 @@ demo: ## Build debian-13 from Debian's archive and boot it on this terminal
 	$(SUDO) bin/kairos-build run $(OUT)/debian-13
 
 .PHONY: test
-test: ## Run a part of every kind of test, in less than half an hour; this is what CI calls
+test: ## Run a part of every kind of test, in about half an hour; this is what CI calls
 	@ci/setup/install build run test
 	@$(MAKE) check
 	@$(MAKE) fixtures crash-programs
