@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -137,23 +138,24 @@ func (l *lab) wrongImages() (map[string]v1.Image, error) {
 }
 
 // imageDigest is that of the image beside the disk; empty when there is none.
-func (d *Disk) imageDigest() string {
-	image, err := openLayout(filepath.Join(filepath.Dir(d.Path), imageName))
+func (d *Disk) imageDigest() (string, error) {
+	path := filepath.Join(filepath.Dir(d.Path), imageName)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	image, err := openLayout(path)
 	if err != nil {
-		return ""
+		return "", err
 	}
 	digest, err := image.Digest()
-	if err != nil {
-		return ""
-	}
-	return digest.String()
+	return digest.String(), err
 }
 
 // openLayout opens the one image of an OCI layout.
 func openLayout(dir string) (v1.Image, error) {
 	index, err := layout.ImageIndexFromPath(dir)
 	if err != nil {
-		return nil, fmt.Errorf("opening the image for the upgrade scenarios: %w", err)
+		return nil, fmt.Errorf("opening the image beside the disk: %w", err)
 	}
 	manifest, err := index.IndexManifest()
 	if err != nil {

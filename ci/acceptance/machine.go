@@ -54,7 +54,6 @@ func newSession(r *runner, name string, boot qemu.Boot, crashes int) *session {
 type setup struct {
 	disk     string       // default: the artifact
 	oem      *qemu.Patch  // default: the test's access
-	patches  []qemu.Patch // besides
 	chipset  qemu.Chipset // default: one with a watchdog
 	faults   []qemu.Fault // what on the console ends the wait; nil means the usual
 	cdrom    string       // an ISO image; default: none
@@ -158,7 +157,7 @@ func (s *session) launch(ctx context.Context) error {
 	vm, err := qemu.Start(ctx, qemu.Config{
 		Host: s.r.host, Accel: s.r.accel, Boot: s.boot, Chipset: s.setup.chipset, Log: s.r.Log,
 		Disk: s.diskPath(), DiskSize: s.r.disk.Size + extraSize, Faults: s.setup.faults,
-		Patches: slices.Concat([]qemu.Patch{s.oem()}, s.setup.patches), CDROM: s.setup.cdrom, ExtraDisks: s.setup.disks, ConsoleLog: log, WriteLog: s.setup.writeLog, Dir: s.setup.dir,
+		Patches: []qemu.Patch{s.oem()}, CDROM: s.setup.cdrom, ExtraDisks: s.setup.disks, ConsoleLog: log, WriteLog: s.setup.writeLog, Dir: s.setup.dir,
 	})
 	if err != nil {
 		return err

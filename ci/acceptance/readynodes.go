@@ -40,44 +40,42 @@ func (h hardware) String() string {
 // The others wait for it.
 type readyNodes struct {
 	mu    sync.Mutex
-	nodes map[hardware]*sync.Once
-	made  map[hardware]*readyNode
-	errs  map[hardware]error
-	order []*session
+	nodes map[hardware]func() (*readyNode, error) // each makes its node once
+	made  []*session                              // in the order in which they were ready
 }
 
 func newReadyNodes() *readyNodes {
-	return &readyNodes{nodes: map[hardware]*sync.Once{}, made: map[hardware]*readyNode{}, errs: map[hardware]error{}}
+	return &readyNodes{nodes: map[hardware]func() (*readyNode, error){}}
 }
 
 // get gives the node of this hardware.
 func (n *readyNodes) get(ctx context.Context, r *runner, h hardware) (*readyNode, error) {
 	n.mu.Lock()
-	once := n.nodes[h]
-	if once == nil {
-		once = new(sync.Once)
-		n.nodes[h] = once
+	node := n.nodes[h]
+	if node == nil {
+		node = sync.OnceValues(func() (*readyNode, error) { return n.make(ctx, r, h) })
+		n.nodes[h] = node
 	}
 	n.mu.Unlock()
-	once.Do(func() {
-		node, err := r.makeReadyNode(ctx, h)
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		n.made[h], n.errs[h] = node, err
-		if node != nil {
-			n.order = append(n.order, node.session)
-		}
-	})
+	return node()
+}
+
+func (n *readyNodes) make(ctx context.Context, r *runner, h hardware) (*readyNode, error) {
+	node, err := r.makeReadyNode(ctx, h)
+	if err != nil {
+		return nil, err
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.made[h], n.errs[h]
+	n.made = append(n.made, node.session)
+	return node, nil
 }
 
 // sessions are those that made the nodes.
 func (n *readyNodes) sessions() []*session {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.order
+	return n.made
 }
 
 // makeReadyNode boots a node and freezes it. An emulated kernel that crashed is

@@ -30,7 +30,8 @@ type runner struct {
 	host    qemu.Host
 	accel   qemu.Accelerator
 	verdict qemu.Verdict
-	disk    *Disk // the artifact; Options.Disk is its path
+	image   string // digest of what is beside the disk, or empty
+	disk    *Disk  // the artifact; Options.Disk is its path
 	key     qemu.Key
 	access  []byte     // cloud-config that lets the key in
 	oem     qemu.Patch // with access
@@ -77,6 +78,9 @@ func (r *runner) prepare(ctx context.Context) error {
 	}
 	r.access = config
 	if r.oem, err = r.oemWith(nil); err != nil {
+		return err
+	}
+	if r.image, err = r.disk.imageDigest(); err != nil {
 		return err
 	}
 	if err := r.makeLab(ctx); err != nil {
@@ -247,7 +251,7 @@ func (r *runner) run(ctx context.Context) *Report {
 		Format: Format, Disk: filepath.Base(r.Options.Disk), QEMU: r.host.Version.String(),
 		Accelerator: r.accel.Name, KVM: "works", Boots: []Boot{}, Date: time.Now().UTC().Format(time.DateOnly),
 	}
-	report.Image = r.disk.imageDigest()
+	report.Image = r.image
 	if r.verdict.Reason != "" {
 		report.KVM = r.verdict.Reason
 	}

@@ -100,7 +100,7 @@ func (c *candidate) read() {
 
 func (c *candidate) look(r io.ReaderAt) {
 	c.table, c.err = gpt.Read(r, c.Size)
-	c.seen, _ = gpt.ReadUnchecked(r, c.Size)
+	c.seen, _ = gpt.ReadUnchecked(r, c.Size) // GRUB sees nothing on such a disk
 }
 
 // matching are the candidates that hold the EFI partition id, in their order, and
