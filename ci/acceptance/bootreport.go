@@ -15,8 +15,8 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/kairos-build/kairos-build/ci/qemu"
-	"github.com/kairos-build/kairos-build/framework/agent/report"
-	"github.com/kairos-build/kairos-build/framework/stages"
+	"github.com/kairos-build/kairos-build/framework/machine/report"
+	"github.com/kairos-build/kairos-build/framework/machine/stages"
 )
 
 // A NodeReport is what a node said about its first boot.

@@ -44,12 +44,12 @@ func importCases() []ruleCase {
 		}, nil},
 		{"imports", "flags outside of a program", map[string]string{
 			agent:                         "package main\n\nimport _ \"github.com/spf13/cobra\"\n",
-			"framework/agent/tree/t.go":   "package tree\n\nimport _ \"github.com/spf13/cobra\"\n",
+			"framework/machine/tree/t.go": "package tree\n\nimport _ \"github.com/spf13/cobra\"\n",
 			"framework/initramfs/main.go": "package main\n\nimport _ \"" + Module + "/framework/commandline\"\n",
 			"framework/commandline/c.go":  "package commandline\n\nimport _ \"github.com/spf13/cobra\"\n",
 		}, []string{
-			"framework/agent/tree/t.go:5: ./framework imports github.com/spf13/cobra: flags end in package main",
 			"framework/initramfs/main.go:5: ./framework imports " + Module + "/framework/commandline -> github.com/spf13/cobra: flags end in package main",
+			"framework/machine/tree/t.go:5: ./framework imports github.com/spf13/cobra: flags end in package main",
 		}},
 		{"imports", "a circle ends", map[string]string{
 			"framework/a/a.go": "package a\n\nimport _ \"" + Module + "/framework/b\"\n",
@@ -92,9 +92,9 @@ func sourceCases() []ruleCase {
 func pathCases() []ruleCase {
 	const text = "package a\n\nvar a, _ = os.ReadFile(path)\nvar b, _ = root.ReadFile(path)\nvar c = filepath.WalkDir(dir, f)\nvar d = filepath.Join(a, b)\n"
 	return []ruleCase{
-		{"open-directories", "by path", map[string]string{"framework/agent/apply/a.go": text, "framework/agent/apply/a_test.go": text, "framework/agent/reset/a.go": text}, []string{
-			"framework/agent/apply/a.go:5: calls os.ReadFile: use framework/agent/tree, which opens directories one by one",
-			"framework/agent/apply/a.go:7: calls filepath.WalkDir: use framework/agent/tree, which opens directories one by one",
+		{"open-directories", "by path", map[string]string{"framework/machine/apply/a.go": text, "framework/machine/apply/a_test.go": text, "framework/agent/reset/a.go": text}, []string{
+			"framework/machine/apply/a.go:5: calls os.ReadFile: use framework/machine/tree, which opens directories one by one",
+			"framework/machine/apply/a.go:7: calls filepath.WalkDir: use framework/machine/tree, which opens directories one by one",
 		}},
 	}
 }

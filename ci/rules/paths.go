@@ -9,11 +9,11 @@ import (
 )
 
 // byHandle are the packages that work below directories of users. They reach
-// files by framework/agent/tree, and by the methods of an os.Root that is opened
+// files by framework/machine/tree, and by the methods of an os.Root that is opened
 // from it.
 var byHandle = []string{
-	"framework/agent/accounts", "framework/agent/apply", "framework/agent/gitrepo", "framework/agent/report",
-	"framework/agent/sshkeys", "framework/agent/unpack", "framework/stages",
+	"framework/machine/accounts", "framework/machine/apply", "framework/machine/gitrepo", "framework/machine/report",
+	"framework/machine/sshkeys", "framework/machine/unpack", "framework/machine/stages",
 }
 
 // byPath are functions that look a path up.
@@ -35,7 +35,7 @@ func checkPaths(t *Tree) []Finding {
 		}
 		for call := range calls(s.Syntax) {
 			if name := pathCall(call); name != "" {
-				found = append(found, Finding{s.Path, t.line(call), fmt.Sprintf("calls %s: use framework/agent/tree, which opens directories one by one", name)})
+				found = append(found, Finding{s.Path, t.line(call), fmt.Sprintf("calls %s: use framework/machine/tree, which opens directories one by one", name)})
 			}
 		}
 	}

@@ -84,7 +84,7 @@ func checkErrorWords(t *Tree) []Finding {
 
 // configShell runs the commands of a cloud-config, which are for a shell. They
 // are no strings of ours.
-const configShell = "framework/stages/when.go"
+const configShell = "framework/machine/stages/when.go"
 
 // checkShellStrings looks for a shell followed by -c, in calls and in lists. A
 // test may type what a person would.

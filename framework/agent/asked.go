@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kairos-build/kairos-build/framework/agent/report"
-	"github.com/kairos-build/kairos-build/framework/stages"
+	"github.com/kairos-build/kairos-build/framework/machine/report"
+	"github.com/kairos-build/kairos-build/framework/machine/stages"
 )
 
 // askTime is how long systemd may take to tell about units.

@@ -17,12 +17,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/kairos-build/kairos-build/framework/agent/report"
-	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/config"
-	"github.com/kairos-build/kairos-build/framework/datasource"
-	"github.com/kairos-build/kairos-build/framework/netconfig"
+	"github.com/kairos-build/kairos-build/framework/machine/datasource"
+	"github.com/kairos-build/kairos-build/framework/machine/netconfig"
+	"github.com/kairos-build/kairos-build/framework/machine/report"
+	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
 func newDatasource(p *program) *cobra.Command {

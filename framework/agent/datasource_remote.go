@@ -14,8 +14,8 @@ import (
 
 	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/config"
-	"github.com/kairos-build/kairos-build/framework/datasource"
 	"github.com/kairos-build/kairos-build/framework/fetch"
+	"github.com/kairos-build/kairos-build/framework/machine/datasource"
 )
 
 // What Record.Waiting has beside the names of sources.

@@ -16,8 +16,8 @@ import (
 	"github.com/diskfs/go-diskfs/backend/file"
 	"github.com/diskfs/go-diskfs/filesystem/iso9660"
 
-	"github.com/kairos-build/kairos-build/framework/agent/tree"
-	"github.com/kairos-build/kairos-build/framework/datasource"
+	"github.com/kairos-build/kairos-build/framework/machine/datasource"
+	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
 // cdrom puts a CD-ROM of NoCloud into the drive of the node at dir.

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/kairos-build/kairos-build/framework/config"
-	"github.com/kairos-build/kairos-build/framework/stages"
+	"github.com/kairos-build/kairos-build/framework/machine/stages"
 )
 
 // hookTime is what the steps of one hook have together.

@@ -23,11 +23,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kairos-build/kairos-build/framework/agent/health"
-	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/bootstate"
 	"github.com/kairos-build/kairos-build/framework/commandline"
-	"github.com/kairos-build/kairos-build/framework/datasource"
-	"github.com/kairos-build/kairos-build/framework/stages"
+	"github.com/kairos-build/kairos-build/framework/machine/datasource"
+	"github.com/kairos-build/kairos-build/framework/machine/stages"
+	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
 // version is set by the linker: -ldflags "-X main.version=v1.2.3".

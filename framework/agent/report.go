@@ -10,9 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/kairos-build/kairos-build/framework/agent/report"
 	"github.com/kairos-build/kairos-build/framework/commandline"
-	"github.com/kairos-build/kairos-build/framework/stages"
+	"github.com/kairos-build/kairos-build/framework/machine/report"
+	"github.com/kairos-build/kairos-build/framework/machine/stages"
 )
 
 func newReport(p *program) *cobra.Command {
@@ -27,7 +27,7 @@ func newReport(p *program) *cobra.Command {
 		RunE: func(*cobra.Command, []string) error { return p.report(all, asJSON) },
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "the last ten boots, oldest first")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, as documented in framework/stages")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, as documented in framework/machine/stages")
 	return cmd
 }
 

@@ -15,11 +15,11 @@ import (
 	"github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
 
-	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/machine/stages"
+	"github.com/kairos-build/kairos-build/framework/machine/tree"
 	"github.com/kairos-build/kairos-build/framework/nearest"
-	"github.com/kairos-build/kairos-build/framework/stages"
 )
 
 func newRunStage(p *program) *cobra.Command {
@@ -41,7 +41,7 @@ func newRunStage(p *program) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "change nothing and run no command; print what would change")
 	cmd.Flags().BoolVar(&o.analyze, "analyze", false, "print the order of the steps and which would be skipped")
-	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print JSON, as documented in framework/stages")
+	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print JSON, as documented in framework/machine/stages")
 	return cmd
 }
 

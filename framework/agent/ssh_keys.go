@@ -9,10 +9,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/kairos-build/kairos-build/framework/agent/report"
-	"github.com/kairos-build/kairos-build/framework/agent/sshkeys"
 	"github.com/kairos-build/kairos-build/framework/config"
-	"github.com/kairos-build/kairos-build/framework/stages"
+	"github.com/kairos-build/kairos-build/framework/machine/report"
+	"github.com/kairos-build/kairos-build/framework/machine/sshkeys"
+	"github.com/kairos-build/kairos-build/framework/machine/stages"
 )
 
 // keysStage is the name under which fetching SSH keys stands in the report. It

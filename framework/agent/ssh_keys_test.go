@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kairos-build/kairos-build/framework/agent/tree"
-	"github.com/kairos-build/kairos-build/framework/stages"
+	"github.com/kairos-build/kairos-build/framework/machine/stages"
+	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
 const (

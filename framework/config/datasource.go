@@ -36,7 +36,7 @@ func (v value) configURL() (string, bool) {
 	return s, true
 }
 
-// providers are those of Kairos and of framework/datasource.
+// providers are those of Kairos and of framework/machine/datasource.
 var providers = []string{
 	"aws", "azure", "cdrom", "cidata", "config-drive", "configdrive", "digitalocean", "ec2", "equinix", "file",
 	"firmware", "gce", "gcp", "hetzner", "metaldata", "nocloud", "nocloud-net", "openstack", "ovf", "packet", "qemu", "seed", "vultr",

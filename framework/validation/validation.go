@@ -18,7 +18,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/kairos-build/kairos-build/framework/config"
-	"github.com/kairos-build/kairos-build/framework/netconfig"
+	"github.com/kairos-build/kairos-build/framework/machine/netconfig"
 	"github.com/kairos-build/kairos-build/framework/userdata"
 )
 

@@ -15,8 +15,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
 // Path is where `kairos-agent settle` leaves the result of this boot.

@@ -11,9 +11,9 @@ import (
 	"path"
 	"time"
 
-	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/internal/wipe"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
 // MarkPath is a file on the oem partition that is there from the beginning of a

@@ -8,8 +8,8 @@ import (
 	"io/fs"
 
 	"github.com/kairos-build/kairos-build/framework/agent/reset"
-	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/internal/persist"
+	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
 // fromPersistent takes over what /init says about the persistent paths. There

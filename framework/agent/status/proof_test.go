@@ -12,8 +12,8 @@ import (
 	"github.com/kairos-build/kairos-build/ci/golden"
 	"github.com/kairos-build/kairos-build/framework/agent/health"
 	"github.com/kairos-build/kairos-build/framework/agent/settle"
-	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/history"
+	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
 // settled is a node after a trial of slot b that failed.

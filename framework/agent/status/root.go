@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/kairos-build/kairos-build/framework/agent/tree"
+	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
 // mountPoint is a line of /proc/self/mountinfo, see proc_pid_mountinfo(5).

@@ -7,11 +7,11 @@ import (
 	"io"
 	"strings"
 
-	"github.com/kairos-build/kairos-build/framework/agent/report"
 	"github.com/kairos-build/kairos-build/framework/bootstate"
-	"github.com/kairos-build/kairos-build/framework/datasource"
+	"github.com/kairos-build/kairos-build/framework/machine/datasource"
+	"github.com/kairos-build/kairos-build/framework/machine/report"
+	"github.com/kairos-build/kairos-build/framework/machine/stages"
 	"github.com/kairos-build/kairos-build/framework/slot"
-	"github.com/kairos-build/kairos-build/framework/stages"
 )
 
 // A View says how much of a status is shown.

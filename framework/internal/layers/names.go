@@ -3,7 +3,7 @@
 // Package layers knows what the names in the layers of an OCI image mean: what
 // an upper layer hides of those below it. Whoever reads layers asks it, from
 // the top down (framework/slotimage, framework/source) or from the bottom up
-// (framework/agent/unpack).
+// (framework/machine/unpack).
 //
 // # What hides what
 //

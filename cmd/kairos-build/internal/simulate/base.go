@@ -13,8 +13,8 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
 // A base is a copy of the image's tree in a temporary folder.

@@ -15,9 +15,9 @@ import (
 
 	"github.com/rogpeppe/go-internal/diff"
 
-	"github.com/kairos-build/kairos-build/framework/agent/accounts"
-	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/machine/accounts"
+	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
 const procSys = "/proc/sys/"

@@ -12,8 +12,8 @@ import (
 	"strings"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/folder"
-	"github.com/kairos-build/kairos-build/framework/agent/report"
-	"github.com/kairos-build/kairos-build/framework/agent/tree"
+	"github.com/kairos-build/kairos-build/framework/machine/report"
+	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
 // unitDirs hold units, the first that has one counts; see systemd.unit(5).

@@ -5,9 +5,9 @@ package simulate
 import (
 	"slices"
 
-	"github.com/kairos-build/kairos-build/framework/agent/report"
 	"github.com/kairos-build/kairos-build/framework/layout"
-	"github.com/kairos-build/kairos-build/framework/stages"
+	"github.com/kairos-build/kairos-build/framework/machine/report"
+	"github.com/kairos-build/kairos-build/framework/machine/stages"
 )
 
 // Version is the value of Result.Version that this package writes. Readers

@@ -20,13 +20,13 @@ import (
 	"log/slog"
 	"slices"
 
-	"github.com/kairos-build/kairos-build/framework/agent/apply"
-	"github.com/kairos-build/kairos-build/framework/agent/report"
-	"github.com/kairos-build/kairos-build/framework/agent/sshkeys"
-	"github.com/kairos-build/kairos-build/framework/agent/tree"
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/layout"
-	"github.com/kairos-build/kairos-build/framework/stages"
+	"github.com/kairos-build/kairos-build/framework/machine/apply"
+	"github.com/kairos-build/kairos-build/framework/machine/report"
+	"github.com/kairos-build/kairos-build/framework/machine/sshkeys"
+	"github.com/kairos-build/kairos-build/framework/machine/stages"
+	"github.com/kairos-build/kairos-build/framework/machine/tree"
 	"github.com/kairos-build/kairos-build/framework/template"
 )
 

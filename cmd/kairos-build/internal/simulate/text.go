@@ -8,9 +8,9 @@ import (
 	"io"
 	"strings"
 
-	"github.com/kairos-build/kairos-build/framework/agent/report"
 	"github.com/kairos-build/kairos-build/framework/layout"
-	"github.com/kairos-build/kairos-build/framework/stages"
+	"github.com/kairos-build/kairos-build/framework/machine/report"
+	"github.com/kairos-build/kairos-build/framework/machine/stages"
 )
 
 // Style says how a result is written for a person.

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package stages
+
+import (
+	"slices"
+
+	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/machine/report"
+	"github.com/kairos-build/kairos-build/framework/template"
+)
+
+// withBeforeAndAfter are the stages that the name of one stands for.
+func withBeforeAndAfter(name string) []string {
+	if slices.Contains(config.BootStages(), name) {
+		return []string{name + ".before", name, name + ".after"}
+	}
+	return []string{name}
+}
+
+// Plans are those of the named stages, each with its .before and .after, that
+// have steps. With config.BootStages they are those of a boot, in its order.
+func Plans(c *config.Config, names ...string) []Plan {
+	var out []Plan
+	for _, name := range names {
+		for _, stage := range withBeforeAndAfter(name) {
+			if steps := c.Stages[stage]; len(steps) > 0 {
+				out = append(out, NewPlan(stage, steps))
+			}
+		}
+	}
+	return out
+}
+
+// FillHostname fills in the template of the host name at the top of a config.
+// With one that fails the node keeps its default name, and what is returned
+// says so; else it is nil.
+func FillHostname(c *config.Config, facts template.Facts) *report.Item {
+	name, err := template.Render(c.Hostname, facts)
+	if err == nil && name != "" {
+		err = config.CheckHostname(name)
+	}
+	if err == nil {
+		c.Hostname = name
+		return nil
+	}
+	item := &report.Item{Kind: "hostname", Name: c.Hostname, Outcome: report.Failed, Message: err.Error(), Origin: c.Origins["hostname"].String()}
+	c.Hostname = ""
+	return item
+}
+
+// ParameterPath is the file of a kernel parameter, named as in sysctl.d(5).
+func ParameterPath(name string) string { return parameterPath(name) }

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package stages runs the steps that a cloud-config has for a moment of the
+// boot. It plans (order, conditions, templates), carries out, and reports; it
+// decodes nothing, and decides nothing about when a stage runs.
+//
+// A step is skipped when a condition is not met. Each thing that it asks for has
+// its own outcome, and one that fails, also because its template cannot be
+// filled in, does not stop the others.
+// A step runs after the step before it, or after those that it names in
+// "after"; steps that do not wait for each other run side by side. A step whose
+// "after" names one that failed is skipped.
+//
+// Running a stage twice changes nothing the second time, except by what its
+// commands do.
+package stages
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/machine/apply"
+	"github.com/kairos-build/kairos-build/framework/machine/partitions"
+	"github.com/kairos-build/kairos-build/framework/machine/report"
+	"github.com/kairos-build/kairos-build/framework/machine/tree"
+	"github.com/kairos-build/kairos-build/framework/template"
+)
+
+// A System runs programs on the node.
+type System interface {
+	// Run runs a program and returns what it printed, also with an error.
+	Run(ctx context.Context, words ...string) (output string, err error)
+}
+
+// A Fetcher fetches the content of a URL.
+type Fetcher interface {
+	// Fetch calls use with the content, again after a failure that may pass.
+	Fetch(ctx context.Context, url string, use func(content Content) error) error
+}
+
+// Engine runs stages on one machine.
+type Engine struct {
+	// Root is where files are. With Root.Dry nothing changes: it has the
+	// differences, and no program runs.
+	Root  tree.Root
+	Log   *slog.Logger
+	Facts func() template.Facts // asked before each step
+	// Machine makes what applies users, files and host names. It has Root.
+	Machine func() *apply.Machine
+	System  System
+	Fetcher Fetcher
+	// Disks are those of the node; nil: the key layout fails.
+	Disks partitions.Node
+	// Image opens an OCI image; nil: framework/source does.
+	Image func(ctx context.Context, ref, arch string) (v1.Image, error)
+	// UnitState answers in place of `systemctl ASK UNIT` in a dry run, with ASK
+	// is-enabled or is-active; nil: nothing is known, so all would change.
+	UnitState func(ask, unit string) string
+	// Early is true while systemd has not reached its goal: then units are
+	// started without waiting for them, because they may wait for us.
+	Early bool
+	// Offline is true while systemd does not run at all: then units are enabled,
+	// disabled and masked, and none can be started.
+	Offline bool
+	// Datasource fetches user data and stores it; nil: no step may ask for it.
+	Datasource func(ctx context.Context, d config.Datasource) (stored string, changed bool, err error)
+
+	files  sync.Mutex // held while a step changes files
+	images sync.Mutex // held while a step unpacks images, which share a target
+}
+
+// Dry tells whether nothing is to change.
+func (e *Engine) Dry() bool { return e.Root.Dry != nil }
+
+// Run carries a plan out. It ends when every step is over, or did not begin
+// because ctx ended.
+func (e *Engine) Run(ctx context.Context, p Plan) StageReport {
+	start := time.Now() //nolint:forbidigo // a report says when it was, and how long it took
+	out := StageReport{Stage: p.Stage, Start: start.UTC().Truncate(time.Second), Steps: make([]StepReport, len(p.Steps))}
+	over := make([]chan struct{}, len(p.Steps))
+	for i := range over {
+		over[i] = make(chan struct{})
+	}
+	var all sync.WaitGroup
+	for i := range p.Steps {
+		all.Go(func() {
+			defer close(over[i])
+			if p.Steps[i].Err == nil {
+				for _, before := range p.Steps[i].Waits {
+					<-over[before]
+				}
+			}
+			out.Steps[i] = e.planned(ctx, p, i, out.Steps)
+		})
+	}
+	all.Wait()
+	out.Milliseconds = milliseconds(start)
+	return out
+}
+
+func milliseconds(since time.Time) float64 { return float64(time.Since(since).Microseconds()) / 1000 }
+
+// planned runs step i; before holds how the steps went that it waits for.
+func (e *Engine) planned(ctx context.Context, p Plan, i int, before []StepReport) StepReport {
+	start := time.Now() //nolint:forbidigo // a report says when it was, and how long it took
+	s := p.Steps[i]
+	r := StepReport{Name: s.Title(), Origin: s.Step.Origin.String(), Items: []report.Item{}, Later: s.Step.Later}
+	switch {
+	case s.Err != nil: // it waited for no other, so it looks at none
+		r.Outcome, r.Message = Failed, s.Err.Error()
+	case s.lost(before) >= 0:
+		r.Outcome, r.lost = Skipped, true
+		r.Message = fmt.Sprintf("it comes after %s, which failed", p.Steps[s.lost(before)].Title())
+	case ctx.Err() != nil:
+		r.Outcome, r.Message = Failed, "it did not begin: "+context.Cause(ctx).Error()
+	default:
+		e.step(ctx, s.Step, &r)
+	}
+	r.Milliseconds = milliseconds(start)
+	e.log(p.Stage, r)
+	return r
+}
+
+// lost is a step without which s is not run, and that failed or was lost
+// itself; or -1.
+func (s Planned) lost(before []StepReport) int {
+	for _, n := range s.Strict {
+		if before[n].Outcome == Failed || before[n].lost {
+			return n
+		}
+	}
+	return -1
+}
+
+func (e *Engine) log(stage string, r StepReport) {
+	level := slog.LevelInfo
+	if r.Outcome == Failed {
+		level = slog.LevelError
+	}
+	text := fmt.Sprintf("stage %s, step %s: %s", stage, r.Name, r.Outcome)
+	if r.Message != "" {
+		text += ": " + r.Message
+	}
+	e.Log.Log(context.Background(), level, text, "milliseconds", r.Milliseconds)
+}
+
+// step fills in the templates, asks the conditions and does what s asks for.
+func (e *Engine) step(ctx context.Context, s config.Step, r *StepReport) {
+	facts := e.Facts()
+	if why := Unmet(e.Root, facts, withNode(s, facts)); why != "" {
+		r.Outcome, r.Message = Skipped, why
+		return
+	}
+	rendered, lost := Render(s, facts)
+	if i := slices.IndexFunc(lost, func(l Lost) bool { return l.Condition }); i >= 0 {
+		r.Outcome, r.Message = Failed, fmt.Sprintf("whether it is to be done is not known: %v", lost[i])
+		return
+	}
+	if why := e.refused(ctx, rendered); why != "" {
+		r.Outcome, r.Message = Skipped, why
+		return
+	}
+	w := &work{Engine: e, step: rendered, report: r}
+	for _, l := range lost {
+		w.item(templateKind, l.Path, false, l.Err, l.Origin)
+	}
+	w.do(ctx)
+	r.Outcome = outcome(r.Items)
+	r.Output = tail(r.Output)
+}
+
+// withNode fills in the template of "node", so that a step for another node is
+// skipped whatever else it says. A failure is found by Render again.
+func withNode(s config.Step, facts template.Facts) config.Step {
+	if text, err := template.Render(s.Node.Text, facts); err == nil {
+		s.Node.Text = text
+	} else {
+		s.Node = config.Text{}
+	}
+	return s
+}
+
+// outcome is that of a step by its items.
+func outcome(items []report.Item) Outcome {
+	has := func(outcomes ...report.Outcome) bool {
+		return slices.ContainsFunc(items, func(i report.Item) bool { return slices.Contains(outcomes, i.Outcome) })
+	}
+	switch {
+	case has(report.Failed):
+		return Failed
+	case has(report.Asked): // whether what was asked for is so, is not known
+		return Ran
+	case has(report.Created, report.Changed):
+		return Changed
+	case has(report.Ran):
+		return Ran
+	}
+	return Unchanged
+}
