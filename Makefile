@@ -30,7 +30,7 @@ CRASH_FULL = $(CRASH)/full-$(CRASH_FIRMWARE)
 GOLANGCI_LINT_VERSION := v2.15.0
 GREMLINS_VERSION := v0.6.0
 GREMLINS := .tools/gremlins-$(GREMLINS_VERSION)
-MUTATED := framework/slot framework/bootenv framework/bootconf framework/agent/settle
+MUTATED := framework/slot framework/bootenv framework/bootconf framework/node/settle
 MUTANTS ?= 90
 
 # Equal source gives equal bytes: no paths of this machine, no commit, no cgo.

@@ -11,9 +11,9 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/kairos-build/kairos-build/framework/agent/upgrade"
-	"github.com/kairos-build/kairos-build/framework/bootstate"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/node/thisboot"
+	"github.com/kairos-build/kairos-build/framework/upgrade"
 )
 
 // arch is what is built and measured.
@@ -75,7 +75,7 @@ func (n *node) plug(disk, rootFile string) error {
 	if err != nil {
 		return err
 	}
-	boot := &bootstate.State{Slot: layout.SlotA, Mode: layout.ModeActive, Disk: bootstate.Disk{Device: whole}}
+	boot := &thisboot.State{Slot: layout.SlotA, Mode: layout.ModeActive, Disk: thisboot.Disk{Device: whole}}
 	for _, name := range []string{layout.PartEFI, layout.SlotA.Boot(), layout.SlotB.Boot()} {
 		p, ok := table.Partition(name)
 		if !ok {
@@ -85,12 +85,12 @@ func (n *node) plug(disk, rootFile string) error {
 		if err != nil {
 			return err
 		}
-		boot.Partitions = append(boot.Partitions, bootstate.Partition{Name: name, Device: device})
+		boot.Partitions = append(boot.Partitions, thisboot.Partition{Name: name, Device: device})
 	}
 	if n.root, err = n.attach(rootFile, 0, 0); err != nil {
 		return err
 	}
-	boot.Partitions = append(boot.Partitions, bootstate.Partition{Name: layout.SlotB.Root(), Device: n.root})
+	boot.Partitions = append(boot.Partitions, thisboot.Partition{Name: layout.SlotB.Root(), Device: n.root})
 	return boot.Write(filepath.Join(n.state, filepath.Base(layout.StateFile)))
 }
 

@@ -92,7 +92,7 @@ func sourceCases() []ruleCase {
 func pathCases() []ruleCase {
 	const text = "package a\n\nvar a, _ = os.ReadFile(path)\nvar b, _ = root.ReadFile(path)\nvar c = filepath.WalkDir(dir, f)\nvar d = filepath.Join(a, b)\n"
 	return []ruleCase{
-		{"open-directories", "by path", map[string]string{"framework/machine/apply/a.go": text, "framework/machine/apply/a_test.go": text, "framework/agent/reset/a.go": text}, []string{
+		{"open-directories", "by path", map[string]string{"framework/machine/apply/a.go": text, "framework/machine/apply/a_test.go": text, "framework/reset/a.go": text}, []string{
 			"framework/machine/apply/a.go:5: calls os.ReadFile: use framework/machine/tree, which opens directories one by one",
 			"framework/machine/apply/a.go:7: calls filepath.WalkDir: use framework/machine/tree, which opens directories one by one",
 		}},

@@ -14,12 +14,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/kairos-build/kairos-build/framework/agent/health"
 	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/machine/report"
 	"github.com/kairos-build/kairos-build/framework/machine/stages"
+	"github.com/kairos-build/kairos-build/framework/node/health"
 )
 
 func newHealth(p *program) *cobra.Command {
@@ -35,7 +35,7 @@ check does not pass.`,
 		Args: commandline.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.health(cmd.Context(), asJSON) },
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, as documented in framework/agent/health")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, as documented in framework/node/health")
 	return cmd
 }
 

@@ -22,12 +22,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/kairos-build/kairos-build/framework/agent/health"
-	"github.com/kairos-build/kairos-build/framework/bootstate"
 	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/machine/datasource"
 	"github.com/kairos-build/kairos-build/framework/machine/stages"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
+	"github.com/kairos-build/kairos-build/framework/node/health"
+	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 )
 
 // version is set by the linker: -ldflags "-X main.version=v1.2.3".
@@ -43,11 +43,11 @@ type program struct {
 	env            []string // of the commands of stages, from the config
 
 	// What only a running node has. In tests they are stand-ins, or nil.
-	openStore func(*bootstate.State) (store, error) // nil: there is no boot environment
-	probe     health.Prober                         // nil: health.Probe
-	restart   func(ctx context.Context) error       // nil: nothing restarts
-	system    stages.System                         // nil: stages.Node
-	fetcher   stages.Fetcher                        // nil: stages.Web
+	openStore func(*thisboot.State) (store, error) // nil: there is no boot environment
+	probe     health.Prober                        // nil: health.Probe
+	restart   func(ctx context.Context) error      // nil: nothing restarts
+	system    stages.System                        // nil: stages.Node
+	fetcher   stages.Fetcher                       // nil: stages.Web
 	// adjustSources changes where datasources look; nil: it stays.
 	adjustSources func(*datasource.Machine)
 }

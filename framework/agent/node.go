@@ -11,19 +11,19 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/kairos-build/kairos-build/framework/agent/settle"
-	"github.com/kairos-build/kairos-build/framework/agent/status"
-	"github.com/kairos-build/kairos-build/framework/bootstate"
-	"github.com/kairos-build/kairos-build/framework/history"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
+	"github.com/kairos-build/kairos-build/framework/node/history"
+	"github.com/kairos-build/kairos-build/framework/node/settle"
+	"github.com/kairos-build/kairos-build/framework/node/status"
+	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
 // node is this boot and what the boot loader remembers of it.
 type node struct {
 	boot   settle.Boot
-	booted *bootstate.State // as /init left it
+	booted *thisboot.State // as /init left it
 	// state is what the boot loader goes by; when it is unknown, the slot that
 	// runs counts as good, so that nothing follows.
 	state slot.State
@@ -34,9 +34,9 @@ type node struct {
 func (p *program) thisNode() (*node, error) {
 	data, err := p.root.Read(layout.StateFile)
 	if err != nil {
-		return nil, fmt.Errorf("%w (%w)", bootstate.ErrNone, err)
+		return nil, fmt.Errorf("%w (%w)", thisboot.ErrNone, err)
 	}
-	b, err := bootstate.Decode(data)
+	b, err := thisboot.Decode(data)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +54,7 @@ func (p *program) thisNode() (*node, error) {
 }
 
 // versionOf reads the label of a slot; empty when it is not known.
-func (p *program) versionOf(booted *bootstate.State, env slot.State, x layout.Slot) string {
+func (p *program) versionOf(booted *thisboot.State, env slot.State, x layout.Slot) string {
 	for _, info := range status.Slots(p.root, booted, env) {
 		if info.Slot == x {
 			return info.Version
@@ -74,7 +74,7 @@ func sinceKernelStart() time.Duration {
 
 // loadState reads the boot environment. A damaged one gives the state by which
 // the boot loader acts, and an error.
-func (p *program) loadState(booted *bootstate.State) (s slot.State, known bool, err error) {
+func (p *program) loadState(booted *thisboot.State) (s slot.State, known bool, err error) {
 	if p.openStore == nil {
 		return s, false, errors.New("the boot environment is read on a running node only")
 	}

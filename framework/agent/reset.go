@@ -13,11 +13,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/kairos-build/kairos-build/framework/agent/reset"
-	"github.com/kairos-build/kairos-build/framework/agent/status"
-	"github.com/kairos-build/kairos-build/framework/bootstate"
 	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/node/status"
+	"github.com/kairos-build/kairos-build/framework/node/thisboot"
+	"github.com/kairos-build/kairos-build/framework/reset"
 )
 
 func newReset(p *program) *cobra.Command {
@@ -85,7 +85,7 @@ func (p *program) reset(ctx context.Context, o resetOptions) (err error) {
 	return p.restart(ctx)
 }
 
-func (p *program) runReset(ctx context.Context, plan reset.Plan, state *bootstate.State) (err error) {
+func (p *program) runReset(ctx context.Context, plan reset.Plan, state *thisboot.State) (err error) {
 	if p.openStore == nil {
 		return errors.New("slots are reset on a running node only")
 	}

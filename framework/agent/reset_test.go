@@ -6,19 +6,19 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/kairos-build/kairos-build/framework/bootstate"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 )
 
 // putState makes the node one that was booted from slot.
 func putState(t *testing.T, dir string, slot layout.Slot, mode layout.Mode) {
 	t.Helper()
-	s := &bootstate.State{
+	s := &thisboot.State{
 		Slot: slot, Mode: mode, RootHash: strings.Repeat("ab", 32), HashOffset: 1 << 20,
-		Mounts: []bootstate.Mount{{Path: layout.MountOEM, Kind: bootstate.MountData}},
+		Mounts: []thisboot.Mount{{Path: layout.MountOEM, Kind: thisboot.MountData}},
 	}
 	for _, p := range layout.Table(layout.Sizes{ImageSize: 2 << 20}) {
-		s.Partitions = append(s.Partitions, bootstate.Partition{Number: p.Number, Name: p.Name, Device: "/dev/null", Size: p.Size})
+		s.Partitions = append(s.Partitions, thisboot.Partition{Number: p.Number, Name: p.Name, Device: "/dev/null", Size: p.Size})
 	}
 	data, err := s.Encode()
 	if err != nil {

@@ -18,15 +18,15 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/kairos-build/kairos-build/framework/agent/health"
-	"github.com/kairos-build/kairos-build/framework/agent/settle"
 	"github.com/kairos-build/kairos-build/framework/bootenv"
 	"github.com/kairos-build/kairos-build/framework/bootenv/bootenvtest"
-	"github.com/kairos-build/kairos-build/framework/bootstate"
 	"github.com/kairos-build/kairos-build/framework/config"
-	"github.com/kairos-build/kairos-build/framework/history"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
+	"github.com/kairos-build/kairos-build/framework/node/health"
+	"github.com/kairos-build/kairos-build/framework/node/history"
+	"github.com/kairos-build/kairos-build/framework/node/settle"
+	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 	"github.com/kairos-build/kairos-build/framework/rootfs"
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
@@ -117,7 +117,7 @@ type machine struct {
 func newMachine(t *testing.T, x layout.Slot, mode layout.Mode, s slot.State) *machine {
 	t.Helper()
 	dir := newNode(t)
-	state := bootstate.State{Slot: x, Mode: mode, Partitions: []bootstate.Partition{{Number: 2, Name: layout.PartEFI, Device: "/dev/esp"}}}
+	state := thisboot.State{Slot: x, Mode: mode, Partitions: []thisboot.Partition{{Number: 2, Name: layout.PartEFI, Device: "/dev/esp"}}}
 	if err := state.Write(filepath.Join(dir, layout.StateFile)); err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func newMachine(t *testing.T, x layout.Slot, mode layout.Mode, s slot.State) *ma
 	m := &machine{out: new(bytes.Buffer), env: newEnv(t, s)}
 	m.program = &program{
 		root: tree.Root{Dir: dir, KeepOwner: true}, stdout: m.out, stderr: m.out, log: slog.New(slog.DiscardHandler),
-		openStore: func(booted *bootstate.State) (store, error) {
+		openStore: func(booted *thisboot.State) (store, error) {
 			if esp, _ := booted.Partition(layout.PartEFI); esp.Device != "/dev/esp" {
 				t.Errorf("opened %+v", esp)
 			}
@@ -266,7 +266,7 @@ func TestBusyBootEnvironment(t *testing.T) {
 // TestNoBootEnvironment: the checks run for the status, and it is said.
 func TestNoBootEnvironment(t *testing.T) {
 	m := newMachine(t, "b", "active", slot.State{Good: "a", Try: "b"})
-	m.openStore = func(*bootstate.State) (store, error) { return nil, errors.New("no such partition") }
+	m.openStore = func(*thisboot.State) (store, error) { return nil, errors.New("no such partition") }
 	m.program.probe = func(context.Context, config.Check) error { return nil }
 	if code := m.run(t.Context(), []string{"settle"}); code != 1 || m.restarts != 0 || !strings.Contains(m.out.String(), "kairos: no such partition\n") {
 		t.Errorf("status %d, %d restarts: %s", code, m.restarts, m.out)

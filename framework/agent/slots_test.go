@@ -14,11 +14,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/kairos-build/kairos-build/framework/agent/status"
 	"github.com/kairos-build/kairos-build/framework/bootenv"
-	"github.com/kairos-build/kairos-build/framework/bootstate"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
+	"github.com/kairos-build/kairos-build/framework/node/status"
+	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
 	"github.com/kairos-build/kairos-build/framework/ondisk/grubenv"
 	"github.com/kairos-build/kairos-build/framework/slot"
@@ -29,9 +29,9 @@ import (
 func slotNode(t *testing.T, s slot.State) string {
 	t.Helper()
 	dir := newNode(t)
-	state := &bootstate.State{Slot: layout.SlotA, Mode: layout.ModeActive, Disk: bootstate.Disk{Device: "/dev/vda"}}
+	state := &thisboot.State{Slot: layout.SlotA, Mode: layout.ModeActive, Disk: thisboot.Disk{Device: "/dev/vda"}}
 	for name, device := range map[string]string{"efi": "/dev/vda2", "boot-a": "/dev/vda3", "boot-b": "/dev/vda5", "boot-recovery": "/dev/vda7"} {
-		state.Partitions = append(state.Partitions, bootstate.Partition{Name: name, Device: device})
+		state.Partitions = append(state.Partitions, thisboot.Partition{Name: name, Device: device})
 	}
 	if err := state.Write(filepath.Join(dir, layout.StateFile)); err != nil {
 		t.Fatal(err)

@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"github.com/kairos-build/kairos-build/framework/agent/status"
 	"github.com/kairos-build/kairos-build/framework/commandline"
+	"github.com/kairos-build/kairos-build/framework/node/status"
 )
 
 func newStatus(p *program) *cobra.Command {
@@ -28,7 +28,7 @@ version, slot, health and problems. Some of it only root can read.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.status(cmd.Context(), all, asJSON) },
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "also partitions, mounts, the last ten events, and files that are kept as they are here")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, as documented in framework/agent/status")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, as documented in framework/node/status")
 	return cmd
 }
 

@@ -6,8 +6,8 @@ import (
 	"fmt"
 
 	"github.com/kairos-build/kairos-build/framework/bootenv"
-	"github.com/kairos-build/kairos-build/framework/bootstate"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
@@ -18,7 +18,7 @@ type store interface {
 }
 
 // openStore opens the store of the disk that the node was booted from.
-func openStore(booted *bootstate.State) (store, error) {
+func openStore(booted *thisboot.State) (store, error) {
 	esp, ok := booted.Partition(layout.PartEFI)
 	if !ok {
 		return nil, fmt.Errorf("opening the boot environment: the disk has no partition named %s", layout.PartEFI)

@@ -16,14 +16,14 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/kairos-build/kairos-build/framework/agent/status"
-	"github.com/kairos-build/kairos-build/framework/agent/upgrade"
-	"github.com/kairos-build/kairos-build/framework/bootstate"
 	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/config"
-	"github.com/kairos-build/kairos-build/framework/history"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/node/history"
+	"github.com/kairos-build/kairos-build/framework/node/status"
+	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 	"github.com/kairos-build/kairos-build/framework/source"
+	"github.com/kairos-build/kairos-build/framework/upgrade"
 )
 
 // upgradeMemory, in bytes, is what the collector tries to stay below, so that
@@ -68,7 +68,7 @@ func (u *upgradeFlags) declare(f *pflag.FlagSet) {
 	f.BoolVar(&u.recovery, "recovery", false, "write the recovery slot, and not the passive one")
 	f.BoolVar(&u.reboot, "reboot", false, "reboot after success")
 	f.BoolVar(&u.force, "force", false, "also install an older version, or an image for another model")
-	f.BoolVar(&u.json, "json", false, "print the result as JSON, as documented at Result in framework/agent/upgrade")
+	f.BoolVar(&u.json, "json", false, "print the result as JSON, as documented at Result in framework/upgrade")
 	f.Func("mirror", "ask a mirror first: `HOST=URL`, may be repeated", func(text string) error {
 		host, url, ok := strings.Cut(text, "=")
 		if !ok || host == "" || url == "" {
@@ -163,7 +163,7 @@ func (p *program) upgradeNode() (upgrade.Node, func() error, error) {
 }
 
 // installed is what the initramfs found. An upgrade needs a disk of ours.
-func (p *program) installed() (*bootstate.State, error) {
+func (p *program) installed() (*thisboot.State, error) {
 	boot, err := status.BootState(p.root)
 	if err == nil && boot.Mode == layout.ModeLive {
 		err = errors.New("this system runs from an installer medium: install it first")
@@ -171,7 +171,7 @@ func (p *program) installed() (*bootstate.State, error) {
 	return boot, err
 }
 
-func openPartition(boot *bootstate.State, name string) (upgrade.Device, error) {
+func openPartition(boot *thisboot.State, name string) (upgrade.Device, error) {
 	path, err := boot.Device(name)
 	if err != nil {
 		return nil, err

@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/kairos-build/kairos-build/framework/agent/upgrade"
+	"github.com/kairos-build/kairos-build/framework/upgrade"
 )
 
 const (

@@ -12,7 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/kairos-build/kairos-build/framework/agent/upgrade"
+	"github.com/kairos-build/kairos-build/framework/upgrade"
 )
 
 const bootJSON = `{"version": 1, "slot": "a", "mode": "MODE", "disk": {"device": "/dev/vda"}, "partitions": [PARTS]}`

@@ -12,8 +12,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/kairos-build/kairos-build/framework/bootstate"
 	"github.com/kairos-build/kairos-build/framework/internal/kmod"
+	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
 )
 
@@ -31,7 +31,7 @@ type boot struct {
 	personal     bool   // the disk has got an identity of its own in this boot
 	copies       string // other disks that have the identity of disk
 	rootDevice   string // /dev/dm-N
-	state        bootstate.State
+	state        thisboot.State
 }
 
 // A step is one line of the table of contents.
@@ -55,7 +55,7 @@ func (b *boot) steps(list []step) error {
 			return fmt.Errorf("step %q: %w", s.name, err)
 		}
 		end := sinceKernelStart()
-		b.state.Steps = append(b.state.Steps, bootstate.Step{
+		b.state.Steps = append(b.state.Steps, thisboot.Step{
 			Name: s.name, Milliseconds: milliseconds(end - begin), At: milliseconds(end),
 		})
 	}

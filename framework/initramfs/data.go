@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/kairos-build/kairos-build/framework/bootstate"
 	"github.com/kairos-build/kairos-build/framework/internal/grow"
 	"github.com/kairos-build/kairos-build/framework/internal/mount"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 )
 
 // tmpfsSize bounds what is kept in memory: the ephemeral overlays together,
@@ -89,7 +89,7 @@ func (b *boot) mountVolume(v volume) error {
 	if err := mount.FS("ext4", device, sysroot+v.dir, v.flags, "errors=remount-ro"); err != nil {
 		return err
 	}
-	b.mounted(v.dir, bootstate.MountData, device, "ext4", false)
+	b.mounted(v.dir, thisboot.MountData, device, "ext4", false)
 	if fs.Errors {
 		b.warn("the file system of %s (%s) is damaged: run `e2fsck -f %s` from the recovery slot", v.dir, device, device)
 	}
@@ -131,7 +131,7 @@ func (b *boot) mountStandIn(v volume) error {
 	if err := mount.FS("tmpfs", "tmpfs", sysroot+v.dir, v.flags, "mode=0755,"+tmpfsSize); err != nil {
 		return err
 	}
-	b.mounted(v.dir, bootstate.MountFallback, "tmpfs", "tmpfs", false)
+	b.mounted(v.dir, thisboot.MountFallback, "tmpfs", "tmpfs", false)
 	return nil
 }
 
@@ -151,7 +151,7 @@ func (b *boot) mountOverlay() error {
 		if err := mount.Overlay(sysroot+dir, overlayDir+dir); err != nil {
 			return err
 		}
-		b.mounted(dir, bootstate.MountEphemeral, overlayDir+dir+"/upper", "overlay", false)
+		b.mounted(dir, thisboot.MountEphemeral, overlayDir+dir+"/upper", "overlay", false)
 	}
 	return b.mountTmp()
 }
@@ -164,6 +164,6 @@ func (b *boot) mountTmp() error {
 	if err := mount.FS("tmpfs", "tmpfs", sysroot+"/tmp", mount.NoSUID|mount.NoDev, "mode=1777,size=50%"); err != nil {
 		return err
 	}
-	b.mounted("/tmp", bootstate.MountEphemeral, "tmpfs", "tmpfs", false)
+	b.mounted("/tmp", thisboot.MountEphemeral, "tmpfs", "tmpfs", false)
 	return nil
 }

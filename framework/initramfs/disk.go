@@ -11,9 +11,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kairos-build/kairos-build/framework/bootstate"
 	"github.com/kairos-build/kairos-build/framework/internal/blockdev"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
 )
 
@@ -209,11 +209,11 @@ func (b *boot) useDisk(c candidate, paths map[string]string) {
 
 // describeDisk notes the disk and its table for the report.
 func (b *boot) describeDisk() {
-	b.state.Disk = bootstate.Disk{Device: b.disk.Path, GUID: b.table.DiskGUID.String(), Size: b.disk.Size, Model: b.disk.Model}
+	b.state.Disk = thisboot.Disk{Device: b.disk.Path, GUID: b.table.DiskGUID.String(), Size: b.disk.Size, Model: b.disk.Model}
 	b.state.Partitions = nil
 	for _, p := range b.table.Partitions {
 		if path := b.disk.paths[p.Name]; path != "" {
-			b.state.Partitions = append(b.state.Partitions, bootstate.Partition{
+			b.state.Partitions = append(b.state.Partitions, thisboot.Partition{
 				Number: p.Number, Name: p.Name, Device: path, PartUUID: p.ID.String(), Size: p.Size(),
 			})
 		}

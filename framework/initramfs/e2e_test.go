@@ -18,9 +18,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kairos-build/kairos-build/ci/qemu"
-	"github.com/kairos-build/kairos-build/framework/bootstate"
 	"github.com/kairos-build/kairos-build/framework/initramfs/pack"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
 )
@@ -106,7 +106,7 @@ func said(t *testing.T, console, what string) string {
 	return strings.TrimSpace(line)
 }
 
-func stateOf(t *testing.T, console string) (s bootstate.State) {
+func stateOf(t *testing.T, console string) (s thisboot.State) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(said(t, console, "state")), &s); err != nil {
 		t.Fatal(err)
@@ -167,7 +167,7 @@ func TestTwoBoots(t *testing.T) {
 
 // ownIdentity checks that no GUID is as it was written, and gives that of the EFI
 // partition, by which the boot loader names the disk from now on.
-func ownIdentity(t *testing.T, d testDisk, s bootstate.State) gpt.GUID {
+func ownIdentity(t *testing.T, d testDisk, s thisboot.State) gpt.GUID {
 	t.Helper()
 	if s.Disk.GUID == d.table.DiskGUID.String() {
 		t.Error("the disk has the GUID that it was written with")

@@ -12,8 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/kairos-build/kairos-build/framework/bootstate"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 )
 
 // machineIDFile holds the machine-id across boots. It is a file of its own and
@@ -44,7 +44,7 @@ func (b *boot) identify() error {
 // persistent says whether the persistent partition is really there.
 func (b *boot) persistent() bool {
 	m, ok := b.state.Mount(layout.MountPersistent)
-	return ok && m.Kind == bootstate.MountData
+	return ok && m.Kind == thisboot.MountData
 }
 
 // readMachineID reads a stored id. A damaged one is an error: what it was is

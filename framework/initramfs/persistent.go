@@ -12,11 +12,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/kairos-build/kairos-build/framework/bootstate"
 	"github.com/kairos-build/kairos-build/framework/internal/mount"
 	"github.com/kairos-build/kairos-build/framework/internal/persist"
 	"github.com/kairos-build/kairos-build/framework/internal/treecopy"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 )
 
 // bindPaths makes the persistent paths persistent. A path that is new gets a
@@ -151,6 +151,6 @@ func (b *boot) bind(p string) error {
 	if err := mount.Bind(sysroot+layout.Bind(p), sysroot+p); err != nil {
 		return err
 	}
-	b.mounted(p, bootstate.MountBind, layout.Bind(p), "", false)
+	b.mounted(p, thisboot.MountBind, layout.Bind(p), "", false)
 	return nil
 }

@@ -12,9 +12,9 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/kairos-build/kairos-build/framework/bootstate"
 	"github.com/kairos-build/kairos-build/framework/internal/dm"
 	"github.com/kairos-build/kairos-build/framework/internal/mount"
+	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
 )
 
@@ -118,11 +118,11 @@ func (b *boot) mountRoot() error {
 			return fmt.Errorf("the root image has no directory %s: it is not an image of ours", dir)
 		}
 	}
-	b.mounted("/", bootstate.MountRoot, b.rootDevice, "erofs", true)
+	b.mounted("/", thisboot.MountRoot, b.rootDevice, "erofs", true)
 	return nil
 }
 
 // mounted notes a mount for the report; path is in the running system.
-func (b *boot) mounted(path string, kind bootstate.MountKind, source, fs string, readOnly bool) {
-	b.state.Mounts = append(b.state.Mounts, bootstate.Mount{Path: path, Kind: kind, Source: source, FS: fs, ReadOnly: readOnly})
+func (b *boot) mounted(path string, kind thisboot.MountKind, source, fs string, readOnly bool) {
+	b.state.Mounts = append(b.state.Mounts, thisboot.Mount{Path: path, Kind: kind, Source: source, FS: fs, ReadOnly: readOnly})
 }

@@ -12,7 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/kairos-build/kairos-build/framework/bootstate"
+	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
 )
 
@@ -199,12 +199,12 @@ func TestWarningsAreKept(t *testing.T) {
 
 func TestPersistent(t *testing.T) {
 	b := new(boot)
-	b.mounted("/usr/local", bootstate.MountFallback, "tmpfs", "tmpfs", false)
+	b.mounted("/usr/local", thisboot.MountFallback, "tmpfs", "tmpfs", false)
 	if b.persistent() {
 		t.Error("a stand-in in memory counts as persistent")
 	}
 	b = new(boot)
-	b.mounted("/usr/local", bootstate.MountData, "/dev/vda10", "ext4", false)
+	b.mounted("/usr/local", thisboot.MountData, "/dev/vda10", "ext4", false)
 	if !b.persistent() {
 		t.Error("the partition does not count as persistent")
 	}

@@ -6,16 +6,16 @@ import (
 	"os"
 	"time"
 
-	"github.com/kairos-build/kairos-build/framework/bootstate"
 	"github.com/kairos-build/kairos-build/framework/internal/wipe"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 )
 
 // wipePersistent makes a new file system on the persistent partition when
 // `kairos-agent reset` asked for it. A request that cannot be acted on stays.
 func (b *boot) wipePersistent() {
 	device := b.disk.paths[layout.PartPersistent]
-	if m, ok := b.state.Mount(layout.MountOEM); !ok || m.Kind != bootstate.MountData || device == "" {
+	if m, ok := b.state.Mount(layout.MountOEM); !ok || m.Kind != thisboot.MountData || device == "" {
 		return
 	}
 	request, err := wipe.Read(sysroot + wipe.Path)

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kairos-build/kairos-build/framework/history"
 	"github.com/kairos-build/kairos-build/framework/internal/mount"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/node/history"
 )
 
 // wordsTime is how long the boot history may take when a boot is given up.

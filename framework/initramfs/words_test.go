@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/kairos-build/kairos-build/framework/history"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/node/history"
 )
 
 func TestLastWords(t *testing.T) {

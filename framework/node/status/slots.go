@@ -10,9 +10,9 @@ import (
 	"os"
 
 	"github.com/kairos-build/kairos-build/framework/bootenv"
-	"github.com/kairos-build/kairos-build/framework/bootstate"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
+	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
 	"github.com/kairos-build/kairos-build/framework/slot"
 	"github.com/kairos-build/kairos-build/framework/slotlabel"
@@ -79,20 +79,20 @@ func boots(n int) string {
 }
 
 // BootState reads what the initramfs found out at this boot. A system that our
-// initramfs did not start is bootstate.ErrNone.
-func BootState(root tree.Root) (*bootstate.State, error) {
+// initramfs did not start is thisboot.ErrNone.
+func BootState(root tree.Root) (*thisboot.State, error) {
 	data, err := root.Read(layout.StateFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, bootstate.ErrNone
+		return nil, thisboot.ErrNone
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the boot state: %w", err)
 	}
-	return bootstate.Decode(data)
+	return thisboot.Decode(data)
 }
 
 // Environment opens the boot environment of the disk that was booted.
-func Environment(root tree.Root, state *bootstate.State) (*bootenv.Store, error) {
+func Environment(root tree.Root, state *thisboot.State) (*bootenv.Store, error) {
 	path, err := device(root, state, layout.PartEFI)
 	if err != nil {
 		return nil, err
@@ -100,7 +100,7 @@ func Environment(root tree.Root, state *bootstate.State) (*bootenv.Store, error)
 	return bootenv.Open(path)
 }
 
-func device(root tree.Root, state *bootstate.State, partition string) (string, error) {
+func device(root tree.Root, state *thisboot.State, partition string) (string, error) {
 	name, err := state.Device(partition)
 	if err != nil {
 		return "", err
@@ -109,7 +109,7 @@ func device(root tree.Root, state *bootstate.State, partition string) (string, e
 }
 
 // Slots describes the slots of the disk that was booted, as env has them.
-func Slots(root tree.Root, state *bootstate.State, env slot.State) []SlotInfo {
+func Slots(root tree.Root, state *thisboot.State, env slot.State) []SlotInfo {
 	var list []SlotInfo
 	for _, s := range layout.Slots() {
 		info := SlotInfo{Slot: s, Condition: env.Condition(s), Booted: s == state.Slot}
@@ -125,7 +125,7 @@ func Slots(root tree.Root, state *bootstate.State, env slot.State) []SlotInfo {
 
 // label reads what a slot's boot partition says about its image. One that
 // cannot be read says nothing: the slot may be about to be written.
-func label(root tree.Root, state *bootstate.State, s layout.Slot) slotlabel.Label {
+func label(root tree.Root, state *thisboot.State, s layout.Slot) slotlabel.Label {
 	path, err := device(root, state, s.Boot())
 	if err != nil {
 		return slotlabel.Label{}
@@ -152,7 +152,7 @@ func label(root tree.Root, state *bootstate.State, s layout.Slot) slotlabel.Labe
 
 // slots adds the slots and the next boot. Users other than root cannot read the
 // disk; for them the slots are hidden.
-func (s *Status) slots(root tree.Root, state *bootstate.State) {
+func (s *Status) slots(root tree.Root, state *thisboot.State) {
 	if _, ours := state.Partition(layout.PartEFI); !ours {
 		return // an installer medium
 	}
@@ -173,7 +173,7 @@ func (s *Status) slots(root tree.Root, state *bootstate.State) {
 
 // loadEnvironment returns the state by which the boot loader acts, if there is
 // a boot environment at all; the error may come with it.
-func loadEnvironment(root tree.Root, state *bootstate.State) (env slot.State, err error) {
+func loadEnvironment(root tree.Root, state *thisboot.State) (env slot.State, err error) {
 	store, err := Environment(root, state)
 	if err != nil {
 		return slot.State{}, err

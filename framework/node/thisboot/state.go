@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package bootstate is the document at layout.StateFile: what the initramfs
+// Package thisboot is the document at layout.StateFile: what the initramfs
 // did and found at this boot, written once by /init before it starts the
 // system and read by the agent. It holds facts only; it decides nothing.
 //
 // The document is one JSON object. Readers ignore keys that they do not know,
 // so a newer initramfs may add some; a key never changes its meaning.
-package bootstate
+package thisboot
 
 import (
 	"encoding/json"

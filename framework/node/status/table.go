@@ -7,10 +7,10 @@ import (
 	"io"
 	"strings"
 
-	"github.com/kairos-build/kairos-build/framework/bootstate"
 	"github.com/kairos-build/kairos-build/framework/machine/datasource"
 	"github.com/kairos-build/kairos-build/framework/machine/report"
 	"github.com/kairos-build/kairos-build/framework/machine/stages"
+	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
@@ -233,7 +233,7 @@ func free(m Mount) string {
 	switch {
 	case !m.Present:
 		return "not mounted"
-	case m.Kind == bootstate.MountData || m.Kind == bootstate.MountFallback:
+	case m.Kind == thisboot.MountData || m.Kind == thisboot.MountFallback:
 		return Size(m.Free) + " of " + Size(m.Size)
 	}
 	return ""

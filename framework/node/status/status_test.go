@@ -10,12 +10,12 @@ import (
 	"testing"
 
 	"github.com/kairos-build/kairos-build/ci/golden"
-	"github.com/kairos-build/kairos-build/framework/agent/reset"
-	"github.com/kairos-build/kairos-build/framework/bootstate"
 	"github.com/kairos-build/kairos-build/framework/internal/persist"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/machine/report"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
+	"github.com/kairos-build/kairos-build/framework/node/thisboot"
+	"github.com/kairos-build/kairos-build/framework/reset"
 )
 
 const mountinfo = `22 1 254:0 / / ro,relatime shared:1 - erofs /dev/dm-0 ro
@@ -32,20 +32,20 @@ func node(t *testing.T) tree.Root {
 	t.Helper()
 	root := tree.Root{Dir: t.TempDir(), KeepOwner: true}
 	hash := strings.Repeat("ab", 32)
-	state := &bootstate.State{
+	state := &thisboot.State{
 		Slot: layout.SlotA, Mode: layout.ModeActive, RootHash: hash, ModulesLoaded: 12, FirstBoot: true,
-		Disk: bootstate.Disk{Device: "/dev/vda", GUID: "guid", Size: 8 << 30},
-		Partitions: []bootstate.Partition{
+		Disk: thisboot.Disk{Device: "/dev/vda", GUID: "guid", Size: 8 << 30},
+		Partitions: []thisboot.Partition{
 			{Number: 4, Name: "root-a", Device: "/dev/vda4", Size: 2 << 30},
 			{Number: 9, Name: "oem", Device: "/dev/vda9", Size: 64 << 20},
 		},
-		Mounts: []bootstate.Mount{
-			{Path: "/", Kind: bootstate.MountRoot, Source: "/dev/dm-0", FS: "erofs", ReadOnly: true},
-			{Path: "/etc", Kind: bootstate.MountEphemeral, Source: "tmpfs", FS: "overlay"},
-			{Path: "/oem", Kind: bootstate.MountData, Source: "/dev/vda9", FS: "ext4"},
-			{Path: "/home", Kind: bootstate.MountBind, Source: "/usr/local/.state/home.bind"},
+		Mounts: []thisboot.Mount{
+			{Path: "/", Kind: thisboot.MountRoot, Source: "/dev/dm-0", FS: "erofs", ReadOnly: true},
+			{Path: "/etc", Kind: thisboot.MountEphemeral, Source: "tmpfs", FS: "overlay"},
+			{Path: "/oem", Kind: thisboot.MountData, Source: "/dev/vda9", FS: "ext4"},
+			{Path: "/home", Kind: thisboot.MountBind, Source: "/usr/local/.state/home.bind"},
 		},
-		Steps: []bootstate.Step{{Name: "verity", Milliseconds: 10, At: 1500}},
+		Steps: []thisboot.Step{{Name: "verity", Milliseconds: 10, At: 1500}},
 	}
 	data, err := state.Encode()
 	if err != nil {

@@ -13,13 +13,13 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/kairos-build/kairos-build/framework/bootstate"
 	"github.com/kairos-build/kairos-build/framework/internal/persist"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/machine/datasource"
 	"github.com/kairos-build/kairos-build/framework/machine/report"
 	"github.com/kairos-build/kairos-build/framework/machine/stages"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
+	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 )
 
 // Schema is the value of Status.Schema. Readers ignore keys that they do not
@@ -44,10 +44,10 @@ type Status struct {
 	Slots []SlotInfo `json:"slots"`
 	Next  *Next      `json:"next,omitempty"`
 	// Disk is the disk that was booted from; Partitions are in table order.
-	Disk       *bootstate.Disk `json:"disk,omitempty"`
-	Partitions []Partition     `json:"partitions"`
-	Mounts     []Mount         `json:"mounts"`
-	Boot       *Boot           `json:"boot,omitempty"`
+	Disk       *thisboot.Disk `json:"disk,omitempty"`
+	Partitions []Partition    `json:"partitions"`
+	Mounts     []Mount        `json:"mounts"`
+	Boot       *Boot          `json:"boot,omitempty"`
 	// Persistent says how the persistent paths differ from the image.
 	Persistent *persist.Report `json:"persistent,omitempty"`
 	Config     *report.Report  `json:"config,omitempty"`
@@ -98,13 +98,13 @@ type Verity struct {
 
 // Partition is a partition of the disk.
 type Partition struct {
-	bootstate.Partition
+	thisboot.Partition
 	MountedAt string `json:"mountedAt,omitempty"` // the first of its mount points
 }
 
 // Mount is a mount of our layout.
 type Mount struct {
-	bootstate.Mount
+	thisboot.Mount
 	Present bool  `json:"present"`        // it is mounted now
 	Size    int64 `json:"size,omitempty"` // bytes, of data partitions
 	Free    int64 `json:"free,omitempty"` // bytes that users may fill
@@ -112,9 +112,9 @@ type Mount struct {
 
 // Boot is what the initramfs did.
 type Boot struct {
-	FirstBoot     bool             `json:"firstBoot"`
-	ModulesLoaded int              `json:"modulesLoaded"`
-	Steps         []bootstate.Step `json:"steps"`
+	FirstBoot     bool            `json:"firstBoot"`
+	ModulesLoaded int             `json:"modulesLoaded"`
+	Steps         []thisboot.Step `json:"steps"`
 }
 
 // Collect reads the status of the system below root. What cannot be read is a
@@ -199,7 +199,7 @@ func (s *Status) fromBoot(root tree.Root, mounted []mountPoint, withSlots bool) 
 	}
 }
 
-func (s *Status) layout(state *bootstate.State, mounted []mountPoint) {
+func (s *Status) layout(state *thisboot.State, mounted []mountPoint) {
 	for _, p := range state.Partitions {
 		at := ""
 		if m, ok := bySource(mounted, p.Device); ok {

@@ -14,9 +14,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/kairos-build/kairos-build/framework/bootstate"
 	"github.com/kairos-build/kairos-build/framework/internal/wipe"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
 	"github.com/kairos-build/kairos-build/framework/slot"
@@ -178,7 +178,7 @@ func TestNothingIsWrittenBeforeTheChecks(t *testing.T) {
 }
 
 func TestNewRefuses(t *testing.T) {
-	without := func(s *bootstate.State, name string) {
+	without := func(s *thisboot.State, name string) {
 		for i := range s.Partitions {
 			if s.Partitions[i].Name == name {
 				s.Partitions[i].Name = "other"
@@ -187,17 +187,17 @@ func TestNewRefuses(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name   string
-		change func(s *bootstate.State)
+		change func(s *thisboot.State)
 		want   string
 	}{
-		{"slot a", func(s *bootstate.State) { s.Slot, s.Mode = a, layout.ModeActive }, "type `kairos-agent bootentry --select recovery`"},
-		{"no root hash", func(s *bootstate.State) { s.RootHash = "" }, "want 64 hex digits"},
-		{"odd image", func(s *bootstate.State) { s.HashOffset = 1 }, "want a positive multiple of 4096"},
-		{"no root-b", func(s *bootstate.State) { without(s, "root-b") }, "has no partition root-b: install the node again"},
-		{"no persistent", func(s *bootstate.State) { without(s, "persistent") }, "has no partition persistent"},
-		{"root-a too small", func(s *bootstate.State) { s.Partitions[0].Size = 4096 }, "partition root-a () has 4096 bytes, recovery needs"},
-		{"boot-a too small", func(s *bootstate.State) { s.Partitions[1].Size = 512 }, "partition boot-a () has 512 bytes, recovery needs 32768"},
-		{"oem in memory", func(s *bootstate.State) { s.Mounts[0].Kind = bootstate.MountFallback }, "/oem is not mounted from its partition"},
+		{"slot a", func(s *thisboot.State) { s.Slot, s.Mode = a, layout.ModeActive }, "type `kairos-agent bootentry --select recovery`"},
+		{"no root hash", func(s *thisboot.State) { s.RootHash = "" }, "want 64 hex digits"},
+		{"odd image", func(s *thisboot.State) { s.HashOffset = 1 }, "want a positive multiple of 4096"},
+		{"no root-b", func(s *thisboot.State) { without(s, "root-b") }, "has no partition root-b: install the node again"},
+		{"no persistent", func(s *thisboot.State) { without(s, "persistent") }, "has no partition persistent"},
+		{"root-a too small", func(s *thisboot.State) { s.Partitions[0].Size = 4096 }, "partition root-a () has 4096 bytes, recovery needs"},
+		{"boot-a too small", func(s *thisboot.State) { s.Partitions[1].Size = 512 }, "partition boot-a () has 512 bytes, recovery needs 32768"},
+		{"oem in memory", func(s *thisboot.State) { s.Mounts[0].Kind = thisboot.MountFallback }, "/oem is not mounted from its partition"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := newModel(t, slot.Initial())

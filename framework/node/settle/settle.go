@@ -33,9 +33,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/kairos-build/kairos-build/framework/agent/health"
-	"github.com/kairos-build/kairos-build/framework/history"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/node/health"
+	"github.com/kairos-build/kairos-build/framework/node/history"
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 

@@ -14,10 +14,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kairos-build/kairos-build/ci/golden"
-	"github.com/kairos-build/kairos-build/framework/agent/health"
-	"github.com/kairos-build/kairos-build/framework/bootstate"
-	"github.com/kairos-build/kairos-build/framework/history"
 	"github.com/kairos-build/kairos-build/framework/machine/datasource"
+	"github.com/kairos-build/kairos-build/framework/node/health"
+	"github.com/kairos-build/kairos-build/framework/node/history"
+	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
@@ -27,11 +27,11 @@ func usual(t *testing.T) Status {
 	s := Collect(node(t))
 	s.Root.Verity.State = Verified
 	for i := range 30 {
-		m := bootstate.Mount{Path: fmt.Sprintf("/var/lib/number-%d", i), Kind: bootstate.MountBind, Source: fmt.Sprintf("/usr/local/.state/var-lib-number-%d.bind", i)}
+		m := thisboot.Mount{Path: fmt.Sprintf("/var/lib/number-%d", i), Kind: thisboot.MountBind, Source: fmt.Sprintf("/usr/local/.state/var-lib-number-%d.bind", i)}
 		s.Mounts = append(s.Mounts, Mount{Mount: m, Present: true})
 	}
 	s.Mounts[2].Size, s.Mounts[2].Free = 58<<20, 50<<20
-	s.Mounts = append(s.Mounts, Mount{Mount: bootstate.Mount{Path: "/usr/local", Kind: bootstate.MountData}, Present: true, Size: 3 << 30, Free: 2 << 30})
+	s.Mounts = append(s.Mounts, Mount{Mount: thisboot.Mount{Path: "/usr/local", Kind: thisboot.MountData}, Present: true, Size: 3 << 30, Free: 2 << 30})
 	digest := "sha256:" + strings.Repeat("0123456789abcdef", 4)
 	env := slot.State{Good: "a"}
 	next := NextBoot(env)

@@ -2,7 +2,7 @@
 
 // Package health runs the health checks of the config: units, HTTP and TCP
 // endpoints, and commands. It looks and judges; what follows from that is
-// decided in framework/agent/settle.
+// decided in framework/node/settle.
 package health
 
 import (

@@ -33,8 +33,8 @@ import (
 	"fmt"
 	"hash/crc32"
 
-	"github.com/kairos-build/kairos-build/framework/bootstate"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
 )
 
@@ -63,7 +63,7 @@ type Target struct {
 
 // New plans the reset of the node whose boot state is s. It returns every
 // reason against it.
-func New(s *bootstate.State, o Options) (Plan, error) {
+func New(s *thisboot.State, o Options) (Plan, error) {
 	if s.Mode != layout.ModeRecovery || s.Slot != layout.SlotRecovery {
 		return Plan{}, fmt.Errorf("%w (slot %s, mode %s): type `kairos-agent bootentry --select recovery`, reboot, and reset there", ErrNotRecovery, s.Slot, s.Mode)
 	}
@@ -82,7 +82,7 @@ func New(s *bootstate.State, o Options) (Plan, error) {
 	return p, p.check(s)
 }
 
-func target(s *bootstate.State, slot layout.Slot) Target {
+func target(s *thisboot.State, slot layout.Slot) Target {
 	t := Target{Slot: slot}
 	for _, row := range layout.Table(layout.Sizes{}) {
 		if row.Name == slot.Boot() {
@@ -95,7 +95,7 @@ func target(s *bootstate.State, slot layout.Slot) Target {
 }
 
 // check finds partitions that are missing or too small.
-func (p Plan) check(s *bootstate.State) error {
+func (p Plan) check(s *thisboot.State) error {
 	boot, _ := s.Partition(layout.SlotRecovery.Boot())
 	need := map[string]int64{layout.SlotRecovery.Root(): p.Tree.Size, layout.SlotRecovery.Boot(): 1, layout.PartPersistent: 1}
 	names := []string{layout.SlotRecovery.Root(), layout.SlotRecovery.Boot(), layout.PartPersistent}
@@ -113,7 +113,7 @@ func (p Plan) check(s *bootstate.State) error {
 			errs = append(errs, fmt.Errorf("partition %s (%s) has %d bytes, recovery needs %d there: install the node again", name, part.Device, part.Size, need[name]))
 		}
 	}
-	if m, ok := s.Mount(layout.MountOEM); !ok || m.Kind != bootstate.MountData {
+	if m, ok := s.Mount(layout.MountOEM); !ok || m.Kind != thisboot.MountData {
 		errs = append(errs, fmt.Errorf("%s is not mounted from its partition, where a reset is noted: repair it with e2fsck, or install the node again", layout.MountOEM))
 	}
 	return errors.Join(errs...)

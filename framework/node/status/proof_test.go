@@ -10,10 +10,10 @@ import (
 	"time"
 
 	"github.com/kairos-build/kairos-build/ci/golden"
-	"github.com/kairos-build/kairos-build/framework/agent/health"
-	"github.com/kairos-build/kairos-build/framework/agent/settle"
-	"github.com/kairos-build/kairos-build/framework/history"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
+	"github.com/kairos-build/kairos-build/framework/node/health"
+	"github.com/kairos-build/kairos-build/framework/node/history"
+	"github.com/kairos-build/kairos-build/framework/node/settle"
 )
 
 // settled is a node after a trial of slot b that failed.

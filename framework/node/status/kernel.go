@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/kairos-build/kairos-build/framework/bootstate"
+	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 )
 
 // AskKernel adds what only the running system can tell: its network addresses,
@@ -25,7 +25,7 @@ func (s *Status) AskKernel() {
 	}
 	for i := range s.Mounts {
 		m := &s.Mounts[i]
-		if m.Kind == bootstate.MountData || m.Kind == bootstate.MountFallback {
+		if m.Kind == thisboot.MountData || m.Kind == thisboot.MountFallback {
 			m.Size, m.Free = space(m.Path)
 		}
 	}

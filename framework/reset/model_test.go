@@ -15,9 +15,9 @@ import (
 	"time"
 
 	"github.com/kairos-build/kairos-build/framework/bootenv"
-	"github.com/kairos-build/kairos-build/framework/bootstate"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
+	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
 	"github.com/kairos-build/kairos-build/framework/ondisk/grubenv"
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
@@ -29,7 +29,7 @@ var errIO = errors.New("input/output error")
 // A model is a node in memory: its partitions, its boot loader's environment, and
 // /oem in a directory.
 type model struct {
-	boot  *bootstate.State
+	boot  *thisboot.State
 	parts map[string]*part
 	block []byte // the boot loader's environment
 	root  tree.Root
@@ -193,9 +193,9 @@ func newModel(t *testing.T, env slot.State) *model {
 	}
 	m := &model{parts: map[string]*part{}, block: block, root: tree.Root{Dir: t.TempDir(), KeepOwner: true}, left: -1}
 	image, hash, offset := rootImage(t)
-	m.boot = &bootstate.State{
+	m.boot = &thisboot.State{
 		Slot: layout.SlotRecovery, Mode: layout.ModeRecovery, RootHash: hex.EncodeToString(hash[:]), HashOffset: offset,
-		Mounts: []bootstate.Mount{{Path: layout.MountOEM, Kind: bootstate.MountData}},
+		Mounts: []thisboot.Mount{{Path: layout.MountOEM, Kind: thisboot.MountData}},
 	}
 	for _, s := range []layout.Slot{layout.SlotA, layout.SlotB} {
 		m.add(s.Root(), bytes.Repeat([]byte(s), len(image)+4096))
@@ -203,7 +203,7 @@ func newModel(t *testing.T, env slot.State) *model {
 	}
 	m.add(layout.SlotRecovery.Root(), image)
 	m.add(layout.SlotRecovery.Boot(), bootImage("BOOT_R", 0x22))
-	m.boot.Partitions = append(m.boot.Partitions, bootstate.Partition{Name: layout.PartPersistent, Size: 1 << 20})
+	m.boot.Partitions = append(m.boot.Partitions, thisboot.Partition{Name: layout.PartPersistent, Size: 1 << 20})
 	for _, name := range []string{"oem/90.yaml", "oem/sub/dir/x", "oem/.kairos/other.json", "oem/lost+found/.keep"} {
 		path := filepath.Join(m.root.Dir, name)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, nil, 0o644)); err != nil {
@@ -215,7 +215,7 @@ func newModel(t *testing.T, env slot.State) *model {
 
 func (m *model) add(name string, data []byte) {
 	m.parts[name] = &part{m: m, name: name, now: data, durable: bytes.Clone(data)}
-	m.boot.Partitions = append(m.boot.Partitions, bootstate.Partition{Name: name, Size: int64(len(data)), PartUUID: "id of " + name})
+	m.boot.Partitions = append(m.boot.Partitions, thisboot.Partition{Name: name, Size: int64(len(data)), PartUUID: "id of " + name})
 }
 
 // buffer is memory that grows.

@@ -8,10 +8,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kairos-build/kairos-build/framework/agent/health"
-	"github.com/kairos-build/kairos-build/framework/agent/settle"
-	"github.com/kairos-build/kairos-build/framework/history"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
+	"github.com/kairos-build/kairos-build/framework/node/health"
+	"github.com/kairos-build/kairos-build/framework/node/history"
+	"github.com/kairos-build/kairos-build/framework/node/settle"
 )
 
 // How many entries of the boot history are shown, and with --all.

@@ -9,11 +9,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/kairos-build/kairos-build/framework/bootstate"
+	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 )
 
 // Partitions are the partitions of the disk that the node was booted from.
-type Partitions []bootstate.Partition
+type Partitions []thisboot.Partition
 
 // Open implements Disk.
 func (p Partitions) Open(name string) (Device, error) { return p.open(name, os.O_RDONLY) }
