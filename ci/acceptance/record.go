@@ -17,7 +17,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/ci/crash"
 	"github.com/kairos-build/kairos-build/ci/qemu"
-	"github.com/kairos-build/kairos-build/framework/bootloader"
+	"github.com/kairos-build/kairos-build/framework/grub/bootloader"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/slot"
 	"github.com/kairos-build/kairos-build/framework/source"

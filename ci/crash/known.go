@@ -58,7 +58,7 @@ func (k *known) learn(r io.ReaderAt, size int64) error {
 	return nil
 }
 
-// What GRUB's boot.img has in sector 0, in bytes: see framework/bootloader.
+// What GRUB's boot.img has in sector 0, in bytes: see framework/grub/bootloader.
 const (
 	bootCodeSize = 0x1b8
 	kernelSector = 0x5c // where the sector of core.img is

@@ -182,7 +182,7 @@ func checkRooms(t *Tree) []Finding {
 	const readme = "README.md"
 	text := string(t.file(readme).Data)
 	missing := map[string]bool{}
-	for _, house := range []string{"cmd/kairos-build/internal", "framework", "framework/machine", "framework/node", "ci"} {
+	for _, house := range []string{"cmd/kairos-build/internal", "framework", "framework/machine", "framework/node", "framework/grub", "framework/slot", "ci"} {
 		for _, f := range t.Files {
 			rest, inside := strings.CutPrefix(f.Path, house+"/")
 			if room, _, ok := strings.Cut(rest, "/"); inside && ok && !strings.Contains(text, "`"+room+"`") && !strings.Contains(text, "`"+house+"/"+room+"`") {

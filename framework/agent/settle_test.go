@@ -18,9 +18,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/kairos-build/kairos-build/framework/bootenv"
-	"github.com/kairos-build/kairos-build/framework/bootenv/bootenvtest"
 	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/grub/bootenv"
+	"github.com/kairos-build/kairos-build/framework/grub/bootenv/bootenvtest"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 	"github.com/kairos-build/kairos-build/framework/node/health"

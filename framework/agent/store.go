@@ -5,7 +5,7 @@ package main
 import (
 	"fmt"
 
-	"github.com/kairos-build/kairos-build/framework/bootenv"
+	"github.com/kairos-build/kairos-build/framework/grub/bootenv"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 	"github.com/kairos-build/kairos-build/framework/slot"

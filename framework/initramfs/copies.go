@@ -9,7 +9,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/kairos-build/kairos-build/framework/bootenv"
+	"github.com/kairos-build/kairos-build/framework/grub/bootenv"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
 	"github.com/kairos-build/kairos-build/framework/slot"

@@ -12,7 +12,7 @@ const (
 	// started from. The initramfs looks for partitions on that disk only.
 	ArgDisk = "kairos.disk"
 	// ArgEnv is what GRUB's environment block held when GRUB started the kernel,
-	// see framework/bootconf. It tells the disk from copies of it.
+	// see framework/grub/bootconf. It tells the disk from copies of it.
 	ArgEnv = "kairos.env"
 	// ArgRootHash is the dm-verity root hash of the slot, 64 hex digits.
 	ArgRootHash = "kairos.roothash"

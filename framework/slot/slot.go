@@ -46,7 +46,7 @@ package slot
 
 import "github.com/kairos-build/kairos-build/framework/layout"
 
-// A Store keeps the State. GRUB's environment block is one (framework/bootenv);
+// A Store keeps the State. GRUB's environment block is one (framework/grub/bootenv);
 // the counters in the names of systemd-boot's entries can be another.
 type Store interface {
 	// Load returns the state by which the boot loader will act. A damaged

@@ -19,11 +19,11 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 
 	"github.com/kairos-build/kairos-build/ci/testimage"
-	"github.com/kairos-build/kairos-build/framework/bootenv"
-	"github.com/kairos-build/kairos-build/framework/bootenv/bootenvtest"
+	"github.com/kairos-build/kairos-build/framework/grub/bootenv"
+	"github.com/kairos-build/kairos-build/framework/grub/bootenv/bootenvtest"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/slot"
-	"github.com/kairos-build/kairos-build/framework/slotimage"
+	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
 	"github.com/kairos-build/kairos-build/framework/source"
 )
 

@@ -11,7 +11,7 @@ import (
 	"strconv"
 
 	"github.com/kairos-build/kairos-build/framework/layout"
-	"github.com/kairos-build/kairos-build/framework/slotimage"
+	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
 )
 
 // A record is what the image's manifest says about what is made from it.

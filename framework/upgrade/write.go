@@ -10,7 +10,7 @@ import (
 	"io"
 	"math"
 
-	"github.com/kairos-build/kairos-build/framework/slotimage"
+	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
 	"github.com/kairos-build/kairos-build/framework/source"
 )
 

@@ -2,7 +2,7 @@
 
 // Package layers knows what the names in the layers of an OCI image mean: what
 // an upper layer hides of those below it. Whoever reads layers asks it, from
-// the top down (framework/slotimage, framework/source) or from the bottom up
+// the top down (framework/slot/slotimage, framework/source) or from the bottom up
 // (framework/machine/unpack).
 //
 // # What hides what

@@ -9,13 +9,13 @@ import (
 	"io/fs"
 	"os"
 
-	"github.com/kairos-build/kairos-build/framework/bootenv"
+	"github.com/kairos-build/kairos-build/framework/grub/bootenv"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
 	"github.com/kairos-build/kairos-build/framework/slot"
-	"github.com/kairos-build/kairos-build/framework/slotlabel"
+	"github.com/kairos-build/kairos-build/framework/slot/slotlabel"
 )
 
 // SlotInfo is one slot of the disk.

@@ -5,10 +5,10 @@ package disk
 import (
 	"io"
 
-	"github.com/kairos-build/kairos-build/framework/bootloader"
+	"github.com/kairos-build/kairos-build/framework/grub/bootloader"
+	"github.com/kairos-build/kairos-build/framework/grub/grubenv"
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
-	"github.com/kairos-build/kairos-build/framework/ondisk/grubenv"
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 

@@ -3,7 +3,7 @@
 // Package disk writes disk.raw: a bootable disk as a sparse file, from an image
 // and with no root, no loop device and no mount. It owns the order and the
 // contents of the partitions; the formats are framework/ondisk's, the sizes
-// framework/layout's, and what GRUB is told framework/bootconf's.
+// framework/layout's, and what GRUB is told framework/grub/bootconf's.
 //
 // The same Spec gives the same bytes. Every identifier (GUIDs, volume IDs, file
 // system UUIDs) is derived from Spec.ID. Nothing is written before everything
@@ -38,7 +38,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/ext4"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
-	"github.com/kairos-build/kairos-build/framework/slotimage"
+	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
 )
 
 // A Spec says what disk to write.

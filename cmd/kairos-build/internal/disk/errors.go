@@ -5,7 +5,7 @@ package disk
 import (
 	"errors"
 
-	"github.com/kairos-build/kairos-build/framework/bootloader"
+	"github.com/kairos-build/kairos-build/framework/grub/bootloader"
 )
 
 // What can be wrong with a Spec. All are wrapped with names and numbers.

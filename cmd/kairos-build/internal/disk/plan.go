@@ -8,8 +8,8 @@ import (
 	"io"
 	"log/slog"
 
-	"github.com/kairos-build/kairos-build/framework/bootconf"
-	"github.com/kairos-build/kairos-build/framework/bootloader"
+	"github.com/kairos-build/kairos-build/framework/grub/bootconf"
+	"github.com/kairos-build/kairos-build/framework/grub/bootloader"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/ext4"
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"

@@ -16,7 +16,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/folder"
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
-	"github.com/kairos-build/kairos-build/framework/slotimage"
+	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
 )
 
 // rootsKept is how many root images the state folder keeps.

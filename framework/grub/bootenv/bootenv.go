@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package bootenv keeps the slot.State in GRUB's environment block: the file
-// grubenv (framework/ondisk/grubenv) beside grub.cfg on the EFI partition. It
-// is the node's side of what framework/bootconf describes.
+// grubenv (framework/grub/grubenv) beside grub.cfg on the EFI partition. It
+// is the node's side of what framework/grub/bootconf describes.
 //
 // # How the state is changed
 //
@@ -29,8 +29,8 @@ import (
 	"os"
 	"slices"
 
+	"github.com/kairos-build/kairos-build/framework/grub/grubenv"
 	"github.com/kairos-build/kairos-build/framework/internal/blockdev"
-	"github.com/kairos-build/kairos-build/framework/ondisk/grubenv"
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 

@@ -5,7 +5,7 @@ package slotlabel_test
 import (
 	"testing"
 
-	"github.com/kairos-build/kairos-build/framework/slotlabel"
+	"github.com/kairos-build/kairos-build/framework/slot/slotlabel"
 )
 
 func TestEncode(t *testing.T) {

@@ -2,7 +2,7 @@
 
 // Package bootconf is the contract between GRUB and the rest of the system: the
 // one grub.cfg of every disk, the BOOT.CFG of every slot, and the variables in
-// the environment block (framework/ondisk/grubenv) that lies beside grub.cfg.
+// the environment block (framework/grub/grubenv) that lies beside grub.cfg.
 // It does no I/O.
 //
 // # Variables
@@ -69,6 +69,9 @@ const (
 	GRUBEnv    = "grubenv"
 )
 
+// A node rewrites its grub.cfg when one byte of it is another one. So a comment is
+// no reason to change the file: it still says framework/bootconf.
+//
 //go:embed grub.cfg
 var grubConfig string
 

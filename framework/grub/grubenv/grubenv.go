@@ -2,7 +2,7 @@
 
 // Package grubenv reads and writes GRUB's environment block, the file in which
 // the boot loader keeps what it must remember between boots. It owns the format
-// and knows nothing of the meaning of the variables; see framework/bootconf.
+// and knows nothing of the meaning of the variables; see framework/grub/bootconf.
 //
 // A block has 1024 bytes: the line "# GRUB Environment Block", then lines
 // "name=value" in which a backslash or a newline of the value is preceded by a

@@ -9,9 +9,9 @@ import (
 	"io/fs"
 	"os"
 
-	"github.com/kairos-build/kairos-build/framework/bootconf"
+	"github.com/kairos-build/kairos-build/framework/grub/bootconf"
+	"github.com/kairos-build/kairos-build/framework/grub/grubenv"
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
-	"github.com/kairos-build/kairos-build/framework/ondisk/grubenv"
 )
 
 // find returns the offset of the only EFI/*/grubenv.

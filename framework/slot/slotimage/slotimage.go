@@ -41,12 +41,12 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/kairos-build/kairos-build/framework/bootconf"
+	"github.com/kairos-build/kairos-build/framework/grub/bootconf"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/erofs"
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
-	"github.com/kairos-build/kairos-build/framework/slotlabel"
+	"github.com/kairos-build/kairos-build/framework/slot/slotlabel"
 )
 
 // A Layer is one layer of an OCI image. Slices of layers go from the bottom to

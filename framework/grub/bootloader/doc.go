@@ -4,7 +4,7 @@
 // the one that is there so that a cut of power at any moment leaves a machine
 // that boots. The builder and the node share it. It owns where the files go and
 // in which order; the files come from the image (slotimage.Image.Bootloader),
-// grub.cfg from framework/bootconf.
+// grub.cfg from framework/grub/bootconf.
 //
 // # What is where
 //

@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/kairos-build/kairos-build/framework/ondisk/grubenv"
+	"github.com/kairos-build/kairos-build/framework/grub/grubenv"
 )
 
 func pad(s string) []byte {

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/kairos-build/kairos-build/framework/ondisk/grubenv"
+	"github.com/kairos-build/kairos-build/framework/grub/grubenv"
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
