@@ -11,7 +11,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/kairos-build/kairos-build/framework/nearest"
+	"github.com/kairos-build/kairos-build/framework/strict/nearest"
 )
 
 // A Problem is one mistake in a flavor file.

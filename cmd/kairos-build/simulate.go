@@ -20,7 +20,7 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/simulate"
 	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/config"
-	"github.com/kairos-build/kairos-build/framework/validation"
+	"github.com/kairos-build/kairos-build/framework/config/validation"
 )
 
 // errWouldFail is the exit status of a config that the node would complain of.

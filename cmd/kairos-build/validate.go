@@ -8,7 +8,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/config"
-	"github.com/kairos-build/kairos-build/framework/validation"
+	"github.com/kairos-build/kairos-build/framework/config/validation"
 )
 
 func newValidate() *cobra.Command {

@@ -14,7 +14,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/layout"
-	"github.com/kairos-build/kairos-build/framework/nearest"
+	"github.com/kairos-build/kairos-build/framework/strict/nearest"
 )
 
 func newConfig(p *program) *cobra.Command {

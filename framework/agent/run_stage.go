@@ -19,7 +19,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/machine/stages"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
-	"github.com/kairos-build/kairos-build/framework/nearest"
+	"github.com/kairos-build/kairos-build/framework/strict/nearest"
 )
 
 func newRunStage(p *program) *cobra.Command {

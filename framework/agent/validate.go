@@ -14,9 +14,9 @@ import (
 
 	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/config/validation"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/machine/stages"
-	"github.com/kairos-build/kairos-build/framework/validation"
 )
 
 func newValidate(p *program) *cobra.Command {

@@ -19,7 +19,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/kairos-build/kairos-build/framework/nearest"
+	"github.com/kairos-build/kairos-build/framework/strict/nearest"
 )
 
 // Exit statuses.

@@ -16,8 +16,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/kairos-build/kairos-build/framework/config/template"
 	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
-	"github.com/kairos-build/kairos-build/framework/template"
 )
 
 // maxContent limits what a compressed content may unfold to, in bytes.

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"path"
 
+	"github.com/kairos-build/kairos-build/framework/config/template"
 	"github.com/kairos-build/kairos-build/framework/layout"
-	"github.com/kairos-build/kairos-build/framework/template"
 )
 
 // writable warns of a file or directory that no node can make: it would be part

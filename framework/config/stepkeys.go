@@ -13,8 +13,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/kairos-build/kairos-build/framework/config/template"
 	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
-	"github.com/kairos-build/kairos-build/framework/template"
 )
 
 // stepKeys are the names of stepFields, which hint cannot look into.

@@ -6,7 +6,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/kairos-build/kairos-build/framework/userdata"
+	"github.com/kairos-build/kairos-build/framework/config/userdata"
 )
 
 // azureTag is the asset tag of the chassis of every machine of Azure.

@@ -23,8 +23,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kairos-build/kairos-build/framework/nearest"
-	"github.com/kairos-build/kairos-build/framework/userdata"
+	"github.com/kairos-build/kairos-build/framework/config/userdata"
+	"github.com/kairos-build/kairos-build/framework/strict/nearest"
 )
 
 // MaxSize is the largest user data, in bytes, also when it is unpacked.

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kairos-build/kairos-build/framework/config/userdata"
 	"github.com/kairos-build/kairos-build/framework/fetch"
-	"github.com/kairos-build/kairos-build/framework/userdata"
 )
 
 // gce is the metadata server of Google Compute Engine.

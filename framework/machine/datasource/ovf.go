@@ -9,7 +9,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/kairos-build/kairos-build/framework/userdata"
+	"github.com/kairos-build/kairos-build/framework/config/userdata"
 )
 
 // ovf is a CD-ROM with ovf-env.xml: what hypervisors with the Open

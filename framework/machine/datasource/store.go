@@ -14,9 +14,9 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/config/userdata"
 	"github.com/kairos-build/kairos-build/framework/machine/netconfig"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
-	"github.com/kairos-build/kairos-build/framework/userdata"
 )
 
 // Where things are stored. Everything below /oem is for root only: user data

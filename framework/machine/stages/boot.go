@@ -6,8 +6,8 @@ import (
 	"slices"
 
 	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/config/template"
 	"github.com/kairos-build/kairos-build/framework/machine/report"
-	"github.com/kairos-build/kairos-build/framework/template"
 )
 
 // withBeforeAndAfter are the stages that the name of one stands for.

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/kairos-build/kairos-build/framework/config/template"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
-	"github.com/kairos-build/kairos-build/framework/template"
 )
 
 // ReadFacts reads what is known about the machine below root; what cannot be

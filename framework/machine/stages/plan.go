@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/config"
-	"github.com/kairos-build/kairos-build/framework/nearest"
+	"github.com/kairos-build/kairos-build/framework/strict/nearest"
 )
 
 // A Plan is the order of the steps of a stage.

@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/config"
-	"github.com/kairos-build/kairos-build/framework/template"
+	"github.com/kairos-build/kairos-build/framework/config/template"
 )
 
 // A Lost key is one whose template could not be filled in on this machine, or

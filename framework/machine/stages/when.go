@@ -9,8 +9,8 @@ import (
 	"slices"
 
 	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/config/template"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
-	"github.com/kairos-build/kairos-build/framework/template"
 )
 
 // serviceManager is that of every image of ours.

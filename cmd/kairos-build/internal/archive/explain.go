@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/kairos-build/kairos-build/framework/nearest"
+	"github.com/kairos-build/kairos-build/framework/strict/nearest"
 )
 
 // path says why a package is chosen: "a -> b -> name".

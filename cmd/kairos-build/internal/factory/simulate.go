@@ -16,9 +16,9 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/simulate"
 	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/config/userdata"
 	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
 	"github.com/kairos-build/kairos-build/framework/source"
-	"github.com/kairos-build/kairos-build/framework/userdata"
 )
 
 // SimulateOptions are what `kairos-build simulate` asks for.

@@ -9,9 +9,9 @@ import (
 	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/config/template"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/machine/stages"
-	"github.com/kairos-build/kairos-build/framework/template"
 )
 
 // assumed is what was taken for what only a node knows; asked is the host name

@@ -18,8 +18,8 @@ import (
 	"golang.org/x/term"
 
 	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/config/userdata"
 	"github.com/kairos-build/kairos-build/framework/machine/netconfig"
-	"github.com/kairos-build/kairos-build/framework/userdata"
 )
 
 // Checker reads configs and prints what is to be said about them.

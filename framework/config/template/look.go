@@ -9,7 +9,7 @@ import (
 	"text/template/parse"
 
 	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
-	"github.com/kairos-build/kairos-build/framework/nearest"
+	"github.com/kairos-build/kairos-build/framework/strict/nearest"
 )
 
 // A finding is something that a text asks for and no node can give.
