@@ -35,7 +35,7 @@ MUTANTS ?= 90
 
 # Equal source gives equal bytes: no paths of this machine, no commit, no cgo.
 GOBUILD = CGO_ENABLED=0 GOFLAGS= $(GO) build -trimpath -buildvcs=false
-PAYLOAD := framework/payload/bin/$(ARCH)
+PAYLOAD := framework/rootfs/payload/bin/$(ARCH)
 LINT := .tools/golangci-lint-$(GOLANGCI_LINT_VERSION)
 # Packages with tests that need root, QEMU or the programs of `ci/setup/install test`.
 E2E = $(sort $(dir $(shell grep -rl --include='*_test.go' '^//go:build e2e' ci cmd flavors framework recipes)))
@@ -54,7 +54,7 @@ payload: ## Compile the programs that end up on nodes
 	@mkdir -p $(PAYLOAD)
 	@GOOS=linux GOARCH=$(ARCH) $(GOBUILD) -ldflags '-s -w' -o $(PAYLOAD)/init ./framework/initramfs
 	@GOOS=linux GOARCH=$(ARCH) $(GOBUILD) -ldflags '-s -w -X main.version=$(VERSION)' -o $(PAYLOAD)/kairos-agent ./framework/agent
-	@GOOS=linux GOARCH=$(ARCH) $(GOBUILD) -ldflags '-s -w' -o $(PAYLOAD)/kairos-assemble ./framework/assemble
+	@GOOS=linux GOARCH=$(ARCH) $(GOBUILD) -ldflags '-s -w' -o $(PAYLOAD)/kairos-assemble ./framework/rootfs/assemble
 
 .PHONY: demo
 demo: ## Build debian-13 from Debian's archive and boot it on this terminal
@@ -220,5 +220,5 @@ bench: build ## Measure against mkosi, dracut and dd, and write docs/bench.md (O
 
 .PHONY: clean
 clean: ## Remove what was built here (caches stay: see `kairos-build cache`)
-	rm -rf bin .tools framework/payload/bin/*/
+	rm -rf bin .tools framework/rootfs/payload/bin/*/
 	$(if $(wildcard $(OUT)),$(SUDO) rm -rf $(OUT))

@@ -101,7 +101,7 @@ func parseOptions(args []string, talk io.Writer) (options, error) {
 	flags.StringVar(&o.output, "o", "docs/bench.md", "the Markdown file to write")
 	flags.StringVar(&o.work, "work", defaultWork(), "folder for caches of the rivals and temporary files: several GiB")
 	flags.StringVar(&o.program, "kairos-build", "bin/kairos-build", "the program to measure")
-	flags.StringVar(&o.agent, "agent", "framework/payload/bin/amd64/kairos-agent", "the agent that is inside it")
+	flags.StringVar(&o.agent, "agent", "framework/rootfs/payload/bin/amd64/kairos-agent", "the agent that is inside it")
 	flags.StringVar(&o.tested, "test-json", "out/debian-13/test.json", "the last results of kairos-build test, for the row faults")
 	flags.StringVar(&o.mirror, "mirror", "", "archive that all sides use (default: the host's own, as apt has it)")
 	flags.StringVar(&o.security, "mirror-security", "", "security archive that all sides use (default: like -mirror)")

@@ -40,7 +40,7 @@ func arrows() []arrow {
 			why:   "/init has no network, and is loaded from disk at each boot",
 		},
 		{
-			from:  "./framework/assemble",
+			from:  "./framework/rootfs/assemble",
 			never: []string{"net/http", "crypto/tls"},
 			why:   "a build step's inputs are in the graph; it fetches nothing",
 		},

@@ -119,14 +119,14 @@ func TestLoadReportsBadGo(t *testing.T) {
 
 func TestLoadLeavesOutWhatIsBuilt(t *testing.T) {
 	tree := load(t, map[string]string{
-		"bin/x": "", "out/x": "", ".tools/x": "", "framework/payload/bin/amd64/init": "",
-		"framework/payload/bin/README.md": "", "cmd/bin/x": "",
+		"bin/x": "", "out/x": "", ".tools/x": "", "framework/rootfs/payload/bin/amd64/init": "",
+		"framework/rootfs/payload/bin/README.md": "", "cmd/bin/x": "",
 	})
 	var got []string
 	for _, f := range tree.Files {
 		got = append(got, f.Path)
 	}
-	if d := cmp.Diff([]string{"cmd/bin/x", "framework/payload/bin/README.md"}, got); d != "" {
+	if d := cmp.Diff([]string{"cmd/bin/x", "framework/rootfs/payload/bin/README.md"}, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
 }

@@ -50,7 +50,7 @@ func ignored(dir string) bool {
 	case ".git", ".tools", "bin", "out":
 		return true
 	}
-	return path.Dir(dir) == "framework/payload/bin"
+	return path.Dir(dir) == "framework/rootfs/payload/bin"
 }
 
 // Load reads a repository. A Go file that does not parse is an error.

@@ -21,8 +21,8 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/inputs"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
-	"github.com/kairos-build/kairos-build/framework/payload"
 	"github.com/kairos-build/kairos-build/framework/rootfs"
+	"github.com/kairos-build/kairos-build/framework/rootfs/payload"
 	"github.com/kairos-build/kairos-build/recipes"
 )
 
