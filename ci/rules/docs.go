@@ -177,12 +177,18 @@ func uses(file *ast.File) []string {
 	return list
 }
 
-// checkRooms wants every package folder of these houses in the README's table.
+// houses are the folders whose rooms a reader looks up.
+var houses = []string{
+	"cmd/kairos-build/internal", "cmd/kairos-build/internal/packages", "cmd/kairos-build/internal/packages/deb",
+	"framework", "framework/grub", "framework/machine", "framework/node", "framework/slot", "framework/strict", "ci",
+}
+
+// checkRooms wants every package folder of the houses in the README's table.
 func checkRooms(t *Tree) []Finding {
 	const readme = "README.md"
 	text := string(t.file(readme).Data)
 	missing := map[string]bool{}
-	for _, house := range []string{"cmd/kairos-build/internal", "framework", "framework/machine", "framework/node", "framework/grub", "framework/slot", "ci"} {
+	for _, house := range houses {
 		for _, f := range t.Files {
 			rest, inside := strings.CutPrefix(f.Path, house+"/")
 			if room, _, ok := strings.Cut(rest, "/"); inside && ok && !strings.Contains(text, "`"+room+"`") && !strings.Contains(text, "`"+house+"/"+room+"`") {

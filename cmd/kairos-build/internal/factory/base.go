@@ -9,7 +9,7 @@ import (
 
 	"github.com/moby/buildkit/client/llb"
 
-	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/archive"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/deb/archive"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
 	"github.com/kairos-build/kairos-build/framework/source"
 	"github.com/kairos-build/kairos-build/recipes"

@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/archive"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/deb/archive"
 )
 
 // pkg makes a package from "name", pre-depends and depends fields.

@@ -11,9 +11,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/archive"
-	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/bootstrap"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/inputs"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/deb/archive"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/deb/bootstrap"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
 	"github.com/kairos-build/kairos-build/flavors"
 	"github.com/kairos-build/kairos-build/recipes"

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/archive/deb822"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/deb/archive/deb822"
 )
 
 // A Release is what a suite's signed InRelease file says.

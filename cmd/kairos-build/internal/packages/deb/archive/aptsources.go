@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/archive/deb822"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/deb/archive/deb822"
 )
 
 // aptEntry is one "deb" source of an apt configuration.

@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/archive/deb822"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/deb/archive/deb822"
 )
 
 // dpkgDir is dpkg's database, as in dpkg(1):

@@ -21,8 +21,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
-	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/archive"
-	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/bootstrap"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/deb/archive"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/deb/bootstrap"
 )
 
 // TestDebian bootstraps real Debian releases from the mirror that the host
@@ -52,7 +52,7 @@ func TestDebian(t *testing.T) {
 
 func fetchBase(t *testing.T, suite string) ([]archive.Source, []bootstrap.Package) {
 	t.Helper()
-	keys, err := os.ReadFile("../../../../flavors/keys/debian-archive.pgp")
+	keys, err := os.ReadFile("../../../../../../flavors/keys/debian-archive.pgp")
 	if err != nil {
 		t.Fatal(err)
 	}
