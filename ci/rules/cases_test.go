@@ -51,6 +51,28 @@ func importCases() []ruleCase {
 			"framework/initramfs/main.go:5: ./framework imports " + Module + "/framework/commandline -> github.com/spf13/cobra: flags end in package main",
 			"framework/machine/tree/t.go:5: ./framework imports github.com/spf13/cobra: flags end in package main",
 		}},
+		{"imports", "the agent is no library", map[string]string{
+			"ci/bench/a.go":              "package bench\n\nimport _ \"" + Module + "/framework/agent/upgrade\"\n",
+			"ci/bench/a_test.go":         "package bench\n\nimport _ \"" + Module + "/framework/agent\"\n",
+			"framework/agents/agents.go": "package agents\n",
+			"framework/node/a.go":        "package node\n\nimport _ \"" + Module + "/framework/agents\"\n",
+		}, []string{"ci/bench/a.go:5: ./... imports " + Module + "/framework/agent/upgrade: the agent is a program; what others need of it is a room of its own"}},
+		{"imports", "a slot knows no boot loader, but for the files that do yet", map[string]string{
+			"framework/slot/slot.go":                "package slot\n\nimport _ \"" + Module + "/framework/layout\"\n",
+			"framework/layout/layout.go":            "package layout\n",
+			"framework/slot/slotimage/slotimage.go": "package slotimage\n\nimport _ \"" + Module + "/framework/grub/bootconf\"\n",
+			"framework/slot/slotimage/new.go":       "package slotimage\n\nimport _ \"" + Module + "/framework/grub/bootconf\"\n",
+			"framework/slot/slotimage/kept.go":      "package slotimage\n",
+		}, []string{
+			"framework/slot/slotimage/kept.go: keeps the rule of ./framework/slot now: remove it from the list of ci/rules/imports.go",
+			"framework/slot/slotimage/new.go:5: ./framework/slot imports " + Module + "/framework/grub/bootconf: a slot knows no boot loader",
+		}},
+		{"imports", "the factory knows no package manager, but for the files that do yet", map[string]string{
+			"cmd/kairos-build/internal/factory/base.go":     "package factory\n\nimport _ \"" + Module + "/cmd/kairos-build/internal/packages/deb/archive\"\n",
+			"cmd/kairos-build/internal/factory/factory.go":  "package factory\n\nimport _ \"" + Module + "/cmd/kairos-build/internal/packages/rpm\"\n",
+			"cmd/kairos-build/internal/packages/a.go":       "package packages\n",
+			"cmd/kairos-build/internal/packages/rpm/rpm.go": "package rpm\n\nimport _ \"" + Module + "/cmd/kairos-build/internal/packages\"\n",
+		}, []string{"cmd/kairos-build/internal/factory/factory.go:5: ./cmd/kairos-build/internal/factory imports " + Module + "/cmd/kairos-build/internal/packages/rpm: the order of the steps is the same for every family"}},
 		{"imports", "a circle ends", map[string]string{
 			"framework/a/a.go": "package a\n\nimport _ \"" + Module + "/framework/b\"\n",
 			"framework/b/b.go": "package b\n\nimport _ \"" + Module + "/framework/a\"\n",
@@ -130,6 +152,10 @@ func fileCases() []ruleCase {
 	return []ruleCase{
 		{"rooms", "one that the table lacks", map[string]string{"README.md": "`qemu` and `framework/ondisk`", "ci/qemu/a.go": "package qemu\n", "framework/ondisk/x/y": "", "framework/x.md": "", "ci/new/a.go": "package new\n", "ci/new/b": ""},
 			[]string{"README.md: does not name the room ci/new"}},
+		{"rooms", "in a room", one("framework/machine/tree/a.go", "package tree\n"),
+			[]string{"README.md: does not name the room framework/machine", "README.md: does not name the room framework/machine/tree"}},
+		{"room-count", "one too many", rooms(17), []string{"framework: has 17 rooms beside internal, more than 16"}},
+		{"room-count", "as many as may be", rooms(16), nil},
 		{"registry-hosts", "in a page", map[string]string{"a.md": "x\nfrom " + host + "/x\nnot " + host + "n, not my" + host + "\n", "go.sum": host},
 			[]string{"a.md:2: names the registry " + host + ": use a name such as registry.example"}},
 		{"registry-hosts", "in test data, in other letters, inside a longer name", map[string]string{"a/testdata/b.bin": "\x00cdn." + strings.ToUpper(host) + ":443\x00"},
@@ -151,4 +177,14 @@ func fileCases() []ruleCase {
 		{"toolchain", "fine", map[string]string{"go.mod": good, "ci/setup/toolchain": pins}, nil},
 		{"toolchain", "no version", map[string]string{"go.mod": "module x\n"}, []string{"go.mod: names no Go version"}},
 	}
+}
+
+// rooms is a framework with n rooms of two files, and the internal ones.
+func rooms(n int) map[string]string {
+	files := map[string]string{"framework/doc.md": "", "framework/internal/mount/a.go": "package mount\n"}
+	for i := range n {
+		files[fmt.Sprintf("framework/room%d/a.go", i)] = "package room\n"
+		files[fmt.Sprintf("framework/room%d/below/a.go", i)] = "package below\n"
+	}
+	return files
 }

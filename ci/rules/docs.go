@@ -202,3 +202,20 @@ func checkRooms(t *Tree) []Finding {
 	}
 	return found
 }
+
+// maxRooms is how many rooms of framework, beside internal, a newcomer can take in.
+const maxRooms = 16
+
+func checkRoomCount(t *Tree) []Finding {
+	rooms := map[string]bool{}
+	for _, f := range t.Files {
+		rest, inside := strings.CutPrefix(f.Path, "framework/")
+		if room, _, ok := strings.Cut(rest, "/"); inside && ok && room != "internal" {
+			rooms[room] = true
+		}
+	}
+	if len(rooms) <= maxRooms {
+		return nil
+	}
+	return []Finding{{"framework", 0, fmt.Sprintf("has %d rooms beside internal, more than %d", len(rooms), maxRooms)}}
+}

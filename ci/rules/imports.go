@@ -9,17 +9,22 @@ import (
 )
 
 // An arrow says what packages may import. Names that start with "./" are
-// folders of this repository, "std" is the standard library, all others are
-// import paths; each means the packages below it too.
+// folders of this repository, "./..." is all of it, "std" is the standard library,
+// all others are import paths; each means the packages below it too.
 type arrow struct {
 	from  string
 	but   []string // packages below from that it does not hold for; not those below them
+	yet   []string // files that it does not hold for yet; the list only gets shorter
 	never []string // not to be imported, directly or through packages of ours
 	only  []string // if not empty, nothing else may be imported directly
 	why   string
 }
 
-const buildkit = "github.com/moby/buildkit"
+const (
+	buildkit = "github.com/moby/buildkit"
+	agent    = "./framework/agent"
+	builder  = "./cmd/kairos-build/internal"
+)
 
 func arrows() []arrow {
 	return []arrow{
@@ -30,9 +35,20 @@ func arrows() []arrow {
 		},
 		{
 			from:  "./framework",
-			but:   []string{"./framework/agent", "./framework/commandline"},
+			but:   []string{agent, "./framework/commandline"},
 			never: []string{"github.com/spf13/cobra"},
 			why:   "flags end in package main",
+		},
+		{
+			from:  "./...",
+			never: []string{agent},
+			why:   "the agent is a program; what others need of it is a room of its own",
+		},
+		{
+			from:  "./framework/slot",
+			yet:   []string{"framework/slot/slotimage/kept.go", "framework/slot/slotimage/slotimage.go"}, // the boot loader's file in a boot partition moves out next
+			never: []string{"./framework/grub"},
+			why:   "a slot knows no boot loader",
 		},
 		{
 			from:  "./framework/initramfs",
@@ -65,11 +81,25 @@ func arrows() []arrow {
 			why:   "a recipe is a pure function from a flavor to a graph",
 		},
 		{
-			from:  "./cmd/kairos-build/internal",
+			from:  builder + "/factory",
+			yet:   inFolder("cmd/kairos-build/internal/factory", "base.go", "batches.go", "graph.go", "packages.go"), // moves out next, behind an interface
+			never: []string{builder + "/packages/deb", builder + "/packages/rpm"},
+			why:   "the order of the steps is the same for every family",
+		},
+		{
+			from:  builder,
 			never: []string{"github.com/spf13/cobra"},
 			why:   "flags end in package main",
 		},
 	}
+}
+
+func inFolder(folder string, names ...string) []string {
+	list := make([]string, len(names))
+	for i, name := range names {
+		list[i] = folder + "/" + name
+	}
+	return list
 }
 
 func checkArrows(t *Tree) []Finding {
@@ -77,16 +107,32 @@ func checkArrows(t *Tree) []Finding {
 	var found []Finding
 	for _, a := range arrows() {
 		for _, s := range t.Go {
-			if s.Test || !below(s.Package, strings.TrimPrefix(a.from, "./")) || slices.Contains(a.but, "./"+s.Package) {
-				continue
+			if a.holdsFor(s) {
+				found = append(found, a.check(s, graph)...)
 			}
-			found = append(found, a.check(s, graph)...)
 		}
 	}
 	return found
 }
 
+func (a arrow) holdsFor(s Source) bool {
+	inside := a.from == "./..." || below(s.Package, strings.TrimPrefix(a.from, "./"))
+	return inside && !s.Test && !slices.Contains(a.but, "./"+s.Package)
+}
+
+// check looks at one file. One that is excused and need not be is a finding, too.
 func (a arrow) check(s Source, graph importGraph) []Finding {
+	found := a.wrong(s, graph)
+	switch excused := slices.Contains(a.yet, s.Path); {
+	case excused && len(found) == 0:
+		return []Finding{{s.Path, 0, fmt.Sprintf("keeps the rule of %s now: remove it from the list of ci/rules/imports.go", a.from)}}
+	case excused:
+		return nil
+	}
+	return found
+}
+
+func (a arrow) wrong(s Source, graph importGraph) []Finding {
 	var found []Finding
 	for _, i := range s.Imports {
 		if len(a.only) > 0 && !matchAny(i.Path, a.only) {

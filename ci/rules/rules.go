@@ -51,6 +51,7 @@ func All() []Rule {
 		{"doc-commands", "a command in the documentation is one that a reader can type", checkCommands},
 		{"doc-links", "a link leads somewhere", checkLinks},
 		{"rooms", "who opens the house wants to know what is where", checkRooms},
+		{"room-count", "a newcomer guesses each room by its name: a new thing goes where it belongs", checkRoomCount},
 		{"registry-hosts", "which registry is used is the user's choice", checkHosts},
 		{"binaries", "what is built is not in the repository", checkBinaries},
 		{"toolchain", "a fresh machine gets the Go that go.mod asks for", checkToolchain},
