@@ -32,14 +32,14 @@ const tbMiB = 128
 
 // plainCPU is the oldest x86-64 that QEMU has. Programs choose their code by what
 // the processor can do, and vector instructions are the slowest to emulate: with
-// "max" Go's SHA-256 makes 17 MB/s and its CRC32C 104, here 41 and 660 (QEMU 7.2).
-// It has no page tables of five levels either, of which each walk is longer. A
-// distribution that is compiled for a younger processor needs another one.
+// "max", Go's SHA-256 reads 17 MB/s and its CRC32C 104; with this one, 41 and 660
+// (QEMU 7.2). A distribution that is compiled for x86-64-v2 or later does not run on
+// it.
 const plainCPU = "qemu64"
 
-// TCG is emulation in software: slow, works everywhere. Take nothing away from
-// "max": with "max,-svm" on QEMU 7.2, systemd 257 fails to mount and to start nearly
-// everything ("Mount process finished, but there is no mount").
+// TCG is emulation in software: slow, works everywhere. Do not choose "max" with
+// features taken away: with "max,-svm" on QEMU 7.2, systemd 257 fails to mount and to
+// start nearly everything ("Mount process finished, but there is no mount").
 func TCG(v Version) Accelerator {
 	a := Accelerator{Name: "tcg", Arg: "tcg,thread=single", CPU: plainCPU, SMP: 1}
 	if v.Major >= mttcgMajor {

@@ -39,11 +39,11 @@ type firmware struct {
 	name string
 	args func(t *testing.T) []string
 	says string // on the console, by the kernel
-	// kernel stands in for Linux; nil for Linux.
+	// kernel is booted in place of Linux; nil means Linux.
 	kernel []byte
-	// steps are all under BIOS with a small kernel, where a boot takes least, and
-	// the trial of a slot where GRUB is locked down. UEFI without that runs the
-	// same GRUB.
+	// steps: BIOS with the small kernel has all of them, because its boots are the
+	// shortest. Secure Boot, where GRUB is locked down, has the trial of a slot and
+	// its fallback. UEFI without it runs the same GRUB as Secure Boot.
 	steps []step
 }
 

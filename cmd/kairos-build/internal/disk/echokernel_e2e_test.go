@@ -6,7 +6,8 @@ package disk_test
 
 import "encoding/binary"
 
-// Where the kernel below is loaded, and where in the header of Linux' boot protocol, // version 2.06, its fields are (Documentation/arch/x86/boot.rst of the kernel).
+// The address of the kernel below, and the offsets of the fields in its header: Linux'
+// boot protocol, version 2.06 (Documentation/arch/x86/boot.rst of the kernel).
 const (
 	kernelBase = 0x100000
 
@@ -24,7 +25,8 @@ const (
 const echoSays = "a kernel that prints its arguments"
 
 // echoKernel gives a kernel that does nothing but print its arguments on the first
-// serial line, as Linux does. What GRUB does with it is what it does with Linux, // which takes four times as long to come to that line.
+// serial line, as Linux does. GRUB does the same with both, but Linux takes four times
+// as long until it prints that line.
 func echoKernel() []byte {
 	header := make([]byte, 1024) // the boot sector and one sector of setup
 	header[setupSectors] = 1
