@@ -18,6 +18,7 @@ import (
 // A baseImage is the image that a build starts from in place of the archive's
 // base root (`--base`).
 type baseImage struct {
+	name      recipes.BaseImage
 	state     llb.State
 	installed map[string]string // package -> version
 }
@@ -25,7 +26,7 @@ type baseImage struct {
 // openBase imports the image and reads which distribution and packages it has.
 func (b *build) openBase(ctx context.Context) (base *baseImage, err error) {
 	err = b.step("base: import "+b.Base, func(progress.Step) (bool, error) {
-		image, err := source.Open(ctx, b.Base, source.Options{Arch: b.recipe.Arch})
+		image, err := source.Open(ctx, b.Base, source.Options{Arch: b.choice.Arch})
 		if err != nil {
 			return false, badInput(err)
 		}
@@ -40,11 +41,11 @@ func (b *build) openBase(ctx context.Context) (base *baseImage, err error) {
 		if err != nil {
 			return false, err
 		}
-		b.recipe.Base = b.baseName(in.Digest.String())
 		b.digests = append(b.digests, Input{Name: "base " + b.Base, Digest: in.Digest.String()})
 		base = &baseImage{
-			state:     llb.OCILayout(in.Ref(), llb.OCIStore("", storeID), llb.WithCustomName("input base")),
-			installed: installedPackages(files["var/lib/dpkg/status"], b.recipe.Arch),
+			name:      b.baseName(in.Digest.String()),
+			state:     stored(in, recipes.InputBase),
+			installed: installedPackages(files["var/lib/dpkg/status"], b.choice.Arch),
 		}
 		return in.Cached, nil
 	})
@@ -53,11 +54,11 @@ func (b *build) openBase(ctx context.Context) (base *baseImage, err error) {
 
 // baseName names the base for those who get the image: a path of this machine
 // would tell them nothing, and make the result depend on it.
-func (b *build) baseName(digest string) recipes.Base {
+func (b *build) baseName(digest string) recipes.BaseImage {
 	if exists(b.Base) {
-		return recipes.Base{Digest: digest}
+		return recipes.BaseImage{Digest: digest}
 	}
-	return recipes.Base{Name: b.Base, Digest: digest}
+	return recipes.BaseImage{Name: b.Base, Digest: digest}
 }
 
 // fits checks that the image is of the flavor's distribution and release.
@@ -70,7 +71,7 @@ func (b *build) fits(files map[string][]byte) error {
 		return fmt.Errorf("%s: it has no /etc/os-release, so its distribution is unknown: is it a distribution's image?", b.Base)
 	}
 	facts := shellValues(text)
-	f := b.recipe.Flavor
+	f := b.choice.Flavor
 	if facts["ID"] != f.ID || facts["VERSION_ID"] != f.Release {
 		is := strings.TrimSpace(facts["ID"] + " " + facts["VERSION_ID"])
 		return fmt.Errorf("%s is %s, flavor %s needs %s %s: choose the flavor that fits, or another base", b.Base, is, f.Name, f.ID, f.Release)
@@ -111,12 +112,12 @@ func installedPackages(status []byte, arch string) map[string]string {
 	return installed
 }
 
-// missing lists the packages that base has not, or has in an older version. A
+// missing lists the packages that are not installed, or in an older version. A
 // newer one, from the user's own archive or a later point release, stays.
-func (base *baseImage) missing(packages []*archive.Package) []*archive.Package {
+func missing(packages []*archive.Package, installed map[string]string) []*archive.Package {
 	var list []*archive.Package
 	for _, p := range packages {
-		version, ok := base.installed[p.Name]
+		version, ok := installed[p.Name]
 		if !ok || archive.CompareVersions(version, p.Version) < 0 {
 			list = append(list, p)
 		}

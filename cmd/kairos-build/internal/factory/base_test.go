@@ -42,16 +42,16 @@ Version: 2.0-1~mine1
 `
 
 func TestMissingPackages(t *testing.T) {
-	base := &baseImage{installed: installedPackages([]byte(status), "amd64")}
+	installed := installedPackages([]byte(status), "amd64")
 	want := map[string]string{"libc6": "2.41-12", "held": "1:1.0", "newer": "2.0-1~mine1"}
-	if diff := cmp.Diff(want, base.installed); diff != "" {
+	if diff := cmp.Diff(want, installed); diff != "" {
 		t.Errorf("installed (-want +got):\n%s", diff)
 	}
 	var got []string
-	for _, p := range base.missing([]*archive.Package{
+	for _, p := range missing([]*archive.Package{
 		{Name: "libc6", Version: "2.41-12+deb13u1"}, {Name: "held", Version: "1:1.0"}, {Name: "removed", Version: "1.0"},
 		{Name: "foreign", Version: "1.0"}, {Name: "newer", Version: "1.9-1"}, {Name: "absent", Version: "1.0"},
-	}) {
+	}, installed) {
 		got = append(got, p.Name)
 	}
 	if diff := cmp.Diff([]string{"libc6", "removed", "foreign", "absent"}, got); diff != "" {
@@ -64,11 +64,11 @@ func TestBaseFitsTheFlavor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	recipe, err := recipes.Resolve(flavor, recipes.Options{})
+	choice, err := recipes.Choose(flavor, recipes.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &build{Options: Options{Base: "base.tar"}, recipe: recipe}
+	b := &build{Options: Options{Base: "base.tar"}, choice: choice}
 	debian := []byte("PRETTY_NAME=\"Debian GNU/Linux 13 (trixie)\"\nID=debian\nVERSION_ID=\"13\"\n")
 	for _, tt := range []struct {
 		name  string

@@ -28,14 +28,14 @@ import (
 type build struct {
 	Options
 	recorder
-	downloads downloads
-	stateDir  string
-	started   time.Time
-	configs   []cloudConfig
-	recipe    *recipes.Recipe
-	out       *outputs
-	inputs    *inputs.Store
-	digests   []Input
+	stateDir string
+	started  time.Time
+	configs  []cloudConfig
+	choice   recipes.Choice
+	recipe   recipes.Recipe // set when the packages and the base are known
+	out      *outputs
+	inputs   *inputs.Store
+	digests  []Input
 }
 
 // Build makes the image and the disks of a flavor. Nothing is written before
@@ -66,12 +66,12 @@ func prepare(ctx context.Context, o Options) (*build, error) {
 	if err != nil {
 		return nil, badInput(err)
 	}
-	b.recipe, err = recipes.Resolve(flavor, recipes.Options{Arch: o.Arch, Model: o.Model, Version: o.Version, MountPoints: o.MountPoints})
+	b.choice, err = recipes.Choose(flavor, recipes.Options{Arch: o.Arch, Model: o.Model, Version: o.Version, MountPoints: o.MountPoints})
 	if err != nil {
 		return nil, badInput(err)
 	}
-	if err := bootconf.CheckCmdline(flavor.Models[b.recipe.Model].Cmdline); err != nil {
-		return nil, badInput(fmt.Errorf("flavor %s, model %s: %w", o.Flavor, b.recipe.Model, err))
+	if err := bootconf.CheckCmdline(b.choice.Cmdline()); err != nil {
+		return nil, badInput(fmt.Errorf("flavor %s, model %s: %w", o.Flavor, b.choice.Model, err))
 	}
 	if b.configs, err = readConfigs(o.CloudConfigs, o.Configs, o.Log); err != nil {
 		return nil, err
@@ -116,15 +116,14 @@ func (b *build) run(ctx context.Context) (*Result, error) {
 // resolve reads the signed archive and decides which packages go in.
 func (b *build) resolve(ctx context.Context) (set *packageSet, err error) {
 	err = b.step("archive: verify and resolve", func(progress.Step) (bool, error) {
-		a, err := b.openArchive(ctx, b.recipe.Flavor, b.recipe.Arch)
+		a, err := b.openArchive(ctx, b.choice.Flavor, b.choice.Arch)
 		if err != nil {
 			return false, err
 		}
-		b.recipe.Epoch = epoch(a)
 		for _, release := range a.Releases() {
 			b.digests = append(b.digests, Input{Name: "release " + fetch.Shown(release.URL), Digest: "sha256:" + release.SHA256})
 		}
-		set, err = resolvePackages(a, b.recipe)
+		set, err = resolvePackages(a, b.choice)
 		return false, err
 	})
 	return set, err

@@ -8,25 +8,29 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/inputs"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/deb/archive"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/deb/bootstrap"
-	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
 	"github.com/kairos-build/kairos-build/flavors"
 	"github.com/kairos-build/kairos-build/recipes"
 )
 
 // A packageSet is everything that an image takes from the archive.
 type packageSet struct {
-	archive    *archive.Archive
-	base       []*archive.Package // essential, required, and apt
-	packages   []*archive.Package // the flavor's and the model's
-	tools      []*archive.Package // for the steps of the graph, not shipped
-	kernel     []*archive.Package // unpacked, not installed
-	bootloader []*archive.Package // unpacked, not installed
+	archive *archive.Archive
+	epoch   time.Time          // of the release: no file is newer
+	base    []*archive.Package // essential, required, and apt
+	lists   []debList
+}
+
+// A debList is the packages of one input.
+type debList struct {
+	input    string
+	packages []*archive.Package
 }
 
 // parallel is how many files are downloaded at the same time.
@@ -52,7 +56,7 @@ func (b *build) openArchive(ctx context.Context, flavor *flavors.Flavor, arch st
 	b.Log.Info("mirrors", "main", mirrors.Main.URL, "from", mirrors.Main.From, "security", mirrors.Security.URL, "security from", mirrors.Security.From)
 	return archive.Open(ctx, archive.Options{
 		Sources: sources(spec, mirrors), Components: spec.Components, Arch: arch, Keyring: keyring,
-		Cache: filepath.Join(b.stateDir, "archive"), Now: time.Now(), Log: b.Log, Progress: b.downloads.report,
+		Cache: filepath.Join(b.stateDir, "archive"), Now: time.Now(), Log: b.Log,
 		Parallel: parallel, Transport: archive.NewTransport(parallel, archive.AptProxy(os.DirFS("/"))),
 	})
 }
@@ -68,68 +72,59 @@ func sources(spec flavors.Archive, mirrors archive.Mirrors) []archive.Source {
 	return all
 }
 
-// resolvePackages turns a recipe's names into packages.
-func resolvePackages(a *archive.Archive, recipe *recipes.Recipe) (*packageSet, error) {
-	main, err := a.Resolve(archive.Request{Base: []string{"apt"}, Extra: recipe.Packages()})
-	if err != nil {
-		return nil, fmt.Errorf("flavor %s: %w", recipe.Flavor.Name, err)
-	}
-	tools, err := a.Resolve(archive.Request{Base: []string{"apt"}, Extra: recipe.Tools()})
-	if err != nil {
-		return nil, fmt.Errorf("flavor %s: tools: %w", recipe.Flavor.Name, err)
-	}
-	set := &packageSet{archive: a, base: main.Base, packages: main.Extra, tools: tools.Extra}
-	if set.kernel, err = kernelPackages(a, recipe.Kernel()); err != nil {
-		return nil, fmt.Errorf("flavor %s: kernel: %w", recipe.Flavor.Name, err)
-	}
-	set.bootloader, err = lookupAll(a, recipe.Bootloader())
-	if err != nil {
-		return nil, fmt.Errorf("flavor %s: boot loader: %w", recipe.Flavor.Name, err)
+// resolvePackages turns names into packages.
+func resolvePackages(a *archive.Archive, c recipes.Choice) (*packageSet, error) {
+	set := &packageSet{archive: a, epoch: a.Releases()[0].Date.UTC()}
+	for _, list := range c.PackageLists() {
+		packages, err := set.find(list)
+		if err != nil {
+			return nil, fmt.Errorf("flavor %s: %s: %w", c.Flavor.Name, list.Input, err)
+		}
+		set.lists = append(set.lists, debList{list.Input, packages})
 	}
 	return set, nil
 }
 
-// kernelPrefix begins the names of the packages that hold a kernel. A meta
-// package (linux-image-amd64) depends on the newest of them.
-const kernelPrefix = "linux-image-"
-
-// kernelPackages follows meta packages to the kernel itself. Other
-// dependencies (initramfs-tools, kmod) are for a classic installation.
-func kernelPackages(a *archive.Archive, names []string) ([]*archive.Package, error) {
-	roots, err := lookupAll(a, names)
-	if err != nil {
-		return nil, err
-	}
-	var found []*archive.Package
-	for _, root := range roots {
-		actual, err := kernelOf(a, root)
+func (s *packageSet) find(list recipes.PackageList) ([]*archive.Package, error) {
+	if list.Installed {
+		found, err := s.archive.Resolve(archive.Request{Base: []string{"apt"}, Extra: list.Names})
 		if err != nil {
 			return nil, err
 		}
-		found = append(found, actual)
-	}
-	return found, nil
-}
-
-func kernelOf(a *archive.Archive, p *archive.Package) (*archive.Package, error) {
-	for _, group := range p.Depends {
-		if name := group[0].Name; strings.HasPrefix(name, kernelPrefix) {
-			return lookup(a, name)
+		if s.base == nil { // it is the same for every list
+			s.base = found.Base
 		}
+		return found.Extra, nil
 	}
-	return p, nil
-}
-
-func lookupAll(a *archive.Archive, names []string) ([]*archive.Package, error) {
 	var found []*archive.Package
-	for _, name := range names {
-		p, err := lookup(a, name)
+	for _, name := range list.Names {
+		p, err := unpacked(s.archive, name)
 		if err != nil {
 			return nil, err
 		}
 		found = append(found, p)
 	}
 	return found, nil
+}
+
+// kernelPrefix begins the names of the packages that hold a kernel. A meta
+// package (linux-image-amd64) depends on the newest of them.
+const kernelPrefix = "linux-image-"
+
+// unpacked is a package of which only the files are used; for a meta package, it
+// is the kernel itself. What they depend on besides (initramfs-tools, kmod) is
+// for a classic installation.
+func unpacked(a *archive.Archive, name string) (*archive.Package, error) {
+	p, err := lookup(a, name)
+	if err != nil {
+		return nil, err
+	}
+	for _, group := range p.Depends {
+		if name := group[0].Name; strings.HasPrefix(name, kernelPrefix) {
+			return lookup(a, name)
+		}
+	}
+	return p, nil
 }
 
 func lookup(a *archive.Archive, name string) (*archive.Package, error) {
@@ -140,13 +135,31 @@ func lookup(a *archive.Archive, name string) (*archive.Package, error) {
 	return p, err
 }
 
-// epoch is the date of the first suite, the release itself: it moves with a
-// point release, not with every security update. No file of the image is newer.
-func epoch(a *archive.Archive) time.Time { return a.Releases()[0].Date.UTC() }
+// sources are the set as inputs, for an empty root.
+func (s *packageSet) sources() []inputs.Source {
+	all := []inputs.Source{{Name: recipes.InputBase, Key: archive.Lock(s.base), Write: s.writeBase}}
+	for _, list := range s.lists {
+		all = append(all, s.debs(list))
+	}
+	return all
+}
+
+// sourcesOn are the set as inputs, for a root that has packages: what it lacks
+// of the base goes in with the flavor's.
+func (s *packageSet) sourcesOn(installed map[string]string) []inputs.Source {
+	var all []inputs.Source
+	for _, list := range s.lists {
+		if list.input == recipes.InputPackages {
+			list.packages = missing(slices.Concat(s.base, list.packages), installed)
+		}
+		all = append(all, s.debs(list))
+	}
+	return all
+}
 
 // writeBase unpacks the base packages into a layer.
-func (s *packageSet) writeBase(ctx context.Context, w io.Writer, at time.Time) error {
-	paths, err := s.archive.Fetch(ctx, s.base)
+func (s *packageSet) writeBase(ctx context.Context, w io.Writer, report inputs.Report) error {
+	paths, err := s.fetch(ctx, s.base, report)
 	if err != nil {
 		return err
 	}
@@ -154,28 +167,26 @@ func (s *packageSet) writeBase(ctx context.Context, w io.Writer, at time.Time) e
 	for i, p := range s.base {
 		list[i] = bootstrap.Package{Path: paths[i], Name: p.Name, Version: p.Version, Arch: p.Arch, SHA256: p.SHA256}
 	}
-	_, err = bootstrap.Write(ctx, w, list, bootstrap.Options{Epoch: at, UsrMerge: true})
+	_, err = bootstrap.Write(ctx, w, list, bootstrap.Options{Epoch: s.epoch, UsrMerge: true})
 	return err
 }
 
-// writeDebs puts packages into a layer as they are, with their order.
-func (s *packageSet) writeDebs(ctx context.Context, w io.Writer, packages []*archive.Package, at time.Time) error {
-	paths, err := s.archive.Fetch(ctx, packages)
-	if err != nil {
-		return err
+// debs is a layer with packages as they are, and their order.
+func (s *packageSet) debs(list debList) inputs.Source {
+	write := func(ctx context.Context, w io.Writer, report inputs.Report) error {
+		paths, err := s.fetch(ctx, list.packages, report)
+		if err != nil {
+			return err
+		}
+		files := []inputs.File{{Path: "batches", Mode: 0o644, Data: batchList(list.packages)}}
+		for i, p := range list.packages {
+			files = append(files, inputs.File{Path: debName(p), Mode: 0o644, From: paths[i]})
+		}
+		return inputs.Tree(w, files, s.epoch)
 	}
-	files := []inputs.File{{Path: "batches", Mode: 0o644, Data: batchList(packages)}}
-	for i, p := range packages {
-		files = append(files, inputs.File{Path: debName(p), Mode: 0o644, From: paths[i]})
-	}
-	return inputs.Tree(w, files, at)
+	return inputs.Source{Name: list.input, Key: archive.Lock(list.packages), Write: write}
 }
 
-// downloads shows the bytes of a Fetch in whichever step is running.
-type downloads struct{ step progress.Step }
-
-func (d *downloads) report(p archive.Progress) {
-	if d.step != nil {
-		d.step.Progress(p.Done, p.Total)
-	}
+func (s *packageSet) fetch(ctx context.Context, packages []*archive.Package, report inputs.Report) ([]string, error) {
+	return s.archive.Fetch(ctx, packages, func(p archive.Progress) { report(p.Done, p.Total) })
 }

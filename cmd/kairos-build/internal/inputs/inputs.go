@@ -48,6 +48,17 @@ type Input struct {
 	Cached bool          // it was there already
 }
 
+// A Source is an input that is not in a store yet.
+type Source struct {
+	Name string
+	Key  []byte // decides the content
+	// Write writes the content, a tar stream, and reports how far it is.
+	Write func(ctx context.Context, w io.Writer, report Report) error
+}
+
+// A Report is told how many bytes are done, of total.
+type Report func(done, total int64)
+
 // Ref names the input for llb.OCILayout.
 func (i Input) Ref() string { return "kairos-build/" + i.Name + "@" + i.Digest.String() }
 

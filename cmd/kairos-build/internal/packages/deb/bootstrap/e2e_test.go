@@ -78,7 +78,7 @@ func fetchBase(t *testing.T, suite string) ([]archive.Source, []bootstrap.Packag
 	if err != nil {
 		t.Fatal(err)
 	}
-	paths, err := a.Fetch(t.Context(), sel.Base)
+	paths, err := a.Fetch(t.Context(), sel.Base, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
