@@ -79,8 +79,11 @@ func newPrune(eng *engineFlags, asJSON *bool) *cobra.Command {
 }
 
 func openEngine(ctx context.Context, flags *engineFlags) (*engine.Engine, error) {
-	_, o, err := factory.State(flags.options())
+	o, state, err := flags.options()
 	if err != nil {
+		return nil, err
+	}
+	if err := factory.MakeState(state); err != nil {
 		return nil, err
 	}
 	return engine.Open(ctx, o)

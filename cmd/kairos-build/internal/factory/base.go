@@ -9,7 +9,6 @@ import (
 
 	"github.com/moby/buildkit/client/llb"
 
-	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/deb/archive"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
 	"github.com/kairos-build/kairos-build/framework/source"
 	"github.com/kairos-build/kairos-build/recipes"
@@ -18,9 +17,9 @@ import (
 // A baseImage is the image that a build starts from in place of the archive's
 // base root (`--base`).
 type baseImage struct {
-	name      recipes.BaseImage
-	state     llb.State
-	installed map[string]string // package -> version
+	name     recipes.BaseImage
+	state    llb.State
+	database []byte // of its packages
 }
 
 // openBase imports the image and reads which distribution and packages it has.
@@ -30,7 +29,7 @@ func (b *build) openBase(ctx context.Context) (base *baseImage, err error) {
 		if err != nil {
 			return false, badInput(err)
 		}
-		files, err := source.Files(image, "etc/os-release", "usr/lib/os-release", "var/lib/dpkg/status")
+		files, err := source.Files(image, "etc/os-release", "usr/lib/os-release", b.packages.Database())
 		if err != nil {
 			return false, fmt.Errorf("%s: %w", b.Base, err)
 		}
@@ -43,9 +42,9 @@ func (b *build) openBase(ctx context.Context) (base *baseImage, err error) {
 		}
 		b.digests = append(b.digests, Input{Name: "base " + b.Base, Digest: in.Digest.String()})
 		base = &baseImage{
-			name:      b.baseName(in.Digest.String()),
-			state:     stored(in, recipes.InputBase),
-			installed: installedPackages(files["var/lib/dpkg/status"], b.choice.Arch),
+			name:     b.baseName(in.Digest.String()),
+			state:    stored(in, recipes.InputBase),
+			database: files[b.packages.Database()],
 		}
 		return in.Cached, nil
 	})
@@ -76,8 +75,8 @@ func (b *build) fits(files map[string][]byte) error {
 		is := strings.TrimSpace(facts["ID"] + " " + facts["VERSION_ID"])
 		return fmt.Errorf("%s is %s, flavor %s needs %s %s: choose the flavor that fits, or another base", b.Base, is, f.Name, f.ID, f.Release)
 	}
-	if files["var/lib/dpkg/status"] == nil {
-		return fmt.Errorf("%s: it has no package database (/var/lib/dpkg/status)", b.Base)
+	if name := b.packages.Database(); files[name] == nil {
+		return fmt.Errorf("%s: it has no package database (/%s)", b.Base, name)
 	}
 	return nil
 }
@@ -91,36 +90,4 @@ func shellValues(text []byte) map[string]string {
 		}
 	}
 	return values
-}
-
-// installedPackages reads name and version of what dpkg's status file calls
-// installed, of one architecture or of none.
-func installedPackages(status []byte, arch string) map[string]string {
-	installed := map[string]string{}
-	for stanza := range strings.SplitSeq(string(status), "\n\n") {
-		fields := map[string]string{}
-		for line := range strings.Lines(stanza) {
-			if key, value, ok := strings.Cut(line, ":"); ok && !strings.HasPrefix(line, " ") {
-				fields[key] = strings.TrimSpace(value)
-			}
-		}
-		of := fields["Architecture"]
-		if strings.HasSuffix(fields["Status"], " ok installed") && (of == arch || of == "all") {
-			installed[fields["Package"]] = fields["Version"]
-		}
-	}
-	return installed
-}
-
-// missing lists the packages that are not installed, or in an older version. A
-// newer one, from the user's own archive or a later point release, stays.
-func missing(packages []*archive.Package, installed map[string]string) []*archive.Package {
-	var list []*archive.Package
-	for _, p := range packages {
-		version, ok := installed[p.Name]
-		if !ok || archive.CompareVersions(version, p.Version) < 0 {
-			list = append(list, p)
-		}
-	}
-	return list
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/inputs"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
 	"github.com/kairos-build/kairos-build/framework/rootfs"
 	"github.com/kairos-build/kairos-build/framework/rootfs/payload"
@@ -36,7 +37,7 @@ type graph struct {
 
 // graph brings the inputs into the store, as far as they are not there, and
 // marshals the recipe.
-func (b *build) graph(ctx context.Context, set *packageSet) (*graph, error) {
+func (b *build) graph(ctx context.Context, set *packages.Set) (*graph, error) {
 	in, err := b.gather(ctx, set)
 	if err != nil {
 		return nil, err
@@ -70,14 +71,17 @@ func openInputs(dir string, log *slog.Logger) (*inputs.Store, error) {
 }
 
 // gather completes the recipe and fills its inputs.
-func (b *build) gather(ctx context.Context, set *packageSet) (recipes.Inputs, error) {
-	in, lock, sources := recipes.Inputs{}, recipes.Lock{Epoch: set.epoch}, set.sources()
+func (b *build) gather(ctx context.Context, set *packages.Set) (recipes.Inputs, error) {
+	in, lock, sources := recipes.Inputs{}, recipes.Lock{Epoch: set.Epoch}, set.Inputs
 	if b.Base != "" {
 		base, err := b.openBase(ctx)
 		if err != nil {
 			return nil, err
 		}
-		in[recipes.InputBase], lock.Base, sources = base.state, base.name, set.sourcesOn(base.installed)
+		if sources, err = set.Over(base.database); err != nil {
+			return nil, badInput(fmt.Errorf("%s: %w", b.Base, err))
+		}
+		in[recipes.InputBase], lock.Base = base.state, base.name
 	}
 	var err error
 	if b.recipe, err = recipes.Resolve(b.choice.Flavor, lock, b.choice.Options); err != nil {
@@ -101,13 +105,13 @@ func (b *build) programs() ([]inputs.Source, error) {
 	for _, p := range []struct{ input, program string }{
 		{recipes.InputAssemble, payload.Assemble}, {recipes.InputInit, payload.Init},
 	} {
-		data, err := payload.Program(b.recipe.Arch, p.program)
+		data, err := b.Program(b.recipe.Arch, p.program)
 		if err != nil {
 			return nil, err
 		}
 		list = append(list, b.tree(p.input, inputs.File{Path: p.program, Mode: 0o755, Data: data}))
 	}
-	files, err := frameworkFiles(b.recipe.Arch)
+	files, err := b.frameworkFiles()
 	if err != nil {
 		return nil, err
 	}
@@ -137,8 +141,8 @@ func (b *build) tree(name string, files ...inputs.File) inputs.Source {
 
 // frameworkFiles is what is copied into the image as it is: static files and
 // the agent.
-func frameworkFiles(arch string) ([]inputs.File, error) {
-	agent, err := payload.Program(arch, payload.Agent)
+func (b *build) frameworkFiles() ([]inputs.File, error) {
+	agent, err := b.Program(b.recipe.Arch, payload.Agent)
 	if err != nil {
 		return nil, err
 	}

@@ -21,13 +21,6 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/folder"
 )
 
-// Names of the outputs in a build's folder.
-const (
-	imageName  = "image"
-	rawName    = "disk.raw"
-	resultName = "build.json"
-)
-
 // stagePrefix begins the name of the folder in which outputs are made. It is
 // inside the output folder, so that a rename never crosses file systems.
 const stagePrefix = ".kairos-build-"
@@ -136,8 +129,8 @@ func stampOf(path string) (fileStamp, error) {
 // stampFiles lists the files that a stamp covers, relative to the folder.
 func (o *outputs) stampFiles() ([]string, error) {
 	var names []string
-	for _, root := range []string{imageName, rawName, resultName} {
-		err := filepath.WalkDir(o.path(root), func(path string, entry fs.DirEntry, err error) error {
+	for _, a := range artifacts() {
+		err := filepath.WalkDir(o.path(a.file), func(path string, entry fs.DirEntry, err error) error {
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil
 			}

@@ -14,29 +14,23 @@ import (
 	"syscall"
 	"time"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/disk"
-	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/ext4"
-	"github.com/kairos-build/kairos-build/framework/source"
 )
 
-// makeDisk writes the raw disk.
-func (b *build) makeDisk(ctx context.Context, image *madeImage) (Disk, error) {
-	var made Disk
-	err := b.step("disk: "+rawName, func(progress.Step) (bool, error) {
-		var err error
-		made, err = writeRaw(ctx, b.out.staged(rawName), rawSpec{
+// addRaw writes the raw disk.
+func (b *build) addRaw(ctx context.Context, image *madeImage, r *Result) error {
+	return b.step("disk: "+rawName, func(progress.Step) (bool, error) {
+		made, err := writeRaw(ctx, b.out.staged(rawName), rawSpec{
 			root: image.root, seed: image.Digest, configs: b.configs, sizes: b.Sizes, at: b.recipe.Epoch,
-			hashes: filepath.Join(b.stateDir, "hashes"), log: b.Log,
+			hashes: filepath.Join(b.State, "hashes"), log: b.Log,
 		})
+		r.Disks = append(r.Disks, made)
 		return false, err
 	})
-	return made, err
 }
 
 // rawSpec is what a raw disk is made from.
@@ -71,7 +65,7 @@ func writeRaw(ctx context.Context, path string, s rawSpec) (_ Disk, err error) {
 		return Disk{}, &os.PathError{Op: "stat", Path: path, Err: err}
 	}
 	return Disk{
-		Kind: ArtifactRaw, Path: rawName, Size: result.Size, Allocated: st.Blocks * 512,
+		Kind: kindRaw, Path: rawName, Size: result.Size, Allocated: st.Blocks * 512,
 		SHA256: hex.EncodeToString(result.SHA256[:]), RootHash: hex.EncodeToString(s.root.image.Tree.RootHash[:]),
 	}, nil
 }
@@ -96,53 +90,40 @@ type DiskOptions struct {
 	// Configs says how they are checked; see Options.
 	Configs  config.Options
 	Sizes    layout.Sizes // of the partitions; zero means layout's defaults
+	State    string       // folder that outlives a build; see MakeState
 	Progress Reporter
 	Log      *slog.Logger
 }
 
 // MakeDisk makes a disk from an image that exists, without building anything.
-func MakeDisk(ctx context.Context, o DiskOptions) (_ Disk, err error) {
+func MakeDisk(ctx context.Context, o DiskOptions) (made Disk, err error) {
 	configs, err := readConfigs(o.CloudConfigs, o.Configs, o.Log)
 	if err != nil {
 		return Disk{}, err
 	}
-	state, _, err := State(engine.Options{})
+	if err := MakeState(o.State); err != nil {
+		return Disk{}, err
+	}
+	image, digest, err := openImage(ctx, o.Image, o.Arch)
 	if err != nil {
 		return Disk{}, err
 	}
-	image, err := source.Open(ctx, o.Image, source.Options{Arch: o.Arch})
-	if errors.Is(err, source.ErrPlatform) {
-		err = fmt.Errorf("%w; choose with --arch", err)
-	}
-	if err != nil {
-		return Disk{}, badInput(err)
-	}
-	created, err := createdAt(image)
-	if err != nil {
-		return Disk{}, fmt.Errorf("%s: %w", o.Image, err)
-	}
-	digest, err := image.Digest()
+	config, err := image.ConfigFile()
 	if err != nil {
 		return Disk{}, fmt.Errorf("%s: %w", o.Image, err)
 	}
 	rec := &recorder{to: o.Progress}
-	var made Disk
-	root, err := rec.makeRoot(ctx, state, image)
+	root, err := rec.makeRoot(ctx, o.State, image)
 	if err != nil {
 		return Disk{}, err
 	}
 	err = rec.step("disk: "+o.Path, func(progress.Step) (bool, error) {
-		made, err = writeRaw(ctx, o.Path, rawSpec{root: root, seed: digest.String(), configs: configs, sizes: o.Sizes, at: created, hashes: filepath.Join(state, "hashes"), log: o.Log})
+		made, err = writeRaw(ctx, o.Path, rawSpec{
+			root: root, seed: digest, configs: configs, sizes: o.Sizes, at: config.Created.Time,
+			hashes: filepath.Join(o.State, "hashes"), log: o.Log,
+		})
 		return false, err
 	})
 	made.Path = o.Path
 	return made, err
-}
-
-func createdAt(image v1.Image) (time.Time, error) {
-	config, err := image.ConfigFile()
-	if err != nil {
-		return time.Time{}, err
-	}
-	return config.Created.Time, nil
 }

@@ -12,13 +12,10 @@ import (
 
 	"github.com/erofs/go-erofs"
 
-	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/simulate"
 	"github.com/kairos-build/kairos-build/framework/config"
-	"github.com/kairos-build/kairos-build/framework/config/userdata"
 	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
-	"github.com/kairos-build/kairos-build/framework/source"
 )
 
 // SimulateOptions are what `kairos-build simulate` asks for.
@@ -27,6 +24,7 @@ type SimulateOptions struct {
 	Arch      string // default amd64
 	Configs   []simulate.Source
 	MachineID string // default simulate.DefaultMachineID
+	State     string // folder that outlives a build; see MakeState
 	Progress  Reporter
 }
 
@@ -43,22 +41,13 @@ func ImagePath(ref string) string {
 // ReadSources reads cloud-configs and decodes them. Those with an error are in
 // the result too; the error is about files that cannot be read.
 func ReadSources(paths []string, how config.Options) ([]simulate.Source, error) {
-	var out []simulate.Source
-	var errs []error
-	for _, path := range paths {
-		data, err := os.ReadFile(path)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("cloud-config: %w", err))
-			continue
-		}
-		documents, err := userdata.Options{Configs: how}.Read(path, data)
-		errs = append(errs, err)
-		for _, d := range documents {
-			out = append(out, simulate.Source{File: d.File, Data: d.Data})
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
+	documents, err := readUserData(paths, how)
+	if err != nil {
 		return nil, badInput(err)
+	}
+	var out []simulate.Source
+	for _, d := range documents {
+		out = append(out, simulate.Source{File: d.File, Data: d.Data})
 	}
 	return out, nil
 }
@@ -91,23 +80,15 @@ type openedRoot struct {
 }
 
 func openRoot(ctx context.Context, o SimulateOptions) (_ openedRoot, about simulate.Image, err error) {
-	state, _, err := State(engine.Options{})
+	if err := MakeState(o.State); err != nil {
+		return openedRoot{}, about, err
+	}
+	image, digest, err := openImage(ctx, ImagePath(o.Image), o.Arch)
 	if err != nil {
 		return openedRoot{}, about, err
 	}
-	image, err := source.Open(ctx, ImagePath(o.Image), source.Options{Arch: o.Arch})
-	if errors.Is(err, source.ErrPlatform) {
-		err = fmt.Errorf("%w; choose with --arch", err)
-	}
-	if err != nil {
-		return openedRoot{}, about, badInput(err)
-	}
-	digest, err := image.Digest()
-	if err != nil {
-		return openedRoot{}, about, fmt.Errorf("%s: %w", o.Image, err)
-	}
 	rec := &recorder{to: o.Progress}
-	root, err := rec.makeRoot(ctx, state, image)
+	root, err := rec.makeRoot(ctx, o.State, image)
 	if err != nil {
 		return openedRoot{}, about, fmt.Errorf("%s: %w", o.Image, err)
 	}
@@ -119,7 +100,7 @@ func openRoot(ctx context.Context, o SimulateOptions) (_ openedRoot, about simul
 	if err != nil {
 		return openedRoot{}, about, errors.Join(fmt.Errorf("reading the root image: %w", err), f.Close())
 	}
-	about = simulate.Image{Reference: o.Image, Digest: digest.String(), OS: prettyName(files), Version: root.image.Release["KAIROS_VERSION"]}
+	about = simulate.Image{Reference: o.Image, Digest: digest, OS: prettyName(files), Version: root.image.Release["KAIROS_VERSION"]}
 	return openedRoot{files, f.Close}, about, nil
 }
 
