@@ -96,43 +96,9 @@ func layers(f family) []Layer {
 	}
 }
 
-// sources are what a layer is made from.
-func (l Layer) sources() []Source {
-	if len(l.Join) > 0 {
-		return l.Join
-	}
-	all := []Source{l.Root, input(InputAssemble)}
-	for _, m := range l.Mounts {
-		all = append(all, m.From)
-	}
-	return all
-}
-
-// Inputs lists the names of the inputs that the recipe starts from, sorted.
-func (r Recipe) Inputs() []string {
-	var names []string
-	for _, l := range r.Layers {
-		for _, s := range l.sources() {
-			if s.Input != "" {
-				names = append(names, s.Input)
-			}
-		}
-	}
-	return unique(names)
-}
-
 // State is the graph of the image. The error names every input that is missing.
 func (r Recipe) State(in Inputs) (llb.State, error) {
-	var errs []error
-	for _, name := range r.Inputs() {
-		if _, ok := in[name]; !ok {
-			errs = append(errs, fmt.Errorf("BUG: nothing fills the input %q of flavor %s", name, r.Flavor.Name))
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
-		return llb.State{}, err
-	}
-	g := graph{r, in, map[string]llb.State{}}
+	g := &graph{Recipe: r, in: in, made: Inputs{}}
 	var top llb.State
 	for _, l := range r.Layers {
 		if len(l.Join) > 0 {
@@ -142,48 +108,49 @@ func (r Recipe) State(in Inputs) (llb.State, error) {
 		}
 		g.made[l.Name] = top
 	}
-	return top, nil
+	return top, errors.Join(g.errs...)
 }
 
 // A graph is a recipe whose layers are being made.
 type graph struct {
 	Recipe
-	in   Inputs
-	made map[string]llb.State
+	in, made Inputs
+	errs     []error
 }
 
-func (g graph) state(s Source) llb.State {
-	if s.Input != "" {
-		return g.in[s.Input]
+func (g *graph) state(layer string, s Source) llb.State {
+	states, name := g.in, s.Input
+	if s.Layer != "" {
+		states, name = g.made, s.Layer
 	}
-	state, ok := g.made[s.Layer]
+	state, ok := states[name]
 	if !ok {
-		panic(fmt.Sprintf("BUG: no layer %q before the one that is made from it", s.Layer))
+		g.errs = append(g.errs, fmt.Errorf("BUG: flavor %s: layer %s is made from %+v, which is not there", g.Flavor.Name, layer, s))
 	}
 	return state
 }
 
-func (g graph) join(l Layer) llb.State {
+func (g *graph) join(l Layer) llb.State {
 	var states []llb.State
 	for _, s := range l.Join {
-		states = append(states, g.state(s))
+		states = append(states, g.state(l.Name, s))
 	}
 	return llb.Merge(states, llb.WithCustomName(l.Title))
 }
 
 // run is a step that calls kairos-assemble, without network.
-func (g graph) run(l Layer) llb.State {
+func (g *graph) run(l Layer) llb.State {
 	epoch := strconv.FormatInt(g.Epoch.Unix(), 10)
-	exec := g.state(l.Root).Run(
+	exec := g.state(l.Name, l.Root).Run(
 		llb.Args(slices.Concat([]string{"/kairos-build/kairos-assemble", l.Command[0], "--epoch", epoch}, l.Command[1:])),
 		llb.Network(llb.NetModeNone),
 		llb.AddEnv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
 		llb.AddEnv("SOURCE_DATE_EPOCH", epoch),
 		llb.WithCustomName(l.Title),
 	)
-	exec.AddMount("/kairos-build", g.in[InputAssemble], llb.Readonly)
+	exec.AddMount("/kairos-build", g.state(l.Name, input(InputAssemble)), llb.Readonly)
 	for _, m := range l.Mounts {
-		exec.AddMount(m.Path, g.state(m.From), llb.Readonly)
+		exec.AddMount(m.Path, g.state(l.Name, m.From), llb.Readonly)
 	}
 	if l.Out == "" {
 		return exec.Root()

@@ -10,6 +10,7 @@ import (
 	"github.com/moby/buildkit/client/llb"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
+	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
 	"github.com/kairos-build/kairos-build/framework/source"
 	"github.com/kairos-build/kairos-build/recipes"
 )
@@ -69,7 +70,10 @@ func (b *build) fits(files map[string][]byte) error {
 	if text == nil {
 		return fmt.Errorf("%s: it has no /etc/os-release, so its distribution is unknown: is it a distribution's image?", b.Base)
 	}
-	facts := shellValues(text)
+	facts, err := slotimage.ParseRelease(text)
+	if err != nil {
+		return fmt.Errorf("%s: its os-release: %w", b.Base, err)
+	}
 	f := b.choice.Flavor
 	if facts["ID"] != f.ID || facts["VERSION_ID"] != f.Release {
 		is := strings.TrimSpace(facts["ID"] + " " + facts["VERSION_ID"])
@@ -79,15 +83,4 @@ func (b *build) fits(files map[string][]byte) error {
 		return fmt.Errorf("%s: it has no package database (/%s)", b.Base, name)
 	}
 	return nil
-}
-
-// shellValues reads KEY=value lines, with or without quotes (os-release(5)).
-func shellValues(text []byte) map[string]string {
-	values := map[string]string{}
-	for line := range strings.Lines(string(text)) {
-		if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
-			values[key] = strings.Trim(value, `"'`)
-		}
-	}
-	return values
 }

@@ -90,8 +90,7 @@ func (s *set) writeBase(ctx context.Context, w io.Writer, report inputs.Report) 
 	for i, p := range s.base {
 		list[i] = bootstrap.Package{Path: paths[i], Name: p.Name, Version: p.Version, Arch: p.Arch, SHA256: p.SHA256}
 	}
-	_, err = bootstrap.Write(ctx, w, list, bootstrap.Options{Epoch: s.epoch, UsrMerge: true})
-	return err
+	return bootstrap.Write(ctx, w, list, bootstrap.Options{Epoch: s.epoch, UsrMerge: true})
 }
 
 // debs is a layer with packages as they are, and their order.
