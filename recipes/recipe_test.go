@@ -156,6 +156,17 @@ func describe(op *pb.Op) string {
 	return "result"
 }
 
+// TestMissingInputs names every input that nothing fills, with the layer.
+func TestMissingInputs(t *testing.T) {
+	for name := range testInputs("1") {
+		in := testInputs("1")
+		delete(in, name)
+		if _, err := resolve(t, "debian-13").State(in); err == nil || !strings.Contains(err.Error(), "Input:"+name+"}") {
+			t.Errorf("without %s: got %v", name, err)
+		}
+	}
+}
+
 func TestResolveRefusesWhatIsNotMade(t *testing.T) {
 	flavor, err := flavors.Load("debian-13")
 	if err != nil {

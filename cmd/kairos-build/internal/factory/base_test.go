@@ -3,8 +3,16 @@
 package factory
 
 import (
+	"errors"
+	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	ocilayout "github.com/google/go-containerregistry/pkg/v1/layout"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/kairos-build/kairos-build/ci/testimage"
 	"github.com/kairos-build/kairos-build/flavors"
 	"github.com/kairos-build/kairos-build/recipes"
 )
@@ -44,4 +52,73 @@ func TestBaseFitsTheFlavor(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestBuildOnABase: the image takes the place of the base packages, by its
+// digest, and the family says what it lacks.
+func TestBuildOnABase(t *testing.T) {
+	w := newWorld(t)
+	w.options.Artifacts, w.options.Base = []string{"image"}, baseLayout(t, "ID=debian\nVERSION_ID=13\n")
+	r, asked := w.build(t)
+	want := []string{"check", "resolve", "over Package: a\n", "write packages", "write tools", "write kernel", "write bootloader", "solve"}
+	if diff := cmp.Diff(want, asked); diff != "" {
+		t.Errorf("what the build asked for (-want +got):\n%s", diff)
+	}
+	image, _, err := openImage(t.Context(), w.options.Base, "amd64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest, err := image.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := r.Inputs[1], (Input{Name: "base " + w.options.Base, Digest: digest.String()}); got != want {
+		t.Errorf("build.json names the base %v, want %v", got, want)
+	}
+	request := w.builder.requests[0]
+	if !strings.Contains(definition(request), "kairos-build/base-image@"+digest.String()) {
+		t.Error("the graph does not start from the image")
+	}
+	if got := request.Image.Annotations[ocispec.AnnotationBaseImageDigest]; got != digest.String() {
+		t.Errorf("the image says that its base is %q", got)
+	}
+}
+
+// TestABaseThatDoesNotFit is bad input, and nothing is built.
+func TestABaseThatDoesNotFit(t *testing.T) {
+	w := newWorld(t)
+	for base, want := range map[string]string{
+		baseLayout(t, "ID=debian\nVERSION_ID=12\n"): "flavor debian-13 needs debian 13",
+		t.TempDir(): "not an OCI image",
+	} {
+		w.options.Base, w.list = base, nil
+		_, err := Build(t.Context(), w.options)
+		if err == nil || !errors.Is(err, ErrBadInput) || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want bad input with %q", err, want)
+		}
+		if got := strings.Join(w.list, " "); got != "check resolve" {
+			t.Errorf("the build asked for %s", got)
+		}
+	}
+}
+
+// baseLayout is a folder with an image that a build can start from.
+func baseLayout(t *testing.T, release string) string {
+	t.Helper()
+	image, err := testimage.Image([]testimage.Entry{testimage.File("etc/os-release", release), testimage.File("var/lib/dpkg/status", "Package: a\n")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if image, err = testimage.For(image, "amd64"); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	path, err := ocilayout.Write(dir, empty.Index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := path.AppendImage(image); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }

@@ -3,8 +3,12 @@
 package factory
 
 import (
+	"archive/tar"
+	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,7 +17,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/containerd/v2/core/content"
 	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
@@ -181,6 +187,7 @@ func TestNothingChanged(t *testing.T) {
 func TestWhatChangesWhat(t *testing.T) {
 	w := newWorld(t)
 	last, _ := w.build(t)
+	lastID, ours := diskID(t, w), []string{"kairos-assemble", "init", "framework", "release"}
 	for _, tt := range []struct {
 		name   string
 		change func(*testing.T, *world)
@@ -219,9 +226,33 @@ func TestWhatChangesWhat(t *testing.T) {
 			if last.Disks[0].SHA256 == now.Disks[0].SHA256 {
 				t.Error("the disk is the same")
 			}
-			last = now
+			for _, s := range now.Steps {
+				if name, ok := strings.CutPrefix(s.Name, "input: "); ok && s.Cached == slices.Contains(wrote, name) && !slices.Contains(ours, name) {
+					t.Errorf("input %s: cached is %v", name, s.Cached)
+				}
+			}
+			id := diskID(t, w)
+			if got := id != lastID; got != tt.image {
+				t.Errorf("the disk has another identifier: %v, want %v: it is made from the image's digest", got, tt.image)
+			}
+			last, lastID = now, id
 		})
 	}
+}
+
+// diskID is the disk's GUID, as the header of its partition table has it.
+func diskID(t *testing.T, w *world) string {
+	t.Helper()
+	f, err := os.Open(filepath.Join(w.options.Dir, "disk.raw"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	id := make([]byte, 16)
+	if _, err := f.ReadAt(id, 512+56); err != nil {
+		t.Fatal(err)
+	}
+	return string(id)
 }
 
 // TestTouchedOutputsAreMadeAgain, with the same digests.
@@ -235,6 +266,7 @@ func TestTouchedOutputsAreMadeAgain(t *testing.T) {
 	}{
 		{"the disk is gone", func(dir string) error { return os.Remove(filepath.Join(dir, "disk.raw")) }, false},
 		{"the disk was written to", func(dir string) error { return os.WriteFile(filepath.Join(dir, "disk.raw"), []byte("x"), 0o644) }, false},
+		{"a byte of the disk was written to", func(dir string) error { return flip(filepath.Join(dir, "disk.raw")) }, false},
 		{"the image is gone", func(dir string) error { return os.RemoveAll(filepath.Join(dir, "image")) }, true},
 		{"a file of the image is gone", func(dir string) error { return os.Remove(filepath.Join(dir, "image/oci-layout")) }, true},
 		{"build.json was written to", func(dir string) error { return os.WriteFile(filepath.Join(dir, "build.json"), []byte("{}"), 0o644) }, true},
@@ -322,6 +354,57 @@ func TestTheLastArtifactIsTheResult(t *testing.T) {
 	}
 }
 
+// TestOurInputs: the programs are where the recipe calls them, and may be called.
+func TestOurInputs(t *testing.T) {
+	w := newWorld(t)
+	w.options.Artifacts = []string{"image"}
+	r, _ := w.build(t)
+	for _, tt := range []struct{ input, file, mode, content string }{
+		{"kairos-assemble", "kairos-assemble", "755", "program kairos-assemble"},
+		{"init", "init", "755", "program init"},
+		{"framework", "usr/bin/kairos-agent", "755", "program kairos-agent"},
+		{"release", "usr/lib/kairos/cmdline", "644", ""},
+		{"release", "etc/hosts", "644", ""},
+		{"packages", "packages", "644", ""},
+	} {
+		header, content := member(t, w, r, tt.input, tt.file)
+		if got := fmt.Sprintf("%o", header.Mode); got != tt.mode || !header.ModTime.Equal(w.packages.epoch) || tt.content != "" && content != tt.content {
+			t.Errorf("input %s: %s has mode %s, time %v and content %q", tt.input, tt.file, got, header.ModTime, content)
+		}
+	}
+}
+
+// member is a file of an input, from the store that the engine gets.
+func member(t *testing.T, w *world, r *Result, input, file string) (*tar.Header, string) {
+	t.Helper()
+	i := slices.IndexFunc(r.Inputs, func(in Input) bool { return in.Name == input })
+	store := w.builder.requests[0].Stores[storeID]
+	data, err := content.ReadBlob(t.Context(), store, ocispec.Descriptor{Digest: digest.Digest(r.Inputs[i].Digest)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var manifest ocispec.Manifest
+	if err := json.Unmarshal(data, &manifest); err != nil {
+		t.Fatal(err)
+	}
+	if data, err = content.ReadBlob(t.Context(), store, manifest.Layers[0]); err != nil {
+		t.Fatal(err)
+	}
+	for layer := tar.NewReader(bytes.NewReader(data)); ; {
+		h, err := layer.Next()
+		if err != nil {
+			t.Fatalf("input %s has no %s: %v", input, file, err)
+		}
+		if h.Name == file {
+			text, err := io.ReadAll(layer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return h, string(text)
+		}
+	}
+}
+
 // TestRequest: what the engine is asked for.
 func TestRequest(t *testing.T) {
 	w := newWorld(t)
@@ -336,6 +419,16 @@ func TestRequest(t *testing.T) {
 	if len(r.Stores) != 1 {
 		t.Errorf("the graph gets %d stores", len(r.Stores))
 	}
+}
+
+// flip changes a byte and not the size.
+func flip(path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt([]byte("x"), 3)
+	return errors.Join(err, f.Close())
 }
 
 func siteConfig(t *testing.T, text string) string {

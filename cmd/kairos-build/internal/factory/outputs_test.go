@@ -3,6 +3,7 @@
 package factory
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -27,5 +28,45 @@ func TestLeftoversOfAnInterruptedBuild(t *testing.T) {
 		if err := o.close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestASecondBuildWaits for the one that writes to the same folder, and says so.
+func TestASecondBuildWaits(t *testing.T) {
+	dir, state := t.TempDir(), t.TempDir()
+	first, err := openOutputs(t.Context(), dir, state, func() { t.Error("the first one waits") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	waits := make(chan bool, 1)
+	done := make(chan error)
+	go func() {
+		second, err := openOutputs(t.Context(), dir, state, func() { waits <- true })
+		if err == nil {
+			err = second.close()
+		}
+		done <- err
+	}()
+	<-waits
+	if !exists(first.stage) {
+		t.Error("the second one removed what the first one makes")
+	}
+	if err := first.close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	third, err := openOutputs(t.Context(), dir, state, func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openOutputs(ctx, dir, state, func() {}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v from a wait that was interrupted", err)
+	}
+	if err := third.close(); err != nil {
+		t.Error(err)
 	}
 }
