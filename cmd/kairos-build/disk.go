@@ -29,7 +29,7 @@ loop device and no mount are needed.`,
 		Args: commandline.Args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error
-			if o.State, err = stateDir(); err != nil {
+			if _, o.State, err = new(engineFlags).options(); err != nil {
 				return err
 			}
 			o.Image = args[0]

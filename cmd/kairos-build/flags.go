@@ -104,12 +104,6 @@ func (e *engineFlags) options() (o engine.Options, state string, err error) {
 	return o, state, nil
 }
 
-// stateDir is the folder that outlives a build.
-func stateDir() (string, error) {
-	_, state, err := new(engineFlags).options()
-	return state, err
-}
-
 // families are the package families, by the names that flavors have for them,
 // with what this machine says about mirrors.
 func families(state string, mirrors []string, log *slog.Logger) (map[string]factory.Packages, error) {

@@ -99,7 +99,7 @@ func (o *simulateFlags) run(cmd *cobra.Command) error {
 	if err := o.check(); err != nil {
 		return err
 	}
-	if o.State, err = stateDir(); err != nil {
+	if _, o.State, err = new(engineFlags).options(); err != nil {
 		return err
 	}
 	if o.Configs, err = factory.ReadSources(o.configs, o.how); err != nil {

@@ -5,15 +5,20 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 )
+
+// StateDir is the folder that o chooses, absolute.
+func StateDir(o Options) (string, error) {
+	o, err := o.withDefaults()
+	return o.StateDir, err
+}
 
 // A Builder is an engine that is open only while it executes a graph.
 type Builder struct{ Options }
 
-// Check tells whether Solve has what it needs; see Check.
-func (b Builder) Check(ctx context.Context) error { return Check(ctx, b.Options) }
-
-// Solve opens the engine, executes the graph and closes it.
+// Solve opens the engine, executes the graph and closes the engine.
 func (b Builder) Solve(ctx context.Context, r Request) (result Result, err error) {
 	e, err := Open(ctx, b.Options)
 	if err != nil {
@@ -21,4 +26,32 @@ func (b Builder) Solve(ctx context.Context, r Request) (result Result, err error
 	}
 	defer func() { err = errors.Join(err, e.Close()) }()
 	return e.Solve(ctx, r)
+}
+
+// Check tells whether Solve has what it needs, before anything is downloaded for
+// it: a builder that answers, or root, a runc, and the right to make the
+// namespaces and mounts of the embedded engine. It leaves nothing running.
+func (b Builder) Check(ctx context.Context) error {
+	o, err := b.withDefaults()
+	if err != nil {
+		return err
+	}
+	if o.Builder != "" {
+		routeLogs(o.Log)
+		e, err := openRemote(ctx, o)
+		if err != nil {
+			return err
+		}
+		return e.Close()
+	}
+	if err := checkPrivileges(os.Geteuid()); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(o.StateDir, 0o700); err != nil {
+		return fmt.Errorf("creating the state folder: %w; choose another with KAIROS_BUILD_STATE", err)
+	}
+	if _, err = findRunc(ctx, o); err != nil {
+		return err
+	}
+	return tryChild(ctx, o)
 }

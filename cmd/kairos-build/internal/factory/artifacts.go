@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -47,15 +46,6 @@ func Artifacts() []string {
 		}
 	}
 	return names
-}
-
-func checkArtifacts(names []string) error {
-	for _, name := range names {
-		if !slices.Contains(Artifacts(), name) {
-			return badInput(fmt.Errorf("unknown artifact %q: there are %s", name, strings.Join(Artifacts(), ", ")))
-		}
-	}
-	return nil
 }
 
 // makeArtifacts makes what was asked for, and then moves it to its place.

@@ -10,10 +10,12 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/config/userdata"
 	"github.com/kairos-build/kairos-build/framework/layout"
@@ -52,7 +54,7 @@ type Options struct {
 	Builder     Builder
 	// Program returns a program of framework/payload, for an architecture.
 	Program  func(arch, name string) ([]byte, error)
-	Progress Reporter
+	Progress progress.Reporter
 	Log      *slog.Logger
 }
 
@@ -66,8 +68,10 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if err := checkArtifacts(o.Artifacts); err != nil {
-		return o, err
+	for _, name := range o.Artifacts {
+		if !slices.Contains(Artifacts(), name) {
+			return o, badInput(fmt.Errorf("unknown artifact %q: there are %s", name, strings.Join(Artifacts(), ", ")))
+		}
 	}
 	version, err := ParseVersion(o.Version)
 	if err != nil {

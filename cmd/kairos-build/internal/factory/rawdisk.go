@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
-	"time"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/disk"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
@@ -24,37 +23,28 @@ import (
 // addRaw writes the raw disk.
 func (b *build) addRaw(ctx context.Context, image *madeImage, r *Result) error {
 	return b.step("disk: "+rawName, func(progress.Step) (bool, error) {
-		made, err := writeRaw(ctx, b.out.staged(rawName), rawSpec{
-			root: image.root, seed: image.Digest, configs: b.configs, sizes: b.Sizes, at: b.recipe.Epoch,
-			hashes: filepath.Join(b.State, "hashes"), log: b.Log,
+		made, err := writeRaw(ctx, b.out.staged(rawName), image.root, image.Digest, disk.Spec{
+			OEM: oemEntries(b.configs), Sizes: b.Sizes, Time: b.recipe.Epoch, Cache: hashes(b.State), Log: b.Log,
 		})
 		r.Disks = append(r.Disks, made)
 		return false, err
 	})
 }
 
-// rawSpec is what a raw disk is made from.
-type rawSpec struct {
-	root    *rootImage
-	seed    string // the image's digest: every identifier comes from it
-	configs []cloudConfig
-	sizes   layout.Sizes
-	at      time.Time
-	hashes  string // folder of disk's saved hash states
-	log     *slog.Logger
-}
+// hashes is where disk keeps states of its hash.
+func hashes(state string) disk.Cache { return disk.DirCache(filepath.Join(state, "hashes")) }
 
-func writeRaw(ctx context.Context, path string, s rawSpec) (_ Disk, err error) {
-	root, err := os.Open(s.root.path)
+// writeRaw writes the disk of a root image. Every identifier comes from the
+// digest of its image.
+func writeRaw(ctx context.Context, path string, image *rootImage, digest string, s disk.Spec) (_ Disk, err error) {
+	root, err := os.Open(image.path)
 	if err != nil {
 		return Disk{}, err
 	}
 	defer func() { err = errors.Join(err, root.Close()) }()
-	result, err := disk.Write(ctx, path, disk.Spec{
-		Image: s.root.image, Root: root, OEM: oemEntries(s.configs), Sizes: s.sizes,
-		ID: sha256.Sum256([]byte(s.seed)), Time: s.at, Cache: disk.DirCache(s.hashes), Log: s.log,
-	})
-	if s.sizes != (layout.Sizes{}) && errors.Is(err, disk.ErrTooLarge) {
+	s.Image, s.Root, s.ID = image.image, root, sha256.Sum256([]byte(digest))
+	result, err := disk.Write(ctx, path, s)
+	if s.Sizes != (layout.Sizes{}) && errors.Is(err, disk.ErrTooLarge) {
 		return Disk{}, badInput(fmt.Errorf("%w: see --slot-size and --recovery-size", err))
 	}
 	if err != nil {
@@ -66,7 +56,7 @@ func writeRaw(ctx context.Context, path string, s rawSpec) (_ Disk, err error) {
 	}
 	return Disk{
 		Kind: kindRaw, Path: rawName, Size: result.Size, Allocated: st.Blocks * 512,
-		SHA256: hex.EncodeToString(result.SHA256[:]), RootHash: hex.EncodeToString(s.root.image.Tree.RootHash[:]),
+		SHA256: hex.EncodeToString(result.SHA256[:]), RootHash: hex.EncodeToString(image.image.Tree.RootHash[:]),
 	}, nil
 }
 
@@ -91,7 +81,7 @@ type DiskOptions struct {
 	Configs  config.Options
 	Sizes    layout.Sizes // of the partitions; zero means layout's defaults
 	State    string       // folder that outlives a build; see MakeState
-	Progress Reporter
+	Progress progress.Reporter
 	Log      *slog.Logger
 }
 
@@ -118,9 +108,8 @@ func MakeDisk(ctx context.Context, o DiskOptions) (made Disk, err error) {
 		return Disk{}, err
 	}
 	err = rec.step("disk: "+o.Path, func(progress.Step) (bool, error) {
-		made, err = writeRaw(ctx, o.Path, rawSpec{
-			root: root, seed: digest, configs: configs, sizes: o.Sizes, at: config.Created.Time,
-			hashes: filepath.Join(o.State, "hashes"), log: o.Log,
+		made, err = writeRaw(ctx, o.Path, root, digest, disk.Spec{
+			OEM: oemEntries(configs), Sizes: o.Sizes, Time: config.Created.Time, Cache: hashes(o.State), Log: o.Log,
 		})
 		return false, err
 	})

@@ -25,7 +25,7 @@ type SimulateOptions struct {
 	Configs   []simulate.Source
 	MachineID string // default simulate.DefaultMachineID
 	State     string // folder that outlives a build; see MakeState
-	Progress  Reporter
+	Progress  progress.Reporter
 }
 
 // ImagePath is the image that ref names: that of a folder which
@@ -54,54 +54,37 @@ func ReadSources(paths []string, how config.Options) ([]simulate.Source, error) 
 
 // Simulate says what cloud-configs would change on a node of an image. The
 // root image is made as for a disk, and kept for the next time.
-func Simulate(ctx context.Context, o SimulateOptions) (_ *simulate.Result, err error) {
-	root, about, err := openRoot(ctx, o)
+func Simulate(ctx context.Context, o SimulateOptions) (result *simulate.Result, err error) {
+	if err := MakeState(o.State); err != nil {
+		return nil, err
+	}
+	image, digest, err := openImage(ctx, ImagePath(o.Image), o.Arch)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, root.close()) }()
 	rec := &recorder{to: o.Progress}
-	var result *simulate.Result
+	root, err := rec.makeRoot(ctx, o.State, image)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", o.Image, err)
+	}
+	f, err := os.Open(root.path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	files, err := erofs.Open(f)
+	if err != nil {
+		return nil, fmt.Errorf("reading the root image: %w", err)
+	}
 	err = rec.step("simulation of a first boot", func(progress.Step) (_ bool, err error) {
-		result, err = simulate.Run(ctx, simulate.Options{Image: root.files, Configs: o.Configs, Arch: o.Arch, MachineID: o.MachineID})
+		result, err = simulate.Run(ctx, simulate.Options{Image: files, Configs: o.Configs, Arch: o.Arch, MachineID: o.MachineID})
 		return false, err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("simulating %s: %w", o.Image, err)
 	}
-	result.Image = about
+	result.Image = simulate.Image{Reference: o.Image, Digest: digest, OS: prettyName(files), Version: root.image.Release["KAIROS_VERSION"]}
 	return result, nil
-}
-
-// An openedRoot is the file system of an image.
-type openedRoot struct {
-	files fs.FS
-	close func() error
-}
-
-func openRoot(ctx context.Context, o SimulateOptions) (_ openedRoot, about simulate.Image, err error) {
-	if err := MakeState(o.State); err != nil {
-		return openedRoot{}, about, err
-	}
-	image, digest, err := openImage(ctx, ImagePath(o.Image), o.Arch)
-	if err != nil {
-		return openedRoot{}, about, err
-	}
-	rec := &recorder{to: o.Progress}
-	root, err := rec.makeRoot(ctx, o.State, image)
-	if err != nil {
-		return openedRoot{}, about, fmt.Errorf("%s: %w", o.Image, err)
-	}
-	f, err := os.Open(root.path)
-	if err != nil {
-		return openedRoot{}, about, err
-	}
-	files, err := erofs.Open(f)
-	if err != nil {
-		return openedRoot{}, about, errors.Join(fmt.Errorf("reading the root image: %w", err), f.Close())
-	}
-	about = simulate.Image{Reference: o.Image, Digest: digest, OS: prettyName(files), Version: root.image.Release["KAIROS_VERSION"]}
-	return openedRoot{files, f.Close}, about, nil
 }
 
 // prettyName is what an image calls its distribution, or empty.
