@@ -204,6 +204,7 @@ func TestWhatChangesWhat(t *testing.T) {
 		}, "", true},
 		{"a size", func(_ *testing.T, w *world) { w.options.Sizes.OEM += layout.MiB }, "", false},
 		{"a cloud-config", func(t *testing.T, w *world) { w.options.CloudConfigs = []string{siteConfig(t, "hostname: a\n")} }, "", false},
+		{"another one of the same length", func(t *testing.T, w *world) { w.options.CloudConfigs = []string{siteConfig(t, "hostname: b\n")} }, "", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.change(t, w)
