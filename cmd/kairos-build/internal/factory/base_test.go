@@ -82,6 +82,9 @@ func TestBuildOnABase(t *testing.T) {
 	if got := request.Image.Annotations[ocispec.AnnotationBaseImageDigest]; got != digest.String() {
 		t.Errorf("the image says that its base is %q", got)
 	}
+	if got, ok := request.Image.Annotations[ocispec.AnnotationBaseImageName]; ok {
+		t.Errorf("the image tells others the path %q of this machine", got)
+	}
 }
 
 // TestABaseThatDoesNotFit is bad input, and nothing is built.
