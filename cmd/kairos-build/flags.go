@@ -109,7 +109,7 @@ func (e *engineFlags) options() (o engine.Options, state string, err error) {
 func families(state string, mirrors []string, log *slog.Logger) (map[string]factory.Packages, error) {
 	apt, err := deb.New(deb.Options{
 		Mirrors: mirrors, Env: os.Getenv(archive.EnvMirror), Host: os.DirFS("/"),
-		Cache: filepath.Join(state, "archive"), Now: time.Now, Log: log,
+		Cache: filepath.Join(state, "archive"), Now: time.Now, Log: log, //nolint:forbidigo // a signature ends at a time
 	})
 	if err != nil {
 		return nil, commandline.UsageError{Err: err}

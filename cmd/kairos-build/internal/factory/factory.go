@@ -158,8 +158,7 @@ func (b *build) result() *Result {
 // unchanged returns the recorded result when nothing that the outputs depend
 // on has changed and nobody touched them.
 func (b *build) unchanged(g *graph) *Result {
-	s, ok := b.out.recall()
-	if !ok || s.Key != b.key(g) {
+	if b.out.recall().Key != b.key(g) {
 		return nil
 	}
 	r, err := readResult(b.out.path(resultName))

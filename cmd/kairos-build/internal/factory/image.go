@@ -29,8 +29,7 @@ type madeImage struct {
 // graph is the same.
 func (b *build) makeImage(ctx context.Context, g *graph) (*madeImage, error) {
 	dir := b.out.path(imageName)
-	s, intact := b.out.recall(imageName, resultName)
-	if !intact || s.Image != g.key || !exists(dir) {
+	if b.out.recall(imageName, resultName).Image != g.key {
 		dir = b.out.staged(imageName)
 		if err := b.solve(ctx, g, dir); err != nil {
 			return nil, err

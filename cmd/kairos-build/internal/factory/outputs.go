@@ -12,6 +12,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -172,32 +174,26 @@ func (o *outputs) remember(key, imageKey string) error {
 }
 
 // recall reads the stamp; only the files below one of roots, or all of them,
-// have to be as they were. It reports false when anything is different.
-func (o *outputs) recall(roots ...string) (stamp, bool) {
+// have to be as they were. The stamp is zero when anything is different.
+func (o *outputs) recall(roots ...string) stamp {
 	var s stamp
 	data, err := os.ReadFile(o.stamp)
 	if err != nil || json.Unmarshal(data, &s) != nil {
-		return stamp{}, false
+		return stamp{}
 	}
 	for name, want := range s.Files {
 		if !below(name, roots) {
 			continue
 		}
 		if got, err := stampOf(o.path(name)); err != nil || got != want {
-			return stamp{}, false
+			return stamp{}
 		}
 	}
-	return s, true
+	return s
 }
 
 func below(name string, roots []string) bool {
-	if len(roots) == 0 {
-		return true
-	}
-	for _, root := range roots {
-		if rel, err := filepath.Rel(root, name); err == nil && filepath.IsLocal(rel) {
-			return true
-		}
-	}
-	return false
+	return len(roots) == 0 || slices.ContainsFunc(roots, func(root string) bool {
+		return name == root || strings.HasPrefix(name, root+string(filepath.Separator))
+	})
 }
