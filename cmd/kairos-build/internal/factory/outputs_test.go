@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 // TestLeftoversOfAnInterruptedBuild are removed, whatever the folder is called.
@@ -33,15 +34,17 @@ func TestLeftoversOfAnInterruptedBuild(t *testing.T) {
 
 // TestASecondBuildWaits for the one that writes to the same folder, and says so.
 func TestASecondBuildWaits(t *testing.T) {
+	limit, stop := context.WithTimeout(t.Context(), 20*time.Second)
+	defer stop()
 	dir, state := t.TempDir(), t.TempDir()
-	first, err := openOutputs(t.Context(), dir, state, func() { t.Error("the first one waits") })
+	first, err := openOutputs(limit, dir, state, func() { t.Error("the first one waits") })
 	if err != nil {
 		t.Fatal(err)
 	}
 	waits := make(chan bool, 1)
 	done := make(chan error)
 	go func() {
-		second, err := openOutputs(t.Context(), dir, state, func() { waits <- true })
+		second, err := openOutputs(limit, dir, state, func() { waits <- true })
 		if err == nil {
 			err = second.close()
 		}
@@ -57,9 +60,9 @@ func TestASecondBuildWaits(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(limit)
 	cancel()
-	third, err := openOutputs(t.Context(), dir, state, func() {})
+	third, err := openOutputs(limit, dir, state, func() {})
 	if err != nil {
 		t.Fatal(err)
 	}
