@@ -3,7 +3,8 @@
 // Package factory is the order of the steps: from a flavor's name to an OCI
 // image and a bootable disk. Each step is another package's; this one decides
 // what has to run, keeps what is unchanged, and puts the outputs in their
-// place only when they are complete.
+// place only when they are complete. It knows no package manager, and reads
+// neither the environment nor the host's configuration.
 package factory
 
 import (

@@ -73,3 +73,23 @@ func TestASecondBuildWaits(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestPublishExchanges: the new folder and the old one change places in one step,
+// so that there is one at any time.
+func TestPublishExchanges(t *testing.T) {
+	o, err := openOutputs(t.Context(), t.TempDir(), t.TempDir(), func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, version := range []string{"old", "new"} {
+		if err := errors.Join(os.RemoveAll(o.staged(imageName)), os.MkdirAll(filepath.Join(o.staged(imageName), version), 0o755), o.publish(imageName)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !exists(filepath.Join(o.path(imageName), "new")) || !exists(filepath.Join(o.staged(imageName), "old")) {
+		t.Error("the old folder was removed before the new one was there")
+	}
+	if err := o.close(); err != nil {
+		t.Error(err)
+	}
+}
