@@ -4,6 +4,7 @@ package factory
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"slices"
@@ -80,11 +81,11 @@ func (b *build) addImage(_ context.Context, image *madeImage, r *Result) error {
 func (b *build) writeResult(_ context.Context, _ *madeImage, r *Result) error {
 	r.Steps = b.steps
 	r.Seconds = time.Since(b.started).Round(time.Millisecond).Seconds()
-	data, err := r.marshal()
+	data, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(b.out.staged(resultName), data, 0o644); err != nil {
+	if err := os.WriteFile(b.out.staged(resultName), append(data, '\n'), 0o644); err != nil {
 		return fmt.Errorf("writing %s: %w", resultName, err)
 	}
 	return nil

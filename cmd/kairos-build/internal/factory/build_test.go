@@ -48,10 +48,8 @@ func TestResultSaysWhatIsThere(t *testing.T) {
 	w := newWorld(t)
 	w.options.CloudConfigs = []string{siteConfig(t, "hostname: a\n")}
 	r, _ := w.build(t)
-	written, err := readResult(filepath.Join(w.options.Dir, "build.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	written := &Result{}
+	decode(t, filepath.Join(w.options.Dir, "build.json"), written)
 	written.Dir = r.Dir
 	if diff := cmp.Diff(r, written); diff != "" {
 		t.Errorf("build.json is not the result (-result +file):\n%s", diff)

@@ -162,8 +162,8 @@ func (b *build) unchanged(g *graph) *Result {
 	if b.out.recall().Key != b.key(g) {
 		return nil
 	}
-	r, err := readResult(b.out.path(resultName))
-	if err != nil {
+	r := &Result{}
+	if err := readJSON(b.out.path(resultName), r); err != nil {
 		return nil
 	}
 	r.Dir = b.out.dir

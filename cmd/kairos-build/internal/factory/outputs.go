@@ -177,8 +177,7 @@ func (o *outputs) remember(key, imageKey string) error {
 // have to be as they were. The stamp is zero when anything is different.
 func (o *outputs) recall(roots ...string) stamp {
 	var s stamp
-	data, err := os.ReadFile(o.stamp)
-	if err != nil || json.Unmarshal(data, &s) != nil {
+	if err := readJSON(o.stamp, &s); err != nil {
 		return stamp{}
 	}
 	for name, want := range s.Files {
