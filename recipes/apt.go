@@ -2,50 +2,44 @@
 
 package recipes
 
-import "github.com/moby/buildkit/client/llb"
+// debs is where packages are mounted, with the order in which they go in.
+const debs = "/debs"
 
 // apt makes Debian and its relatives. Every package was fetched, checked
 // against the signed archive and put in order before the graph runs, so no
 // step needs the network: dpkg installs exactly what is there.
-type apt struct {
-	*Recipe
-	in Inputs
-}
-
-const debs = "/debs"
-
-func (a apt) base() llb.State {
-	return a.run(a.in.Base, a.in, "base: configure the essential packages", "configure").Root()
-}
-
-func (a apt) packages(base llb.State) llb.State {
-	run := a.run(base, a.in, "packages: install", "install", "--debs", debs)
-	run.AddMount(debs, a.in.Packages, llb.Readonly)
-	return run.Root()
-}
-
-func (a apt) tools(base llb.State) llb.State {
-	run := a.run(base, a.in, "tools: unpack", "extract", "--debs", debs, "--into", "/")
-	run.AddMount(debs, a.in.Tools, llb.Readonly)
-	return run.Root()
-}
-
-func (a apt) kernel(tools llb.State) llb.State {
-	run := a.run(tools, a.in, "kernel: unpack and index the modules", "kernel", "--debs", debs, "--out", "/out")
-	run.AddMount(debs, a.in.Kernel, llb.Readonly)
-	return run.AddMount("/out", llb.Scratch())
-}
-
-func (a apt) bootloader(tools llb.State) llb.State {
-	b := a.boot
-	run := a.run(tools, a.in, "bootloader: collect and make the BIOS image", "bootloader",
-		"--debs", debs, "--out", "/out",
-		"--shim", b.Shim, "--mok-manager", b.MokManager, "--grub", b.Grub,
-		"--grub-dir", b.GrubDir, "--bios-modules", b.BIOSModules, "--efi-arch", b.EFIArch)
-	run.AddMount(debs, a.in.Bootloader, llb.Readonly)
-	return run.AddMount("/out", llb.Scratch())
-}
-
-func (a apt) finalise(root llb.State) llb.State {
-	return a.run(root, a.in, "finalise: services, package database, clean up", "finalise").Root()
+func apt(c Choice) family {
+	b := c.boot
+	return family{
+		base: Layer{
+			Name: "base", Title: "base: configure the essential packages",
+			Root: input(InputBase), Command: []string{"configure"},
+		},
+		packages: Layer{
+			Name: "packages", Title: "packages: install",
+			Root: layer("base"), Mounts: []Mount{{debs, input(InputPackages)}},
+			Command: []string{"install", "--debs", debs},
+		},
+		tools: Layer{
+			Name: "tools", Title: "tools: unpack",
+			Root: layer("base"), Mounts: []Mount{{debs, input(InputTools)}},
+			Command: []string{"extract", "--debs", debs, "--into", "/"},
+		},
+		kernel: Layer{
+			Name: "kernel", Title: "kernel: unpack and index the modules",
+			Root: layer("tools"), Mounts: []Mount{{debs, input(InputKernel)}}, Out: "/out",
+			Command: []string{"kernel", "--debs", debs, "--out", "/out"},
+		},
+		bootloader: Layer{
+			Name: "bootloader", Title: "bootloader: collect and make the BIOS image",
+			Root: layer("tools"), Mounts: []Mount{{debs, input(InputBootloader)}}, Out: "/out",
+			Command: []string{"bootloader", "--debs", debs, "--out", "/out",
+				"--shim", b.Shim, "--mok-manager", b.MokManager, "--grub", b.Grub,
+				"--grub-dir", b.GrubDir, "--bios-modules", b.BIOSModules, "--efi-arch", b.EFIArch},
+		},
+		finalise: Layer{
+			Name: "finalise", Title: "finalise: services, package database, clean up",
+			Root: layer("root"), Command: []string{"finalise"},
+		},
+	}
 }

@@ -30,4 +30,4 @@ func checkMountPoint(dir string) error {
 }
 
 // mountPoints are the directories that the root has for mounts, sorted.
-func (r *Recipe) mountPoints() []string { return unique(r.Flavor.MountPoints, r.MountPoints) }
+func (c Choice) mountPoints() []string { return unique(c.Flavor.MountPoints, c.MountPoints) }

@@ -16,7 +16,7 @@ func TestMountPoints(t *testing.T) {
 		t.Fatal(err)
 	}
 	flavor.MountPoints = []string{"/work"}
-	r, err := Resolve(flavor, Options{MountPoints: []string{"/data/db", "/work"}})
+	r, err := Resolve(flavor, Lock{}, Options{MountPoints: []string{"/data/db", "/work"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +33,7 @@ func TestMountPoints(t *testing.T) {
 		"data": "want a clean absolute path", "/": "want a clean absolute path", "/a/../b": "want a clean absolute path", "/a b": "want a clean absolute path",
 		"/var/lib/x": "a node can make it by itself", "/mnt/x": "a node can make it by itself", "/lib/x": "/lib belongs to the system", "/usr/share/x": "/usr belongs to the system",
 	} {
-		if _, err := Resolve(flavor, Options{MountPoints: []string{dir}}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := Resolve(flavor, Lock{}, Options{MountPoints: []string{dir}}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %q", dir, err, want)
 		}
 	}

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package recipes says how a flavor is made: a recipe is a pure function from
-// a flavor and options to a BuildKit graph. It uses no clock, no network and
-// no daemon, so it is tested by marshalling it.
+// a flavor, a lock and options to a BuildKit graph. It uses no clock, no network
+// and no daemon, so it is tested by marshalling it.
+//
+// A recipe is a list of named layers (see layers) over named inputs:
 //
 //	          base ──────────────┬── packages ──┐
 //	(archive, configured)        │              │
@@ -17,15 +19,13 @@
 package recipes
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
-
-	"github.com/moby/buildkit/client/llb"
 
 	"github.com/kairos-build/kairos-build/flavors"
 	"github.com/kairos-build/kairos-build/framework/layout"
@@ -33,121 +33,108 @@ import (
 
 // Options are what a user can choose about a flavor.
 type Options struct {
-	Arch    string    // GOARCH of the image; default amd64
-	Model   string    // one of the flavor's models; default generic
-	Version string    // version of the result, with a leading v
-	Epoch   time.Time // no file of the image is newer
-	Base    Base      // zero: the archive's base packages
+	Arch    string // GOARCH of the image; default amd64
+	Model   string // one of the flavor's models; default generic
+	Version string // version of the result, with a leading v
 	// MountPoints are directories that are made in the root, besides those of
 	// the flavor: a node cannot make them.
 	MountPoints []string
 }
 
-// A Base is the image that another image was made from.
-type Base struct {
-	Name   string // as a registry knows it; empty for a folder or a file
-	Digest string // of its manifest, sha256:<hex>
-}
-
-// String is name@digest, or the digest alone.
-func (b Base) String() string {
-	if b.Name == "" {
-		return b.Digest
-	}
-	return b.Name + "@" + b.Digest
-}
-
-// Inputs are the states that a recipe starts from. The factory fills them:
-// each is identified by the digest of its content.
-type Inputs struct {
-	Base       llb.State // the root as bootstrapped: unpacked, not configured
-	Packages   llb.State // /: packages of the flavor and the model, with their batches
-	Tools      llb.State // /: packages for the tool root
-	Kernel     llb.State // /: kernel packages
-	Bootloader llb.State // /: boot loader packages
-	Assemble   llb.State // /kairos-assemble
-	Init       llb.State // /init
-	Framework  llb.State // what is copied into the root as it is
-	Release    llb.State // ReleaseFiles
-}
-
-// A Recipe is a flavor with every choice made.
-type Recipe struct {
+// A Choice is a flavor with every option chosen. It decides which packages a
+// recipe needs.
+type Choice struct {
 	Flavor *flavors.Flavor
 	Options
 	model flavors.Model
 	boot  flavors.Boot
 }
 
-// Resolve checks the options against the flavor. The error names every choice
+// Choose checks the options against the flavor. The error names every choice
 // that is not possible and what would be.
-func Resolve(flavor *flavors.Flavor, o Options) (*Recipe, error) {
-	if o.Arch == "" {
-		o.Arch = "amd64"
-	}
-	if o.Model == "" {
-		o.Model = "generic"
+func Choose(flavor *flavors.Flavor, o Options) (Choice, error) {
+	o.Arch, o.Model = cmp.Or(o.Arch, "amd64"), cmp.Or(o.Model, "generic")
+	if families()[flavor.Family] == nil {
+		return Choice{}, fmt.Errorf("flavor %s: no recipe for the package manager family %q", flavor.Name, flavor.Family)
 	}
 	boot, ok := flavor.Boot[o.Arch]
 	if !ok {
-		return nil, fmt.Errorf("flavor %s is not made for architecture %q: it is for %s", flavor.Name, o.Arch, strings.Join(flavor.Arches(), ", "))
+		return Choice{}, fmt.Errorf("flavor %s is not made for architecture %q: it is for %s", flavor.Name, o.Arch, strings.Join(flavor.Arches(), ", "))
 	}
 	model, ok := flavor.Models[o.Model]
 	if !ok {
-		return nil, fmt.Errorf("flavor %s has no model %q: it has %s", flavor.Name, o.Model, strings.Join(slices.Sorted(maps.Keys(flavor.Models)), ", "))
+		return Choice{}, fmt.Errorf("flavor %s has no model %q: it has %s", flavor.Name, o.Model, strings.Join(slices.Sorted(maps.Keys(flavor.Models)), ", "))
 	}
-	r := &Recipe{Flavor: flavor, Options: o, model: model, boot: boot}
+	c := Choice{flavor, o, model, boot}
 	var errs []error
-	for _, dir := range r.mountPoints() {
+	for _, dir := range c.mountPoints() {
 		errs = append(errs, checkMountPoint(dir))
 	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
-	}
-	return r, nil
+	return c, errors.Join(errs...)
 }
 
-// Packages lists what is installed into the root, without duplicates.
-func (r *Recipe) Packages() []string { return unique(r.Flavor.Packages, r.model.Packages) }
+// Cmdline is the kernel command line of the image.
+func (c Choice) Cmdline() string { return c.model.Cmdline }
 
-// Tools lists what the image is made with.
-func (r *Recipe) Tools() []string { return unique(r.Flavor.Tools) }
+// A PackageList is the packages of one input.
+type PackageList struct {
+	Input string   // its name
+	Names []string // sorted
+	// Installed packages come with what they depend on, as far as the base has
+	// it not. Of others only the files are used.
+	Installed bool
+}
 
-// Kernel lists the kernel packages.
-func (r *Recipe) Kernel() []string { return unique(r.model.Kernel) }
+// PackageLists are the packages that a recipe needs besides its base.
+func (c Choice) PackageLists() []PackageList {
+	return []PackageList{
+		{InputPackages, unique(c.Flavor.Packages, c.model.Packages), true},
+		{InputTools, unique(c.Flavor.Tools), true},
+		{InputKernel, unique(c.model.Kernel), false},
+		{InputBootloader, unique(c.boot.Packages), false},
+	}
+}
 
-// Bootloader lists the packages that hold the signed boot loader.
-func (r *Recipe) Bootloader() []string { return unique(r.boot.Packages) }
+// A Lock is what a build found for a flavor, exactly.
+type Lock struct {
+	Epoch time.Time // no file of the image is newer
+	Base  BaseImage // that the root starts from; zero: the archive's base packages
+}
+
+// A BaseImage is the image that another image was made from.
+type BaseImage struct {
+	Name   string // as a registry knows it; empty for a folder or a file
+	Digest string // of its manifest, sha256:<hex>
+}
+
+// String is name@digest, or the digest alone.
+func (b BaseImage) String() string {
+	if b.Name == "" {
+		return b.Digest
+	}
+	return b.Name + "@" + b.Digest
+}
+
+// A Recipe is complete: with the same inputs it gives the same image.
+type Recipe struct {
+	Choice
+	Lock
+	Layers []Layer // each above those that it is made from; the last is the image
+}
+
+// Resolve makes the recipe of a flavor.
+func Resolve(flavor *flavors.Flavor, lock Lock, o Options) (Recipe, error) {
+	c, err := Choose(flavor, o)
+	if err != nil {
+		return Recipe{}, err
+	}
+	return Recipe{c, lock, layers(families()[flavor.Family](c))}, nil
+}
 
 func unique(lists ...[]string) []string {
 	all := slices.Concat(lists...)
 	slices.Sort(all)
 	return slices.Compact(all)
-}
-
-// State is the graph of the image.
-func (r *Recipe) State(in Inputs) (llb.State, error) {
-	f, err := familyOf(r, in)
-	if err != nil {
-		return llb.State{}, err
-	}
-	base := f.base()
-	packages := f.packages(base)
-	tools := f.tools(base)
-	kernel := f.kernel(tools)
-	bootloader := f.bootloader(tools)
-	initramfs := r.initramfs(tools, kernel, in)
-	root := llb.Merge([]llb.State{packages, kernel, initramfs, bootloader, in.Framework}, r.named("join the layers")...)
-	return llb.Merge([]llb.State{f.finalise(root), in.Release}, r.named("add the release")...), nil
-}
-
-// initramfs packs the initrd from the kernel's modules and our /init.
-func (r *Recipe) initramfs(tools, kernel llb.State, in Inputs) llb.State {
-	run := r.run(tools, in, "initramfs: pack modules and /init", "initramfs",
-		"--root", "/kernel", "--init", "/init-program/init", "--out", "/out"+layout.ImageInitrd)
-	run.AddMount("/kernel", kernel, llb.Readonly)
-	run.AddMount("/init-program", in.Init, llb.Readonly)
-	return run.AddMount("/out", llb.Scratch())
 }
 
 // A File is one file of the uppermost layer, mode 0644, or a link, or a
@@ -163,7 +150,7 @@ type File struct {
 // the files that a build step cannot write because the engine mounts its own
 // over them (/etc/hosts, /etc/resolv.conf). They are an input, not file
 // operations of the graph: those give directories the time of the build.
-func (r *Recipe) ReleaseFiles() []File {
+func (r Recipe) ReleaseFiles() []File {
 	files := []File{
 		{Path: strings.TrimPrefix(layout.ImageRelease, "/"), Data: []byte(r.Release())},
 		{Path: strings.TrimPrefix(layout.ImageCmdline, "/"), Data: []byte(r.model.Cmdline + "\n")},
@@ -186,22 +173,3 @@ ff02::2		ip6-allrouters
 
 // resolver is systemd-resolved's file, relative to /etc.
 const resolver = "../run/systemd/resolve/stub-resolv.conf"
-
-// run is a step that calls kairos-assemble, without network.
-func (r *Recipe) run(root llb.State, in Inputs, name, verb string, args ...string) llb.ExecState {
-	command := append([]string{"/kairos-build/kairos-assemble", verb, "--epoch", strconv.FormatInt(r.Epoch.Unix(), 10)}, args...)
-	opts := []llb.RunOption{
-		llb.Args(command),
-		llb.Network(llb.NetModeNone),
-		llb.AddEnv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
-		llb.AddEnv("SOURCE_DATE_EPOCH", strconv.FormatInt(r.Epoch.Unix(), 10)),
-		llb.WithCustomName(name),
-	}
-	exec := root.Run(opts...)
-	exec.AddMount("/kairos-build", in.Assemble, llb.Readonly)
-	return exec
-}
-
-func (r *Recipe) named(name string) []llb.ConstraintsOpt {
-	return []llb.ConstraintsOpt{llb.WithCustomName(name)}
-}

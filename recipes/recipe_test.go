@@ -24,26 +24,26 @@ func testInputs(agent string) Inputs {
 		return llb.OCILayout("kairos-build/" + name + "@sha256:" + strings.Repeat("0", 64))
 	}
 	return Inputs{
-		Base: layout("base"), Packages: layout("packages"), Tools: layout("tools"),
-		Kernel: layout("kernel"), Bootloader: layout("bootloader"),
-		Assemble: layout("assemble"), Init: layout("init"), Framework: layout("framework-" + agent), Release: layout("release"),
+		InputBase: layout("base"), InputPackages: layout("packages"), InputTools: layout("tools"),
+		InputKernel: layout("kernel"), InputBootloader: layout("bootloader"),
+		InputAssemble: layout("assemble"), InputInit: layout("init"), InputFramework: layout("framework-" + agent), InputRelease: layout("release"),
 	}
 }
 
-func resolve(t *testing.T, name string) *Recipe {
+func resolve(t *testing.T, name string) Recipe {
 	t.Helper()
 	flavor, err := flavors.Load(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	recipe, err := Resolve(flavor, Options{Version: "v1.2.3", Epoch: time.Unix(1700000000, 0)})
+	recipe, err := Resolve(flavor, Lock{Epoch: time.Unix(1700000000, 0)}, Options{Version: "v1.2.3"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return recipe
 }
 
-func marshal(t *testing.T, r *Recipe, in Inputs) *llb.Definition {
+func marshal(t *testing.T, r Recipe, in Inputs) *llb.Definition {
 	t.Helper()
 	state, err := r.State(in)
 	if err != nil {
@@ -156,6 +156,17 @@ func describe(op *pb.Op) string {
 	return "result"
 }
 
+// TestMissingInputs names every input that nothing fills, with the layer.
+func TestMissingInputs(t *testing.T) {
+	for name := range testInputs("1") {
+		in := testInputs("1")
+		delete(in, name)
+		if _, err := resolve(t, "debian-13").State(in); err == nil || !strings.Contains(err.Error(), "Input:"+name+"}") {
+			t.Errorf("without %s: got %v", name, err)
+		}
+	}
+}
+
 func TestResolveRefusesWhatIsNotMade(t *testing.T) {
 	flavor, err := flavors.Load("debian-13")
 	if err != nil {
@@ -168,7 +179,7 @@ func TestResolveRefusesWhatIsNotMade(t *testing.T) {
 		{Options{Arch: "riscv64"}, `flavor debian-13 is not made for architecture "riscv64": it is for amd64`},
 		{Options{Model: "rpi4"}, `flavor debian-13 has no model "rpi4": it has cloud, generic`},
 	} {
-		if _, err := Resolve(flavor, tt.options); err == nil || err.Error() != tt.want {
+		if _, err := Resolve(flavor, Lock{}, tt.options); err == nil || err.Error() != tt.want {
 			t.Errorf("got %v, want %s", err, tt.want)
 		}
 	}

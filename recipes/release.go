@@ -15,7 +15,7 @@ import (
 // Release is the text of /etc/kairos-release: KEY="value" lines with Kairos's
 // keys. KAIROS_VERSION is the version of the image; KAIROS_BASE, the image that
 // it was made from, is there when that was chosen with --base.
-func (r *Recipe) Release() string {
+func (r Recipe) Release() string {
 	var text strings.Builder
 	for _, pair := range r.release() {
 		fmt.Fprintf(&text, "KAIROS_%s=%q\n", pair[0], pair[1])
@@ -24,7 +24,7 @@ func (r *Recipe) Release() string {
 }
 
 // release are the keys, without their prefix, and their values.
-func (r *Recipe) release() [][2]string {
+func (r Recipe) release() [][2]string {
 	pairs := [][2]string{
 		{"ID", "kairos"},
 		{"ID_LIKE", "kairos-core-" + r.Flavor.ID + "-" + r.Flavor.Release},
@@ -42,20 +42,20 @@ func (r *Recipe) release() [][2]string {
 		{"TRUSTED_BOOT", "false"},
 		{"BUILDER", "kairos-build"},
 	}
-	if r.Base != (Base{}) {
+	if r.Base != (BaseImage{}) {
 		pairs = append(pairs, [2]string{"BASE", r.Base.String()})
 	}
 	return pairs
 }
 
 // osFamily is the family as Kairos names it.
-func (r *Recipe) osFamily() string {
+func (r Recipe) osFamily() string {
 	return map[string]string{"apt": "debian", "dnf": "redhat", "zypper": "suse"}[r.Flavor.Family]
 }
 
 // Labels are the image's labels and annotations: the pre-defined keys of the
 // OCI image specification for everybody's tools, and ours, by which nodes go.
-func (r *Recipe) Labels() map[string]string {
+func (r Recipe) Labels() map[string]string {
 	labels := map[string]string{
 		ocispec.AnnotationTitle:         r.Flavor.Title,
 		ocispec.AnnotationDescription:   "Immutable node image of " + r.Flavor.Title + ", made by kairos-build",
@@ -70,7 +70,7 @@ func (r *Recipe) Labels() map[string]string {
 			labels[label] = pair[1]
 		}
 	}
-	if r.Base != (Base{}) {
+	if r.Base != (BaseImage{}) {
 		r.Base.label(labels)
 	}
 	return labels
@@ -78,7 +78,7 @@ func (r *Recipe) Labels() map[string]string {
 
 // label replaces the distribution's name by the base's own name and digest. A
 // base without a name has none that means something elsewhere.
-func (b Base) label(labels map[string]string) {
+func (b BaseImage) label(labels map[string]string) {
 	labels[ocispec.AnnotationBaseImageDigest] = b.Digest
 	labels[ocispec.AnnotationBaseImageName] = b.Name
 	if b.Name == "" {
@@ -88,7 +88,7 @@ func (b Base) label(labels map[string]string) {
 
 // Image is the image's configuration without its layers. Booted in a
 // container runtime, the image starts its init.
-func (r *Recipe) Image() ocispec.Image {
+func (r Recipe) Image() ocispec.Image {
 	created := r.Epoch.UTC()
 	return ocispec.Image{
 		Created:  &created,

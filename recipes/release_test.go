@@ -16,14 +16,14 @@ func TestReleaseNamesTheBase(t *testing.T) {
 	const digest = "sha256:00"
 	for _, tt := range []struct {
 		name       string
-		base       Base
+		base       BaseImage
 		line       string // of /etc/kairos-release
 		imageName  string
 		baseDigest string
 	}{
-		{"archive", Base{}, "", "debian:13", ""},
-		{"folder", Base{Digest: digest}, `KAIROS_BASE="sha256:00"`, "", digest},
-		{"registry", Base{Name: "registry.example.org/debian:13", Digest: digest}, `KAIROS_BASE="registry.example.org/debian:13@sha256:00"`, "registry.example.org/debian:13", digest},
+		{"archive", BaseImage{}, "", "debian:13", ""},
+		{"folder", BaseImage{Digest: digest}, `KAIROS_BASE="sha256:00"`, "", digest},
+		{"registry", BaseImage{Name: "registry.example.org/debian:13", Digest: digest}, `KAIROS_BASE="registry.example.org/debian:13@sha256:00"`, "registry.example.org/debian:13", digest},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := resolve(t, "debian-13")
@@ -44,7 +44,7 @@ func TestReleaseNamesTheBase(t *testing.T) {
 
 // TestLabelsSayWhatTheReleaseSays, also of an image that was made from another.
 func TestLabelsSayWhatTheReleaseSays(t *testing.T) {
-	for _, base := range []Base{{}, {Name: "registry.example.org/other:1", Digest: "sha256:00"}} {
+	for _, base := range []BaseImage{{}, {Name: "registry.example.org/other:1", Digest: "sha256:00"}} {
 		r := resolve(t, "debian-13")
 		r.Base = base
 		labels := r.Labels()

@@ -67,12 +67,15 @@ func importCases() []ruleCase {
 			"framework/slot/slotimage/kept.go: keeps the rule of ./framework/slot now: remove it from the list of ci/rules/imports.go",
 			"framework/slot/slotimage/new.go:5: ./framework/slot imports " + Module + "/framework/grub/bootconf: a slot knows no boot loader",
 		}},
-		{"imports", "the factory knows no package manager, but for the files that do yet", map[string]string{
-			"cmd/kairos-build/internal/factory/base.go":     "package factory\n\nimport _ \"" + Module + "/cmd/kairos-build/internal/packages/deb/archive\"\n",
-			"cmd/kairos-build/internal/factory/factory.go":  "package factory\n\nimport _ \"" + Module + "/cmd/kairos-build/internal/packages/rpm\"\n",
-			"cmd/kairos-build/internal/packages/a.go":       "package packages\n",
-			"cmd/kairos-build/internal/packages/rpm/rpm.go": "package rpm\n\nimport _ \"" + Module + "/cmd/kairos-build/internal/packages\"\n",
-		}, []string{"cmd/kairos-build/internal/factory/factory.go:5: ./cmd/kairos-build/internal/factory imports " + Module + "/cmd/kairos-build/internal/packages/rpm: the order of the steps is the same for every family"}},
+		{"imports", "the factory knows no package manager, and no family the factory", map[string]string{
+			"cmd/kairos-build/internal/factory/factory.go":  "package factory\n\nimport _ \"" + Module + "/cmd/kairos-build/internal/packages\"\n",
+			"cmd/kairos-build/internal/packages/a.go":       "package packages\n\nimport _ \"" + Module + "/cmd/kairos-build/internal/packages/rpm\"\n",
+			"cmd/kairos-build/internal/packages/rpm/rpm.go": "package rpm\n\nimport _ \"" + Module + "/cmd/kairos-build/internal/factory\"\n",
+		}, []string{
+			"cmd/kairos-build/internal/factory/factory.go:5: ./cmd/kairos-build/internal/factory imports " + Module + "/cmd/kairos-build/internal/packages -> " + Module + "/cmd/kairos-build/internal/packages/rpm: the order of the steps is the same for every family",
+			"cmd/kairos-build/internal/packages/a.go:5: ./cmd/kairos-build/internal/packages imports " + Module + "/cmd/kairos-build/internal/packages/rpm -> " + Module + "/cmd/kairos-build/internal/factory: a family gives inputs; it does not know what a build is",
+			"cmd/kairos-build/internal/packages/rpm/rpm.go:5: ./cmd/kairos-build/internal/packages imports " + Module + "/cmd/kairos-build/internal/factory: a family gives inputs; it does not know what a build is",
+		}},
 		{"imports", "a circle ends", map[string]string{
 			"framework/a/a.go": "package a\n\nimport _ \"" + Module + "/framework/b\"\n",
 			"framework/b/b.go": "package b\n\nimport _ \"" + Module + "/framework/a\"\n",

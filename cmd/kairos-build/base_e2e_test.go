@@ -221,7 +221,7 @@ func notInstalled(t *testing.T, status string) (lacking []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	recipe, err := recipes.Resolve(flavor, recipes.Options{})
+	choice, err := recipes.Choose(flavor, recipes.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +230,7 @@ func notInstalled(t *testing.T, status string) (lacking []string) {
 		first, rest, _ := strings.Cut(stanza, "\n")
 		installed[strings.TrimPrefix(first, "Package: ")] = strings.Contains(rest, "Status: install ok installed")
 	}
-	for _, name := range recipe.Packages() {
+	for _, name := range choice.PackageLists()[0].Names {
 		if !installed[name] {
 			lacking = append(lacking, name)
 		}

@@ -30,13 +30,8 @@ func newCache() *cobra.Command {
   kairos-build cache prune --older 168h
   kairos-build cache prune --all`,
 		Args: commandline.NoVerb,
-		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			e, err := openEngine(cmd.Context(), &eng)
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, e.Close()) }()
-			records, err := e.Usage(cmd.Context())
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			records, err := onEngine(cmd.Context(), &eng, (*engine.Engine).Usage)
 			if err != nil {
 				return err
 			}
@@ -58,14 +53,9 @@ func newPrune(eng *engineFlags, asJSON *bool) *cobra.Command {
 		Example: `  kairos-build cache prune --older 168h   # not used for a week
   kairos-build cache prune --keep 5       # all but the 5 GiB used last`,
 		Args: commandline.NoVerb,
-		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.Keep = keep << 30
-			e, err := openEngine(cmd.Context(), eng)
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, e.Close()) }()
-			records, err := e.Prune(cmd.Context(), o)
+			records, err := onEngine(cmd.Context(), eng, func(e *engine.Engine, ctx context.Context) ([]engine.Record, error) { return e.Prune(ctx, o) })
 			if err != nil {
 				return err
 			}
@@ -78,12 +68,21 @@ func newPrune(eng *engineFlags, asJSON *bool) *cobra.Command {
 	return cmd
 }
 
-func openEngine(ctx context.Context, flags *engineFlags) (*engine.Engine, error) {
-	_, o, err := factory.State(flags.options())
+// onEngine opens the engine, does something with its cache and closes it.
+func onEngine(ctx context.Context, flags *engineFlags, do func(*engine.Engine, context.Context) ([]engine.Record, error)) (_ []engine.Record, err error) {
+	o, state, err := flags.options()
 	if err != nil {
 		return nil, err
 	}
-	return engine.Open(ctx, o)
+	if err := factory.MakeState(state); err != nil {
+		return nil, err
+	}
+	e, err := engine.Open(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, e.Close()) }()
+	return do(e, ctx)
 }
 
 func printRecords(w io.Writer, records []engine.Record, asJSON bool, what string) error {

@@ -28,6 +28,10 @@ loop device and no mount are needed.`,
   kairos-build disk debian-13.tar -o node.raw --json`,
 		Args: commandline.Args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			var err error
+			if _, o.State, err = new(engineFlags).options(); err != nil {
+				return err
+			}
 			o.Image = args[0]
 			t, err := talk.open(cmd.ErrOrStderr())
 			if err != nil {

@@ -8,12 +8,17 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/deb"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/deb/archive"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
 	"github.com/kairos-build/kairos-build/framework/commandline"
 )
@@ -88,6 +93,26 @@ func (e *engineFlags) add(flags *pflag.FlagSet) {
 	flags.Int64Var(&e.cacheLimit, "cache-limit", 0, "most `GiB` that the embedded engine's cache may keep (default 10, or a fifth of the disk)")
 }
 
-func (e *engineFlags) options() engine.Options {
-	return engine.Options{Builder: e.builder, TLS: engine.TLS{Dir: e.cert}, CacheLimit: e.cacheLimit << 30}
+// options are those of the engine, and the folder that outlives a build, in which
+// the embedded engine has a folder of its own.
+func (e *engineFlags) options() (o engine.Options, state string, err error) {
+	o = engine.FromEnv(engine.Options{Builder: e.builder, TLS: engine.TLS{Dir: e.cert}, CacheLimit: e.cacheLimit << 30}, os.Getenv)
+	if state, err = engine.StateDir(o); err != nil {
+		return o, "", err
+	}
+	o.StateDir = filepath.Join(state, "engine")
+	return o, state, nil
+}
+
+// families are the package families, by the names that flavors have for them,
+// with what this machine says about mirrors.
+func families(state string, mirrors []string, log *slog.Logger) (map[string]factory.Packages, error) {
+	apt, err := deb.New(deb.Options{
+		Mirrors: mirrors, Env: os.Getenv(archive.EnvMirror), Host: os.DirFS("/"),
+		Cache: filepath.Join(state, "archive"), Now: time.Now, Log: log, //nolint:forbidigo // a signature ends at a time
+	})
+	if err != nil {
+		return nil, commandline.UsageError{Err: err}
+	}
+	return map[string]factory.Packages{"apt": apt}, nil
 }

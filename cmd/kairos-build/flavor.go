@@ -10,15 +10,18 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
 	"github.com/kairos-build/kairos-build/flavors"
 	"github.com/kairos-build/kairos-build/framework/commandline"
+	"github.com/kairos-build/kairos-build/framework/rootfs/payload"
 )
 
 func newFlavor() *cobra.Command {
 	var o factory.Options
 	var talk talkFlags
 	var eng engineFlags
+	var mirrors []string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "flavor NAME",
@@ -40,13 +43,19 @@ Building again with nothing changed takes a moment and changes nothing.`,
 			return flavors.Names(), cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o.Flavor = args[0]
-			o.Engine = eng.options()
+			builder, state, err := eng.options()
+			if err != nil {
+				return err
+			}
 			t, err := talk.open(cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
-			o.Progress, o.Log = t, t.log
+			if o.Families, err = families(state, mirrors, t.log); err != nil {
+				return t.close(err)
+			}
+			o.Flavor, o.State, o.Progress, o.Log = args[0], state, t, t.log
+			o.Builder, o.Program = engine.Builder{Options: builder}, payload.Program
 			result, err := factory.Build(cmd.Context(), o)
 			if err := t.close(err); err != nil {
 				return err
@@ -63,7 +72,7 @@ Building again with nothing changed takes a moment and changes nothing.`,
 	flags.StringVar(&o.Model, "model", "generic", "kind of machine: generic or cloud")
 	flags.StringArrayVar(&o.MountPoints, "mount-point", nil, "`directory` that the image has, for a mount; may be repeated (see docs/data.md)")
 	flags.StringVar(&o.Arch, "arch", "amd64", "architecture, as Go names it")
-	flags.StringArrayVar(&o.Mirrors, "mirror", nil, "archive `URL`, or security=URL; may be repeated (default: the host's own apt configuration, else the flavor's)")
+	flags.StringArrayVar(&mirrors, "mirror", nil, "archive `URL`, or security=URL; may be repeated (default: the host's own apt configuration, else the flavor's)")
 	flags.StringVar(&o.Base, "base", "", "image to start from in place of the archive: OCI layout, OCI archive or registry `reference`")
 	flags.StringVar(&o.Version, "version", version, "version of the image, a semantic version")
 	flags.BoolVar(&asJSON, "json", false, "print build.json on stdout")

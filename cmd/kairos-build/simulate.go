@@ -99,6 +99,9 @@ func (o *simulateFlags) run(cmd *cobra.Command) error {
 	if err := o.check(); err != nil {
 		return err
 	}
+	if _, o.State, err = new(engineFlags).options(); err != nil {
+		return err
+	}
 	if o.Configs, err = factory.ReadSources(o.configs, o.how); err != nil {
 		return err
 	}
@@ -206,7 +209,7 @@ func (o *simulateFlags) bootNode(cmd *cobra.Command) (err error) {
 	}
 	o.vm.Disk, o.vm.Log = filepath.Join(dir, "disk.raw"), t.log
 	_, err = factory.MakeDisk(cmd.Context(), factory.DiskOptions{
-		Image: factory.ImagePath(o.Image), Arch: o.Arch, Path: o.vm.Disk, CloudConfigs: o.configs, Configs: o.how, Progress: t, Log: t.log,
+		Image: factory.ImagePath(o.Image), Arch: o.Arch, Path: o.vm.Disk, CloudConfigs: o.configs, Configs: o.how, State: o.State, Progress: t, Log: t.log,
 	})
 	if err := t.close(err); err != nil {
 		return err

@@ -15,7 +15,6 @@
 //	engine.sock   the child's socket (the folder is 0700)
 //	engine.log    what BuildKit logged, of the last start
 //	tmp/          TMPDIR of the child, emptied at every start
-//	bin/          an unpacked runc, when none is installed
 //	cache.db, history.db, runc-overlayfs/ or runc-native/   BuildKit's own
 //
 // # One folder, one child, any number of builds

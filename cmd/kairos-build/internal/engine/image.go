@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -20,13 +21,6 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// Compressions of layers.
-const (
-	Zstd         = "zstd"
-	Gzip         = "gzip"
-	Uncompressed = "uncompressed"
-)
-
 // Image says how the result of a graph becomes an OCI layout.
 type Image struct {
 	// Dir is the folder to write to; it is created, or exists and is empty.
@@ -38,9 +32,6 @@ type Image struct {
 	Config ocispec.Image
 	// Annotations of the manifest.
 	Annotations map[string]string
-	// RefName is written to index.json as org.opencontainers.image.ref.name.
-	// Empty: the index has no name for the image.
-	RefName string
 	// Epoch is the time of everything that would carry the time of the build,
 	// SOURCE_DATE_EPOCH. Required: without it no two builds are the same.
 	Epoch time.Time
@@ -48,13 +39,9 @@ type Image struct {
 	// That costs a decompression and a compression of the whole image at every
 	// export, cached or not. Leave it off when the steps clamp what they touch.
 	RewriteTimestamps bool
-	// Compression of the layers. Empty: Zstd.
+	// Compression of the layers, as BuildKit calls it. Empty: zstd. Layers in
+	// another one (those of the base) are converted, once, and kept in the cache.
 	Compression string
-	// Level of the compression, in zstd's or gzip's own scale. Zero: its default.
-	Level int
-	// KeepCompression leaves layers that exist in another compression (those of
-	// the base) as they are. Off, they are converted, once, and kept in the cache.
-	KeepCompression bool
 }
 
 // export describes the export to BuildKit. blobs is the folder of the engine's
@@ -98,25 +85,15 @@ func (i *Image) attrs() (map[string]string, error) {
 		exptypes.ExporterImageConfigKey:         string(data),
 		"tar":                                   "false",
 		string(exptypes.OptKeyOCITypes):         "true",
-		string(exptypes.OptKeyLayerCompression): i.compression(),
-		string(exptypes.OptKeyForceCompression): strconv.FormatBool(!i.KeepCompression),
+		string(exptypes.OptKeyLayerCompression): cmp.Or(i.Compression, "zstd"),
+		string(exptypes.OptKeyForceCompression): "true",
 		string(exptypes.OptKeySourceDateEpoch):  strconv.FormatInt(i.Epoch.Unix(), 10),
 		string(exptypes.OptKeyRewriteTimestamp): strconv.FormatBool(i.RewriteTimestamps),
-	}
-	if i.Level != 0 {
-		attrs[string(exptypes.OptKeyCompressionLevel)] = strconv.Itoa(i.Level)
 	}
 	for key, value := range i.Annotations {
 		attrs[exptypes.AnnotationManifestKey(nil, key)] = value
 	}
 	return attrs, nil
-}
-
-func (i *Image) compression() string {
-	if i.Compression == "" {
-		return Zstd
-	}
-	return i.Compression
 }
 
 // finish makes the folder an OCI layout and returns the manifest's descriptor.
@@ -151,9 +128,6 @@ func exportedManifest(response map[string]string) (ocispec.Descriptor, error) {
 // writeLayout writes what makes a folder of blobs an OCI layout, see
 // image-layout.md of the OCI image specification.
 func (i *Image) writeLayout(desc ocispec.Descriptor) error {
-	if i.RefName != "" {
-		desc.Annotations = map[string]string{ocispec.AnnotationRefName: i.RefName}
-	}
 	index := ocispec.Index{
 		Versioned: specs.Versioned{SchemaVersion: 2},
 		MediaType: ocispec.MediaTypeImageIndex,

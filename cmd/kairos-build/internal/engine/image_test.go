@@ -28,8 +28,6 @@ func testImage(dir string) *Image {
 		Epoch:       time.Unix(1700000000, 0),
 		Config:      ocispec.Image{Platform: ocispec.Platform{OS: "linux", Architecture: "amd64"}},
 		Annotations: map[string]string{"k": "v"},
-		RefName:     "v1",
-		Level:       9,
 	}
 }
 
@@ -44,7 +42,6 @@ func TestImageAttrs(t *testing.T) {
 		"tar":                   "false",
 		"oci-mediatypes":        "true",
 		"compression":           "zstd",
-		"compression-level":     "9",
 		"force-compression":     "true",
 		"rewrite-timestamp":     "false",
 		"source-date-epoch":     "1700000000",
@@ -71,7 +68,7 @@ func TestFinishWritesALayout(t *testing.T) {
 		t.Fatalf("got %+v, %v", got, err)
 	}
 	index, err := os.ReadFile(filepath.Join(dir, "index.json"))
-	if err != nil || !strings.Contains(string(index), `"org.opencontainers.image.ref.name": "v1"`) || strings.Contains(string(index), "now") {
+	if err != nil || strings.Contains(string(index), "now") {
 		t.Errorf("%s, %v", index, err)
 	}
 	if _, err := testImage(dir).finish(nil); err == nil {

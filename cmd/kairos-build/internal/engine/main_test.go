@@ -15,7 +15,7 @@ const checkVerb = "check-engine"
 // TestMain makes the test binary what the real program is: its own child.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == checkVerb {
-		if err := Check(context.Background(), Options{StateDir: os.Args[2]}); err != nil {
+		if err := (Builder{Options{StateDir: os.Args[2]}}).Check(context.Background()); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

@@ -4,7 +4,6 @@ package engine
 
 import (
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -27,12 +26,8 @@ type Options struct {
 	// CacheLimit is the size in bytes that the cache may keep when a build
 	// ends. Zero: 10 GiB, or a fifth of the disk if that is less.
 	CacheLimit int64
-	// RunC is the path of the runc to use. Empty: the one in PATH, else the
-	// embedded one.
+	// RunC is the path of the runc to use. Empty: the one in PATH.
 	RunC string
-	// Embedded holds a file named "runc" to use when the machine has none.
-	// Nil: there is no embedded runc.
-	Embedded fs.FS
 	// Log receives what the engine has to say. Nil: it stays silent.
 	Log *slog.Logger
 }

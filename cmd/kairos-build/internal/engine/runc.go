@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,8 +14,8 @@ import (
 	"time"
 )
 
-// findRunc returns the path of a runc that works: the named one, the one in
-// PATH, or the embedded one.
+// findRunc returns the path of a runc that works: the named one, or the one in
+// PATH.
 func findRunc(ctx context.Context, o Options) (string, error) {
 	path, err := locateRunc(o)
 	if err != nil {
@@ -42,30 +41,7 @@ func locateRunc(o Options) (string, error) {
 			return filepath.Abs(path)
 		}
 	}
-	if o.Embedded != nil {
-		return unpackRunc(o.Embedded, filepath.Join(o.StateDir, "bin"))
-	}
 	return "", ErrNoRunC
-}
-
-// unpackRunc writes the embedded runc to dir and returns its path. The file
-// appears by rename, so a second build never starts half of it.
-func unpackRunc(from fs.FS, dir string) (string, error) {
-	data, err := fs.ReadFile(from, "runc")
-	if err != nil {
-		return "", fmt.Errorf("embedded runc: %w", err)
-	}
-	path := filepath.Join(dir, "runc-"+shortHash(data))
-	if st, err := os.Stat(path); err == nil && st.Size() == int64(len(data)) {
-		return path, nil
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("unpacking runc: %w", err)
-	}
-	if err := writeByRename(path, data, 0o700); err != nil {
-		return "", fmt.Errorf("unpacking runc: %w", err)
-	}
-	return path, nil
 }
 
 // runcCheck remembers a runc that passed the probe, so that a warm build does

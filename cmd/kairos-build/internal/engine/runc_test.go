@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/fstest"
 )
 
 // fakeRunc writes a program that counts its starts in a file beside it.
@@ -88,24 +87,5 @@ func TestLocateRunc(t *testing.T) {
 	}
 	if _, err = locateRunc(Options{RunC: "/nowhere/runc"}); err == nil || !strings.Contains(err.Error(), `runc "/nowhere/runc"`) {
 		t.Errorf("missing: %v", err)
-	}
-}
-
-func TestUnpackRunc(t *testing.T) {
-	dir := t.TempDir()
-	from := fstest.MapFS{"runc": {Data: []byte("#!/bin/sh\n")}}
-	first, err := unpackRunc(from, dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	second, err := unpackRunc(from, dir)
-	if err != nil || first != second {
-		t.Errorf("unpacked to %q and then %q, %v", first, second, err)
-	}
-	if st, err := os.Stat(first); err != nil || st.Mode().Perm() != 0o700 {
-		t.Errorf("mode %v, %v", st.Mode(), err)
-	}
-	if _, err := unpackRunc(fstest.MapFS{}, dir); err == nil {
-		t.Error("an empty embedded file system was accepted")
 	}
 }

@@ -15,23 +15,16 @@ import (
 	"github.com/moby/buildkit/client/llb"
 	gatewaypb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/errdefs"
-	"github.com/moby/buildkit/util/entitlements"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"github.com/tonistiigi/fsutil"
 )
 
 // Request is one graph to execute, and what to make of its result.
 type Request struct {
 	// Definition is the marshalled graph.
 	Definition *llb.Definition
-	// Locals are the folders that llb.Local names, by name. Their files arrive
-	// as root's, without file capabilities.
-	Locals map[string]string
 	// Stores hold the blobs that llb.OCILayout names, by store id.
 	Stores map[string]content.Store
-	// HostNetwork lets steps that ask for the host's network have it.
-	HostNetwork bool
 	// Image says how to write the result. Nil: it is only computed (and cached).
 	Image *Image
 	// Progress is told everything that happens, in order, from one goroutine.
@@ -83,19 +76,6 @@ func (e *Engine) solveOpt(r Request) (client.SolveOpt, error) {
 	opt := client.SolveOpt{
 		OCIStores: r.Stores,
 		Internal:  e.Embedded(), // no history of builds: nobody asks for it, and it costs disk writes
-	}
-	if r.HostNetwork {
-		opt.AllowedEntitlements = []string{entitlements.EntitlementNetworkHost.String()}
-	}
-	for name, dir := range r.Locals {
-		fs, err := fsutil.NewFS(dir)
-		if err != nil {
-			return opt, fmt.Errorf("local folder %q of the graph: %w", name, err)
-		}
-		if opt.LocalMounts == nil {
-			opt.LocalMounts = map[string]fsutil.FS{}
-		}
-		opt.LocalMounts[name] = fs
 	}
 	if r.Image == nil {
 		return opt, nil

@@ -154,7 +154,6 @@ func image(dir string) *Image {
 			Config:   ocispec.ImageConfig{Labels: map[string]string{"a": "b"}, Cmd: []string{"/step"}},
 		},
 		Annotations: map[string]string{ocispec.AnnotationTitle: "test"},
-		RefName:     "v1",
 	}
 }
 

@@ -9,8 +9,8 @@ import (
 
 	"github.com/moby/buildkit/client/llb"
 
-	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/deb/archive"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
+	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
 	"github.com/kairos-build/kairos-build/framework/source"
 	"github.com/kairos-build/kairos-build/recipes"
 )
@@ -18,18 +18,19 @@ import (
 // A baseImage is the image that a build starts from in place of the archive's
 // base root (`--base`).
 type baseImage struct {
-	state     llb.State
-	installed map[string]string // package -> version
+	name     recipes.BaseImage
+	state    llb.State
+	database []byte // of its packages
 }
 
 // openBase imports the image and reads which distribution and packages it has.
 func (b *build) openBase(ctx context.Context) (base *baseImage, err error) {
 	err = b.step("base: import "+b.Base, func(progress.Step) (bool, error) {
-		image, err := source.Open(ctx, b.Base, source.Options{Arch: b.recipe.Arch})
+		image, err := source.Open(ctx, b.Base, source.Options{Arch: b.choice.Arch})
 		if err != nil {
 			return false, badInput(err)
 		}
-		files, err := source.Files(image, "etc/os-release", "usr/lib/os-release", "var/lib/dpkg/status")
+		files, err := source.Files(image, "etc/os-release", "usr/lib/os-release", b.packages.Database())
 		if err != nil {
 			return false, fmt.Errorf("%s: %w", b.Base, err)
 		}
@@ -40,11 +41,11 @@ func (b *build) openBase(ctx context.Context) (base *baseImage, err error) {
 		if err != nil {
 			return false, err
 		}
-		b.recipe.Base = b.baseName(in.Digest.String())
 		b.digests = append(b.digests, Input{Name: "base " + b.Base, Digest: in.Digest.String()})
 		base = &baseImage{
-			state:     llb.OCILayout(in.Ref(), llb.OCIStore("", storeID), llb.WithCustomName("input base")),
-			installed: installedPackages(files["var/lib/dpkg/status"], b.recipe.Arch),
+			name:     b.baseName(in.Digest.String()),
+			state:    stored(in, recipes.InputBase),
+			database: files[b.packages.Database()],
 		}
 		return in.Cached, nil
 	})
@@ -53,11 +54,11 @@ func (b *build) openBase(ctx context.Context) (base *baseImage, err error) {
 
 // baseName names the base for those who get the image: a path of this machine
 // would tell them nothing, and make the result depend on it.
-func (b *build) baseName(digest string) recipes.Base {
+func (b *build) baseName(digest string) recipes.BaseImage {
 	if exists(b.Base) {
-		return recipes.Base{Digest: digest}
+		return recipes.BaseImage{Digest: digest}
 	}
-	return recipes.Base{Name: b.Base, Digest: digest}
+	return recipes.BaseImage{Name: b.Base, Digest: digest}
 }
 
 // fits checks that the image is of the flavor's distribution and release.
@@ -69,57 +70,17 @@ func (b *build) fits(files map[string][]byte) error {
 	if text == nil {
 		return fmt.Errorf("%s: it has no /etc/os-release, so its distribution is unknown: is it a distribution's image?", b.Base)
 	}
-	facts := shellValues(text)
-	f := b.recipe.Flavor
+	facts, err := slotimage.ParseRelease(text)
+	if err != nil {
+		return fmt.Errorf("%s: its os-release: %w", b.Base, err)
+	}
+	f := b.choice.Flavor
 	if facts["ID"] != f.ID || facts["VERSION_ID"] != f.Release {
 		is := strings.TrimSpace(facts["ID"] + " " + facts["VERSION_ID"])
 		return fmt.Errorf("%s is %s, flavor %s needs %s %s: choose the flavor that fits, or another base", b.Base, is, f.Name, f.ID, f.Release)
 	}
-	if files["var/lib/dpkg/status"] == nil {
-		return fmt.Errorf("%s: it has no package database (/var/lib/dpkg/status)", b.Base)
+	if name := b.packages.Database(); files[name] == nil {
+		return fmt.Errorf("%s: it has no package database (/%s)", b.Base, name)
 	}
 	return nil
-}
-
-// shellValues reads KEY=value lines, with or without quotes (os-release(5)).
-func shellValues(text []byte) map[string]string {
-	values := map[string]string{}
-	for line := range strings.Lines(string(text)) {
-		if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
-			values[key] = strings.Trim(value, `"'`)
-		}
-	}
-	return values
-}
-
-// installedPackages reads name and version of what dpkg's status file calls
-// installed, of one architecture or of none.
-func installedPackages(status []byte, arch string) map[string]string {
-	installed := map[string]string{}
-	for stanza := range strings.SplitSeq(string(status), "\n\n") {
-		fields := map[string]string{}
-		for line := range strings.Lines(stanza) {
-			if key, value, ok := strings.Cut(line, ":"); ok && !strings.HasPrefix(line, " ") {
-				fields[key] = strings.TrimSpace(value)
-			}
-		}
-		of := fields["Architecture"]
-		if strings.HasSuffix(fields["Status"], " ok installed") && (of == arch || of == "all") {
-			installed[fields["Package"]] = fields["Version"]
-		}
-	}
-	return installed
-}
-
-// missing lists the packages that base has not, or has in an older version. A
-// newer one, from the user's own archive or a later point release, stays.
-func (base *baseImage) missing(packages []*archive.Package) []*archive.Package {
-	var list []*archive.Package
-	for _, p := range packages {
-		version, ok := base.installed[p.Name]
-		if !ok || archive.CompareVersions(version, p.Version) < 0 {
-			list = append(list, p)
-		}
-	}
-	return list
 }

@@ -3,39 +3,55 @@
 // Package factory is the order of the steps: from a flavor's name to an OCI
 // image and a bootable disk. Each step is another package's; this one decides
 // what has to run, keeps what is unchanged, and puts the outputs in their
-// place only when they are complete.
+// place only when they are complete. It knows no package manager, and reads
+// neither the environment nor the host's configuration.
 package factory
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/inputs"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
 	"github.com/kairos-build/kairos-build/flavors"
-	"github.com/kairos-build/kairos-build/framework/fetch"
 	"github.com/kairos-build/kairos-build/framework/grub/bootconf"
 	"github.com/kairos-build/kairos-build/recipes"
 )
+
+// Packages is what a package family does for a build.
+type Packages interface {
+	// Resolve verifies the distribution's archive, and finds in it the exact
+	// packages of a choice.
+	Resolve(ctx context.Context, c recipes.Choice) (*packages.Set, error)
+	// Database is the path, in an image, of the file that lists its packages.
+	Database() string
+}
+
+// A Builder executes graphs.
+type Builder interface {
+	// Check tells whether Solve has what it needs, before anything is downloaded.
+	Check(ctx context.Context) error
+	// Solve executes a graph. The result has steps also when there is an error.
+	Solve(ctx context.Context, r engine.Request) (engine.Result, error)
+}
 
 // build is one run of Build.
 type build struct {
 	Options
 	recorder
-	downloads downloads
-	stateDir  string
-	started   time.Time
-	configs   []cloudConfig
-	recipe    *recipes.Recipe
-	out       *outputs
-	inputs    *inputs.Store
-	digests   []Input
+	packages Packages
+	started  time.Time
+	configs  []cloudConfig
+	choice   recipes.Choice
+	recipe   recipes.Recipe // once the packages and the base are known
+	out      *outputs
+	inputs   *inputs.Store
+	digests  []Input
 }
 
 // Build makes the image and the disks of a flavor. Nothing is written before
@@ -46,7 +62,7 @@ func Build(ctx context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if b.out, err = openOutputs(ctx, b.Dir, b.stateDir, func() {
+	if b.out, err = openOutputs(ctx, b.Dir, b.State, func() {
 		b.Log.Warn("waiting for another build to finish with the output folder", "folder", b.Dir)
 	}); err != nil {
 		return nil, err
@@ -66,32 +82,35 @@ func prepare(ctx context.Context, o Options) (*build, error) {
 	if err != nil {
 		return nil, badInput(err)
 	}
-	b.recipe, err = recipes.Resolve(flavor, recipes.Options{Arch: o.Arch, Model: o.Model, Version: o.Version, MountPoints: o.MountPoints})
+	b.choice, err = recipes.Choose(flavor, recipes.Options{Arch: o.Arch, Model: o.Model, Version: o.Version, MountPoints: o.MountPoints})
 	if err != nil {
 		return nil, badInput(err)
 	}
-	if err := bootconf.CheckCmdline(flavor.Models[b.recipe.Model].Cmdline); err != nil {
-		return nil, badInput(fmt.Errorf("flavor %s, model %s: %w", o.Flavor, b.recipe.Model, err))
+	if b.packages = o.Families[flavor.Family]; b.packages == nil {
+		return nil, fmt.Errorf("BUG: flavor %s: nothing resolves packages of the family %q", o.Flavor, flavor.Family)
+	}
+	if err := bootconf.CheckCmdline(b.choice.Cmdline()); err != nil {
+		return nil, badInput(fmt.Errorf("flavor %s, model %s: %w", o.Flavor, b.choice.Model, err))
 	}
 	if b.configs, err = readConfigs(o.CloudConfigs, o.Configs, o.Log); err != nil {
 		return nil, err
 	}
-	if b.stateDir, b.Engine, err = State(o.Engine); err != nil {
+	if err := MakeState(o.State); err != nil {
 		return nil, err
 	}
-	return b, engine.Check(ctx, b.Engine)
+	return b, o.Builder.Check(ctx)
 }
 
 // run is the build itself.
 func (b *build) run(ctx context.Context) (*Result, error) {
-	packages, err := b.resolve(ctx)
+	set, err := b.resolve(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if b.inputs, err = openInputs(filepath.Join(b.stateDir, "inputs"), b.Log); err != nil {
+	if b.inputs, err = openInputs(filepath.Join(b.State, "inputs"), b.Log); err != nil {
 		return nil, err
 	}
-	graph, err := b.graph(ctx, packages)
+	graph, err := b.graph(ctx, set)
 	if err != nil {
 		return nil, err
 	}
@@ -102,93 +121,49 @@ func (b *build) run(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	result := b.result(image)
-	if slices.Contains(b.Artifacts, ArtifactRaw) {
-		disk, err := b.makeDisk(ctx, image)
-		if err != nil {
-			return nil, err
-		}
-		result.Disks = append(result.Disks, disk)
+	result := b.result()
+	if err := b.makeArtifacts(ctx, image, result); err != nil {
+		return nil, err
 	}
-	return result, b.finish(result, graph)
+	imageKey := graph.key
+	if result.Image == nil {
+		imageKey = "" // what is there is another build's
+	}
+	return result, b.out.remember(b.key(graph), imageKey)
 }
 
-// resolve reads the signed archive and decides which packages go in.
-func (b *build) resolve(ctx context.Context) (set *packageSet, err error) {
+// resolve decides which packages go in.
+func (b *build) resolve(ctx context.Context) (set *packages.Set, err error) {
 	err = b.step("archive: verify and resolve", func(progress.Step) (bool, error) {
-		a, err := b.openArchive(ctx, b.recipe.Flavor, b.recipe.Arch)
-		if err != nil {
+		if set, err = b.packages.Resolve(ctx, b.choice); err != nil {
 			return false, err
 		}
-		b.recipe.Epoch = epoch(a)
-		for _, release := range a.Releases() {
-			b.digests = append(b.digests, Input{Name: "release " + fetch.Shown(release.URL), Digest: "sha256:" + release.SHA256})
+		for _, index := range set.Indexes {
+			b.digests = append(b.digests, Input{Name: "release " + index.URL, Digest: "sha256:" + index.SHA256})
 		}
-		set, err = resolvePackages(a, b.recipe)
-		return false, err
+		return false, nil
 	})
 	return set, err
 }
 
-// result describes what was made.
-func (b *build) result(image *madeImage) *Result {
-	r := &Result{
+// result describes what is going to be made.
+func (b *build) result() *Result {
+	return &Result{
 		Format: FormatVersion, Flavor: b.Flavor, Version: b.Version,
 		Architecture: b.recipe.Arch, Model: b.recipe.Model,
 		Created: b.recipe.Epoch.Format(time.RFC3339),
 		Inputs:  append(b.digests, configInputs(b.configs)...), Disks: []Disk{}, Dir: b.out.dir,
 	}
-	if slices.Contains(b.Artifacts, ArtifactImage) {
-		r.Image = &image.Image
-	}
-	return r
-}
-
-// finish writes build.json, moves everything to its place and removes what
-// was not asked for this time.
-func (b *build) finish(r *Result, g *graph) error {
-	r.Steps = b.steps
-	r.Seconds = time.Since(b.started).Round(time.Millisecond).Seconds()
-	data, err := r.marshal()
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(b.out.staged(resultName), data, 0o644); err != nil {
-		return fmt.Errorf("writing %s: %w", resultName, err)
-	}
-	imageKey := g.key
-	if r.Image == nil {
-		imageKey = "" // what is there is another build's
-	}
-	for _, name := range b.publishable(r) {
-		if err := b.out.publish(name); err != nil {
-			return err
-		}
-	}
-	return b.out.remember(b.key(g), imageKey)
-}
-
-// publishable lists the outputs that were made and asked for, build.json last.
-func (b *build) publishable(r *Result) []string {
-	var names []string
-	if r.Image != nil && exists(b.out.staged(imageName)) {
-		names = append(names, imageName)
-	}
-	if len(r.Disks) > 0 {
-		names = append(names, rawName)
-	}
-	return append(names, resultName)
 }
 
 // unchanged returns the recorded result when nothing that the outputs depend
 // on has changed and nobody touched them.
 func (b *build) unchanged(g *graph) *Result {
-	s, ok := b.out.recall()
-	if !ok || s.Key != b.key(g) {
+	if b.out.recall().Key != b.key(g) {
 		return nil
 	}
-	r, err := readResult(b.out.path(resultName))
-	if err != nil {
+	r := &Result{}
+	if err := readJSON(b.out.path(resultName), r); err != nil {
 		return nil
 	}
 	r.Dir = b.out.dir

@@ -13,13 +13,12 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"slices"
 
 	"github.com/moby/buildkit/client/llb"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/inputs"
-	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/deb/archive"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
 	"github.com/kairos-build/kairos-build/framework/rootfs"
 	"github.com/kairos-build/kairos-build/framework/rootfs/payload"
@@ -38,12 +37,12 @@ type graph struct {
 
 // graph brings the inputs into the store, as far as they are not there, and
 // marshals the recipe.
-func (b *build) graph(ctx context.Context, set *packageSet) (*graph, error) {
+func (b *build) graph(ctx context.Context, set *packages.Set) (*graph, error) {
 	in, err := b.gather(ctx, set)
 	if err != nil {
 		return nil, err
 	}
-	state, err := b.recipe.State(*in)
+	state, err := b.recipe.State(in)
 	if err != nil {
 		return nil, err
 	}
@@ -71,83 +70,52 @@ func openInputs(dir string, log *slog.Logger) (*inputs.Store, error) {
 	return inputs.Open(dir, blobs)
 }
 
-// wanted is one input that may have to be written.
-type wanted struct {
-	name  string
-	key   []byte // decides the content
-	write func(context.Context, io.Writer) error
-	into  *llb.State
-}
-
-// gather fills a recipe's inputs.
-func (b *build) gather(ctx context.Context, set *packageSet) (*recipes.Inputs, error) {
-	in := &recipes.Inputs{}
-	list, err := b.base(ctx, set, in)
+// gather completes the recipe and fills its inputs.
+func (b *build) gather(ctx context.Context, set *packages.Set) (recipes.Inputs, error) {
+	in, lock, sources := recipes.Inputs{}, recipes.Lock{Epoch: set.Epoch}, set.Inputs
+	if b.Base != "" {
+		base, err := b.openBase(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if sources, err = set.Over(base.database); err != nil {
+			return nil, badInput(fmt.Errorf("%s: %w", b.Base, err))
+		}
+		in[recipes.InputBase], lock.Base = base.state, base.name
+	}
+	var err error
+	if b.recipe, err = recipes.Resolve(b.choice.Flavor, lock, b.choice.Options); err != nil {
+		return nil, badInput(err)
+	}
+	programs, err := b.programs()
 	if err != nil {
 		return nil, err
 	}
-	for _, debs := range []struct {
-		name     string
-		packages []*archive.Package
-		into     *llb.State
-	}{
-		{"packages", set.packages, &in.Packages}, {"tools", set.tools, &in.Tools},
-		{"kernel", set.kernel, &in.Kernel}, {"bootloader", set.bootloader, &in.Bootloader},
-	} {
-		list = append(list, wanted{debs.name, set.key(debs.packages), func(ctx context.Context, w io.Writer) error {
-			return set.writeDebs(ctx, w, debs.packages, b.recipe.Epoch)
-		}, debs.into})
-	}
-	programs, err := b.programs(in)
-	if err != nil {
-		return nil, err
-	}
-	for _, w := range append(list, programs...) {
-		if err := b.bring(ctx, w); err != nil {
+	for _, s := range append(sources, programs...) {
+		if in[s.Name], err = b.bring(ctx, s); err != nil {
 			return nil, err
 		}
 	}
 	return in, nil
 }
 
-// base is the root to start from: made from the archive's packages, or the
-// user's image, to which everything of the archive that it lacks is added.
-func (b *build) base(ctx context.Context, set *packageSet, in *recipes.Inputs) ([]wanted, error) {
-	if b.Base == "" {
-		return []wanted{{"base", set.key(set.base), func(ctx context.Context, w io.Writer) error {
-			return set.writeBase(ctx, w, b.recipe.Epoch)
-		}, &in.Base}}, nil
-	}
-	base, err := b.openBase(ctx)
-	if err != nil {
-		return nil, err
-	}
-	in.Base = base.state
-	set.packages = base.missing(slices.Concat(set.base, set.packages))
-	return nil, nil
-}
-
-// key is the digest of a list of packages and of how they are written.
-func (s *packageSet) key(packages []*archive.Package) []byte { return archive.Lock(packages) }
-
 // programs are the inputs that come with kairos-build itself.
-func (b *build) programs(in *recipes.Inputs) ([]wanted, error) {
-	var list []wanted
-	for _, program := range []struct {
-		name string
-		into *llb.State
-	}{{payload.Assemble, &in.Assemble}, {payload.Init, &in.Init}} {
-		data, err := payload.Program(b.recipe.Arch, program.name)
+func (b *build) programs() ([]inputs.Source, error) {
+	var list []inputs.Source
+	for _, p := range []struct{ input, program string }{
+		{recipes.InputAssemble, payload.Assemble}, {recipes.InputInit, payload.Init},
+	} {
+		data, err := b.Program(b.recipe.Arch, p.program)
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, b.tree(program.name, []inputs.File{{Path: program.name, Mode: 0o755, Data: data}}, program.into))
+		list = append(list, b.tree(p.input, inputs.File{Path: p.program, Mode: 0o755, Data: data}))
 	}
-	files, err := frameworkFiles(b.recipe.Arch)
+	files, err := b.frameworkFiles()
 	if err != nil {
 		return nil, err
 	}
-	return append(list, b.tree("framework", files, &in.Framework), b.tree("release", b.releaseFiles(), &in.Release)), nil
+	return append(list, b.tree(recipes.InputFramework, files...), b.tree(recipes.InputRelease, b.releaseFiles()...)), nil
 }
 
 func (b *build) releaseFiles() []inputs.File {
@@ -158,23 +126,23 @@ func (b *build) releaseFiles() []inputs.File {
 	return files
 }
 
-// tree is an input made of files; its key is their tar stream's digest.
-func (b *build) tree(name string, files []inputs.File, into *llb.State) wanted {
+// tree is an input made of files; its key is their tar stream.
+func (b *build) tree(name string, files ...inputs.File) inputs.Source {
 	var stream bytes.Buffer
 	err := inputs.Tree(&stream, files, b.recipe.Epoch)
-	return wanted{name, stream.Bytes(), func(_ context.Context, w io.Writer) error {
+	return inputs.Source{Name: name, Key: stream.Bytes(), Write: func(_ context.Context, w io.Writer, _ inputs.Report) error {
 		if err != nil {
 			return err
 		}
 		_, err := w.Write(stream.Bytes())
 		return err
-	}, into}
+	}}
 }
 
 // frameworkFiles is what is copied into the image as it is: static files and
 // the agent.
-func frameworkFiles(arch string) ([]inputs.File, error) {
-	agent, err := payload.Program(arch, payload.Agent)
+func (b *build) frameworkFiles() ([]inputs.File, error) {
+	agent, err := b.Program(b.recipe.Arch, payload.Agent)
 	if err != nil {
 		return nil, err
 	}
@@ -186,26 +154,27 @@ func frameworkFiles(arch string) ([]inputs.File, error) {
 	return files, err
 }
 
-// bring makes sure that an input is in the store and hands it to the recipe.
-func (b *build) bring(ctx context.Context, w wanted) error {
+// bring makes sure that an input is in the store.
+func (b *build) bring(ctx context.Context, s inputs.Source) (llb.State, error) {
 	sum := sha256.New()
 	fmt.Fprintf(sum, "1 %d %s\n", b.recipe.Epoch.Unix(), b.recipe.Arch)
-	sum.Write(w.key)
+	sum.Write(s.Key)
 	key := hex.EncodeToString(sum.Sum(nil))
 	var in inputs.Input
-	err := b.step("input: "+w.name, func(step progress.Step) (bool, error) {
-		b.downloads.step = step
-		defer func() { b.downloads.step = nil }()
-		var err error
-		in, err = b.inputs.Add(ctx, w.name, b.recipe.Arch, key, func(out io.Writer) error { return w.write(ctx, out) })
+	err := b.step("input: "+s.Name, func(step progress.Step) (cached bool, err error) {
+		in, err = b.inputs.Add(ctx, s.Name, b.recipe.Arch, key, func(w io.Writer) error { return s.Write(ctx, w, step.Progress) })
 		return in.Cached, err
 	})
 	if err != nil {
-		return err
+		return llb.State{}, err
 	}
-	b.digests = append(b.digests, Input{Name: w.name, Digest: in.Digest.String()})
-	*w.into = llb.OCILayout(in.Ref(), llb.OCIStore("", storeID), llb.WithCustomName("input "+w.name))
-	return nil
+	b.digests = append(b.digests, Input{Name: s.Name, Digest: in.Digest.String()})
+	return stored(in, s.Name), nil
+}
+
+// stored is an input in the graph.
+func stored(in inputs.Input, name string) llb.State {
+	return llb.OCILayout(in.Ref(), llb.OCIStore("", storeID), llb.WithCustomName("input "+name))
 }
 
 // key is the digest of everything that the outputs depend on.

@@ -29,18 +29,17 @@ type madeImage struct {
 // graph is the same.
 func (b *build) makeImage(ctx context.Context, g *graph) (*madeImage, error) {
 	dir := b.out.path(imageName)
-	s, intact := b.out.recall(imageName, resultName)
-	if !intact || s.Image != g.key || !exists(dir) {
+	if b.out.recall(imageName, resultName).Image != g.key {
 		dir = b.out.staged(imageName)
 		if err := b.solve(ctx, g, dir); err != nil {
 			return nil, err
 		}
 	}
-	image, err := b.openImage(dir)
+	image, err := source.Layout(dir, v1.Platform{OS: "linux", Architecture: b.recipe.Arch})
 	if err != nil {
 		return nil, err
 	}
-	root, err := b.makeRoot(ctx, b.stateDir, image)
+	root, err := b.makeRoot(ctx, b.State, image)
 	if err != nil {
 		return nil, err
 	}
@@ -55,20 +54,27 @@ func (b *build) makeImage(ctx context.Context, g *graph) (*madeImage, error) {
 	return &madeImage{*described, root}, nil
 }
 
-func (b *build) openImage(dir string) (v1.Image, error) {
-	return source.Layout(dir, v1.Platform{OS: "linux", Architecture: b.recipe.Arch})
+// openImage opens an image that was made before, and says its digest.
+func openImage(ctx context.Context, ref, arch string) (v1.Image, string, error) {
+	image, err := source.Open(ctx, ref, source.Options{Arch: arch})
+	if errors.Is(err, source.ErrPlatform) {
+		err = fmt.Errorf("%w; choose with --arch", err)
+	}
+	if err != nil {
+		return nil, "", badInput(err)
+	}
+	digest, err := image.Digest()
+	if err != nil {
+		return nil, "", fmt.Errorf("%s: %w", ref, err)
+	}
+	return image, digest.String(), nil
 }
 
 // solve runs the graph; the image appears in dir.
-func (b *build) solve(ctx context.Context, g *graph, dir string) (err error) {
-	e, err := engine.Open(ctx, b.Engine)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, e.Close()) }()
+func (b *build) solve(ctx context.Context, g *graph, dir string) error {
 	watch := progress.NewGraph(b.to)
 	defer watch.Close()
-	result, err := e.Solve(ctx, engine.Request{
+	result, err := b.Builder.Solve(ctx, engine.Request{
 		Definition: g.definition,
 		Stores:     map[string]content.Store{storeID: b.inputs},
 		Image:      &engine.Image{Dir: dir, Config: b.recipe.Image(), Annotations: b.recipe.Labels(), Epoch: b.recipe.Epoch},

@@ -15,7 +15,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
-	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/config/userdata"
 	"github.com/kairos-build/kairos-build/framework/layout"
@@ -33,16 +33,7 @@ type inputError struct{ err error }
 func (e *inputError) Error() string   { return e.err.Error() }
 func (e *inputError) Unwrap() []error { return []error{e.err, ErrBadInput} }
 
-// Artifacts that a build can make.
-const (
-	ArtifactImage = "image"
-	ArtifactRaw   = "raw"
-)
-
-// Artifacts lists them all.
-func Artifacts() []string { return []string{ArtifactImage, ArtifactRaw} }
-
-// Options are what a user asks for.
+// Options are what a user asks for, and what a build works with.
 type Options struct {
 	Flavor       string
 	Dir          string   // output folder; default out/<flavor>
@@ -54,14 +45,17 @@ type Options struct {
 	Artifacts []string     // default: all
 	Model     string       // default generic
 	Arch      string       // default amd64
-	Mirrors   []string     // "URL" for the main archive, "security=URL" for the other
 	Base      string       // image to start from in place of the archive
 	Version   string       // semantic version, with or without a leading v
 	// MountPoints are directories that the root has besides those of the flavor.
 	MountPoints []string
-	Engine      engine.Options
-	Progress    Reporter
-	Log         *slog.Logger
+	State       string              // folder that outlives a build; see MakeState
+	Families    map[string]Packages // by the names that flavors have for them
+	Builder     Builder
+	// Program returns a program of framework/payload, for an architecture.
+	Program  func(arch, name string) ([]byte, error)
+	Progress progress.Reporter
+	Log      *slog.Logger
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -74,9 +68,9 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	for _, artifact := range o.Artifacts {
-		if !slices.Contains(Artifacts(), artifact) {
-			return o, badInput(fmt.Errorf("unknown artifact %q: there are %s", artifact, strings.Join(Artifacts(), ", ")))
+	for _, name := range o.Artifacts {
+		if !slices.Contains(Artifacts(), name) {
+			return o, badInput(fmt.Errorf("unknown artifact %q: there are %s", name, strings.Join(Artifacts(), ", ")))
 		}
 	}
 	version, err := ParseVersion(o.Version)
@@ -107,7 +101,25 @@ type cloudConfig struct {
 // readConfigs reads and checks the cloud-configs. Every mistake of every file
 // is in the error; what is known but not implemented yet is told through log.
 func readConfigs(paths []string, how config.Options, log *slog.Logger) ([]cloudConfig, error) {
+	documents, err := readUserData(paths, how)
+	errs := []error{err}
 	var configs []cloudConfig
+	for _, d := range documents {
+		errs = append(errs, checkConfig(d.File, log)...)
+		if _, strict := config.Decode(d.Name, d.Data); how.Compat && strict.Failed() {
+			d.Data = config.WithCompatLine(d.Data)
+		}
+		configs = append(configs, cloudConfig{d.Name, d.Data})
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, badInput(err)
+	}
+	return configs, nil
+}
+
+// readUserData decodes files. The error names every file that holds no user
+// data; the parts are those of the others.
+func readUserData(paths []string, how config.Options) (all []userdata.Part, _ error) {
 	var errs []error
 	for _, path := range paths {
 		data, err := os.ReadFile(path)
@@ -115,23 +127,10 @@ func readConfigs(paths []string, how config.Options, log *slog.Logger) ([]cloudC
 			errs = append(errs, fmt.Errorf("cloud-config: %w", err))
 			continue
 		}
-		documents, err := userdata.Options{Configs: how}.Read(path, data)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		for _, d := range documents {
-			errs = append(errs, checkConfig(d.File, log)...)
-			if _, strict := config.Decode(d.Name, d.Data); how.Compat && strict.Failed() {
-				d.Data = config.WithCompatLine(d.Data)
-			}
-			configs = append(configs, cloudConfig{d.Name, d.Data})
-		}
+		parts, err := userdata.Options{Configs: how}.Read(path, data)
+		all, errs = append(all, parts...), append(errs, err)
 	}
-	if len(errs) > 0 {
-		return nil, badInput(errors.Join(errs...))
-	}
-	return configs, nil
+	return all, errors.Join(errs...)
 }
 
 // configInputs are the cloud-configs as they go onto the disk.

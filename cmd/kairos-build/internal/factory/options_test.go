@@ -12,6 +12,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/ondisk/ext4"
 )
 
 // TestCompatOnTheDisk: the node, which is strict, must take what was let through.
@@ -74,5 +75,17 @@ func TestUserDataOnTheDisk(t *testing.T) {
 		if _, err := readConfigs([]string{write(text)}, config.Options{}, log); err == nil {
 			t.Errorf("%q is accepted", text)
 		}
+	}
+}
+
+// TestConfigsOnTheDisk: in the order in which they are given, and for root only.
+func TestConfigsOnTheDisk(t *testing.T) {
+	got := oemEntries([]cloudConfig{{"b.yaml", []byte("hostname: b\n")}, {"a.yaml", []byte("hostname: a\n")}})
+	want := []ext4.Entry{
+		{Path: "90_custom.yaml", Mode: 0o600, Data: []byte("hostname: b\n")},
+		{Path: "91_custom.yaml", Mode: 0o600, Data: []byte("hostname: a\n")},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -19,13 +21,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/folder"
-)
-
-// Names of the outputs in a build's folder.
-const (
-	imageName  = "image"
-	rawName    = "disk.raw"
-	resultName = "build.json"
 )
 
 // stagePrefix begins the name of the folder in which outputs are made. It is
@@ -136,8 +131,8 @@ func stampOf(path string) (fileStamp, error) {
 // stampFiles lists the files that a stamp covers, relative to the folder.
 func (o *outputs) stampFiles() ([]string, error) {
 	var names []string
-	for _, root := range []string{imageName, rawName, resultName} {
-		err := filepath.WalkDir(o.path(root), func(path string, entry fs.DirEntry, err error) error {
+	for _, a := range artifacts() {
+		err := filepath.WalkDir(o.path(a.file), func(path string, entry fs.DirEntry, err error) error {
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil
 			}
@@ -179,32 +174,25 @@ func (o *outputs) remember(key, imageKey string) error {
 }
 
 // recall reads the stamp; only the files below one of roots, or all of them,
-// have to be as they were. It reports false when anything is different.
-func (o *outputs) recall(roots ...string) (stamp, bool) {
+// have to be as they were. The stamp is zero when anything is different.
+func (o *outputs) recall(roots ...string) stamp {
 	var s stamp
-	data, err := os.ReadFile(o.stamp)
-	if err != nil || json.Unmarshal(data, &s) != nil {
-		return stamp{}, false
+	if err := readJSON(o.stamp, &s); err != nil {
+		return stamp{}
 	}
 	for name, want := range s.Files {
 		if !below(name, roots) {
 			continue
 		}
 		if got, err := stampOf(o.path(name)); err != nil || got != want {
-			return stamp{}, false
+			return stamp{}
 		}
 	}
-	return s, true
+	return s
 }
 
 func below(name string, roots []string) bool {
-	if len(roots) == 0 {
-		return true
-	}
-	for _, root := range roots {
-		if rel, err := filepath.Rel(root, name); err == nil && filepath.IsLocal(rel) {
-			return true
-		}
-	}
-	return false
+	return len(roots) == 0 || slices.ContainsFunc(roots, func(root string) bool {
+		return name == root || strings.HasPrefix(name, root+string(filepath.Separator))
+	})
 }

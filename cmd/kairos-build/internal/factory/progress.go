@@ -9,13 +9,10 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
 )
 
-// Reporter shows a build's steps to whoever watches.
-type Reporter = progress.Reporter
-
 // A recorder passes steps on and remembers them for build.json. It is safe for
 // use by several goroutines.
 type recorder struct {
-	to    Reporter
+	to    progress.Reporter
 	mu    sync.Mutex
 	steps []Step
 }

@@ -2,11 +2,6 @@
 
 package factory
 
-import (
-	"encoding/json"
-	"os"
-)
-
 // FormatVersion is the version of build.json. It changes only when a field
 // changes its meaning or goes away; docs/build-json.md describes it.
 const FormatVersion = 1
@@ -66,20 +61,4 @@ type Step struct {
 type Input struct {
 	Name   string `json:"name"`
 	Digest string `json:"digest"` // sha256:<hex>
-}
-
-// readResult reads a build.json. The error wraps fs.ErrNotExist when there is
-// none.
-func readResult(path string) (*Result, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	r := &Result{}
-	return r, json.Unmarshal(data, r)
-}
-
-func (r *Result) marshal() ([]byte, error) {
-	data, err := json.MarshalIndent(r, "", "  ")
-	return append(data, '\n'), err
 }

@@ -48,6 +48,17 @@ type Input struct {
 	Cached bool          // it was there already
 }
 
+// A Source is an input that is not in a store yet.
+type Source struct {
+	Name string
+	Key  []byte // decides the content
+	// Write writes the content, a tar stream, and reports how far it is.
+	Write func(ctx context.Context, w io.Writer, report Report) error
+}
+
+// A Report is told how many bytes are done, of total.
+type Report func(done, total int64)
+
 // Ref names the input for llb.OCILayout.
 func (i Input) Ref() string { return "kairos-build/" + i.Name + "@" + i.Digest.String() }
 
@@ -72,14 +83,14 @@ func (s *Store) Add(ctx context.Context, name, arch, key string, write func(io.W
 	if in, err := s.lookup(ctx, name, key); err == nil {
 		return in, nil
 	}
-	in, err := s.add(ctx, name, arch, write)
+	r, err := s.add(ctx, name, arch, write)
+	if err == nil {
+		err = s.writeKey(name, key, r)
+	}
 	if err != nil {
 		return Input{}, fmt.Errorf("storing input %s: %w", name, err)
 	}
-	if err := s.remember(in, key); err != nil {
-		return Input{}, fmt.Errorf("storing input %s: %w", name, err)
-	}
-	return in, s.collect(ctx, name)
+	return Input{Name: name, Digest: r.Manifest, Size: r.Size}, s.collect(ctx, name)
 }
 
 // record is what a key file holds.
@@ -115,26 +126,26 @@ func readRecord(path string) (record, error) {
 
 func (s *Store) keyFile(name, key string) string { return filepath.Join(s.keys, name+"@"+key) }
 
-func (s *Store) add(ctx context.Context, name, arch string, write func(io.Writer) error) (Input, error) {
+func (s *Store) add(ctx context.Context, name, arch string, write func(io.Writer) error) (record, error) {
 	layer, err := s.stream(ctx, name, write)
 	if err != nil {
-		return Input{}, err
+		return record{}, err
 	}
 	config, err := s.document(ctx, ocispec.MediaTypeImageConfig, ocispec.Image{
 		Platform: ocispec.Platform{OS: "linux", Architecture: arch},
 		RootFS:   ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{layer.Digest}},
 	})
 	if err != nil {
-		return Input{}, err
+		return record{}, err
 	}
 	manifest, err := s.document(ctx, ocispec.MediaTypeImageManifest, ocispec.Manifest{
 		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
 		Config: config, Layers: []ocispec.Descriptor{layer},
 	})
 	if err != nil {
-		return Input{}, err
+		return record{}, err
 	}
-	return Input{Name: name, Digest: manifest.Digest, Size: layer.Size}, nil
+	return record{manifest.Digest, []digest.Digest{config.Digest, layer.Digest}, layer.Size}, nil
 }
 
 // stream writes the layer blob.
@@ -166,19 +177,6 @@ func (s *Store) document(ctx context.Context, mediaType string, v any) (ocispec.
 	desc := ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(data), Size: int64(len(data))}
 	ref := fmt.Sprintf("%s-%d", desc.Digest.Encoded(), os.Getpid())
 	return desc, content.WriteBlob(ctx, s, ref, strings.NewReader(string(data)), desc)
-}
-
-// remember writes the key file of an input that add made.
-func (s *Store) remember(in Input, key string) error {
-	data, err := content.ReadBlob(context.Background(), s, ocispec.Descriptor{Digest: in.Digest})
-	if err != nil {
-		return err
-	}
-	var m ocispec.Manifest
-	if err := json.Unmarshal(data, &m); err != nil {
-		return err
-	}
-	return s.writeKey(in.Name, key, record{Manifest: in.Digest, Blobs: []digest.Digest{m.Config.Digest, m.Layers[0].Digest}, Size: in.Size})
 }
 
 // writeKey writes a key file by rename.

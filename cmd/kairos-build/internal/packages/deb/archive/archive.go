@@ -43,7 +43,6 @@ type Options struct {
 	Retries   int               // further attempts after a passing failure; default 3, negative: none
 	Backoff   time.Duration     // wait before the first further attempt, doubled each time; default 500 ms
 	Log       *slog.Logger      // default: discard
-	Progress  func(Progress)    // called from one goroutine at a time; default: none
 }
 
 func (o Options) withDefaults() Options {

@@ -31,7 +31,6 @@ func TestOpenResolveFetch(t *testing.T) {
 	m := newFakeMirror(t, essential("dash", "Depends: libc6\n"), fakePackage{"libc6", ""}, fakePackage{"zsh", "Depends: libc6\n"})
 	o := m.options()
 	var last Progress
-	o.Progress = func(p Progress) { last = p }
 	a, err := Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -41,7 +40,7 @@ func TestOpenResolveFetch(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := append(sel.Base, sel.Extra...)
-	paths, err := a.Fetch(t.Context(), all)
+	paths, err := a.Fetch(t.Context(), all, func(p Progress) { last = p })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +69,7 @@ func checkSecondRun(t *testing.T, m *fakeMirror, o Options, all []*Package) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.Fetch(t.Context(), all); err != nil {
+	if _, err := a.Fetch(t.Context(), all, nil); err != nil {
 		t.Fatal(err)
 	}
 	if d := cmp.Diff([]string{inRelease + " 304"}, m.took()); d != "" {
@@ -97,7 +96,7 @@ func TestFileMirror(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.Fetch(t.Context(), sel.Base); err != nil {
+	if _, err := a.Fetch(t.Context(), sel.Base, nil); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -429,7 +428,7 @@ func fetchAll(t *testing.T, o Options) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.Fetch(t.Context(), sel.Base)
+	return a.Fetch(t.Context(), sel.Base, nil)
 }
 
 // closedPort is an address where nothing listens.

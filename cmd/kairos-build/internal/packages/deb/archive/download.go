@@ -20,11 +20,11 @@ type Progress struct {
 
 // Fetch makes every package's .deb available in the cache and returns the
 // paths, in the order of the packages. Every file is verified, whether it came
-// now or was there.
-func (a *Archive) Fetch(ctx context.Context, packages []*Package) ([]string, error) {
+// now or was there. report, if not nil, is called from one goroutine at a time.
+func (a *Archive) Fetch(ctx context.Context, packages []*Package, report func(Progress)) ([]string, error) {
 	paths := make([]string, len(packages))
 	order := make([]int, len(packages))
-	t := &tally{report: a.o.Progress, files: make([]int64, len(packages)), p: Progress{TotalFiles: len(packages)}}
+	t := &tally{report: report, files: make([]int64, len(packages)), p: Progress{TotalFiles: len(packages)}}
 	for i, p := range packages {
 		order[i] = i
 		t.p.Total += p.Size

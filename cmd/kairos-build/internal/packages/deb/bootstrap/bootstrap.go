@@ -13,9 +13,7 @@ package bootstrap
 
 import (
 	"archive/tar"
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -45,61 +43,40 @@ type Options struct {
 	Workers int
 	// MaxSize bounds the unpacked size of one package, in bytes; default 4 GiB.
 	MaxSize int64
-	// Progress is called, from one goroutine, before each package is written,
-	// and at the end with done = total and no name. Default: none.
-	Progress func(done, total int, name string)
-}
-
-// A Manifest says what a layer was made of.
-type Manifest struct {
-	Packages []Entry `json:"packages"` // by name
-	Files    int     `json:"files"`    // entries of the tar
-	Bytes    int64   `json:"bytes"`    // of file contents
-}
-
-// An Entry is one package of a Manifest.
-type Entry struct {
-	Name    string `json:"name"`
-	Version string `json:"version"`
-	Arch    string `json:"arch"`
-	SHA256  string `json:"sha256"`
 }
 
 // Write unpacks the packages, in an order that does not depend on theirs, into
 // a tar that it writes to w. The same packages and options give the same
 // bytes.
-func Write(ctx context.Context, w io.Writer, packages []Package, o Options) (Manifest, error) {
+func Write(ctx context.Context, w io.Writer, packages []Package, o Options) error {
 	if o.Epoch.IsZero() {
-		return Manifest{}, errors.New("BUG: bootstrap.Options.Epoch is not set")
+		return errors.New("BUG: bootstrap.Options.Epoch is not set")
 	}
 	packages, err := sorted(packages)
 	if err != nil {
-		return Manifest{}, err
+		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the decompressors after an error
 	r := newRoot(tar.NewWriter(w), o, archOf(packages))
 	if err := r.skeleton(); err != nil {
-		return Manifest{}, err
+		return err
 	}
 	if err := unpackAll(ctx, r, packages, o); err != nil {
-		return Manifest{}, err
+		return err
 	}
 	if err := errors.Join(r.seed(), r.writeDatabase()); err != nil {
-		return Manifest{}, err
+		return err
 	}
 	if err := r.tw.Close(); err != nil {
-		return Manifest{}, fmt.Errorf("writing the base layer: %w", err)
+		return fmt.Errorf("writing the base layer: %w", err)
 	}
-	return Manifest{Packages: entries(packages), Files: r.files, Bytes: r.bytes}, nil
+	return nil
 }
 
 func unpackAll(ctx context.Context, r *root, packages []Package, o Options) error {
 	streams := decompressAll(ctx, packages, o)
-	for i, p := range packages {
-		if o.Progress != nil {
-			o.Progress(i, len(packages), p.Name)
-		}
+	for _, p := range packages {
 		d, err := (<-streams).wait(ctx)
 		if err == nil {
 			err = r.unpack(p, d)
@@ -107,9 +84,6 @@ func unpackAll(ctx context.Context, r *root, packages []Package, o Options) erro
 		if err != nil {
 			return fmt.Errorf("unpacking %s %s (%s): %w", p.Name, p.Version, p.Path, err)
 		}
-	}
-	if o.Progress != nil {
-		o.Progress(len(packages), len(packages), "")
 	}
 	return nil
 }
@@ -141,30 +115,4 @@ func archOf(packages []Package) string {
 		}
 	}
 	return ""
-}
-
-func entries(packages []Package) []Entry {
-	out := make([]Entry, len(packages))
-	for i, p := range packages {
-		out[i] = Entry{p.Name, p.Version, p.Arch, p.SHA256}
-	}
-	slices.SortFunc(out, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
-	return out
-}
-
-// Lock lists packages as text, a line each: name, version, architecture and
-// SHA-256, by name. It decides the bytes of the layer (with the Options), so
-// its digest stands for the inputs.
-func Lock(packages []Package) []byte {
-	var out bytes.Buffer
-	for _, e := range entries(packages) {
-		fmt.Fprintln(&out, e.Name, e.Version, e.Arch, e.SHA256)
-	}
-	return out.Bytes()
-}
-
-// LockJSON is Lock as a JSON array of objects, with a newline at the end.
-func LockJSON(packages []Package) ([]byte, error) {
-	raw, err := json.MarshalIndent(entries(packages), "", "  ")
-	return append(raw, '\n'), err
 }

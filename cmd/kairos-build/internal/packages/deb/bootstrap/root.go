@@ -25,8 +25,6 @@ type root struct {
 	seen    map[string]node // by path in the tar
 	db      database
 	kept    map[string][]byte // contents that seed needs, by path
-	files   int
-	bytes   int64
 }
 
 // node is an entry of the tar.
@@ -248,12 +246,11 @@ func (r *root) write(h *tar.Header, body io.Reader) error {
 	if err := r.tw.WriteHeader(h); err != nil {
 		return fmt.Errorf("writing %q: %w", h.Name, err)
 	}
-	r.files++
 	if body == nil {
 		return nil
 	}
 	n, err := io.Copy(r.tw, body)
-	if r.bytes += n; err != nil {
+	if err != nil {
 		return fmt.Errorf("writing %q: %w", h.Name, err)
 	}
 	if n != h.Size {

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 )
@@ -14,11 +15,24 @@ func StateDir(o Options) (string, error) {
 	return o.StateDir, err
 }
 
-// Check tells whether Open has what it needs, before anything is downloaded for
+// A Builder is an engine that is open only while it executes a graph.
+type Builder struct{ Options }
+
+// Solve opens the engine, executes the graph and closes the engine.
+func (b Builder) Solve(ctx context.Context, r Request) (result Result, err error) {
+	e, err := Open(ctx, b.Options)
+	if err != nil {
+		return Result{}, err
+	}
+	defer func() { err = errors.Join(err, e.Close()) }()
+	return e.Solve(ctx, r)
+}
+
+// Check tells whether Solve has what it needs, before anything is downloaded for
 // it: a builder that answers, or root, a runc, and the right to make the
 // namespaces and mounts of the embedded engine. It leaves nothing running.
-func Check(ctx context.Context, o Options) error {
-	o, err := o.withDefaults()
+func (b Builder) Check(ctx context.Context) error {
+	o, err := b.withDefaults()
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package factory
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestDiskOfAnImage: `kairos-build disk` makes of an image the disk that the
+// build made of it.
+func TestDiskOfAnImage(t *testing.T) {
+	w := newWorld(t)
+	w.options.CloudConfigs = []string{siteConfig(t, "hostname: a\n")}
+	built, _ := w.build(t)
+	path := filepath.Join(t.TempDir(), "node.raw")
+	made, err := MakeDisk(t.Context(), DiskOptions{
+		Image: filepath.Join(w.options.Dir, "image"), Arch: "amd64", Path: path, CloudConfigs: w.options.CloudConfigs,
+		Sizes: w.options.Sizes, State: t.TempDir(), Progress: w.options.Progress, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := built.Disks[0]
+	want.Path, want.Allocated = path, made.Allocated
+	if made != want {
+		t.Errorf("got  %+v\nwant %+v", made, want)
+	}
+	if got := digestOf(read(t, path)); got != made.SHA256 {
+		t.Errorf("the file is %s, the result says %s", got, made.SHA256)
+	}
+}
+
+func TestDiskOfAnotherArchitecture(t *testing.T) {
+	_, err := MakeDisk(t.Context(), DiskOptions{
+		Image: baseLayout(t, ""), Arch: "arm64", Path: filepath.Join(t.TempDir(), "x"), State: t.TempDir(), Log: slog.New(slog.DiscardHandler),
+	})
+	if err == nil || !strings.Contains(err.Error(), "choose with --arch") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestADamagedRootIsMadeAgain: what is taken from the store of root images is
+// verified before it goes onto a disk.
+func TestADamagedRootIsMadeAgain(t *testing.T) {
+	w := newWorld(t)
+	first, _ := w.build(t)
+	img := onlyRoot(t, w)
+	data := read(t, img)
+	data[len(data)/3] ^= 1
+	if err := os.WriteFile(img, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	w.options.Sizes.OEM += 1 << 20 // so that the disk is made again
+	second, _ := w.build(t)
+	if first.Disks[0].RootHash != second.Disks[0].RootHash {
+		t.Error("the root hash is another one")
+	}
+	data[len(data)/3] ^= 1
+	if got := digestOf(read(t, onlyRoot(t, w))); got != digestOf(data) {
+		t.Error("the damaged root image is still there")
+	}
+	for _, s := range second.Steps {
+		if strings.HasPrefix(s.Name, "root image") && s.Cached {
+			t.Error("the damaged root image was used")
+		}
+	}
+}
+
+func onlyRoot(t *testing.T, w *world) string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(w.options.State, "roots/*.img"))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("root images: %v, %v", found, err)
+	}
+	return found[0]
+}
+
+// TestOldRootsGo: those that were used last stay.
+func TestOldRootsGo(t *testing.T) {
+	s, err := openRoots(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	for i, name := range []string{"c", "a", "d", "b"} {
+		for _, suffix := range []string{".img", ".gob"} {
+			path := filepath.Join(s.dir, name+suffix)
+			if err := os.WriteFile(path, nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chtimes(path, now, now.Add(time.Duration(i)*time.Minute)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := s.collect(); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var left []string
+	for _, e := range entries {
+		left = append(left, e.Name())
+	}
+	if got := strings.Join(left, " "); got != "a.gob a.img b.gob b.img d.gob d.img" {
+		t.Errorf("left are %s", got)
+	}
+}

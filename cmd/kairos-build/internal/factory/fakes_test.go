@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package factory
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	ocilayout "github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/kairos-build/kairos-build/ci/testimage"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/inputs"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
+	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/recipes"
+)
+
+// events are what a build asked its fakes for, in order.
+type events struct{ list []string }
+
+func (e *events) add(format string, args ...any) {
+	e.list = append(e.list, fmt.Sprintf(format, args...))
+}
+
+// fakePackages makes of each list a file with its names and the version.
+type fakePackages struct {
+	*events
+	epoch   time.Time
+	version string
+	err     error
+}
+
+func (f *fakePackages) Database() string { return "var/lib/dpkg/status" }
+
+func (f *fakePackages) Resolve(_ context.Context, c recipes.Choice) (*packages.Set, error) {
+	f.add("resolve")
+	set := &packages.Set{Epoch: f.epoch, Indexes: []packages.Index{{URL: "http://archive.example/InRelease", SHA256: strings.Repeat("1", 64)}}}
+	set.Inputs = append(set.Inputs, f.source(recipes.InputBase, nil))
+	for _, l := range c.PackageLists() {
+		set.Inputs = append(set.Inputs, f.source(l.Input, l.Names))
+	}
+	set.Over = func(database []byte) ([]inputs.Source, error) {
+		f.add("over %s", database)
+		return set.Inputs[1:], nil
+	}
+	return set, f.err
+}
+
+func (f *fakePackages) source(name string, names []string) inputs.Source {
+	content := []byte(f.version + strings.Join(names, " "))
+	return inputs.Source{Name: name, Key: content, Write: func(_ context.Context, w io.Writer, report inputs.Report) error {
+		f.add("write %s", name)
+		report(1, 2)
+		return inputs.Tree(w, []inputs.File{{Path: name, Mode: 0o644, Data: content}}, f.epoch)
+	}}
+}
+
+// fakeBuilder makes an image that differs when anything about the request does.
+type fakeBuilder struct {
+	*events
+	checked, err error
+	more         string // content of the image
+	requests     []engine.Request
+}
+
+func (f *fakeBuilder) Check(context.Context) error {
+	f.add("check")
+	return f.checked
+}
+
+func (f *fakeBuilder) Solve(_ context.Context, r engine.Request) (engine.Result, error) {
+	f.add("solve")
+	f.requests = append(f.requests, r)
+	result := engine.Result{Steps: []engine.Step{{Name: "packages: install", Cached: true}}}
+	if f.err != nil {
+		return result, f.err
+	}
+	return result, writeImage(r.Image, fmt.Sprint(r.Definition.Def)+f.more)
+}
+
+// writeImage writes what a disk can be made from.
+func writeImage(i *engine.Image, content string) error {
+	image, err := testimage.Image(bootable(content))
+	if err != nil {
+		return err
+	}
+	if image, err = testimage.For(image, i.Config.Architecture); err != nil {
+		return err
+	}
+	config, err := image.ConfigFile()
+	if err != nil {
+		return err
+	}
+	config.Created.Time, config.Config.Labels = i.Epoch, i.Config.Config.Labels
+	if image, err = mutate.ConfigFile(image, config); err != nil {
+		return err
+	}
+	path, err := ocilayout.Write(i.Dir, empty.Index)
+	if err != nil {
+		return err
+	}
+	return path.AppendImage(image)
+}
+
+// bootable are the files that a disk needs: a kernel, an initrd, and what looks
+// like GRUB to whoever looks at the numbers only.
+func bootable(content string) []testimage.Entry {
+	boot, core := make([]byte, 512), make([]byte, 4096)
+	boot[510], boot[511] = 0x55, 0xaa
+	binary.LittleEndian.PutUint16(core[508:], 7)
+	binary.LittleEndian.PutUint16(core[510:], 0x820)
+	loader := layout.ImageBoot[1:] + "/"
+	var entries []testimage.Entry
+	for _, f := range [][2]string{
+		{layout.ImageKernel[1:], "kernel"}, {layout.ImageInitrd[1:], "initrd"}, {layout.ImageCmdline[1:], "console=ttyS0"},
+		{layout.ImageRelease[1:], "KAIROS_VERSION=\"v1.0.0\"\n"}, {"content", content},
+		{loader + "bios/boot.img", string(boot)}, {loader + "bios/core.img", string(core)}, {loader + "grub-dir", "debian\n"},
+		{loader + "efi/shimx64.efi", "shim"}, {loader + "efi/grubx64.efi", "grub"}, {loader + "efi/mmx64.efi", "mok"},
+	} {
+		entries = append(entries, testimage.File(f[0], f[1]))
+	}
+	return entries
+}
+
+// A world is a state folder and an output folder with the fakes of a build.
+type world struct {
+	*events
+	packages *fakePackages
+	builder  *fakeBuilder
+	options  Options
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	reporter, err := progress.New(progress.None, io.Discard, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &events{}
+	w := &world{e, &fakePackages{events: e, epoch: time.Unix(1_700_000_000, 0).UTC(), version: "1"}, &fakeBuilder{events: e}, Options{}}
+	w.options = Options{
+		Flavor: "debian-13", Version: "v1.0.0", Dir: t.TempDir(), State: t.TempDir(), Sizes: small(),
+		Families: map[string]Packages{"apt": w.packages}, Builder: w.builder,
+		Program:  func(_, name string) ([]byte, error) { return []byte("program " + name), nil },
+		Progress: reporter,
+	}
+	return w
+}
+
+// small are sizes of a disk that is quick to write.
+func small() layout.Sizes {
+	return layout.Sizes{EFI: 34 * layout.MiB, Boot: 34 * layout.MiB, Root: 4 * layout.MiB, OEM: 16 * layout.MiB, Persistent: 16 * layout.MiB}
+}
+
+// build runs a build that must succeed, and says what it asked for.
+func (w *world) build(t *testing.T) (*Result, []string) {
+	t.Helper()
+	w.list = nil
+	r, err := Build(t.Context(), w.options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, slices.Clone(w.list)
+}
+
+func digestOf(data []byte) string { return digest.FromBytes(data).Encoded() }

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package deb is the package family of Debian and its relatives: it chooses
+// packages from signed archives, and makes inputs of them that need no network
+// any more. How they are installed inside the graph is in framework/assemble.
+package deb
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/deb/archive"
+	"github.com/kairos-build/kairos-build/flavors"
+	"github.com/kairos-build/kairos-build/framework/fetch"
+	"github.com/kairos-build/kairos-build/recipes"
+)
+
+// Options of New. Host, Cache, Now and Log must be set.
+type Options struct {
+	Mirrors []string // "URL" for the main archive, "security=URL" for the other
+	Env     string   // the same, separated by blanks, from the environment
+	// Host is the root of this machine's files: its apt configuration counts for
+	// the distribution that it runs.
+	Host  fs.FS
+	Cache string // folder of verified indexes and packages
+	Now   func() time.Time
+	Log   *slog.Logger
+}
+
+// Packages is the family for one build after another.
+type Packages struct{ Options }
+
+// New checks the addresses of mirrors that the user chose.
+func New(o Options) (*Packages, error) {
+	_, err := archive.ChooseMirrors(archive.MirrorOptions{Flags: o.Mirrors, Env: o.Env})
+	return &Packages{o}, err
+}
+
+// Database is dpkg's.
+func (p *Packages) Database() string { return "var/lib/dpkg/status" }
+
+// Resolve reads the signed archive and decides which packages go in.
+func (p *Packages) Resolve(ctx context.Context, c recipes.Choice) (*packages.Set, error) {
+	a, err := p.open(ctx, c.Flavor, c.Arch)
+	if err != nil {
+		return nil, err
+	}
+	releases := a.Releases()
+	s := &set{archive: a, arch: c.Arch, epoch: releases[0].Date.UTC()}
+	for _, list := range c.PackageLists() {
+		if err := s.add(list); err != nil {
+			return nil, fmt.Errorf("flavor %s: %s: %w", c.Flavor.Name, list.Input, err)
+		}
+	}
+	var indexes []packages.Index
+	for _, r := range releases {
+		indexes = append(indexes, packages.Index{URL: fetch.Shown(r.URL), SHA256: r.SHA256})
+	}
+	return &packages.Set{Epoch: s.epoch, Indexes: indexes, Inputs: s.inputs(), Over: s.over}, nil
+}
+
+// parallel is how many files are downloaded at the same time.
+const parallel = 8
+
+// open chooses the mirrors and verifies the signed releases.
+func (p *Packages) open(ctx context.Context, flavor *flavors.Flavor, arch string) (*archive.Archive, error) {
+	spec := flavor.Base.Archive
+	mirrors, err := archive.ChooseMirrors(archive.MirrorOptions{
+		Flags: p.Mirrors, Env: p.Env, Host: p.Host, Distribution: flavor.ID,
+		Default: archive.Mirrors{Main: archive.Mirror{URL: spec.Mirror}, Security: archive.Mirror{URL: spec.Security}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	keyring, err := flavor.Keyring()
+	if err != nil {
+		return nil, err
+	}
+	p.Log.Info("mirrors", "main", mirrors.Main.URL, "from", mirrors.Main.From, "security", mirrors.Security.URL, "security from", mirrors.Security.From)
+	return archive.Open(ctx, archive.Options{
+		Sources: sources(spec, mirrors), Components: spec.Components, Arch: arch, Keyring: keyring,
+		Cache: p.Cache, Now: p.Now(), Log: p.Log,
+		Parallel: parallel, Transport: archive.NewTransport(parallel, archive.AptProxy(p.Host)),
+	})
+}
+
+func sources(spec flavors.Archive, mirrors archive.Mirrors) []archive.Source {
+	var all []archive.Source
+	for _, suite := range spec.Suites {
+		all = append(all, archive.Source{Mirror: mirrors.Main.URL, Suite: suite})
+	}
+	for _, suite := range spec.SecuritySuites {
+		all = append(all, archive.Source{Mirror: mirrors.Security.URL, Suite: suite})
+	}
+	return all
+}
+
+// kernelPrefix begins the names of the packages that hold a kernel. A meta
+// package (linux-image-amd64) depends on the newest of them.
+const kernelPrefix = "linux-image-"
+
+// unpacked is a package of which only the files are used; for a meta package, it
+// is the kernel itself. What they depend on besides (initramfs-tools, kmod) is
+// for a classic installation.
+func unpacked(a *archive.Archive, name string) (*archive.Package, error) {
+	p, err := lookup(a, name)
+	if err != nil {
+		return nil, err
+	}
+	for _, group := range p.Depends {
+		if name := group[0].Name; strings.HasPrefix(name, kernelPrefix) {
+			return lookup(a, name)
+		}
+	}
+	return p, nil
+}
+
+func lookup(a *archive.Archive, name string) (*archive.Package, error) {
+	p, err := a.Lookup(name)
+	if err == nil && p == nil {
+		return nil, fmt.Errorf("%w %s: no suite of the archive has it", archive.ErrUnknownPackage, name)
+	}
+	return p, err
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package deb
+
+import (
+	"context"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/inputs"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/deb/archive"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/deb/bootstrap"
+	"github.com/kairos-build/kairos-build/recipes"
+)
+
+// A set is everything that an image takes from the archive.
+type set struct {
+	archive *archive.Archive
+	arch    string
+	epoch   time.Time
+	base    []*archive.Package // essential, required, and apt
+	lists   []list
+}
+
+// A list is the packages of one input.
+type list struct {
+	input    string
+	packages []*archive.Package
+}
+
+// add turns names into packages.
+func (s *set) add(names recipes.PackageList) error {
+	l := list{input: names.Input}
+	if names.Installed {
+		found, err := s.archive.Resolve(archive.Request{Base: []string{"apt"}, Extra: names.Names})
+		if err != nil {
+			return err
+		}
+		if s.base == nil { // it is the same for every list
+			s.base = found.Base
+		}
+		l.packages = found.Extra
+	} else {
+		for _, name := range names.Names {
+			p, err := unpacked(s.archive, name)
+			if err != nil {
+				return err
+			}
+			l.packages = append(l.packages, p)
+		}
+	}
+	s.lists = append(s.lists, l)
+	return nil
+}
+
+// inputs are for an empty root.
+func (s *set) inputs() []inputs.Source {
+	all := []inputs.Source{{Name: recipes.InputBase, Key: archive.Lock(s.base), Write: s.writeBase}}
+	for _, l := range s.lists {
+		all = append(all, s.debs(l))
+	}
+	return all
+}
+
+// over are the inputs for a root with dpkg's status file: what it lacks of the
+// base goes in with the flavor's packages.
+func (s *set) over(status []byte) ([]inputs.Source, error) {
+	installed, err := installedPackages(status, s.arch)
+	if err != nil {
+		return nil, err
+	}
+	var all []inputs.Source
+	for _, l := range s.lists {
+		if l.input == recipes.InputPackages {
+			l.packages = missing(slices.Concat(s.base, l.packages), installed)
+		}
+		all = append(all, s.debs(l))
+	}
+	return all, nil
+}
+
+// writeBase unpacks the base packages into a layer.
+func (s *set) writeBase(ctx context.Context, w io.Writer, report inputs.Report) error {
+	paths, err := s.fetch(ctx, s.base, report)
+	if err != nil {
+		return err
+	}
+	list := make([]bootstrap.Package, len(s.base))
+	for i, p := range s.base {
+		list[i] = bootstrap.Package{Path: paths[i], Name: p.Name, Version: p.Version, Arch: p.Arch, SHA256: p.SHA256}
+	}
+	return bootstrap.Write(ctx, w, list, bootstrap.Options{Epoch: s.epoch, UsrMerge: true})
+}
+
+// debs is a layer with packages as they are, and their order.
+func (s *set) debs(l list) inputs.Source {
+	write := func(ctx context.Context, w io.Writer, report inputs.Report) error {
+		paths, err := s.fetch(ctx, l.packages, report)
+		if err != nil {
+			return err
+		}
+		files := []inputs.File{{Path: "batches", Mode: 0o644, Data: batchList(l.packages)}}
+		for i, p := range l.packages {
+			files = append(files, inputs.File{Path: debName(p), Mode: 0o644, From: paths[i]})
+		}
+		return inputs.Tree(w, files, s.epoch)
+	}
+	return inputs.Source{Name: l.input, Key: archive.Lock(l.packages), Write: write}
+}
+
+func (s *set) fetch(ctx context.Context, packages []*archive.Package, report inputs.Report) ([]string, error) {
+	return s.archive.Fetch(ctx, packages, func(p archive.Progress) { report(p.Done, p.Total) })
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package recipes
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/moby/buildkit/client/llb"
+
+	"github.com/kairos-build/kairos-build/framework/layout"
+)
+
+// Names of the inputs. The factory fills them by these names.
+const (
+	InputBase       = "base"            // the root as bootstrapped: unpacked, not configured
+	InputPackages   = "packages"        // /: packages of the flavor and the model, with their batches
+	InputTools      = "tools"           // /: packages for the tool root
+	InputKernel     = "kernel"          // /: kernel packages
+	InputBootloader = "bootloader"      // /: boot loader packages
+	InputAssemble   = "kairos-assemble" // /kairos-assemble
+	InputInit       = "init"            // /init
+	InputFramework  = "framework"       // what is copied into the root as it is
+	InputRelease    = "release"         // Recipe.ReleaseFiles
+)
+
+// Inputs are the states that a recipe starts from, by name. Each is identified
+// by the digest of its content.
+type Inputs map[string]llb.State
+
+// A Layer is one part of a recipe: what a step of kairos-assemble makes, or
+// others joined.
+type Layer struct {
+	Name    string
+	Title   string   // what progress shows
+	Root    Source   // the root that the step runs in
+	Mounts  []Mount  // what it reads besides
+	Command []string // verb and arguments of kairos-assemble
+	Out     string   // the layer is what the step leaves in this empty folder; else it is the root as the step leaves it
+	Join    []Source // or the layer is these, the lowest first
+}
+
+// A Mount is a source that a step reads in a folder.
+type Mount struct {
+	Path string
+	From Source
+}
+
+// A Source is a layer above which another stands, or an input: one of the two.
+type Source struct{ Layer, Input string }
+
+func layer(name string) Source { return Source{Layer: name} }
+func input(name string) Source { return Source{Input: name} }
+
+// A family is a package manager's layers.
+type family struct {
+	base       Layer // the root with its essential packages configured
+	packages   Layer // base with the packages of flavor and model installed
+	tools      Layer // the root that the following steps run in; not shipped
+	kernel     Layer // layout.ImageKernel and the indexed modules
+	bootloader Layer // layout.ImageBoot
+	// finalise enables the framework's services and records in the package
+	// database what was unpacked without the package manager.
+	finalise Layer
+}
+
+// families are the package managers, as flavors name them.
+func families() map[string]func(Choice) family {
+	return map[string]func(Choice) family{"apt": apt}
+}
+
+// layers lists what an image is made of. The last is the image.
+func layers(f family) []Layer {
+	return []Layer{
+		f.base,
+		f.packages,
+		f.tools,
+		f.kernel,
+		{
+			Name: "initramfs", Title: "initramfs: pack modules and /init",
+			Root: layer("tools"), Mounts: []Mount{{"/kernel", layer("kernel")}, {"/init-program", input(InputInit)}}, Out: "/out",
+			Command: []string{"initramfs", "--root", "/kernel", "--init", "/init-program/init", "--out", "/out" + layout.ImageInitrd},
+		},
+		f.bootloader,
+		{
+			Name: "root", Title: "join the layers",
+			Join: []Source{layer("packages"), layer("kernel"), layer("initramfs"), layer("bootloader"), input(InputFramework)},
+		},
+		f.finalise,
+		{
+			Name: "image", Title: "add the release",
+			Join: []Source{layer("finalise"), input(InputRelease)},
+		},
+	}
+}
+
+// State is the graph of the image. The error names every input that is missing.
+func (r Recipe) State(in Inputs) (llb.State, error) {
+	g := &graph{Recipe: r, in: in, made: Inputs{}}
+	var top llb.State
+	for _, l := range r.Layers {
+		if len(l.Join) > 0 {
+			top = g.join(l)
+		} else {
+			top = g.run(l)
+		}
+		g.made[l.Name] = top
+	}
+	return top, errors.Join(g.errs...)
+}
+
+// A graph is a recipe whose layers are being made.
+type graph struct {
+	Recipe
+	in, made Inputs
+	errs     []error
+}
+
+func (g *graph) state(layer string, s Source) llb.State {
+	states, name := g.in, s.Input
+	if s.Layer != "" {
+		states, name = g.made, s.Layer
+	}
+	state, ok := states[name]
+	if !ok {
+		g.errs = append(g.errs, fmt.Errorf("BUG: flavor %s: layer %s is made from %+v, which is not there", g.Flavor.Name, layer, s))
+	}
+	return state
+}
+
+func (g *graph) join(l Layer) llb.State {
+	var states []llb.State
+	for _, s := range l.Join {
+		states = append(states, g.state(l.Name, s))
+	}
+	return llb.Merge(states, llb.WithCustomName(l.Title))
+}
+
+// run is a step that calls kairos-assemble, without network.
+func (g *graph) run(l Layer) llb.State {
+	epoch := strconv.FormatInt(g.Epoch.Unix(), 10)
+	exec := g.state(l.Name, l.Root).Run(
+		llb.Args(slices.Concat([]string{"/kairos-build/kairos-assemble", l.Command[0], "--epoch", epoch}, l.Command[1:])),
+		llb.Network(llb.NetModeNone),
+		llb.AddEnv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+		llb.AddEnv("SOURCE_DATE_EPOCH", epoch),
+		llb.WithCustomName(l.Title),
+	)
+	exec.AddMount("/kairos-build", g.state(l.Name, input(InputAssemble)), llb.Readonly)
+	for _, m := range l.Mounts {
+		exec.AddMount(m.Path, g.state(l.Name, m.From), llb.Readonly)
+	}
+	if l.Out == "" {
+		return exec.Root()
+	}
+	return exec.AddMount(l.Out, llb.Scratch())
+}
