@@ -54,7 +54,7 @@ func (s Slot) Root() string { return "root-" + string(s) }
 // Files in the root directory of a boot partition. All are 8.3 names, so that
 // no long-name entries are needed. BootConfig is a GRUB script that sets
 // GRUBCmdlineVar to the kernel command line. BootLabel says which image it is
-// (framework/slot/slotlabel).
+// (slotimage.Label).
 const (
 	BootKernel     = "VMLINUZ"
 	BootInitrd     = "INITRD"

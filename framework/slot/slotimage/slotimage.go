@@ -46,7 +46,6 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/erofs"
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
-	"github.com/kairos-build/kairos-build/framework/slot/slotlabel"
 )
 
 // A Layer is one layer of an OCI image. Slices of layers go from the bottom to
@@ -163,8 +162,8 @@ func (i *Image) BootFiles() []fat32.File {
 	}
 }
 
-func (i *Image) label() slotlabel.Label {
-	return slotlabel.Label{
+func (i *Image) label() Label {
+	return Label{
 		Version: i.Release["KAIROS_VERSION"], Image: i.Reference, Digest: i.Digest, RootHash: fmt.Sprintf("%x", i.Tree.RootHash),
 	}
 }
