@@ -46,7 +46,6 @@ func arrows() []arrow {
 		},
 		{
 			from:  "./framework/slot",
-			yet:   []string{"framework/slot/slotimage/kept.go", "framework/slot/slotimage/slotimage.go"}, // the boot loader's file in a boot partition moves out next
 			never: []string{"./framework/grub"},
 			why:   "a slot knows no boot loader",
 		},

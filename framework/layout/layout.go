@@ -44,7 +44,7 @@ func ParseSlot(s string) (Slot, error) {
 }
 
 // Boot is the GPT name of the slot's boot partition: a FAT32 file system with
-// the files named by BootKernel, BootInitrd and BootConfig.
+// the kernel, the initrd, what the boot loader needs besides, and BootLabel.
 func (s Slot) Boot() string { return "boot-" + string(s) }
 
 // Root is the GPT name of the slot's root partition: an EROFS image followed
@@ -52,15 +52,12 @@ func (s Slot) Boot() string { return "boot-" + string(s) }
 func (s Slot) Root() string { return "root-" + string(s) }
 
 // Files in the root directory of a boot partition. All are 8.3 names, so that
-// no long-name entries are needed. BootConfig is a GRUB script that sets
-// GRUBCmdlineVar to the kernel command line. BootLabel says which image it is
+// no long-name entries are needed. BootLabel says which image it is
 // (slotimage.Label).
 const (
-	BootKernel     = "VMLINUZ"
-	BootInitrd     = "INITRD"
-	BootConfig     = "BOOT.CFG"
-	BootLabel      = "SLOT.TXT"
-	GRUBCmdlineVar = "kairos_cmdline"
+	BootKernel = "VMLINUZ"
+	BootInitrd = "INITRD"
+	BootLabel  = "SLOT.TXT"
 )
 
 // GPT names of the partitions that belong to no slot.

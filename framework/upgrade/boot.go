@@ -24,7 +24,7 @@ func (u *run) writeBoot(ctx context.Context, image *slotimage.Image, out io.Writ
 			return 0, err
 		}
 		return out.WriteAt(b, off)
-	}), u.boot.Size(), image.BootFiles(), fat32.Options{Label: label(u.plan.target), VolumeID: u.volumeID()})
+	}), u.boot.Size(), image.BootFiles(u.node.BootLoader), fat32.Options{Label: label(u.plan.target), VolumeID: u.volumeID()})
 	if errors.Is(err, fat32.ErrNoSpace) {
 		return fmt.Errorf("%w: partition %s: %w", ErrTooLarge, u.boot.name, err)
 	}

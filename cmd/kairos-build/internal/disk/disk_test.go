@@ -26,6 +26,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/disk"
+	"github.com/kairos-build/kairos-build/framework/grub/bootconf"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/ext4"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
@@ -157,7 +158,7 @@ func TestBackupTable(t *testing.T) {
 func TestFiles(t *testing.T) {
 	s := spec(t)
 	path, result := write(t, s)
-	boot := map[string]string{"VMLINUZ": string(s.Image.Kernel), "INITRD": string(s.Image.Initrd), "BOOT.CFG": string(s.Image.BootFiles()[2].Data), "SLOT.TXT": string(s.Image.BootFiles()[3].Data)}
+	boot := map[string]string{"VMLINUZ": string(s.Image.Kernel), "INITRD": string(s.Image.Initrd), "BOOT.CFG": string(s.Image.BootFiles(bootconf.Loader{})[2].Data), "SLOT.TXT": string(s.Image.BootFiles(bootconf.Loader{})[3].Data)}
 	want := map[string]map[string]string{
 		"efi": {
 			"EFI/BOOT/BOOTX64.EFI": "shim", "EFI/BOOT/GRUBX64.EFI": "grub", "EFI/BOOT/MMX64.EFI": "mok manager",

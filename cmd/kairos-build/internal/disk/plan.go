@@ -14,6 +14,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/ext4"
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
+	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
 )
 
 // edge, in bytes, is what the head and the tail of the disk have: room for a
@@ -54,7 +55,7 @@ func newPlan(s Spec) (*plan, error) {
 	}
 	parts := layout.Table(s.Sizes)
 	loader, err := bootloader.New(s.Image.Bootloader)
-	if err := errors.Join(err, bootconf.CheckCmdline(s.Image.Cmdline), checkRoot(s), checkSizes(s, parts)); err != nil {
+	if err := errors.Join(err, slotimage.CheckCmdline(s.Image.Cmdline, bootconf.Loader{}), checkRoot(s), checkSizes(s, parts)); err != nil {
 		return nil, err
 	}
 	p := &plan{Spec: s, loader: loader, table: newTable(s.ID, parts)}
@@ -140,7 +141,7 @@ func (p *plan) writer(part layout.Partition, entry gpt.Partition) (func(io.Write
 		files, err := efiFiles(p.loader)
 		return p.fat(part, entry, files), err
 	case part.FS == layout.FAT32:
-		return p.fat(part, entry, p.Image.BootFiles()), nil
+		return p.fat(part, entry, p.Image.BootFiles(bootconf.Loader{})), nil
 	case part.FS == layout.EROFS:
 		return nil, nil
 	case part.Name == layout.PartOEM:

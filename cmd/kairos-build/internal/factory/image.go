@@ -16,6 +16,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
+	"github.com/kairos-build/kairos-build/framework/grub/bootconf"
 	"github.com/kairos-build/kairos-build/framework/source"
 )
 
@@ -97,7 +98,7 @@ func (r *recorder) makeRoot(ctx context.Context, stateDir string, image v1.Image
 		if root, cached, err = roots.make(ctx, layers); err != nil {
 			return false, err
 		}
-		root.record = root.image.Record(layers)
+		root.record = root.image.Record(layers, bootconf.Loader{})
 		return cached, nil
 	})
 	return root, err
