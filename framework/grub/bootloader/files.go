@@ -12,10 +12,12 @@ import (
 	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/grub/bootconf"
+	"github.com/kairos-build/kairos-build/framework/grub/grubenv"
 	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
+	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
 // Names in slotimage.Image.Bootloader, below layout.ImageBoot.
@@ -48,6 +50,7 @@ var ErrFiles = errors.New("the image's boot loader is not usable")
 
 // Files is the boot loader of an image, checked.
 type Files struct {
+	bootconf.Loader
 	boot, core []byte // BIOS; nil when the image has none
 	programs   []program
 	dir        string // below EFI/, where GRUB looks for grub.cfg
@@ -111,15 +114,16 @@ func (f *Files) take(files map[string][]byte, name, installed string) {
 	}
 }
 
-// EFI are the programs where firmware finds them, by path, and grub.cfg, all on
-// the EFI partition. BIOS boots read grub.cfg too.
-func (f *Files) EFI() []fat32.File {
+// EFI are the files of a new disk's EFI partition: grub.cfg, which BIOS boots read
+// too, the programs where firmware finds them, by path, and the environment block.
+func (f *Files) EFI() ([]fat32.File, error) {
 	list := []fat32.File{f.config()}
 	for _, p := range f.programs {
 		list = append(list, fat32.File{Path: p.installed, Data: p.data})
 	}
 	slices.SortFunc(list[1:], func(a, b fat32.File) int { return strings.Compare(a.Path, b.Path) })
-	return list
+	env, err := grubenv.Encode(slot.Initial().Vars())
+	return append(list, fat32.File{Path: f.Env(), Data: env}), err
 }
 
 // Env is the path of GRUB's environment block on the EFI partition.
@@ -153,6 +157,11 @@ func (f *Files) Core(sector int64) []byte {
 	image := bytes.Clone(f.core)
 	binary.LittleEndian.PutUint64(image[firstList:], uint64(sector+1))
 	return image
+}
+
+// Room is what partition bios must have room for, and its bytes.
+func (f *Files) Room() (what string, size int64) {
+	return BIOSCore + " twice, now and after an update,", 2 * int64(len(f.core))
 }
 
 // checkBIOS refuses what is not the pair of images that the patches are for.

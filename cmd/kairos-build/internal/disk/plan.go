@@ -8,8 +8,6 @@ import (
 	"io"
 	"log/slog"
 
-	"github.com/kairos-build/kairos-build/framework/grub/bootconf"
-	"github.com/kairos-build/kairos-build/framework/grub/bootloader"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/ext4"
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
@@ -26,7 +24,7 @@ type plan struct {
 	Spec
 	size    int64
 	table   *gpt.Table
-	loader  *bootloader.Files
+	loader  BootLoader
 	regions []*region // they tile the disk
 	// prefix is how many of the regions no cloud-config can change.
 	prefix int
@@ -54,8 +52,11 @@ func newPlan(s Spec) (*plan, error) {
 		s.Log = slog.New(slog.DiscardHandler)
 	}
 	parts := layout.Table(s.Sizes)
-	loader, err := bootloader.New(s.Image.Bootloader)
-	if err := errors.Join(err, slotimage.CheckCmdline(s.Image.Cmdline, bootconf.Loader{}), checkRoot(s), checkSizes(s, parts)); err != nil {
+	loader, err := s.BootLoader(s.Image.Bootloader)
+	if err == nil {
+		err = errors.Join(slotimage.CheckCmdline(s.Image.Cmdline, loader), checkRoom(loader, parts))
+	}
+	if err := errors.Join(err, checkRoot(s), checkSizes(s, parts)); err != nil {
 		return nil, err
 	}
 	p := &plan{Spec: s, loader: loader, table: newTable(s.ID, parts)}
@@ -138,10 +139,10 @@ func (p *plan) writer(part layout.Partition, entry gpt.Partition) (func(io.Write
 	case part.Name == layout.PartBIOS:
 		return func(w io.WriterAt) error { return writeCore(w, p.loader, entry) }, nil
 	case part.Name == layout.PartEFI:
-		files, err := efiFiles(p.loader)
+		files, err := p.loader.EFI()
 		return p.fat(part, entry, files), err
 	case part.FS == layout.FAT32:
-		return p.fat(part, entry, p.Image.BootFiles(bootconf.Loader{})), nil
+		return p.fat(part, entry, p.Image.BootFiles(p.loader)), nil
 	case part.FS == layout.EROFS:
 		return nil, nil
 	case part.Name == layout.PartOEM:

@@ -20,7 +20,6 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
 	"github.com/kairos-build/kairos-build/flavors"
 	"github.com/kairos-build/kairos-build/framework/fetch"
-	"github.com/kairos-build/kairos-build/framework/grub/bootconf"
 	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
 	"github.com/kairos-build/kairos-build/recipes"
 )
@@ -71,7 +70,7 @@ func prepare(ctx context.Context, o Options) (*build, error) {
 	if err != nil {
 		return nil, badInput(err)
 	}
-	if err := slotimage.CheckCmdline(flavor.Models[b.recipe.Model].Cmdline, bootconf.Loader{}); err != nil {
+	if err := slotimage.CheckCmdline(flavor.Models[b.recipe.Model].Cmdline, slotLoader{}); err != nil {
 		return nil, badInput(fmt.Errorf("flavor %s, model %s: %w", o.Flavor, b.recipe.Model, err))
 	}
 	if b.configs, err = readConfigs(o.CloudConfigs, o.Configs, o.Log); err != nil {

@@ -16,7 +16,6 @@ import (
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
-	"github.com/kairos-build/kairos-build/framework/grub/bootconf"
 	"github.com/kairos-build/kairos-build/framework/source"
 )
 
@@ -98,7 +97,7 @@ func (r *recorder) makeRoot(ctx context.Context, stateDir string, image v1.Image
 		if root, cached, err = roots.make(ctx, layers); err != nil {
 			return false, err
 		}
-		root.record = root.image.Record(layers, bootconf.Loader{})
+		root.record = root.image.Record(layers, slotLoader{})
 		return cached, nil
 	})
 	return root, err

@@ -57,7 +57,7 @@ func writeRaw(ctx context.Context, path string, s rawSpec) (_ Disk, err error) {
 	}
 	defer func() { err = errors.Join(err, root.Close()) }()
 	result, err := disk.Write(ctx, path, disk.Spec{
-		Image: s.root.image, Root: root, OEM: oemEntries(s.configs), Sizes: s.sizes,
+		Image: s.root.image, BootLoader: diskLoader, Root: root, OEM: oemEntries(s.configs), Sizes: s.sizes,
 		ID: sha256.Sum256([]byte(s.seed)), Time: s.at, Cache: disk.DirCache(s.hashes), Log: s.log,
 	})
 	if s.sizes != (layout.Sizes{}) && errors.Is(err, disk.ErrTooLarge) {

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/folder"
-	"github.com/kairos-build/kairos-build/framework/grub/bootconf"
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
 	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
 )
@@ -100,7 +99,7 @@ func write(ctx context.Context, base string, layers []slotimage.Layer) (_ *sloti
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, removeIfThere(tmp+".img"), removeIfThere(tmp+".gob")) }()
-	image, err := slotimage.Write(ctx, f, layers, bootconf.Loader{})
+	image, err := slotimage.Write(ctx, f, layers, slotLoader{})
 	if err := errors.Join(err, f.Close()); err != nil {
 		return nil, err
 	}
