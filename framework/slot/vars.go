@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/layout"
 )
@@ -97,6 +98,20 @@ func ParseVars(vars map[string]string) (State, error) {
 		v.read(&r, &s)
 	}
 	return s, errors.Join(r.errs...)
+}
+
+// ParseArg reads layout.ArgEnv, in which a boot loader hands the variables on to
+// the kernel, such as good=a,try=,unproven=1. What it does not know counts as
+// nothing, as everywhere.
+func ParseArg(value string) State {
+	vars := map[string]string{}
+	for part := range strings.SplitSeq(value, ",") {
+		if name, v, ok := strings.Cut(part, "="); ok {
+			vars[name] = v
+		}
+	}
+	state, _ := ParseVars(vars)
+	return state
 }
 
 // A reading is of the variables of one environment.

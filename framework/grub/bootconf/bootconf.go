@@ -59,7 +59,6 @@ import (
 
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
-	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
 // Names of the files that GRUB reads from the folder EFI/<grub-dir> of the EFI
@@ -135,18 +134,4 @@ func checkCharacters(line string) error {
 		}
 	}
 	return nil
-}
-
-// ParseEnv reads the value of layout.ArgEnv: the variables of the environment
-// block when GRUB started the kernel, such as good=a,try=,unproven=1. As
-// everywhere, what it does not know counts as nothing.
-func ParseEnv(value string) slot.State {
-	vars := map[string]string{}
-	for part := range strings.SplitSeq(value, ",") {
-		if name, v, ok := strings.Cut(part, "="); ok && v != "" {
-			vars[name] = v
-		}
-	}
-	state, _ := slot.ParseVars(vars)
-	return state
 }

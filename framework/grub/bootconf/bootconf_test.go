@@ -210,11 +210,11 @@ func TestEnv(t *testing.T) {
 	} {
 		vars := s.Vars()
 		value := os.Expand(handed, func(name string) string { return vars[name] })
-		if got := bootconf.ParseEnv(value); got != s {
+		if got := slot.ParseArg(value); got != s {
 			t.Errorf("%s is read as %+v, want %+v", value, got, s)
 		}
 	}
-	if got := bootconf.ParseEnv("good=x,try=y z,tries,=,unproven=99"); got != slot.Initial() {
+	if got := slot.ParseArg("good=x,try=y z,tries,=,unproven=99"); got != slot.Initial() {
 		t.Errorf("nonsense is read as %+v", got)
 	}
 }
