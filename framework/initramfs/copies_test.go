@@ -13,8 +13,8 @@ import (
 	"testing"
 
 	"github.com/kairos-build/kairos-build/framework/grub/bootconf"
-	"github.com/kairos-build/kairos-build/framework/grub/grubenv"
 	"github.com/kairos-build/kairos-build/framework/grub/bootenv"
+	"github.com/kairos-build/kairos-build/framework/grub/grubenv"
 	"github.com/kairos-build/kairos-build/framework/internal/blockdev"
 	"github.com/kairos-build/kairos-build/framework/internal/powercut"
 	"github.com/kairos-build/kairos-build/framework/layout"

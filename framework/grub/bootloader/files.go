@@ -24,7 +24,11 @@ import (
 const (
 	BIOSBoot = "bios/boot.img"
 	BIOSCore = "bios/core.img"
-	grubDir  = "grub-dir"
+	DirFile  = "grub-dir" // names the folder below EFI/ where the signed GRUB looks for grub.cfg
+	efiDir   = "efi/"
+	efiShim  = efiDir + "shim" // and the architecture, and .efi
+	efiGRUB  = efiDir + "grub"
+	efiMok   = efiDir + "mm"
 )
 
 // Facts of GRUB's BIOS images (grub 2.12: include/grub/i386/pc/boot.h,
@@ -69,9 +73,9 @@ var dirName = lazyregexp.New(`^([a-z0-9_-]{1,8}|[A-Z0-9_-]{1,8})$`)
 // needs programs for BIOS, for UEFI, or for both.
 func New(files map[string][]byte) (*Files, error) {
 	f := &Files{boot: files[BIOSBoot], core: files[BIOSCore]}
-	f.dir = strings.TrimSpace(string(files[grubDir]))
+	f.dir = strings.TrimSpace(string(files[DirFile]))
 	if !dirName.MatchString(f.dir) {
-		return nil, fmt.Errorf("%w: %s/%s is %q: want the name of a folder below EFI/: at most 8 letters of one case, digits, _ and -", ErrFiles, layout.ImageBoot, grubDir, f.dir)
+		return nil, fmt.Errorf("%w: %s/%s is %q: want the name of a folder below EFI/: at most 8 letters of one case, digits, _ and -", ErrFiles, layout.ImageBoot, DirFile, f.dir)
 	}
 	if (f.boot == nil) != (f.core == nil) {
 		return nil, fmt.Errorf("%w: of %s and %s in %s one is missing", ErrFiles, BIOSBoot, BIOSCore, layout.ImageBoot)
@@ -85,7 +89,7 @@ func New(files map[string][]byte) (*Files, error) {
 		return nil, err
 	}
 	if f.core == nil && len(f.programs) == 0 {
-		return nil, fmt.Errorf("%w: %s has programs neither for BIOS (%s) nor for UEFI (efi/shimx64.efi, efi/grubx64.efi)", ErrFiles, layout.ImageBoot, BIOSCore)
+		return nil, fmt.Errorf("%w: %s has programs neither for BIOS (%s) nor for UEFI (%sx64.efi, %sx64.efi)", ErrFiles, layout.ImageBoot, BIOSCore, efiShim, efiGRUB)
 	}
 	return f, nil
 }
@@ -94,23 +98,23 @@ func New(files map[string][]byte) (*Files, error) {
 // entries: the shim as BOOT<ARCH>.EFI, and beside it what it loads.
 func (f *Files) takeEFI(files map[string][]byte) error {
 	for _, name := range slices.Sorted(maps.Keys(files)) {
-		arch, ok := strings.CutPrefix(name, "efi/shim")
+		arch, ok := strings.CutPrefix(name, efiShim)
 		if !ok {
 			continue
 		}
-		if files["efi/grub"+arch] == nil {
-			return fmt.Errorf("%w: %s has %s but no %s", ErrFiles, layout.ImageBoot, name, "efi/grub"+arch)
+		if files[efiGRUB+arch] == nil {
+			return fmt.Errorf("%w: %s has %s but no %s", ErrFiles, layout.ImageBoot, name, efiGRUB+arch)
 		}
-		f.take(files, "grub"+arch, "EFI/BOOT/grub"+arch)
-		f.take(files, "mm"+arch, "EFI/BOOT/mm"+arch)
-		f.take(files, "shim"+arch, "EFI/BOOT/BOOT"+strings.ToUpper(arch))
+		f.take(files, efiGRUB+arch, "EFI/BOOT/grub"+arch)
+		f.take(files, efiMok+arch, "EFI/BOOT/mm"+arch)
+		f.take(files, efiShim+arch, "EFI/BOOT/BOOT"+strings.ToUpper(arch))
 	}
 	return nil
 }
 
 func (f *Files) take(files map[string][]byte, name, installed string) {
-	if data := files["efi/"+name]; data != nil {
-		f.programs = append(f.programs, program{name, installed, data})
+	if data := files[name]; data != nil {
+		f.programs = append(f.programs, program{strings.TrimPrefix(name, efiDir), installed, data})
 	}
 }
 
