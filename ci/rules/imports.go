@@ -45,9 +45,20 @@ func arrows() []arrow {
 			why:   "the agent is a program; what others need of it is a room of its own",
 		},
 		{
-			from:  "./framework/slot",
+			from: "./framework",
+			but: []string{
+				"./framework/grub/bootconf", "./framework/grub/bootenv", "./framework/grub/bootenv/bootenvtest", "./framework/grub/bootloader",
+				agent, "./framework/initramfs", "./framework/rootfs/assemble", // programs, which choose the boot loader
+				"./framework/node/status", // opens the store of the slots itself
+			},
 			never: []string{"./framework/grub"},
-			why:   "a slot knows no boot loader",
+			why:   "GRUB is one of several boot loaders: declare what you need of one, and let the program pass it in",
+		},
+		{
+			from:  builder,
+			but:   []string{builder + "/factory", builder + "/testrun"}, // the one chooses the boot loader, the other runs tests of it
+			never: []string{"./framework/grub"},
+			why:   "GRUB is one of several boot loaders: declare what you need of one, and let the factory pass it in",
 		},
 		{
 			from:  "./framework/initramfs",
