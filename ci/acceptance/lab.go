@@ -253,7 +253,7 @@ func install(ctx context.Context, path string, d *Disk, to disklayout.Slot, imag
 	if written.Tree.Size > root.Size() {
 		return nil, fmt.Errorf("the root image has %d bytes, partition %q %d", written.Tree.Size, root.Name, root.Size())
 	}
-	return written, fat32.Write(io.NewOffsetWriter(f, boot.Offset()), boot.Size(), written.BootFiles(bootconf.Loader{}), fat32.Options{Label: "BOOT_B"})
+	return written, fat32.Write(io.NewOffsetWriter(f, boot.Offset()), boot.Size(), written.BootFiles(bootconf.Loader{}), fat32.Options{Label: to.BootFS()})
 }
 
 // A section is a file from an offset on.

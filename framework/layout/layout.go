@@ -51,6 +51,9 @@ func (s Slot) Boot() string { return "boot-" + string(s) }
 // by its dm-verity superblock and hash tree.
 func (s Slot) Root() string { return "root-" + string(s) }
 
+// BootFS is the file system label of the slot's boot partition, such as BOOT_A.
+func (s Slot) BootFS() string { return "BOOT_" + string(s[0]-'a'+'A') }
+
 // Files in the root directory of a boot partition. All are 8.3 names, so that
 // no long-name entries are needed. BootLabel says which image it is
 // (slotimage.Label).
@@ -153,7 +156,7 @@ func Table(s Sizes) []Partition {
 			root = s.Recovery
 		}
 		table = append(table,
-			Partition{Name: slot.Boot(), Type: TypeLinux, FS: FAT32, Label: "BOOT_" + string(slot[0]-'a'+'A'), Size: s.Boot, Slot: slot},
+			Partition{Name: slot.Boot(), Type: TypeLinux, FS: FAT32, Label: slot.BootFS(), Size: s.Boot, Slot: slot},
 			Partition{Name: slot.Root(), Type: TypeLinux, FS: EROFS, Size: root, Slot: slot})
 	}
 	table = append(table,

@@ -88,9 +88,9 @@ func (s State) Vars() map[string]string {
 	return vars
 }
 
-// ParseVars reads the variables as GRUB's script does, which forgives: what it
+// ParseVars reads the variables as the boot loader does, which forgives: what it
 // does not know counts as nothing. Then the error says what that was, and the
-// state is still the one by which GRUB boots.
+// state is still the one by which it boots.
 func ParseVars(vars map[string]string) (State, error) {
 	r := reading{vars: vars}
 	var s State

@@ -114,7 +114,7 @@ func (n *testNode) readFile(t *testing.T, s layout.Slot, name string) string {
 	if err != nil {
 		t.Fatalf("boot partition of slot %s: %v", s, err)
 	}
-	if got, want := strings.TrimSpace(fs.Label()), label(s); got != want {
+	if got, want := strings.TrimSpace(fs.Label()), s.BootFS(); got != want {
 		t.Errorf("label: got %q, want %q", got, want)
 	}
 	r, err := fs.OpenFile(name, os.O_RDONLY)

@@ -5,6 +5,7 @@ package bootloader
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/layout"
@@ -36,16 +37,9 @@ func (s Source) Copies() map[string]string {
 // MakeCore is the command that makes BIOSCore. Its prefix names no disk, so GRUB
 // takes the one it was started from.
 func (s Source) MakeCore(to string) []string {
-	prefix := fmt.Sprintf("(,gpt%d)/EFI/%s", efiNumber(), s.Dir)
+	table := layout.Table(layout.Sizes{})
+	efi := slices.IndexFunc(table, func(p layout.Partition) bool { return p.Name == partEFI })
+	prefix := fmt.Sprintf("(,gpt%d)/EFI/%s", table[efi].Number, s.Dir)
 	args := []string{"grub-mkimage", "--directory", s.Modules, "--format", "i386-pc", "--prefix", prefix, "--output", to}
 	return append(args, strings.Fields(biosModules)...)
-}
-
-func efiNumber() int {
-	for _, part := range layout.Table(layout.Sizes{}) {
-		if part.Name == layout.PartEFI {
-			return part.Number
-		}
-	}
-	panic("BUG: the partition table has no EFI partition")
 }
