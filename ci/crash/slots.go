@@ -64,7 +64,7 @@ func (f *fat) hash(files map[string]fatFile, name string) (sum [sha256.Size]byte
 	return [sha256.Size]byte(h.Sum(nil)), nil
 }
 
-// parse reads what bootconf.BootCFG writes.
+// parse reads what bootconf.Loader writes.
 func (b *bootImage) parse(script string) error {
 	line, ok := strings.CutPrefix(script, "set "+bootconf.CmdlineVar+"=\"")
 	line, closed := strings.CutSuffix(line, "\"\n")

@@ -85,24 +85,14 @@ type Loader struct{}
 
 // Files are the files of a slot's boot partition that grub.cfg reads.
 func (Loader) Files(kernel, initrd []byte, args string) []fat32.File {
-	config, err := BootCFG(args)
-	if err != nil {
+	if err := checkCharacters(args); err != nil {
 		panic("BUG: CheckCmdline accepted what GRUB cannot pass on: " + err.Error())
 	}
 	return []fat32.File{
 		{Path: layout.BootKernel, Data: kernel},
 		{Path: layout.BootInitrd, Data: initrd},
-		{Path: SlotConfig, Data: config},
+		{Path: SlotConfig, Data: fmt.Appendf(nil, "set %s=\"%s\"\n", CmdlineVar, args)},
 	}
-}
-
-// BootCFG is the text of a slot's BOOT.CFG. It returns an error when the
-// arguments cannot pass through GRUB.
-func BootCFG(args string) ([]byte, error) {
-	if err := checkCharacters(args); err != nil {
-		return nil, err
-	}
-	return fmt.Appendf(nil, "set %s=\"%s\"\n", CmdlineVar, args), nil
 }
 
 // MaxLine is the longest kernel command line that every GRUB hands on whole, in

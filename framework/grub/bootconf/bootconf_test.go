@@ -235,19 +235,15 @@ func TestNothingSavedIsNothingSaid(t *testing.T) {
 	}
 }
 
-// FuzzBootCFG: what CheckCmdline lets through cannot end the string in BOOT.CFG.
-func FuzzBootCFG(f *testing.F) {
+// FuzzFiles: what CheckCmdline lets through cannot end the string in BOOT.CFG.
+func FuzzFiles(f *testing.F) {
 	f.Add("console=tty1 panic=10")
 	f.Add(`x" ; reboot "`)
 	f.Fuzz(func(t *testing.T, line string) {
 		if (bootconf.Loader{}).CheckCmdline(line) != nil {
 			return
 		}
-		b, err := bootconf.BootCFG(line)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if s := string(b); strings.Count(s, `"`) != 2 || strings.Count(s, "\n") != 1 || strings.ContainsAny(s, `\$'`) {
+		if s := string(bootconf.Loader{}.Files(nil, nil, line)[2].Data); strings.Count(s, `"`) != 2 || strings.Count(s, "\n") != 1 || strings.ContainsAny(s, `\$'`) {
 			t.Errorf("%q gives %q", line, s)
 		}
 	})

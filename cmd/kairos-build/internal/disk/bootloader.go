@@ -6,7 +6,6 @@ import (
 	"io"
 
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
-	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
 	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
 )
 
@@ -24,17 +23,6 @@ type BootLoader interface {
 	Core(sector int64) []byte
 	// Room is what the partition for BIOS must have room for, and its bytes.
 	Room() (what string, size int64)
-}
-
-// writeMBR writes the boot code, which loads the core image from its partition.
-func writeMBR(w io.WriterAt, loader BootLoader, core gpt.Partition) error {
-	return writeSome(w, loader.BootCode(core.First), 0)
-}
-
-// writeCore writes the core image to the beginning of its partition; the rest is
-// for the node's updates.
-func writeCore(w io.WriterAt, loader BootLoader, core gpt.Partition) error {
-	return writeSome(w, loader.Core(core.First), core.Offset())
 }
 
 // writeSome writes nothing for no bytes: an image may be without BIOS.

@@ -137,7 +137,7 @@ func newTable(id [32]byte, parts []layout.Partition) *gpt.Table {
 func (p *plan) writer(part layout.Partition, entry gpt.Partition) (func(io.WriterAt) error, error) {
 	switch {
 	case part.Name == layout.PartBIOS:
-		return func(w io.WriterAt) error { return writeCore(w, p.loader, entry) }, nil
+		return func(w io.WriterAt) error { return writeSome(w, p.loader.Core(entry.First), entry.Offset()) }, nil
 	case part.Name == layout.PartEFI:
 		files, err := p.loader.EFI()
 		return p.fat(part, entry, files), err
@@ -177,7 +177,7 @@ func (p *plan) ext4(part layout.Partition, entry gpt.Partition, files []ext4.Ent
 
 func (p *plan) writeHead(w io.WriterAt) error {
 	core, _ := p.table.Partition(layout.PartBIOS)
-	return errors.Join(writeMBR(w, p.loader, core), p.table.WriteProtectiveMBR(w), p.table.WritePrimary(w))
+	return errors.Join(writeSome(w, p.loader.BootCode(core.First), 0), p.table.WriteProtectiveMBR(w), p.table.WritePrimary(w))
 }
 
 // estimate of the data in bytes, for messages.
