@@ -68,3 +68,13 @@ func lineWith(text, prefix string) string {
 	}
 	return ""
 }
+
+// TestReleaseHasWhatNodesAskFor: an image without one of these keys is refused.
+func TestReleaseHasWhatNodesAskFor(t *testing.T) {
+	text := resolve(t, "debian-13").Release()
+	for key := range layout.ReleaseLabels() {
+		if lineWith(text, key+"=") == "" {
+			t.Errorf("kairos-release has no %s:\n%s", key, text)
+		}
+	}
+}

@@ -21,6 +21,7 @@ import (
 	"github.com/erofs/go-erofs"
 
 	"github.com/kairos-build/kairos-build/ci/qemu"
+	"github.com/kairos-build/kairos-build/framework/grub/bootconf"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/ext4"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
@@ -91,13 +92,13 @@ func (d *Disk) BootFile(name string) ([]byte, error) {
 
 // RootHash is the dm-verity root hash that slot a is booted with, in hex.
 func (d *Disk) RootHash() (string, error) {
-	script, err := d.BootFile(layout.BootConfig)
+	script, err := d.BootFile(bootconf.SlotConfig)
 	if err != nil {
 		return "", err
 	}
 	hash, ok := argument(string(script), layout.ArgRootHash)
 	if raw, err := hex.DecodeString(hash); !ok || err != nil || len(raw) != 32 {
-		return "", fmt.Errorf("%s of slot a gives no root hash: %q", layout.BootConfig, script)
+		return "", fmt.Errorf("%s of slot a gives no root hash: %q", bootconf.SlotConfig, script)
 	}
 	return hash, nil
 }

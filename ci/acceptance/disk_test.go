@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kairos-build/kairos-build/ci/golden"
+	"github.com/kairos-build/kairos-build/framework/grub/bootconf"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/erofs"
 	"github.com/kairos-build/kairos-build/framework/ondisk/ext4"
@@ -79,7 +80,7 @@ func makeDisk(t *testing.T, files map[string]string) string {
 	check(err)
 	boot, bootSize := part(layout.SlotA.Boot())
 	script := fmt.Sprintf("set kairos_cmdline=\"quiet kairos.roothash=%x kairos.hashoffset=%d\"\n", tree.RootHash, tree.HashOffset)
-	check(fat32.Write(boot, bootSize, []fat32.File{{Path: layout.BootConfig, Data: []byte(script)}, {Path: layout.BootKernel, Data: []byte("kernel")}}, fat32.Options{}))
+	check(fat32.Write(boot, bootSize, []fat32.File{{Path: bootconf.SlotConfig, Data: []byte(script)}, {Path: layout.BootKernel, Data: []byte("kernel")}}, fat32.Options{}))
 	oem, oemSize := part(layout.PartOEM)
 	check(ext4.Write(oem, oemSize, []ext4.Entry{
 		{Path: "90_user.yaml", Mode: 0o600, Data: []byte("#cloud-config\nusers:\n- name: me\n  passwd: secret\n- name: nobody-in\n")},

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/kairos-build/kairos-build/framework/grub/bootconf"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
 )
@@ -43,7 +44,7 @@ func checkPartitions(_ context.Context, d *Disk) (string, error) {
 }
 
 func checkHashTree(ctx context.Context, d *Disk) (string, error) {
-	script, err := d.BootFile(layout.BootConfig)
+	script, err := d.BootFile(bootconf.SlotConfig)
 	if err != nil {
 		return "", err
 	}
@@ -54,7 +55,7 @@ func checkHashTree(ctx context.Context, d *Disk) (string, error) {
 	text, _ := argument(string(script), layout.ArgHashOffset)
 	offset, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
-		return "", fmt.Errorf("%s: %s: %w", layout.BootConfig, layout.ArgHashOffset, err)
+		return "", fmt.Errorf("%s: %s: %w", bootconf.SlotConfig, layout.ArgHashOffset, err)
 	}
 	section, err := d.section(layout.SlotA.Root())
 	if err != nil {

@@ -20,6 +20,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/kairos-build/kairos-build/ci/testimage"
+	"github.com/kairos-build/kairos-build/framework/grub/bootconf"
 	disklayout "github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
 	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
@@ -109,7 +110,7 @@ func annotated(image v1.Image, written *slotimage.Image) (v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	return mutate.Annotations(image, written.Record(layers)).(v1.Image), nil
+	return mutate.Annotations(image, written.Record(layers, bootconf.Loader{})).(v1.Image), nil
 }
 
 // wrongImages are images that a node must refuse, by their tags.
@@ -245,14 +246,14 @@ func install(ctx context.Context, path string, d *Disk, to disklayout.Slot, imag
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	written, err := slotimage.Write(ctx, section{f, root.Offset()}, layers)
+	written, err := slotimage.Write(ctx, section{f, root.Offset()}, layers, bootconf.Loader{})
 	if err != nil {
 		return nil, err
 	}
 	if written.Tree.Size > root.Size() {
 		return nil, fmt.Errorf("the root image has %d bytes, partition %q %d", written.Tree.Size, root.Name, root.Size())
 	}
-	return written, fat32.Write(io.NewOffsetWriter(f, boot.Offset()), boot.Size(), written.BootFiles(), fat32.Options{Label: "BOOT_B"})
+	return written, fat32.Write(io.NewOffsetWriter(f, boot.Offset()), boot.Size(), written.BootFiles(bootconf.Loader{}), fat32.Options{Label: to.BootFS()})
 }
 
 // A section is a file from an offset on.

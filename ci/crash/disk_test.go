@@ -45,15 +45,9 @@ func newImage(t *testing.T, name string) image {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config, err := bootconf.BootCFG(bootconf.Slot{Cmdline: "quiet", RootHash: tree.RootHash, HashOffset: tree.HashOffset})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return image{m.Bytes(), []fat32.File{
-		{Path: layout.BootKernel, Data: bytes.Repeat([]byte(name+" kernel\n"), 5000)},
-		{Path: layout.BootInitrd, Data: bytes.Repeat([]byte(name+" initrd\n"), 5000)},
-		{Path: layout.BootConfig, Data: config},
-	}}
+	args := fmt.Sprintf("%s=%x %s=%d quiet", layout.ArgRootHash, tree.RootHash, layout.ArgHashOffset, tree.HashOffset)
+	kernel, initrd := bytes.Repeat([]byte(name+" kernel\n"), 5000), bytes.Repeat([]byte(name+" initrd\n"), 5000)
+	return image{m.Bytes(), bootconf.Loader{}.Files(kernel, initrd, args)}
 }
 
 // A memory is a file.

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/kairos-build/kairos-build/framework/grub/bootconf"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
@@ -40,13 +41,13 @@ func readBoot(s section) (bootImage, error) {
 	if image.initrd, err = f.hash(files, layout.BootInitrd); err != nil {
 		return image, err
 	}
-	file, ok := files[layout.BootConfig]
+	file, ok := files[bootconf.SlotConfig]
 	if !ok {
-		return image, fmt.Errorf("%s is missing", layout.BootConfig)
+		return image, fmt.Errorf("%s is missing", bootconf.SlotConfig)
 	}
 	var b bytes.Buffer
 	if err := f.copy(&b, file); err != nil {
-		return image, fmt.Errorf("reading %s: %w", layout.BootConfig, err)
+		return image, fmt.Errorf("reading %s: %w", bootconf.SlotConfig, err)
 	}
 	return image, image.parse(b.String())
 }
@@ -63,12 +64,12 @@ func (f *fat) hash(files map[string]fatFile, name string) (sum [sha256.Size]byte
 	return [sha256.Size]byte(h.Sum(nil)), nil
 }
 
-// parse reads BOOT.CFG, which bootconf.BootCFG writes.
+// parse reads what bootconf.Loader writes.
 func (b *bootImage) parse(script string) error {
-	line, ok := strings.CutPrefix(script, "set "+layout.GRUBCmdlineVar+"=\"")
+	line, ok := strings.CutPrefix(script, "set "+bootconf.CmdlineVar+"=\"")
 	line, closed := strings.CutSuffix(line, "\"\n")
 	if !ok || !closed {
-		return fmt.Errorf("%s is not of one command: %.80q", layout.BootConfig, script)
+		return fmt.Errorf("%s is not of one command: %.80q", bootconf.SlotConfig, script)
 	}
 	args := map[string]string{}
 	for word := range strings.FieldsSeq(line) {
@@ -77,11 +78,11 @@ func (b *bootImage) parse(script string) error {
 	}
 	hash, err := hex.DecodeString(args[layout.ArgRootHash])
 	if err != nil || len(hash) != verity.HashSize {
-		return fmt.Errorf("%s: %s=%q is no hash", layout.BootConfig, layout.ArgRootHash, args[layout.ArgRootHash])
+		return fmt.Errorf("%s: %s=%q is no hash", bootconf.SlotConfig, layout.ArgRootHash, args[layout.ArgRootHash])
 	}
 	b.rootHash = [verity.HashSize]byte(hash)
 	if b.hashOffset, err = strconv.ParseInt(args[layout.ArgHashOffset], 10, 64); err != nil {
-		return fmt.Errorf("%s: %s: %w", layout.BootConfig, layout.ArgHashOffset, err)
+		return fmt.Errorf("%s: %s: %w", bootconf.SlotConfig, layout.ArgHashOffset, err)
 	}
 	return nil
 }

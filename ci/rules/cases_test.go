@@ -57,15 +57,18 @@ func importCases() []ruleCase {
 			"framework/agents/agents.go": "package agents\n",
 			"framework/node/a.go":        "package node\n\nimport _ \"" + Module + "/framework/agents\"\n",
 		}, []string{"ci/bench/a.go:5: ./... imports " + Module + "/framework/agent/upgrade: the agent is a program; what others need of it is a room of its own"}},
-		{"imports", "a slot knows no boot loader, but for the files that do yet", map[string]string{
-			"framework/slot/slot.go":                "package slot\n\nimport _ \"" + Module + "/framework/layout\"\n",
-			"framework/layout/layout.go":            "package layout\n",
-			"framework/slot/slotimage/slotimage.go": "package slotimage\n\nimport _ \"" + Module + "/framework/grub/bootconf\"\n",
-			"framework/slot/slotimage/new.go":       "package slotimage\n\nimport _ \"" + Module + "/framework/grub/bootconf\"\n",
-			"framework/slot/slotimage/kept.go":      "package slotimage\n",
+		{"imports", "programs choose the boot loader", map[string]string{
+			"framework/initramfs/main.go":               "package main\n\nimport _ \"" + Module + "/framework/grub/bootenv\"\n",
+			"framework/grub/bootenv/bootenv.go":         "package bootenv\n\nimport _ \"" + Module + "/framework/grub/grubenv\"\n",
+			"framework/slot/slotimage/slotimage.go":     "package slotimage\n\nimport _ \"" + Module + "/framework/grub/bootconf\"\n",
+			"framework/upgrade/upgrade.go":              "package upgrade\n\nimport _ \"" + Module + "/framework/grub/bootconf\"\n",
+			"framework/upgrade/upgrade_test.go":         "package upgrade\n\nimport _ \"" + Module + "/framework/grub/bootconf\"\n",
+			"cmd/kairos-build/internal/factory/disk.go": "package factory\n\nimport _ \"" + Module + "/framework/grub/bootconf\"\n",
+			"cmd/kairos-build/internal/disk/disk.go":    "package disk\n\nimport _ \"" + Module + "/framework/grub/bootconf\"\n",
 		}, []string{
-			"framework/slot/slotimage/kept.go: keeps the rule of ./framework/slot now: remove it from the list of ci/rules/imports.go",
-			"framework/slot/slotimage/new.go:5: ./framework/slot imports " + Module + "/framework/grub/bootconf: a slot knows no boot loader",
+			"cmd/kairos-build/internal/disk/disk.go:5: ./cmd/kairos-build/internal imports " + Module + "/framework/grub/bootconf: GRUB is one of several boot loaders: declare what you need of one, and let the factory pass it in",
+			"framework/slot/slotimage/slotimage.go:5: ./framework imports " + Module + "/framework/grub/bootconf: GRUB is one of several boot loaders: declare what you need of one, and let the program pass it in",
+			"framework/upgrade/upgrade.go:5: ./framework imports " + Module + "/framework/grub/bootconf: GRUB is one of several boot loaders: declare what you need of one, and let the program pass it in",
 		}},
 		{"imports", "the factory knows no package manager, and no family the factory", map[string]string{
 			"cmd/kairos-build/internal/factory/factory.go":  "package factory\n\nimport _ \"" + Module + "/cmd/kairos-build/internal/packages\"\n",

@@ -8,10 +8,17 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kairos-build/kairos-build/framework/grub/bootconf"
 	"github.com/kairos-build/kairos-build/framework/grub/bootloader"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 )
+
+// bootLoader is the one of the disk that the node was booted from.
+type bootLoader struct {
+	bootconf.Loader
+	booted *thisboot.State
+}
 
 // openBootloader opens the boot loader of the disk that the node was booted
 // from.
@@ -23,14 +30,14 @@ func openBootloader(booted *thisboot.State) (*bootloader.Node, error) {
 	return bootloader.OpenNode(booted.Disk.Device, esp, bootloader.EFIVars, time.Now())
 }
 
-// stageBootloader puts an image's boot loader beside the node's, if it differs.
-// The notes say what comes of it.
-func stageBootloader(booted *thisboot.State, programs map[string][]byte) (notes []string, err error) {
+// Stage puts an image's boot loader beside the node's, if it differs. The notes
+// say what comes of it.
+func (l bootLoader) Stage(programs map[string][]byte) (notes []string, err error) {
 	files, err := bootloader.New(programs)
 	if err != nil {
 		return nil, err
 	}
-	n, err := openBootloader(booted)
+	n, err := openBootloader(l.booted)
 	if err != nil {
 		return nil, err
 	}

@@ -158,7 +158,7 @@ func (p *program) upgradeNode() (upgrade.Node, func() error, error) {
 	return upgrade.Node{
 		Booted: boot.Slot, Release: status.Release(p.root), Store: store, Lock: lock,
 		Open:       func(name string) (upgrade.Device, error) { return openPartition(boot, name) },
-		Bootloader: func(files map[string][]byte) ([]string, error) { return stageBootloader(boot, files) },
+		BootLoader: bootLoader{booted: boot},
 	}, store.Close, nil
 }
 

@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"runtime/debug"
@@ -15,6 +16,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/internal/kmod"
 	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
+	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
 // boot is what the steps know of this boot, and hand on to each other.
@@ -32,7 +34,12 @@ type boot struct {
 	copies       string // other disks that have the identity of disk
 	rootDevice   string // /dev/dm-N
 	state        thisboot.State
+	readSlots    readSlots
 }
+
+// A readSlots reads what the boot loader keeps of the slots from an EFI partition
+// of size bytes.
+type readSlots func(r io.ReaderAt, size int64) (slot.State, error)
 
 // A step is one line of the table of contents.
 type step struct {

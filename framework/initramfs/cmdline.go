@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kairos-build/kairos-build/framework/grub/bootconf"
 	"github.com/kairos-build/kairos-build/framework/internal/kmod"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
@@ -30,7 +29,7 @@ type arguments struct {
 	Slot layout.Slot
 	Mode layout.Mode
 	Disk gpt.GUID // of the EFI partition
-	// Env is what GRUB left in the environment block; nil when it did not say.
+	// Env is the state that the boot loader left; nil when it did not say.
 	Env        *slot.State
 	RootHash   [verity.HashSize]byte
 	HashOffset int64
@@ -112,7 +111,7 @@ func (a *arguments) setSlot(values map[string]string) (err error) {
 func (a *arguments) setDisk(values map[string]string) (err error) {
 	a.Disk, err = gpt.ParseGUID(values[layout.ArgDisk])
 	if env, given := values[layout.ArgEnv]; given {
-		state := bootconf.ParseEnv(env)
+		state := slot.ParseArg(env)
 		a.Env = &state
 	}
 	seconds, given := values[argDiskWait]

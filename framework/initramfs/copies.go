@@ -9,17 +9,16 @@ import (
 	"os"
 	"strings"
 
-	"github.com/kairos-build/kairos-build/framework/grub/bootenv"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-// A match is a candidate with the EFI partition that GRUB was started from, and
+// A match is a candidate with the EFI partition that the machine was started from, and
 // what tells it from copies of it.
 type match struct {
 	candidate
-	env     slot.State // in GRUB's environment block
+	env     slot.State // what the boot loader keeps there
 	envErr  error      // why that cannot be read
 	rootErr error      // why the slot's root is not the one on the command line
 }
@@ -28,7 +27,7 @@ var errNoPartition = errors.New("there is no partition of that name")
 
 // examine reads what is on a matching disk. It does not need the kernel to know
 // the partitions.
-func examine(c candidate, a arguments) match {
+func examine(c candidate, a arguments, read readSlots) match {
 	m := match{candidate: c}
 	f, err := os.Open(c.Path)
 	if err != nil {
@@ -44,7 +43,7 @@ func examine(c candidate, a arguments) match {
 	}
 	esp, err := section(layout.PartEFI)
 	if err == nil {
-		m.env, err = bootenv.Read(esp, esp.Size())
+		m.env, err = read(esp, esp.Size())
 	}
 	m.envErr = err
 	root, err := section(a.Slot.Root())
@@ -55,19 +54,19 @@ func examine(c candidate, a arguments) match {
 	return m
 }
 
-// booted says whether the block on m is as GRUB left it. Without GRUB's word, no
-// disk is told from another.
+// booted says whether the state on m is as the boot loader left it. Without its
+// word, no disk is told from another.
 func (m match) booted(a arguments) bool {
 	return a.Env == nil || m.envErr == nil && m.env == *a.Env
 }
 
-// decide finds, of the disks with the EFI partition that GRUB was started from,
-// the one that it was started from: its environment block is as GRUB left it. Of
+// decide finds, of the disks with the EFI partition that the machine was started
+// from, the one that it was: the state on it is as the boot loader left it. Of
 // several, only one that holds the slot's root can be booted. nil means to wait:
 // until settled for a disk that fits better than those which are there, and until
 // late for one that fits.
 //
-// GRUB changes its block at each boot by the first entry of its menu. So where
+// The state changes at each boot by the first entry of the menu. So where
 // nothing tells two copies apart at this boot, the next one does.
 func decide(list []match, a arguments, late, settled bool) (*match, error) {
 	var booted, whole, unknown []match
@@ -129,7 +128,7 @@ func notBooted(list []match, a arguments) string {
 	return s.String()
 }
 
-// identity is the GUID of the EFI partition, by which GRUB names a disk.
+// identity is the GUID of the EFI partition, by which the boot loader names a disk.
 func identity(t *gpt.Table) gpt.GUID {
 	p, _ := t.Partition(layout.PartEFI)
 	return p.ID
@@ -142,7 +141,7 @@ func (b *boot) checkCopies(candidates []candidate) error {
 	var others []match
 	for _, c := range matching(candidates, b.args.Disk) {
 		if !c.Same(b.disk.Disk) {
-			others = append(others, examine(c, b.args))
+			others = append(others, examine(c, b.args, b.readSlots))
 		}
 	}
 	for _, m := range others {

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/kairos-build/kairos-build/framework/grub/bootconf"
+	"github.com/kairos-build/kairos-build/framework/grub/bootenv"
 	"github.com/kairos-build/kairos-build/framework/grub/grubenv"
 	"github.com/kairos-build/kairos-build/framework/internal/blockdev"
 	"github.com/kairos-build/kairos-build/framework/internal/powercut"
@@ -95,7 +96,7 @@ func makeTwins(t *testing.T, env *slot.State, twins []twin) ([]match, arguments)
 		if c.read(); c.err != nil || !c.holds(a.Disk) {
 			t.Fatalf("%s: %v", path, c.err)
 		}
-		list = append(list, examine(c, a))
+		list = append(list, examine(c, a, bootenv.Read))
 	}
 	return list, a
 }
@@ -174,7 +175,7 @@ func TestLateCopy(t *testing.T) {
 	once := slot.Initial()
 	once.Unproven = 1
 	list, a := makeTwins(t, &once, []twin{{"sda", once, ""}, {"sdb", once, ""}, {"sdc", slot.Initial(), ""}})
-	b := &boot{log: slog.New(slog.DiscardHandler), args: a, table: list[0].table, personal: true}
+	b := &boot{log: slog.New(slog.DiscardHandler), args: a, table: list[0].table, personal: true, readSlots: bootenv.Read}
 	b.disk.Disk = list[0].Disk
 	if err := b.checkCopies([]candidate{list[0].candidate, list[2].candidate}); err != nil {
 		t.Errorf("a copy that was not booted: %v", err)

@@ -27,7 +27,7 @@ type disk struct {
 type candidate struct {
 	blockdev.Disk
 	table *gpt.Table
-	seen  []gpt.Partition // as GRUB sees them, which checks nothing
+	seen  []gpt.Partition // as the boot loader sees them, which may check nothing
 	err   error           // why it has no table
 }
 
@@ -100,7 +100,7 @@ func (c *candidate) read() {
 
 func (c *candidate) look(r io.ReaderAt) {
 	c.table, c.err = gpt.Read(r, c.Size)
-	c.seen, _ = gpt.ReadUnchecked(r, c.Size) // GRUB sees nothing on such a disk
+	c.seen, _ = gpt.ReadUnchecked(r, c.Size) // nothing, where there is nothing to see
 }
 
 // matching are the candidates that hold the EFI partition id, in their order, and
@@ -116,8 +116,8 @@ func matching(candidates []candidate, id gpt.GUID) []candidate {
 	return list
 }
 
-// holds says whether the disk has the partition id, in its table or in what GRUB
-// takes for it. They differ after a cut of power while the GUIDs were changed.
+// holds says whether the disk has the partition id, in its table or in what the
+// boot loader takes for it. They differ after a cut of power while the GUIDs were changed.
 func (c candidate) holds(id gpt.GUID) bool {
 	is := func(p gpt.Partition) bool { return p.ID == id }
 	return c.table != nil && (slices.ContainsFunc(c.table.Partitions, is) || slices.ContainsFunc(c.seen, is))
@@ -128,7 +128,7 @@ func (c candidate) holds(id gpt.GUID) bool {
 func (b *boot) chooseDisk(candidates []candidate, late, settled bool) (ready bool, err error) {
 	var list []match
 	for _, c := range matching(candidates, b.args.Disk) {
-		list = append(list, examine(c, b.args))
+		list = append(list, examine(c, b.args, b.readSlots))
 	}
 	m, err := decide(list, b.args, late, settled)
 	if err != nil {

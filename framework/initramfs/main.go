@@ -21,6 +21,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/kairos-build/kairos-build/framework/grub/bootenv"
 	"github.com/kairos-build/kairos-build/framework/internal/console"
 )
 
@@ -32,7 +33,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "this is /init of a kairos initramfs: the kernel starts it as process 1")
 		os.Exit(2)
 	}
-	b := &boot{timer: new(stepTimer), panicSeconds: defaultPanicSeconds}
+	b := &boot{timer: new(stepTimer), panicSeconds: defaultPanicSeconds, readSlots: bootenv.Read}
 	defer b.recoverFromBug()
 	b.giveUp(b.run())
 }

@@ -4,15 +4,15 @@ package layout
 
 // Keys of the kernel command line that the initramfs and the agent read.
 const (
-	// ArgSlot names the slot that GRUB chose: a, b or recovery.
+	// ArgSlot names the slot that the boot loader chose: a, b or recovery.
 	ArgSlot = "kairos.slot"
-	// ArgMode is why GRUB chose it: one of the Mode constants.
+	// ArgMode is why the boot loader chose it: one of the Mode constants.
 	ArgMode = "kairos.mode"
-	// ArgDisk is the PARTUUID (lower case) of the EFI partition that GRUB was
-	// started from. The initramfs looks for partitions on that disk only.
+	// ArgDisk is the PARTUUID (lower case) of the EFI partition that the machine
+	// was started from. The initramfs looks for partitions on that disk only.
 	ArgDisk = "kairos.disk"
-	// ArgEnv is what GRUB's environment block held when GRUB started the kernel,
-	// see framework/grub/bootconf. It tells the disk from copies of it.
+	// ArgEnv is the state of the slots that the boot loader left when it started
+	// the kernel, see slot.ParseArg. It tells the disk from copies of it.
 	ArgEnv = "kairos.env"
 	// ArgRootHash is the dm-verity root hash of the slot, 64 hex digits.
 	ArgRootHash = "kairos.roothash"

@@ -44,23 +44,23 @@ func ParseSlot(s string) (Slot, error) {
 }
 
 // Boot is the GPT name of the slot's boot partition: a FAT32 file system with
-// the files named by BootKernel, BootInitrd and BootConfig.
+// the kernel, the initrd, what the boot loader needs besides, and BootLabel.
 func (s Slot) Boot() string { return "boot-" + string(s) }
 
 // Root is the GPT name of the slot's root partition: an EROFS image followed
 // by its dm-verity superblock and hash tree.
 func (s Slot) Root() string { return "root-" + string(s) }
 
+// BootFS is the file system label of the slot's boot partition, such as BOOT_A.
+func (s Slot) BootFS() string { return "BOOT_" + string(s[0]-'a'+'A') }
+
 // Files in the root directory of a boot partition. All are 8.3 names, so that
-// no long-name entries are needed. BootConfig is a GRUB script that sets
-// GRUBCmdlineVar to the kernel command line. BootLabel says which image it is
-// (framework/slot/slotlabel).
+// no long-name entries are needed. BootLabel says which image it is
+// (slotimage.Label).
 const (
-	BootKernel     = "VMLINUZ"
-	BootInitrd     = "INITRD"
-	BootConfig     = "BOOT.CFG"
-	BootLabel      = "SLOT.TXT"
-	GRUBCmdlineVar = "kairos_cmdline"
+	BootKernel = "VMLINUZ"
+	BootInitrd = "INITRD"
+	BootLabel  = "SLOT.TXT"
 )
 
 // GPT names of the partitions that belong to no slot.
@@ -156,7 +156,7 @@ func Table(s Sizes) []Partition {
 			root = s.Recovery
 		}
 		table = append(table,
-			Partition{Name: slot.Boot(), Type: TypeLinux, FS: FAT32, Label: "BOOT_" + string(slot[0]-'a'+'A'), Size: s.Boot, Slot: slot},
+			Partition{Name: slot.Boot(), Type: TypeLinux, FS: FAT32, Label: slot.BootFS(), Size: s.Boot, Slot: slot},
 			Partition{Name: slot.Root(), Type: TypeLinux, FS: EROFS, Size: root, Slot: slot})
 	}
 	table = append(table,

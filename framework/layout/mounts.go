@@ -49,10 +49,7 @@ const (
 	ImageRelease = "/etc/kairos-release"
 	// ImageCmdline holds the kernel arguments of the image: one line.
 	ImageCmdline = "/usr/lib/kairos/cmdline"
-	// ImageBoot holds the boot loader: bios/boot.img and bios/core.img for
-	// BIOS, efi/shim<arch>.efi, efi/grub<arch>.efi and efi/mm<arch>.efi (as
-	// signed by the distribution), and grub-dir, a file with the name of the
-	// folder below EFI/ where the signed GRUB looks for its grub.cfg.
+	// ImageBoot holds the boot loader, as framework/grub/bootloader says.
 	ImageBoot = "/usr/lib/kairos/bootloader"
 )
 

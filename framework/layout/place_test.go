@@ -2,7 +2,12 @@
 
 package layout
 
-import "testing"
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
 
 func TestPlaceOf(t *testing.T) {
 	for path, want := range map[string]Place{
@@ -12,6 +17,31 @@ func TestPlaceOf(t *testing.T) {
 	} {
 		if got := PlaceOf(path); got != want {
 			t.Errorf("%s: %s, want %s", path, got, want)
+		}
+	}
+}
+
+// TestWritableWords: what people are told is what the lists say.
+func TestWritableWords(t *testing.T) {
+	told := regexp.MustCompile(`/[/a-z]+`).FindAllString(WritableWords, -1)
+	for _, path := range told {
+		if PlaceOf(path) == PlaceImage {
+			t.Errorf("%s cannot be written", path)
+		}
+	}
+	for _, path := range append(Ephemeral(), append(Persistent(), MountOEM, MountPersistent)...) {
+		below := func(dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
+		if path != "/usr/libexec" && !slices.ContainsFunc(told, below) { // nobody keeps data there
+			t.Errorf("%s can be written, and nobody is told", path)
+		}
+	}
+}
+
+// TestBootFS: the labels are on disks that exist.
+func TestBootFS(t *testing.T) {
+	for slot, want := range map[Slot]string{SlotA: "BOOT_A", SlotB: "BOOT_B", SlotRecovery: "BOOT_R"} {
+		if got := slot.BootFS(); got != want {
+			t.Errorf("slot %s: %s, want %s", slot, got, want)
 		}
 	}
 }

@@ -83,15 +83,8 @@ func New(s *thisboot.State, o Options) (Plan, error) {
 }
 
 func target(s *thisboot.State, slot layout.Slot) Target {
-	t := Target{Slot: slot}
-	for _, row := range layout.Table(layout.Sizes{}) {
-		if row.Name == slot.Boot() {
-			t.Label = row.Label
-		}
-	}
 	part, _ := s.Partition(slot.Boot())
-	t.VolumeID = crc32.ChecksumIEEE([]byte(part.PartUUID))
-	return t
+	return Target{Slot: slot, Label: slot.BootFS(), VolumeID: crc32.ChecksumIEEE([]byte(part.PartUUID))}
 }
 
 // check finds partitions that are missing or too small.

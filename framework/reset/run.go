@@ -168,7 +168,7 @@ func (r *run) state(s slot.State) func(context.Context) error {
 	}
 }
 
-// unboot leaves nothing of a and b that GRUB would load.
+// unboot leaves nothing of a and b that would be loaded.
 func (r *run) unboot(context.Context) error {
 	for _, t := range r.Targets {
 		if err := writeSynced(r.open[t.Slot.Boot()], make([]byte, fat32.SectorSize), 0); err != nil {
@@ -200,7 +200,7 @@ func (r *run) copyBoots(ctx context.Context) error {
 	return nil
 }
 
-// copyHeads writes the sectors by which GRUB knows a file system. That of the
+// copyHeads writes the sectors by which a boot loader knows a file system. That of the
 // good slot is the last, so that the other one is whole when it boots.
 func (r *run) copyHeads(ctx context.Context) error {
 	for i := range r.Targets {

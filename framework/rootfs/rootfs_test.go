@@ -5,7 +5,10 @@ package rootfs
 import (
 	"fmt"
 	"io/fs"
+	"os"
 	"path"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -172,5 +175,28 @@ func TestNoConfigThatIsWrong(t *testing.T) {
 		if len(problems) > 0 || len(c.Users) > 0 {
 			t.Errorf("%s: users %v, problems %v", p, c.Users, problems)
 		}
+	}
+}
+
+// TestUnitsThatProgramsName: a unit of ours that a program speaks of is there. A
+// timer has the name of its service.
+func TestUnitsThatProgramsName(t *testing.T) {
+	name := regexp.MustCompile(`\bkairos-[a-z-]+\.(?:service|timer)\b`)
+	found := 0
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		for _, unit := range name.FindAllString(string(data), -1) {
+			found++
+			if _, err := fs.Stat(embedded, base+"/usr/lib/systemd/system/"+unit); err != nil {
+				t.Errorf("%s names %s: %v", path, unit, err)
+			}
+		}
+		return err
+	})
+	if err != nil || found < 10 {
+		t.Errorf("%d names found, error %v", found, err)
 	}
 }

@@ -15,7 +15,7 @@
 // # Events, and what they do to the slot that is not good
 //
 //	event      by              before          after
-//	Write      upgrade         any             bad: GRUB leaves it alone while it is half written
+//	Write      upgrade         any             bad: it is not booted while it is half written
 //	Arm        upgrade         bad             trying, with tries
 //	Boot       boot loader     trying, tries   one try less, booted
 //	           boot loader     trying, none    not booted: good is, as passive

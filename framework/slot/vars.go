@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/layout"
 )
@@ -87,9 +88,9 @@ func (s State) Vars() map[string]string {
 	return vars
 }
 
-// ParseVars reads the variables as GRUB's script does, which forgives: what it
+// ParseVars reads the variables as the boot loader does, which forgives: what it
 // does not know counts as nothing. Then the error says what that was, and the
-// state is still the one by which GRUB boots.
+// state is still the one by which it boots.
 func ParseVars(vars map[string]string) (State, error) {
 	r := reading{vars: vars}
 	var s State
@@ -97,6 +98,20 @@ func ParseVars(vars map[string]string) (State, error) {
 		v.read(&r, &s)
 	}
 	return s, errors.Join(r.errs...)
+}
+
+// ParseArg reads layout.ArgEnv, in which a boot loader hands the variables on to
+// the kernel, such as good=a,try=,unproven=1. What it does not know counts as
+// nothing, as everywhere.
+func ParseArg(value string) State {
+	vars := map[string]string{}
+	for part := range strings.SplitSeq(value, ",") {
+		if name, v, ok := strings.Cut(part, "="); ok {
+			vars[name] = v
+		}
+	}
+	state, _ := ParseVars(vars)
+	return state
 }
 
 // A reading is of the variables of one environment.

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
 	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
@@ -24,7 +23,7 @@ func (u *run) writeBoot(ctx context.Context, image *slotimage.Image, out io.Writ
 			return 0, err
 		}
 		return out.WriteAt(b, off)
-	}), u.boot.Size(), image.BootFiles(), fat32.Options{Label: label(u.plan.target), VolumeID: u.volumeID()})
+	}), u.boot.Size(), image.BootFiles(u.node.BootLoader), fat32.Options{Label: u.plan.target.BootFS(), VolumeID: u.volumeID()})
 	if errors.Is(err, fat32.ErrNoSpace) {
 		return fmt.Errorf("%w: partition %s: %w", ErrTooLarge, u.boot.name, err)
 	}
@@ -35,16 +34,6 @@ type writerFunc func(b []byte, off int64) (int, error)
 
 // WriteAt implements io.WriterAt.
 func (f writerFunc) WriteAt(b []byte, off int64) (int, error) { return f(b, off) }
-
-// label is what the disk writer gave the slot's boot partition.
-func label(s layout.Slot) string {
-	for _, p := range layout.Table(layout.Sizes{}) {
-		if p.Name == s.Boot() {
-			return p.Label
-		}
-	}
-	panic("BUG: no boot partition for slot " + string(s))
-}
 
 // volumeID depends on the slot and on what is in it.
 func (u *run) volumeID() uint32 {

@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 
 	"github.com/kairos-build/kairos-build/ci/testimage"
+	"github.com/kairos-build/kairos-build/framework/grub/bootconf"
 	"github.com/kairos-build/kairos-build/framework/grub/bootenv"
 	"github.com/kairos-build/kairos-build/framework/grub/bootenv/bootenvtest"
 	"github.com/kairos-build/kairos-build/framework/layout"
@@ -103,11 +104,11 @@ func recorded(t testing.TB, image v1.Image) (v1.Image, *slotimage.Image) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	root, err := slotimage.Write(t.Context(), f, layers)
+	root, err := slotimage.Write(t.Context(), f, layers, bootconf.Loader{})
 	if err := errors.Join(err, f.Close()); err != nil {
 		t.Fatal(err)
 	}
-	return mutate.Annotations(image, root.Record(layers)).(v1.Image), root
+	return mutate.Annotations(image, root.Record(layers, bootconf.Loader{})).(v1.Image), root
 }
 
 // annotated changes annotations of the manifest, given as keys and values.
@@ -159,6 +160,18 @@ type testNode struct {
 	closing error          // of every partition
 	writes  map[string]int // by partition
 	sizes   map[string]int64
+	loader  testLoader
+}
+
+// A testLoader is GRUB, which stages nothing.
+type testLoader struct {
+	bootconf.Loader
+	staged map[string][]byte
+}
+
+func (l *testLoader) Stage(files map[string][]byte) ([]string, error) {
+	l.staged = files
+	return nil, nil
 }
 
 func newNode(t testing.TB) *testNode {
@@ -167,7 +180,7 @@ func newNode(t testing.TB) *testNode {
 	n.env = &env{Store: bootenvtest.Open(t, n.efi), node: n}
 	n.Node = Node{
 		Booted: layout.SlotA, Release: releaseOf(keyVersion, "v1.0.0"), Store: n.env,
-		Lock: filepath.Join(n.dir, "run", "upgrade.lock"), Open: n.open,
+		Lock: filepath.Join(n.dir, "run", "upgrade.lock"), Open: n.open, BootLoader: &n.loader,
 	}
 	for _, s := range layout.Slots() {
 		n.sizes[s.Root()], n.sizes[s.Boot()] = rootSize, bootSize

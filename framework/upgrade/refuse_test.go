@@ -7,13 +7,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -257,5 +260,24 @@ func TestTheReleaseFileDecides(t *testing.T) {
 				t.Errorf("version %s, want %s", got.Version, want)
 			}
 		})
+	}
+}
+
+// TestKeys: what an image must have, and what its labels say of it, are one list.
+func TestKeys(t *testing.T) {
+	want := slices.Sorted(maps.Keys(layout.ReleaseLabels()))
+	if diff := cmp.Diff(want, slices.Sorted(slices.Values(keys()))); diff != "" {
+		t.Errorf("-layout.ReleaseLabels +keys:\n%s", diff)
+	}
+}
+
+// TestKinds: each kind of source is one that source.Open takes for a kind, and no
+// part of a path.
+func TestKinds(t *testing.T) {
+	for _, kind := range kinds() {
+		_, err := source.Open(t.Context(), kind+":/None", source.Options{Arch: "amd64"})
+		if err == nil || strings.Contains(err.Error(), kind+":/") {
+			t.Errorf("%s: got %v, want an error about /None", kind, err)
+		}
 	}
 }

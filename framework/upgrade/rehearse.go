@@ -61,7 +61,7 @@ func (u *run) rehearse(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	image, err := slotimage.Write(ctx, &nowhere{u.root, ctx}, layers)
+	image, err := slotimage.Write(ctx, &nowhere{u.root, ctx}, layers, u.node.BootLoader)
 	if err != nil {
 		return err
 	}

@@ -47,7 +47,7 @@ func (u *run) fits(context.Context) error {
 	if err := checkComplete(u.release); err != nil {
 		return err
 	}
-	if _, err := slotimage.ParseCmdline(files[cmdline]); err != nil {
+	if _, err := slotimage.ParseCmdline(files[cmdline], u.node.BootLoader); err != nil {
 		return err
 	}
 	if err := u.compareLabels(); err != nil {

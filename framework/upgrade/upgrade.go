@@ -78,10 +78,16 @@ type Node struct {
 	Store   slot.Store
 	Lock    string // path; its directory is made
 	// Open opens a partition by its GPT name, for reading and writing.
-	Open func(partition string) (Device, error)
-	// Bootloader stages the boot loader of an image that is armed; it replaces
-	// nothing yet. Notes are for the person. Default: the boot loader stays.
-	Bootloader func(files map[string][]byte) (notes []string, err error)
+	Open       func(partition string) (Device, error)
+	BootLoader BootLoader // of the disk
+}
+
+// A BootLoader starts the slots of a node.
+type BootLoader interface {
+	slotimage.BootLoader
+	// Stage puts the boot loader of an image that is armed beside this one; it
+	// replaces nothing yet. Notes are for the person.
+	Stage(files map[string][]byte) (notes []string, err error)
 }
 
 // A Verifier decides whether an image may be installed, by its signature. It is
@@ -204,10 +210,10 @@ func (u *run) steps(ctx context.Context) (err error) {
 // stageBootloader hands the image's boot loader on. Recovery's stays where it
 // is: the slots' is newer, or was proven.
 func (u *run) stageBootloader() {
-	if u.node.Bootloader == nil || u.Recovery {
+	if u.Recovery {
 		return
 	}
-	notes, err := u.node.Bootloader(u.written.Bootloader)
+	notes, err := u.node.BootLoader.Stage(u.written.Bootloader)
 	if err != nil {
 		notes = append(notes, fmt.Sprintf("the boot loader stays as it is: %v", err))
 	}

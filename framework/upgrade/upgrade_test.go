@@ -58,6 +58,9 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if n.loader.staged == nil {
+		t.Error("the image's boot loader is not staged")
+	}
 	got.Seconds = 0
 	hash := fmt.Sprintf("%x", want.Tree.RootHash)
 	if diff := cmp.Diff(Result{
@@ -90,7 +93,7 @@ func (n *testNode) checkSlot(t *testing.T, s layout.Slot, want *slotimage.Image)
 	if err := verity.Verify(t.Context(), f, want.Tree); err != nil {
 		t.Error(err)
 	}
-	for _, file := range want.BootFiles() {
+	for _, file := range want.BootFiles(bootconf.Loader{}) {
 		if file.Path == layout.BootLabel { // says more than the builder knows
 			continue
 		}
@@ -111,7 +114,7 @@ func (n *testNode) readFile(t *testing.T, s layout.Slot, name string) string {
 	if err != nil {
 		t.Fatalf("boot partition of slot %s: %v", s, err)
 	}
-	if got, want := strings.TrimSpace(fs.Label()), label(s); got != want {
+	if got, want := strings.TrimSpace(fs.Label()), s.BootFS(); got != want {
 		t.Errorf("label: got %q, want %q", got, want)
 	}
 	r, err := fs.OpenFile(name, os.O_RDONLY)
@@ -146,6 +149,9 @@ func TestRecovery(t *testing.T) {
 	}
 	if got.Slot != layout.SlotRecovery || got.Tries != 0 || n.slots() != slot.Initial() {
 		t.Errorf("got slot %s, %d tries, state %+v", got.Slot, got.Tries, n.slots())
+	}
+	if n.loader.staged != nil {
+		t.Error("the boot loader of recovery is staged: the slots' is newer, or was proven")
 	}
 	n.checkSlot(t, layout.SlotRecovery, want)
 	n.untouched(t, layout.SlotA, layout.SlotB)

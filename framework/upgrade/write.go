@@ -98,7 +98,7 @@ func (u *run) writeRoot(ctx context.Context) (*slotimage.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	return slotimage.Write(ctx, &during{u.root, ctx}, layers)
+	return slotimage.Write(ctx, &during{u.root, ctx}, layers, u.node.BootLoader)
 }
 
 // layers are the image's; reading them is the progress of a step.

@@ -55,18 +55,20 @@ package bootconf
 import (
 	_ "embed"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/layout"
-	"github.com/kairos-build/kairos-build/framework/slot"
+	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
 )
 
 // Names of the files that GRUB reads from the folder EFI/<grub-dir> of the EFI
-// partition.
+// partition, and of the script that it reads from a slot's boot partition, which
+// sets CmdlineVar to the kernel arguments of the slot.
 const (
 	GRUBConfig = "grub.cfg"
 	GRUBEnv    = "grubenv"
+	SlotConfig = "BOOT.CFG"
+	CmdlineVar = "kairos_cmdline"
 )
 
 // A node rewrites its grub.cfg when one byte of it is another one. So a comment is
@@ -78,22 +80,19 @@ var grubConfig string
 // GRUB is the text of grub.cfg.
 func GRUB() []byte { return []byte(grubConfig) }
 
-// A Slot is what GRUB has to know to boot a slot.
-type Slot struct {
-	Cmdline    string   // of the image: one line
-	RootHash   [32]byte // dm-verity root hash
-	HashOffset int64    // bytes
-}
+// Loader is GRUB as what starts a slot, see slotimage.BootLoader.
+type Loader struct{}
 
-// BootCFG is the text of the slot's BOOT.CFG. It returns an error when the
-// image's arguments cannot pass through GRUB; see CheckCmdline.
-func BootCFG(s Slot) ([]byte, error) {
-	line := strings.TrimSpace(s.Cmdline)
-	if err := CheckCmdline(line); err != nil {
-		return nil, err
+// Files are the files of a slot's boot partition that grub.cfg reads.
+func (Loader) Files(kernel, initrd []byte, args string) []fat32.File {
+	if err := checkCharacters(args); err != nil {
+		panic("BUG: CheckCmdline accepted what GRUB cannot pass on: " + err.Error())
 	}
-	args := fmt.Sprintf("%s=%x %s=%d %s", layout.ArgRootHash, s.RootHash, layout.ArgHashOffset, s.HashOffset, line)
-	return fmt.Appendf(nil, "set %s=\"%s\"\n", layout.GRUBCmdlineVar, strings.TrimSpace(args)), nil
+	return []fat32.File{
+		{Path: layout.BootKernel, Data: kernel},
+		{Path: layout.BootInitrd, Data: initrd},
+		{Path: SlotConfig, Data: fmt.Appendf(nil, "set %s=\"%s\"\n", CmdlineVar, args)},
+	}
 }
 
 // MaxLine is the longest kernel command line that every GRUB hands on whole, in
@@ -109,35 +108,20 @@ const MaxCmdline = 1536
 
 // CheckCmdline finds what GRUB's script would change on the way to the kernel:
 // quotes and backslashes, which it escapes, dollar signs, wildcards, which it
-// expands, and everything that is not printable ASCII; what is set at boot, and
-// what is longer than MaxCmdline.
-func CheckCmdline(line string) error {
+// expands, and everything that is not printable ASCII; and what is longer than
+// MaxCmdline.
+func (Loader) CheckCmdline(line string) error {
 	if len(line) > MaxCmdline {
 		return fmt.Errorf("kernel arguments of %d bytes, %.40q…: GRUB hands at most %d on to the kernel; remove some from %s", len(line), line, MaxCmdline, layout.ImageCmdline)
 	}
+	return checkCharacters(line)
+}
+
+func checkCharacters(line string) error {
 	for i, r := range line {
 		if r < ' ' || r > '~' || strings.ContainsRune("\"'\\$*?[]", r) {
 			return fmt.Errorf("kernel arguments %q: character %q at %d cannot pass through GRUB; remove it from %s", line, r, i, layout.ImageCmdline)
 		}
 	}
-	for arg := range strings.FieldsSeq(line) {
-		if key, _, _ := strings.Cut(arg, "="); slices.Contains(layout.BootArgs(), key) {
-			return fmt.Errorf("kernel arguments %q: %q is set at boot; remove it from %s", line, arg, layout.ImageCmdline)
-		}
-	}
 	return nil
-}
-
-// ParseEnv reads the value of layout.ArgEnv: the variables of the environment
-// block when GRUB started the kernel, such as good=a,try=,unproven=1. As
-// everywhere, what it does not know counts as nothing.
-func ParseEnv(value string) slot.State {
-	vars := map[string]string{}
-	for part := range strings.SplitSeq(value, ",") {
-		if name, v, ok := strings.Cut(part, "="); ok && v != "" {
-			vars[name] = v
-		}
-	}
-	state, _ := slot.ParseVars(vars)
-	return state
 }

@@ -14,7 +14,10 @@ import (
 
 	"github.com/kairos-build/kairos-build/framework/grub/bootconf"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
+	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
 	"github.com/kairos-build/kairos-build/framework/slot"
+	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
 )
 
 // TestGRUBAgreesWithLayout: grub.cfg is a plain file, so the numbers and names
@@ -31,8 +34,8 @@ func TestGRUBAgreesWithLayout(t *testing.T) {
 		}
 	}
 	for _, want := range []string{
-		layout.ArgSlot + "=$1", layout.ArgMode + "=$2", layout.ArgDisk + "=$esp", layout.ArgEnv + "=good=$good", " $" + layout.GRUBCmdlineVar + ";",
-		"/" + layout.BootKernel + `"`, "/" + layout.BootInitrd + `"`, "/" + layout.BootConfig + `"`, "/" + bootconf.GRUBEnv,
+		layout.ArgSlot + "=$1", layout.ArgMode + "=$2", layout.ArgDisk + "=$esp", layout.ArgEnv + "=good=$good", " $" + bootconf.CmdlineVar + ";",
+		"/" + layout.BootKernel + `"`, "/" + layout.BootInitrd + `"`, "/" + bootconf.SlotConfig + `"`, "/" + bootconf.GRUBEnv,
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("grub.cfg has no %s", want)
@@ -119,29 +122,28 @@ func TestGRUBUsesKnownCommands(t *testing.T) {
 
 var quoted = regexp.MustCompile(`"[^"]*"|'[^']*'`)
 
-func TestBootCFG(t *testing.T) {
-	hash := [32]byte{0xab, 31: 0x01}
-	hex := "ab" + strings.Repeat("00", 30) + "01"
-	got, err := bootconf.BootCFG(bootconf.Slot{Cmdline: "console=tty1 console=ttyS0,115200n8 panic=10\n", RootHash: hash, HashOffset: 4096})
-	want := "set kairos_cmdline=\"kairos.roothash=" + hex + " kairos.hashoffset=4096 console=tty1 console=ttyS0,115200n8 panic=10\"\n"
-	if err != nil || string(got) != want {
-		t.Errorf("error %v, got\n%s\nwant\n%s", err, got, want)
+// TestBootFiles: what a slot's boot partition holds for GRUB.
+func TestBootFiles(t *testing.T) {
+	image := &slotimage.Image{Kernel: []byte("K"), Initrd: []byte("I"), Cmdline: "console=tty1 console=ttyS0,115200n8 panic=10", Tree: verity.Tree{RootHash: [32]byte{0xab, 31: 0x01}, HashOffset: 4096}}
+	hash := "ab" + strings.Repeat("00", 30) + "01"
+	config := "set kairos_cmdline=\"kairos.roothash=" + hash + " kairos.hashoffset=4096 console=tty1 console=ttyS0,115200n8 panic=10\"\n"
+	want := []fat32.File{
+		{Path: "VMLINUZ", Data: []byte("K")}, {Path: "INITRD", Data: []byte("I")}, {Path: "BOOT.CFG", Data: []byte(config)},
+		{Path: "SLOT.TXT", Data: []byte("ROOTHASH=" + hash + "\n")},
 	}
-	got, err = bootconf.BootCFG(bootconf.Slot{})
-	want = "set kairos_cmdline=\"kairos.roothash=" + strings.Repeat("00", 32) + " kairos.hashoffset=0\"\n"
-	if err != nil || string(got) != want {
-		t.Errorf("error %v, got\n%s\nwant\n%s", err, got, want)
+	if diff := cmp.Diff(want, image.BootFiles(bootconf.Loader{})); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
 	}
 }
 
 func TestCheckCmdline(t *testing.T) {
 	for _, good := range []string{"", "a=b c", "module.param=1,2:3 x={y} (z) a;b|c&d #e <f> 50% ~ ` ! @ ^"} {
-		if err := bootconf.CheckCmdline(good); err != nil {
+		if err := slotimage.CheckCmdline(good, bootconf.Loader{}); err != nil {
 			t.Errorf("%q: %v", good, err)
 		}
 	}
 	for _, bad := range []string{`a="b c"`, "a='b'", `a\b`, "a$b", "a*", "a?", "[a]", "a\nb", "ä", "a\tb", "x kairos.slot=a", "kairos.roothash=00", "kairos.env=", "kairos.disk", strings.Repeat("a ", bootconf.MaxCmdline/2) + "a"} {
-		err := bootconf.CheckCmdline(bad)
+		err := slotimage.CheckCmdline(bad, bootconf.Loader{})
 		if err == nil || !strings.Contains(err.Error(), layout.ImageCmdline) {
 			t.Errorf("%q: got %v, want an error that names %s", bad, err, layout.ImageCmdline)
 		}
@@ -158,11 +160,8 @@ func TestLineFits(t *testing.T) {
 		"good": "a", "try": "b", "tries": "3", "bad": "b", "badrec": "1", "next": "recovery", "unproven": "7",
 	}
 	image := strings.Repeat("x", bootconf.MaxCmdline)
-	config, err := bootconf.BootCFG(bootconf.Slot{Cmdline: image, RootHash: [32]byte{0xff}, HashOffset: 1 << 40})
-	if err != nil {
-		t.Fatal(err)
-	}
-	longest[layout.GRUBCmdlineVar] = strings.Split(string(config), `"`)[1]
+	files := (&slotimage.Image{Cmdline: image, Tree: verity.Tree{RootHash: [32]byte{0xff}, HashOffset: 1 << 40}}).BootFiles(bootconf.Loader{})
+	longest[bootconf.CmdlineVar] = strings.Split(string(files[2].Data), `"`)[1]
 	line := "BOOT_IMAGE=" + os.Expand(linuxArgs(t), func(name string) string {
 		value, ok := longest[name]
 		if !ok {
@@ -211,11 +210,11 @@ func TestEnv(t *testing.T) {
 	} {
 		vars := s.Vars()
 		value := os.Expand(handed, func(name string) string { return vars[name] })
-		if got := bootconf.ParseEnv(value); got != s {
+		if got := slot.ParseArg(value); got != s {
 			t.Errorf("%s is read as %+v, want %+v", value, got, s)
 		}
 	}
-	if got := bootconf.ParseEnv("good=x,try=y z,tries,=,unproven=99"); got != slot.Initial() {
+	if got := slot.ParseArg("good=x,try=y z,tries,=,unproven=99"); got != slot.Initial() {
 		t.Errorf("nonsense is read as %+v", got)
 	}
 }
@@ -236,16 +235,15 @@ func TestNothingSavedIsNothingSaid(t *testing.T) {
 	}
 }
 
-// FuzzBootCFG: what CheckCmdline lets through cannot end the string in BOOT.CFG.
-func FuzzBootCFG(f *testing.F) {
+// FuzzFiles: what CheckCmdline lets through cannot end the string in BOOT.CFG.
+func FuzzFiles(f *testing.F) {
 	f.Add("console=tty1 panic=10")
 	f.Add(`x" ; reboot "`)
 	f.Fuzz(func(t *testing.T, line string) {
-		b, err := bootconf.BootCFG(bootconf.Slot{Cmdline: line})
-		if err != nil {
+		if (bootconf.Loader{}).CheckCmdline(line) != nil {
 			return
 		}
-		if s := string(b); strings.Count(s, `"`) != 2 || strings.Count(s, "\n") != 1 || strings.ContainsAny(s, `\$'`) {
+		if s := string(bootconf.Loader{}.Files(nil, nil, line)[2].Data); strings.Count(s, `"`) != 2 || strings.Count(s, "\n") != 1 || strings.ContainsAny(s, `\$'`) {
 			t.Errorf("%q gives %q", line, s)
 		}
 	})

@@ -12,17 +12,23 @@ import (
 	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/grub/bootconf"
+	"github.com/kairos-build/kairos-build/framework/grub/grubenv"
 	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
+	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
 // Names in slotimage.Image.Bootloader, below layout.ImageBoot.
 const (
 	BIOSBoot = "bios/boot.img"
 	BIOSCore = "bios/core.img"
-	grubDir  = "grub-dir"
+	DirFile  = "grub-dir" // names the folder below EFI/ where the signed GRUB looks for grub.cfg
+	efiDir   = "efi/"
+	efiShim  = efiDir + "shim" // and the architecture, and .efi
+	efiGRUB  = efiDir + "grub"
+	efiMok   = efiDir + "mm"
 )
 
 // Facts of GRUB's BIOS images (grub 2.12: include/grub/i386/pc/boot.h,
@@ -48,6 +54,7 @@ var ErrFiles = errors.New("the image's boot loader is not usable")
 
 // Files is the boot loader of an image, checked.
 type Files struct {
+	bootconf.Loader
 	boot, core []byte // BIOS; nil when the image has none
 	programs   []program
 	dir        string // below EFI/, where GRUB looks for grub.cfg
@@ -66,9 +73,9 @@ var dirName = lazyregexp.New(`^([a-z0-9_-]{1,8}|[A-Z0-9_-]{1,8})$`)
 // needs programs for BIOS, for UEFI, or for both.
 func New(files map[string][]byte) (*Files, error) {
 	f := &Files{boot: files[BIOSBoot], core: files[BIOSCore]}
-	f.dir = strings.TrimSpace(string(files[grubDir]))
+	f.dir = strings.TrimSpace(string(files[DirFile]))
 	if !dirName.MatchString(f.dir) {
-		return nil, fmt.Errorf("%w: %s/%s is %q: want the name of a folder below EFI/: at most 8 letters of one case, digits, _ and -", ErrFiles, layout.ImageBoot, grubDir, f.dir)
+		return nil, fmt.Errorf("%w: %s/%s is %q: want the name of a folder below EFI/: at most 8 letters of one case, digits, _ and -", ErrFiles, layout.ImageBoot, DirFile, f.dir)
 	}
 	if (f.boot == nil) != (f.core == nil) {
 		return nil, fmt.Errorf("%w: of %s and %s in %s one is missing", ErrFiles, BIOSBoot, BIOSCore, layout.ImageBoot)
@@ -82,7 +89,7 @@ func New(files map[string][]byte) (*Files, error) {
 		return nil, err
 	}
 	if f.core == nil && len(f.programs) == 0 {
-		return nil, fmt.Errorf("%w: %s has programs neither for BIOS (%s) nor for UEFI (efi/shimx64.efi, efi/grubx64.efi)", ErrFiles, layout.ImageBoot, BIOSCore)
+		return nil, fmt.Errorf("%w: %s has programs neither for BIOS (%s) nor for UEFI (%sx64.efi, %sx64.efi)", ErrFiles, layout.ImageBoot, BIOSCore, efiShim, efiGRUB)
 	}
 	return f, nil
 }
@@ -91,35 +98,36 @@ func New(files map[string][]byte) (*Files, error) {
 // entries: the shim as BOOT<ARCH>.EFI, and beside it what it loads.
 func (f *Files) takeEFI(files map[string][]byte) error {
 	for _, name := range slices.Sorted(maps.Keys(files)) {
-		arch, ok := strings.CutPrefix(name, "efi/shim")
+		arch, ok := strings.CutPrefix(name, efiShim)
 		if !ok {
 			continue
 		}
-		if files["efi/grub"+arch] == nil {
-			return fmt.Errorf("%w: %s has %s but no %s", ErrFiles, layout.ImageBoot, name, "efi/grub"+arch)
+		if files[efiGRUB+arch] == nil {
+			return fmt.Errorf("%w: %s has %s but no %s", ErrFiles, layout.ImageBoot, name, efiGRUB+arch)
 		}
-		f.take(files, "grub"+arch, "EFI/BOOT/grub"+arch)
-		f.take(files, "mm"+arch, "EFI/BOOT/mm"+arch)
-		f.take(files, "shim"+arch, "EFI/BOOT/BOOT"+strings.ToUpper(arch))
+		f.take(files, efiGRUB+arch, "EFI/BOOT/grub"+arch)
+		f.take(files, efiMok+arch, "EFI/BOOT/mm"+arch)
+		f.take(files, efiShim+arch, "EFI/BOOT/BOOT"+strings.ToUpper(arch))
 	}
 	return nil
 }
 
 func (f *Files) take(files map[string][]byte, name, installed string) {
-	if data := files["efi/"+name]; data != nil {
-		f.programs = append(f.programs, program{name, installed, data})
+	if data := files[name]; data != nil {
+		f.programs = append(f.programs, program{strings.TrimPrefix(name, efiDir), installed, data})
 	}
 }
 
-// EFI are the programs where firmware finds them, by path, and grub.cfg, all on
-// the EFI partition. BIOS boots read grub.cfg too.
-func (f *Files) EFI() []fat32.File {
+// EFI are the files of a new disk's EFI partition: grub.cfg, which BIOS boots read
+// too, the programs where firmware finds them, by path, and the environment block.
+func (f *Files) EFI() ([]fat32.File, error) {
 	list := []fat32.File{f.config()}
 	for _, p := range f.programs {
 		list = append(list, fat32.File{Path: p.installed, Data: p.data})
 	}
 	slices.SortFunc(list[1:], func(a, b fat32.File) int { return strings.Compare(a.Path, b.Path) })
-	return list
+	env, err := grubenv.Encode(slot.Initial().Vars())
+	return append(list, fat32.File{Path: f.Env(), Data: env}), err
 }
 
 // Env is the path of GRUB's environment block on the EFI partition.
@@ -153,6 +161,11 @@ func (f *Files) Core(sector int64) []byte {
 	image := bytes.Clone(f.core)
 	binary.LittleEndian.PutUint64(image[firstList:], uint64(sector+1))
 	return image
+}
+
+// Room is what partition bios must have room for, and its bytes.
+func (f *Files) Room() (what string, size int64) {
+	return BIOSCore + " twice, now and after an update,", 2 * int64(len(f.core))
 }
 
 // checkBIOS refuses what is not the pair of images that the patches are for.

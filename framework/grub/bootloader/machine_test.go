@@ -59,9 +59,11 @@ func newDisk(t testing.TB, f *Files) *powercut.Disk {
 	t.Helper()
 	image := make(memory, diskSize)
 	p := table().Partitions
-	files := f.EFI()
-	files[0].Data = []byte("old grub.cfg")
-	files = append(files, fat32.File{Path: f.Env(), Data: []byte("env")})
+	files, err := f.EFI()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files[0].Data, files[len(files)-1].Data = []byte("old grub.cfg"), []byte("env")
 	if err := fat32.Write(io.NewOffsetWriter(image, p[1].Offset()), espSize, files, fat32.Options{}); err != nil {
 		t.Fatal(err)
 	}

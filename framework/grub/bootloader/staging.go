@@ -38,7 +38,7 @@ func (f *Files) staging() []fat32.File {
 func stagedName(name string) string {
 	switch name = strings.ToLower(name); {
 	case name == stagedDir:
-		return grubDir
+		return DirFile
 	case name == "boot.img", name == "core.img":
 		return "bios/" + name
 	case strings.HasSuffix(name, ".efi"):

@@ -15,7 +15,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
 	"github.com/kairos-build/kairos-build/framework/slot"
-	"github.com/kairos-build/kairos-build/framework/slot/slotlabel"
+	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
 )
 
 // SlotInfo is one slot of the disk.
@@ -125,29 +125,29 @@ func Slots(root tree.Root, state *thisboot.State, env slot.State) []SlotInfo {
 
 // label reads what a slot's boot partition says about its image. One that
 // cannot be read says nothing: the slot may be about to be written.
-func label(root tree.Root, state *thisboot.State, s layout.Slot) slotlabel.Label {
+func label(root tree.Root, state *thisboot.State, s layout.Slot) slotimage.Label {
 	path, err := device(root, state, s.Boot())
 	if err != nil {
-		return slotlabel.Label{}
+		return slotimage.Label{}
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return slotlabel.Label{}
+		return slotimage.Label{}
 	}
 	defer f.Close()
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
-		return slotlabel.Label{}
+		return slotimage.Label{}
 	}
 	v, err := fat32.Open(f, size)
 	if err != nil {
-		return slotlabel.Label{}
+		return slotimage.Label{}
 	}
 	data, err := v.ReadFile(layout.BootLabel)
 	if err != nil {
-		return slotlabel.Label{}
+		return slotimage.Label{}
 	}
-	return slotlabel.Decode(data)
+	return slotimage.DecodeLabel(data)
 }
 
 // slots adds the slots and the next boot. Users other than root cannot read the

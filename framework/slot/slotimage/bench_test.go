@@ -71,7 +71,7 @@ func BenchmarkWrite(b *testing.B) {
 	var image *Image
 	for b.Loop() {
 		var err error
-		if image, err = Write(b.Context(), f, layers); err != nil {
+		if image, err = Write(b.Context(), f, layers, testLoader{}); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -90,7 +90,7 @@ func BenchmarkMemory(b *testing.B) {
 	for b.Loop() {
 		stop, peak := make(chan struct{}), make(chan uint64)
 		go func() { peak <- samplePeak(stop) }()
-		if _, err := Write(b.Context(), f, layers); err != nil {
+		if _, err := Write(b.Context(), f, layers, testLoader{}); err != nil {
 			b.Fatal(err)
 		}
 		close(stop)

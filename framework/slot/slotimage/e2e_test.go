@@ -19,7 +19,7 @@ import (
 // the tree behind it. It needs root, cryptsetup-bin and a loop device.
 func TestOnLinux(t *testing.T) {
 	f := tempFile(t)
-	image, err := Write(t.Context(), f, append([]Layer{bigLayer(t, 20<<20, 500)}, layersOf(t, append([][]row{base()}, rows(layerstest.Random(35))...))...))
+	image, err := Write(t.Context(), f, append([]Layer{bigLayer(t, 20<<20, 500)}, layersOf(t, append([][]row{base()}, rows(layerstest.Random(35))...))...), testLoader{})
 	if err != nil {
 		t.Fatal(err)
 	}

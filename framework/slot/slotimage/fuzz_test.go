@@ -56,7 +56,7 @@ func FuzzWrite(f *testing.F) {
 	below := tarOf(f, base())
 	f.Fuzz(func(t *testing.T, a, b []byte) {
 		var out memory
-		image, err := Write(t.Context(), &out, []Layer{layerOf(below), layerOf(repair(a)), layerOf(repair(b))})
+		image, err := Write(t.Context(), &out, []Layer{layerOf(below), layerOf(repair(a)), layerOf(repair(b))}, testLoader{})
 		if err != nil {
 			return
 		}

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/kairos-build/kairos-build/framework/grub/bootconf"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/erofs"
 )
@@ -95,12 +94,12 @@ func limit(path string) int64 {
 }
 
 // image is everything that was kept.
-func (k *kept) image() (*Image, error) {
+func (k *kept) image(loader BootLoader) (*Image, error) {
 	kernel, kernelErr := k.file(layout.ImageKernel, ErrNoKernel)
 	initrd, initrdErr := k.file(layout.ImageInitrd, ErrNoInitrd)
 	release, releaseErr := k.file(layout.ImageRelease, ErrNoRelease)
 	bootloader, bootloaderErr := k.bootloader()
-	cmdline, cmdlineErr := k.cmdline()
+	cmdline, cmdlineErr := k.cmdline(loader)
 	if err := errors.Join(kernelErr, initrdErr, releaseErr, bootloaderErr, cmdlineErr); err != nil {
 		return nil, err
 	}
@@ -159,7 +158,7 @@ func (k *kept) bootloader() (map[string][]byte, error) {
 }
 
 // cmdline is the image's kernel arguments; an image may have none.
-func (k *kept) cmdline() (string, error) {
+func (k *kept) cmdline(loader BootLoader) (string, error) {
 	if f, ok := k.files[layout.ImageCmdline[1:]]; !ok || f.size == 0 && f.link == "" {
 		return "", nil
 	}
@@ -167,15 +166,29 @@ func (k *kept) cmdline() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return ParseCmdline(data)
+	return ParseCmdline(data, loader)
 }
 
 // ParseCmdline reads layout.ImageCmdline, an image's kernel arguments. Arguments
-// that are too long, or that cannot pass through GRUB, are ErrBadCmdline.
-func ParseCmdline(data []byte) (string, error) {
+// that CheckCmdline refuses are ErrBadCmdline.
+func ParseCmdline(data []byte, loader BootLoader) (string, error) {
 	line := strings.TrimSpace(string(data))
-	if err := bootconf.CheckCmdline(line); err != nil {
+	if err := CheckCmdline(line, loader); err != nil {
 		return "", fmt.Errorf("%w: %w", ErrBadCmdline, err)
 	}
 	return line, nil
+}
+
+// CheckCmdline finds what an image's kernel arguments must not have: what cannot
+// pass through the boot loader, and what is set at boot.
+func CheckCmdline(line string, loader BootLoader) error {
+	if err := loader.CheckCmdline(line); err != nil {
+		return err
+	}
+	for arg := range strings.FieldsSeq(line) {
+		if key, _, _ := strings.Cut(arg, "="); slices.Contains(layout.BootArgs(), key) {
+			return fmt.Errorf("kernel arguments %q: %q is set at boot; remove it from %s", line, arg, layout.ImageCmdline)
+		}
+	}
+	return nil
 }

@@ -20,7 +20,7 @@ func TestAgainstUnpacking(t *testing.T) {
 	for seed := range uint64(400) {
 		random := layerstest.Random(seed)
 		f := tempFile(t)
-		if _, err := Write(t.Context(), f, layersOf(t, append([][]row{base()}, rows(random)...))); err != nil {
+		if _, err := Write(t.Context(), f, layersOf(t, append([][]row{base()}, rows(random)...)), testLoader{}); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
 		if diff := cmp.Diff(layerstest.Unpack(random).Lines(), imageLines(t, f)); diff != "" {
@@ -76,12 +76,12 @@ func TestSplitIsTheSameTree(t *testing.T) {
 	rows := append(base(), dir("d"), file("d/a", "1"), file("d/b", strings.Repeat("b", 9000)), symlink("d/l", "a"), hardlink("d/h", "d/b"),
 		dir("e").with(func(h *tar.Header) { h.Mode = 0o700 }), file("e/x", "x"), file("e/y", "y"))
 	whole := tempFile(t)
-	if _, err := Write(t.Context(), whole, layersOf(t, [][]row{rows})); err != nil {
+	if _, err := Write(t.Context(), whole, layersOf(t, [][]row{rows}), testLoader{}); err != nil {
 		t.Fatal(err)
 	}
 	for cut := 1; cut < len(rows); cut++ {
 		f := tempFile(t)
-		if _, err := Write(t.Context(), f, layersOf(t, [][]row{rows[:cut], rows[cut:]})); err != nil {
+		if _, err := Write(t.Context(), f, layersOf(t, [][]row{rows[:cut], rows[cut:]}), testLoader{}); err != nil {
 			t.Fatalf("cut at %d: %v", cut, err)
 		}
 		if diff := cmp.Diff(tree(t, whole), tree(t, f)); diff != "" {

@@ -11,12 +11,12 @@ import (
 
 // Record are the annotations by which a builder tells nodes what it made from
 // layers.
-func (i *Image) Record(layers []Layer) map[string]string {
+func (i *Image) Record(layers []Layer, loader BootLoader) map[string]string {
 	return map[string]string{
 		layout.AnnotationRootSalt: Salt(layers),
 		layout.AnnotationRootHash: hex.EncodeToString(i.Tree.RootHash[:]),
 		layout.AnnotationRootSize: strconv.FormatInt(i.Tree.Size, 10),
-		layout.AnnotationBootSize: strconv.FormatInt(i.BootSize(), 10),
+		layout.AnnotationBootSize: strconv.FormatInt(i.bootSize(loader), 10),
 	}
 }
 
@@ -26,9 +26,9 @@ func Salt(layers []Layer) string {
 	return hex.EncodeToString(id[:])
 }
 
-// BootSize is the size of BootFiles, in bytes, without what a file system adds.
-func (i *Image) BootSize() (total int64) {
-	for _, file := range i.BootFiles() {
+// bootSize is the size of BootFiles, in bytes, without what a file system adds.
+func (i *Image) bootSize(loader BootLoader) (total int64) {
+	for _, file := range i.BootFiles(loader) {
 		total += int64(len(file.Data))
 	}
 	return total

@@ -38,16 +38,24 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
-	"github.com/kairos-build/kairos-build/framework/grub/bootconf"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/erofs"
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
-	"github.com/kairos-build/kairos-build/framework/slot/slotlabel"
 )
+
+// A BootLoader is what starts a slot from its boot partition. GRUB is one
+// (framework/grub/bootconf).
+type BootLoader interface {
+	// CheckCmdline finds kernel arguments of an image that do not reach the kernel
+	// as they are. Errors name layout.ImageCmdline.
+	CheckCmdline(line string) error
+	// Files are the files by which it starts a kernel with args, which are
+	// arguments that CheckCmdline accepts and those that are set at boot.
+	Files(kernel, initrd []byte, args string) []fat32.File
+}
 
 // A Layer is one layer of an OCI image. Slices of layers go from the bottom to
 // the top, as in the image's manifest.
@@ -81,12 +89,12 @@ type Image struct {
 // Write writes the root image of layers to the beginning of out and returns
 // what else the slot needs. The bytes depend on the layers alone; UUID and salt
 // are derived from their diff IDs. Errors name the layer, counted from 0 at the
-// bottom, and the path. Memory is the kernel, the initrd, and about 1 KiB for
-// each file.
+// bottom, and the path. The kernel arguments are checked for loader. Memory is
+// the kernel, the initrd, and about 1 KiB for each file.
 func Write(ctx context.Context, out interface {
 	io.ReaderAt
 	io.WriterAt
-}, layers []Layer) (*Image, error) {
+}, layers []Layer, loader BootLoader) (*Image, error) {
 	id := Identity(layers)
 	tree := verity.NewStream(out, verity.Params{Salt: id, UUID: uuid(id)})
 	root := erofs.NewWriter(tree, erofs.Options{UUID: uuid(id)})
@@ -95,7 +103,7 @@ func Write(ctx context.Context, out interface {
 	if err := m.merge(ctx, layers); err != nil {
 		return nil, err
 	}
-	image, err := m.kept.image()
+	image, err := m.kept.image(loader)
 	if err != nil {
 		return nil, err
 	}
@@ -139,32 +147,21 @@ func uuid(id [32]byte) [16]byte {
 	return u
 }
 
-// KernelArgs is the kernel command line of the slot: the verity arguments, the
-// image's own, then extra ones.
-func (i *Image) KernelArgs(extra ...string) string {
-	args := []string{
-		fmt.Sprintf("%s=%x", layout.ArgRootHash, i.Tree.RootHash),
-		fmt.Sprintf("%s=%d", layout.ArgHashOffset, i.Tree.HashOffset),
-	}
-	return strings.Join(slices.Concat(args, strings.Fields(i.Cmdline), extra), " ")
+// kernelArgs are the kernel arguments of the slot: those of verity, then the
+// image's own.
+func (i *Image) kernelArgs() string {
+	args := fmt.Sprintf("%s=%x %s=%d %s", layout.ArgRootHash, i.Tree.RootHash, layout.ArgHashOffset, i.Tree.HashOffset, i.Cmdline)
+	return strings.TrimSpace(args)
 }
 
 // BootFiles are the files of the slot's boot partition.
-func (i *Image) BootFiles() []fat32.File {
-	config, err := bootconf.BootCFG(bootconf.Slot{Cmdline: i.Cmdline, RootHash: i.Tree.RootHash, HashOffset: i.Tree.HashOffset})
-	if err != nil {
-		panic("BUG: Write accepted kernel arguments that GRUB cannot pass on: " + err.Error())
-	}
-	return []fat32.File{
-		{Path: layout.BootKernel, Data: i.Kernel},
-		{Path: layout.BootInitrd, Data: i.Initrd},
-		{Path: layout.BootConfig, Data: config},
-		{Path: layout.BootLabel, Data: i.label().Encode()},
-	}
+func (i *Image) BootFiles(loader BootLoader) []fat32.File {
+	files := loader.Files(i.Kernel, i.Initrd, i.kernelArgs())
+	return append(files, fat32.File{Path: layout.BootLabel, Data: i.label().Encode()})
 }
 
-func (i *Image) label() slotlabel.Label {
-	return slotlabel.Label{
+func (i *Image) label() Label {
+	return Label{
 		Version: i.Release["KAIROS_VERSION"], Image: i.Reference, Digest: i.Digest, RootHash: fmt.Sprintf("%x", i.Tree.RootHash),
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -228,16 +229,31 @@ func TestKept(t *testing.T) {
 	}
 }
 
-func TestBootFiles(t *testing.T) {
-	image := &Image{Kernel: []byte("K"), Initrd: []byte("I"), Cmdline: "quiet", Digest: "sha256:01", Release: map[string]string{"KAIROS_VERSION": "v1"}, Tree: verity.Tree{RootHash: [32]byte{0xab, 31: 0xcd}, HashOffset: 8192}}
-	args := "kairos.roothash=ab" + strings.Repeat("0", 60) + "cd kairos.hashoffset=8192 quiet"
-	want := []fat32.File{{Path: "VMLINUZ", Data: []byte("K")}, {Path: "INITRD", Data: []byte("I")}, {Path: "BOOT.CFG", Data: []byte("set kairos_cmdline=\"" + args + "\"\n")},
-		{Path: "SLOT.TXT", Data: []byte("VERSION=v1\nDIGEST=sha256:01\nROOTHASH=ab" + strings.Repeat("0", 60) + "cd\n")}}
-	if diff := cmp.Diff(want, image.BootFiles()); diff != "" {
-		t.Errorf("-want +got\n%s", diff)
+// A testLoader takes arguments of one line.
+type testLoader struct{}
+
+func (testLoader) CheckCmdline(line string) error {
+	if strings.Contains(line, "\n") {
+		return errors.New("two lines in " + layout.ImageCmdline)
 	}
-	if got, want := image.KernelArgs("kairos.slot=a", "debug"), args+" kairos.slot=a debug"; got != want {
-		t.Errorf("KernelArgs = %q, want %q", got, want)
+	return nil
+}
+
+func (testLoader) Files(kernel, initrd []byte, args string) []fat32.File {
+	return []fat32.File{{Path: "START", Data: fmt.Appendf(nil, "%s %s %s", kernel, initrd, args)}}
+}
+
+// TestBootFiles: the slot's label is behind what the boot loader needs.
+func TestBootFiles(t *testing.T) {
+	image := &Image{Kernel: []byte("K"), Initrd: []byte("I"), Digest: "sha256:01", Release: map[string]string{"KAIROS_VERSION": "v1"}, Tree: verity.Tree{RootHash: [32]byte{0xab, 31: 0xcd}, HashOffset: 8192}}
+	hash := "ab" + strings.Repeat("0", 60) + "cd"
+	label := fat32.File{Path: "SLOT.TXT", Data: []byte("VERSION=v1\nDIGEST=sha256:01\nROOTHASH=" + hash + "\n")}
+	for cmdline, want := range map[string]string{"": "", "quiet  a=b": " quiet  a=b"} {
+		image.Cmdline = cmdline
+		start := fat32.File{Path: "START", Data: []byte("K I kairos.roothash=" + hash + " kairos.hashoffset=8192" + want)}
+		if diff := cmp.Diff([]fat32.File{start, label}, image.BootFiles(testLoader{})); diff != "" {
+			t.Errorf("-want +got\n%s", diff)
+		}
 	}
 }
 
@@ -265,7 +281,7 @@ func TestMissing(t *testing.T) {
 			}
 		})
 	}
-	_, err := Write(t.Context(), tempFile(t), layersOf(t, [][]row{{file("a", "")}}))
+	_, err := Write(t.Context(), tempFile(t), layersOf(t, [][]row{{file("a", "")}}), testLoader{})
 	for _, want := range []error{ErrNoKernel, ErrNoInitrd, ErrNoRelease} {
 		if !errors.Is(err, want) {
 			t.Errorf("an empty image: %v lacks %v", err, want)
@@ -331,7 +347,7 @@ func TestKernelIsTooLarge(t *testing.T) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Write(t.Context(), tempFile(t), append(layersOf(t, [][]row{base()}), layerOf(b.Bytes())))
+	_, err := Write(t.Context(), tempFile(t), append(layersOf(t, [][]row{base()}), layerOf(b.Bytes())), testLoader{})
 	if !errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), "/boot/vmlinuz") {
 		t.Errorf("Write: %v", err)
 	}
@@ -344,7 +360,7 @@ func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
 func TestTruncatedLayer(t *testing.T) {
 	full := tarOf(t, append(base(), file("a", strings.Repeat("x", 100000))))
 	for _, n := range []int{100, 700, 3000, 60000} {
-		if _, err := Write(t.Context(), tempFile(t), []Layer{layerOf(full[:n])}); !errors.Is(err, io.ErrUnexpectedEOF) {
+		if _, err := Write(t.Context(), tempFile(t), []Layer{layerOf(full[:n])}, testLoader{}); !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("cut after %d bytes: %v", n, err)
 		}
 	}
@@ -367,11 +383,11 @@ var errSum, errClose = errors.New("wrong digest"), errors.New("closing")
 func TestErrorsOfTheStreamAreReported(t *testing.T) {
 	content := tarOf(t, base())
 	l := Layer{DiffID: "sha256:x", Open: func() (io.ReadCloser, error) { return badSum{bytes.NewReader(content)}, nil }}
-	if _, err := Write(t.Context(), tempFile(t), []Layer{l}); !errors.Is(err, errSum) || !errors.Is(err, errClose) {
+	if _, err := Write(t.Context(), tempFile(t), []Layer{l}, testLoader{}); !errors.Is(err, errSum) || !errors.Is(err, errClose) {
 		t.Errorf("Write: %v", err)
 	}
 	l.Open = func() (io.ReadCloser, error) { return nil, os.ErrPermission }
-	if _, err := Write(t.Context(), tempFile(t), []Layer{l}); !errors.Is(err, os.ErrPermission) || !strings.Contains(err.Error(), "layer 0 (sha256:x)") {
+	if _, err := Write(t.Context(), tempFile(t), []Layer{l}, testLoader{}); !errors.Is(err, os.ErrPermission) || !strings.Contains(err.Error(), "layer 0 (sha256:x)") {
 		t.Errorf("Write: %v", err)
 	}
 }
@@ -379,7 +395,7 @@ func TestErrorsOfTheStreamAreReported(t *testing.T) {
 func TestCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Write(ctx, tempFile(t), layersOf(t, [][]row{base()})); !errors.Is(err, context.Canceled) {
+	if _, err := Write(ctx, tempFile(t), layersOf(t, [][]row{base()}), testLoader{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("Write: %v", err)
 	}
 }
@@ -391,7 +407,7 @@ var errFull = errors.New("no space left on device")
 func (fullDisk) WriteAt([]byte, int64) (int, error) { return 0, errFull }
 
 func TestFullDisk(t *testing.T) {
-	if _, err := Write(t.Context(), fullDisk{tempFile(t)}, layersOf(t, [][]row{base()})); !errors.Is(err, errFull) {
+	if _, err := Write(t.Context(), fullDisk{tempFile(t)}, layersOf(t, [][]row{base()}), testLoader{}); !errors.Is(err, errFull) {
 		t.Errorf("Write: %v", err)
 	}
 }
@@ -411,7 +427,7 @@ func TestTwiceIsEqualAndVerifies(t *testing.T) {
 	var images [2][]byte
 	for i := range images {
 		f := tempFile(t)
-		image, err := Write(t.Context(), f, layers)
+		image, err := Write(t.Context(), f, layers, testLoader{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -109,7 +109,7 @@ func tempFile(t testing.TB) *os.File {
 func write(t testing.TB, layers ...[]row) (*Image, *os.File, error) {
 	t.Helper()
 	f := tempFile(t)
-	image, err := Write(t.Context(), f, layersOf(t, append([][]row{base()}, layers...)))
+	image, err := Write(t.Context(), f, layersOf(t, append([][]row{base()}, layers...)), testLoader{})
 	return image, f, err
 }
 

@@ -5,31 +5,24 @@ package disk
 import (
 	"io"
 
-	"github.com/kairos-build/kairos-build/framework/grub/bootloader"
-	"github.com/kairos-build/kairos-build/framework/grub/grubenv"
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
-	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
-	"github.com/kairos-build/kairos-build/framework/slot"
+	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
 )
 
-// efiFiles are the files of the EFI partition, which BIOS boots read too.
-func efiFiles(loader *bootloader.Files) ([]fat32.File, error) {
-	env, err := grubenv.Encode(slot.Initial().Vars())
-	if err != nil {
-		return nil, err
-	}
-	return append(loader.EFI(), fat32.File{Path: loader.Env(), Data: env}), nil
-}
-
-// writeMBR writes the boot code, which loads the core image from its partition.
-func writeMBR(w io.WriterAt, loader *bootloader.Files, core gpt.Partition) error {
-	return writeSome(w, loader.BootCode(core.First), 0)
-}
-
-// writeCore writes the core image to the first half of its partition; the other
-// half is for the node's updates.
-func writeCore(w io.WriterAt, loader *bootloader.Files, core gpt.Partition) error {
-	return writeSome(w, loader.Core(core.First), core.Offset())
+// A BootLoader makes a disk start, and the slots on it. GRUB is one
+// (framework/grub/bootloader).
+type BootLoader interface {
+	slotimage.BootLoader
+	// EFI are the files of a new disk's EFI partition, and what in them is the
+	// state of the slots.
+	EFI() ([]fat32.File, error)
+	// BootCode is the beginning of the MBR of a disk whose partition for BIOS
+	// begins with that sector, and Core what is in that partition. Both are nil
+	// without BIOS.
+	BootCode(sector int64) []byte
+	Core(sector int64) []byte
+	// Room is what the partition for BIOS must have room for, and its bytes.
+	Room() (what string, size int64)
 }
 
 // writeSome writes nothing for no bytes: an image may be without BIOS.

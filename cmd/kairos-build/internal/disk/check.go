@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/kairos-build/kairos-build/framework/grub/bootloader"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
@@ -25,11 +24,18 @@ func checkSizes(s Spec, parts []layout.Partition) error {
 		if part.Slot != "" && part.FS == layout.FAT32 && boot > part.Size {
 			errs = append(errs, tooLarge(part, "kernel and initrd", boot))
 		}
-		if core := 2 * int64(len(s.Image.Bootloader[bootloader.BIOSCore])); part.Name == layout.PartBIOS && core > part.Size {
-			errs = append(errs, tooLarge(part, bootloader.BIOSCore+" twice, now and after an update,", core))
-		}
 	}
 	return errors.Join(errs...)
+}
+
+func checkRoom(loader BootLoader, parts []layout.Partition) error {
+	what, size := loader.Room()
+	for _, part := range parts {
+		if part.Name == layout.PartBIOS && size > part.Size {
+			return tooLarge(part, what, size)
+		}
+	}
+	return nil
 }
 
 func tooLarge(part layout.Partition, what string, size int64) error {

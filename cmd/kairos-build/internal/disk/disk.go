@@ -3,7 +3,7 @@
 // Package disk writes disk.raw: a bootable disk as a sparse file, from an image
 // and with no root, no loop device and no mount. It owns the order and the
 // contents of the partitions; the formats are framework/ondisk's, the sizes
-// framework/layout's, and what GRUB is told framework/grub/bootconf's.
+// framework/layout's, and what makes the disk start is the BootLoader's.
 //
 // The same Spec gives the same bytes. Every identifier (GUIDs, volume IDs, file
 // system UUIDs) is derived from Spec.ID. Nothing is written before everything
@@ -45,6 +45,8 @@ import (
 type Spec struct {
 	// Image goes to slot a, to slot b and to recovery.
 	Image *slotimage.Image
+	// BootLoader makes the boot loader from the files in Image.Bootloader.
+	BootLoader func(files map[string][]byte) (BootLoader, error)
 	// Root is the root image: Image.Tree.Size bytes. When it is an *os.File,
 	// the kernel copies it, or shares its blocks where the file system can.
 	Root io.ReaderAt
@@ -75,7 +77,7 @@ type Result struct {
 
 // Write writes the disk to the file path and replaces the one that may be
 // there. It does not wait for the data to reach the medium. The errors are
-// ErrTooLarge, ErrBootloader, ErrRoot and those of the file system, with words
+// ErrTooLarge, ErrRoot, those of the boot loader and of the file system, with words
 // about what to do.
 func Write(ctx context.Context, path string, s Spec) (Result, error) {
 	p, err := newPlan(s)

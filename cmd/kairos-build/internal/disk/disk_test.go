@@ -26,6 +26,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/disk"
+	"github.com/kairos-build/kairos-build/framework/grub/bootconf"
+	"github.com/kairos-build/kairos-build/framework/grub/bootloader"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/ext4"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
@@ -58,11 +60,12 @@ func spec(t testing.TB) disk.Spec {
 			Tree: tree, Kernel: noise(300_001), Initrd: noise(700_001), Cmdline: "console=ttyS0 panic=10",
 			Bootloader: loader(),
 		},
-		Root:  root,
-		OEM:   []ext4.Entry{{Path: "90_user.yaml", Mode: 0o600, Data: []byte("#cloud-config\nhostname: one\n")}},
-		Sizes: small,
-		ID:    [32]byte{1, 2, 3},
-		Time:  time.Date(2025, 6, 1, 0, 0, 0, 0, time.UTC),
+		BootLoader: func(files map[string][]byte) (disk.BootLoader, error) { return bootloader.New(files) },
+		Root:       root,
+		OEM:        []ext4.Entry{{Path: "90_user.yaml", Mode: 0o600, Data: []byte("#cloud-config\nhostname: one\n")}},
+		Sizes:      small,
+		ID:         [32]byte{1, 2, 3},
+		Time:       time.Date(2025, 6, 1, 0, 0, 0, 0, time.UTC),
 	}
 }
 
@@ -157,7 +160,7 @@ func TestBackupTable(t *testing.T) {
 func TestFiles(t *testing.T) {
 	s := spec(t)
 	path, result := write(t, s)
-	boot := map[string]string{"VMLINUZ": string(s.Image.Kernel), "INITRD": string(s.Image.Initrd), "BOOT.CFG": string(s.Image.BootFiles()[2].Data), "SLOT.TXT": string(s.Image.BootFiles()[3].Data)}
+	boot := map[string]string{"VMLINUZ": string(s.Image.Kernel), "INITRD": string(s.Image.Initrd), "BOOT.CFG": string(s.Image.BootFiles(bootconf.Loader{})[2].Data), "SLOT.TXT": string(s.Image.BootFiles(bootconf.Loader{})[3].Data)}
 	want := map[string]map[string]string{
 		"efi": {
 			"EFI/BOOT/BOOTX64.EFI": "shim", "EFI/BOOT/GRUBX64.EFI": "grub", "EFI/BOOT/MMX64.EFI": "mok manager",
@@ -371,13 +374,13 @@ func TestRefuses(t *testing.T) {
 		{"oem too large", func(s *disk.Spec) { s.OEM[0].Data = noise(16 << 20) }, disk.ErrTooLarge, "oem"},
 		{"oem with a bad path", func(s *disk.Spec) { s.OEM[0].Path = "../etc/passwd" }, ext4.ErrPath, "oem"},
 		{"core too large", func(s *disk.Spec) { s.Image.Bootloader["bios/core.img"] = core(2 << 20) }, disk.ErrTooLarge, "core.img"},
-		{"no boot loader", func(s *disk.Spec) { s.Image.Bootloader = map[string][]byte{"grub-dir": []byte("debian")} }, disk.ErrBootloader, "neither for BIOS"},
-		{"nothing at all", func(s *disk.Spec) { s.Image.Bootloader = nil }, disk.ErrBootloader, "grub-dir is \"\""},
-		{"grub-dir is a path", func(s *disk.Spec) { s.Image.Bootloader["grub-dir"] = []byte("../x") }, disk.ErrBootloader, "name of a folder"},
-		{"half a BIOS", func(s *disk.Spec) { delete(s.Image.Bootloader, "bios/boot.img") }, disk.ErrBootloader, "one is missing"},
-		{"boot.img is something else", func(s *disk.Spec) { s.Image.Bootloader["bios/boot.img"] = noise(512) }, disk.ErrBootloader, "not GRUB's boot sector"},
-		{"core.img is something else", func(s *disk.Spec) { s.Image.Bootloader["bios/core.img"] = noise(9000) }, disk.ErrBootloader, "grub-mkimage"},
-		{"shim without GRUB", func(s *disk.Spec) { delete(s.Image.Bootloader, "efi/grubx64.efi") }, disk.ErrBootloader, "no efi/grubx64.efi"},
+		{"no boot loader", func(s *disk.Spec) { s.Image.Bootloader = map[string][]byte{"grub-dir": []byte("debian")} }, bootloader.ErrFiles, "neither for BIOS"},
+		{"nothing at all", func(s *disk.Spec) { s.Image.Bootloader = nil }, bootloader.ErrFiles, "grub-dir is \"\""},
+		{"grub-dir is a path", func(s *disk.Spec) { s.Image.Bootloader["grub-dir"] = []byte("../x") }, bootloader.ErrFiles, "name of a folder"},
+		{"half a BIOS", func(s *disk.Spec) { delete(s.Image.Bootloader, "bios/boot.img") }, bootloader.ErrFiles, "one is missing"},
+		{"boot.img is something else", func(s *disk.Spec) { s.Image.Bootloader["bios/boot.img"] = noise(512) }, bootloader.ErrFiles, "not GRUB's boot sector"},
+		{"core.img is something else", func(s *disk.Spec) { s.Image.Bootloader["bios/core.img"] = noise(9000) }, bootloader.ErrFiles, "grub-mkimage"},
+		{"shim without GRUB", func(s *disk.Spec) { delete(s.Image.Bootloader, "efi/grubx64.efi") }, bootloader.ErrFiles, "no efi/grubx64.efi"},
 		{"arguments with quotes", func(s *disk.Spec) { s.Image.Cmdline = `a="b c"` }, nil, "cannot pass through GRUB"},
 		{"no root", func(s *disk.Spec) { s.Root = bytes.NewReader(nil) }, disk.ErrRoot, "superblock"},
 		{"another root", func(s *disk.Spec) { s.Image.Tree.RootHash[0]++ }, disk.ErrRoot, "root hash"},

@@ -2,15 +2,10 @@
 
 package disk
 
-import (
-	"errors"
-
-	"github.com/kairos-build/kairos-build/framework/grub/bootloader"
-)
+import "errors"
 
 // What can be wrong with a Spec. All are wrapped with names and numbers.
 var (
-	ErrTooLarge   = errors.New("does not fit into its partition")
-	ErrBootloader = bootloader.ErrFiles
-	ErrRoot       = errors.New("the root image is not the one of the image")
+	ErrTooLarge = errors.New("does not fit into its partition")
+	ErrRoot     = errors.New("the root image is not the one of the image")
 )

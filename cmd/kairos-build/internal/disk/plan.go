@@ -8,12 +8,11 @@ import (
 	"io"
 	"log/slog"
 
-	"github.com/kairos-build/kairos-build/framework/grub/bootconf"
-	"github.com/kairos-build/kairos-build/framework/grub/bootloader"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/ext4"
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
+	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
 )
 
 // edge, in bytes, is what the head and the tail of the disk have: room for a
@@ -25,7 +24,7 @@ type plan struct {
 	Spec
 	size    int64
 	table   *gpt.Table
-	loader  *bootloader.Files
+	loader  BootLoader
 	regions []*region // they tile the disk
 	// prefix is how many of the regions no cloud-config can change.
 	prefix int
@@ -53,8 +52,11 @@ func newPlan(s Spec) (*plan, error) {
 		s.Log = slog.New(slog.DiscardHandler)
 	}
 	parts := layout.Table(s.Sizes)
-	loader, err := bootloader.New(s.Image.Bootloader)
-	if err := errors.Join(err, bootconf.CheckCmdline(s.Image.Cmdline), checkRoot(s), checkSizes(s, parts)); err != nil {
+	loader, err := s.BootLoader(s.Image.Bootloader)
+	if err == nil {
+		err = errors.Join(slotimage.CheckCmdline(s.Image.Cmdline, loader), checkRoom(loader, parts))
+	}
+	if err := errors.Join(err, checkRoot(s), checkSizes(s, parts)); err != nil {
 		return nil, err
 	}
 	p := &plan{Spec: s, loader: loader, table: newTable(s.ID, parts)}
@@ -135,12 +137,12 @@ func newTable(id [32]byte, parts []layout.Partition) *gpt.Table {
 func (p *plan) writer(part layout.Partition, entry gpt.Partition) (func(io.WriterAt) error, error) {
 	switch {
 	case part.Name == layout.PartBIOS:
-		return func(w io.WriterAt) error { return writeCore(w, p.loader, entry) }, nil
+		return func(w io.WriterAt) error { return writeSome(w, p.loader.Core(entry.First), entry.Offset()) }, nil
 	case part.Name == layout.PartEFI:
-		files, err := efiFiles(p.loader)
+		files, err := p.loader.EFI()
 		return p.fat(part, entry, files), err
 	case part.FS == layout.FAT32:
-		return p.fat(part, entry, p.Image.BootFiles()), nil
+		return p.fat(part, entry, p.Image.BootFiles(p.loader)), nil
 	case part.FS == layout.EROFS:
 		return nil, nil
 	case part.Name == layout.PartOEM:
@@ -175,7 +177,7 @@ func (p *plan) ext4(part layout.Partition, entry gpt.Partition, files []ext4.Ent
 
 func (p *plan) writeHead(w io.WriterAt) error {
 	core, _ := p.table.Partition(layout.PartBIOS)
-	return errors.Join(writeMBR(w, p.loader, core), p.table.WriteProtectiveMBR(w), p.table.WritePrimary(w))
+	return errors.Join(writeSome(w, p.loader.BootCode(core.First), 0), p.table.WriteProtectiveMBR(w), p.table.WritePrimary(w))
 }
 
 // estimate of the data in bytes, for messages.

@@ -19,7 +19,7 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
 	"github.com/kairos-build/kairos-build/flavors"
-	"github.com/kairos-build/kairos-build/framework/grub/bootconf"
+	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
 	"github.com/kairos-build/kairos-build/recipes"
 )
 
@@ -89,7 +89,7 @@ func prepare(ctx context.Context, o Options) (*build, error) {
 	if b.packages = o.Families[flavor.Family]; b.packages == nil {
 		return nil, fmt.Errorf("BUG: flavor %s: nothing resolves packages of the family %q", o.Flavor, flavor.Family)
 	}
-	if err := bootconf.CheckCmdline(b.choice.Cmdline()); err != nil {
+	if err := slotimage.CheckCmdline(b.choice.Cmdline(), slotLoader{}); err != nil {
 		return nil, badInput(fmt.Errorf("flavor %s, model %s: %w", o.Flavor, b.choice.Model, err))
 	}
 	if b.configs, err = readConfigs(o.CloudConfigs, o.Configs, o.Log); err != nil {

@@ -103,7 +103,7 @@ func (r *recorder) makeRoot(ctx context.Context, stateDir string, image v1.Image
 		if root, cached, err = roots.make(ctx, layers); err != nil {
 			return false, err
 		}
-		root.record = root.image.Record(layers)
+		root.record = root.image.Record(layers, slotLoader{})
 		return cached, nil
 	})
 	return root, err

@@ -43,6 +43,7 @@ func writeRaw(ctx context.Context, path string, image *rootImage, digest string,
 	}
 	defer func() { err = errors.Join(err, root.Close()) }()
 	s.Image, s.Root, s.ID = image.image, root, sha256.Sum256([]byte(digest))
+	s.BootLoader = diskLoader
 	result, err := disk.Write(ctx, path, s)
 	if s.Sizes != (layout.Sizes{}) && errors.Is(err, disk.ErrTooLarge) {
 		return Disk{}, badInput(fmt.Errorf("%w: see --slot-size and --recovery-size", err))

@@ -99,7 +99,7 @@ func write(ctx context.Context, base string, layers []slotimage.Layer) (_ *sloti
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, removeIfThere(tmp+".img"), removeIfThere(tmp+".gob")) }()
-	image, err := slotimage.Write(ctx, f, layers)
+	image, err := slotimage.Write(ctx, f, layers, slotLoader{})
 	if err := errors.Join(err, f.Close()); err != nil {
 		return nil, err
 	}

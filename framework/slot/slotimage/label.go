@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package slotlabel is the file layout.BootLabel on the boot partition of a
-// slot: which image is in the slot, for people and for `kairos-agent status`.
-// Nothing is decided by it; what is booted is bound by the root hash in
-// BOOT.CFG. It does no I/O.
+package slotimage
+
+import (
+	"fmt"
+	"strings"
+)
+
+// A Label is the file layout.BootLabel on the boot partition of a slot: which
+// image is in the slot, for people and for `kairos-agent status`. Nothing is
+// decided by it; what is booted is bound by the root hash that the boot loader
+// hands on.
 //
 // The file has lines KEY=VALUE, each ended by a newline, in this order; a key
 // without a value is left out, and readers ignore those that they do not know:
@@ -12,14 +19,6 @@
 //	IMAGE     the reference by which the image was asked for
 //	DIGEST    the digest of the image's manifest, "sha256:…"
 //	ROOTHASH  the dm-verity root hash, 64 lower-case hex digits
-package slotlabel
-
-import (
-	"fmt"
-	"strings"
-)
-
-// A Label says what is in a slot. What is not known is empty.
 type Label struct {
 	Version  string
 	Image    string
@@ -38,8 +37,8 @@ func (l Label) Encode() []byte {
 	return []byte(b.String())
 }
 
-// Decode reads the file; it takes what it knows and ignores the rest.
-func Decode(data []byte) Label {
+// DecodeLabel reads the file; it takes what it knows and ignores the rest.
+func DecodeLabel(data []byte) Label {
 	var l Label
 	for line := range strings.Lines(string(data)) {
 		key, value, _ := strings.Cut(line, "=")
@@ -52,13 +51,13 @@ func Decode(data []byte) Label {
 	return l
 }
 
-type field struct {
+type labelField struct {
 	key   string
 	value *string
 }
 
-func (l *Label) fields() []field {
-	return []field{{"VERSION", &l.Version}, {"IMAGE", &l.Image}, {"DIGEST", &l.Digest}, {"ROOTHASH", &l.RootHash}}
+func (l *Label) fields() []labelField {
+	return []labelField{{"VERSION", &l.Version}, {"IMAGE", &l.Image}, {"DIGEST", &l.Digest}, {"ROOTHASH", &l.RootHash}}
 }
 
 func printable(s string) string {

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bootloader
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/kairos-build/kairos-build/framework/layout"
+)
+
+// biosModules is what the BIOS core image holds: all that grub.cfg uses, so that
+// GRUB loads nothing but its configuration from the disk.
+const biosModules = "biosdisk part_gpt fat linux normal configfile loadenv regexp probe test true echo serial terminal halt reboot sleep minicmd ls cat search"
+
+// A Source is where a distribution has the parts of its boot loader.
+type Source struct {
+	Shim, MokManager, GRUB string // signed programs for UEFI
+	Dir                    string // below EFI/, where the signed GRUB looks for grub.cfg
+	Modules                string // folder of GRUB's modules for BIOS
+	Arch                   string // as EFI file names have it
+}
+
+// Copies are the files of an image's boot loader that are copied, by their names
+// below layout.ImageBoot.
+func (s Source) Copies() map[string]string {
+	return map[string]string{
+		efiShim + s.Arch + ".efi": s.Shim,
+		efiMok + s.Arch + ".efi":  s.MokManager,
+		efiGRUB + s.Arch + ".efi": s.GRUB,
+		BIOSBoot:                  filepath.Join(s.Modules, "boot.img"),
+	}
+}
+
+// MakeCore is the command that makes BIOSCore. Its prefix names no disk, so GRUB
+// takes the one it was started from.
+func (s Source) MakeCore(to string) []string {
+	table := layout.Table(layout.Sizes{})
+	efi := slices.IndexFunc(table, func(p layout.Partition) bool { return p.Name == partEFI })
+	prefix := fmt.Sprintf("(,gpt%d)/EFI/%s", table[efi].Number, s.Dir)
+	args := []string{"grub-mkimage", "--directory", s.Modules, "--format", "i386-pc", "--prefix", prefix, "--output", to}
+	return append(args, strings.Fields(biosModules)...)
+}

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bootloader
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestSource: what a build step puts into an image is what New takes from it.
+func TestSource(t *testing.T) {
+	s := Source{Shim: "/s", MokManager: "/m", GRUB: "/g", Dir: "debian", Modules: "/mod", Arch: "x64"}
+	files := release("1")
+	names := append(slices.Collect(maps.Keys(s.Copies())), BIOSCore, DirFile)
+	slices.Sort(names)
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(files)), names); diff != "" {
+		t.Errorf("-New's +Source's:\n%s", diff)
+	}
+	want := map[string]string{"efi/shimx64.efi": "/s", "efi/mmx64.efi": "/m", "efi/grubx64.efi": "/g", "bios/boot.img": "/mod/boot.img"}
+	if diff := cmp.Diff(want, s.Copies()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	const begin = "grub-mkimage --directory /mod --format i386-pc --prefix (,gpt2)/EFI/debian --output /out/core.img biosdisk part_gpt fat "
+	if got := strings.Join(s.MakeCore("/out/core.img"), " "); !strings.HasPrefix(got, begin) {
+		t.Errorf("got %s, want it to begin with %s", got, begin)
+	}
+}
