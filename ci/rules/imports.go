@@ -45,6 +45,11 @@ func arrows() []arrow {
 			why:   "the agent is a program; what others need of it is a room of its own",
 		},
 		{
+			from:  "./framework/machine",
+			never: []string{"./framework/node", "./framework/upgrade", "./framework/reset"},
+			why:   "the hands that change a machine are told what to do",
+		},
+		{
 			from:  "./framework/slot",
 			yet:   []string{"framework/slot/slotimage/kept.go", "framework/slot/slotimage/slotimage.go"}, // the boot loader's file in a boot partition moves out next
 			never: []string{"./framework/grub"},

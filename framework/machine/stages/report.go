@@ -13,15 +13,15 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/machine/report"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
-	"github.com/kairos-build/kairos-build/framework/node/history"
 )
 
 // Where the reports are: of this boot, and of the last boots.
 const (
 	ReportPath  = "/run/kairos/report.json"
-	HistoryPath = history.Dir + "/reports.json"
+	HistoryPath = layout.NotesDir + "/reports.json"
 )
 
 // KeptBoots is how many boots HistoryPath holds.
