@@ -14,6 +14,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/machine/report"
 	"github.com/kairos-build/kairos-build/framework/strict/nearest"
 )
 
@@ -102,7 +103,7 @@ func (p *program) lookUp(ctx context.Context, key string, o configOptions) (*con
 		return nil, err
 	}
 	for _, f := range files {
-		if text := notUsed(f); text != "" {
+		if text := report.Unused(f); text != "" {
 			fmt.Fprintln(p.stderr, text)
 		}
 	}
@@ -125,7 +126,7 @@ func (p *program) configFiles(ctx context.Context, o configOptions) ([]config.Fi
 	if len(o.files) > 0 {
 		return p.checker(o.Options).Read(ctx, o.files)
 	}
-	return o.Load(os.DirFS(p.root.Dir), layout.ConfigDirs()).Files, nil
+	return o.Load(os.DirFS(p.node.Root.Dir), layout.ConfigDirs()).Files, nil
 }
 
 // printValue prints YAML, or a text as it is.

@@ -58,10 +58,10 @@ func (p *program) report(all, asJSON bool) error {
 
 func (p *program) reports(all bool) ([]stages.Report, error) {
 	if all {
-		boots, err := stages.ReadHistory(p.root)
+		boots, err := stages.ReadHistory(p.node.Root)
 		return append([]stages.Report{}, boots...), err
 	}
-	r, err := stages.ReadReport(p.root)
+	r, err := stages.ReadReport(p.node.Root)
 	return []stages.Report{*r}, err
 }
 

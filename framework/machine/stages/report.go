@@ -78,6 +78,11 @@ func (r StageReport) OK() bool {
 	return !slices.ContainsFunc(r.Steps, func(s StepReport) bool { return s.Outcome == Failed })
 }
 
+// AllOK tells whether no step of any stage failed.
+func AllOK(reports []StageReport) bool {
+	return !slices.ContainsFunc(reports, func(r StageReport) bool { return !r.OK() })
+}
+
 // Changed tells whether some step changed something.
 func (r StageReport) Changed() bool {
 	return slices.ContainsFunc(r.Steps, func(s StepReport) bool { return s.Outcome == Changed })

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package node
 
 import (
 	"context"
@@ -15,25 +15,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
-
-	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/machine/datasource"
 	"github.com/kairos-build/kairos-build/framework/machine/netconfig"
 	"github.com/kairos-build/kairos-build/framework/machine/report"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
-
-func newDatasource(p *program) *cobra.Command {
-	return &cobra.Command{
-		Use:     "datasource",
-		Short:   "Ask this machine's metadata services (kairos-datasource.service)",
-		Example: "  kairos-agent datasource",
-		Args:    commandline.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return p.datasource(cmd.Context()) },
-	}
-}
 
 // datasourceMark is the condition of kairos-datasource.service: some source is
 // to be asked over the network.
@@ -45,21 +32,21 @@ type given struct {
 	state  datasource.State
 }
 
-func (p *program) store() datasource.Store { return datasource.Store{Root: p.root} }
+func (n *Node) store() datasource.Store { return datasource.Store{Root: n.Root} }
 
-// sources is where datasources look: below the root of p.
-func (p *program) sources() *datasource.Machine {
+// sources is where datasources look: below the root of n.
+func (n *Node) sources() *datasource.Machine {
 	m := &datasource.Machine{
-		FS: os.DirFS(p.root.Dir), Log: p.log,
-		Open: func(device string) (*os.File, error) { return os.Open(filepath.Join(p.root.Dir, device)) },
+		FS: os.DirFS(n.Root.Dir), Log: n.Log,
+		Open: func(device string) (*os.File, error) { return os.Open(filepath.Join(n.Root.Dir, device)) },
 	}
-	if p.onNode() {
+	if n.Running() {
 		m.LoadModule = func(ctx context.Context, name string) error {
 			return output(exec.CommandContext(ctx, "modprobe", "--", name))
 		}
 	}
-	if p.adjustSources != nil {
-		p.adjustSources(m)
+	if n.AdjustSources != nil {
+		n.AdjustSources(m)
 	}
 	return m
 }
@@ -70,15 +57,15 @@ const localTime = 20 * time.Second
 
 // localData asks the sources that need no network, stores what they say, and
 // sets up the network by it. What goes wrong is in the record: a boot goes on.
-func (p *program) localData(ctx context.Context) given {
+func (n *Node) localData(ctx context.Context) given {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, localTime)
 	defer cancel()
-	m := p.sources()
+	m := n.sources()
 	facts := datasource.ReadFacts(m.FS)
 	local, remote, detectErr := m.Detect(facts)
 	data, err := fetchLocal(ctx, m, local)
-	g := p.keep(data, facts.ConfigURL != "")
+	g := n.keep(data, facts.ConfigURL != "")
 	if err != nil && !errors.Is(err, datasource.ErrNone) {
 		g.say(err)
 	}
@@ -91,7 +78,7 @@ func (p *program) localData(ctx context.Context) given {
 	if facts.ConfigURL != "" {
 		g.record.Waiting = append(g.record.Waiting, waitURL)
 	}
-	g.say(p.setUpNetwork(ctx, g.state.NetworkConfig))
+	g.say(n.setUpNetwork(ctx, g.state.NetworkConfig))
 	g.record.Milliseconds = sinceMilliseconds(start)
 	return g
 }
@@ -128,8 +115,8 @@ func (g *given) say(err error) {
 
 // keep stores data; nil keeps what is stored. With a URL on the command line
 // user data comes from there.
-func (p *program) keep(data *datasource.Data, fromURL bool) given {
-	store := p.store()
+func (n *Node) keep(data *datasource.Data, fromURL bool) given {
+	store := n.store()
 	g := given{record: store.Keep()}
 	if data != nil {
 		if fromURL && len(data.UserData) > 0 {
@@ -195,25 +182,25 @@ func (g given) items() []report.Item {
 
 // leave writes the record and the mark. A node without a datasource has
 // neither.
-func (p *program) leave(g given, c *config.Config) error {
+func (n *Node) leave(g given, c *config.Config) error {
 	if c.ConfigURL != "" && !slices.Contains(g.record.Waiting, waitKey) {
 		g.record.Waiting = append(g.record.Waiting, waitKey)
 	}
 	var err error
 	if len(g.record.Waiting) > 0 {
-		_, err = p.root.Replace(datasourceMark, tree.File{Mode: 0o644})
+		_, err = n.Root.Replace(datasourceMark, tree.File{Mode: 0o644})
 	} else {
-		_, err = p.root.Remove(datasourceMark)
+		_, err = n.Root.Remove(datasourceMark)
 	}
 	if g.record.Source == "" && len(g.record.Waiting) == 0 && len(g.record.Messages) == 0 {
-		_, removeErr := p.root.Remove(datasource.RecordFile)
+		_, removeErr := n.Root.Remove(datasource.RecordFile)
 		return errors.Join(err, removeErr)
 	}
-	return errors.Join(err, p.store().Write(g.record))
+	return errors.Join(err, n.store().Write(g.record))
 }
 
 // setUpNetwork renders a network-config, in place of what was rendered before.
-func (p *program) setUpNetwork(ctx context.Context, text string) error {
+func (n *Node) setUpNetwork(ctx context.Context, text string) error {
 	var files []netconfig.File
 	if text != "" {
 		c, problems := netconfig.Decode("network-config", []byte(text))
@@ -222,14 +209,14 @@ func (p *program) setUpNetwork(ctx context.Context, text string) error {
 		}
 		files = c.Files()
 	}
-	errs := []error{p.forgetNetwork(files)}
+	errs := []error{n.forgetNetwork(files)}
 	renamed := false
 	for _, f := range files {
-		changed, err := p.root.Replace(f.Path, tree.File{Data: f.Data, Mode: 0o644})
+		changed, err := n.Root.Replace(f.Path, tree.File{Data: f.Data, Mode: 0o644})
 		errs = append(errs, err)
 		renamed = renamed || changed && path.Ext(f.Path) == ".link"
 	}
-	if renamed && p.onNode() {
+	if renamed && n.Running() {
 		// udev gives names when a port is added; those that are there already
 		// are shown to it once more.
 		errs = append(errs, output(exec.CommandContext(ctx, "udevadm", "trigger", "--action=add", "--subsystem-match=net")))
@@ -241,9 +228,9 @@ func (p *program) setUpNetwork(ctx context.Context, text string) error {
 }
 
 // forgetNetwork removes files of ours that are not among files.
-func (p *program) forgetNetwork(files []netconfig.File) error {
+func (n *Node) forgetNetwork(files []netconfig.File) error {
 	old := []string{netconfig.ResolvedFile}
-	entries, err := p.root.List(netconfig.Dir)
+	entries, err := n.Root.List(netconfig.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
@@ -254,7 +241,7 @@ func (p *program) forgetNetwork(files []netconfig.File) error {
 	}
 	for _, name := range old {
 		if !slices.ContainsFunc(files, func(f netconfig.File) bool { return f.Path == name }) {
-			_, removeErr := p.root.Remove(name)
+			_, removeErr := n.Root.Remove(name)
 			err = errors.Join(err, removeErr)
 		}
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package node
 
 import (
 	"bytes"
@@ -71,7 +71,7 @@ func (e *env) boot() slot.Choice {
 	return bootenvtest.Boot(e.t, e.partition)
 }
 
-func (e *env) open() (store, error) {
+func (e *env) open() (Store, error) {
 	s, err := bootenv.Open(e.partition)
 	return &openEnv{s, e}, err
 }
@@ -104,9 +104,9 @@ func (o *openEnv) Update(change func(slot.State) (slot.State, error)) (slot.Stat
 	return after, err
 }
 
-// machine is a node whose agent can be called.
+// machine is a node that was booted.
 type machine struct {
-	*program
+	*Node
 	out      *bytes.Buffer
 	env      *env
 	restarts int
@@ -123,23 +123,25 @@ func newMachine(t *testing.T, x layout.Slot, mode layout.Mode, s slot.State) *ma
 	}
 	put(t, dir, "proc/sys/kernel/random/boot_id", "boot-"+string(x)+"\n")
 	m := &machine{out: new(bytes.Buffer), env: newEnv(t, s)}
-	m.program = &program{
-		root: tree.Root{Dir: dir, KeepOwner: true}, stdout: m.out, stderr: m.out, log: slog.New(slog.DiscardHandler),
-		openStore: func(booted *thisboot.State) (store, error) {
+	m.Node = &Node{
+		Root: tree.Root{Dir: dir, KeepOwner: true}, Stdout: m.out, Stderr: m.out, Log: slog.New(slog.DiscardHandler),
+		OpenStore: func(booted *thisboot.State) (Store, error) {
 			if esp, _ := booted.Partition(layout.PartEFI); esp.Device != "/dev/esp" {
 				t.Errorf("opened %+v", esp)
 			}
 			return m.env.open()
 		},
-		probe:   func(context.Context, config.Check) error { return m.probe },
-		restart: func(context.Context) error { m.restarts++; return nil },
+		Probe:   func(context.Context, config.Check) error { return m.probe },
+		Restart: func(context.Context) error { m.restarts++; return nil },
 	}
 	return m
 }
 
+func (m *machine) do(ctx context.Context, do doing) int { return end(do(m.Node, ctx), m.out) }
+
 func (m *machine) history(t *testing.T) (kinds []string) {
 	t.Helper()
-	entries, err := history.Read(filepath.Join(m.root.Dir, history.Dir))
+	entries, err := history.Read(filepath.Join(m.Root.Dir, history.Dir))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +185,7 @@ func TestSettle(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := newMachine(t, c.slot, c.mode, c.state)
 				m.probe = c.probe
-				if code := m.run(t.Context(), []string{"settle"}); code != 0 {
+				if code := m.do(t.Context(), (*Node).Settle); code != 0 {
 					t.Errorf("status %d: %s", code, m.out)
 				}
 				if m.env.state() != c.want || m.env.writes != c.writes || m.restarts != c.restarts {
@@ -195,10 +197,10 @@ func TestSettle(t *testing.T) {
 				if got := m.out.String(); !strings.Contains(got, c.says) {
 					t.Errorf("says %q, want %q", got, c.says)
 				}
-				if r, err := health.Read(m.root); err != nil || r.OK != (c.probe == nil) {
+				if r, err := health.Read(m.Root); err != nil || r.OK != (c.probe == nil) {
 					t.Errorf("result %+v, %v", r, err)
 				}
-				_, err := os.Stat(filepath.Join(m.root.Dir, settle.FailureFile))
+				_, err := os.Stat(filepath.Join(m.Root.Dir, settle.FailureFile))
 				if (err == nil) != (c.history[0] == "fallback b failed" || c.history[0] == "fallback a failed") {
 					t.Errorf("%s: %v", settle.FailureFile, err)
 				}
@@ -216,7 +218,7 @@ func TestLife(t *testing.T) {
 			if got, want := m.env.boot(), (slot.Choice{Slot: "a", Mode: "active"}); got != want {
 				t.Fatalf("boot %d: %+v, want %+v", boot+1, got, want)
 			}
-			if code := m.run(t.Context(), []string{"settle"}); code != 0 {
+			if code := m.do(t.Context(), (*Node).Settle); code != 0 {
 				t.Fatalf("boot %d: status %d: %s", boot+1, code, m.out)
 			}
 			if got := m.env.state(); got != slot.Initial() {
@@ -229,8 +231,8 @@ func TestLife(t *testing.T) {
 // TestSettleTwice: the entry of a boot is there once.
 func TestSettleTwice(t *testing.T) {
 	m := newMachine(t, "a", "active", slot.Initial())
-	m.run(t.Context(), []string{"settle"})
-	m.run(t.Context(), []string{"settle"})
+	m.do(t.Context(), (*Node).Settle)
+	m.do(t.Context(), (*Node).Settle)
 	if got := m.history(t); len(got) != 1 {
 		t.Errorf("history %q", got)
 	}
@@ -242,7 +244,7 @@ func TestGoodIsNotRecorded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMachine(t, "b", "active", slot.State{Good: "a", Try: "b", Tries: 1})
 		m.env.writeErr = errors.New("input/output error")
-		code := m.run(t.Context(), []string{"settle"})
+		code := m.do(t.Context(), (*Node).Settle)
 		if got := m.out.String(); code != 1 || strings.Contains(got, "is good\n") || !strings.Contains(got, "could not be recorded: writing the boot environment: input/output error") {
 			t.Errorf("status %d: %s", code, got)
 		}
@@ -257,7 +259,7 @@ func TestBusyBootEnvironment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMachine(t, "b", "active", slot.State{Good: "a", Try: "b", Tries: 1})
 		m.env.busy = 2
-		if code := m.run(t.Context(), []string{"settle"}); code != 0 || m.env.state() != (slot.State{Good: "b"}) {
+		if code := m.do(t.Context(), (*Node).Settle); code != 0 || m.env.state() != (slot.State{Good: "b"}) {
 			t.Errorf("status %d, %+v: %s", code, m.env.state(), m.out)
 		}
 	})
@@ -266,12 +268,12 @@ func TestBusyBootEnvironment(t *testing.T) {
 // TestNoBootEnvironment: the checks run for the status, and it is said.
 func TestNoBootEnvironment(t *testing.T) {
 	m := newMachine(t, "b", "active", slot.State{Good: "a", Try: "b"})
-	m.openStore = func(*thisboot.State) (store, error) { return nil, errors.New("no such partition") }
-	m.program.probe = func(context.Context, config.Check) error { return nil }
-	if code := m.run(t.Context(), []string{"settle"}); code != 1 || m.restarts != 0 || !strings.Contains(m.out.String(), "kairos: no such partition\n") {
+	m.OpenStore = func(*thisboot.State) (Store, error) { return nil, errors.New("no such partition") }
+	m.Node.Probe = func(context.Context, config.Check) error { return nil }
+	if code := m.do(t.Context(), (*Node).Settle); code != 1 || m.restarts != 0 || !strings.Contains(m.out.String(), "kairos: no such partition\n") {
 		t.Errorf("status %d, %d restarts: %s", code, m.restarts, m.out)
 	}
-	if r, err := health.Read(m.root); err != nil || !r.OK {
+	if r, err := health.Read(m.Root); err != nil || !r.OK {
 		t.Errorf("result %+v, %v", r, err)
 	}
 }
@@ -289,9 +291,9 @@ func TestStrict(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := newMachine(t, "b", "active", slot.State{Good: "a", Try: "b", Tries: 1})
-			put(t, m.root.Dir, "oem/10.yaml", c.good)
-			put(t, m.root.Dir, "oem/20.yaml", c.broken)
-			m.run(t.Context(), []string{"settle"})
+			put(t, m.Root.Dir, "oem/10.yaml", c.good)
+			put(t, m.Root.Dir, "oem/20.yaml", c.broken)
+			m.do(t.Context(), (*Node).Settle)
 			if m.restarts != c.restarts {
 				t.Errorf("%d restarts: %s", m.restarts, m.out)
 			}
@@ -302,9 +304,9 @@ func TestStrict(t *testing.T) {
 // TestChecksOfABrokenFile: those of its last correct version hold.
 func TestChecksOfABrokenFile(t *testing.T) {
 	m := newMachine(t, "b", "active", slot.State{Good: "a", Try: "b", Tries: 1})
-	put(t, m.root.Dir, "oem/10.yaml", "health: {checks: [{tcp: '127.0.0.1:1'}]}\n")
-	m.run(t.Context(), []string{"boot"})
-	put(t, m.root.Dir, "oem/10.yaml", "health: {checks: [{tpc: '127.0.0.1:1'}]}\n")
+	put(t, m.Root.Dir, "oem/10.yaml", "health: {checks: [{tcp: '127.0.0.1:1'}]}\n")
+	m.do(t.Context(), (*Node).Boot)
+	put(t, m.Root.Dir, "oem/10.yaml", "health: {checks: [{tpc: '127.0.0.1:1'}]}\n")
 	if got := m.standard().health.Checks; len(got) != 1 || got[0].TCP != "127.0.0.1:1" {
 		t.Errorf("checks %+v", got)
 	}
@@ -329,7 +331,7 @@ func TestTrial(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := newMachine(t, "b", "active", c.state)
-				put(t, m.root.Dir, "oem/10.yaml", "health: {timeout: 2m}\n")
+				put(t, m.Root.Dir, "oem/10.yaml", "health: {timeout: 2m}\n")
 				begin := time.Now()
 				m.env.onLoad = func() {
 					if time.Since(begin) > time.Minute {
@@ -338,7 +340,7 @@ func TestTrial(t *testing.T) {
 						m.env.loadErr = c.loadErr
 					}
 				}
-				code := m.run(t.Context(), []string{"trial"})
+				code := m.do(t.Context(), (*Node).Trial)
 				if took := time.Since(begin); code != 0 || m.restarts != c.restarts || took != c.after {
 					t.Errorf("status %d, %d restarts after %v: %s", code, m.restarts, took, m.out)
 				}
@@ -368,7 +370,7 @@ func TestTrialIsStopped(t *testing.T) {
 	m := newMachine(t, "b", "active", slot.State{Good: "a", Try: "b", Tries: 1})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if code := m.run(ctx, []string{"trial"}); code != 0 || m.restarts != 0 {
+	if code := m.do(ctx, (*Node).Trial); code != 0 || m.restarts != 0 {
 		t.Errorf("status %d, %d restarts", code, m.restarts)
 	}
 }
@@ -383,51 +385,4 @@ func TestTellingHangs(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
-}
-
-func TestHealthVerb(t *testing.T) {
-	m := newMachine(t, "a", "active", slot.Initial())
-	put(t, m.root.Dir, "oem/10.yaml", "health: {checks: [{tcp: '127.0.0.1:1', name: api}]}\n")
-	if code := m.run(t.Context(), []string{"health"}); code != 0 || !strings.HasPrefix(m.out.String(), "passed  unit boot-complete.target") {
-		t.Errorf("status %d: %s", code, m.out)
-	}
-	m.out.Reset()
-	m.probe = errors.New("exit status 1\nlast words")
-	if code := m.run(t.Context(), []string{"health"}); code != 1 || !strings.Contains(m.out.String(), "FAILED  api") || !strings.Contains(m.out.String(), "\n          last words\n") {
-		t.Errorf("status %d: %s", code, m.out)
-	}
-	m.out.Reset()
-	if code := m.run(t.Context(), []string{"health", "--json"}); code != 1 || !strings.HasPrefix(m.out.String(), "{\n  \"version\": 1,") {
-		t.Errorf("status %d: %s", code, m.out)
-	}
-}
-
-func TestShort(t *testing.T) {
-	if got := short("as it is"); got != "as it is" {
-		t.Errorf("got %q", got)
-	}
-	if got := short("x" + strings.Repeat("é", maxLine)); len(got) > maxLine+len("…") || !strings.HasSuffix(got, "é…") {
-		t.Errorf("%d bytes, %q", len(got), got[len(got)-8:])
-	}
-}
-
-// TestRollbackIsRemembered: the history says to which slot.
-func TestRollbackIsRemembered(t *testing.T) {
-	for _, c := range []struct {
-		name  string
-		state slot.State
-		want  layout.Slot
-	}{
-		{"to the old slot", slot.Initial(), "b"},
-		{"from a trial", slot.State{Good: "b", Try: "a", Tries: 1}, "b"},
-	} {
-		dir := slotNode(t, c.state)
-		if got := call(t, dir, "", "rollback"); got.code != 0 {
-			t.Fatalf("%s: %+v", c.name, got)
-		}
-		entries, err := history.Read(filepath.Join(dir, history.Dir))
-		if err != nil || len(entries) != 1 || entries[0].Kind != history.Rollback || entries[0].Slot != c.want || entries[0].Message == "" {
-			t.Errorf("%s: %+v, %v", c.name, entries, err)
-		}
-	}
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package node
 
 import (
 	"context"
@@ -31,9 +31,9 @@ func waysDown() []wayDown {
 // for ever when a disk does.
 const syncTime = 20 * time.Second
 
-// restartNode restarts the machine. It returns when this process is told to
+// Restart restarts the machine that this runs on. It returns when this process is told to
 // end, which is what a shutdown that works does to it.
-func restartNode(ctx context.Context) error {
+func Restart(ctx context.Context) error {
 	var all error
 	for _, way := range waysDown() {
 		all = errors.Join(all, way.try(ctx))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package node
 
 import (
 	"context"
@@ -12,7 +12,18 @@ import (
 
 	"github.com/kairos-build/kairos-build/framework/machine/report"
 	"github.com/kairos-build/kairos-build/framework/machine/stages"
+	"github.com/kairos-build/kairos-build/framework/node/status"
 )
+
+// Status is how the node is, with what became of the units that nothing waited for.
+func (n *Node) Status(ctx context.Context) status.Status {
+	s := status.Collect(n.Root)
+	if n.Running() {
+		s.AskKernel()
+	}
+	s.Problems = append(s.Problems, n.notStarted(ctx)...)
+	return s
+}
 
 // askTime is how long systemd may take to tell about units.
 const askTime = 10 * time.Second
@@ -20,15 +31,15 @@ const askTime = 10 * time.Second
 // notStarted are sentences about the units that the steps of this boot asked for
 // without waiting, and that systemd did not bring up. One that it still works on
 // is not among them.
-func (p *program) notStarted(ctx context.Context) []string {
-	r, err := stages.ReadReport(p.root)
+func (n *Node) notStarted(ctx context.Context) []string {
+	r, err := stages.ReadReport(n.Root)
 	asked := askedFor(r)
-	if err != nil || len(asked) == 0 || p.system == nil && !p.onNode() {
+	if err != nil || len(asked) == 0 || n.System == nil && !n.Running() {
 		return nil // who may not read the report is told so elsewhere
 	}
 	var system stages.System = stages.Node{}
-	if p.system != nil {
-		system = p.system
+	if n.System != nil {
+		system = n.System
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package node
 
 import (
 	"strings"
@@ -25,11 +25,11 @@ func TestStrictSteps(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := newMachine(t, "b", "active", slot.State{Good: "a", Try: "b", Tries: 1})
-			put(t, m.root.Dir, "etc/passwd", "root:x:0:0:root:/root:/bin/bash\n")
-			put(t, m.root.Dir, "oem/10.yaml", c.config)
-			m.run(t.Context(), []string{"boot"})
-			m.run(t.Context(), []string{"run-stage", "boot"})
-			m.run(t.Context(), []string{"settle"})
+			put(t, m.Root.Dir, "etc/passwd", "root:x:0:0:root:/root:/bin/bash\n")
+			put(t, m.Root.Dir, "oem/10.yaml", c.config)
+			m.do(t.Context(), (*Node).Boot)
+			m.do(t.Context(), stage("boot"))
+			m.do(t.Context(), (*Node).Settle)
 			if m.restarts != c.restarts || !strings.Contains(m.out.String(), c.says) {
 				t.Errorf("%d restarts: %s", m.restarts, m.out)
 			}
@@ -43,11 +43,11 @@ func TestLastGoodSteps(t *testing.T) {
 	dir := newNode(t)
 	put(t, dir, "oem/90.yaml", "stages: {initramfs: [{name: who, users: {ada: {ssh_authorized_keys: ['"+forgeKey1+"']}}, files: [{path: /etc/made, content: x}]}]}\n")
 	put(t, dir, "oem/91.yaml", "hostname: other\n")
-	call(t, dir, "", "boot")
+	call(t, dir, (*Node).Boot)
 	reboot(t, dir)
 	put(t, dir, "etc/made", "")
 	put(t, dir, "oem/90.yaml", "stages: {initramfs: [{usrs: {}}]}\n")
-	got := call(t, dir, "", "boot")
+	got := call(t, dir, (*Node).Boot)
 	if got.code != 1 || !strings.Contains(got.stderr, "users and keys are those of its last correct version") {
 		t.Errorf("%+v", got)
 	}
@@ -67,14 +67,14 @@ func TestEarlyStagesOnce(t *testing.T) {
 	dir := newNode(t)
 	put(t, dir, "proc/sys/kernel/random/boot_id", "one\n")
 	put(t, dir, "oem/90.yaml", strings.ReplaceAll("stages: {rootfs: [{commands: ['echo rootfs >>DIR/ran']}], fs: [{commands: ['echo fs >>DIR/ran']}]}\n", "DIR", dir))
-	call(t, dir, "", "run-stage", "rootfs")
-	call(t, dir, "", "boot")
+	call(t, dir, stage("rootfs"))
+	call(t, dir, (*Node).Boot)
 	if got := content(t, dir, "ran"); got != "rootfs\nfs\n" {
 		t.Errorf("ran %q", got)
 	}
 	put(t, dir, "proc/sys/kernel/random/boot_id", "two\n")
 	put(t, dir, "ran", "")
-	call(t, dir, "", "boot")
+	call(t, dir, (*Node).Boot)
 	if got := content(t, dir, "ran"); got != "rootfs\nfs\n" {
 		t.Errorf("in a boot where /init ran nothing: %q", got)
 	}

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package node
 
 import (
-	"bytes"
 	"errors"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -15,7 +13,6 @@ import (
 	"time"
 
 	"github.com/kairos-build/kairos-build/framework/machine/stages"
-	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
 const (
@@ -35,16 +32,10 @@ func (f forge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte(keys)) // a client that is gone needs no answer
 }
 
-// run runs the agent with a client that waits for nothing.
-func fetching(t *testing.T, dir string, args ...string) result {
+// fetching is call, with a client that waits for nothing.
+func fetching(t *testing.T, dir string, do doing) result {
 	t.Helper()
-	var stdout, stderr bytes.Buffer
-	p := &program{
-		root: tree.Root{Dir: dir, KeepOwner: true}, stdin: strings.NewReader(""), stdout: &stdout, stderr: &stderr,
-		log: slog.New(slog.DiscardHandler), fetcher: stages.Web{Pause: time.Microsecond},
-	}
-	code := p.run(t.Context(), args)
-	return result{code, stdout.String(), stderr.String()}
+	return callOn(t, &Node{Fetcher: stages.Web{Pause: time.Microsecond}}, dir, do)
 }
 
 func authorized(t *testing.T, dir string) string {
@@ -91,14 +82,14 @@ func TestKeysOfAForge(t *testing.T) {
 			put(t, dir, "oem/90.yaml", "ssh_forges: {github: '"+server.URL+"'}\n"+where.config)
 			boot := func() {
 				t.Helper()
-				if got := fetching(t, dir, "boot"); got.code != 0 {
+				if got := fetching(t, dir, (*Node).Boot); got.code != 0 {
 					t.Fatalf("boot: %+v", got)
 				}
-				fetching(t, dir, "run-stage", "boot")
+				fetching(t, dir, stage("boot"))
 			}
 			network := func(code int, says string) {
 				t.Helper()
-				if got := fetching(t, dir, "run-stage", "network"); got.code != code || !strings.Contains(got.stdout+got.stderr, says) {
+				if got := fetching(t, dir, stage("network")); got.code != code || !strings.Contains(got.stdout+got.stderr, says) {
 					t.Errorf("network: %+v, want status %d and %q", got, code, says)
 				}
 			}
@@ -113,7 +104,7 @@ func TestKeysOfAForge(t *testing.T) {
 			if _, err := os.Stat(filepath.Join(dir, stageDir, "network")); err != nil {
 				t.Error("the stage network has no mark")
 			}
-			network(0, "stage ssh-keys")
+			network(0, "ssh-keys")
 			expect("with a network", "one")
 			reboot(t, dir)
 			boot()
@@ -136,15 +127,15 @@ func TestKeysWithoutANetwork(t *testing.T) {
 	server := httptest.NewServer(forge{"/ada.keys": forgeKey1})
 	dir := newNode(t)
 	put(t, dir, "oem/90.yaml", "ssh_forges: {gitlab: '"+server.URL+"'}\nusers: [{name: ada, ssh_authorized_keys: ['gitlab:ada']}]\n")
-	fetching(t, dir, "boot")
-	fetching(t, dir, "run-stage", "network")
+	fetching(t, dir, (*Node).Boot)
+	fetching(t, dir, stage("network"))
 	server.Close()
-	if got := fetching(t, dir, "run-stage", "network"); got.code != 0 || !strings.Contains(got.stdout, "; its 1 keys of ") {
+	if got := fetching(t, dir, stage("network")); got.code != 0 || !strings.Contains(got.stdout, "; its 1 keys of ") {
 		t.Errorf("%+v", got)
 	}
 	put(t, dir, "oem/90.yaml", "ssh_forges: {gitlab: '"+server.URL+"'}\nusers: [{name: ada, ssh_authorized_keys: ['gitlab:bob']}]\n")
-	fetching(t, dir, "boot")
-	if got := fetching(t, dir, "run-stage", "network"); got.code != 1 || !strings.Contains(got.stderr, "step gitlab:bob: asking "+server.URL) {
+	fetching(t, dir, (*Node).Boot)
+	if got := fetching(t, dir, stage("network")); got.code != 1 || !strings.Contains(got.stderr, "step gitlab:bob: asking "+server.URL) {
 		t.Errorf("%+v", got)
 	}
 	if got := authorized(t, dir); got != "one" {

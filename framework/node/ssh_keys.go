@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package node
 
 import (
 	"context"
@@ -27,7 +27,7 @@ var keyStages = []string{"network", "reconcile"}
 // fetchKeys fetches the keys of every place that the config names, side by side,
 // and gives them to the users who are to have them. Without such places it is
 // nil.
-func (p *program) fetchKeys(ctx context.Context, c *config.Config, e *stages.Engine) *stages.StageReport {
+func (n *Node) fetchKeys(ctx context.Context, c *config.Config, e *stages.Engine) *stages.StageReport {
 	sources := c.KeySources()
 	if len(sources) == 0 || e.Dry() {
 		return nil
@@ -36,20 +36,20 @@ func (p *program) fetchKeys(ctx context.Context, c *config.Config, e *stages.Eng
 	r := &stages.StageReport{Stage: keysStage, Start: start.UTC().Truncate(time.Second), Steps: make([]stages.StepReport, len(sources))}
 	var all sync.WaitGroup
 	for i, source := range sources {
-		all.Go(func() { r.Steps[i] = p.fetchSource(ctx, e.Fetcher, c.SSHForges, source) })
+		all.Go(func() { r.Steps[i] = n.fetchSource(ctx, e.Fetcher, c.SSHForges, source) })
 	}
 	all.Wait()
-	r.Steps = append(r.Steps, p.handOutKeys())
+	r.Steps = append(r.Steps, n.handOutKeys())
 	r.Milliseconds = float64(time.Since(start).Microseconds()) / 1000
 	return r
 }
 
 // fetchSource has failed when the place has no keys to give, or when none of it
 // is known. A place that does not answer for now is no failure of this node.
-func (p *program) fetchSource(ctx context.Context, from stages.Fetcher, bases config.ForgeBases, source string) stages.StepReport {
+func (n *Node) fetchSource(ctx context.Context, from stages.Fetcher, bases config.ForgeBases, source string) stages.StepReport {
 	start := time.Now()
 	r := stages.StepReport{Name: sshkeys.Name(source), Outcome: stages.Unchanged, Items: []report.Item{}}
-	changed, err := p.keyStore().Refresh(ctx, from, bases, source)
+	changed, err := n.keyStore().Refresh(ctx, from, bases, source)
 	kept, isKept := errors.AsType[*sshkeys.KeptError](err)
 	switch {
 	case isKept && !kept.Refused:
@@ -64,8 +64,8 @@ func (p *program) fetchSource(ctx context.Context, from stages.Fetcher, bases co
 }
 
 // handOutKeys writes the keys into the homes of the users.
-func (p *program) handOutKeys() stages.StepReport {
-	r := stages.StepReport{Name: "authorized_keys", Outcome: stages.Unchanged, Items: p.machine().RefreshKeys()}
+func (n *Node) handOutKeys() stages.StepReport {
+	r := stages.StepReport{Name: "authorized_keys", Outcome: stages.Unchanged, Items: n.machine().RefreshKeys()}
 	for _, i := range r.Items {
 		switch {
 		case i.Outcome == report.Failed:
@@ -77,7 +77,7 @@ func (p *program) handOutKeys() stages.StepReport {
 	return r
 }
 
-func (p *program) keyStore() *sshkeys.Store { return &sshkeys.Store{Root: p.root} }
+func (n *Node) keyStore() *sshkeys.Store { return &sshkeys.Store{Root: n.Root} }
 
 // needsKeys tells whether a stage has to run for the keys alone.
 func needsKeys(stage string, c *config.Config) bool {

@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package node
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
 	"path"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/fetch"
 	"github.com/kairos-build/kairos-build/framework/machine/datasource"
+	"github.com/kairos-build/kairos-build/framework/machine/stages"
 )
 
 // What Record.Waiting has beside the names of sources.
@@ -24,52 +23,52 @@ const (
 	waitKey = "config_url"            // the key of a config
 )
 
-// datasource asks the sources that the boot left for the network. When they say
+// Datasource asks the sources that the boot left for the network. When they say
 // something new, the config is applied again, and the steps that they brought
 // for the stages up to "boot" are run.
-func (p *program) datasource(ctx context.Context) error {
+func (n *Node) Datasource(ctx context.Context) error {
 	start := time.Now()
-	past, err := p.atBoot()
+	past, err := n.atBoot()
 	if err != nil {
 		return err
 	}
-	before, err := p.store().State()
+	before, err := n.store().State()
 	if err != nil {
 		return err
 	}
-	g, changed := p.remoteData(ctx, past)
+	g, changed := n.remoteData(ctx, past)
 	g.record.Milliseconds = sinceMilliseconds(start)
 	newNetwork := g.state.NetworkConfig != before.NetworkConfig
 	if newNetwork {
-		g.say(p.setUpNetwork(ctx, g.state.NetworkConfig))
-		g.say(p.reload(ctx, "networkctl", "reload"))
+		g.say(n.setUpNetwork(ctx, g.state.NetworkConfig))
+		g.say(n.command(ctx, "networkctl", "reload"))
 	}
 	ok := true
 	if len(changed) > 0 || newNetwork || g.state.Hostname != before.Hostname || !slices.Equal(g.state.Keys, before.Keys) || len(g.record.Lines()) > 0 {
-		ok, err = p.applyAgain(ctx, g, changed)
+		ok, err = n.applyAgain(ctx, g, changed)
 	}
-	if err := errors.Join(err, p.store().Write(g.record)); err != nil {
+	if err := errors.Join(err, n.store().Write(g.record)); err != nil {
 		return err
 	}
 	if !ok {
-		return commandline.ErrQuiet
+		return ErrSaid
 	}
 	return nil
 }
 
 // atBoot is the record that the boot left.
-func (p *program) atBoot() (*datasource.Record, error) {
-	r, err := datasource.Read(p.root)
+func (n *Node) atBoot() (*datasource.Record, error) {
+	r, err := datasource.Read(n.Root)
 	if r == nil && err == nil {
-		r = p.store().Keep()
+		r = n.store().Keep()
 	}
 	return r, err
 }
 
 // remoteData asks the sources that past waits for and stores what they say.
 // changed are the config files that are new or not as they were.
-func (p *program) remoteData(ctx context.Context, past *datasource.Record) (g given, changed []string) {
-	m := p.sources()
+func (n *Node) remoteData(ctx context.Context, past *datasource.Record) (g given, changed []string) {
+	m := n.sources()
 	facts := datasource.ReadFacts(m.FS)
 	_, remote, _ := m.Detect(facts) // the boot reported the error
 	waiting := past.Waiting
@@ -78,23 +77,23 @@ func (p *program) remoteData(ctx context.Context, past *datasource.Record) (g gi
 	remote = slices.DeleteFunc(remote, func(s datasource.Source) bool { return !slices.Contains(waiting, s.Name()) })
 	if len(remote) > 0 {
 		data, err := m.Fetch(ctx, remote)
-		g = p.keep(data, facts.ConfigURL != "")
+		g = n.keep(data, facts.ConfigURL != "")
 		g.record.Messages = append(slices.Clone(past.Messages), g.record.Messages...)
 		g.say(missing(err, remote))
 		if g.record.UserData == datasource.Stored {
 			changed = append(changed, g.record.Files...)
 		}
 	} else {
-		state, err := p.store().State()
+		state, err := n.store().State()
 		g.state = state
 		g.say(err)
 	}
 	if facts.ConfigURL != "" {
-		changed = append(changed, p.fromURL(ctx, m, &g, facts.ConfigURL, datasource.UserDataFile)...)
+		changed = append(changed, n.fromURL(ctx, m, &g, facts.ConfigURL, datasource.UserDataFile)...)
 	}
 	// What came just now may have the key.
-	if url := p.loadConfig().ConfigURL; url != "" {
-		changed = append(changed, p.fromURL(ctx, m, &g, url, datasource.ConfigURLFile)...)
+	if url := n.loadConfig().ConfigURL; url != "" {
+		changed = append(changed, n.fromURL(ctx, m, &g, url, datasource.ConfigURLFile)...)
 	}
 	return g, changed
 }
@@ -108,7 +107,7 @@ func missing(err error, sources []datasource.Source) error {
 }
 
 // fromURL stores the config of a URL as file.
-func (p *program) fromURL(ctx context.Context, m *datasource.Machine, g *given, address, file string) (changed []string) {
+func (n *Node) fromURL(ctx context.Context, m *datasource.Machine, g *given, address, file string) (changed []string) {
 	source := datasource.ConfigURL(address)
 	data, err := source.Fetch(ctx, m)
 	if err != nil {
@@ -116,7 +115,7 @@ func (p *program) fromURL(ctx context.Context, m *datasource.Machine, g *given, 
 		return nil
 	}
 	data.Source = source.Name()
-	r, err := p.store().PutConfig(data, file)
+	r, err := n.store().PutConfig(data, file)
 	g.say(err)
 	g.record.Problems = append(g.record.Problems, r.Problems...)
 	g.record.Messages = append(g.record.Messages, r.Messages...)
@@ -135,20 +134,20 @@ func (p *program) fromURL(ctx context.Context, m *datasource.Machine, g *given, 
 }
 
 // applyAgain applies the config as the boot did, with what is new.
-func (p *program) applyAgain(ctx context.Context, g given, changed []string) (ok bool, err error) {
-	c := p.readConfig(g)
+func (n *Node) applyAgain(ctx context.Context, g given, changed []string) (ok bool, err error) {
+	c := n.readConfig(g)
 	names := slices.Concat([]string{config.BootcmdStage}, earlyStages, []string{"boot"})
-	r := p.applyConfig(ctx, time.Now(), c)
-	err = errors.Join(p.writeIssue(r), r.Write(p.root))
-	reports, stageErr := p.runPlans(ctx, p.engine(false), plans(only(c.merged, changed), names...))
-	err = errors.Join(err, stageErr, p.markStages(c.merged))
+	r := n.applyConfig(ctx, time.Now(), c)
+	err = errors.Join(n.writeIssue(r), r.Write(n.Root))
+	reports, stageErr := n.runPlans(ctx, n.engine(false), stages.Plans(only(c.merged, changed), names...))
+	err = errors.Join(err, stageErr, n.markStages(c.merged))
 	for _, name := range []string{"network", "reconcile"} {
-		if len(plans(c.merged, name)) > 0 {
-			err = errors.Join(err, p.reload(ctx, "systemctl", "--no-block", "start", "kairos-stage-"+name+".timer"))
+		if len(stages.Plans(c.merged, name)) > 0 {
+			err = errors.Join(err, n.command(ctx, "systemctl", "--no-block", "start", "kairos-stage-"+name+".timer"))
 		}
 	}
-	p.warn("writing what stands above the login prompt", p.refreshIssue(ctx))
-	return r.OK && stagesOK(reports), err
+	n.warn("writing what stands above the login prompt", n.refreshIssue(ctx))
+	return r.OK && stages.AllOK(reports), err
 }
 
 // only has the steps of a config that stand in some files.
@@ -164,25 +163,17 @@ func only(c *config.Config, files []string) *config.Config {
 	return out
 }
 
-// reload runs a program of the node, and nothing elsewhere.
-func (p *program) reload(ctx context.Context, words ...string) error {
-	if !p.onNode() {
-		return nil
-	}
-	return output(exec.CommandContext(ctx, words[0], words[1:]...))
-}
-
 // stepDatasource does what the key "datasource" of a step asks for.
-func (p *program) stepDatasource(ctx context.Context, d config.Datasource) (stored string, changed bool, err error) {
-	m := p.sources()
+func (n *Node) stepDatasource(ctx context.Context, d config.Datasource) (stored string, changed bool, err error) {
+	m := n.sources()
 	file := dataFile(d)
-	data, err := p.askProviders(ctx, m, d)
+	data, err := n.askProviders(ctx, m, d)
 	if err != nil {
 		return "", false, err
 	}
-	put := func() (*datasource.Record, error) { return p.store().PutConfig(data, file) }
+	put := func() (*datasource.Record, error) { return n.store().PutConfig(data, file) }
 	if file == datasource.UserDataFile {
-		put = func() (*datasource.Record, error) { return p.store().Put(data) }
+		put = func() (*datasource.Record, error) { return n.store().Put(data) }
 	}
 	r, err := put()
 	if err != nil {
@@ -191,15 +182,15 @@ func (p *program) stepDatasource(ctx context.Context, d config.Datasource) (stor
 	if lines := r.Lines(); r.UserData == datasource.Refused || len(r.Messages) > 0 {
 		return "", false, errors.New(strings.Join(lines, "; "))
 	}
-	return strings.Join(r.Files, ", "), r.Changed(), p.store().Write(r)
+	return strings.Join(r.Files, ", "), r.Changed(), n.store().Write(r)
 }
 
 // askProviders asks the sources of a step, in its order.
-func (p *program) askProviders(ctx context.Context, m *datasource.Machine, d config.Datasource) (*datasource.Data, error) {
+func (n *Node) askProviders(ctx context.Context, m *datasource.Machine, d config.Datasource) (*datasource.Data, error) {
 	var all []datasource.Source
 	for _, name := range d.Providers {
 		if name == "file" {
-			data, err := p.root.Read(d.Path)
+			data, err := n.Root.Read(d.Path)
 			if err != nil {
 				return nil, err
 			}

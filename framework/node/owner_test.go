@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package node
 
 import (
 	"os"
@@ -44,7 +44,7 @@ func TestKeysOfTheOwner(t *testing.T) {
 			put(t, dir, "usr/bin/sudo", "")
 			put(t, dir, "root/.keep", "")
 			cdrom(t, dir, map[string]string{"user-data": tt.userData, "meta-data": tt.metaData})
-			if got := call(t, dir, "", "boot"); got.code != 0 {
+			if got := call(t, dir, (*Node).Boot); got.code != 0 {
 				t.Fatalf("boot: %+v", got)
 			}
 			for home, want := range map[string]bool{"root": false, "home/opsadmin": false, "home/" + tt.owner: true} {
@@ -72,7 +72,7 @@ func TestKeysOfTheOwner(t *testing.T) {
 func TestFirstBootWithMistakes(t *testing.T) {
 	dir := newNode(t)
 	put(t, dir, "oem/90.yaml", "hostname: -edge-\nusers:\n- name: ada\n  shell: sh\n  ssh_authorized_keys: ['"+nodeKey+"', broken]\nwrite_files: [{path: /etc/motd, content: hi}]\n")
-	got := call(t, dir, "", "boot")
+	got := call(t, dir, (*Node).Boot)
 	const line = "kairos: /oem/90.yaml: used without hostname, users[0].shell, users[0].ssh_authorized_keys[1], because of the errors above\n"
 	if got.code != 1 || !strings.Contains(got.stderr, line) {
 		t.Errorf("boot: %+v\nwant %s", got, line)
@@ -83,7 +83,7 @@ func TestFirstBootWithMistakes(t *testing.T) {
 	if content(t, dir, "etc/motd") != "hi" {
 		t.Error("the file is not written")
 	}
-	if s := call(t, dir, "", "status").stdout; !strings.Contains(s, "users[0].shell") {
+	if s := call(t, dir, (*Node).showStatus).stdout; !strings.Contains(s, "users[0].shell") {
 		t.Errorf("status: %s", s)
 	}
 }

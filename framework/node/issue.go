@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package node
 
 import (
 	"context"
@@ -18,8 +18,8 @@ const nodeIssue = "/etc/issue.d/90-kairos-node.issue"
 // writeNodeIssue puts above the login prompt what the node is and how to get in.
 // Its addresses stand in /etc/issue of the image, as escapes of agetty(8), which
 // prints the prompt anew when they change: no program of ours has to watch them.
-func (p *program) writeNodeIssue(s status.Status) error {
-	_, err := p.root.Replace(nodeIssue, tree.File{Data: []byte(issueOf(s)), Mode: 0o644})
+func (n *Node) writeNodeIssue(s status.Status) error {
+	_, err := n.Root.Replace(nodeIssue, tree.File{Data: []byte(issueOf(s)), Mode: 0o644})
 	return err
 }
 
@@ -66,9 +66,9 @@ func keyHolder(s status.Status) string {
 func forAgetty(text string) string { return strings.ReplaceAll(text, `\`, `\\`) }
 
 // refreshIssue writes it anew, for prompts that are there already.
-func (p *program) refreshIssue(ctx context.Context) error {
-	if err := p.writeNodeIssue(status.WithoutSlots(p.root)); err != nil {
+func (n *Node) refreshIssue(ctx context.Context) error {
+	if err := n.writeNodeIssue(status.WithoutSlots(n.Root)); err != nil {
 		return err
 	}
-	return p.reload(ctx, "agetty", "--reload")
+	return n.command(ctx, "agetty", "--reload")
 }

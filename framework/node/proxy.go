@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package node
 
 import (
 	"os"
@@ -11,14 +11,14 @@ import (
 // from now on have them. Those that name a proxy are this process's own too, where
 // it has none, since sudo and systemd hand none down: registries, downloads, git
 // and the keys of forges are reached through it.
-func (p *program) adopt(env []string) {
-	p.env = env
-	if !p.onNode() {
+func (n *Node) adopt(env []string) {
+	n.env = env
+	if !n.Running() {
 		return
 	}
 	for _, variable := range proxies(env, os.Getenv) {
 		name, value, _ := strings.Cut(variable, "=")
-		p.warn("taking over the proxy of the config", os.Setenv(name, value))
+		n.warn("taking over the proxy of the config", os.Setenv(name, value))
 	}
 }
 

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package node
 
 import (
-	"bytes"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -17,7 +15,6 @@ import (
 	"github.com/diskfs/go-diskfs/filesystem/iso9660"
 
 	"github.com/kairos-build/kairos-build/framework/machine/datasource"
-	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
 // cdrom puts a CD-ROM of NoCloud into the drive of the node at dir.
@@ -49,15 +46,9 @@ func cdrom(t *testing.T, dir string, files map[string]string) {
 }
 
 // callWith is call, with datasources that look elsewhere.
-func callWith(t *testing.T, root string, adjust func(*datasource.Machine), args ...string) result {
+func callWith(t *testing.T, dir string, adjust func(*datasource.Machine), do doing) result {
 	t.Helper()
-	var stdout, stderr bytes.Buffer
-	p := &program{
-		root: tree.Root{Dir: root, KeepOwner: true}, stdin: strings.NewReader(""), stdout: &stdout, stderr: &stderr,
-		log: slog.New(slog.DiscardHandler), adjustSources: adjust,
-	}
-	code := p.run(t.Context(), args)
-	return result{code, stdout.String(), stderr.String()}
+	return callOn(t, &Node{AdjustSources: adjust}, dir, do)
 }
 
 func exists(dir, name string) bool {
@@ -68,7 +59,7 @@ func exists(dir, name string) bool {
 // TestNoDatasource: a node without one has neither a record nor a mark.
 func TestNoDatasource(t *testing.T) {
 	dir := newNode(t)
-	if got := call(t, dir, "", "boot"); got.code != 0 || got.stderr != "" {
+	if got := call(t, dir, (*Node).Boot); got.code != 0 || got.stderr != "" {
 		t.Fatalf("boot: %+v", got)
 	}
 	for _, name := range []string{datasource.RecordFile, datasource.StateFile, datasourceMark, datasource.Sentinel} {
@@ -116,17 +107,17 @@ func TestCDROM(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := call(t, dir, "", "boot"); got.code != 0 || got.stderr != "" {
+	if got := call(t, dir, (*Node).Boot); got.code != 0 || got.stderr != "" {
 		t.Fatalf("boot: %+v", got)
 	}
 	check("first boot")
-	if got := call(t, dir, "", "status"); !strings.Contains(got.stdout, "datasource  nocloud, at /dev/sr0, instance i-1, user data stored, network-config stored\n") {
+	if got := call(t, dir, (*Node).showStatus); !strings.Contains(got.stdout, "datasource  nocloud, at /dev/sr0, instance i-1, user data stored, network-config stored\n") {
 		t.Errorf("status: %s", got.stdout)
 	}
 
 	reboot()
 	cdrom(t, dir, map[string]string{"user-data": "#cloud-config\nusers:\n- nam: eve\n", "meta-data": metaData, "network-config": "version: 2\nwifi: {}\n"})
-	got := call(t, dir, "", "boot")
+	got := call(t, dir, (*Node).Boot)
 	for _, want := range []string{
 		"kairos: nocloud/user-data:3:3: users[0].nam: unknown key; did you mean \"name\"?\n",
 		"kairos: nocloud/user-data: not used, because of the errors above\n",
@@ -143,7 +134,7 @@ func TestCDROM(t *testing.T) {
 	if err := os.RemoveAll(filepath.Join(dir, "sys")); err != nil {
 		t.Fatal(err)
 	}
-	if got := call(t, dir, "", "boot"); got.code != 0 || got.stderr != "" {
+	if got := call(t, dir, (*Node).Boot); got.code != 0 || got.stderr != "" {
 		t.Fatalf("boot without the CD-ROM: %+v", got)
 	}
 	check("without the CD-ROM")
@@ -155,7 +146,7 @@ func TestConfigWins(t *testing.T) {
 	put(t, dir, "root/.keep", "")
 	put(t, dir, "oem/90.yaml", "hostname: fromfile\n")
 	cdrom(t, dir, map[string]string{"user-data": "#!/bin/sh\necho\n", "meta-data": metaData})
-	if got := call(t, dir, "", "boot"); got.code != 0 || content(t, dir, "etc/hostname") != "fromfile\n" {
+	if got := call(t, dir, (*Node).Boot); got.code != 0 || content(t, dir, "etc/hostname") != "fromfile\n" {
 		t.Errorf("got %+v, %q", got, content(t, dir, "etc/hostname"))
 	}
 	if !exists(dir, stageDir+"/boot") {
@@ -170,10 +161,10 @@ func TestConfigWins(t *testing.T) {
 func TestNewNetwork(t *testing.T) {
 	dir := newNode(t)
 	cdrom(t, dir, map[string]string{"meta-data": metaData, "network-config": "version: 2\nethernets: {eth0: {}, eth1: {}}\n"})
-	call(t, dir, "", "boot")
+	call(t, dir, (*Node).Boot)
 	put(t, dir, "run/systemd/network/20-mine.network", "")
 	cdrom(t, dir, map[string]string{"meta-data": metaData, "network-config": "version: 2\nethernets: {eth0: {}}\n"})
-	call(t, dir, "", "boot")
+	call(t, dir, (*Node).Boot)
 	for name, want := range map[string]bool{"10-kairos-eth0.network": true, "10-kairos-eth1.network": false, "20-mine.network": true} {
 		if got := exists(dir, "run/systemd/network/"+name); got != want {
 			t.Errorf("%s: got %v, want %v", name, got, want)
@@ -210,14 +201,14 @@ func TestCloud(t *testing.T) {
 	userData := "#cloud-config\nusers: [{name: ada}]\nstages: {boot: [{name: s, commands: ['echo ran >>" + dir + "/ran']}], network: [{name: n}]}\n"
 	put(t, dir, "oem/90.yaml", "stages: {boot: [{name: other, commands: ['echo again >>"+dir+"/ran']}]}\n")
 	adjust := hetznerCloud(t, &userData)
-	if got := callWith(t, dir, adjust, "boot"); got.code != 0 || !exists(dir, datasourceMark) || exists(dir, "oem/95_userdata.yaml") {
+	if got := callWith(t, dir, adjust, (*Node).Boot); got.code != 0 || !exists(dir, datasourceMark) || exists(dir, "oem/95_userdata.yaml") {
 		t.Fatalf("boot: %+v", got)
 	}
-	if got := callWith(t, dir, adjust, "status"); !strings.Contains(got.stdout, "datasource  unknown, asked when there is a network: hetzner\n") {
+	if got := callWith(t, dir, adjust, (*Node).showStatus); !strings.Contains(got.stdout, "datasource  unknown, asked when there is a network: hetzner\n") {
 		t.Errorf("status: %s", got.stdout)
 	}
 	for range 2 {
-		if got := callWith(t, dir, adjust, "datasource"); got.code != 0 || got.stderr != "" {
+		if got := callWith(t, dir, adjust, (*Node).Datasource); got.code != 0 || got.stderr != "" {
 			t.Fatalf("datasource: %+v", got)
 		}
 	}
@@ -234,8 +225,8 @@ func TestCloud(t *testing.T) {
 		t.Error("the stage network has no mark")
 	}
 	userData = "#cloud-config\nhostname: [a]\n"
-	callWith(t, dir, adjust, "boot")
-	got := callWith(t, dir, adjust, "datasource")
+	callWith(t, dir, adjust, (*Node).Boot)
+	got := callWith(t, dir, adjust, (*Node).Datasource)
 	if want := "kairos: hetzner/user-data:2:11: hostname: expected a string, found a list\n"; got.code != 1 || !strings.Contains(got.stderr, want) {
 		t.Errorf("broken: %+v\nwant %s", got, want)
 	}
@@ -255,8 +246,8 @@ func TestSilentCloud(t *testing.T) {
 		m.SetBase("hetzner", server.URL)
 		m.Pause, m.Patience = time.Millisecond, 50*time.Millisecond
 	}
-	callWith(t, dir, adjust, "boot")
-	got := callWith(t, dir, adjust, "datasource")
+	callWith(t, dir, adjust, (*Node).Boot)
+	got := callWith(t, dir, adjust, (*Node).Datasource)
 	if got.code != 1 || !strings.Contains(got.stderr, "datasource hetzner: asking "+server.URL) || !strings.Contains(got.stderr, "gave up after") {
 		t.Errorf("got %+v", got)
 	}
@@ -284,9 +275,9 @@ func TestConfigURL(t *testing.T) {
 			} else {
 				put(t, dir, "proc/cmdline", "kairos.slot=a kairos.config_url="+url)
 			}
-			for _, verb := range []string{"boot", "datasource"} {
-				if got := callWith(t, dir, adjust, verb); got.code != 0 || got.stderr != "" {
-					t.Fatalf("%s: %+v", verb, got)
+			for i, service := range []doing{(*Node).Boot, (*Node).Datasource} {
+				if got := callWith(t, dir, adjust, service); got.code != 0 || got.stderr != "" {
+					t.Fatalf("service %d: %+v", i+1, got)
 				}
 			}
 			if content(t, dir, c.file) != text || !strings.Contains(content(t, dir, "etc/passwd"), "\nada:") {
@@ -304,11 +295,11 @@ func TestStepDatasource(t *testing.T) {
 	hetzner := hetznerCloud(t, &text)
 	none := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(none.Close)
-	got := callWith(t, dir, func(m *datasource.Machine) { hetzner(m); m.SetBase("gce", none.URL) }, "run-stage", "network")
+	got := callWith(t, dir, func(m *datasource.Machine) { hetzner(m); m.SetBase("gce", none.URL) }, stage("network"))
 	if got.code != 0 || content(t, dir, "oem/95_userdata.yaml") != text || !strings.Contains(got.stdout, "stored as /oem/95_userdata.yaml") {
 		t.Errorf("got %+v", got)
 	}
-	if got := callWith(t, dir, hetzner, "run-stage", "network", "--dry-run"); got.code != 0 || !strings.Contains(got.stdout, "not in a dry run") {
+	if got := callWith(t, dir, hetzner, dryStage("network")); got.code != 0 || !strings.Contains(got.stdout, "not in a dry run") {
 		t.Errorf("dry run: %+v", got)
 	}
 }
@@ -324,15 +315,15 @@ func TestConfigURLInUserData(t *testing.T) {
 	t.Cleanup(server.Close)
 	text := "#cloud-config\nconfig_url: " + server.URL + "\n"
 	adjust := hetznerCloud(t, &text)
-	for _, verb := range []string{"boot", "datasource"} {
-		if got := callWith(t, dir, adjust, verb); got.code != 0 || got.stderr != "" {
-			t.Fatalf("%s: %+v", verb, got)
+	for i, service := range []doing{(*Node).Boot, (*Node).Datasource} {
+		if got := callWith(t, dir, adjust, service); got.code != 0 || got.stderr != "" {
+			t.Fatalf("service %d: %+v", i+1, got)
 		}
 	}
 	if got := content(t, dir, "etc/motd"); got != "hi" {
 		t.Errorf("motd is %q", got)
 	}
-	got := callWith(t, dir, adjust, "status")
+	got := callWith(t, dir, adjust, (*Node).showStatus)
 	if want := "datasource  hetzner, at http://127.0.0.1:"; !strings.Contains(got.stdout, want) {
 		t.Errorf("got %s, want %s", got.stdout, want)
 	}

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package node
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
@@ -12,7 +14,9 @@ import (
 
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
+	"github.com/kairos-build/kairos-build/framework/reset"
 	"github.com/kairos-build/kairos-build/framework/slot"
+	"github.com/kairos-build/kairos-build/framework/upgrade"
 )
 
 func TestHooks(t *testing.T) {
@@ -48,9 +52,9 @@ func TestHooks(t *testing.T) {
 			put(t, dir, "ran", "")
 			put(t, dir, "oem/90.yaml", strings.ReplaceAll(c.config, "DIR", dir))
 			var stderr bytes.Buffer
-			p := &program{root: tree.Root{Dir: dir, KeepOwner: true}, stderr: &stderr, log: slog.New(slog.DiscardHandler)}
-			merged, _ := p.configNow()
-			h := p.hooksOf("upgrade", merged)
+			n := &Node{Root: tree.Root{Dir: dir, KeepOwner: true}, Stderr: &stderr, Log: slog.New(slog.DiscardHandler)}
+			merged, _ := n.configNow()
+			h := n.hooksOf("upgrade", merged)
 			err := h.Before(t.Context())
 			got := ""
 			if err != nil {
@@ -77,27 +81,38 @@ func TestHooks(t *testing.T) {
 	}
 }
 
-// TestHooksOfCommands: the commands ask the hooks before they look at anything.
-func TestHooksOfCommands(t *testing.T) {
+// TestHooksOfChanges: a change asks the hooks before it looks at anything.
+func TestHooksOfChanges(t *testing.T) {
 	for _, c := range []struct {
 		stage string
 		slot  layout.Slot
 		mode  layout.Mode
-		args  []string
+		do    doing
 	}{
-		{"before-upgrade", layout.SlotA, layout.ModeActive, []string{"upgrade", "--source", "dir:/nowhere"}},
-		{"before-reset", layout.SlotRecovery, layout.ModeRecovery, []string{"reset", "--yes"}},
+		{"before-upgrade", layout.SlotA, layout.ModeActive, tryUpgrade},
+		{"before-reset", layout.SlotRecovery, layout.ModeRecovery, tryReset},
 	} {
 		t.Run(c.stage, func(t *testing.T) {
 			m := newMachine(t, c.slot, c.mode, slot.State{Good: "a"})
 			if c.stage == "before-reset" { // it looks at all partitions
-				putState(t, m.root.Dir, c.slot, c.mode)
+				putState(t, m.Root.Dir, c.slot, c.mode)
 			}
-			put(t, m.root.Dir, "oem/90.yaml", "stages: {"+c.stage+": [{commands: [exit 3]}]}\n")
-			code := m.run(t.Context(), c.args)
+			put(t, m.Root.Dir, "oem/90.yaml", "stages: {"+c.stage+": [{commands: [exit 3]}]}\n")
+			code := m.do(t.Context(), c.do)
 			if want := "stage " + c.stage + ": a step failed, see `kairos-agent report`; nothing was written"; code != 1 || !strings.Contains(m.out.String(), want) || m.env.writes != 0 {
 				t.Errorf("status %d, %d writes: %s", code, m.env.writes, m.out)
 			}
 		})
 	}
 }
+
+var (
+	tryUpgrade doing = func(n *Node, ctx context.Context) error {
+		_, err := n.Upgrade(ctx, upgrade.Options{Source: "dir:/nowhere"})
+		return err
+	}
+	tryReset doing = func(n *Node, ctx context.Context) error {
+		plan, err := n.PlanReset(reset.Options{})
+		return errors.Join(err, n.Reset(ctx, plan))
+	}
+)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package node
 
 import (
 	"context"
@@ -18,12 +18,12 @@ const hookTime = 30 * time.Minute
 // the change, which may remove the config. Those in a chroot never run: a slot
 // is an image whose blocks are verified, so nothing can be changed in it.
 type hooks struct {
-	p                     *program
+	node                  *Node
 	before, after, chroot []stages.Plan
 }
 
-func (p *program) hooksOf(change string, c *config.Config) hooks {
-	return hooks{p: p, before: plans(c, "before-"+change), after: plans(c, "after-"+change), chroot: plans(c, "after-"+change+"-chroot")}
+func (n *Node) hooksOf(change string, c *config.Config) hooks {
+	return hooks{node: n, before: stages.Plans(c, "before-"+change), after: stages.Plans(c, "after-"+change), chroot: stages.Plans(c, "after-"+change+"-chroot")}
 }
 
 // Before runs the steps that come first. When one fails, the change does not
@@ -45,7 +45,7 @@ func (h hooks) After(ctx context.Context) []string {
 		out = append(out, fmt.Sprintf("stage %s: its %d steps did not run: nothing can be changed in a verified image; what the image is to have belongs into its flavor", plan.Stage, len(plan.Steps)))
 	}
 	for _, line := range out {
-		fmt.Fprintln(h.p.stderr, "kairos: "+line)
+		fmt.Fprintln(h.node.Stderr, "kairos: "+line)
 	}
 	for _, r := range h.run(ctx, h.after) {
 		out = append(out, r.Lines()...)
@@ -57,7 +57,7 @@ func (h hooks) After(ctx context.Context) []string {
 func (h hooks) run(ctx context.Context, all []stages.Plan) []stages.StageReport {
 	ctx, cancel := context.WithTimeoutCause(ctx, hookTime, fmt.Errorf("a hook has %v", hookTime))
 	defer cancel()
-	reports, err := h.p.runPlans(ctx, h.p.engine(false), all)
-	h.p.warn("keeping the report of the hooks", err)
+	reports, err := h.node.runPlans(ctx, h.node.engine(false), all)
+	h.node.warn("keeping the report of the hooks", err)
 	return reports
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package node
 
 import (
 	"fmt"
@@ -11,14 +11,14 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-// store is the boot loader's state on this node's disk.
-type store interface {
+// Store is the boot loader's state on this node's disk.
+type Store interface {
 	slot.Store
 	Close() error
 }
 
-// openStore opens the store of the disk that the node was booted from.
-func openStore(booted *thisboot.State) (store, error) {
+// OpenStore opens the store of the disk that the node was booted from.
+func OpenStore(booted *thisboot.State) (Store, error) {
 	esp, ok := booted.Partition(layout.PartEFI)
 	if !ok {
 		return nil, fmt.Errorf("opening the boot environment: the disk has no partition named %s", layout.PartEFI)
