@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -150,8 +151,10 @@ func (p *program) printOrigins(v *config.Value, asJSON bool) error {
 	return err
 }
 
-func (p *program) printJSON(v any) error {
-	out := json.NewEncoder(p.stdout)
+func (p *program) printJSON(v any) error { return writeJSON(p.stdout, v) }
+
+func writeJSON(w io.Writer, v any) error {
+	out := json.NewEncoder(w)
 	out.SetIndent("", "  ")
 	return out.Encode(v)
 }

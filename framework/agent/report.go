@@ -3,7 +3,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -38,9 +37,7 @@ func (p *program) report(all, asJSON bool) error {
 		return err
 	}
 	if asJSON {
-		out := json.NewEncoder(p.stdout)
-		out.SetIndent("", "  ")
-		return out.Encode(boots)
+		return p.printJSON(boots)
 	}
 	for _, b := range boots {
 		if all {

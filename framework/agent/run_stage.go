@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -77,9 +76,7 @@ func (p *program) runStage(ctx context.Context, name string, o stageOptions) err
 
 func (p *program) printStages(name string, r stageResult, asJSON bool) error {
 	if asJSON {
-		out := json.NewEncoder(p.stdout)
-		out.SetIndent("", "  ")
-		return out.Encode(r)
+		return p.printJSON(r)
 	}
 	if len(r.Stages)+len(r.Plan) == 0 {
 		fmt.Fprintf(p.stdout, "stage %s: the config has no steps for it\n", name)

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -103,9 +102,7 @@ func (p *program) watchUpgrade(ctx context.Context, u upgradeFlags) (upgrade.Res
 
 func printUpgrade(w io.Writer, r upgrade.Result, u upgradeFlags) error {
 	if u.json {
-		out := json.NewEncoder(w)
-		out.SetIndent("", "  ")
-		return out.Encode(r)
+		return writeJSON(w, r)
 	}
 	version := fmt.Sprintf("%s, was %s", r.Version, r.From)
 	if r.SameVersion {

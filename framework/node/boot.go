@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,7 +20,6 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/apply"
 	"github.com/kairos-build/kairos-build/framework/machine/report"
 	"github.com/kairos-build/kairos-build/framework/machine/stages"
-	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
 // Boot asks the local datasources, reads the config files, applies them, leaves
@@ -118,21 +116,4 @@ func checkSudoers(ctx context.Context, data []byte) error {
 		return fmt.Errorf("the rules are not written: %w", err)
 	}
 	return nil
-}
-
-// issueFile is shown by agetty(8) above every login prompt. /etc is new at
-// every boot, so the file goes by itself when the config is right again.
-const issueFile = "/etc/issue.d/50-kairos-config.issue"
-
-// writeIssue puts what a person must know above the login prompt.
-func (n *Node) writeIssue(r *report.Report) error {
-	lines := r.Lines()
-	if len(lines) == 0 {
-		_, err := n.Root.Remove(issueFile)
-		return err
-	}
-	text := "The configuration of this node has problems (see kairos-agent status):\n  " + strings.Join(lines, "\n  ") + "\n\n"
-	data := []byte(strings.ReplaceAll(text, `\`, `\\`)) // agetty has escapes of its own
-	_, err := n.Root.Replace(issueFile, tree.File{Data: data, Mode: 0o644})
-	return err
 }

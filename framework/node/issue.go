@@ -8,12 +8,50 @@ import (
 	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/machine/report"
+	"github.com/kairos-build/kairos-build/framework/machine/stages"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 	"github.com/kairos-build/kairos-build/framework/node/status"
 )
 
-// nodeIssue stands right above the login prompt, below what is wrong.
-const nodeIssue = "/etc/issue.d/90-kairos-node.issue"
+// What agetty(8) shows above every login prompt, in this order. /etc is new at every
+// boot, so what was wrong goes by itself when it is right again.
+const (
+	issueFile  = "/etc/issue.d/50-kairos-config.issue"
+	stageIssue = "/etc/issue.d/51-kairos-stages.issue"
+	nodeIssue  = "/etc/issue.d/90-kairos-node.issue"
+)
+
+// maxIssueLines keeps the login prompt on the screen.
+const maxIssueLines = 8
+
+// writeIssue puts what a person must know of the config above the login prompt.
+func (n *Node) writeIssue(r *report.Report) error {
+	return n.writeLines(issueFile, "The configuration of this node has problems (see kairos-agent status):", r.Lines())
+}
+
+// writeStageIssue puts the failures of this boot above the login prompt.
+func (n *Node) writeStageIssue() error {
+	r, err := stages.ReadReport(n.Root)
+	if err != nil {
+		return err
+	}
+	lines := r.Lines()
+	if more := len(lines) - maxIssueLines; more > 0 {
+		lines = append(lines[:maxIssueLines:maxIssueLines], fmt.Sprintf("and %d more", more))
+	}
+	return n.writeLines(stageIssue, "Stages of this boot failed (see kairos-agent report):", lines)
+}
+
+// writeLines writes a file above the login prompt; without lines there is none.
+func (n *Node) writeLines(file, head string, lines []string) (err error) {
+	if len(lines) == 0 {
+		_, err = n.Root.Remove(file)
+	} else {
+		text := head + "\n  " + strings.Join(lines, "\n  ") + "\n\n"
+		_, err = n.Root.Replace(file, tree.File{Data: []byte(forAgetty(text)), Mode: 0o644})
+	}
+	return err
+}
 
 // writeNodeIssue puts above the login prompt what the node is and how to get in.
 // Its addresses stand in /etc/issue of the image, as escapes of agetty(8), which

@@ -23,27 +23,26 @@ func (n *Node) Ready(ctx context.Context) error {
 }
 
 func (n *Node) readyText(ctx context.Context, s status.Status) string {
-	var b strings.Builder
-	r, err := report.Read(n.Root)
-	switch {
-	case err != nil:
-		fmt.Fprintf(&b, "kairos: %v\n", err)
-	default:
-		for _, line := range r.Lines() {
-			fmt.Fprintf(&b, "kairos: %s\n", line)
-		}
-	}
-	if ran, err := stages.ReadReport(n.Root); err != nil {
-		fmt.Fprintf(&b, "kairos: %v\n", err)
+	var lines []string
+	if r, err := report.Read(n.Root); err != nil {
+		lines = append(lines, err.Error())
 	} else {
-		for _, line := range ran.Lines() {
-			fmt.Fprintf(&b, "kairos: %s\n", line)
-		}
+		lines = append(lines, r.Lines()...)
 	}
-	for _, line := range n.notStarted(ctx) {
+	if r, err := stages.ReadReport(n.Root); err != nil {
+		lines = append(lines, err.Error())
+	} else {
+		lines = append(lines, r.Lines()...)
+	}
+	return forConsole(append(lines, n.notStarted(ctx)...)) + readyLine(s)
+}
+
+// forConsole marks lines as ours.
+func forConsole(lines []string) string {
+	var b strings.Builder
+	for _, line := range lines {
 		fmt.Fprintf(&b, "kairos: %s\n", line)
 	}
-	b.WriteString(readyLine(s))
 	return b.String()
 }
 

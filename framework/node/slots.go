@@ -4,12 +4,30 @@ package node
 
 import (
 	"errors"
+	"fmt"
 
+	"github.com/kairos-build/kairos-build/framework/grub/bootenv"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/node/history"
 	"github.com/kairos-build/kairos-build/framework/node/status"
+	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
+
+// Store is the boot loader's state on this node's disk.
+type Store interface {
+	slot.Store
+	Close() error
+}
+
+// OpenStore opens the store of the disk that the node was booted from.
+func OpenStore(booted *thisboot.State) (Store, error) {
+	esp, ok := booted.Partition(layout.PartEFI)
+	if !ok {
+		return nil, fmt.Errorf("opening the boot environment: the disk has no partition named %s", layout.PartEFI)
+	}
+	return bootenv.Open(esp.Device)
+}
 
 // Rollback gives up a trial, or puts the old slot on trial: it gets tries boots. It
 // returns what the boot loader goes by then.

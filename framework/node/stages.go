@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/kairos-build/kairos-build/framework/config"
@@ -33,9 +32,6 @@ const earlyTime = 90 * time.Second
 // stageDir has a file for each late stage that has steps: the condition of its
 // unit. Without steps, no process is started.
 const stageDir = "/run/kairos/stages"
-
-// stageIssue stands above the login prompt, below issueFile.
-const stageIssue = "/etc/issue.d/51-kairos-stages.issue"
 
 // engine runs stages below the root of n.
 func (n *Node) engine(early bool) *stages.Engine {
@@ -133,28 +129,6 @@ func (n *Node) markStages(c *config.Config) error {
 	}
 	return errors.Join(errs...)
 }
-
-// writeStageIssue puts the failures of this boot above the login prompt.
-func (n *Node) writeStageIssue() error {
-	r, err := stages.ReadReport(n.Root)
-	if err != nil {
-		return err
-	}
-	lines := r.Lines()
-	if len(lines) == 0 {
-		_, err := n.Root.Remove(stageIssue)
-		return err
-	}
-	if more := len(lines) - maxIssueLines; more > 0 {
-		lines = append(lines[:maxIssueLines:maxIssueLines], fmt.Sprintf("and %d more", more))
-	}
-	text := "Stages of this boot failed (see kairos-agent report):\n  " + strings.Join(lines, "\n  ") + "\n\n"
-	_, err = n.Root.Replace(stageIssue, tree.File{Data: []byte(strings.ReplaceAll(text, `\`, `\\`)), Mode: 0o644})
-	return err
-}
-
-// maxIssueLines keeps the login prompt on the screen.
-const maxIssueLines = 8
 
 // fillHostname fills in the template of the host name at the top of a config.
 // With one that fails the node keeps its default name.
