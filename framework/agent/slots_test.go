@@ -31,7 +31,7 @@ import (
 func slotNode(t *testing.T, s slot.State) string {
 	t.Helper()
 	dir := newNode(t)
-	state := &thisboot.State{Slot: layout.SlotA, Mode: layout.ModeActive, Disk: thisboot.Disk{Device: "/dev/vda"}}
+	state := &thisboot.Boot{Slot: layout.SlotA, Mode: layout.ModeActive, Disk: thisboot.Disk{Device: "/dev/vda"}}
 	for name, device := range map[string]string{"efi": "/dev/vda2", "boot-a": "/dev/vda3", "boot-b": "/dev/vda5", "boot-recovery": "/dev/vda7"} {
 		state.Partitions = append(state.Partitions, thisboot.Partition{Name: name, Device: device})
 	}

@@ -31,7 +31,7 @@ type boot struct {
 	personal     bool   // the disk has got an identity of its own in this boot
 	copies       string // other disks that have the identity of disk
 	rootDevice   string // /dev/dm-N
-	state        thisboot.State
+	state        thisboot.Boot
 }
 
 // A step is one line of the table of contents.

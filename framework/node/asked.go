@@ -37,7 +37,7 @@ func (n *Node) notStarted(ctx context.Context) []string {
 	if err != nil || len(asked) == 0 || n.System == nil && !n.Running() {
 		return nil // who may not read the report is told so elsewhere
 	}
-	var system stages.System = stages.Node{}
+	var system stages.System = stages.Programs{}
 	if n.System != nil {
 		system = n.System
 	}

@@ -15,7 +15,7 @@ import (
 
 // openBootloader opens the boot loader of the disk that the node was booted
 // from.
-func openBootloader(booted *thisboot.State) (*bootloader.Node, error) {
+func openBootloader(booted *thisboot.Boot) (*bootloader.Node, error) {
 	esp, err := booted.Device(layout.PartEFI)
 	if err != nil {
 		return nil, err
@@ -25,7 +25,7 @@ func openBootloader(booted *thisboot.State) (*bootloader.Node, error) {
 
 // stageBootloader puts an image's boot loader beside the node's, if it differs.
 // The notes say what comes of it.
-func stageBootloader(booted *thisboot.State, programs map[string][]byte) (notes []string, err error) {
+func stageBootloader(booted *thisboot.Boot, programs map[string][]byte) (notes []string, err error) {
 	files, err := bootloader.New(programs)
 	if err != nil {
 		return nil, err
@@ -52,7 +52,7 @@ func stageBootloader(booted *thisboot.State, programs map[string][]byte) (notes 
 
 // settleBootloader ends the update of the boot loader, after the slot became
 // good, and says what became of it.
-func settleBootloader(booted *thisboot.State) (line string, err error) {
+func settleBootloader(booted *thisboot.Boot) (line string, err error) {
 	n, err := openBootloader(booted)
 	if err != nil {
 		return "", err

@@ -29,14 +29,14 @@ const datasourceMark = "/run/kairos/datasource.wanted"
 // given is what the datasource of a node says, in this boot or before.
 type given struct {
 	record *datasource.Record
-	state  datasource.State
+	state  datasource.Memory
 }
 
 func (n *Node) store() datasource.Store { return datasource.Store{Root: n.Root} }
 
 // sources is where datasources look: below the root of n.
-func (n *Node) sources() *datasource.Machine {
-	m := &datasource.Machine{
+func (n *Node) sources() *datasource.Access {
+	m := &datasource.Access{
 		FS: os.DirFS(n.Root.Dir), Log: n.Log,
 		Open: func(device string) (*os.File, error) { return os.Open(filepath.Join(n.Root.Dir, device)) },
 	}
@@ -84,7 +84,7 @@ func (n *Node) localData(ctx context.Context) given {
 }
 
 // fetchLocal goes on without a medium that hangs: reading it cannot be ended.
-func fetchLocal(ctx context.Context, m *datasource.Machine, local []datasource.Source) (*datasource.Data, error) {
+func fetchLocal(ctx context.Context, m *datasource.Access, local []datasource.Source) (*datasource.Data, error) {
 	type answer struct {
 		data *datasource.Data
 		err  error
@@ -127,7 +127,7 @@ func (n *Node) keep(data *datasource.Data, fromURL bool) given {
 		g.record = r
 		g.say(err)
 	}
-	state, err := store.State()
+	state, err := store.Memory()
 	g.say(err)
 	g.state = state
 	return g

@@ -32,7 +32,7 @@ func (n *Node) Datasource(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	before, err := n.store().State()
+	before, err := n.store().Memory()
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func (n *Node) remoteData(ctx context.Context, past *datasource.Record) (g given
 			changed = append(changed, g.record.Files...)
 		}
 	} else {
-		state, err := n.store().State()
+		state, err := n.store().Memory()
 		g.state = state
 		g.say(err)
 	}
@@ -107,7 +107,7 @@ func missing(err error, sources []datasource.Source) error {
 }
 
 // fromURL stores the config of a URL as file.
-func (n *Node) fromURL(ctx context.Context, m *datasource.Machine, g *given, address, file string) (changed []string) {
+func (n *Node) fromURL(ctx context.Context, m *datasource.Access, g *given, address, file string) (changed []string) {
 	source := datasource.ConfigURL(address)
 	data, err := source.Fetch(ctx, m)
 	if err != nil {
@@ -186,7 +186,7 @@ func (n *Node) stepDatasource(ctx context.Context, d config.Datasource) (stored 
 }
 
 // askProviders asks the sources of a step, in its order.
-func (n *Node) askProviders(ctx context.Context, m *datasource.Machine, d config.Datasource) (*datasource.Data, error) {
+func (n *Node) askProviders(ctx context.Context, m *datasource.Access, d config.Datasource) (*datasource.Data, error) {
 	var all []datasource.Source
 	for _, name := range d.Providers {
 		if name == "file" {

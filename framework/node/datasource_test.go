@@ -46,7 +46,7 @@ func cdrom(t *testing.T, dir string, files map[string]string) {
 }
 
 // callWith is call, with datasources that look elsewhere.
-func callWith(t *testing.T, dir string, adjust func(*datasource.Machine), do doing) result {
+func callWith(t *testing.T, dir string, adjust func(*datasource.Access), do doing) result {
 	t.Helper()
 	return callOn(t, &Node{AdjustSources: adjust}, dir, do)
 }
@@ -174,7 +174,7 @@ func TestNewNetwork(t *testing.T) {
 
 // hetznerCloud is the metadata service of a fake cloud, with the user data in
 // *userData.
-func hetznerCloud(t *testing.T, userData *string) func(*datasource.Machine) {
+func hetznerCloud(t *testing.T, userData *string) func(*datasource.Access) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
@@ -187,7 +187,7 @@ func hetznerCloud(t *testing.T, userData *string) func(*datasource.Machine) {
 		}
 	}))
 	t.Cleanup(server.Close)
-	return func(m *datasource.Machine) {
+	return func(m *datasource.Access) {
 		m.SetBase("hetzner", server.URL)
 		m.Pause, m.Patience = time.Millisecond, time.Second
 	}
@@ -242,7 +242,7 @@ func TestSilentCloud(t *testing.T) {
 	put(t, dir, "sys/class/dmi/id/sys_vendor", "Hetzner\n")
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()
-	adjust := func(m *datasource.Machine) {
+	adjust := func(m *datasource.Access) {
 		m.SetBase("hetzner", server.URL)
 		m.Pause, m.Patience = time.Millisecond, 50*time.Millisecond
 	}
@@ -295,7 +295,7 @@ func TestStepDatasource(t *testing.T) {
 	hetzner := hetznerCloud(t, &text)
 	none := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(none.Close)
-	got := callWith(t, dir, func(m *datasource.Machine) { hetzner(m); m.SetBase("gce", none.URL) }, stage("network"))
+	got := callWith(t, dir, func(m *datasource.Access) { hetzner(m); m.SetBase("gce", none.URL) }, stage("network"))
 	if got.code != 0 || content(t, dir, "oem/95_userdata.yaml") != text || !strings.Contains(got.stdout, "stored as /oem/95_userdata.yaml") {
 		t.Errorf("got %+v", got)
 	}

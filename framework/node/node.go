@@ -36,13 +36,13 @@ type Node struct {
 	Log    *slog.Logger
 
 	// What only a running node has. In tests they are stand-ins, or nil.
-	OpenStore func(*thisboot.State) (Store, error) // nil: there is no boot environment
-	Probe     health.Prober                        // nil: health.Probe
-	Restart   func(ctx context.Context) error      // nil: nothing restarts
-	System    stages.System                        // nil: stages.Node
-	Fetcher   stages.Fetcher                       // nil: stages.Web
+	OpenStore func(*thisboot.Boot) (Store, error) // nil: there is no boot environment
+	Probe     health.Prober                       // nil: health.Probe
+	Restart   func(ctx context.Context) error     // nil: nothing restarts
+	System    stages.System                       // nil: stages.Programs
+	Fetcher   stages.Fetcher                      // nil: stages.Web
 	// AdjustSources changes where datasources look; nil: it stays.
-	AdjustSources func(*datasource.Machine)
+	AdjustSources func(*datasource.Access)
 
 	env []string // of the commands of stages, from the config
 }

@@ -14,7 +14,7 @@ import (
 
 // PlanReset is the reset of the node, with every reason against it.
 func (n *Node) PlanReset(o reset.Options) (reset.Plan, error) {
-	booted, err := status.BootState(n.Root)
+	booted, err := status.ThisBoot(n.Root)
 	if err != nil {
 		return reset.Plan{}, err
 	}
@@ -39,7 +39,7 @@ func (n *Node) runReset(ctx context.Context, plan reset.Plan) (err error) {
 	if n.OpenStore == nil {
 		return errors.New("slots are reset on a running node only")
 	}
-	booted, err := status.BootState(n.Root)
+	booted, err := status.ThisBoot(n.Root)
 	if err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ func (n *Node) runReset(ctx context.Context, plan reset.Plan) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	return plan.Run(ctx, reset.Node{
+	return plan.Run(ctx, reset.Installation{
 		Disk: reset.Partitions(booted.Partitions), Store: s, Root: n.Root, Now: time.Now(), UUID: newUUID(), Log: n.Log,
 	})
 }

@@ -117,7 +117,7 @@ type machine struct {
 func newMachine(t *testing.T, x layout.Slot, mode layout.Mode, s slot.State) *machine {
 	t.Helper()
 	dir := newNode(t)
-	state := thisboot.State{Slot: x, Mode: mode, Partitions: []thisboot.Partition{{Number: 2, Name: layout.PartEFI, Device: "/dev/esp"}}}
+	state := thisboot.Boot{Slot: x, Mode: mode, Partitions: []thisboot.Partition{{Number: 2, Name: layout.PartEFI, Device: "/dev/esp"}}}
 	if err := state.Write(filepath.Join(dir, layout.StateFile)); err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func newMachine(t *testing.T, x layout.Slot, mode layout.Mode, s slot.State) *ma
 	m := &machine{out: new(bytes.Buffer), env: newEnv(t, s)}
 	m.Node = &Node{
 		Root: tree.Root{Dir: dir, KeepOwner: true}, Stdout: m.out, Stderr: m.out, Log: slog.New(slog.DiscardHandler),
-		OpenStore: func(booted *thisboot.State) (Store, error) {
+		OpenStore: func(booted *thisboot.Boot) (Store, error) {
 			if esp, _ := booted.Partition(layout.PartEFI); esp.Device != "/dev/esp" {
 				t.Errorf("opened %+v", esp)
 			}
@@ -268,7 +268,7 @@ func TestBusyBootEnvironment(t *testing.T) {
 // TestNoBootEnvironment: the checks run for the status, and it is said.
 func TestNoBootEnvironment(t *testing.T) {
 	m := newMachine(t, "b", "active", slot.State{Good: "a", Try: "b"})
-	m.OpenStore = func(*thisboot.State) (Store, error) { return nil, errors.New("no such partition") }
+	m.OpenStore = func(*thisboot.Boot) (Store, error) { return nil, errors.New("no such partition") }
 	m.Node.Probe = func(context.Context, config.Check) error { return nil }
 	if code := m.do(t.Context(), (*Node).Settle); code != 1 || m.restarts != 0 || !strings.Contains(m.out.String(), "kairos: no such partition\n") {
 		t.Errorf("status %d, %d restarts: %s", code, m.restarts, m.out)

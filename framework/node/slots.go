@@ -21,7 +21,7 @@ type Store interface {
 }
 
 // OpenStore opens the store of the disk that the node was booted from.
-func OpenStore(booted *thisboot.State) (Store, error) {
+func OpenStore(booted *thisboot.Boot) (Store, error) {
 	esp, ok := booted.Partition(layout.PartEFI)
 	if !ok {
 		return nil, fmt.Errorf("opening the boot environment: the disk has no partition named %s", layout.PartEFI)
@@ -47,7 +47,7 @@ func (n *Node) Select(mode layout.Mode) (slot.State, error) {
 // Slots are those of the disk, and what the boot loader goes by. An error beside them
 // says what is wrong with its state.
 func (n *Node) Slots() (slots []status.SlotInfo, s slot.State, err error) {
-	booted, err := status.BootState(n.Root)
+	booted, err := status.ThisBoot(n.Root)
 	if err != nil {
 		return nil, s, err
 	}
@@ -74,7 +74,7 @@ func rolledBack(next slot.State) history.Entry {
 // changeSlots applies an event to the boot environment and returns what it is
 // then.
 func (n *Node) changeSlots(event func(slot.State) (slot.State, error)) (next slot.State, err error) {
-	state, err := status.BootState(n.Root)
+	state, err := status.ThisBoot(n.Root)
 	if err != nil {
 		return next, err
 	}

@@ -40,7 +40,7 @@ func (n *Node) engine(early bool) *stages.Engine {
 		e.Fetcher = stages.Web{}
 	}
 	if e.System == nil {
-		e.System = stages.Node{Env: n.env}
+		e.System = stages.Programs{Env: n.env}
 	}
 	if n.Running() {
 		e.Disks = n.disks()
@@ -49,18 +49,18 @@ func (n *Node) engine(early bool) *stages.Engine {
 }
 
 // disks are those of the node, but not the one that was booted.
-func (n *Node) disks() partitions.Machine {
-	state, err := status.BootState(n.Root)
+func (n *Node) disks() partitions.KernelDisks {
+	state, err := status.ThisBoot(n.Root)
 	if err != nil {
-		return partitions.Machine{} // it runs from no disk of ours
+		return partitions.KernelDisks{} // it runs from no disk of ours
 	}
-	return partitions.Machine{Boot: state.Disk.Device}
+	return partitions.KernelDisks{Boot: state.Disk.Device}
 }
 
 // facts are what templates know.
 func (n *Node) facts() template.Facts {
 	f := stages.ReadFacts(n.Root)
-	if state, err := status.BootState(n.Root); err == nil {
+	if state, err := status.ThisBoot(n.Root); err == nil {
 		f.Slot, f.Mode = string(state.Slot), string(state.Mode)
 	}
 	return f

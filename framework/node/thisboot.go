@@ -22,7 +22,7 @@ import (
 type thisBoot struct {
 	*Node
 	boot   settle.Boot
-	booted *thisboot.State // as /init left it
+	booted *thisboot.Boot // as /init left it
 	// state is what the boot loader goes by; when it is unknown, the slot that
 	// runs counts as good, so that nothing follows.
 	state slot.State
@@ -54,7 +54,7 @@ func (n *Node) thisBoot() (*thisBoot, error) {
 }
 
 // versionOf reads the label of a slot; empty when it is not known.
-func (n *Node) versionOf(booted *thisboot.State, env slot.State, x layout.Slot) string {
+func (n *Node) versionOf(booted *thisboot.Boot, env slot.State, x layout.Slot) string {
 	for _, info := range status.Slots(n.Root, booted, env) {
 		if info.Slot == x {
 			return info.Version
@@ -74,7 +74,7 @@ func sinceKernelStart() time.Duration {
 
 // loadState reads the boot environment. A damaged one gives the state by which
 // the boot loader acts, and an error.
-func (n *Node) loadState(booted *thisboot.State) (s slot.State, known bool, err error) {
+func (n *Node) loadState(booted *thisboot.Boot) (s slot.State, known bool, err error) {
 	if n.OpenStore == nil {
 		return s, false, errors.New("the boot environment is read on a running node only")
 	}

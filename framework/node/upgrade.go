@@ -27,7 +27,7 @@ func (n *Node) Upgrade(ctx context.Context, o upgrade.Options) (result upgrade.R
 	return result, interrupted(ctx, err)
 }
 
-func (n *Node) runUpgrade(ctx context.Context, node upgrade.Node, o upgrade.Options) (upgrade.Result, error) {
+func (n *Node) runUpgrade(ctx context.Context, node upgrade.Installation, o upgrade.Options) (upgrade.Result, error) {
 	merged, _ := n.configNow()
 	hooks := n.hooksOf("upgrade", merged)
 	if err := hooks.Before(ctx); err != nil {
@@ -55,23 +55,23 @@ func upgraded(source string, r upgrade.Result, err error) history.Entry {
 }
 
 // upgradeNode is this node as upgrade sees it.
-func (n *Node) upgradeNode() (upgrade.Node, func() error, error) {
+func (n *Node) upgradeNode() (upgrade.Installation, func() error, error) {
 	boot, err := n.installed()
 	if err != nil {
-		return upgrade.Node{}, nil, err
+		return upgrade.Installation{}, nil, err
 	}
 	if n.OpenStore == nil {
-		return upgrade.Node{}, nil, errors.New("the boot environment is written on a running node only")
+		return upgrade.Installation{}, nil, errors.New("the boot environment is written on a running node only")
 	}
 	store, err := n.OpenStore(boot)
 	if err != nil {
-		return upgrade.Node{}, nil, err
+		return upgrade.Installation{}, nil, err
 	}
 	lock, err := n.Root.Fixed(upgrade.LockFile)
 	if err != nil {
-		return upgrade.Node{}, nil, errors.Join(err, store.Close())
+		return upgrade.Installation{}, nil, errors.Join(err, store.Close())
 	}
-	return upgrade.Node{
+	return upgrade.Installation{
 		Booted: boot.Slot, Release: status.Release(n.Root), Store: store, Lock: lock,
 		Open:       func(name string) (upgrade.Device, error) { return openPartition(boot, name) },
 		Bootloader: func(files map[string][]byte) ([]string, error) { return stageBootloader(boot, files) },
@@ -79,15 +79,15 @@ func (n *Node) upgradeNode() (upgrade.Node, func() error, error) {
 }
 
 // installed is what the initramfs found. An upgrade needs a disk of ours.
-func (n *Node) installed() (*thisboot.State, error) {
-	boot, err := status.BootState(n.Root)
+func (n *Node) installed() (*thisboot.Boot, error) {
+	boot, err := status.ThisBoot(n.Root)
 	if err == nil && boot.Mode == layout.ModeLive {
 		err = errors.New("this system runs from an installer medium: install it first")
 	}
 	return boot, err
 }
 
-func openPartition(boot *thisboot.State, name string) (upgrade.Device, error) {
+func openPartition(boot *thisboot.Boot, name string) (upgrade.Device, error) {
 	path, err := boot.Device(name)
 	if err != nil {
 		return nil, err

@@ -19,11 +19,11 @@ import (
 	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
-// Version is the value of State.Version that this package writes.
+// Version is the value of Boot.Version that this package writes.
 const Version = 1
 
-// State is one boot, as the initramfs saw it.
-type State struct {
+// Boot is one boot, as the initramfs saw it.
+type Boot struct {
 	Version    int         `json:"version"`
 	Slot       layout.Slot `json:"slot"`
 	Mode       layout.Mode `json:"mode"`
@@ -102,7 +102,7 @@ type Step struct {
 var ErrNone = errors.New("no boot state: this system was not started by the kairos initramfs")
 
 // Partition returns the partition with the given GPT name.
-func (s *State) Partition(name string) (Partition, bool) {
+func (s *Boot) Partition(name string) (Partition, bool) {
 	for _, p := range s.Partitions {
 		if p.Name == name {
 			return p, true
@@ -113,7 +113,7 @@ func (s *State) Partition(name string) (Partition, bool) {
 
 // Device is the device of the partition with the given GPT name, such as
 // /dev/vda2. A disk that lacks it is not one of ours.
-func (s *State) Device(name string) (string, error) {
+func (s *Boot) Device(name string) (string, error) {
 	p, ok := s.Partition(name)
 	if !ok {
 		return "", fmt.Errorf("the disk %s that was booted has no partition %q: was it made by kairos-build?", s.Disk.Device, name)
@@ -122,7 +122,7 @@ func (s *State) Device(name string) (string, error) {
 }
 
 // Mount returns the mount at path.
-func (s *State) Mount(path string) (Mount, bool) {
+func (s *Boot) Mount(path string) (Mount, bool) {
 	for _, m := range s.Mounts {
 		if m.Path == path {
 			return m, true
@@ -132,8 +132,8 @@ func (s *State) Mount(path string) (Mount, bool) {
 }
 
 // Decode reads a document.
-func Decode(data []byte) (*State, error) {
-	s := new(State)
+func Decode(data []byte) (*Boot, error) {
+	s := new(Boot)
 	if err := json.Unmarshal(data, s); err != nil {
 		return nil, fmt.Errorf("decoding the boot state: %w", err)
 	}
@@ -144,7 +144,7 @@ func Decode(data []byte) (*State, error) {
 }
 
 // Encode returns the document, indented, with a final newline.
-func (s *State) Encode() ([]byte, error) {
+func (s *Boot) Encode() ([]byte, error) {
 	out := *s
 	out.Version = Version
 	data, err := json.MarshalIndent(out, "", "  ")
@@ -156,7 +156,7 @@ func (s *State) Encode() ([]byte, error) {
 
 // Read reads the document at path, usually layout.StateFile. A missing file
 // is ErrNone.
-func Read(path string) (*State, error) {
+func Read(path string) (*Boot, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrNone
@@ -169,7 +169,7 @@ func Read(path string) (*State, error) {
 
 // Write writes the document to path with mode 0644 and makes its directory
 // when it is missing. A reader sees the old document or the new one.
-func (s *State) Write(path string) error {
+func (s *Boot) Write(path string) error {
 	data, err := s.Encode()
 	if err != nil {
 		return err

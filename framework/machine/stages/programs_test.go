@@ -13,17 +13,17 @@ import (
 )
 
 func TestNodeRun(t *testing.T) {
-	output, err := Node{}.Run(t.Context(), "/bin/sh", "-c", "echo out; echo err >&2; exit 3")
+	output, err := Programs{}.Run(t.Context(), "/bin/sh", "-c", "echo out; echo err >&2; exit 3")
 	if output != "out\nerr\n" || err == nil || err.Error() != "exit status 3" {
 		t.Errorf("got %q, %v", output, err)
 	}
-	if output, err := (Node{}).Run(t.Context(), "/bin/sh", "-c", "yes | head -c 1000000; echo end"); err != nil || len(output) > 2*outputBytes || !strings.HasSuffix(output, "end\n") {
+	if output, err := (Programs{}).Run(t.Context(), "/bin/sh", "-c", "yes | head -c 1000000; echo end"); err != nil || len(output) > 2*outputBytes || !strings.HasSuffix(output, "end\n") {
 		t.Errorf("%d bytes, %v", len(output), err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	start := time.Now()
-	if _, err := (Node{}).Run(ctx, "/bin/sh", "-c", "sleep 30 & sleep 30"); err == nil || !strings.Contains(err.Error(), "its time is over") {
+	if _, err := (Programs{}).Run(ctx, "/bin/sh", "-c", "sleep 30 & sleep 30"); err == nil || !strings.Contains(err.Error(), "its time is over") {
 		t.Errorf("got %v", err)
 	}
 	if time.Since(start) > 10*time.Second {

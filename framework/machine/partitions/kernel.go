@@ -18,16 +18,16 @@ import (
 	"github.com/kairos-build/kairos-build/framework/internal/grow"
 )
 
-// Machine is the Node that runs. Boot is the device of the disk that it was
+// KernelDisks are those of the kernel that runs. Boot is the device of the disk that it was
 // booted from, or empty.
-type Machine struct{ Boot string }
+type KernelDisks struct{ Boot string }
 
-// BootDisk implements Node.
-func (m Machine) BootDisk() string { return m.Boot }
+// BootDisk implements Disks.
+func (m KernelDisks) BootDisk() string { return m.Boot }
 
-// Disk implements Node. A path or label of a partition means the disk that it
+// Disk implements Disks. A path or label of a partition means the disk that it
 // is on; see named.
-func (m Machine) Disk(ctx context.Context, l config.DiskLayout) (string, error) {
+func (m KernelDisks) Disk(ctx context.Context, l config.DiskLayout) (string, error) {
 	path, err := named(ctx, l)
 	if err != nil {
 		return "", err
@@ -49,16 +49,16 @@ func (m Machine) Disk(ctx context.Context, l config.DiskLayout) (string, error) 
 	return device, nil
 }
 
-// Device implements Node, as the kernel names partitions.
-func (m Machine) Device(disk string, number int) string {
+// Device implements Disks, as the kernel names partitions.
+func (m KernelDisks) Device(disk string, number int) string {
 	if last := disk[len(disk)-1]; last >= '0' && last <= '9' {
 		return fmt.Sprintf("%sp%d", disk, number)
 	}
 	return fmt.Sprintf("%s%d", disk, number)
 }
 
-// Label implements Node.
-func (m Machine) Label(ctx context.Context, device string) (label, fsType string, err error) {
+// Label implements Disks.
+func (m KernelDisks) Label(ctx context.Context, device string) (label, fsType string, err error) {
 	cmd := exec.CommandContext(ctx, "blkid", "-p", "-o", "export", device)
 	out, err := cmd.Output()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == 2 {
@@ -79,14 +79,14 @@ func (m Machine) Label(ctx context.Context, device string) (label, fsType string
 	return label, fsType, nil
 }
 
-// Has implements Node.
-func (m Machine) Has(program string) bool {
+// Has implements Disks.
+func (m KernelDisks) Has(program string) bool {
 	_, err := exec.LookPath(program)
 	return err == nil
 }
 
-// Run implements Node.
-func (m Machine) Run(ctx context.Context, words ...string) error {
+// Run implements Disks.
+func (m KernelDisks) Run(ctx context.Context, words ...string) error {
 	out, err := exec.CommandContext(ctx, words[0], words[1:]...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%s: %w: %s", strings.Join(words, " "), err, strings.TrimSpace(string(out)))
@@ -97,8 +97,8 @@ func (m Machine) Run(ctx context.Context, words ...string) error {
 // deviceTime is how long the node of a new partition may take.
 const deviceTime = 5 * time.Second
 
-// Added implements Node. The kernel makes the device by itself.
-func (m Machine) Added(disk *os.File, p blockdev.Partition) error {
+// Added implements Disks. The kernel makes the device by itself.
+func (m KernelDisks) Added(disk *os.File, p blockdev.Partition) error {
 	if err := blockdev.Add(disk, p); err != nil {
 		return err
 	}
@@ -113,12 +113,14 @@ func (m Machine) Added(disk *os.File, p blockdev.Partition) error {
 	}
 }
 
-// Resized implements Node.
-func (m Machine) Resized(disk *os.File, p blockdev.Partition) error { return blockdev.Resize(disk, p) }
+// Resized implements Disks.
+func (m KernelDisks) Resized(disk *os.File, p blockdev.Partition) error {
+	return blockdev.Resize(disk, p)
+}
 
-// Grow implements Node. A file system that is not mounted is checked before, as
+// Grow implements Disks. A file system that is not mounted is checked before, as
 // resize2fs asks for.
-func (m Machine) Grow(ctx context.Context, device string, size int64) (changed bool, err error) {
+func (m KernelDisks) Grow(ctx context.Context, device string, size int64) (changed bool, err error) {
 	have, err := grow.Inspect(device)
 	if err != nil || have.Blocks*have.BlockSize > size-have.BlockSize {
 		return false, err

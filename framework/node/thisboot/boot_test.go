@@ -10,8 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func sample() *State {
-	return &State{
+func sample() *Boot {
+	return &Boot{
 		Version: Version, Slot: "a", Mode: "active", RootHash: "00ff", HashOffset: 4096,
 		Disk:          Disk{Device: "/dev/vda", GUID: "g", Size: 1 << 40, Model: "m"},
 		Partitions:    []Partition{{Number: 4, Name: "root-a", Device: "/dev/vda4", PartUUID: "p", Size: 5}},

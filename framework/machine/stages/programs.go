@@ -15,18 +15,18 @@ import (
 	"github.com/kairos-build/kairos-build/framework/fetch"
 )
 
-// Node is the running system.
-type Node struct {
+// Programs are those of the running system.
+type Programs struct {
 	Env []string // variables for programs, each NAME=VALUE, beside those of the agent
 }
 
 // Run runs a program and returns the end of what it printed. The program is
 // in a process group of its own: when ctx ends, it ends with everything that it
 // started. It has no input.
-func (n Node) Run(ctx context.Context, words ...string) (string, error) {
+func (p Programs) Run(ctx context.Context, words ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
 	cmd.Dir = "/"
-	cmd.Env = append(cmd.Environ(), n.Env...)
+	cmd.Env = append(cmd.Environ(), p.Env...)
 	out := new(ending)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
