@@ -61,13 +61,9 @@ func (n *Node) notStarted(ctx context.Context) []string {
 // askedFor are the items of units that were not waited for.
 func askedFor(r *stages.Report) []report.Item {
 	var out []report.Item
-	for _, s := range r.Stages {
-		for _, step := range s.Steps {
-			for _, i := range step.Items {
-				if i.Outcome == report.Asked {
-					out = append(out, i)
-				}
-			}
+	for _, i := range r.Items() {
+		if i.Outcome == report.Asked {
+			out = append(out, i)
 		}
 	}
 	return out

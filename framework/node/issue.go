@@ -86,11 +86,7 @@ func keyHolder(s status.Status) string {
 		items = s.Config.Items
 	}
 	if s.Stages != nil {
-		for _, stage := range s.Stages.Stages {
-			for _, step := range stage.Steps {
-				items = append(items, step.Items...)
-			}
-		}
+		items = append(items, s.Stages.Items()...)
 	}
 	for _, i := range items {
 		if i.Kind == "keys" && i.Outcome != report.Failed {

@@ -129,6 +129,16 @@ func (r *Report) Lines() []string {
 	return out
 }
 
+// Items are those of every step.
+func (r *Report) Items() (out []report.Item) {
+	for _, s := range r.Stages {
+		for _, step := range s.Steps {
+			out = append(out, step.Items...)
+		}
+	}
+	return out
+}
+
 // ReadReport reads the report of this boot. Without one, it is empty.
 func ReadReport(root tree.Root) (*Report, error) {
 	r := &Report{Version: ReportVersion}
