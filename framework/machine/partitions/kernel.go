@@ -18,8 +18,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/internal/grow"
 )
 
-// KernelDisks are those of the kernel that runs. Boot is the device of the disk that it was
-// booted from, or empty.
+// KernelDisks are those of the kernel that runs. Boot is the device of the disk that
+// was booted, or empty.
 type KernelDisks struct{ Boot string }
 
 // BootDisk implements Disks.
