@@ -4,15 +4,71 @@ package node
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"time"
 
+	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/machine/stages"
 	"github.com/kairos-build/kairos-build/framework/node/history"
 	"github.com/kairos-build/kairos-build/framework/node/status"
 	"github.com/kairos-build/kairos-build/framework/node/thisboot"
+	"github.com/kairos-build/kairos-build/framework/reset"
 	"github.com/kairos-build/kairos-build/framework/upgrade"
 )
+
+// hookTime is what the steps of one hook have together.
+const hookTime = 30 * time.Minute
+
+// hooks are the stages around a change of the node's slots. They are read before
+// the change, which may remove the config. Those in a chroot never run: a slot
+// is an image whose blocks are verified, so nothing can be changed in it.
+type hooks struct {
+	node                  *Node
+	before, after, chroot []stages.Plan
+}
+
+func (n *Node) hooksOf(change string, c *config.Config) hooks {
+	return hooks{node: n, before: stages.Plans(c, "before-"+change), after: stages.Plans(c, "after-"+change), chroot: stages.Plans(c, "after-"+change+"-chroot")}
+}
+
+// Before runs the steps that come first. When one fails, the change does not
+// begin.
+func (h hooks) Before(ctx context.Context) error {
+	for _, r := range h.run(ctx, h.before) {
+		if !r.OK() {
+			return fmt.Errorf("stage %s: a step failed, see `kairos-agent report`; nothing was written", r.Stage)
+		}
+	}
+	return nil
+}
+
+// After runs the steps that come last. What fails is said, as sentences: the
+// change is done and stays.
+func (h hooks) After(ctx context.Context) []string {
+	var out []string
+	for _, plan := range h.chroot {
+		out = append(out, fmt.Sprintf("stage %s: its %d steps did not run: nothing can be changed in a verified image; what the image is to have belongs into its flavor", plan.Stage, len(plan.Steps)))
+	}
+	for _, line := range out {
+		fmt.Fprintln(h.node.Stderr, "kairos: "+line)
+	}
+	for _, r := range h.run(ctx, h.after) {
+		out = append(out, r.Lines()...)
+	}
+	return out
+}
+
+// run carries plans out. That a report cannot be kept stops nothing.
+func (h hooks) run(ctx context.Context, all []stages.Plan) []stages.StageReport {
+	ctx, cancel := context.WithTimeoutCause(ctx, hookTime, fmt.Errorf("a hook has %v", hookTime))
+	defer cancel()
+	reports, err := h.node.runPlans(ctx, h.node.engine(false), all)
+	h.node.warn("keeping the report of the hooks", err)
+	return reports
+}
 
 // Upgrade writes an image to the slot that does not run, with the hooks of the config
 // around it, and notes it in the boot history. The config says the Tries of o.
@@ -104,4 +160,53 @@ func interrupted(ctx context.Context, err error) error {
 		return fmt.Errorf("interrupted: slot %s is not complete; slot %s stays good; run the upgrade again", e.Slot, e.Good)
 	}
 	return errors.New("interrupted; nothing was written")
+}
+
+// PlanReset is the reset of the node, with every reason against it.
+func (n *Node) PlanReset(o reset.Options) (reset.Plan, error) {
+	booted, err := status.ThisBoot(n.Root)
+	if err != nil {
+		return reset.Plan{}, err
+	}
+	return reset.New(booted, o)
+}
+
+// Reset carries a plan out, with the hooks of the config around it.
+func (n *Node) Reset(ctx context.Context, plan reset.Plan) error {
+	merged, _ := n.configNow()
+	hooks := n.hooksOf("reset", merged)
+	if err := hooks.Before(ctx); err != nil {
+		return err
+	}
+	if err := n.runReset(ctx, plan); err != nil {
+		return err
+	}
+	hooks.After(ctx)
+	return nil
+}
+
+func (n *Node) runReset(ctx context.Context, plan reset.Plan) (err error) {
+	if n.OpenStore == nil {
+		return errors.New("slots are reset on a running node only")
+	}
+	booted, err := status.ThisBoot(n.Root)
+	if err != nil {
+		return err
+	}
+	s, err := n.OpenStore(booted)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	return plan.Run(ctx, reset.Installation{
+		Disk: reset.Partitions(booted.Partitions), Store: s, Root: n.Root, Now: time.Now(), UUID: newUUID(), Log: n.Log,
+	})
+}
+
+// newUUID is a random UUID, version 4.
+func newUUID() (id [16]byte) {
+	rand.Read(id[:])
+	id[6] = id[6]&0x0f | 0x40
+	id[8] = id[8]&0x3f | 0x80
+	return id
 }
