@@ -75,7 +75,7 @@ func (n *node) plug(disk, rootFile string) error {
 	if err != nil {
 		return err
 	}
-	boot := &thisboot.State{Slot: layout.SlotA, Mode: layout.ModeActive, Disk: thisboot.Disk{Device: whole}}
+	boot := &thisboot.Boot{Slot: layout.SlotA, Mode: layout.ModeActive, Disk: thisboot.Disk{Device: whole}}
 	for _, name := range []string{layout.PartEFI, layout.SlotA.Boot(), layout.SlotB.Boot()} {
 		p, ok := table.Partition(name)
 		if !ok {

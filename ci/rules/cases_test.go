@@ -57,6 +57,11 @@ func importCases() []ruleCase {
 			"framework/agents/agents.go": "package agents\n",
 			"framework/node/a.go":        "package node\n\nimport _ \"" + Module + "/framework/agents\"\n",
 		}, []string{"ci/bench/a.go:5: ./... imports " + Module + "/framework/agent/upgrade: the agent is a program; what others need of it is a room of its own"}},
+		{"imports", "a hand does not know the node", map[string]string{
+			"framework/machine/stages/a.go":      "package stages\n\nimport _ \"" + Module + "/framework/node/history\"\n",
+			"framework/machine/stages/a_test.go": "package stages\n\nimport _ \"" + Module + "/framework/node/history\"\n",
+			"framework/node/history/history.go":  "package history\n\nimport _ \"" + Module + "/framework/machine/tree\"\n",
+		}, []string{"framework/machine/stages/a.go:5: ./framework/machine imports " + Module + "/framework/node/history: the hands that change a machine are told what to do"}},
 		{"imports", "programs choose the boot loader", map[string]string{
 			"framework/initramfs/main.go":               "package main\n\nimport _ \"" + Module + "/framework/grub/bootenv\"\n",
 			"framework/grub/bootenv/bootenv.go":         "package bootenv\n\nimport _ \"" + Module + "/framework/grub/grubenv\"\n",

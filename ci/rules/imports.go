@@ -44,11 +44,16 @@ func arrows() []arrow {
 			why:   "the agent is a program; what others need of it is a room of its own",
 		},
 		{
+			from:  "./framework/machine",
+			never: []string{"./framework/node", "./framework/upgrade", "./framework/reset"},
+			why:   "the hands that change a machine are told what to do",
+		},
+		{
 			from: "./framework",
 			but: []string{
 				"./framework/grub/bootconf", "./framework/grub/bootenv", "./framework/grub/bootenv/bootenvtest", "./framework/grub/bootloader",
 				agent, "./framework/initramfs", "./framework/rootfs/assemble", // programs, which choose the boot loader
-				"./framework/node/status", // opens the store of the slots itself
+				"./framework/node", "./framework/node/status", // this node has one
 			},
 			never: []string{"./framework/grub"},
 			why:   "GRUB is one of several boot loaders: declare what you need of one, and let the program pass it in",

@@ -10,7 +10,6 @@ import (
 	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/node/status"
-	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
 func newBootentry(p *program) *cobra.Command {
@@ -45,7 +44,7 @@ func (p *program) bootentry(cmd *cobra.Command, mode string, asJSON bool) error 
 	if !ok {
 		return commandline.Usagef(cmd, "--select %q: want active, passive, recovery or none", mode)
 	}
-	next, err := p.changeSlots(func(s slot.State) (slot.State, error) { return s.Select(chosen) })
+	next, err := p.node.Select(chosen)
 	if err != nil {
 		return err
 	}
@@ -59,19 +58,10 @@ type entries struct {
 }
 
 func (p *program) showEntries(asJSON bool) error {
-	state, err := status.BootState(p.root)
-	if err != nil {
-		return err
+	slots, s, damage := p.node.Slots()
+	if slots == nil {
+		return damage
 	}
-	env, err := status.Environment(p.root, state)
-	if err != nil {
-		return err
-	}
-	s, damage := env.Load()
-	if err := env.Close(); err != nil {
-		return err
-	}
-	slots := status.Slots(p.root, state, s)
 	if asJSON {
 		return errors.Join(p.printJSON(entries{Next: status.NextBoot(s), Slots: slots}), damage)
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/machine/report"
 	"github.com/kairos-build/kairos-build/framework/strict/nearest"
 )
 
@@ -102,7 +104,7 @@ func (p *program) lookUp(ctx context.Context, key string, o configOptions) (*con
 		return nil, err
 	}
 	for _, f := range files {
-		if text := notUsed(f); text != "" {
+		if text := report.Unused(f); text != "" {
 			fmt.Fprintln(p.stderr, text)
 		}
 	}
@@ -125,7 +127,7 @@ func (p *program) configFiles(ctx context.Context, o configOptions) ([]config.Fi
 	if len(o.files) > 0 {
 		return p.checker(o.Options).Read(ctx, o.files)
 	}
-	return o.Load(os.DirFS(p.root.Dir), layout.ConfigDirs()).Files, nil
+	return o.Load(os.DirFS(p.node.Root.Dir), layout.ConfigDirs()).Files, nil
 }
 
 // printValue prints YAML, or a text as it is.
@@ -149,8 +151,10 @@ func (p *program) printOrigins(v *config.Value, asJSON bool) error {
 	return err
 }
 
-func (p *program) printJSON(v any) error {
-	out := json.NewEncoder(p.stdout)
+func (p *program) printJSON(v any) error { return writeJSON(p.stdout, v) }
+
+func writeJSON(w io.Writer, v any) error {
+	out := json.NewEncoder(w)
 	out.SetIndent("", "  ")
 	return out.Encode(v)
 }

@@ -5,7 +5,6 @@ package main
 import (
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -49,36 +48,5 @@ func TestPrintSchema(t *testing.T) {
 	want, err := os.ReadFile("../../docs/cloud-config.schema.json")
 	if got := call(t, t.TempDir(), "", "print-schema"); err != nil || got.code != 0 || got.stdout != string(want) {
 		t.Errorf("%v, status %d, %d bytes, want %d", err, got.code, len(got.stdout), len(want))
-	}
-}
-
-// TestBootCmdline: what stands on the kernel command line is applied last, and
-// a config with unknown keys is used when it asks for that.
-func TestBootCmdline(t *testing.T) {
-	dir := newNode(t)
-	put(t, dir, "oem/10.yaml", "hostname: file\nhostnam: x\n")
-	put(t, dir, "proc/cmdline", "kairos.slot=a kairos.mode=active kairos.compat \"kairos.config=write_files=[{path: /etc/a, content: b c}]\"\n")
-	if got := call(t, dir, "", "boot"); got.code != 0 || !strings.Contains(got.stderr, "unknown key, ignored") {
-		t.Errorf("boot: %+v", got)
-	}
-	if got := content(t, dir, "etc/hostname") + content(t, dir, "etc/a"); got != "file\nb c" {
-		t.Errorf("got %q", got)
-	}
-}
-
-// TestBootcmd: it runs before the other keys are applied, with the variables
-// of the config; a failure is said and stops nothing.
-func TestBootcmd(t *testing.T) {
-	dir := newNode(t)
-	put(t, dir, "oem/10.yaml", "env: {WHO: ada}\nbootcmd: ['echo $WHO; exit 3']\nhostname: edge\n")
-	got := call(t, dir, "", "boot")
-	if got.code != 1 || !strings.Contains(got.stderr, "bootcmd") {
-		t.Errorf("boot: %+v", got)
-	}
-	if name := content(t, dir, "etc/hostname"); name != "edge\n" {
-		t.Errorf("hostname %q", name)
-	}
-	if out := call(t, dir, "", "report").stdout; !strings.Contains(out, "ada") {
-		t.Errorf("report: %s", out)
 	}
 }

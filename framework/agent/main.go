@@ -23,11 +23,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kairos-build/kairos-build/framework/commandline"
-	"github.com/kairos-build/kairos-build/framework/machine/datasource"
-	"github.com/kairos-build/kairos-build/framework/machine/stages"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
-	"github.com/kairos-build/kairos-build/framework/node/health"
-	"github.com/kairos-build/kairos-build/framework/node/thisboot"
+	"github.com/kairos-build/kairos-build/framework/node"
 )
 
 // version is set by the linker: -ldflags "-X main.version=v1.2.3".
@@ -35,42 +32,34 @@ var version = "devel"
 
 // program is what every verb works with.
 type program struct {
-	name           string // that it was called by; empty: kairos-agent
-	root           tree.Root
+	name           string    // that it was called by; empty: kairos-agent
+	node           node.Node // that the verbs are about
 	stdin          io.Reader
 	stdout, stderr io.Writer
-	log            *slog.Logger
-	env            []string // of the commands of stages, from the config
-
-	// What only a running node has. In tests they are stand-ins, or nil.
-	openStore func(*thisboot.State) (store, error) // nil: there is no boot environment
-	probe     health.Prober                        // nil: health.Probe
-	restart   func(ctx context.Context) error      // nil: nothing restarts
-	system    stages.System                        // nil: stages.Node
-	fetcher   stages.Fetcher                       // nil: stages.Web
-	// adjustSources changes where datasources look; nil: it stays.
-	adjustSources func(*datasource.Machine)
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	p := &program{
-		name: filepath.Base(os.Args[0]),
-		root: tree.Root{Dir: "/"}, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
-		log:       slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: withoutTime})),
-		openStore: openStore, restart: restartNode,
+		name: filepath.Base(os.Args[0]), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
+		node: node.Node{
+			Root: tree.Root{Dir: "/"}, Stdout: os.Stdout, Stderr: os.Stderr, Log: newLog(os.Stdout),
+			OpenStore: node.OpenStore, Restart: node.Restart,
+		},
 	}
 	code := p.run(ctx, os.Args[1:])
 	stop()
 	os.Exit(code)
 }
 
-// withoutTime leaves the time to the journal.
-func withoutTime(_ []string, a slog.Attr) slog.Attr {
-	if a.Key == slog.TimeKey {
-		return slog.Attr{}
-	}
-	return a
+// newLog leaves the time to the journal.
+func newLog(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}}))
 }
 
 // run does what args say and returns the exit status.
@@ -94,20 +83,20 @@ goes back, and applies the cloud-config at every boot.`,
   kairos-agent validate /oem/90_site.yaml`,
 		PersistentPreRun: func(cmd *cobra.Command, _ []string) {
 			if cmd.GroupID != services {
-				p.log = slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{ReplaceAttr: withoutTime}))
+				p.node.Log = newLog(p.stderr)
 			}
 		},
 	}
 	if p.name == secondName {
 		root.Use = secondName
 	}
-	root.PersistentFlags().StringVar(&p.root.Dir, "root", p.root.Dir, "work on the system below `DIR`, not on the one that runs")
+	root.PersistentFlags().StringVar(&p.node.Root.Dir, "root", p.node.Root.Dir, "work on the system below `DIR`, not on the one that runs")
 	root.PersistentFlags().Lookup("root").DefValue = "/"
 	commandline.Prepare(root,
 		commandline.Group{Title: "See how the node is", Verbs: []*cobra.Command{newStatus(p), newReport(p), newHealth(p), newVersion(p)}},
 		commandline.Group{Title: "Upgrade and go back", Verbs: []*cobra.Command{newUpgrade(p), newRollback(p), newBootentry(p), newReset(p)}},
 		commandline.Group{Title: "Work on the cloud-config", Verbs: []*cobra.Command{newValidate(p), newConfig(p), newRunStage(p), newSchema(p)}},
-		commandline.Group{Title: services, Verbs: []*cobra.Command{newBoot(p), newDatasource(p), newReady(p), newSettle(p), newTrial(p)}},
+		commandline.Group{Title: services, Verbs: newServices(p)},
 	)
 	return root
 }
@@ -133,5 +122,10 @@ func longFlags(args []string) []string {
 	return out
 }
 
-// onNode tells whether we work on the running system.
-func (p *program) onNode() bool { return p.root.Dir == "/" }
+// reboot restarts the node, if there is one that runs.
+func (p *program) reboot(ctx context.Context) error {
+	if p.node.Restart == nil {
+		return nil
+	}
+	return p.node.Restart(ctx)
+}

@@ -13,9 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kairos-build/kairos-build/framework/commandline"
-	"github.com/kairos-build/kairos-build/framework/machine/report"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
-	"github.com/kairos-build/kairos-build/framework/node/status"
+	"github.com/kairos-build/kairos-build/framework/node"
 )
 
 type result struct {
@@ -26,11 +25,15 @@ type result struct {
 // call runs the agent as a command line would.
 func call(t *testing.T, root, stdin string, args ...string) result {
 	t.Helper()
+	return callOn(t, node.Node{}, root, stdin, args...)
+}
+
+// callOn is call, on a node that has more than its files.
+func callOn(t *testing.T, n node.Node, root, stdin string, args ...string) result {
+	t.Helper()
 	var stdout, stderr bytes.Buffer
-	p := &program{
-		root: tree.Root{Dir: root, KeepOwner: true}, stdin: strings.NewReader(stdin), stdout: &stdout, stderr: &stderr,
-		log: slog.New(slog.DiscardHandler),
-	}
+	n.Root, n.Stdout, n.Stderr, n.Log = tree.Root{Dir: root, KeepOwner: true}, &stdout, &stderr, slog.New(slog.DiscardHandler)
+	p := &program{node: n, stdin: strings.NewReader(stdin), stdout: &stdout, stderr: &stderr}
 	code := p.run(t.Context(), args)
 	return result{code, stdout.String(), stderr.String()}
 }
@@ -129,127 +132,8 @@ func TestBootAndReady(t *testing.T) {
 	if got := call(t, dir, "", "status", "--json"); got.code != 0 || !strings.HasPrefix(got.stdout, "{\n  \"schema\": 1,") {
 		t.Errorf("status --json: %+v", got)
 	}
-	if _, err := os.Stat(filepath.Join(dir, issueFile)); err == nil {
+	if _, err := os.Stat(filepath.Join(dir, "etc/issue.d/50-kairos-config.issue")); err == nil {
 		t.Error("there is a notice above the login prompt although all is well")
-	}
-}
-
-// TestNodeIssue: the login prompt says what the node is and how to get in.
-func TestNodeIssue(t *testing.T) {
-	dir := newNode(t)
-	issue := func() string {
-		t.Helper()
-		call(t, dir, "", "boot")
-		call(t, dir, "", "ready")
-		data, err := os.ReadFile(filepath.Join(dir, nodeIssue))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(data)
-	}
-	put(t, dir, "etc/kairos-release", "KAIROS_VERSION=\"v1\\\\n\"\n")
-	if got, want := issue(), "slot a (active), version v1\\\\n, 1 problem: type kairos-agent status\n\n"; got != want {
-		t.Errorf("without users: got %q, want %q", got, want)
-	}
-	put(t, dir, "oem/90.yaml", "users: [{name: ada}, {name: bob, ssh_authorized_keys: [\""+nodeKey+"\"]}]\nhostnam: x\n")
-	if got := issue(); !strings.Contains(got, ", 3 problems: type kairos-agent status\n") {
-		t.Errorf("with a broken file: %q", got)
-	}
-	put(t, dir, "oem/90.yaml", "users: [{name: ada}, {name: bob, ssh_authorized_keys: [\""+nodeKey+"\"]}]\n")
-	if got := issue(); !strings.HasSuffix(got, "status\nover the network: ssh bob@ADDRESS\n\n") {
-		t.Errorf("with users: %q", got)
-	}
-}
-
-// TestBrokenFile: it is not used, the others are, and everybody can see it.
-func TestBrokenFile(t *testing.T) {
-	dir := newNode(t)
-	put(t, dir, "oem/10.yaml", "hostname: good\n")
-	put(t, dir, "oem/90.yaml", "hostname: bad\nusers: [{name: ada}\n")
-	const line = "/oem/90.yaml:2:1: not valid YAML: did not find expected ',' or ']'"
-	got := call(t, dir, "", "boot")
-	if got.code != 1 || !strings.Contains(got.stderr, "kairos: "+line+"\n") {
-		t.Errorf("boot: %+v", got)
-	}
-	if data, err := os.ReadFile(filepath.Join(dir, "etc/hostname")); err != nil || string(data) != "good\n" {
-		t.Errorf("hostname %q, %v", data, err)
-	}
-	ready := call(t, dir, "", "ready").stdout
-	if !strings.HasPrefix(ready, "kairos: "+line) || !strings.HasSuffix(ready, "\nkairos: ready slot=a mode=active version=v1.2.3\n") {
-		t.Errorf("ready: %q", ready)
-	}
-	if issue, err := os.ReadFile(filepath.Join(dir, issueFile)); err != nil || !strings.Contains(string(issue), line) {
-		t.Errorf("issue %q, %v", issue, err)
-	}
-	if s := status.Collect(tree.Root{Dir: dir, KeepOwner: true}); !strings.Contains(strings.Join(s.Problems, "\n"), line) {
-		t.Errorf("status: %v", s.Problems)
-	}
-	put(t, dir, "oem/90.yaml", "hostname: mended\n")
-	call(t, dir, "", "boot")
-	if _, err := os.Stat(filepath.Join(dir, issueFile)); err == nil {
-		t.Error("the notice stays after the file was mended")
-	}
-}
-
-// TestLastGood: a typo in the file with the users locks nobody out.
-func TestLastGood(t *testing.T) {
-	dir := newNode(t)
-	etc := func() map[string]string {
-		return map[string]string{"etc/passwd": "root:x:0:0:root:/root:/bin/bash\n", "etc/group": "root:x:0:\n", "etc/shadow": "root:*:::::::\n"}
-	}
-	hasAda := func() bool {
-		data, err := os.ReadFile(filepath.Join(dir, "etc/passwd"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return strings.Contains(string(data), "ada:")
-	}
-	reboot := func() {
-		for name, data := range etc() {
-			put(t, dir, name, data)
-		}
-		call(t, dir, "", "boot")
-	}
-	put(t, dir, "oem/90.yaml", "users: [{name: ada}]\nwrite_files: [{path: /etc/motd, content: hi}]\n")
-	reboot()
-	put(t, dir, "oem/90.yaml", "users: [{name: ada}]\nwrite_fils: []\n")
-	reboot()
-	r, err := report.Read(tree.Root{Dir: dir, KeepOwner: true})
-	if err != nil || !hasAda() || !r.Files[0].LastGood || r.OK {
-		t.Errorf("after a typo: user there %v, report %+v, %v", hasAda(), r, err)
-	}
-	for _, i := range r.Items {
-		if i.Kind == "file" {
-			t.Errorf("a file of a broken config is written: %s", i)
-		}
-	}
-	if err := os.Remove(filepath.Join(dir, "oem/90.yaml")); err != nil {
-		t.Fatal(err)
-	}
-	reboot()
-	if hasAda() {
-		t.Error("the file is gone, its user is not")
-	}
-}
-
-func TestConsoleDevices(t *testing.T) {
-	for in, want := range map[string][]string{
-		"tty0 ttyS0\n": {"/dev/tty0", "/dev/ttyS0"}, "": {"/dev/console"}, "\n": {"/dev/console"},
-	} {
-		if diff := cmp.Diff(want, consoleDevices(in)); diff != "" {
-			t.Errorf("%q (-want +got):\n%s", in, diff)
-		}
-	}
-}
-
-func TestWriteConsole(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "console")
-	put(t, filepath.Dir(path), "console", "")
-	if err := writeConsole(t.Context(), path, "hi\n"); err != nil {
-		t.Fatal(err)
-	}
-	if err := writeConsole(t.Context(), path+"x", "hi\n"); err == nil {
-		t.Error("no error for a console that does not exist")
 	}
 }
 

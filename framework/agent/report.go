@@ -3,7 +3,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -38,9 +37,7 @@ func (p *program) report(all, asJSON bool) error {
 		return err
 	}
 	if asJSON {
-		out := json.NewEncoder(p.stdout)
-		out.SetIndent("", "  ")
-		return out.Encode(boots)
+		return p.printJSON(boots)
 	}
 	for _, b := range boots {
 		if all {
@@ -58,10 +55,10 @@ func (p *program) report(all, asJSON bool) error {
 
 func (p *program) reports(all bool) ([]stages.Report, error) {
 	if all {
-		boots, err := stages.ReadHistory(p.root)
+		boots, err := stages.ReadHistory(p.node.Root)
 		return append([]stages.Report{}, boots...), err
 	}
-	r, err := stages.ReadReport(p.root)
+	r, err := stages.ReadReport(p.node.Root)
 	return []stages.Report{*r}, err
 }
 

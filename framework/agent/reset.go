@@ -4,19 +4,15 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/layout"
-	"github.com/kairos-build/kairos-build/framework/node/status"
-	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 	"github.com/kairos-build/kairos-build/framework/reset"
 )
 
@@ -54,12 +50,8 @@ type resetResult struct {
 	Milliseconds float64       `json:"milliseconds"`
 }
 
-func (p *program) reset(ctx context.Context, o resetOptions) (err error) {
-	state, err := status.BootState(p.root)
-	if err != nil {
-		return err
-	}
-	plan, err := reset.New(state, o.Options)
+func (p *program) reset(ctx context.Context, o resetOptions) error {
+	plan, err := p.node.PlanReset(o.Options)
 	if err != nil {
 		return err
 	}
@@ -70,42 +62,13 @@ func (p *program) reset(ctx context.Context, o resetOptions) (err error) {
 		return errors.New("nothing was changed; to do it, type the command again with --yes")
 	}
 	start := time.Now()
-	merged, _ := p.configNow()
-	hooks := p.hooksOf("reset", merged)
-	if err := hooks.Before(ctx); err != nil {
+	if err := p.node.Reset(ctx, plan); err != nil {
 		return err
 	}
-	if err := p.runReset(ctx, plan, state); err != nil {
+	if err := p.printReset(plan, time.Since(start), o.asJSON); err != nil || !o.reboot {
 		return err
 	}
-	hooks.After(ctx)
-	if err := p.printReset(plan, time.Since(start), o.asJSON); err != nil || !o.reboot || p.restart == nil {
-		return err
-	}
-	return p.restart(ctx)
-}
-
-func (p *program) runReset(ctx context.Context, plan reset.Plan, state *thisboot.State) (err error) {
-	if p.openStore == nil {
-		return errors.New("slots are reset on a running node only")
-	}
-	s, err := p.openStore(state)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	return plan.Run(ctx, reset.Node{
-		Disk: reset.Partitions(state.Partitions), Store: s, Root: p.root, Now: time.Now(), UUID: newUUID(),
-		Log: slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{ReplaceAttr: withoutTime})),
-	})
-}
-
-// newUUID is a random UUID, version 4.
-func newUUID() (id [16]byte) {
-	rand.Read(id[:])
-	id[6] = id[6]&0x0f | 0x40
-	id[8] = id[8]&0x3f | 0x80
-	return id
+	return p.reboot(ctx)
 }
 
 func (p *program) printReset(plan reset.Plan, took time.Duration, asJSON bool) error {

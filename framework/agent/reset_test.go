@@ -13,7 +13,7 @@ import (
 // putState makes the node one that was booted from slot.
 func putState(t *testing.T, dir string, slot layout.Slot, mode layout.Mode) {
 	t.Helper()
-	s := &thisboot.State{
+	s := &thisboot.Boot{
 		Slot: slot, Mode: mode, RootHash: strings.Repeat("ab", 32), HashOffset: 1 << 20,
 		Mounts: []thisboot.Mount{{Path: layout.MountOEM, Kind: thisboot.MountData}},
 	}

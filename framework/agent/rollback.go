@@ -4,14 +4,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/kairos-build/kairos-build/framework/commandline"
-	"github.com/kairos-build/kairos-build/framework/node/history"
 	"github.com/kairos-build/kairos-build/framework/node/status"
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
@@ -29,7 +27,7 @@ func newRollback(p *program) *cobra.Command {
   sudo kairos-agent rollback --reboot`,
 		Args: commandline.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.reboot && !p.onNode() {
+			if o.reboot && !p.node.Running() {
 				return commandline.Usagef(cmd, "--reboot is for the running system, not with --root")
 			}
 			return p.rollback(cmd.Context(), o)
@@ -46,41 +44,15 @@ type rollbackOptions struct {
 	tries          int
 }
 
-// rollback gives up a trial, or puts the old slot on trial.
 func (p *program) rollback(ctx context.Context, o rollbackOptions) error {
-	next, err := p.changeSlots(func(s slot.State) (slot.State, error) { return s.Rollback(o.tries) })
+	next, err := p.node.Rollback(o.tries)
 	if err != nil {
 		return err
 	}
-	p.warn("writing the boot history", p.remember([]history.Entry{rolledBack(next)}))
-	if err := p.showNext(next, o.asJSON); err != nil || !o.reboot || p.restart == nil {
+	if err := p.showNext(next, o.asJSON); err != nil || !o.reboot {
 		return err
 	}
-	return p.restart(ctx)
-}
-
-// rolledBack is the entry in the boot history: the slot that is gone back to.
-func rolledBack(next slot.State) history.Entry {
-	to := next.Good
-	if next.Try != "" {
-		to = next.Try
-	}
-	return history.Entry{Kind: history.Rollback, Slot: to, Outcome: history.OK, Message: status.NextBoot(next).Sentence}
-}
-
-// changeSlots applies an event to the boot environment and returns what it is
-// then.
-func (p *program) changeSlots(event func(slot.State) (slot.State, error)) (next slot.State, err error) {
-	state, err := status.BootState(p.root)
-	if err != nil {
-		return next, err
-	}
-	env, err := status.Environment(p.root, state)
-	if err != nil {
-		return next, err
-	}
-	defer func() { err = errors.Join(err, env.Close()) }()
-	return env.Update(event)
+	return p.reboot(ctx)
 }
 
 // showNext tells what the next boot starts.

@@ -18,6 +18,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/grub/grubenv"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
+	"github.com/kairos-build/kairos-build/framework/node"
+	"github.com/kairos-build/kairos-build/framework/node/history"
 	"github.com/kairos-build/kairos-build/framework/node/status"
 	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
@@ -29,7 +31,7 @@ import (
 func slotNode(t *testing.T, s slot.State) string {
 	t.Helper()
 	dir := newNode(t)
-	state := &thisboot.State{Slot: layout.SlotA, Mode: layout.ModeActive, Disk: thisboot.Disk{Device: "/dev/vda"}}
+	state := &thisboot.Boot{Slot: layout.SlotA, Mode: layout.ModeActive, Disk: thisboot.Disk{Device: "/dev/vda"}}
 	for name, device := range map[string]string{"efi": "/dev/vda2", "boot-a": "/dev/vda3", "boot-b": "/dev/vda5", "boot-recovery": "/dev/vda7"} {
 		state.Partitions = append(state.Partitions, thisboot.Partition{Name: name, Device: device})
 	}
@@ -105,13 +107,12 @@ func TestRollback(t *testing.T) {
 func TestRollbackAndReboot(t *testing.T) {
 	dir := slotNode(t, slot.Initial())
 	var saved slot.State
-	p := &program{
-		root: tree.Root{Dir: dir, KeepOwner: true}, stdout: &bytes.Buffer{}, stderr: &bytes.Buffer{}, log: slog.New(slog.DiscardHandler),
-		restart: func(context.Context) error {
-			saved = environment(t, dir)
-			return errors.New("no systemd here")
-		},
-	}
+	n := node.Node{Restart: func(context.Context) error {
+		saved = environment(t, dir)
+		return errors.New("no systemd here")
+	}}
+	p := &program{node: n, stdout: &bytes.Buffer{}, stderr: &bytes.Buffer{}}
+	p.node.Root, p.node.Log = tree.Root{Dir: dir, KeepOwner: true}, slog.New(slog.DiscardHandler)
 	if err := p.rollback(t.Context(), rollbackOptions{reboot: true, tries: rollbackTries}); err == nil || saved.Try != "b" {
 		t.Errorf("error %v; at the reboot the state was %+v", err, saved)
 	}
@@ -198,5 +199,26 @@ func TestWithoutSlots(t *testing.T) {
 	}
 	if got := status.Collect(root); got.Next == nil || len(got.Slots) != 3 {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// TestRollbackIsRemembered: the history says to which slot.
+func TestRollbackIsRemembered(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		state slot.State
+		want  layout.Slot
+	}{
+		{"to the old slot", slot.Initial(), "b"},
+		{"from a trial", slot.State{Good: "b", Try: "a", Tries: 1}, "b"},
+	} {
+		dir := slotNode(t, c.state)
+		if got := call(t, dir, "", "rollback"); got.code != 0 {
+			t.Fatalf("%s: %+v", c.name, got)
+		}
+		entries, err := history.Read(filepath.Join(dir, history.Dir))
+		if err != nil || len(entries) != 1 || entries[0].Kind != history.Rollback || entries[0].Slot != c.want || entries[0].Message == "" {
+			t.Errorf("%s: %+v, %v", c.name, entries, err)
+		}
 	}
 }

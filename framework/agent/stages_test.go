@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
+	"github.com/kairos-build/kairos-build/framework/node"
 )
 
 const stageConfig = `#cloud-config
@@ -66,13 +67,13 @@ func TestBootStages(t *testing.T) {
 	if got := content(t, dir, "etc/early"); got != "node-0123\n" {
 		t.Errorf("the early stage wrote %q", got)
 	}
-	marks, err := filepath.Glob(filepath.Join(dir, stageDir, "*"))
+	marks, err := filepath.Glob(filepath.Join(dir, "run/kairos/stages/*"))
 	if err != nil || len(marks) != 1 || filepath.Base(marks[0]) != "boot" {
 		t.Errorf("marks: %v, %v", marks, err)
 	}
 	put(t, dir, "oem/90.yaml", "hostname: a\n")
 	call(t, dir, "", "boot")
-	if marks, _ := filepath.Glob(filepath.Join(dir, stageDir, "*")); len(marks) != 0 {
+	if marks, _ := filepath.Glob(filepath.Join(dir, "run/kairos/stages/*")); len(marks) != 0 {
 		t.Errorf("marks without stages: %v", marks)
 	}
 }
@@ -106,7 +107,7 @@ stage boot: 3 steps, N ms
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(result{})); diff != "" {
 		t.Fatalf("run-stage (-want +got):\n%s", diff)
 	}
-	if issue, want := content(t, dir, stageIssue), "Stages of this boot failed (see kairos-agent report):\n  /oem/90.yaml:14:7: stage boot, step broken: command /oem/90.yaml:15:18: exit status 3: why\n\n"; issue != want {
+	if issue, want := content(t, dir, "etc/issue.d/51-kairos-stages.issue"), "Stages of this boot failed (see kairos-agent report):\n  /oem/90.yaml:14:7: stage boot, step broken: command /oem/90.yaml:15:18: exit status 3: why\n\n"; issue != want {
 		t.Errorf("issue: got %q, want %q", issue, want)
 	}
 	if again := call(t, dir, "", "report"); again.code != 0 || withoutTimes(again.stdout) != want.stdout {
@@ -120,7 +121,7 @@ stage boot: 3 steps, N ms
 	}
 	put(t, dir, "oem/90.yaml", "stages: {boot: [{name: broken, commands: [\"true\"]}]}")
 	call(t, dir, "", "run-stage", "boot")
-	if _, err := os.Stat(filepath.Join(dir, stageIssue)); err == nil {
+	if _, err := os.Stat(filepath.Join(dir, "etc/issue.d/51-kairos-stages.issue")); err == nil {
 		t.Error("the issue stays when nothing is wrong any more")
 	}
 }
@@ -139,7 +140,7 @@ func TestRunStageDry(t *testing.T) {
 			t.Errorf("%q: contained %v in\n%s", want, contains, got.stdout)
 		}
 	}
-	for _, path := range []string{"etc/motd", "run/kairos/report.json", stageIssue} {
+	for _, path := range []string{"etc/motd", "run/kairos/report.json", "etc/issue.d/51-kairos-stages.issue"} {
 		if _, err := os.Stat(filepath.Join(dir, path)); err == nil {
 			t.Errorf("the dry run wrote %s", path)
 		}
@@ -194,10 +195,8 @@ func TestRunStageWords(t *testing.T) {
 // logs there.
 func TestResultIsAlone(t *testing.T) {
 	var stdout, stderr bytes.Buffer
-	p := &program{
-		root: tree.Root{Dir: stageNode(t), KeepOwner: true}, stdout: &stdout, stderr: &stderr,
-		log: slog.New(slog.NewTextHandler(&stdout, nil)),
-	}
+	n := node.Node{Root: tree.Root{Dir: stageNode(t), KeepOwner: true}, Stdout: &stdout, Stderr: &stderr, Log: slog.New(slog.NewTextHandler(&stdout, nil))}
+	p := &program{node: n, stdout: &stdout, stderr: &stderr}
 	p.run(t.Context(), []string{"run-stage", "fs", "--json"})
 	var doc stageResult
 	if err := json.Unmarshal(stdout.Bytes(), &doc); err != nil || len(doc.Stages) != 1 {

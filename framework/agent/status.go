@@ -33,11 +33,7 @@ version, slot, health and problems. Some of it only root can read.`,
 }
 
 func (p *program) status(ctx context.Context, all, asJSON bool) error {
-	s := status.Collect(p.root)
-	if p.onNode() {
-		s.AskKernel()
-	}
-	s.Problems = append(s.Problems, p.notStarted(ctx)...)
+	s := p.node.Status(ctx)
 	if asJSON {
 		return p.printJSON(s)
 	}

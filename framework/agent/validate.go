@@ -69,7 +69,7 @@ func (p *program) checker(o config.Options) validation.Checker {
 // validateNode looks at the files of the node, and at the order of the steps of
 // all of them together: a file alone may name steps of others.
 func (p *program) validateNode(c validation.Checker) (ok bool) {
-	loaded := c.Options.Load(os.DirFS(p.root.Dir), layout.ConfigDirs())
+	loaded := c.Options.Load(os.DirFS(p.node.Root.Dir), layout.ConfigDirs())
 	ok = true
 	for _, stage := range slices.Sorted(maps.Keys(loaded.Config.Stages)) {
 		if err := stages.NewPlan(stage, loaded.Config.Stages[stage]).Err(); err != nil {

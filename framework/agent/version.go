@@ -27,7 +27,7 @@ func newVersion(p *program) *cobra.Command {
 }
 
 func (p *program) version(asJSON bool) error {
-	image := status.Release(p.root)["KAIROS_VERSION"]
+	image := status.Release(p.node.Root)["KAIROS_VERSION"]
 	if image == "" {
 		image = "unknown"
 	}

@@ -33,7 +33,7 @@ type boot struct {
 	personal     bool   // the disk has got an identity of its own in this boot
 	copies       string // other disks that have the identity of disk
 	rootDevice   string // /dev/dm-N
-	state        thisboot.State
+	state        thisboot.Boot
 	readSlots    readSlots
 }
 

@@ -106,7 +106,7 @@ func said(t *testing.T, console, what string) string {
 	return strings.TrimSpace(line)
 }
 
-func stateOf(t *testing.T, console string) (s thisboot.State) {
+func stateOf(t *testing.T, console string) (s thisboot.Boot) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(said(t, console, "state")), &s); err != nil {
 		t.Fatal(err)
@@ -167,7 +167,7 @@ func TestTwoBoots(t *testing.T) {
 
 // ownIdentity checks that no GUID is as it was written, and gives that of the EFI
 // partition, by which the boot loader names the disk from now on.
-func ownIdentity(t *testing.T, d testDisk, s thisboot.State) gpt.GUID {
+func ownIdentity(t *testing.T, d testDisk, s thisboot.Boot) gpt.GUID {
 	t.Helper()
 	if s.Disk.GUID == d.table.DiskGUID.String() {
 		t.Error("the disk has the GUID that it was written with")

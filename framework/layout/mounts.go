@@ -7,6 +7,7 @@ import "strings"
 // Mount points of the data partitions.
 const (
 	MountOEM        = "/oem"
+	NotesDir        = MountOEM + "/.kairos" // what a node notes about itself, for all its slots
 	MountPersistent = "/usr/local"
 	// StateDir holds the writable side of every persistent path.
 	StateDir = MountPersistent + "/.state"

@@ -29,7 +29,7 @@ var errIO = errors.New("input/output error")
 // A model is a node in memory: its partitions, its boot loader's environment, and
 // /oem in a directory.
 type model struct {
-	boot  *thisboot.State
+	boot  *thisboot.Boot
 	parts map[string]*part
 	block []byte // the boot loader's environment
 	root  tree.Root
@@ -169,8 +169,8 @@ func (m *model) snapshot() map[string][]byte {
 	return all
 }
 
-func (m *model) node() Node {
-	return Node{
+func (m *model) node() Installation {
+	return Installation{
 		Disk: m, Store: m, Root: m.root, Log: slog.New(slog.DiscardHandler), Now: time.Unix(1700000000, 0), UUID: [16]byte{7},
 	}
 }
@@ -193,7 +193,7 @@ func newModel(t *testing.T, env slot.State) *model {
 	}
 	m := &model{parts: map[string]*part{}, block: block, root: tree.Root{Dir: t.TempDir(), KeepOwner: true}, left: -1}
 	image, hash, offset := rootImage(t)
-	m.boot = &thisboot.State{
+	m.boot = &thisboot.Boot{
 		Slot: layout.SlotRecovery, Mode: layout.ModeRecovery, RootHash: hex.EncodeToString(hash[:]), HashOffset: offset,
 		Mounts: []thisboot.Mount{{Path: layout.MountOEM, Kind: thisboot.MountData}},
 	}

@@ -18,7 +18,7 @@ import (
 
 // MarkPath is a file on the oem partition that is there from the beginning of a
 // reset to its end: a Mark.
-const MarkPath = layout.MountOEM + "/.kairos/reset.json"
+const MarkPath = layout.NotesDir + "/reset.json"
 
 // A Mark is a reset that has begun.
 type Mark struct {

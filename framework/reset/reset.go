@@ -63,7 +63,7 @@ type Target struct {
 
 // New plans the reset of the node whose boot state is s. It returns every
 // reason against it.
-func New(s *thisboot.State, o Options) (Plan, error) {
+func New(s *thisboot.Boot, o Options) (Plan, error) {
 	if s.Mode != layout.ModeRecovery || s.Slot != layout.SlotRecovery {
 		return Plan{}, fmt.Errorf("%w (slot %s, mode %s): type `kairos-agent bootentry --select recovery`, reboot, and reset there", ErrNotRecovery, s.Slot, s.Mode)
 	}
@@ -82,13 +82,13 @@ func New(s *thisboot.State, o Options) (Plan, error) {
 	return p, p.check(s)
 }
 
-func target(s *thisboot.State, slot layout.Slot) Target {
+func target(s *thisboot.Boot, slot layout.Slot) Target {
 	part, _ := s.Partition(slot.Boot())
 	return Target{Slot: slot, Label: slot.BootFS(), VolumeID: crc32.ChecksumIEEE([]byte(part.PartUUID))}
 }
 
 // check finds partitions that are missing or too small.
-func (p Plan) check(s *thisboot.State) error {
+func (p Plan) check(s *thisboot.Boot) error {
 	boot, _ := s.Partition(layout.SlotRecovery.Boot())
 	need := map[string]int64{layout.SlotRecovery.Root(): p.Tree.Size, layout.SlotRecovery.Boot(): 1, layout.PartPersistent: 1}
 	names := []string{layout.SlotRecovery.Root(), layout.SlotRecovery.Boot(), layout.PartPersistent}

@@ -110,7 +110,7 @@ func TestCutAfterEachStep(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				r := &run{Plan: p, Node: m.node(), boots: map[layout.Slot]*fat32.Relabeled{}, open: map[string]Device{}}
+				r := &run{Plan: p, Installation: m.node(), boots: map[layout.Slot]*fat32.Relabeled{}, open: map[string]Device{}}
 				for _, s := range r.steps()[:cut] {
 					if err := s.run(t.Context()); err != nil {
 						t.Fatal(err)
@@ -178,7 +178,7 @@ func TestNothingIsWrittenBeforeTheChecks(t *testing.T) {
 }
 
 func TestNewRefuses(t *testing.T) {
-	without := func(s *thisboot.State, name string) {
+	without := func(s *thisboot.Boot, name string) {
 		for i := range s.Partitions {
 			if s.Partitions[i].Name == name {
 				s.Partitions[i].Name = "other"
@@ -187,17 +187,17 @@ func TestNewRefuses(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name   string
-		change func(s *thisboot.State)
+		change func(s *thisboot.Boot)
 		want   string
 	}{
-		{"slot a", func(s *thisboot.State) { s.Slot, s.Mode = a, layout.ModeActive }, "type `kairos-agent bootentry --select recovery`"},
-		{"no root hash", func(s *thisboot.State) { s.RootHash = "" }, "want 64 hex digits"},
-		{"odd image", func(s *thisboot.State) { s.HashOffset = 1 }, "want a positive multiple of 4096"},
-		{"no root-b", func(s *thisboot.State) { without(s, "root-b") }, "has no partition root-b: install the node again"},
-		{"no persistent", func(s *thisboot.State) { without(s, "persistent") }, "has no partition persistent"},
-		{"root-a too small", func(s *thisboot.State) { s.Partitions[0].Size = 4096 }, "partition root-a () has 4096 bytes, recovery needs"},
-		{"boot-a too small", func(s *thisboot.State) { s.Partitions[1].Size = 512 }, "partition boot-a () has 512 bytes, recovery needs 32768"},
-		{"oem in memory", func(s *thisboot.State) { s.Mounts[0].Kind = thisboot.MountFallback }, "/oem is not mounted from its partition"},
+		{"slot a", func(s *thisboot.Boot) { s.Slot, s.Mode = a, layout.ModeActive }, "type `kairos-agent bootentry --select recovery`"},
+		{"no root hash", func(s *thisboot.Boot) { s.RootHash = "" }, "want 64 hex digits"},
+		{"odd image", func(s *thisboot.Boot) { s.HashOffset = 1 }, "want a positive multiple of 4096"},
+		{"no root-b", func(s *thisboot.Boot) { without(s, "root-b") }, "has no partition root-b: install the node again"},
+		{"no persistent", func(s *thisboot.Boot) { without(s, "persistent") }, "has no partition persistent"},
+		{"root-a too small", func(s *thisboot.Boot) { s.Partitions[0].Size = 4096 }, "partition root-a () has 4096 bytes, recovery needs"},
+		{"boot-a too small", func(s *thisboot.Boot) { s.Partitions[1].Size = 512 }, "partition boot-a () has 512 bytes, recovery needs 32768"},
+		{"oem in memory", func(s *thisboot.Boot) { s.Mounts[0].Kind = thisboot.MountFallback }, "/oem is not mounted from its partition"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := newModel(t, slot.Initial())

@@ -17,8 +17,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-// A Node is what a reset works on.
-type Node struct {
+// An Installation is what a reset works on.
+type Installation struct {
 	Disk  Disk
 	Store slot.Store
 	Root  tree.Root // holds /oem
@@ -48,7 +48,7 @@ type Device interface {
 // A run is a reset at work.
 type run struct {
 	Plan
-	Node
+	Installation
 	root  Device // of recovery
 	boots map[layout.Slot]*fat32.Relabeled
 	open  map[string]Device
@@ -56,8 +56,8 @@ type run struct {
 
 // Run does the reset. After an error the node boots as the package comment
 // says, and the reset can be run again.
-func (p Plan) Run(ctx context.Context, n Node) (err error) {
-	r := &run{Plan: p, Node: n, boots: map[layout.Slot]*fat32.Relabeled{}, open: map[string]Device{}}
+func (p Plan) Run(ctx context.Context, n Installation) (err error) {
+	r := &run{Plan: p, Installation: n, boots: map[layout.Slot]*fat32.Relabeled{}, open: map[string]Device{}}
 	defer func() { err = errors.Join(err, r.close()) }()
 	for i, s := range r.steps() {
 		n.Log.Info(s.name)

@@ -149,7 +149,7 @@ func store(t testing.TB, image v1.Image) string {
 
 // A testNode has files for partitions.
 type testNode struct {
-	Node
+	Installation
 	t   testing.TB
 	dir string
 	env *env
@@ -178,7 +178,7 @@ func newNode(t testing.TB) *testNode {
 	t.Helper()
 	n := &testNode{t: t, dir: t.TempDir(), efi: bootenvtest.Partition(t, slot.Initial()), writes: map[string]int{}, sizes: map[string]int64{}}
 	n.env = &env{Store: bootenvtest.Open(t, n.efi), node: n}
-	n.Node = Node{
+	n.Installation = Installation{
 		Booted: layout.SlotA, Release: releaseOf(keyVersion, "v1.0.0"), Store: n.env,
 		Lock: filepath.Join(n.dir, "run", "upgrade.lock"), Open: n.open, BootLoader: &n.loader,
 	}

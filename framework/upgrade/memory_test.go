@@ -42,7 +42,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		return holes{d}, err
 	}
 	stop := watchHeap()
-	got, err := Run(t.Context(), n.Node, Options{Source: "dir:" + dir})
+	got, err := Run(t.Context(), n.Installation, Options{Source: "dir:" + dir})
 	peak := stop()
 	if err != nil {
 		t.Fatal(err)

@@ -90,7 +90,7 @@ func TestRefused(t *testing.T) {
 				tt.node(n)
 			}
 			before := n.slots()
-			_, err := Run(t.Context(), n.Node, Options{Source: tt.source})
+			_, err := Run(t.Context(), n.Installation, Options{Source: tt.source})
 			if err == nil || tt.is != nil && !errors.Is(err, tt.is) || !strings.Contains(err.Error(), tt.says) {
 				t.Errorf("got %v, want %v that says %q", err, tt.is, tt.says)
 			}
@@ -131,12 +131,12 @@ func largeRoot(t *testing.T) string {
 func TestForce(t *testing.T) {
 	for name, changes := range map[string][]string{"older": {keyVersion, "v0.1.0"}, "older distribution": {keyRelease, "12"}, "another model": {keyModel, "cloud"}} {
 		n := newNode(t)
-		if _, err := Run(t.Context(), n.Node, Options{Source: "dir:" + store(t, imageOf(t, releaseOf(changes...))), Force: true}); err != nil {
+		if _, err := Run(t.Context(), n.Installation, Options{Source: "dir:" + store(t, imageOf(t, releaseOf(changes...))), Force: true}); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	n := newNode(t)
-	if _, err := Run(t.Context(), n.Node, Options{Source: "dir:" + store(t, imageOf(t, releaseOf(keyFamily, "suse"))), Force: true}); !errors.Is(err, ErrUnfit) {
+	if _, err := Run(t.Context(), n.Installation, Options{Source: "dir:" + store(t, imageOf(t, releaseOf(keyFamily, "suse"))), Force: true}); !errors.Is(err, ErrUnfit) {
 		t.Errorf("another family, forced: got %v, want ErrUnfit", err)
 	}
 }
@@ -158,7 +158,7 @@ func TestVersions(t *testing.T) {
 		{"a node that says nothing", map[string]string{}, releaseOf(), false, "cannot be compared"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			u := newRun(Node{Release: tt.node}, Options{})
+			u := newRun(Installation{Release: tt.node}, Options{})
 			if err := u.judge(tt.image); err != nil {
 				t.Fatal(err)
 			}
@@ -179,7 +179,7 @@ func (r *refuser) Verify(_ context.Context, _ string, digest v1.Hash, _ v1.Image
 func TestVerifierComesBeforeTheFirstWrite(t *testing.T) {
 	image := imageOf(t, releaseOf())
 	n, v := newNode(t), &refuser{}
-	_, err := Run(t.Context(), n.Node, Options{Source: "dir:" + store(t, image), Verifier: v})
+	_, err := Run(t.Context(), n.Installation, Options{Source: "dir:" + store(t, image), Verifier: v})
 	if want, _ := image.Digest(); !errors.Is(err, ErrRefused) || v.digest != want || len(n.writes) > 0 {
 		t.Errorf("got %v for %s after writes %v, want ErrRefused for %s", err, v.digest, n.writes, want)
 	}
@@ -246,7 +246,7 @@ func TestTheReleaseFileDecides(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			n := newNode(t)
-			got, err := Run(t.Context(), n.Node, Options{Source: "oci:" + serve(t, tt.image)})
+			got, err := Run(t.Context(), n.Installation, Options{Source: "oci:" + serve(t, tt.image)})
 			if !errors.Is(err, tt.is) {
 				t.Fatalf("got %v, want %v", err, tt.is)
 			}

@@ -71,8 +71,8 @@ import (
 // LockFile is where a node keeps the lock.
 const LockFile = "/run/kairos/upgrade.lock"
 
-// A Node is what an upgrade works on.
-type Node struct {
+// An Installation is what an upgrade works on.
+type Installation struct {
 	Booted  layout.Slot       // the slot that runs
 	Release map[string]string // layout.ImageRelease of the running system
 	Store   slot.Store
@@ -138,7 +138,7 @@ type Result struct {
 }
 
 // Run upgrades the node. An error after the first write is an *IncompleteError.
-func Run(ctx context.Context, n Node, o Options) (result Result, err error) {
+func Run(ctx context.Context, n Installation, o Options) (result Result, err error) {
 	start := time.Now()
 	l, err := acquire(n.Lock)
 	if err != nil {
@@ -158,7 +158,7 @@ func Run(ctx context.Context, n Node, o Options) (result Result, err error) {
 
 // A run is one upgrade.
 type run struct {
-	node Node
+	node Installation
 	Options
 	result   Result
 	plan     plan
@@ -170,7 +170,7 @@ type run struct {
 	written  *slotimage.Image
 }
 
-func newRun(n Node, o Options) *run {
+func newRun(n Installation, o Options) *run {
 	o.Tries = cmp.Or(o.Tries, slot.MaxTries)
 	o.Registry.Arch = cmp.Or(o.Registry.Arch, n.Release[keyArch], runtime.GOARCH)
 	if o.Log == nil {

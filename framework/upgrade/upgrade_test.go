@@ -47,7 +47,7 @@ func TestRun(t *testing.T) {
 	n := newNode(t)
 	src := "dir:" + store(t, image)
 	var steps []string
-	got, err := Run(t.Context(), n.Node, Options{Source: src, Progress: func(p Progress) {
+	got, err := Run(t.Context(), n.Installation, Options{Source: src, Progress: func(p Progress) {
 		if len(steps) == 0 || steps[len(steps)-1] != p.Step {
 			steps = append(steps, p.Step)
 		}
@@ -143,7 +143,7 @@ func (n *testNode) untouched(t *testing.T, slots ...layout.Slot) {
 func TestRecovery(t *testing.T) {
 	image, want := recorded(t, imageOf(t, releaseOf()))
 	n := newNode(t)
-	got, err := Run(t.Context(), n.Node, Options{Source: "file:" + store(t, image), Recovery: true})
+	got, err := Run(t.Context(), n.Installation, Options{Source: "file:" + store(t, image), Recovery: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +193,7 @@ func TestEveryInterruption(t *testing.T) {
 	n := newNode(t)
 	var order []string
 	n.fail = func(what string) error { order = append(order, what); return nil }
-	if _, err := Run(t.Context(), n.Node, Options{Source: src}); err != nil {
+	if _, err := Run(t.Context(), n.Installation, Options{Source: src}); err != nil {
 		t.Fatal(err)
 	}
 	wantOrder(t, order)
@@ -214,7 +214,7 @@ func TestEveryInterruption(t *testing.T) {
 					}
 					return unix.EIO
 				}
-				_, err := Run(ctx, n.Node, Options{Source: src})
+				_, err := Run(ctx, n.Installation, Options{Source: src})
 				switch {
 				case how == "cancel" && at == len(order)-1: // it was done already
 					if err != nil {
@@ -231,7 +231,7 @@ func TestEveryInterruption(t *testing.T) {
 					}
 				}
 				n.fail = nil
-				if _, err := Run(t.Context(), n.Node, Options{Source: src}); err != nil {
+				if _, err := Run(t.Context(), n.Installation, Options{Source: src}); err != nil {
 					t.Errorf("the next upgrade: %v", err)
 				}
 				n.checkSlot(t, "b", want)
@@ -252,13 +252,13 @@ func TestErrorsOfTheEnds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			n := newNode(t)
 			prepare(n)
-			_, err := Run(t.Context(), n.Node, Options{Source: src})
+			_, err := Run(t.Context(), n.Installation, Options{Source: src})
 			n.wantIncomplete(t, err)
 			if !errors.Is(err, unix.EIO) {
 				t.Errorf("got %v, want EIO", err)
 			}
 			n.env.late, n.closing = nil, nil
-			if _, err := Run(t.Context(), n.Node, Options{Source: src}); err != nil {
+			if _, err := Run(t.Context(), n.Installation, Options{Source: src}); err != nil {
 				t.Errorf("the next upgrade: %v", err)
 			}
 		})
@@ -268,7 +268,7 @@ func TestErrorsOfTheEnds(t *testing.T) {
 // TestSpoiledFirst: an old kernel never stands beside a new root.
 func TestSpoiledFirst(t *testing.T) {
 	n := newNode(t)
-	if _, err := Run(t.Context(), n.Node, Options{Source: "dir:" + store(t, imageOf(t, releaseOf()))}); err != nil {
+	if _, err := Run(t.Context(), n.Installation, Options{Source: "dir:" + store(t, imageOf(t, releaseOf()))}); err != nil {
 		t.Fatal(err)
 	}
 	clear(n.writes)
@@ -278,7 +278,7 @@ func TestSpoiledFirst(t *testing.T) {
 		}
 		return nil
 	}
-	_, err := Run(t.Context(), n.Node, Options{Source: "dir:" + store(t, imageOf(t, releaseOf()))})
+	_, err := Run(t.Context(), n.Installation, Options{Source: "dir:" + store(t, imageOf(t, releaseOf()))})
 	n.wantIncomplete(t, err)
 	f, err := os.Open(filepath.Join(n.dir, "boot-b"))
 	if err != nil {
@@ -305,7 +305,7 @@ func TestBadMedium(t *testing.T) {
 				}
 				return d, err
 			}
-			_, err := Run(t.Context(), n.Node, Options{Source: src})
+			_, err := Run(t.Context(), n.Installation, Options{Source: src})
 			n.wantIncomplete(t, err)
 			if !errors.Is(err, ErrReadBack) || !strings.Contains(err.Error(), "partition "+part) {
 				t.Errorf("got %v, want ErrReadBack about %s", err, part)
@@ -381,12 +381,12 @@ func TestBadImages(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			n := newNode(t)
-			_, err := Run(t.Context(), n.Node, Options{Source: "dir:" + tt.dir})
+			_, err := Run(t.Context(), n.Installation, Options{Source: "dir:" + tt.dir})
 			n.wantIncomplete(t, err)
 			if !errors.Is(err, tt.is) || !strings.Contains(err.Error(), tt.says) {
 				t.Errorf("got %v, want %v that says %q", err, tt.is, tt.says)
 			}
-			if _, err := Run(t.Context(), n.Node, Options{Source: "dir:" + store(t, image)}); err != nil {
+			if _, err := Run(t.Context(), n.Installation, Options{Source: "dir:" + store(t, image)}); err != nil {
 				t.Errorf("the next upgrade: %v", err)
 			}
 		})
@@ -400,11 +400,11 @@ func TestTwoAtOnce(t *testing.T) {
 	var second error
 	n.fail = func(what string) error {
 		if what == "state" && second == nil {
-			_, second = Run(t.Context(), n.Node, Options{Source: src})
+			_, second = Run(t.Context(), n.Installation, Options{Source: src})
 		}
 		return nil
 	}
-	if _, err := Run(t.Context(), n.Node, Options{Source: src}); err != nil {
+	if _, err := Run(t.Context(), n.Installation, Options{Source: src}); err != nil {
 		t.Error(err)
 	}
 	if want := fmt.Sprintf("(pid %d)", os.Getpid()); !errors.Is(second, ErrBusy) || !strings.Contains(second.Error(), want) {
@@ -419,7 +419,7 @@ func TestDamagedRecordIsReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.env.Store = bootenvtest.Open(t, bootenvtest.PartitionWith(t, fat32.File{Path: "EFI/debian/" + bootconf.GRUBEnv, Data: block}))
-	got, err := Run(t.Context(), n.Node, Options{Source: "dir:" + store(t, imageOf(t, releaseOf()))})
+	got, err := Run(t.Context(), n.Installation, Options{Source: "dir:" + store(t, imageOf(t, releaseOf()))})
 	if err != nil || len(got.Warnings) != 1 || !strings.Contains(got.Warnings[0], `tries="9"`) {
 		t.Errorf("got %v, warnings %q", err, got.Warnings)
 	}
@@ -449,11 +449,11 @@ func TestFromARegistry(t *testing.T) {
 	n := newNode(t)
 	o := Options{Source: "oci:" + ref, Registry: source.Options{StallTimeout: time.Second, Retries: 1, Backoff: time.Millisecond}}
 	o.Progress = func(p Progress) { gone.Store(p.Step == StepWrite) }
-	_, err = Run(t.Context(), n.Node, o)
+	_, err = Run(t.Context(), n.Installation, o)
 	n.wantIncomplete(t, err)
 	gone.Store(false)
 	o.Progress = nil
-	if _, err := Run(t.Context(), n.Node, o); err != nil {
+	if _, err := Run(t.Context(), n.Installation, o); err != nil {
 		t.Fatal(err)
 	}
 	n.checkSlot(t, "b", want)

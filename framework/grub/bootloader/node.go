@@ -21,7 +21,7 @@ type Node struct {
 }
 
 // OpenNode opens the disk that was booted, such as /dev/vda, and its EFI
-// partition, such as /dev/vda2 (both are in thisboot.State), and locks them until
+// partition, such as /dev/vda2 (both are in thisboot.Boot), and locks them until
 // Close: bootenv waits meanwhile. VarsDir is EFIVars; a machine without
 // variables, or with read-only ones, has none. Now is the time of files that
 // are written.

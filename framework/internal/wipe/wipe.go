@@ -28,7 +28,7 @@ import (
 )
 
 // Path is where the request is, in the running system.
-const Path = layout.MountOEM + "/.kairos/wipe.json"
+const Path = layout.NotesDir + "/wipe.json"
 
 // Version is the value of Request.Version that this package writes. A request
 // of another version is refused.

@@ -21,7 +21,7 @@ func (azure) Here(f Facts) bool { return f.DMI["chassis_asset_tag"] == azureTag 
 
 const azurePath = "/metadata/instance?api-version=2021-02-01"
 
-func (azure) Fetch(ctx context.Context, m *Machine) (*Data, error) {
+func (azure) Fetch(ctx context.Context, m *Access) (*Data, error) {
 	base := m.baseOf("azure", linkLocal)
 	var doc struct {
 		Compute struct {

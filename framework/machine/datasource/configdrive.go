@@ -11,7 +11,7 @@ func (configDrive) Name() string    { return "config-drive" }
 func (configDrive) Local() bool     { return true }
 func (configDrive) Here(Facts) bool { return true }
 
-func (configDrive) Fetch(ctx context.Context, m *Machine) (*Data, error) {
+func (configDrive) Fetch(ctx context.Context, m *Access) (*Data, error) {
 	return m.withLabel(ctx, []string{"config-2"}, func(v *volume) (*Data, error) {
 		return novaData(func(name string) ([]byte, error) { return v.read("openstack/latest/" + name) })
 	})

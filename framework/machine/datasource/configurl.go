@@ -24,7 +24,7 @@ func (u ConfigURL) Here(Facts) bool { return u != "" }
 
 // Fetch gets the config; one that is missing is an error, because somebody
 // named it.
-func (u ConfigURL) Fetch(ctx context.Context, m *Machine) (*Data, error) {
+func (u ConfigURL) Fetch(ctx context.Context, m *Access) (*Data, error) {
 	if !isHTTP(string(u)) {
 		return nil, errors.New("the URL of the config begins with neither http:// nor https://: " + fetch.Shown(string(u)))
 	}

@@ -58,11 +58,11 @@ type Source interface {
 	// source that can only be found by looking says yes.
 	Here(f Facts) bool
 	// Fetch asks it. The error is ErrNone when it is not there.
-	Fetch(ctx context.Context, m *Machine) (*Data, error)
+	Fetch(ctx context.Context, m *Access) (*Data, error)
 }
 
-// Machine is where sources look.
-type Machine struct {
+// Access is how sources reach the machine and the network.
+type Access struct {
 	// FS is the root directory: sources read sys, proc and run below it.
 	FS fs.FS
 	// Open opens a block device for reading, by a name such as /dev/sr0.
@@ -145,7 +145,7 @@ func Names() []string {
 // Fetch asks sources in their order and returns the first answer. Without one
 // the error is ErrNone, or what went wrong. A source that is there and fails
 // does not keep the next from being asked.
-func (m *Machine) Fetch(ctx context.Context, sources []Source) (*Data, error) {
+func (m *Access) Fetch(ctx context.Context, sources []Source) (*Data, error) {
 	var errs []error
 	for _, s := range sources {
 		data, err := s.Fetch(ctx, m)
@@ -166,7 +166,7 @@ func (m *Machine) Fetch(ctx context.Context, sources []Source) (*Data, error) {
 	return nil, errors.Join(errs...)
 }
 
-func (m *Machine) log() *slog.Logger {
+func (m *Access) log() *slog.Logger {
 	if m.Log == nil {
 		return slog.New(slog.DiscardHandler)
 	}
@@ -175,7 +175,7 @@ func (m *Machine) log() *slog.Logger {
 
 // text is a file below FS without blanks around it; empty when it cannot be
 // read.
-func (m *Machine) text(name string) string { return text(m.FS, name) }
+func (m *Access) text(name string) string { return text(m.FS, name) }
 
 func text(fsys fs.FS, name string) string {
 	data, err := fs.ReadFile(fsys, name)

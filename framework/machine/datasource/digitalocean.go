@@ -11,7 +11,7 @@ func (digitalOcean) Name() string      { return "digitalocean" }
 func (digitalOcean) Local() bool       { return false }
 func (digitalOcean) Here(f Facts) bool { return f.DMI["sys_vendor"] == "DigitalOcean" }
 
-func (digitalOcean) Fetch(ctx context.Context, m *Machine) (*Data, error) {
+func (digitalOcean) Fetch(ctx context.Context, m *Access) (*Data, error) {
 	base := m.baseOf("digitalocean", linkLocal)
 	var doc struct {
 		ID       anyText  `json:"droplet_id"`

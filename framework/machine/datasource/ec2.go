@@ -30,7 +30,7 @@ const (
 	tokenHeader = "X-aws-ec2-metadata-token"
 )
 
-func (ec2) Fetch(ctx context.Context, m *Machine) (*Data, error) {
+func (ec2) Fetch(ctx context.Context, m *Access) (*Data, error) {
 	base := m.baseOf("ec2", linkLocal)
 	header, err := ec2Token(ctx, m, base)
 	if err != nil {
@@ -56,7 +56,7 @@ func (ec2) Fetch(ctx context.Context, m *Machine) (*Data, error) {
 }
 
 // ec2Token asks for a token. A service that has none is of version 1.
-func ec2Token(ctx context.Context, m *Machine, base string) (map[string]string, error) {
+func ec2Token(ctx context.Context, m *Access, base string) (map[string]string, error) {
 	token, err := m.ask(ctx, request{method: http.MethodPut, url: base + "/latest/api/token", header: map[string]string{tokenLife: "300"}})
 	var status refused
 	switch {

@@ -112,7 +112,7 @@ func parseSeed(s string) *Seed {
 // Detect chooses from All what is to be asked on this machine, in order: local
 // sources, and those that need a network. An error names what the command line
 // asks for and is not there.
-func (m *Machine) Detect(f Facts) (local, remote []Source, err error) {
+func (m *Access) Detect(f Facts) (local, remote []Source, err error) {
 	chosen := func(s Source) bool { return s.Here(f) }
 	if len(f.Asked) > 0 {
 		var wanted map[string]bool
@@ -133,7 +133,7 @@ func (m *Machine) Detect(f Facts) (local, remote []Source, err error) {
 }
 
 // asked reads the value of ArgDatasource.
-func (m *Machine) asked(names []string) (map[string]bool, error) {
+func (m *Access) asked(names []string) (map[string]bool, error) {
 	out := map[string]bool{}
 	for _, word := range names {
 		name, base, hasBase := strings.Cut(word, "@")
@@ -153,7 +153,7 @@ func (m *Machine) asked(names []string) (map[string]bool, error) {
 
 // SetBase gives the address of a service, in place of the usual one: scheme and
 // host, without a path.
-func (m *Machine) SetBase(source, url string) {
+func (m *Access) SetBase(source, url string) {
 	if m.base == nil {
 		m.base = map[string]string{}
 	}
@@ -161,7 +161,7 @@ func (m *Machine) SetBase(source, url string) {
 }
 
 // baseOf is the address of a service.
-func (m *Machine) baseOf(source, usual string) string {
+func (m *Access) baseOf(source, usual string) string {
 	if url, ok := m.base[source]; ok {
 		return url
 	}

@@ -59,7 +59,7 @@ func TestDetect(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			fsys := sys(c.files)
-			_, remote, err := (&Machine{FS: fsys}).Detect(ReadFacts(fsys))
+			_, remote, err := (&Access{FS: fsys}).Detect(ReadFacts(fsys))
 			if diff := cmp.Diff(append([]string{}, c.want...), names(remote)); diff != "" || err != nil {
 				t.Errorf("%v, differs (-want +got):\n%s", err, diff)
 			}
@@ -68,7 +68,7 @@ func TestDetect(t *testing.T) {
 }
 
 func TestDetectLocal(t *testing.T) {
-	m := &Machine{FS: sys(map[string]string{"product_serial": "ds=nocloud;s=file:///srv/seed;i=i-3"})}
+	m := &Access{FS: sys(map[string]string{"product_serial": "ds=nocloud;s=file:///srv/seed;i=i-3"})}
 	local, _, err := m.Detect(ReadFacts(m.FS))
 	if diff := cmp.Diff([]string{"nocloud", "config-drive", "firmware", "ovf", "seed"}, names(local)); diff != "" || err != nil {
 		t.Errorf("%v, differs (-want +got):\n%s", err, diff)
@@ -80,7 +80,7 @@ func TestDetectErrors(t *testing.T) {
 		{"kairos.datasource=hetzer", `the kernel argument kairos.datasource: there is no datasource "hetzer"; did you mean "hetzner"?`},
 		{"kairos.datasource=vmware", `the kernel argument kairos.datasource: the datasource "vmware" is known and not implemented yet in this version`},
 	} {
-		m := &Machine{FS: sys(map[string]string{"proc/cmdline": c.line, "sys_vendor": "Vultr"})}
+		m := &Access{FS: sys(map[string]string{"proc/cmdline": c.line, "sys_vendor": "Vultr"})}
 		_, remote, err := m.Detect(ReadFacts(m.FS))
 		if err == nil || err.Error() != c.want {
 			t.Errorf("%s: got %v, want %s", c.line, err, c.want)
@@ -92,7 +92,7 @@ func TestDetectErrors(t *testing.T) {
 }
 
 func TestBaseByCommandLine(t *testing.T) {
-	m := &Machine{FS: sys(map[string]string{"proc/cmdline": "kairos.datasource=gcp@http://192.0.2.7:80/"})}
+	m := &Access{FS: sys(map[string]string{"proc/cmdline": "kairos.datasource=gcp@http://192.0.2.7:80/"})}
 	if _, _, err := m.Detect(ReadFacts(m.FS)); err != nil {
 		t.Fatal(err)
 	}

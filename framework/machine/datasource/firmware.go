@@ -37,7 +37,7 @@ const (
 	imported = "run/credentials/@system"
 )
 
-func (firmware) Fetch(ctx context.Context, m *Machine) (*Data, error) {
+func (firmware) Fetch(ctx context.Context, m *Access) (*Data, error) {
 	if err := m.loadFwCfg(ctx); err != nil {
 		m.log().Warn("QEMU's fw_cfg cannot be read", "error", err)
 	}
@@ -64,7 +64,7 @@ func (firmware) Fetch(ctx context.Context, m *Machine) (*Data, error) {
 }
 
 // loadFwCfg loads the module on a machine of QEMU.
-func (m *Machine) loadFwCfg(ctx context.Context) error {
+func (m *Access) loadFwCfg(ctx context.Context) error {
 	if m.LoadModule == nil || !exists(m.FS, fwCfgDevice) || exists(m.FS, path.Dir(fwCfg)) {
 		return nil
 	}
@@ -78,7 +78,7 @@ func exists(fsys fs.FS, name string) bool {
 
 // firmwareFile returns one of NoCloud's files and where it was; nil when it is
 // nowhere.
-func (m *Machine) firmwareFile(name string) (data []byte, place string, err error) {
+func (m *Access) firmwareFile(name string) (data []byte, place string, err error) {
 	for _, file := range []struct{ name, place string }{
 		{fwCfg + "/" + fwCfgPrefix + "/" + name + "/raw", "fw_cfg"},
 		{imported + "/" + credential + name, "credential"},
@@ -115,7 +115,7 @@ func readLimited(fsys fs.FS, name string) (data []byte, err error) {
 
 // smbios looks for a credential in the OEM strings of the SMBIOS tables; nil
 // when it is not there.
-func (m *Machine) smbios(name string) ([]byte, error) {
+func (m *Access) smbios(name string) ([]byte, error) {
 	list, err := m.oemStrings()
 	if err != nil {
 		return nil, err
@@ -137,7 +137,7 @@ func (m *Machine) smbios(name string) ([]byte, error) {
 
 // oemStrings are those of the structures of type 11. The module dmi_sysfs has
 // them one by one; the table as a whole is always there.
-func (m *Machine) oemStrings() ([]string, error) {
+func (m *Access) oemStrings() ([]string, error) {
 	entries, err := fs.Glob(m.FS, "sys/firmware/dmi/entries/11-*/raw")
 	if err != nil {
 		return nil, err

@@ -45,7 +45,7 @@ func TestFirmware(t *testing.T) {
 			for name, data := range c.files {
 				fsys[name] = &fstest.MapFile{Data: []byte(data)}
 			}
-			got, err := firmware{}.Fetch(t.Context(), &Machine{FS: fsys})
+			got, err := firmware{}.Fetch(t.Context(), &Access{FS: fsys})
 			if c.want == nil && errors.Is(err, ErrNone) {
 				return
 			}
@@ -71,7 +71,7 @@ func TestFwCfgModule(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			var loaded []string
 			c.files[imported+"/kairos.user-data"] = &fstest.MapFile{Data: []byte("#!")}
-			m := &Machine{FS: c.files, LoadModule: func(_ context.Context, name string) error {
+			m := &Access{FS: c.files, LoadModule: func(_ context.Context, name string) error {
 				loaded = append(loaded, name)
 				return errors.New("no such module")
 			}}
@@ -86,7 +86,7 @@ func TestFwCfgModule(t *testing.T) {
 }
 
 func TestSeedDirectory(t *testing.T) {
-	m := &Machine{FS: fstest.MapFS{
+	m := &Access{FS: fstest.MapFS{
 		"proc/cmdline":         &fstest.MapFile{Data: []byte("ds=nocloud;s=file:///srv/seed/;i=i-5")},
 		"srv/seed/user-data":   &fstest.MapFile{Data: []byte("#!/bin/sh")},
 		"srv/seed/vendor-data": &fstest.MapFile{Data: []byte("#!/bin/sh")},

@@ -35,7 +35,7 @@ type gceAttributes struct {
 	Block    string `json:"block-project-ssh-keys"`
 }
 
-func (gce) Fetch(ctx context.Context, m *Machine) (*Data, error) {
+func (gce) Fetch(ctx context.Context, m *Access) (*Data, error) {
 	base := m.baseOf("gce", linkLocal)
 	url := base + "/computeMetadata/v1/?recursive=true"
 	var answer http.Header

@@ -11,7 +11,7 @@ func (hetzner) Name() string      { return "hetzner" }
 func (hetzner) Local() bool       { return false }
 func (hetzner) Here(f Facts) bool { return f.DMI["sys_vendor"] == "Hetzner" }
 
-func (hetzner) Fetch(ctx context.Context, m *Machine) (*Data, error) {
+func (hetzner) Fetch(ctx context.Context, m *Access) (*Data, error) {
 	base := m.baseOf("hetzner", linkLocal)
 	meta, err := m.ask(ctx, request{url: base + "/hetzner/v1/metadata"})
 	if err != nil {

@@ -32,7 +32,7 @@ import (
 
 // devices lists the block devices that may hold a medium: CD-ROMs first, then
 // by name. Our own partitions and devices without a medium are left out.
-func (m *Machine) devices() ([]string, error) {
+func (m *Access) devices() ([]string, error) {
 	entries, err := fs.ReadDir(m.FS, "sys/class/block")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -66,7 +66,7 @@ func rank(device string) int {
 }
 
 // ours tells whether a partition has one of the names of our layout.
-func (m *Machine) ours(name string) bool {
+func (m *Access) ours(name string) bool {
 	for line := range strings.Lines(m.text("sys/class/block/" + name + "/uevent")) {
 		if partition, ok := strings.CutPrefix(strings.TrimSpace(line), "PARTNAME="); ok {
 			return slices.ContainsFunc(layout.Table(layout.Sizes{}), func(p layout.Partition) bool { return p.Name == partition })
@@ -77,7 +77,7 @@ func (m *Machine) ours(name string) bool {
 
 // withLabel calls use with the first medium whose label is one of labels, in
 // any case. The error is ErrNone when there is none.
-func (m *Machine) withLabel(ctx context.Context, labels []string, use func(v *volume) (*Data, error)) (*Data, error) {
+func (m *Access) withLabel(ctx context.Context, labels []string, use func(v *volume) (*Data, error)) (*Data, error) {
 	return m.withVolume(ctx, func(v *volume) bool {
 		return slices.ContainsFunc(labels, func(l string) bool { return strings.EqualFold(l, v.label) })
 	}, use)
@@ -89,7 +89,7 @@ const driveTime = 500 * time.Millisecond
 // loadDrives loads the driver of CD-ROM drives when there is a drive without
 // one: the initramfs does not wait for drives that it does not need, and udev
 // comes later.
-func (m *Machine) loadDrives(ctx context.Context) error {
+func (m *Access) loadDrives(ctx context.Context) error {
 	if m.LoadModule == nil || !m.hasDrive() || m.driveReady() {
 		return nil
 	}
@@ -104,19 +104,19 @@ func (m *Machine) loadDrives(ctx context.Context) error {
 
 // hasDrive tells whether there is a SCSI device of type 5, a CD-ROM drive; those
 // of SATA are SCSI devices too.
-func (m *Machine) hasDrive() bool {
+func (m *Access) hasDrive() bool {
 	types, err := fs.Glob(m.FS, "sys/bus/scsi/devices/*/type")
 	return err == nil && slices.ContainsFunc(types, func(name string) bool { return m.text(name) == "5" })
 }
 
-func (m *Machine) driveReady() bool {
+func (m *Access) driveReady() bool {
 	drives, err := fs.Glob(m.FS, "sys/class/block/sr*/size")
 	return err == nil && len(drives) > 0
 }
 
 // withVolume calls use with the first medium that fits. Devices that cannot be
 // read are no media.
-func (m *Machine) withVolume(ctx context.Context, fits func(v *volume) bool, use func(v *volume) (*Data, error)) (*Data, error) {
+func (m *Access) withVolume(ctx context.Context, fits func(v *volume) bool, use func(v *volume) (*Data, error)) (*Data, error) {
 	if err := m.loadDrives(ctx); err != nil {
 		m.log().Warn("the driver of the CD-ROM drive cannot be loaded", "error", err)
 	}
@@ -133,7 +133,7 @@ func (m *Machine) withVolume(ctx context.Context, fits func(v *volume) bool, use
 	return nil, ErrNone
 }
 
-func (m *Machine) tryDevice(device string, fits func(v *volume) bool, use func(v *volume) (*Data, error)) (data *Data, err error) {
+func (m *Access) tryDevice(device string, fits func(v *volume) bool, use func(v *volume) (*Data, error)) (data *Data, err error) {
 	f, err := m.Open(device)
 	if err != nil {
 		m.log().Debug("a block device cannot be read", "error", err)

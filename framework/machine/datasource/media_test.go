@@ -22,10 +22,10 @@ import (
 )
 
 // newMachine has an empty root directory.
-func newMachine(t *testing.T) (*Machine, string) {
+func newMachine(t *testing.T) (*Access, string) {
 	t.Helper()
 	root := t.TempDir()
-	return &Machine{
+	return &Access{
 		FS:   os.DirFS(root),
 		Open: func(device string) (*os.File, error) { return os.Open(filepath.Join(root, device)) },
 	}, root

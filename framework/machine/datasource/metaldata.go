@@ -15,7 +15,7 @@ func (metaldata) Name() string    { return "metaldata" }
 func (metaldata) Local() bool     { return false }
 func (metaldata) Here(Facts) bool { return false }
 
-func (metaldata) Fetch(ctx context.Context, m *Machine) (*Data, error) {
+func (metaldata) Fetch(ctx context.Context, m *Access) (*Data, error) {
 	base := m.baseOf("metaldata", "http://metaldata")
 	name, err := m.ask(ctx, request{url: base + "/get/meta/hostname"})
 	if err != nil {

@@ -23,7 +23,7 @@ func (noCloud) Name() string    { return "nocloud" }
 func (noCloud) Local() bool     { return true }
 func (noCloud) Here(Facts) bool { return true }
 
-func (noCloud) Fetch(ctx context.Context, m *Machine) (*Data, error) {
+func (noCloud) Fetch(ctx context.Context, m *Access) (*Data, error) {
 	return m.withLabel(ctx, []string{"cidata"}, func(v *volume) (*Data, error) { return seedData(v.read) })
 }
 
@@ -114,7 +114,7 @@ func (s *Seed) dir() string {
 	return ""
 }
 
-func (seed) Fetch(_ context.Context, m *Machine) (*Data, error) {
+func (seed) Fetch(_ context.Context, m *Access) (*Data, error) {
 	f := ReadFacts(m.FS)
 	if f.Seed == nil || f.Seed.dir() == "" {
 		return nil, ErrNone
@@ -156,7 +156,7 @@ func isHTTP(s string) bool {
 	return strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "https://")
 }
 
-func (seedURL) Fetch(ctx context.Context, m *Machine) (*Data, error) {
+func (seedURL) Fetch(ctx context.Context, m *Access) (*Data, error) {
 	f := ReadFacts(m.FS)
 	if f.Seed == nil || !isHTTP(f.Seed.URL) {
 		return nil, ErrNone

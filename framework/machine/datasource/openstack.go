@@ -22,7 +22,7 @@ func (openStack) Here(f Facts) bool {
 		slices.Contains([]string{"OpenTelekomCloud", "SAP CCloud VM", "HUAWEICLOUD", "OpenStack Nova", "OpenStack Compute"}, tag)
 }
 
-func (openStack) Fetch(ctx context.Context, m *Machine) (*Data, error) {
+func (openStack) Fetch(ctx context.Context, m *Access) (*Data, error) {
 	base := m.baseOf("openstack", linkLocal)
 	d, err := novaData(func(name string) ([]byte, error) { return m.optional(ctx, base+"/openstack/latest/"+name, nil) })
 	if d != nil {

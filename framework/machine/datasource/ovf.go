@@ -23,7 +23,7 @@ func (ovf) Here(Facts) bool { return true }
 const ovfFile = "ovf-env.xml"
 
 // Fetch looks at CD-ROMs only: the name of the file is all that tells.
-func (ovf) Fetch(ctx context.Context, m *Machine) (*Data, error) {
+func (ovf) Fetch(ctx context.Context, m *Access) (*Data, error) {
 	return m.withVolume(ctx, func(v *volume) bool { return strings.HasPrefix(v.device, "/dev/sr") }, func(v *volume) (*Data, error) {
 		raw, err := v.read(ovfFile)
 		if err != nil || raw == nil {

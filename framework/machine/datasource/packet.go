@@ -15,7 +15,7 @@ func (packet) Name() string    { return "packet" }
 func (packet) Local() bool     { return false }
 func (packet) Here(Facts) bool { return false }
 
-func (packet) Fetch(ctx context.Context, m *Machine) (*Data, error) {
+func (packet) Fetch(ctx context.Context, m *Access) (*Data, error) {
 	base := m.baseOf("packet", "https://metadata.platformequinix.com")
 	var doc struct {
 		ID       string   `json:"id"`

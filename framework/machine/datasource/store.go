@@ -39,8 +39,8 @@ const (
 	Sentinel = "/run/.userdata_load"
 )
 
-// State is what is remembered across boots; it may hold secrets.
-type State struct {
+// Memory is what is remembered across boots; it may hold secrets.
+type Memory struct {
 	Source        string   `json:"source"`
 	InstanceID    string   `json:"instanceId,omitempty"`
 	Hostname      string   `json:"hostname,omitempty"`
@@ -106,9 +106,9 @@ func (r *Record) fail(err error) {
 // Store is where data goes.
 type Store struct{ Root tree.Root }
 
-// State reads what is remembered; the zero State when there is nothing.
-func (s Store) State() (State, error) {
-	var out State
+// Memory reads what is remembered; the zero Memory when there is nothing.
+func (s Store) Memory() (Memory, error) {
+	var out Memory
 	data, err := s.Root.Read(StateFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return out, nil
@@ -122,7 +122,7 @@ func (s Store) State() (State, error) {
 // Keep makes the record of a boot without a source.
 func (s Store) Keep() *Record {
 	r := &Record{UserData: None, NetworkConfig: None}
-	state, err := s.State()
+	state, err := s.Memory()
 	r.fail(err)
 	r.Source, r.InstanceID, r.Hostname, r.Keys, r.Files = state.Source, state.InstanceID, state.Hostname, len(state.Keys), state.Files
 	if len(state.Files) > 0 {
@@ -138,9 +138,9 @@ func (s Store) Keep() *Record {
 // an error is kept aside, and what was stored stays.
 func (s Store) Put(d *Data) (*Record, error) {
 	r := &Record{Source: d.Source, Place: d.Place, InstanceID: d.InstanceID, Notes: d.Notes}
-	old, err := s.State()
+	old, err := s.Memory()
 	r.fail(err)
-	state := State{Source: d.Source, InstanceID: d.InstanceID, Files: old.Files, Partly: old.Partly}
+	state := Memory{Source: d.Source, InstanceID: d.InstanceID, Files: old.Files, Partly: old.Partly}
 	state.metaData(d, r)
 	another := old.Source != "" && (old.Source != d.Source || old.InstanceID != d.InstanceID)
 	state.network(d, r, old, another)
@@ -150,7 +150,7 @@ func (s Store) Put(d *Data) (*Record, error) {
 }
 
 // metaData takes over what is correct: host name and keys.
-func (s *State) metaData(d *Data, r *Record) {
+func (s *Memory) metaData(d *Data, r *Record) {
 	if d.Hostname != "" {
 		name, err := usableName(d.Hostname)
 		if err != nil {
@@ -181,7 +181,7 @@ func usableName(name string) (string, error) {
 	return name, nil
 }
 
-func (s Store) remember(state State) error {
+func (s Store) remember(state Memory) error {
 	data, err := json.MarshalIndent(state, "", "  ")
 	if err == nil {
 		_, err = s.Root.Replace(StateFile, tree.File{Data: append(data, '\n'), Mode: 0o600})
@@ -193,7 +193,7 @@ func (s Store) remember(state State) error {
 }
 
 // network decides which network-config counts from now on.
-func (s *State) network(d *Data, r *Record, old State, another bool) {
+func (s *Memory) network(d *Data, r *Record, old Memory, another bool) {
 	text := string(d.NetworkConfig)
 	switch {
 	case strings.TrimSpace(text) == "":
@@ -218,7 +218,7 @@ func (s *State) network(d *Data, r *Record, old State, another bool) {
 }
 
 // userData stores user data that is correct.
-func (s Store) userData(d *Data, r *Record, state *State, old State, another bool) error {
+func (s Store) userData(d *Data, r *Record, state *Memory, old Memory, another bool) error {
 	parsed, err := userdata.Options{Encoded: d.Encoded}.Parse(d.Source+"/user-data", d.UserData)
 	if err == nil {
 		r.Problems = append(r.Problems, parsed.Problems()...)

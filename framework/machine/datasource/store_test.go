@@ -174,8 +174,8 @@ func TestSeveralParts(t *testing.T) {
 func TestMetaData(t *testing.T) {
 	s, _ := newStore(t)
 	mustPut(t, s, Data{Source: "ec2", InstanceID: "i", Hostname: "n.example.org", Keys: []string{sshKey}})
-	got, err := s.State()
-	want := State{Source: "ec2", InstanceID: "i", Hostname: "n.example.org", Keys: []string{sshKey}}
+	got, err := s.Memory()
+	want := Memory{Source: "ec2", InstanceID: "i", Hostname: "n.example.org", Keys: []string{sshKey}}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("%v, differs (-want +got):\n%s", err, diff)
 	}
@@ -212,7 +212,7 @@ func TestNetworkConfig(t *testing.T) {
 		{"another instance", "2", "", None, ""},
 	} {
 		r := mustPut(t, s, Data{Source: "nocloud", InstanceID: c.instance, NetworkConfig: []byte(c.text)})
-		state, err := s.State()
+		state, err := s.Memory()
 		if err != nil || r.NetworkConfig != c.want || state.NetworkConfig != c.kept {
 			t.Errorf("%s: got %s, %q, %v; want %s, %q", c.name, r.NetworkConfig, state.NetworkConfig, err, c.want, c.kept)
 		}

@@ -14,7 +14,7 @@ func (vultr) Name() string      { return "vultr" }
 func (vultr) Local() bool       { return false }
 func (vultr) Here(f Facts) bool { return f.DMI["sys_vendor"] == "Vultr" }
 
-func (vultr) Fetch(ctx context.Context, m *Machine) (*Data, error) {
+func (vultr) Fetch(ctx context.Context, m *Access) (*Data, error) {
 	base := m.baseOf("vultr", linkLocal)
 	var doc struct {
 		ID       anyText  `json:"instance-v2-id"`

@@ -35,7 +35,7 @@ type request struct {
 
 // ask asks again, while Patience lasts, as long as there is no answer or one
 // that says that the service cannot now.
-func (m *Machine) ask(ctx context.Context, r request) ([]byte, error) {
+func (m *Access) ask(ctx context.Context, r request) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, m.patience())
 	defer cancel()
 	pause := m.Pause
@@ -56,7 +56,7 @@ func (m *Machine) ask(ctx context.Context, r request) ([]byte, error) {
 	}
 }
 
-func (m *Machine) patience() time.Duration {
+func (m *Access) patience() time.Duration {
 	if m.Patience == 0 {
 		return 2 * time.Minute
 	}
@@ -64,7 +64,7 @@ func (m *Machine) patience() time.Duration {
 }
 
 // once asks once. The error has no query and no user: they may be secrets.
-func (m *Machine) once(ctx context.Context, r request) (body []byte, again bool, err error) {
+func (m *Access) once(ctx context.Context, r request) (body []byte, again bool, err error) {
 	method := r.method
 	if method == "" {
 		method = http.MethodGet
@@ -107,7 +107,7 @@ func readAnswer(answer *http.Response) (body []byte, again bool, err error) {
 }
 
 // client goes through no proxy: a metadata service answers only its own node.
-func (m *Machine) client() *http.Client {
+func (m *Access) client() *http.Client {
 	if m.Client == nil {
 		m.Client = fetch.Client(&http.Transport{DisableKeepAlives: true})
 		m.Client.Timeout = 5 * time.Second
@@ -116,7 +116,7 @@ func (m *Machine) client() *http.Client {
 }
 
 // optional asks for what may be missing; then it is nil.
-func (m *Machine) optional(ctx context.Context, url string, header map[string]string) ([]byte, error) {
+func (m *Access) optional(ctx context.Context, url string, header map[string]string) ([]byte, error) {
 	body, err := m.ask(ctx, request{url: url, header: header})
 	if errors.Is(err, errMissing) {
 		return nil, nil
@@ -125,7 +125,7 @@ func (m *Machine) optional(ctx context.Context, url string, header map[string]st
 }
 
 // document asks for a JSON document.
-func (m *Machine) document(ctx context.Context, url string, header map[string]string, into any) error {
+func (m *Access) document(ctx context.Context, url string, header map[string]string, into any) error {
 	body, err := m.ask(ctx, request{url: url, header: header})
 	if err != nil {
 		return err

@@ -117,7 +117,7 @@ func TestServices(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			server := httptest.NewServer(c.server)
 			defer server.Close()
-			m := &Machine{FS: sys(nil)}
+			m := &Access{FS: sys(nil)}
 			m.SetBase(c.source.Name(), server.URL)
 			got, err := m.Fetch(t.Context(), []Source{c.source})
 			if err != nil {
@@ -140,7 +140,7 @@ func TestNoUserData(t *testing.T) {
 	}
 	server := httptest.NewServer(imdsV2(with))
 	defer server.Close()
-	m := &Machine{FS: sys(nil)}
+	m := &Access{FS: sys(nil)}
 	m.SetBase("ec2", server.URL)
 	got, err := ec2{}.Fetch(t.Context(), m)
 	if err != nil || got.InstanceID != "i-0abc" || len(got.UserData)+len(got.Keys) > 0 {
@@ -152,7 +152,7 @@ func TestNoUserData(t *testing.T) {
 func TestNotGoogle(t *testing.T) {
 	server := httptest.NewServer(service{"GET /computeMetadata/v1/?recursive=true": "{}"})
 	defer server.Close()
-	m := &Machine{FS: sys(nil)}
+	m := &Access{FS: sys(nil)}
 	m.SetBase("gce", server.URL)
 	if _, err := (gce{}).Fetch(t.Context(), m); err == nil || !strings.Contains(err.Error(), "not that of Google's") {
 		t.Errorf("got %v", err)
@@ -163,7 +163,7 @@ func TestSeedURL(t *testing.T) {
 	files := service{"GET /seed/user-data": userData, "GET /seed/meta-data": "instance-id: i-9\n"}
 	server := httptest.NewServer(files)
 	defer server.Close()
-	m := &Machine{FS: sys(map[string]string{"product_serial": "ds=nocloud-net;s=" + server.URL + "/seed/;h=n1"})}
+	m := &Access{FS: sys(map[string]string{"product_serial": "ds=nocloud-net;s=" + server.URL + "/seed/;h=n1"})}
 	got, err := m.Fetch(t.Context(), []Source{seedURL{}})
 	want := &Data{Source: "nocloud-net", Place: server.URL + "/seed/", InstanceID: "i-9", Hostname: "n1", UserData: []byte(userData)}
 	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" || err != nil {
@@ -193,7 +193,7 @@ func TestPatience(t *testing.T) {
 				w.WriteHeader(status)
 			}))
 			defer server.Close()
-			m := &Machine{FS: sys(nil), Pause: time.Millisecond, Patience: 200 * time.Millisecond}
+			m := &Access{FS: sys(nil), Pause: time.Millisecond, Patience: 200 * time.Millisecond}
 			_, err := ConfigURL(server.URL+"/secret?token=geheim").Fetch(t.Context(), m)
 			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q", err, c.want)
@@ -209,7 +209,7 @@ func TestPatience(t *testing.T) {
 }
 
 func TestConfigURLErrors(t *testing.T) {
-	m := &Machine{FS: sys(nil), Pause: time.Millisecond, Patience: 20 * time.Millisecond}
+	m := &Access{FS: sys(nil), Pause: time.Millisecond, Patience: 20 * time.Millisecond}
 	server := httptest.NewServer(service{})
 	server.Close() // nobody answers
 	for _, c := range []struct{ url, want string }{
@@ -228,7 +228,7 @@ func TestConfigURLErrors(t *testing.T) {
 func TestFetchGoesOn(t *testing.T) {
 	server := httptest.NewServer(service{"GET /metadata/v1.json": `{"droplet_id":1}`})
 	defer server.Close()
-	m := &Machine{FS: sys(nil)}
+	m := &Access{FS: sys(nil)}
 	m.SetBase("openstack", server.URL)
 	m.SetBase("ec2", server.URL)
 	m.SetBase("digitalocean", server.URL)

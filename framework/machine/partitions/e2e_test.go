@@ -51,7 +51,7 @@ func labels(t *testing.T, device string, numbers ...int) []string {
 	t.Helper()
 	var out []string
 	for _, n := range numbers {
-		label, fs, err := (Machine{}).Label(t.Context(), Machine{}.Device(device, n))
+		label, fs, err := (KernelDisks{}).Label(t.Context(), KernelDisks{}.Device(device, n))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -68,7 +68,7 @@ func TestRealDisk(t *testing.T) {
 	}}
 	apply := func(want ...string) {
 		t.Helper()
-		done, err := Apply(context.Background(), Machine{}, l)
+		done, err := Apply(context.Background(), KernelDisks{}, l)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -88,7 +88,7 @@ func TestRealDisk(t *testing.T) {
 	l = config.DiskLayout{Path: config.Text{Text: device, Path: "p"}, Expand: &everything}
 	apply(`partition 3 ("last") has 38 MiB`, `grew the file system of partition 3 ("last")`)
 	apply()
-	if out, err := exec.CommandContext(t.Context(), "e2fsck", "-f", "-n", Machine{}.Device(device, 3)).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), "e2fsck", "-f", "-n", KernelDisks{}.Device(device, 3)).CombinedOutput(); err != nil {
 		t.Errorf("e2fsck: %v: %s", err, out)
 	}
 	if out, err := exec.CommandContext(t.Context(), "sfdisk", "--verify", device).CombinedOutput(); err != nil {

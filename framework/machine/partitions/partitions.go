@@ -34,8 +34,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
 )
 
-// A Node is what has the disks.
-type Node interface {
+// Disks are those that a config may change.
+type Disks interface {
 	// Disk is the device of the disk that the config means.
 	Disk(ctx context.Context, l config.DiskLayout) (string, error)
 	// BootDisk is the device of the disk that was booted, or empty.
@@ -58,7 +58,7 @@ type Node interface {
 
 // Apply makes a disk have what l asks for. It tells what it did, a phrase each;
 // nothing when all of it was there.
-func Apply(ctx context.Context, n Node, l config.DiskLayout) (done []string, err error) {
+func Apply(ctx context.Context, n Disks, l config.DiskLayout) (done []string, err error) {
 	path, err := n.Disk(ctx, l)
 	if err != nil {
 		return nil, err
@@ -81,7 +81,7 @@ func Apply(ctx context.Context, n Node, l config.DiskLayout) (done []string, err
 }
 
 type work struct {
-	node   Node
+	node   Disks
 	layout config.DiskLayout
 	path   string
 	disk   *os.File

@@ -21,7 +21,7 @@ import (
 
 // node has one disk, which is a file. Its programs note what they were asked.
 type node struct {
-	Machine
+	KernelDisks
 	path   string
 	boot   string
 	labels map[string][2]string // by device: label and type
@@ -191,7 +191,7 @@ func must(err error) {
 
 func TestDevice(t *testing.T) {
 	for disk, want := range map[string]string{"/dev/vda": "/dev/vda3", "/dev/nvme0n1": "/dev/nvme0n1p3"} {
-		if got := (Machine{}).Device(disk, 3); got != want {
+		if got := (KernelDisks{}).Device(disk, 3); got != want {
 			t.Errorf("%s: %s, want %s", disk, got, want)
 		}
 	}

@@ -132,6 +132,19 @@ func Use(ps config.Problems) string {
 	}
 }
 
+// Unused says what is not used of a file, and what to type; nothing, when all of
+// it is.
+func Unused(f config.File) string {
+	if f.Whole() {
+		return ""
+	}
+	command := "kairos-agent validate"
+	if f.OnDisk() {
+		command += " " + f.Name
+	}
+	return fmt.Sprintf("%s: %s, because of its errors; type: %s", f.Name, Use(f.Problems), command)
+}
+
 // maxLost is how many parts of a file are named on one line.
 const maxLost = 6
 

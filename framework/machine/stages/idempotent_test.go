@@ -156,7 +156,7 @@ func repository(t *testing.T, dir string) {
 
 // fileDisk is a node whose disk is a file. The file systems are made in it.
 type fileDisk struct {
-	partitions.Machine
+	partitions.KernelDisks
 	dir string
 }
 

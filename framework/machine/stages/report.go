@@ -13,15 +13,15 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/machine/report"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
-	"github.com/kairos-build/kairos-build/framework/node/history"
 )
 
 // Where the reports are: of this boot, and of the last boots.
 const (
 	ReportPath  = "/run/kairos/report.json"
-	HistoryPath = history.Dir + "/reports.json"
+	HistoryPath = layout.NotesDir + "/reports.json"
 )
 
 // KeptBoots is how many boots HistoryPath holds.
@@ -78,6 +78,11 @@ func (r StageReport) OK() bool {
 	return !slices.ContainsFunc(r.Steps, func(s StepReport) bool { return s.Outcome == Failed })
 }
 
+// AllOK tells whether no step of any stage failed.
+func AllOK(reports []StageReport) bool {
+	return !slices.ContainsFunc(reports, func(r StageReport) bool { return !r.OK() })
+}
+
 // Changed tells whether some step changed something.
 func (r StageReport) Changed() bool {
 	return slices.ContainsFunc(r.Steps, func(s StepReport) bool { return s.Outcome == Changed })
@@ -120,6 +125,16 @@ func (r *Report) Lines() []string {
 	var out []string
 	for _, s := range r.Stages {
 		out = append(out, s.Lines()...)
+	}
+	return out
+}
+
+// Items are those of every step.
+func (r *Report) Items() (out []report.Item) {
+	for _, s := range r.Stages {
+		for _, step := range s.Steps {
+			out = append(out, step.Items...)
+		}
 	}
 	return out
 }

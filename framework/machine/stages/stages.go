@@ -57,7 +57,7 @@ type Engine struct {
 	System  System
 	Fetcher Fetcher
 	// Disks are those of the node; nil: the key layout fails.
-	Disks partitions.Node
+	Disks partitions.Disks
 	// Image opens an OCI image; nil: framework/source does.
 	Image func(ctx context.Context, ref, arch string) (v1.Image, error)
 	// UnitState answers in place of `systemctl ASK UNIT` in a dry run, with ASK

@@ -230,7 +230,7 @@ func (d *Dir) isNew() error {
 	return err
 }
 
-// makeLikeParent makes a directory that is missing, as place.make says. Another
+// makeLikeParent makes a directory that is missing, as trail.make says. Another
 // process may make it at the same time.
 func (d *Dir) makeLikeParent(name string) (*Dir, error) {
 	info, err := d.Stat()

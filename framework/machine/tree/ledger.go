@@ -56,7 +56,7 @@ func (r Root) CheckWritable(path string) error {
 	return r.writable(path, p)
 }
 
-func (r Root) writable(path string, p *place) error {
+func (r Root) writable(path string, p *trail) error {
 	if r.Writable != nil && !r.Writable(p.real()) {
 		return &fs.PathError{Op: "write", Path: path, Err: syscall.EROFS}
 	}

@@ -177,7 +177,7 @@ func (r Root) MakeAll(dir string) (*Dir, error) {
 }
 
 // makeOrOpen is make, where the first of the names may exist.
-func (p *place) makeOrOpen() error {
+func (p *trail) makeOrOpen() error {
 	if len(p.rest) > 1 {
 		next, err := p.dir().Open(p.rest[0])
 		if err == nil {
@@ -256,7 +256,7 @@ func (r Root) Replace(path string, f File) (changed bool, err error) {
 }
 
 // already tells whether path is as f says, by the dry run or on disk.
-func (r Root) already(path string, p *place, f File) (bool, error) {
+func (r Root) already(path string, p *trail, f File) (bool, error) {
 	if c, ok := r.Dry.change(path); ok {
 		return c.is(f, r.KeepOwner), nil
 	}
@@ -353,7 +353,7 @@ func (r Root) MakeDir(path string, f File) (changed bool, err error) {
 	return true, inside(path, p.makeDir(f))
 }
 
-func (p *place) makeDir(f File) error {
+func (p *trail) makeDir(f File) error {
 	if err := p.make(); err != nil {
 		return err
 	}
@@ -404,7 +404,7 @@ func (r Root) SetAttributes(path string, f File) (changed bool, err error) {
 }
 
 // lstatOrNoted describes path as the dry run has it, else what is there.
-func (r Root) lstatOrNoted(path string, p *place) (fs.FileInfo, error) {
+func (r Root) lstatOrNoted(path string, p *trail) (fs.FileInfo, error) {
 	if c, ok := r.Dry.change(path); ok {
 		return c.stat()
 	}

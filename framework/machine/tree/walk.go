@@ -16,19 +16,19 @@ import (
 
 const maxLinks = 40 // as the kernel, see path_resolution(7)
 
-// A place is where a path leads to: an open directory, and the names below it
+// A trail is where a path leads: an open directory, and the names below it
 // that are not walked. That is one name, or more when directories are missing.
 // It has to be closed.
-type place struct {
+type trail struct {
 	r    Root
 	dirs []*Dir // open: the root directory, and each on the way
 	rest []string
 }
 
-func (p *place) dir() *Dir { return p.dirs[len(p.dirs)-1] }
+func (p *trail) dir() *Dir { return p.dirs[len(p.dirs)-1] }
 
 // name is the last part of the path, seen from dir when none is missing.
-func (p *place) name() string {
+func (p *trail) name() string {
 	if len(p.rest) == 0 {
 		return "."
 	}
@@ -36,17 +36,17 @@ func (p *place) name() string {
 }
 
 // real is the path, without links, as seen inside the root.
-func (p *place) real() string { return path.Join(append([]string{p.dir().path}, p.rest...)...) }
+func (p *trail) real() string { return path.Join(append([]string{p.dir().path}, p.rest...)...) }
 
 // missing is an error when directories above the last part do not exist.
-func (p *place) missing() error {
+func (p *trail) missing() error {
 	if len(p.rest) > 1 {
 		return &fs.PathError{Op: "open", Path: path.Join(p.dir().path, p.rest[0]), Err: unix.ENOENT}
 	}
 	return nil
 }
 
-func (p *place) close() {
+func (p *trail) close() {
 	for _, d := range p.dirs {
 		d.Close()
 	}
@@ -54,7 +54,7 @@ func (p *place) close() {
 
 // make makes the directories that are missing, with mode 0755 and the owner of
 // the nearest one that exists.
-func (p *place) make() error {
+func (p *trail) make() error {
 	for len(p.rest) > 1 {
 		next, err := p.dir().makeLikeParent(p.rest[0])
 		if err != nil {
@@ -66,12 +66,12 @@ func (p *place) make() error {
 }
 
 // find walks to path; follow: a link in the last place is followed too.
-func (r Root) find(name string, follow bool) (*place, error) {
+func (r Root) find(name string, follow bool) (*trail, error) {
 	top, err := openDir(unix.AT_FDCWD, r.Dir)
 	if err != nil {
 		return nil, err
 	}
-	p := &place{r: r, dirs: []*Dir{{r: r, f: top, path: "/"}}}
+	p := &trail{r: r, dirs: []*Dir{{r: r, f: top, path: "/"}}}
 	if err := p.walk(name, follow); err != nil {
 		p.close()
 		return nil, inside(name, err)
@@ -84,7 +84,7 @@ func parts(text string) []string {
 	return slices.DeleteFunc(strings.Split(text, "/"), func(part string) bool { return part == "" || part == "." })
 }
 
-func (p *place) walk(name string, follow bool) error {
+func (p *trail) walk(name string, follow bool) error {
 	todo, links := parts(path.Clean("/"+name)), 0
 	for len(todo) > 0 {
 		part := todo[0]
@@ -116,7 +116,7 @@ func (p *place) walk(name string, follow bool) error {
 }
 
 // up leaves the last name. Above the root directory is the root directory.
-func (p *place) up() {
+func (p *trail) up() {
 	switch {
 	case len(p.rest) > 0:
 		p.rest = p.rest[:len(p.rest)-1]
@@ -126,7 +126,7 @@ func (p *place) up() {
 	}
 }
 
-func (p *place) top() {
+func (p *trail) top() {
 	for len(p.dirs) > 1 {
 		p.up()
 	}
@@ -134,7 +134,7 @@ func (p *place) top() {
 
 // enter goes into the directory name, and returns the target of a link instead.
 // The last name is not gone into.
-func (p *place) enter(name string, last, follow bool) (target string, err error) {
+func (p *trail) enter(name string, last, follow bool) (target string, err error) {
 	if !last {
 		next, err := p.dir().Open(name)
 		if err == nil {
@@ -235,7 +235,7 @@ func (r Root) Fixed(path string) (string, error) {
 	return p.fixed()
 }
 
-func (p *place) fixed() (string, error) {
+func (p *trail) fixed() (string, error) {
 	for _, d := range p.dirs {
 		info, err := d.Stat()
 		if err != nil {

@@ -25,7 +25,7 @@ import (
 )
 
 // Dir is where a node keeps its history.
-const Dir = layout.MountOEM + "/.kairos"
+const Dir = layout.NotesDir
 
 // Names in the directory.
 const (

@@ -78,9 +78,9 @@ func boots(n int) string {
 	return fmt.Sprintf("%d boots", n)
 }
 
-// BootState reads what the initramfs found out at this boot. A system that our
+// ThisBoot reads what the initramfs found out at this boot. A system that our
 // initramfs did not start is thisboot.ErrNone.
-func BootState(root tree.Root) (*thisboot.State, error) {
+func ThisBoot(root tree.Root) (*thisboot.Boot, error) {
 	data, err := root.Read(layout.StateFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, thisboot.ErrNone
@@ -92,7 +92,7 @@ func BootState(root tree.Root) (*thisboot.State, error) {
 }
 
 // Environment opens the boot environment of the disk that was booted.
-func Environment(root tree.Root, state *thisboot.State) (*bootenv.Store, error) {
+func Environment(root tree.Root, state *thisboot.Boot) (*bootenv.Store, error) {
 	path, err := device(root, state, layout.PartEFI)
 	if err != nil {
 		return nil, err
@@ -100,7 +100,7 @@ func Environment(root tree.Root, state *thisboot.State) (*bootenv.Store, error) 
 	return bootenv.Open(path)
 }
 
-func device(root tree.Root, state *thisboot.State, partition string) (string, error) {
+func device(root tree.Root, state *thisboot.Boot, partition string) (string, error) {
 	name, err := state.Device(partition)
 	if err != nil {
 		return "", err
@@ -109,7 +109,7 @@ func device(root tree.Root, state *thisboot.State, partition string) (string, er
 }
 
 // Slots describes the slots of the disk that was booted, as env has them.
-func Slots(root tree.Root, state *thisboot.State, env slot.State) []SlotInfo {
+func Slots(root tree.Root, state *thisboot.Boot, env slot.State) []SlotInfo {
 	var list []SlotInfo
 	for _, s := range layout.Slots() {
 		info := SlotInfo{Slot: s, Condition: env.Condition(s), Booted: s == state.Slot}
@@ -125,7 +125,7 @@ func Slots(root tree.Root, state *thisboot.State, env slot.State) []SlotInfo {
 
 // label reads what a slot's boot partition says about its image. One that
 // cannot be read says nothing: the slot may be about to be written.
-func label(root tree.Root, state *thisboot.State, s layout.Slot) slotimage.Label {
+func label(root tree.Root, state *thisboot.Boot, s layout.Slot) slotimage.Label {
 	path, err := device(root, state, s.Boot())
 	if err != nil {
 		return slotimage.Label{}
@@ -152,7 +152,7 @@ func label(root tree.Root, state *thisboot.State, s layout.Slot) slotimage.Label
 
 // slots adds the slots and the next boot. Users other than root cannot read the
 // disk; for them the slots are hidden.
-func (s *Status) slots(root tree.Root, state *thisboot.State) {
+func (s *Status) slots(root tree.Root, state *thisboot.Boot) {
 	if _, ours := state.Partition(layout.PartEFI); !ours {
 		return // an installer medium
 	}
@@ -173,7 +173,7 @@ func (s *Status) slots(root tree.Root, state *thisboot.State) {
 
 // loadEnvironment returns the state by which the boot loader acts, if there is
 // a boot environment at all; the error may come with it.
-func loadEnvironment(root tree.Root, state *thisboot.State) (env slot.State, err error) {
+func loadEnvironment(root tree.Root, state *thisboot.Boot) (env slot.State, err error) {
 	store, err := Environment(root, state)
 	if err != nil {
 		return slot.State{}, err

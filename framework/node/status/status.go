@@ -183,7 +183,7 @@ func (s *Status) fromBoot(root tree.Root, mounted []mountPoint, withSlots bool) 
 	args := cmdline(read(root, "/proc/cmdline"))
 	s.Slot, s.Mode = args[layout.ArgSlot], args[layout.ArgMode]
 	s.Root.Verity.RootHash = args[layout.ArgRootHash]
-	state, err := BootState(root)
+	state, err := ThisBoot(root)
 	if err != nil {
 		s.Problems = append(s.Problems, err.Error())
 		return
@@ -199,7 +199,7 @@ func (s *Status) fromBoot(root tree.Root, mounted []mountPoint, withSlots bool) 
 	}
 }
 
-func (s *Status) layout(state *thisboot.State, mounted []mountPoint) {
+func (s *Status) layout(state *thisboot.Boot, mounted []mountPoint) {
 	for _, p := range state.Partitions {
 		at := ""
 		if m, ok := bySource(mounted, p.Device); ok {

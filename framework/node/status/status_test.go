@@ -32,7 +32,7 @@ func node(t *testing.T) tree.Root {
 	t.Helper()
 	root := tree.Root{Dir: t.TempDir(), KeepOwner: true}
 	hash := strings.Repeat("ab", 32)
-	state := &thisboot.State{
+	state := &thisboot.Boot{
 		Slot: layout.SlotA, Mode: layout.ModeActive, RootHash: hash, ModulesLoaded: 12, FirstBoot: true,
 		Disk: thisboot.Disk{Device: "/dev/vda", GUID: "guid", Size: 8 << 30},
 		Partitions: []thisboot.Partition{

@@ -28,18 +28,18 @@ type Entry struct {
 // An Extent is a run of bytes that belongs to a file. Offset is in the volume.
 type Extent struct{ Offset, Length int64 }
 
-// A place is a short entry and where its 32 bytes are.
-type place struct {
+// A shortEntry is a short entry and where its 32 bytes are.
+type shortEntry struct {
 	raw    [entrySize]byte
 	offset int64 // in the volume
 }
 
-func (p place) name() string     { return decodeName([11]byte(p.raw[:11]), p.raw[12]) }
-func (p place) isDir() bool      { return p.raw[11]&attrDirectory != 0 }
-func (p place) size() int64      { return int64(binary.LittleEndian.Uint32(p.raw[28:])) }
-func (p place) isDots() bool     { return p.raw[0] == '.' }
-func (p place) isVolumeID() bool { return p.raw[11]&attrVolumeID != 0 }
-func (p place) first() uint32 {
+func (p shortEntry) name() string     { return decodeName([11]byte(p.raw[:11]), p.raw[12]) }
+func (p shortEntry) isDir() bool      { return p.raw[11]&attrDirectory != 0 }
+func (p shortEntry) size() int64      { return int64(binary.LittleEndian.Uint32(p.raw[28:])) }
+func (p shortEntry) isDots() bool     { return p.raw[0] == '.' }
+func (p shortEntry) isVolumeID() bool { return p.raw[11]&attrVolumeID != 0 }
+func (p shortEntry) first() uint32 {
 	le := binary.LittleEndian
 	return (uint32(le.Uint16(p.raw[20:]))<<16 | uint32(le.Uint16(p.raw[26:]))) & entryMask
 }
@@ -112,7 +112,7 @@ func (v *Volume) Extents(path string) ([]Extent, error) {
 	return e, nil
 }
 
-func (v *Volume) extents(p place) ([]Extent, error) {
+func (v *Volume) extents(p shortEntry) ([]Extent, error) {
 	left := p.size()
 	if left == 0 {
 		return nil, nil
@@ -141,18 +141,18 @@ func (v *Volume) extents(p place) ([]Extent, error) {
 }
 
 // lookup finds the entry of a file or a directory, but not of the root.
-func (v *Volume) lookup(path string) (place, error) {
+func (v *Volume) lookup(path string) (shortEntry, error) {
 	dir, base := "", path
 	if i := strings.LastIndexByte(path, '/'); i >= 0 {
 		dir, base = path[:i], path[i+1:]
 	}
 	d, err := v.directoryAt(dir)
 	if err != nil {
-		return place{}, err
+		return shortEntry{}, err
 	}
 	p, ok := d.find(base)
 	if !ok {
-		return place{}, &fs.PathError{Op: "looking up", Path: path, Err: fs.ErrNotExist}
+		return shortEntry{}, &fs.PathError{Op: "looking up", Path: path, Err: fs.ErrNotExist}
 	}
 	return p, nil
 }
@@ -160,17 +160,17 @@ func (v *Volume) lookup(path string) (place, error) {
 // A directory is what one holds, and where.
 type directory struct {
 	clusters []uint32
-	places   []place // in use, with "." and "..", without labels and long names
+	places   []shortEntry // in use, with "." and "..", without labels and long names
 	raw      []byte
 }
 
-func (d directory) find(name string) (place, bool) {
+func (d directory) find(name string) (shortEntry, bool) {
 	for _, p := range d.places {
 		if !p.isDots() && strings.EqualFold(p.name(), name) {
 			return p, true
 		}
 	}
-	return place{}, false
+	return shortEntry{}, false
 }
 
 // directoryAt reads the directory at path, which is "" for the root.
@@ -214,7 +214,7 @@ func (v *Volume) readDir(first uint32) (directory, error) {
 		}
 	}
 	for at := 0; at < len(d.raw) && d.raw[at] != 0; at += entrySize {
-		p := place{raw: [entrySize]byte(d.raw[at:]), offset: v.offsetIn(d, at)}
+		p := shortEntry{raw: [entrySize]byte(d.raw[at:]), offset: v.offsetIn(d, at)}
 		if p.raw[0] != entryFree && p.raw[11]&attrMask != attrLongName && !p.isVolumeID() {
 			d.places = append(d.places, p)
 		}

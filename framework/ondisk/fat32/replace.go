@@ -151,7 +151,7 @@ func (e *editor) replace(f File) error {
 }
 
 // renew is replace for a file that exists: name and attributes stay.
-func (e *editor) renew(p place, data []byte) error {
+func (e *editor) renew(p shortEntry, data []byte) error {
 	if p.isDir() {
 		return fmt.Errorf("it is a directory")
 	}
@@ -275,7 +275,7 @@ func (e *editor) countFree() error {
 // that does and the names that are missing below it.
 type target struct {
 	exists bool
-	place  place
+	place  shortEntry
 	dir    directory
 	names  []shortName
 }

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kairos-build/kairos-build/framework/commandline"
+	"github.com/kairos-build/kairos-build/framework/node"
+)
+
+// newServices are the verbs that units run. They have no flags, and print nothing:
+// what the node says is all.
+func newServices(p *program) []*cobra.Command {
+	return []*cobra.Command{
+		p.service(&cobra.Command{Use: "boot", Short: "Apply the cloud-config and run its early stages"}, p.node.Boot),
+		p.service(&cobra.Command{Use: "datasource", Short: "Ask this machine's metadata services"}, p.node.Datasource),
+		p.service(&cobra.Command{Use: "ready", Short: "Say on every console that the node is up"}, p.node.Ready),
+		p.service(&cobra.Command{Use: "settle", Short: "Check a new slot, keep it or leave it"}, p.node.Settle),
+		p.service(&cobra.Command{Use: "trial", Short: "Limit the time in which a boot comes up"}, p.node.Trial),
+	}
+}
+
+func (p *program) service(cmd *cobra.Command, do func(context.Context) error) *cobra.Command {
+	cmd.Short += " (kairos-" + cmd.Use + ".service)"
+	cmd.Example = "  kairos-agent " + cmd.Use
+	cmd.Args = commandline.NoArgs
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		err := do(cmd.Context())
+		if errors.Is(err, node.ErrSaid) {
+			return commandline.ErrQuiet
+		}
+		return err
+	}
+	return cmd
+}

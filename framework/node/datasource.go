@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/machine/datasource"
+	"github.com/kairos-build/kairos-build/framework/machine/netconfig"
+	"github.com/kairos-build/kairos-build/framework/machine/report"
+	"github.com/kairos-build/kairos-build/framework/machine/tree"
+)
+
+// datasourceMark is the condition of kairos-datasource.service: some source is
+// to be asked over the network.
+const datasourceMark = "/run/kairos/datasource.wanted"
+
+// given is what the datasource of a node says, in this boot or before.
+type given struct {
+	record *datasource.Record
+	state  datasource.Memory
+}
+
+func (n *Node) store() datasource.Store { return datasource.Store{Root: n.Root} }
+
+// sources is where datasources look: below the root of n.
+func (n *Node) sources() *datasource.Access {
+	m := &datasource.Access{
+		FS: os.DirFS(n.Root.Dir), Log: n.Log,
+		Open: func(device string) (*os.File, error) { return os.Open(filepath.Join(n.Root.Dir, device)) },
+	}
+	if n.Running() {
+		m.LoadModule = func(ctx context.Context, name string) error {
+			return output(exec.CommandContext(ctx, "modprobe", "--", name))
+		}
+	}
+	if n.AdjustSources != nil {
+		n.AdjustSources(m)
+	}
+	return m
+}
+
+// localTime is what local sources have together: media that hang hold up a boot
+// no longer.
+const localTime = 20 * time.Second
+
+// localData asks the sources that need no network, stores what they say, and
+// sets up the network by it. What goes wrong is in the record: a boot goes on.
+func (n *Node) localData(ctx context.Context) given {
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, localTime)
+	defer cancel()
+	m := n.sources()
+	facts := datasource.ReadFacts(m.FS)
+	local, remote, detectErr := m.Detect(facts)
+	data, err := fetchLocal(ctx, m, local)
+	g := n.keep(data, facts.ConfigURL != "")
+	if err != nil && !errors.Is(err, datasource.ErrNone) {
+		g.say(err)
+	}
+	g.say(detectErr)
+	if data == nil || len(facts.Asked) > 0 {
+		for _, s := range remote {
+			g.record.Waiting = append(g.record.Waiting, s.Name())
+		}
+	}
+	if facts.ConfigURL != "" {
+		g.record.Waiting = append(g.record.Waiting, waitURL)
+	}
+	g.say(n.setUpNetwork(ctx, g.state.NetworkConfig))
+	g.record.Milliseconds = sinceMilliseconds(start)
+	return g
+}
+
+// fetchLocal goes on without a medium that hangs: reading it cannot be ended.
+func fetchLocal(ctx context.Context, m *datasource.Access, local []datasource.Source) (*datasource.Data, error) {
+	type answer struct {
+		data *datasource.Data
+		err  error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		data, err := m.Fetch(ctx, local)
+		answers <- answer{data, err}
+	}()
+	select {
+	case a := <-answers:
+		return a.data, a.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("the local datasources did not answer within %v: does a CD-ROM or disk hang?", localTime)
+	}
+}
+
+func sinceMilliseconds(start time.Time) float64 {
+	return float64(time.Since(start).Microseconds()) / 1000
+}
+
+// say adds an error to what a person must know.
+func (g *given) say(err error) {
+	if err != nil {
+		g.record.Messages = append(g.record.Messages, strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+}
+
+// keep stores data; nil keeps what is stored. With a URL on the command line
+// user data comes from there.
+func (n *Node) keep(data *datasource.Data, fromURL bool) given {
+	store := n.store()
+	g := given{record: store.Keep()}
+	if data != nil {
+		if fromURL && len(data.UserData) > 0 {
+			data.UserData = nil
+			data.Notes = append(data.Notes, "the user data is not used: the kernel argument "+datasource.ArgConfigURL+" names another config")
+		}
+		r, err := store.Put(data)
+		g.record = r
+		g.say(err)
+	}
+	state, err := store.Memory()
+	g.say(err)
+	g.state = state
+	return g
+}
+
+// below adds host name and keys to a config that was merged from the files; the
+// files win. The keys are for the main user of the user data.
+func (g given) below(c *config.Config, files []config.File) {
+	if c.Hostname == "" {
+		c.Hostname = g.state.Hostname
+	}
+	owner := ""
+	for _, f := range files {
+		if owner == "" && f.Used() && slices.Contains(g.state.Files, f.Name) {
+			owner = f.Config.MainUser
+		}
+	}
+	c.GiveKeys(owner, g.state.Keys)
+}
+
+// files are the parts of the datasource that have problems, as files of the
+// report. User data that is used has its problems as a file of /oem.
+func (g given) files() []report.File {
+	var out []report.File
+	for _, p := range g.record.Problems {
+		network := strings.HasSuffix(p.File, "network-config")
+		used := network && g.record.NetworkConfig != datasource.Refused
+		if !network && g.record.UserData != datasource.Refused {
+			continue
+		}
+		if len(out) == 0 || out[len(out)-1].Name != p.File {
+			out = append(out, report.File{Name: p.File, Used: used})
+		}
+		last := &out[len(out)-1]
+		last.Problems = append(last.Problems, p)
+	}
+	return out
+}
+
+// items are what went wrong.
+func (g given) items() []report.Item {
+	var out []report.Item
+	for _, m := range g.record.Messages {
+		name := g.record.Source
+		if name == "" {
+			name = "node"
+		}
+		out = append(out, report.Item{Kind: "datasource", Name: name, Outcome: report.Failed, Message: m})
+	}
+	return out
+}
+
+// leave writes the record and the mark. A node without a datasource has
+// neither.
+func (n *Node) leave(g given, c *config.Config) error {
+	if c.ConfigURL != "" && !slices.Contains(g.record.Waiting, waitKey) {
+		g.record.Waiting = append(g.record.Waiting, waitKey)
+	}
+	var err error
+	if len(g.record.Waiting) > 0 {
+		_, err = n.Root.Replace(datasourceMark, tree.File{Mode: 0o644})
+	} else {
+		_, err = n.Root.Remove(datasourceMark)
+	}
+	if g.record.Source == "" && len(g.record.Waiting) == 0 && len(g.record.Messages) == 0 {
+		_, removeErr := n.Root.Remove(datasource.RecordFile)
+		return errors.Join(err, removeErr)
+	}
+	return errors.Join(err, n.store().Write(g.record))
+}
+
+// setUpNetwork renders a network-config, in place of what was rendered before.
+func (n *Node) setUpNetwork(ctx context.Context, text string) error {
+	var files []netconfig.File
+	if text != "" {
+		c, problems := netconfig.Decode("network-config", []byte(text))
+		if err := problems.Err(); err != nil {
+			return fmt.Errorf("the network-config that is stored: %w", err)
+		}
+		files = c.Files()
+	}
+	errs := []error{n.forgetNetwork(files)}
+	renamed := false
+	for _, f := range files {
+		changed, err := n.Root.Replace(f.Path, tree.File{Data: f.Data, Mode: 0o644})
+		errs = append(errs, err)
+		renamed = renamed || changed && path.Ext(f.Path) == ".link"
+	}
+	if renamed && n.Running() {
+		// udev gives names when a port is added; those that are there already
+		// are shown to it once more.
+		errs = append(errs, output(exec.CommandContext(ctx, "udevadm", "trigger", "--action=add", "--subsystem-match=net")))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("setting up the network: %w", err)
+	}
+	return nil
+}
+
+// forgetNetwork removes files of ours that are not among files.
+func (n *Node) forgetNetwork(files []netconfig.File) error {
+	old := []string{netconfig.ResolvedFile}
+	entries, err := n.Root.List(netconfig.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), netconfig.Prefix) {
+			old = append(old, netconfig.Dir+"/"+e.Name())
+		}
+	}
+	for _, name := range old {
+		if !slices.ContainsFunc(files, func(f netconfig.File) bool { return f.Path == name }) {
+			_, removeErr := n.Root.Remove(name)
+			err = errors.Join(err, removeErr)
+		}
+	}
+	return err
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/kairos-build/kairos-build/framework/grub/bootenv"
+	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/node/history"
+	"github.com/kairos-build/kairos-build/framework/node/status"
+	"github.com/kairos-build/kairos-build/framework/node/thisboot"
+	"github.com/kairos-build/kairos-build/framework/slot"
+)
+
+// Store is the boot loader's state on this node's disk.
+type Store interface {
+	slot.Store
+	Close() error
+}
+
+// OpenStore opens the store of the disk that the node was booted from.
+func OpenStore(booted *thisboot.Boot) (Store, error) {
+	esp, ok := booted.Partition(layout.PartEFI)
+	if !ok {
+		return nil, fmt.Errorf("opening the boot environment: the disk has no partition named %s", layout.PartEFI)
+	}
+	return bootenv.Open(esp.Device)
+}
+
+// Rollback gives up a trial, or puts the old slot on trial: it gets tries boots. It
+// returns what the boot loader goes by then.
+func (n *Node) Rollback(tries int) (slot.State, error) {
+	next, err := n.changeSlots(func(s slot.State) (slot.State, error) { return s.Rollback(tries) })
+	if err == nil {
+		n.warn("writing the boot history", n.remember([]history.Entry{rolledBack(next)}))
+	}
+	return next, err
+}
+
+// Select chooses what the next boot starts, once; an empty mode takes that back.
+func (n *Node) Select(mode layout.Mode) (slot.State, error) {
+	return n.changeSlots(func(s slot.State) (slot.State, error) { return s.Select(mode) })
+}
+
+// Slots are those of the disk, and what the boot loader goes by. An error beside them
+// says what is wrong with its state.
+func (n *Node) Slots() (slots []status.SlotInfo, s slot.State, err error) {
+	booted, err := status.ThisBoot(n.Root)
+	if err != nil {
+		return nil, s, err
+	}
+	env, err := status.Environment(n.Root, booted)
+	if err != nil {
+		return nil, s, err
+	}
+	s, damage := env.Load()
+	if err := env.Close(); err != nil {
+		return nil, s, err
+	}
+	return status.Slots(n.Root, booted, s), s, damage
+}
+
+// rolledBack is the entry in the boot history: the slot that is gone back to.
+func rolledBack(next slot.State) history.Entry {
+	to := next.Good
+	if next.Try != "" {
+		to = next.Try
+	}
+	return history.Entry{Kind: history.Rollback, Slot: to, Outcome: history.OK, Message: status.NextBoot(next).Sentence}
+}
+
+// changeSlots applies an event to the boot environment and returns what it is
+// then.
+func (n *Node) changeSlots(event func(slot.State) (slot.State, error)) (next slot.State, err error) {
+	state, err := status.ThisBoot(n.Root)
+	if err != nil {
+		return next, err
+	}
+	env, err := status.Environment(n.Root, state)
+	if err != nil {
+		return next, err
+	}
+	defer func() { err = errors.Join(err, env.Close()) }()
+	return env.Update(event)
+}

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package thisboot is the document at layout.StateFile: what the initramfs
+// did and found at this boot, written once by /init before it starts the
+// system and read by the agent. It holds facts only; it decides nothing.
+//
+// The document is one JSON object. Readers ignore keys that they do not know,
+// so a newer initramfs may add some; a key never changes its meaning.
+package thisboot
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/kairos-build/kairos-build/framework/layout"
+)
+
+// Version is the value of Boot.Version that this package writes.
+const Version = 1
+
+// Boot is one boot, as the initramfs saw it.
+type Boot struct {
+	Version    int         `json:"version"`
+	Slot       layout.Slot `json:"slot"`
+	Mode       layout.Mode `json:"mode"`
+	RootHash   string      `json:"rootHash"`   // dm-verity root hash, 64 lower-case hex digits
+	HashOffset int64       `json:"hashOffset"` // bytes: the EROFS image's length, where the verity superblock is
+	Disk       Disk        `json:"disk"`
+	// Partitions are those of Disk, in table order.
+	Partitions []Partition `json:"partitions"`
+	// Mounts are in the order in which they were made.
+	Mounts []Mount `json:"mounts"`
+	// ModulesLoaded counts the kernel modules that /init loaded.
+	ModulesLoaded int `json:"modulesLoaded"`
+	// Steps are in the order in which they ran.
+	Steps []Step `json:"steps"`
+	// FirstBoot is true when no machine-id was stored on the persistent
+	// partition yet.
+	FirstBoot bool `json:"firstBoot"`
+	// MachineID is what /etc/machine-id holds: 32 lower-case hex digits.
+	MachineID string `json:"machineID,omitempty"`
+	// Watchdog is the driver that resets a machine that hangs, such as
+	// "iTCO_wdt" or "Software Watchdog"; empty when there is none.
+	Watchdog string `json:"watchdog,omitempty"`
+	// Warnings are sentences for a person: what is not as it should be
+	// although the node came up.
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// Disk is the disk that the node was booted from.
+type Disk struct {
+	Device string `json:"device"`          // such as /dev/vda
+	GUID   string `json:"guid"`            // GPT disk GUID, lower case
+	Size   int64  `json:"size"`            // bytes
+	Model  string `json:"model,omitempty"` // as the kernel reports it
+}
+
+// Partition is one partition of the disk.
+type Partition struct {
+	Number   int    `json:"number"`
+	Name     string `json:"name"`     // GPT name, such as root-a
+	Device   string `json:"device"`   // such as /dev/vda4
+	PartUUID string `json:"partUUID"` // lower case
+	Size     int64  `json:"size"`     // bytes
+}
+
+// MountKind says what a mount is for.
+type MountKind string
+
+// The kinds of mounts that /init makes.
+const (
+	MountRoot      MountKind = "root"      // EROFS over dm-verity, read-only
+	MountEphemeral MountKind = "ephemeral" // overlay whose upper side is a tmpfs
+	MountData      MountKind = "data"      // oem and persistent
+	MountBind      MountKind = "bind"      // a persistent path, from its place below layout.StateDir
+	MountFallback  MountKind = "fallback"  // a tmpfs in the place of a data partition that is unusable
+)
+
+// Mount is one mount of the running system.
+type Mount struct {
+	Path     string    `json:"path"` // in the running system, such as /etc
+	Kind     MountKind `json:"kind"`
+	Source   string    `json:"source"` // device, or directory in the running system
+	FS       string    `json:"fs,omitempty"`
+	ReadOnly bool      `json:"readOnly,omitempty"`
+}
+
+// Step is one step of /init and how long it took.
+type Step struct {
+	Name         string  `json:"name"`
+	Milliseconds float64 `json:"milliseconds"`
+	// At is when the step ended, in milliseconds since the kernel started.
+	At float64 `json:"at"`
+}
+
+// ErrNone is returned by Read when there is no document: the system was not
+// started by our initramfs.
+var ErrNone = errors.New("no boot state: this system was not started by the kairos initramfs")
+
+// Partition returns the partition with the given GPT name.
+func (s *Boot) Partition(name string) (Partition, bool) {
+	for _, p := range s.Partitions {
+		if p.Name == name {
+			return p, true
+		}
+	}
+	return Partition{}, false
+}
+
+// Device is the device of the partition with the given GPT name, such as
+// /dev/vda2. A disk that lacks it is not one of ours.
+func (s *Boot) Device(name string) (string, error) {
+	p, ok := s.Partition(name)
+	if !ok {
+		return "", fmt.Errorf("the disk %s that was booted has no partition %q: was it made by kairos-build?", s.Disk.Device, name)
+	}
+	return p.Device, nil
+}
+
+// Mount returns the mount at path.
+func (s *Boot) Mount(path string) (Mount, bool) {
+	for _, m := range s.Mounts {
+		if m.Path == path {
+			return m, true
+		}
+	}
+	return Mount{}, false
+}
+
+// Decode reads a document.
+func Decode(data []byte) (*Boot, error) {
+	s := new(Boot)
+	if err := json.Unmarshal(data, s); err != nil {
+		return nil, fmt.Errorf("decoding the boot state: %w", err)
+	}
+	if s.Version < 1 {
+		return nil, errors.New("decoding the boot state: it has no version")
+	}
+	return s, nil
+}
+
+// Encode returns the document, indented, with a final newline.
+func (s *Boot) Encode() ([]byte, error) {
+	out := *s
+	out.Version = Version
+	data, err := json.MarshalIndent(out, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("encoding the boot state: %w", err)
+	}
+	return append(data, '\n'), nil
+}
+
+// Read reads the document at path, usually layout.StateFile. A missing file
+// is ErrNone.
+func Read(path string) (*Boot, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrNone
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the boot state: %w", err)
+	}
+	return Decode(data)
+}
+
+// Write writes the document to path with mode 0644 and makes its directory
+// when it is missing. A reader sees the old document or the new one.
+func (s *Boot) Write(path string) error {
+	data, err := s.Encode()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("writing the boot state: %w", err)
+	}
+	tmp := path + ".new"
+	if err := os.WriteFile(tmp, data, 0o644); err != nil {
+		return fmt.Errorf("writing the boot state: %w", err)
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return fmt.Errorf("writing the boot state: %w", err)
+	}
+	return nil
+}
