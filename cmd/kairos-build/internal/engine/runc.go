@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
 )
 
 // findRunc returns the path of a runc that works: the named one, the one in
@@ -62,7 +64,7 @@ func unpackRunc(from fs.FS, dir string) (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("unpacking runc: %w", err)
 	}
-	if err := writeByRename(path, data, 0o700); err != nil {
+	if err := durable.Write(path, data, 0o700); err != nil {
 		return "", fmt.Errorf("unpacking runc: %w", err)
 	}
 	return path, nil
@@ -94,7 +96,7 @@ func checkRunc(ctx context.Context, path, memo string) error {
 	if err != nil {
 		return err
 	}
-	return writeByRename(memo, data, 0o600)
+	return durable.WriteCache(memo, data, 0o600)
 }
 
 // readCheck returns the zero value when there is nothing usable: then the probe

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/folder"
+	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
 )
 
 // Names of the outputs in a build's folder.
@@ -171,11 +172,7 @@ func (o *outputs) remember(key, imageKey string) error {
 	if err != nil {
 		return err
 	}
-	tmp := o.stamp + ".new"
-	if err := os.WriteFile(tmp, data, 0o644); err != nil {
-		return err
-	}
-	return os.Rename(tmp, o.stamp)
+	return durable.WriteCache(o.stamp, data, 0o644)
 }
 
 // recall reads the stamp; only the files below one of roots, or all of them,
