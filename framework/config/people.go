@@ -3,8 +3,6 @@
 package config
 
 import (
-	"bufio"
-	"bytes"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -12,6 +10,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/kairos-build/kairos-build/framework/ondisk/osrelease"
 )
 
 // What one file says must not act on the people of another file. So a key at the
@@ -45,18 +45,7 @@ func DefaultUser(id string) User {
 
 // distributionOf is ID of os-release(5) below root, or empty.
 func distributionOf(root fs.FS) string {
-	for _, name := range []string{"etc/os-release", "usr/lib/os-release"} {
-		data, err := readRegular(root, name)
-		if err != nil {
-			continue
-		}
-		for lines := bufio.NewScanner(bytes.NewReader(data)); lines.Scan(); {
-			if id, ok := strings.CutPrefix(lines.Text(), "ID="); ok {
-				return strings.Trim(id, `"'`)
-			}
-		}
-	}
-	return ""
+	return osrelease.Of(func(name string) ([]byte, error) { return readRegular(root, name) })["ID"]
 }
 
 // addPeople adds to c the users that other keys than users name, and gives the

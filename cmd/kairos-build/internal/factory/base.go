@@ -5,12 +5,14 @@ package factory
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/moby/buildkit/client/llb"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/deb/archive"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
+	"github.com/kairos-build/kairos-build/framework/ondisk/osrelease"
 	"github.com/kairos-build/kairos-build/framework/source"
 	"github.com/kairos-build/kairos-build/recipes"
 )
@@ -62,14 +64,15 @@ func (b *build) baseName(digest string) recipes.Base {
 
 // fits checks that the image is of the flavor's distribution and release.
 func (b *build) fits(files map[string][]byte) error {
-	text := files["etc/os-release"]
-	if text == nil {
-		text = files["usr/lib/os-release"]
-	}
-	if text == nil {
+	facts := osrelease.Of(func(name string) ([]byte, error) {
+		if data := files[name]; data != nil {
+			return data, nil
+		}
+		return nil, fs.ErrNotExist
+	})
+	if facts == nil {
 		return fmt.Errorf("%s: it has no /etc/os-release, so its distribution is unknown: is it a distribution's image?", b.Base)
 	}
-	facts := shellValues(text)
 	f := b.recipe.Flavor
 	if facts["ID"] != f.ID || facts["VERSION_ID"] != f.Release {
 		is := strings.TrimSpace(facts["ID"] + " " + facts["VERSION_ID"])
@@ -79,17 +82,6 @@ func (b *build) fits(files map[string][]byte) error {
 		return fmt.Errorf("%s: it has no package database (/var/lib/dpkg/status)", b.Base)
 	}
 	return nil
-}
-
-// shellValues reads KEY=value lines, with or without quotes (os-release(5)).
-func shellValues(text []byte) map[string]string {
-	values := map[string]string{}
-	for line := range strings.Lines(string(text)) {
-		if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
-			values[key] = strings.Trim(value, `"'`)
-		}
-	}
-	return values
 }
 
 // installedPackages reads name and version of what dpkg's status file calls
