@@ -12,11 +12,15 @@ import (
 	"github.com/kairos-build/kairos-build/framework/strict/nearest"
 )
 
-// What is said about a cloud-config is said as about every strict document.
+// A cloud-config has the problems of every strict document.
 type (
-	Problem  = strict.Problem
+	// Problem is one thing that is to be said about a file.
+	Problem = strict.Problem
+	// Problems are all of them.
 	Problems = strict.Problems
+	// Severity is what a problem does to the file that has it.
 	Severity = strict.Severity
+	// Position is a place in a file.
 	Position = strict.Position
 )
 
@@ -45,11 +49,10 @@ func (d *decoder) root(n *yaml.Node) value { return value{d.Root(n, ""), d} }
 // with is another node at the place of v.
 func (v value) with(n *yaml.Node) value { return value{v.With(n), v.d} }
 
-func (v value) at(step string, n *yaml.Node) value { return value{v.At(step, n), v.d} }
-func (v value) list(of string) []value             { return v.values(v.List(of)) }
-func (v value) places(of string) []value           { return v.values(v.Places(of)) }
-func (v value) pairs() []pair                      { return v.pairsOf(v.Pairs()) }
-func (v value) rawPairs() []pair                   { return v.pairsOf(v.RawPairs()) }
+func (v value) list(of string) []value   { return v.values(v.List(of)) }
+func (v value) places(of string) []value { return v.values(v.Places(of)) }
+func (v value) pairs() []pair            { return v.pairsOf(v.Pairs()) }
+func (v value) rawPairs() []pair         { return v.pairsOf(v.RawPairs()) }
 
 func (v value) values(list []strict.Value) []value {
 	out := make([]value, len(list))

@@ -29,7 +29,7 @@ func thing(root strict.Node) {
 func TestEveryMistakeAtItsPlace(t *testing.T) {
 	for name, tt := range map[string]struct{ in, want string }{
 		"fine": {"name: a\nsize: 1\ntags: [b]\n", ""},
-		"all at once": {"nmae: a\nname: 1\nsize: one\ntags: [a, [b], ]\nname: c\ncolour: red\n", `f:1:1: thing.nmae: unknown key; did you mean "name"?
+		"all at once": {"nam: a\nname: 1\nsize: one\ntags: [a, [b], ]\nname: c\ncolour: red\n", `f:1:1: thing.nam: unknown key; did you mean "name"?
 f:2:7: thing.name: expected a string, found an integer; put it in quotes
 f:3:7: thing.size: expected an integer, found a string
 f:4:11: thing.tags[1]: expected a string, found a list
