@@ -7,11 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/kairos-build/kairos-build/ci/qemu"
+	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
 )
 
 // Format is the version of test.json. It changes only when a field changes its
@@ -122,11 +122,10 @@ func (r *Report) JSON() ([]byte, error) {
 
 // replace writes a file that is there completely or not at all.
 func replace(path string, data []byte) error {
-	temp := path + ".part"
-	if err := os.WriteFile(temp, data, 0o644); err != nil {
+	if err := durable.Write(path, data, 0o644); err != nil {
 		return fmt.Errorf("writing the results: %w", err)
 	}
-	return os.Rename(temp, path)
+	return nil
 }
 
 // machineTitle is a machine's name for people.

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -12,6 +13,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/kairos-build/kairos-build/framework/ondisk/osrelease"
 )
 
 // Facts say where it was measured.
@@ -47,7 +50,7 @@ func readFacts(ctx context.Context, program string) (Facts, error) {
 		return string(data)
 	}
 	f.CPU = valueOf(read("/proc/cpuinfo"), "model name", ":")
-	f.System = strings.Trim(valueOf(read("/etc/os-release"), "PRETTY_NAME", "="), `"`)
+	f.System = cmp.Or(osrelease.Of(func(name string) ([]byte, error) { return os.ReadFile("/" + name) })["PRETTY_NAME"], "unknown")
 	kib, _ := strconv.ParseFloat(strings.TrimSuffix(valueOf(read("/proc/meminfo"), "MemTotal", ":"), " kB"), 64)
 	f.MemoryGiB = kib / (1 << 20)
 	f.Load = strings.Join(strings.Fields(read("/proc/loadavg"))[:3], " ")

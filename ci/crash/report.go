@@ -4,13 +4,14 @@ package crash
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
 )
 
 // A Report is what an exploration found, and where it is to go on.
@@ -93,15 +94,11 @@ func (r *Report) save(path string) error {
 		return nil
 	}
 	b, err := r.JSON()
+	if err == nil {
+		err = durable.Write(path, b, 0o644)
+	}
 	if err != nil {
 		return fmt.Errorf("writing progress: %w", err)
-	}
-	next := path + ".new"
-	if err := os.WriteFile(next, b, 0o644); err != nil {
-		return fmt.Errorf("writing progress: %w", err)
-	}
-	if err := os.Rename(next, path); err != nil {
-		return errors.Join(fmt.Errorf("writing progress: %w", err), os.Remove(next))
 	}
 	return nil
 }

@@ -4,11 +4,11 @@ package qemu
 
 import (
 	"encoding/json"
-	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
 )
 
 // bootIDFile changes with every start of the computer.
@@ -67,12 +67,5 @@ func (c probeCache) store(reason string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(c.path), 0o755); err != nil {
-		return err
-	}
-	temp := fmt.Sprintf("%s.%d", c.path, os.Getpid())
-	if err := os.WriteFile(temp, data, 0o644); err != nil {
-		return errors.Join(err, os.Remove(temp))
-	}
-	return os.Rename(temp, c.path)
+	return durable.WriteCache(c.path, data, 0o644)
 }

@@ -117,6 +117,18 @@ func sourceCases() []ruleCase {
 		{"http-clients", "each way", one("a/a.go", "package a\n\nvar a = &http.Client{Timeout: 1}\nvar b = new(http.Client)\nvar c http.Client\nvar d *http.Client\n"),
 			[]string{"a/a.go:5: makes an HTTP client; framework/fetch does", "a/a.go:6: makes an HTTP client; framework/fetch does", "a/a.go:7: makes an HTTP client; framework/fetch does"}},
 		{"http-clients", "fine", map[string]string{"framework/fetch/a.go": "package fetch\n\nvar a = &http.Client{}\n", "a/a_test.go": "package a\n\nvar a = &http.Client{}\n"}, nil},
+		{"renames", "each way", map[string]string{
+			"a/a.go":                              "package a\n\nvar a = os.Rename(x, y)\nvar b = root.Rename(x, y)\nvar c = unix.Renameat2(d, x, d, y, 0)\nvar d = durable.Rename(x, y)\n",
+			"a/a_test.go":                         "package a\n\nvar a = os.Rename(x, y)\n",
+			"framework/ondisk/durable/durable.go": "package durable\n\nvar a = os.Rename(x, y)\n",
+			"framework/machine/unpack/unpack.go":  "package unpack\n\nvar a = root.Rename(x, y)\n",
+			"ci/bench/mkosi.go":                   "package bench\n",
+		}, []string{
+			"a/a.go:5: renames a file itself: use framework/ondisk/durable, or give a reason in ci/rules/renames.go",
+			"a/a.go:6: renames a file itself: use framework/ondisk/durable, or give a reason in ci/rules/renames.go",
+			"a/a.go:7: renames a file itself: use framework/ondisk/durable, or give a reason in ci/rules/renames.go",
+			"ci/bench/mkosi.go: renames nothing any more: remove it from the list of ci/rules/renames.go",
+		}},
 		{"no-shell-strings", "call and list", one("a.go", "package a\n\nvar a = exec.CommandContext(ctx, \"sh\", \"-c\", \"true\")\nvar b = []string{\"/bin/bash\", \"-euc\", \"true\"}\nvar c = []string{\"sh\", \"setup.sh\"}\n"),
 			[]string{"a.go:5: a shell with -c", "a.go:6: a shell with -c"}},
 	}

@@ -46,6 +46,7 @@ func All() []Rule {
 		{"no-init", "order that nobody wrote down; call it from where it is needed", checkInit},
 		{"no-shell-strings", "a shell program in a string is read by no checker: write Go", checkShellStrings},
 		{"open-directories", "users exchange what is below their directories while root looks", checkPaths},
+		{"renames", "a file is the old one or the new one after a power cut, in one way", checkRenames},
 		{"no-glob", "a folder may be called a[1]", checkGlob},
 		{"http-clients", "one place says which redirections are followed", checkClients},
 		{"doc-commands", "a command in the documentation is one that a reader can type", checkCommands},

@@ -25,31 +25,31 @@ var accountFields = []field[Config]{
 }
 
 func decodeRootGroups(v value, c *Config) {
-	if v.node.Kind == yaml.ScalarNode {
+	if v.Node.Kind == yaml.ScalarNode {
 		var u User
 		decodeGroups(v, &u)
 		for _, name := range u.Groups {
-			c.addGroup(Group{Name: name, Origin: v.position()})
+			c.addGroup(Group{Name: name, Origin: v.Position()})
 		}
 		return
 	}
 	for _, item := range v.list("groups") {
-		if !item.isMapping() {
+		if !item.IsMapping() {
 			if name, ok := item.account(); ok {
-				c.addGroup(Group{Name: name, Origin: item.position()})
+				c.addGroup(Group{Name: name, Origin: item.Position()})
 			}
 			continue
 		}
 		for _, p := range item.pairs() {
 			if name, ok := p.key.account(); ok {
-				c.addGroup(Group{Name: name, Origin: p.key.position(), Members: p.value.members()})
+				c.addGroup(Group{Name: name, Origin: p.key.Position(), Members: p.value.members()})
 			}
 		}
 	}
 }
 
 func (v value) members() []string {
-	if v.node.Kind == yaml.ScalarNode {
+	if v.Node.Kind == yaml.ScalarNode {
 		name, ok := v.account()
 		if !ok {
 			return nil
@@ -78,8 +78,8 @@ func (c *Config) addGroup(g Group) {
 
 // decodeMainUser takes the name of a user, or a user.
 func decodeMainUser(v value, _ *Config) {
-	u := User{Origin: v.position()}
-	if v.isMapping() {
+	u := User{Origin: v.Position()}
+	if v.IsMapping() {
 		pairs := decodeMap(v, userFields, &u)
 		v.userDone(&u, pairs)
 	} else {
@@ -98,7 +98,7 @@ type mainPassword struct {
 }
 
 func decodeMainPassword(v value, _ *Config) {
-	p := &mainPassword{at: v, user: User{Origin: v.position()}}
+	p := &mainPassword{at: v, user: User{Origin: v.Position()}}
 	if decodePassword(v, &p.user); p.user.Password != "" {
 		v.d.cloud.password = p
 	}
@@ -111,11 +111,11 @@ func (d *decoder) mainPassword(c *Config) {
 	}
 	p.user.Name = c.MainUser
 	if p.user.Name == "" {
-		p.at.fail("it is not said whose password this is", "add \"user: NAME\", or put it into users as passwd")
+		p.at.Fail("it is not said whose password this is", "add \"user: NAME\", or put it into users as passwd")
 		return
 	}
 	if d.cloud.main == "" && d.cloud.defaultName != "" && d.cloud.asksDefault == nil {
-		p.at.report(Warning, "no user is named: it is the password of the default user of the image", "add \"user: NAME\"")
+		p.at.Report(Warning, "no user is named: it is the password of the default user of the image", "add \"user: NAME\"")
 	}
 	d.addPerson(c, p.user)
 }
@@ -127,8 +127,8 @@ var chpasswdFields = []field[checked]{
 }
 
 func decodeExpire(v value, _ *checked) {
-	if b, ok := v.boolean(); ok && b {
-		v.later("passwords that must be changed at the first login")
+	if b, ok := v.Boolean(); ok && b {
+		v.Later("passwords that must be changed at the first login")
 	}
 }
 
@@ -146,7 +146,7 @@ var namedPasswordFields = []field[namedPassword]{
 
 func decodeNamedPasswords(v value, _ *checked) {
 	for _, item := range v.list("users") {
-		p := namedPassword{user: User{Origin: item.position()}}
+		p := namedPassword{user: User{Origin: item.Position()}}
 		pairs := decodeMap(item, namedPasswordFields, &p)
 		if item.requires(pairs, "name") {
 			item.named(p)
@@ -157,9 +157,9 @@ func decodeNamedPasswords(v value, _ *checked) {
 func (v value) named(p namedPassword) {
 	switch {
 	case p.kind == "RANDOM":
-		v.later("passwords by chance")
+		v.Later("passwords by chance")
 	case p.password == nil:
-		v.fail("there is no password", "add \"password:\"")
+		v.Fail("there is no password", "add \"password:\"")
 	case p.kind == "text":
 		decodePlainPassword(*p.password, &p.user)
 	default:
@@ -171,16 +171,16 @@ func (v value) named(p namedPassword) {
 }
 
 func decodePasswordLines(v value, _ *checked) {
-	if v.node.Kind == yaml.SequenceNode {
+	if v.Node.Kind == yaml.SequenceNode {
 		for _, item := range v.list("lines") {
-			v.d.secret(item.node)
-			if s, ok := item.nonEmpty(); ok {
+			v.d.Secret(item.Node)
+			if s, ok := item.NonEmpty(); ok {
 				item.passwordLine(s)
 			}
 		}
 		return
 	}
-	s, ok := v.nonEmpty()
+	s, ok := v.NonEmpty()
 	if !ok {
 		return
 	}
@@ -193,15 +193,15 @@ func decodePasswordLines(v value, _ *checked) {
 
 // lineAt is a line of a block of text, from 0, as a value of its own.
 func (v value) lineAt(i int) value {
-	n := *v.node
+	n := *v.Node
 	at := v.inside()
 	n.Line, n.Column = at.Line, at.Column
-	if v.node.Style&yaml.LiteralStyle != 0 {
+	if v.Node.Style&yaml.LiteralStyle != 0 {
 		n.Line += i
 	}
 	n.Style, n.Kind, n.Tag = 0, yaml.ScalarNode, "!!str"
-	out := value{d: v.d, path: v.path, node: &n}
-	v.d.secret(&n)
+	out := v.with(&n)
+	v.d.Secret(&n)
 	return out
 }
 
@@ -209,18 +209,18 @@ func (v value) lineAt(i int) value {
 func (v value) passwordLine(line string) {
 	name, password, both := strings.Cut(strings.TrimSpace(line), ":")
 	if !both || !accountName.MatchString(name) {
-		v.fail("not a line of NAME:PASSWORD", "write it such as ada:$6$…")
+		v.Fail("not a line of NAME:PASSWORD", "write it such as ada:$6$…")
 		return
 	}
-	n := *v.node
+	n := *v.Node
 	n.Value, n.Tag = password, "!!str"
-	at := value{d: v.d, path: v.path, node: &n}
+	at := v.with(&n)
 	switch password {
 	case "R", "RANDOM":
-		at.later(fmt.Sprintf("passwords by chance (of %s)", name))
+		at.Later(fmt.Sprintf("passwords by chance (of %s)", name))
 		return
 	}
-	u := User{Name: name, Origin: v.position()}
+	u := User{Name: name, Origin: v.Position()}
 	if decodePassword(at, &u); u.Password != "" {
 		v.d.cloud.users = append(v.d.cloud.users, u)
 	}

@@ -34,7 +34,7 @@ func decodeTimezone(v value, _ *Config) {
 		return
 	}
 	v.step("fs", Step{
-		Links: []Link{{Path: "/etc/localtime", Target: "../usr/share/zoneinfo/" + zone, Origin: v.position(), Missing: "this image has no such time zone"}},
+		Links: []Link{{Path: "/etc/localtime", Target: "../usr/share/zoneinfo/" + zone, Origin: v.Position(), Missing: "this image has no such time zone"}},
 		Files: []StepFile{etcFile(v, "/etc/timezone", zone+"\n", 0o644)},
 	})
 }
@@ -42,7 +42,7 @@ func decodeTimezone(v value, _ *Config) {
 // decodeLocale: false leaves the one of the image, as in cloud-init. Debian
 // reads /etc/default/locale, all others /etc/locale.conf.
 func decodeLocale(v value, _ *Config) {
-	if no, isBool := falseOrNothing(v.node); isBool && !no {
+	if no, isBool := falseOrNothing(v.Node); isBool && !no {
 		return
 	}
 	if name, ok := aLocale.get(v); ok {
@@ -96,12 +96,12 @@ func decodeNTP(v value, _ *Config) {
 	var n ntp
 	for _, p := range decodeMap(v, ntpFields, &n) {
 		if p.name == "ntp_client" && n.client != "" && n.client != "auto" && n.client != "systemd-timesyncd" {
-			p.value.later("another program than systemd-timesyncd")
+			p.value.Later("another program than systemd-timesyncd")
 		}
 	}
 	if n.enabled != nil && !*n.enabled {
 		v.step("fs", Step{Systemctl: Systemctl{Overrides: []Override{{
-			Unit: timesyncdUnit, Name: "50-kairos-ntp.conf", Origin: v.position(),
+			Unit: timesyncdUnit, Name: "50-kairos-ntp.conf", Origin: v.Position(),
 			Content: v.textOf("[Unit]\nConditionPathExists=!/usr/lib/kairos"),
 		}}}})
 		return

@@ -36,7 +36,7 @@ type stageStep struct {
 
 // step adds a step that stands where v does.
 func (v value) step(stage string, s Step) {
-	s.Origin, s.Path = v.position(), v.path
+	s.Origin, s.Path = v.Position(), v.Path
 	v.d.cloud.steps = append(v.d.cloud.steps, stageStep{stage, s})
 }
 
@@ -53,8 +53,8 @@ func (d *decoder) addCloudInit(c *Config) {
 // etcFile is a file of a step with a content that is no template.
 func etcFile(v value, path, content string, mode uint32) StepFile {
 	return StepFile{
-		WriteFile: WriteFile{Path: path, Origin: v.position(), Content: []byte(content), Mode: mode, Owner: "root", Group: "root"},
-		PathText:  Text{Text: path, Origin: v.position(), Path: v.path},
+		WriteFile: WriteFile{Path: path, Origin: v.Position(), Content: []byte(content), Mode: mode, Owner: "root", Group: "root"},
+		PathText:  Text{Text: path, Origin: v.Position(), Path: v.Path},
 	}
 }
 
@@ -70,7 +70,7 @@ func shellWord(text string) string {
 func (v value) commandList() []Text {
 	var out []Text
 	for _, item := range v.list("commands") {
-		if len(item.node.Content) == 0 {
+		if len(item.Node.Content) == 0 {
 			if t, ok := item.given(); ok {
 				out = append(out, t)
 			}
@@ -117,26 +117,26 @@ func decodeFinalMessage(v value, _ *Config) {
 		return
 	}
 	if strings.Contains(t.Text, "$") {
-		v.report(Warning, "the variables of cloud-init, such as $uptime, are not filled in", "the facts are those of templates: docs/stages.md")
+		v.Report(Warning, "the variables of cloud-init, such as $uptime, are not filled in", "the facts are those of templates: docs/stages.md")
 	}
 	t.Text = "echo " + shellWord(t.Text) + " >/dev/console"
 	v.step("boot.after", Step{Commands: []Text{t}})
 }
 
 func decodeEnv(v value, c *Config) {
-	if v.isMapping() {
+	if v.IsMapping() {
 		for _, s := range v.settings(variableName, "the name of a variable") {
 			c.Env = append(c.Env, s.Name+"="+s.Value.Text)
 		}
 		return
 	}
 	for _, item := range v.list("variables, each NAME=VALUE") {
-		s, ok := item.nonEmpty()
+		s, ok := item.NonEmpty()
 		name, _, both := strings.Cut(s, "=")
 		switch {
 		case !ok:
 		case !both || !variableName.MatchString(name) || strings.ContainsRune(s, 0):
-			item.fail("not a variable", "write it such as LANG=C.UTF-8")
+			item.Fail("not a variable", "write it such as LANG=C.UTF-8")
 		default:
 			c.Env = append(c.Env, s)
 		}

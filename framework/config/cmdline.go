@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/kairos-build/kairos-build/framework/strict"
 )
 
 // CmdlineFile is how the kernel command line is called in problems. Line N of
@@ -40,7 +42,7 @@ func DecodeCmdline(cmdline string) (f File, ok bool, asked Options) {
 		return File{}, false, asked
 	}
 	d := newDecoder(CmdlineFile, asked)
-	d.gap = 1 // "="
+	d.Gap = 1 // "="
 	root := d.settings(settings)
 	c, problems := d.config(root)
 	return File{Name: CmdlineFile, Config: c, Problems: problems, root: root}, true, asked
@@ -83,7 +85,7 @@ func unquoted(s string) string {
 func (d *decoder) settings(settings []string) *yaml.Node {
 	root := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Line: 1, Column: 1}
 	for _, s := range settings {
-		d.lines = append(d.lines, strings.ReplaceAll(s, "\n", " "))
+		d.Lines = append(d.Lines, strings.ReplaceAll(s, "\n", " "))
 	}
 	for i, s := range settings {
 		d.setting(root, s, i+1)
@@ -94,14 +96,14 @@ func (d *decoder) settings(settings []string) *yaml.Node {
 func (d *decoder) setting(root *yaml.Node, setting string, line int) {
 	key, text, both := strings.Cut(setting, "=")
 	if !both || strings.Trim(key, ".") == "" {
-		d.add(line, 1, Error, "", "not KEY=VALUE", "write it such as "+CmdlineArgument+"=hostname=edge-1")
+		d.Add(line, 1, Error, "", "not KEY=VALUE", "write it such as "+CmdlineArgument+"=hostname=edge-1")
 		return
 	}
 	column := len([]rune(key)) + 2
 	var doc yaml.Node
 	if err := yaml.Unmarshal([]byte(text), &doc); err != nil {
-		_, message := yamlMessage(err)
-		d.add(line, column, Error, key, "not valid YAML: "+message, "quote the text as YAML has it")
+		_, message := strict.YAMLMessage(err)
+		d.Add(line, column, Error, key, "not valid YAML: "+message, "quote the text as YAML has it")
 		return
 	}
 	leaf := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null"}

@@ -42,10 +42,10 @@ func TestDecodeCmdline(t *testing.T) {
 	if f.Config.Hostname != "edge-2" || len(f.Config.Users) != 1 || f.Config.Users[0].Shell != "/bin/sh" || f.Config.Health.Timeout.String() != "2m0s" {
 		t.Errorf("config %+v", f.Config)
 	}
-	if got, want := f.Config.Origins["hostname"], (Position{CmdlineFile, 5, 1}); got != want {
+	if got, want := f.Config.Origins["hostname"], (Position{File: CmdlineFile, Line: 5, Column: 1}); got != want {
 		t.Errorf("origin %v, want %v", got, want)
 	}
-	if got, want := f.Config.Users[0].Origin, (Position{CmdlineFile, 2, 8}); got != want {
+	if got, want := f.Config.Users[0].Origin, (Position{File: CmdlineFile, Line: 2, Column: 8}); got != want {
 		t.Errorf("origin %v, want %v", got, want)
 	}
 }

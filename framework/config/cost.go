@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/kairos-build/kairos-build/framework/strict"
 )
 
 // A mistake costs as little as can be left out without a doubt about the rest: a
@@ -44,11 +46,11 @@ func (d *decoder) config(root *yaml.Node) (*Config, Problems) {
 		if len(more) == 0 {
 			return c, problems
 		}
-		news := more.without(problems)
+		news := more.Without(problems)
 		if len(news) == 0 {
 			break // what was cut has not helped
 		}
-		problems = append(problems, news...).sorted()
+		problems = append(problems, news...).Sorted()
 	}
 	for i := range problems {
 		problems[i].Costs = nil
@@ -58,7 +60,7 @@ func (d *decoder) config(root *yaml.Node) (*Config, Problems) {
 
 func (d *decoder) decodeRoot(root *yaml.Node) *Config {
 	c := &Config{Origins: d.origins}
-	d.remember("", decodeMap(value{d: d, node: root}, rootFields, c))
+	d.remember("", decodeMap(d.root(root), rootFields, c))
 	d.addCloudInit(c)
 	c.titleSteps()
 	return c
@@ -66,44 +68,15 @@ func (d *decoder) decodeRoot(root *yaml.Node) *Config {
 
 // again is a decoder for the same file.
 func (d *decoder) again() *decoder {
-	out := newDecoder(d.file, Options{Compat: d.compat, Distribution: d.distribution})
-	out.lines, out.gap = d.lines, d.gap
-	return out
-}
-
-// Refused tells whether some problem costs the whole file.
-func (ps Problems) Refused() bool {
-	return slices.ContainsFunc(ps, func(p Problem) bool { return p.Severity == Error && len(p.Costs) == 0 })
-}
-
-// without leaves out those that others have.
-func (ps Problems) without(others Problems) Problems {
-	told := map[string]bool{}
-	for _, p := range others {
-		told[p.Error()] = true
-	}
-	return slices.DeleteFunc(ps, func(p Problem) bool { return told[p.Error()] })
-}
-
-// Costs are the paths of all that the file goes without, each once.
-func (ps Problems) Costs() []string {
-	seen := map[string]bool{}
-	var out []string
-	for _, p := range ps {
-		for _, cost := range p.Costs {
-			if !seen[cost] {
-				out = append(out, cost)
-			}
-			seen[cost] = true
-		}
-	}
+	out := newDecoder(d.Name, Options{Compat: d.Compat, Distribution: d.distribution})
+	out.Lines, out.Gap = d.Lines, d.Gap
 	return out
 }
 
 // costs fills in what each error costs.
 func (d *decoder) costs(ps Problems) Problems {
 	for i := range ps {
-		if p := &ps[i]; p.Severity == Error && p.Costs == nil && !p.whole {
+		if p := &ps[i]; p.Severity == Error && p.Costs == nil && !p.Whole {
 			p.Costs = d.costOf(keysOf(p.Path))
 		}
 	}
@@ -140,15 +113,14 @@ func keysOf(text string) keyPath {
 
 // String is the path as problems have it.
 func (p keyPath) String() string {
-	at := value{d: &decoder{}}
+	at := ""
 	for _, key := range p {
-		step := key
 		if number, isItem := strings.CutPrefix(key, "#"); isItem {
-			step = "[" + number + "]"
+			key = "[" + number + "]"
 		}
-		at = at.at(step, &yaml.Node{})
+		at = strict.Below(at, key)
 	}
-	return at.path
+	return at
 }
 
 // first is the beginning of a path.

@@ -101,7 +101,7 @@ func TestRestIsCorrect(t *testing.T) {
 			continue
 		}
 		d := newDecoder(name, Options{})
-		d.lines = strings.Split(string(data), "\n")
+		d.Lines = strings.Split(string(data), "\n")
 		d.decodeRoot(f.root)
 		if rest := d.done(); rest.Failed() {
 			t.Errorf("%s: the rest has a mistake: %s", name, rest.Error())

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kairos-build/kairos-build/framework/strict"
 	"github.com/kairos-build/kairos-build/framework/strict/nearest"
 )
 
@@ -24,13 +25,13 @@ type Datasource struct {
 
 // configURL is a URL of a config. It may hold a secret, and is not shown.
 func (v value) configURL() (string, bool) {
-	s, ok := v.nonEmpty()
+	s, ok := v.NonEmpty()
 	if !ok {
 		return "", false
 	}
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-		v.fail("not a URL that can be fetched", "write it such as https://example.org/node.yaml")
+		v.Fail("not a URL that can be fetched", "write it such as https://example.org/node.yaml")
 		return "", false
 	}
 	return s, true
@@ -54,18 +55,18 @@ var datasourceFields = []field[Datasource]{
 func decodeDatasource(v value, s *Step) {
 	pairs := decodeMap(v, datasourceFields, &s.Datasource)
 	if v.requires(pairs, "providers") && slices.Contains(s.Datasource.Providers, "file") && s.Datasource.Path == "" {
-		v.fail("the provider \"file\" needs a path", `add "path:", the file with the user data`)
+		v.Fail("the provider \"file\" needs a path", `add "path:", the file with the user data`)
 	}
 }
 
 func (v value) providers() []string {
 	var out []string
 	for _, item := range v.list("providers") {
-		name, ok := item.nonEmpty()
+		name, ok := item.NonEmpty()
 		switch {
 		case !ok:
 		case slices.Contains(laterProviders, name):
-			item.later("the provider " + name)
+			item.Later("the provider " + name)
 		case slices.Contains(providers, name):
 			out = append(out, name)
 		default:
@@ -80,5 +81,5 @@ func (v value) unknownProvider(name string) {
 	if near := nearest.Word(name, providers); near != "" {
 		suggestion = fmt.Sprintf("did you mean %q?", near)
 	}
-	v.fail(fmt.Sprintf("unknown provider %q", printable(name)), suggestion)
+	v.Fail(fmt.Sprintf("unknown provider %q", strict.Printable(name)), suggestion)
 }

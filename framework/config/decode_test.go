@@ -121,7 +121,7 @@ func TestDecode(t *testing.T) {
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	at := func(line, column int) Position { return Position{"a.yaml", line, column} }
+	at := func(line, column int) Position { return Position{File: "a.yaml", Line: line, Column: column} }
 	want := &Config{
 		Hostname:       "node-1.example.org",
 		MainUser:       "ada",

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/kairos-build/kairos-build/framework/strict"
 )
 
 // A Value is a value of the merged config, and where it came from. A mapping
@@ -49,7 +51,7 @@ func Explain(files []File) *Value {
 			continue
 		}
 		d := newDecoder(f.Name, Options{})
-		root.merge(d.tree(value{d: d, node: f.root}, mapping(rootFields), false), mapping(rootFields))
+		root.merge(d.tree(d.root(f.root), mapping(rootFields), false), mapping(rootFields))
 	}
 	root.number("")
 	return root
@@ -57,13 +59,13 @@ func Explain(files []File) *Value {
 
 // tree is a value of one file, without places in the path.
 func (d *decoder) tree(v value, s shape, secret bool) *Value {
-	out := &Value{Origin: v.position(), Secret: secret, kind: v.node.Kind}
-	switch v.node.Kind {
+	out := &Value{Origin: v.Position(), Secret: secret, kind: v.Node.Kind}
+	switch v.Node.Kind {
 	case yaml.MappingNode:
 		d.treeKeys(out, v, s.asMapping(), secret)
 	case yaml.SequenceNode:
 		for _, item := range v.places("") {
-			if item.node.HeadComment == cutMark {
+			if item.Node.HeadComment == cutMark {
 				continue
 			}
 			out.Items = append(out.Items, d.tree(item, s.asList().item(), secret))
@@ -80,11 +82,11 @@ func (d *decoder) treeScalar(out *Value, v value, s shape) {
 	case out.Secret:
 	case s.joins == united:
 		out.kind = yaml.SequenceNode
-		for name := range strings.SplitSeq(v.node.Value, ",") {
-			out.Items = append(out.Items, &Value{Origin: v.position(), Scalar: strings.TrimSpace(name), kind: yaml.ScalarNode})
+		for name := range strings.SplitSeq(v.Node.Value, ",") {
+			out.Items = append(out.Items, &Value{Origin: v.Position(), Scalar: strings.TrimSpace(name), kind: yaml.ScalarNode})
 		}
 	default:
-		out.Scalar = scalarOf(v.node)
+		out.Scalar = scalarOf(v.Node)
 	}
 }
 
@@ -103,8 +105,8 @@ func (d *decoder) treeKeys(out *Value, v value, s shape, secret bool) {
 // secretFile tells whether a mapping is a file whose content is a secret.
 func secretFile(pairs []pair) bool {
 	for _, p := range pairs {
-		if p.name == "path" && secretName.MatchString(path.Base(p.value.node.Value)) ||
-			p.name == "content" && strings.Contains(p.value.node.Value, "PRIVATE KEY-----") {
+		if p.name == "path" && secretName.MatchString(path.Base(p.value.Node.Value)) ||
+			p.name == "content" && strings.Contains(p.value.Node.Value, "PRIVATE KEY-----") {
 			return true
 		}
 	}
@@ -226,14 +228,7 @@ func (v *Value) replace(later *Value) {
 func (v *Value) number(at string) {
 	v.Path = at
 	for _, k := range v.Keys {
-		switch {
-		case !plainKey.MatchString(k.name):
-			k.number(at + "[" + strconv.Quote(printable(k.name)) + "]")
-		case at == "":
-			k.number(k.name)
-		default:
-			k.number(at + "." + k.name)
-		}
+		k.number(strict.Below(at, k.name))
 	}
 	for i, item := range v.Items {
 		item.number(at + "[" + strconv.Itoa(i) + "]")
@@ -369,7 +364,7 @@ func (v *Value) short() string {
 		return "[]"
 	}
 	if s, ok := v.Scalar.(string); ok {
-		return strconv.Quote(printable(s))
+		return strconv.Quote(strict.Printable(s))
 	}
 	return fmt.Sprint(v.Scalar)
 }

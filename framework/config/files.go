@@ -18,6 +18,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/framework/config/template"
 	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
+	"github.com/kairos-build/kairos-build/framework/strict"
 )
 
 // maxContent limits what a compressed content may unfold to, in bytes.
@@ -26,7 +27,7 @@ const maxContent = 64 << 20
 var label = lazyregexp.New(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
 
 func decodeHostname(v value, c *Config) {
-	s, ok := v.nonEmpty()
+	s, ok := v.NonEmpty()
 	if !ok {
 		return
 	}
@@ -37,7 +38,7 @@ func decodeHostname(v value, c *Config) {
 		return
 	}
 	if message, suggestion := hostnameProblem(s); message != "" {
-		v.fail(message, suggestion)
+		v.Fail(message, suggestion)
 		return
 	}
 	c.Hostname = s
@@ -57,7 +58,7 @@ func hostnameProblem(s string) (message, suggestion string) {
 	}
 	for part := range strings.SplitSeq(s, ".") {
 		if !label.MatchString(part) {
-			return fmt.Sprintf("%q is not a host name (RFC 1123)", printable(s)), "use letters, digits and -, with dots between, at most 63 characters each"
+			return fmt.Sprintf("%q is not a host name (RFC 1123)", strict.Printable(s)), "use letters, digits and -, with dots between, at most 63 characters each"
 		}
 	}
 	return "", ""
@@ -68,15 +69,15 @@ func (v value) template(s string) bool {
 	if !strings.Contains(s, "{{") {
 		return false
 	}
-	v.later("templates ({{ … }})")
+	v.Later("templates ({{ … }})")
 	return true
 }
 
 func decodeWriteFiles(v value, c *Config) {
 	for _, item := range v.list("files") {
-		f := WriteFile{Origin: item.position(), Mode: 0o644, Owner: "root", Group: "root"}
+		f := WriteFile{Origin: item.Position(), Mode: 0o644, Owner: "root", Group: "root"}
 		pairs := decodeMap(item, writeFileFields, &f)
-		if item.node.Kind == yaml.MappingNode {
+		if item.Node.Kind == yaml.MappingNode {
 			item.fileDone(&f, pairs)
 			item.writable(f.Path)
 			item.guardSecret(&f.Mode, f.Path, string(f.Content), pairs)
@@ -119,13 +120,13 @@ func encodingOf(byName map[string]value) ([]string, bool) {
 	if !ok {
 		return nil, true
 	}
-	name, ok := v.text()
+	name, ok := v.Text()
 	if !ok {
 		return nil, false
 	}
 	steps, ok := encodings[name]
 	if !ok {
-		v.fail(fmt.Sprintf("unknown encoding %q", printable(name)), "use b64, gz, gz+b64 or text/plain")
+		v.Fail(fmt.Sprintf("unknown encoding %q", strict.Printable(name)), "use b64, gz, gz+b64 or text/plain")
 	}
 	return steps, ok
 }
@@ -138,25 +139,25 @@ func (v value) content(f *WriteFile, steps []string) {
 	for _, step := range steps {
 		var err error
 		if data, err = decodeStep(step, data); err != nil {
-			v.fail("content does not fit its encoding: "+err.Error(), "")
+			v.Fail("content does not fit its encoding: "+err.Error(), "")
 			return
 		}
 	}
 	if bytes.Contains(data, []byte("{{ .")) || bytes.Contains(data, []byte("{{.")) {
-		v.report(NotImplemented, "known key, not implemented yet in this version: templates ({{ … }})", "the file is written as it is")
+		v.Report(NotImplemented, "known key, not implemented yet in this version: templates ({{ … }})", "the file is written as it is")
 	}
 	f.Content = data
 }
 
 // bytes is a text or a !!binary value.
 func (v value) bytes() ([]byte, bool) {
-	if v.node.Kind != yaml.ScalarNode || v.node.Tag != "!!binary" {
-		s, ok := v.text()
+	if v.Node.Kind != yaml.ScalarNode || v.Node.Tag != "!!binary" {
+		s, ok := v.Text()
 		return []byte(s), ok
 	}
-	data, err := decodeStep("b64", []byte(v.node.Value))
+	data, err := decodeStep("b64", []byte(v.Node.Value))
 	if err != nil {
-		v.fail("!!binary: "+err.Error(), "")
+		v.Fail("!!binary: "+err.Error(), "")
 	}
 	return data, err == nil
 }
@@ -195,17 +196,17 @@ func gunzip(data []byte) ([]byte, error) {
 
 // absolute is a path without "..", trailing slash and the like.
 func (v value) absolute() (string, bool) {
-	s, ok := v.nonEmpty()
+	s, ok := v.NonEmpty()
 	if !ok || v.template(s) {
 		return "", false
 	}
 	switch {
 	case !strings.HasPrefix(s, "/"):
-		v.fail(fmt.Sprintf("%q is not an absolute path", printable(s)), "begin with /")
+		v.Fail(fmt.Sprintf("%q is not an absolute path", strict.Printable(s)), "begin with /")
 	case strings.ContainsAny(s, "\x00\n\r:"):
-		v.fail(fmt.Sprintf("%q holds a character that we do not take in a path", printable(s)), "")
+		v.Fail(fmt.Sprintf("%q holds a character that we do not take in a path", strict.Printable(s)), "")
 	case path.Clean(s) != s && path.Clean(s)+"/" != s:
-		v.fail(fmt.Sprintf("%q is not a clean path", printable(s)), fmt.Sprintf("write %q", printable(path.Clean(s))))
+		v.Fail(fmt.Sprintf("%q is not a clean path", strict.Printable(s)), fmt.Sprintf("write %q", strict.Printable(path.Clean(s))))
 	default:
 		return path.Clean(s), true
 	}
@@ -217,22 +218,22 @@ var octal = lazyregexp.New(`^0?[0-7]{3,4}$`)
 // decodePermissions takes octal digits, in quotes or as a YAML integer that is
 // written in octal.
 func decodePermissions(v value, f *WriteFile) {
-	text := strings.Replace(v.node.Value, "0o", "0", 1)
-	isInt := v.node.Kind == yaml.ScalarNode && v.node.ShortTag() == "!!int"
+	text := strings.Replace(v.Node.Value, "0o", "0", 1)
+	isInt := v.Node.Kind == yaml.ScalarNode && v.Node.ShortTag() == "!!int"
 	if !isInt {
-		s, ok := v.nonEmpty()
+		s, ok := v.NonEmpty()
 		if !ok {
 			return
 		}
 		text = s
 	}
 	if !octal.MatchString(text) || isInt && text[0] != '0' {
-		v.fail(fmt.Sprintf("%q is not an octal mode", printable(v.node.Value)), `write four octal digits in quotes, such as "0644"`)
+		v.Fail(fmt.Sprintf("%q is not an octal mode", strict.Printable(v.Node.Value)), `write four octal digits in quotes, such as "0644"`)
 		return
 	}
 	mode, err := strconv.ParseUint(text, 8, 16)
 	if err != nil || mode > 0o7777 {
-		v.fail(fmt.Sprintf("%q is not an octal mode", printable(v.node.Value)), `write four octal digits in quotes, such as "0644"`)
+		v.Fail(fmt.Sprintf("%q is not an octal mode", strict.Printable(v.Node.Value)), `write four octal digits in quotes, such as "0644"`)
 		return
 	}
 	f.Mode = uint32(mode)
@@ -243,7 +244,7 @@ var ownerName = lazyregexp.New(`^([a-z_][a-z0-9_.-]{0,31}|[0-9]{1,10})$`)
 // decodeOwner takes user, user:group or :group, as names or numbers. A user
 // without a group has its own primary group on the node.
 func decodeOwner(v value, f *WriteFile) {
-	s, ok := v.nonEmpty()
+	s, ok := v.NonEmpty()
 	if !ok {
 		return
 	}
@@ -255,7 +256,7 @@ func decodeOwner(v value, f *WriteFile) {
 		owner = "root"
 	}
 	if !ownerName.MatchString(owner) || both && !ownerName.MatchString(group) {
-		v.fail(fmt.Sprintf("%q is not an owner", printable(s)), `write "user:group"`)
+		v.Fail(fmt.Sprintf("%q is not an owner", strict.Printable(s)), `write "user:group"`)
 		return
 	}
 	f.Owner, f.Group = owner, group

@@ -15,6 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
+	"github.com/kairos-build/kairos-build/framework/strict"
 )
 
 // What holds when the config says nothing.
@@ -125,7 +126,7 @@ func decodeUpgrade(v value, c *Config) {
 
 func decodeChecks(v value, h *Health) {
 	for _, item := range v.list("checks") {
-		c := Check{Origin: item.position()}
+		c := Check{Origin: item.Position()}
 		pairs := decodeMap(item, checkFields, &c)
 		if item.oneKind(pairs) {
 			h.Checks = append(h.Checks, c)
@@ -135,12 +136,12 @@ func decodeChecks(v value, h *Health) {
 
 // oneKind wants exactly one of checkKinds.
 func (v value) oneKind(pairs []pair) bool {
-	if v.node.Kind != yaml.MappingNode {
+	if v.Node.Kind != yaml.MappingNode {
 		return false
 	}
 	var kinds []string
 	for _, p := range pairs {
-		if slices.Contains(checkKinds, p.name) && !p.value.isEmpty() {
+		if slices.Contains(checkKinds, p.name) && !p.value.IsEmpty() {
 			kinds = append(kinds, p.name)
 		}
 	}
@@ -148,19 +149,19 @@ func (v value) oneKind(pairs []pair) bool {
 	case 1:
 		return true
 	case 0:
-		v.fail("the check checks nothing", "add one of unit, http, tcp and command")
+		v.Fail("the check checks nothing", "add one of unit, http, tcp and command")
 	default:
-		v.fail("more than one thing to check: "+strings.Join(kinds, ", "), "make every one an item of the list")
+		v.Fail("more than one thing to check: "+strings.Join(kinds, ", "), "make every one an item of the list")
 	}
 	return false
 }
 
 func decodeTries(v value, u *Upgrade) {
-	n, ok := v.integer()
+	n, ok := v.Integer()
 	switch {
 	case !ok:
 	case n < 1 || n > 3:
-		v.fail(fmt.Sprintf("%d boots", n), "a new slot can have 1 to 3 boots to prove itself")
+		v.Fail(fmt.Sprintf("%d boots", n), "a new slot can have 1 to 3 boots to prove itself")
 	default:
 		u.Tries = n
 	}
@@ -169,20 +170,20 @@ func decodeTries(v value, u *Upgrade) {
 // durationUpTo reads a duration as time.ParseDuration has it, from one second.
 func durationUpTo(most time.Duration) func(value) (time.Duration, bool) {
 	return func(v value) (time.Duration, bool) {
-		if v.node.Kind == yaml.ScalarNode && v.node.ShortTag() == "!!int" {
-			v.fail("a number without a unit", `write "90s" or "10m"`)
+		if v.Node.Kind == yaml.ScalarNode && v.Node.ShortTag() == "!!int" {
+			v.Fail("a number without a unit", `write "90s" or "10m"`)
 			return 0, false
 		}
-		s, ok := v.nonEmpty()
+		s, ok := v.NonEmpty()
 		if !ok {
 			return 0, false
 		}
 		d, err := time.ParseDuration(s)
 		switch {
 		case err != nil:
-			v.fail(fmt.Sprintf("%q is not a duration", printable(s)), `write a number and a unit, such as "90s" or "10m"`)
+			v.Fail(fmt.Sprintf("%q is not a duration", strict.Printable(s)), `write a number and a unit, such as "90s" or "10m"`)
 		case d < time.Second || d > most:
-			v.fail(fmt.Sprintf("%q is out of range", printable(s)), fmt.Sprintf("use 1s to %.0fh", most.Hours()))
+			v.Fail(fmt.Sprintf("%q is out of range", strict.Printable(s)), fmt.Sprintf("use 1s to %.0fh", most.Hours()))
 		default:
 			return d, true
 		}
@@ -194,7 +195,7 @@ func durationUpTo(most time.Duration) func(value) (time.Duration, bool) {
 var unitName = lazyregexp.New(`^[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]{0,239}\.(service|socket|target|mount|automount|timer|path|device|swap|slice|scope)$`)
 
 func (v value) unit() (string, bool) {
-	s, ok := v.nonEmpty()
+	s, ok := v.NonEmpty()
 	if !ok {
 		return "", false
 	}
@@ -203,38 +204,38 @@ func (v value) unit() (string, bool) {
 		if unitName.MatchString(s + ".service") {
 			suggestion = fmt.Sprintf("did you mean %q?", s+".service")
 		}
-		v.fail(fmt.Sprintf("%q is not the name of a systemd unit", printable(s)), suggestion)
+		v.Fail(fmt.Sprintf("%q is not the name of a systemd unit", strict.Printable(s)), suggestion)
 		return "", false
 	}
 	return s, true
 }
 
 func (v value) httpURL() (string, bool) {
-	s, ok := v.nonEmpty()
+	s, ok := v.NonEmpty()
 	if !ok {
 		return "", false
 	}
 	if strings.Contains(s, "@") {
-		v.d.secret(v.node)
-		v.fail("a URL with a user name or password", "use a command that reads the password from a file")
+		v.d.Secret(v.Node)
+		v.Fail("a URL with a user name or password", "use a command that reads the password from a file")
 		return "", false
 	}
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-		v.fail(fmt.Sprintf("%q is not a URL that can be asked", printable(s)), "write it such as http://127.0.0.1:10248/healthz")
+		v.Fail(fmt.Sprintf("%q is not a URL that can be asked", strict.Printable(s)), "write it such as http://127.0.0.1:10248/healthz")
 		return "", false
 	}
 	return s, true
 }
 
 func (v value) hostPort() (string, bool) {
-	s, ok := v.nonEmpty()
+	s, ok := v.NonEmpty()
 	if !ok {
 		return "", false
 	}
 	host, port, err := net.SplitHostPort(s)
 	if n, portErr := strconv.ParseUint(port, 10, 16); err != nil || portErr != nil || n == 0 || host == "" {
-		v.fail(fmt.Sprintf("%q is not HOST:PORT", printable(s)), "write it such as 127.0.0.1:6443")
+		v.Fail(fmt.Sprintf("%q is not HOST:PORT", strict.Printable(s)), "write it such as 127.0.0.1:6443")
 		return "", false
 	}
 	return s, true
@@ -244,21 +245,21 @@ func (v value) hostPort() (string, bool) {
 // blanks. No shell reads it, so what only a shell understands is a mistake.
 func (v value) command() ([]string, bool) {
 	var words []string
-	if v.node.Kind == yaml.SequenceNode {
+	if v.Node.Kind == yaml.SequenceNode {
 		for _, item := range v.list("words") {
-			word, ok := item.text()
+			word, ok := item.Text()
 			if !ok {
 				return nil, false
 			}
 			words = append(words, word)
 		}
 	} else {
-		s, ok := v.nonEmpty()
+		s, ok := v.NonEmpty()
 		if !ok {
 			return nil, false
 		}
 		if i := strings.IndexAny(s, "\"'`\\|&;<>$\n"); i >= 0 {
-			v.fail(fmt.Sprintf("%q has a meaning only for a shell, and none reads the command", s[i:i+1]), "put it into a script, or write the words as a list")
+			v.Fail(fmt.Sprintf("%q has a meaning only for a shell, and none reads the command", s[i:i+1]), "put it into a script, or write the words as a list")
 			return nil, false
 		}
 		words = strings.Fields(s)
@@ -269,11 +270,11 @@ func (v value) command() ([]string, bool) {
 // program checks the first word of a command.
 func (v value) program(words []string) bool {
 	if len(words) == 0 {
-		v.fail("is empty", "name a program, such as /usr/local/bin/site-check")
+		v.Fail("is empty", "name a program, such as /usr/local/bin/site-check")
 		return false
 	}
 	if !path.IsAbs(words[0]) || strings.ContainsRune(strings.Join(words, ""), 0) {
-		v.fail(fmt.Sprintf("%q is not the absolute path of a program", printable(words[0])), "begin with /")
+		v.Fail(fmt.Sprintf("%q is not the absolute path of a program", strict.Printable(words[0])), "begin with /")
 		return false
 	}
 	return true

@@ -27,7 +27,7 @@ strict: true
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	at := func(line, column int) Position { return Position{"a.yaml", line, column} }
+	at := func(line, column int) Position { return Position{File: "a.yaml", Line: line, Column: column} }
 	want := Health{Timeout: 90 * time.Second, Checks: []Check{
 		{Origin: at(4, 7), Unit: "getty@tty1.service"},
 		{Origin: at(5, 7), Name: "the API", HTTP: "https://localhost:6443/healthz", Timeout: 5 * time.Second},

@@ -19,26 +19,26 @@ var hostFields = []field[Config]{
 }
 
 func decodeFQDN(v value, c *Config) {
-	s, ok := v.nonEmpty()
+	s, ok := v.NonEmpty()
 	if !ok || v.template(s) {
 		return
 	}
 	if message, suggestion := hostnameProblem(s); message != "" {
-		v.fail(message, suggestion)
+		v.Fail(message, suggestion)
 		return
 	}
 	if !strings.Contains(s, ".") {
-		v.report(Warning, fmt.Sprintf("%q has no domain", s), "write it such as node.example.org, or use hostname")
+		v.Report(Warning, fmt.Sprintf("%q has no domain", s), "write it such as node.example.org, or use hostname")
 	}
 	c.FQDN = s
 }
 
 func decodeManageHosts(v value, c *Config) {
-	if s := v.node.Value; v.node.ShortTag() == "!!str" && (s == "localhost" || s == "template") {
+	if s := v.Node.Value; v.Node.ShortTag() == "!!str" && (s == "localhost" || s == "template") {
 		c.ManageHosts = new(true)
 		return
 	}
-	setPointer(v, &c.ManageHosts, value.boolean)
+	setPointer(v, &c.ManageHosts, value.Boolean)
 }
 
 // resolveHostname makes the name of the node from hostname and fqdn, as

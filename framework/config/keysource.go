@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
+	"github.com/kairos-build/kairos-build/framework/strict"
 )
 
 // A list of SSH keys may hold places where keys are, beside keys themselves:
@@ -99,7 +100,7 @@ func (v value) keySource(s string) (source string, found, ok bool) {
 		return "", true, false
 	}
 	if strings.HasPrefix(s, "http://") {
-		v.report(Warning, "keys that come over http can be exchanged on the way: whoever does it can log in", "use https")
+		v.Report(Warning, "keys that come over http can be exchanged on the way: whoever does it can log in", "use https")
 	}
 	return s, true, true
 }
@@ -108,7 +109,7 @@ func (v value) forgeName(f Forge, name string) bool {
 	if forgeName.MatchString(name) {
 		return true
 	}
-	v.fail(fmt.Sprintf("%q cannot be a name at %s", printable(name), strings.TrimSuffix(f.Prefix, ":")), "write "+f.Prefix+"NAME")
+	v.Fail(fmt.Sprintf("%q cannot be a name at %s", strict.Printable(name), strings.TrimSuffix(f.Prefix, ":")), "write "+f.Prefix+"NAME")
 	return false
 }
 
@@ -117,7 +118,7 @@ func (v value) forgeName(f Forge, name string) bool {
 func (v value) importIDs() []string {
 	var out []string
 	for _, item := range v.list("names such as gh:NAME") {
-		s, ok := item.nonEmpty()
+		s, ok := item.NonEmpty()
 		if !ok {
 			continue
 		}
@@ -137,10 +138,10 @@ func (v value) importID(s string) (string, bool) {
 		}
 	}
 	if name, is := strings.CutPrefix(s, "lp:"); is || !strings.Contains(s, ":") {
-		v.later("SSH keys from Launchpad (" + printable(name) + ")")
+		v.Later("SSH keys from Launchpad (" + strict.Printable(name) + ")")
 		return "", false
 	}
-	v.fail(fmt.Sprintf("%q is no name of a forge that we know", printable(s)), "write gh:NAME or gitlab:NAME")
+	v.Fail(fmt.Sprintf("%q is no name of a forge that we know", strict.Printable(s)), "write gh:NAME or gitlab:NAME")
 	return "", false
 }
 

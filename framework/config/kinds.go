@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
+	"github.com/kairos-build/kairos-build/framework/strict"
 )
 
 // kind is a way to read a value, and its shape.
@@ -17,10 +18,10 @@ type kind[V any] struct {
 }
 
 var (
-	aText    = kind[string]{textShape, value.text}
-	aGiven   = kind[string]{givenShape, value.nonEmpty}
-	aBool    = kind[bool]{boolShape, value.boolean}
-	anInt    = kind[int]{intShape, value.integer}
+	aText    = kind[string]{textShape, value.Text}
+	aGiven   = kind[string]{givenShape, value.NonEmpty}
+	aBool    = kind[bool]{boolShape, value.Boolean}
+	anInt    = kind[int]{intShape, value.Integer}
 	aPath    = kind[string]{pathShape, value.absolute}
 	aURL     = kind[string]{urlShape, value.httpURL}
 	aName    = kind[string]{accountShape, value.account}
@@ -30,9 +31,9 @@ var (
 
 // sizeOf is a number that is not negative: of MiB, in Kairos.
 func sizeOf(v value) (int, bool) {
-	n, ok := v.integer()
+	n, ok := v.Integer()
 	if ok && (n < 0 || n > 1<<30) {
-		v.fail(fmt.Sprintf("%d is out of range", n), "use 0 or more")
+		v.Fail(fmt.Sprintf("%d is out of range", n), "use 0 or more")
 		return 0, false
 	}
 	return n, ok
@@ -41,9 +42,9 @@ func sizeOf(v value) (int, bool) {
 // oneOf is one of some words.
 func oneOf(words ...string) kind[string] {
 	return kind[string]{wordsOf(words...), func(v value) (string, bool) {
-		s, ok := v.nonEmpty()
+		s, ok := v.NonEmpty()
 		if ok && !slices.Contains(words, s) {
-			v.fail(fmt.Sprintf("%q is none of %s", printable(s), strings.Join(words, ", ")), "")
+			v.Fail(fmt.Sprintf("%q is none of %s", strict.Printable(s), strings.Join(words, ", ")), "")
 			return "", false
 		}
 		return s, ok
@@ -53,9 +54,9 @@ func oneOf(words ...string) kind[string] {
 // formed is a text of a form; such as has an example of it.
 func formed(re *lazyregexp.Regexp, what, such string) kind[string] {
 	return kind[string]{matching(re.String()), func(v value) (string, bool) {
-		s, ok := v.nonEmpty()
+		s, ok := v.NonEmpty()
 		if ok && !re.MatchString(s) {
-			v.fail(fmt.Sprintf("%q is not %s", printable(s), what), "write it such as "+such)
+			v.Fail(fmt.Sprintf("%q is not %s", strict.Printable(s), what), "write it such as "+such)
 			return "", false
 		}
 		return s, ok
@@ -80,8 +81,8 @@ func mapped[V any](k kind[V]) kind[map[string]V] {
 	return kind[map[string]V]{mapOf(k.shape), func(v value) (map[string]V, bool) {
 		out := map[string]V{}
 		for _, p := range v.pairs() {
-			if p.value.isNull() {
-				p.value.empty()
+			if p.value.IsNull() {
+				p.value.Empty()
 				continue
 			}
 			if x, ok := k.get(p.value); ok {
@@ -112,7 +113,7 @@ func object(table []field[checked]) kind[checked] {
 // eitherOf is a mapping or something else; get is asked for what is none.
 func eitherOf[V any](object kind[checked], other kind[V]) kind[checked] {
 	return kind[checked]{either(object.shape, other.shape), func(v value) (checked, bool) {
-		if v.isMapping() {
+		if v.IsMapping() {
 			return object.get(v)
 		}
 		_, ok := other.get(v)
@@ -123,7 +124,7 @@ func eitherOf[V any](object kind[checked], other kind[V]) kind[checked] {
 // instead is a key that a node cannot act on, and what is written in its place.
 func instead[V any](k kind[V], what string) kind[V] {
 	return kind[V]{k.shape, func(v value) (V, bool) {
-		v.report(Warning, "has no effect: the root is a verified image, which nothing on a node changes", what)
+		v.Report(Warning, "has no effect: the root is a verified image, which nothing on a node changes", what)
 		return k.get(v)
 	}}
 }

@@ -23,7 +23,7 @@ var p2pAutoFields = []field[checked]{
 }
 
 var p2pFields = []field[checked]{
-	field[checked]{name: "network_token", about: "The secret that makes nodes one network.", shape: textShape, decode: func(v value, _ *checked) { v.text() }}.hidden(),
+	field[checked]{name: "network_token", about: "The secret that makes nodes one network.", shape: textShape, decode: func(v value, _ *checked) { v.Text() }}.hidden(),
 	check("network_id", "The name of the network.", aGiven),
 	check("role", "The role of this node.", oneOf("auto", "master", "worker", "none", "master/clusterinit", "master/ha")),
 	check("dns", "Whether names of nodes are resolved.", aBool),
@@ -40,7 +40,7 @@ var p2pFields = []field[checked]{
 }
 
 var anAddress = kind[string]{givenShape, func(v value) (string, bool) {
-	s, ok := v.nonEmpty()
+	s, ok := v.NonEmpty()
 	if !ok {
 		return "", false
 	}
@@ -53,7 +53,7 @@ var anAddress = kind[string]{givenShape, func(v value) (string, bool) {
 // hostnameOnly is a name in place of an address.
 func (v value) hostnameOnly(s string) (string, bool) {
 	if message, suggestion := hostnameProblem(s); message != "" {
-		v.fail(message, suggestion)
+		v.Fail(message, suggestion)
 		return "", false
 	}
 	return s, true

@@ -75,7 +75,7 @@ func TestClosedPasswords(t *testing.T) {
 			"!" + hash: {Password: hash, LockPassword: new(true)},
 		} {
 			c, problems := Decode("f", []byte("users: [{name: ada, "+key+": '"+password+"'}]\n"))
-			want.Name, want.Origin = "ada", Position{"f", 1, 9}
+			want.Name, want.Origin = "ada", Position{File: "f", Line: 1, Column: 9}
 			if diff := cmp.Diff([]User{want}, c.Users); diff != "" || len(problems) > 0 {
 				t.Errorf("%s %s: %v, differs (-want +got):\n%s", key, password, problems, diff)
 			}

@@ -44,9 +44,9 @@ func TestLoad(t *testing.T) {
 		t.Errorf("files: %+v", c.WriteFiles)
 	}
 	for key, want := range map[string]Position{
-		"hostname":         {"/oem/10_a.yml", 1, 1},
-		"users.ada.shell":  {"/system/oem/10_default.yaml", 3, 15},
-		"users.ada.groups": {"/oem/20_b.yaml", 2, 15},
+		"hostname":         {File: "/oem/10_a.yml", Line: 1, Column: 1},
+		"users.ada.shell":  {File: "/system/oem/10_default.yaml", Line: 3, Column: 15},
+		"users.ada.groups": {File: "/oem/20_b.yaml", Line: 2, Column: 15},
 	} {
 		if got := c.Origins[key]; got != want {
 			t.Errorf("origin of %s: %v, want %v", key, got, want)

@@ -11,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
+	"github.com/kairos-build/kairos-build/framework/strict"
 )
 
 // storageFields are about disks.
@@ -20,13 +21,13 @@ var storageFields = []field[Config]{
 	idle[Config]("swap", "A swap file.", object(swapFields)),
 	{name: "growpart", about: "Accepted, and without effect: the data partition grows to the end of the disk by itself.", shape: mapping(growpartFields), decode: func(v value, _ *Config) {
 		object(growpartFields).get(v)
-		v.report(Warning, growsByItself, "remove the key")
+		v.Report(Warning, growsByItself, "remove the key")
 	}},
 	{name: "resize_rootfs", about: "Accepted, and without effect: the root is read-only, and the data partition grows by itself.", shape: either(boolShape, wordsOf("noblock")), decode: func(v value, _ *Config) {
-		if v.node.Value != "noblock" {
-			v.boolean()
+		if v.Node.Value != "noblock" {
+			v.Boolean()
 		}
-		v.report(Warning, growsByItself, "remove the key")
+		v.Report(Warning, growsByItself, "remove the key")
 	}},
 	idle[Config]("power_state", "What happens to the machine after the first boot.", object(powerFields)),
 }
@@ -81,7 +82,7 @@ func decodeMountDefaults(v value, _ *Config) {
 func (v value) mountFields() ([]string, bool) {
 	var out []string
 	for _, item := range v.places("fields, as in a line of fstab(5)") {
-		if item.node.Kind == yaml.ScalarNode && item.node.ShortTag() == "!!null" {
+		if item.Node.Kind == yaml.ScalarNode && item.Node.ShortTag() == "!!null" {
 			out = append(out, "")
 			continue
 		}
@@ -92,7 +93,7 @@ func (v value) mountFields() ([]string, bool) {
 		out = append(out, t.Text)
 	}
 	if len(out) > 6 {
-		v.fail(fmt.Sprintf("%d fields are too many", len(out)), "a line of fstab(5) has device, path, type, options and two numbers")
+		v.Fail(fmt.Sprintf("%d fields are too many", len(out)), "a line of fstab(5) has device, path, type, options and two numbers")
 		return nil, false
 	}
 	return out, len(out) > 0
@@ -110,7 +111,7 @@ func (d *decoder) addMounts() {
 			return ""
 		}
 		if len(m.fields) < 2 || m.fields[1] == "" {
-			m.at.later("a mount without a path, which takes one of the image back")
+			m.at.Later("a mount without a path, which takes one of the image back")
 			continue
 		}
 		m.at.mount(deviceName(get(0)), get(1), get(2), get(3))
@@ -146,13 +147,13 @@ func (v value) mount(what, where, kind, options string) {
 	}
 	switch {
 	case what == "":
-		v.fail("it is not said what is mounted", "write it such as [/dev/vdb, /srv/data]")
+		v.Fail("it is not said what is mounted", "write it such as [/dev/vdb, /srv/data]")
 	case strings.ContainsAny(what+where+kind+options, "\"\\%") || strings.ContainsAny(what+where, " \t"):
-		v.fail("a blank, a quote, a backslash or % cannot stand in a mount", "")
+		v.Fail("a blank, a quote, a backslash or % cannot stand in a mount", "")
 	case !path.IsAbs(where) || path.Clean(where) != where:
-		v.fail(fmt.Sprintf("%q is not a clean absolute path", printable(where)), "begin with /")
+		v.Fail(fmt.Sprintf("%q is not a clean absolute path", strict.Printable(where)), "begin with /")
 	case slices.Contains(ownMounts, where):
-		v.fail(fmt.Sprintf("%s belongs to the layout of the node", where), "mount it somewhere else, such as /srv/data")
+		v.Fail(fmt.Sprintf("%s belongs to the layout of the node", where), "mount it somewhere else, such as /srv/data")
 	default:
 		v.mountPoint(where)
 		v.unitStep(unitOf(where)+".mount", "[Mount]\nWhat="+what+"\nWhere="+where+typeLine(kind)+"Options="+withNofail(options)+"\n")
@@ -176,7 +177,7 @@ func withNofail(options string) string {
 
 func (v value) swap(what string) {
 	if !strings.HasPrefix(what, "/dev/") || strings.ContainsAny(what, " \t\"\\%") {
-		v.fail(fmt.Sprintf("%q is not a device to swap to", printable(what)), "write it such as /dev/vdb")
+		v.Fail(fmt.Sprintf("%q is not a device to swap to", strict.Printable(what)), "write it such as /dev/vdb")
 		return
 	}
 	v.unitStep(unitOf(what)+".swap", "[Swap]\nWhat="+what+"\n")
@@ -184,7 +185,7 @@ func (v value) swap(what string) {
 
 // unitStep writes a unit and starts it; the stage fs waits for no unit.
 func (v value) unitStep(name, text string) {
-	unit := "# From the cloud-config: " + printable(v.path) + "\n[Unit]\nDescription=" + strings.TrimSuffix(name, path.Ext(name)) + " of the cloud-config\n\n" + text
+	unit := "# From the cloud-config: " + strict.Printable(v.Path) + "\n[Unit]\nDescription=" + strings.TrimSuffix(name, path.Ext(name)) + " of the cloud-config\n\n" + text
 	v.step("fs", Step{
 		Files:     []StepFile{etcFile(v, "/run/systemd/system/"+name, unit, 0o644)},
 		Systemctl: Systemctl{Start: []string{name}},

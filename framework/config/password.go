@@ -49,7 +49,7 @@ func decodeHash(v value, u *User) {
 	case strings.HasPrefix(s, "$"):
 		v.hash(s, u)
 	default:
-		v.fail("not a password hash: it does not begin with $", makeHash)
+		v.Fail("not a password hash: it does not begin with $", makeHash)
 	}
 }
 
@@ -78,13 +78,13 @@ func decodePlainPassword(v value, u *User) {
 
 // password is a text that fits into a line of shadow(5).
 func (v value) password() (string, bool) {
-	s, ok := v.text()
+	s, ok := v.Text()
 	switch {
 	case ok && s == "":
-		v.fail("the password is empty: everybody could log in", "remove the key, or write \"*\" for an account without a password")
+		v.Fail("the password is empty: everybody could log in", "remove the key, or write \"*\" for an account without a password")
 		return "", false
 	case ok && strings.ContainsAny(s, "\r\n\x00"):
-		v.fail("a password has one line", "")
+		v.Fail("a password has one line", "")
 		return "", false
 	}
 	return s, ok
@@ -92,7 +92,7 @@ func (v value) password() (string, bool) {
 
 func (v value) plain(s string, u *User) {
 	u.Password, u.PlainPassword = s, true
-	v.report(Warning, "the password is plain text: everybody who reads this file can log in", "use a hash; "+makeHash)
+	v.Report(Warning, "the password is plain text: everybody who reads this file can log in", "use a hash; "+makeHash)
 }
 
 func (v value) hash(s string, u *User) {
@@ -101,14 +101,14 @@ func (v value) hash(s string, u *User) {
 			continue
 		}
 		if !m.shape.MatchString(s) {
-			v.fail("a damaged "+m.name+" hash", "was a part lost to the shell, which replaces $words in double quotes? "+makeHash)
+			v.Fail("a damaged "+m.name+" hash", "was a part lost to the shell, which replaces $words in double quotes? "+makeHash)
 			return
 		}
 		if m.weak {
-			v.report(Warning, fmt.Sprintf("%s is a weak hash", m.name), makeHash)
+			v.Report(Warning, fmt.Sprintf("%s is a weak hash", m.name), makeHash)
 		}
 		u.Password = s
 		return
 	}
-	v.fail("begins with $ and is none of the known hashes", makeHash+", or use plain_text_passwd for a password that begins with $")
+	v.Fail("begins with $ and is none of the known hashes", makeHash+", or use plain_text_passwd for a password that begins with $")
 }

@@ -3,8 +3,6 @@
 package config
 
 import (
-	"bufio"
-	"bytes"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -12,6 +10,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/kairos-build/kairos-build/framework/ondisk/osrelease"
 )
 
 // What one file says must not act on the people of another file. So a key at the
@@ -45,18 +45,7 @@ func DefaultUser(id string) User {
 
 // distributionOf is ID of os-release(5) below root, or empty.
 func distributionOf(root fs.FS) string {
-	for _, name := range []string{"etc/os-release", "usr/lib/os-release"} {
-		data, err := readRegular(root, name)
-		if err != nil {
-			continue
-		}
-		for lines := bufio.NewScanner(bytes.NewReader(data)); lines.Scan(); {
-			if id, ok := strings.CutPrefix(lines.Text(), "ID="); ok {
-				return strings.Trim(id, `"'`)
-			}
-		}
-	}
-	return ""
+	return osrelease.Of(func(name string) ([]byte, error) { return readRegular(root, name) })["ID"]
 }
 
 // addPeople adds to c the users that other keys than users name, and gives the
@@ -221,12 +210,12 @@ func (b ForgeBases) written(keys []string, merged ForgeBases) []string {
 func decodeUsers(v value, c *Config) {
 	v.d.cloud.listsUsers = true
 	switch {
-	case v.isMapping():
+	case v.IsMapping():
 		for _, p := range v.pairs() {
 			p.userOf(c)
 		}
-	case v.isText():
-		for name := range strings.SplitSeq(v.node.Value, ",") {
+	case v.IsText():
+		for name := range strings.SplitSeq(v.Node.Value, ",") {
 			v.as(strings.TrimSpace(name)).userItem(c)
 		}
 	default:
@@ -238,13 +227,13 @@ func decodeUsers(v value, c *Config) {
 
 // userItem is a user, or the name of one.
 func (v value) userItem(c *Config) {
-	u := User{Origin: v.position()}
+	u := User{Origin: v.Position()}
 	var pairs []pair
 	switch {
-	case v.isText() && v.node.Value == "default":
+	case v.IsText() && v.Node.Value == "default":
 		v.d.cloud.asksDefault = &u.Origin
 		return
-	case v.isText():
+	case v.IsText():
 		decodeUserName(v, &u)
 	default:
 		pairs = decodeMap(v, userFields, &u)
@@ -256,21 +245,21 @@ func (v value) userItem(c *Config) {
 // userOf is a user whose name is a key. true and nothing are a user without more,
 // false is none.
 func (p pair) userOf(c *Config) {
-	u := User{Origin: p.key.position()}
+	u := User{Origin: p.key.Position()}
 	if p.name == "default" {
 		v := p.value
-		if wanted, isBool := falseOrNothing(v.node); !isBool || wanted {
+		if wanted, isBool := falseOrNothing(v.Node); !isBool || wanted {
 			v.d.cloud.asksDefault = &u.Origin
 		}
 		return
 	}
 	decodeUserName(p.key.asValue(), &u)
 	var pairs []pair
-	wanted, isBool := falseOrNothing(p.value.node)
+	wanted, isBool := falseOrNothing(p.value.Node)
 	switch {
 	case isBool && !wanted:
 		return
-	case isBool, p.value.isNull():
+	case isBool, p.value.IsNull():
 	default:
 		name := u.Name
 		pairs = decodeMap(p.value, userFields, &u)
@@ -286,7 +275,7 @@ func (v value) addListed(c *Config, u User, pairs []pair) {
 	}
 	for _, have := range c.Users {
 		if have.Name == u.Name {
-			v.fail(fmt.Sprintf("user %q is listed twice, first on line %d", u.Name, have.Origin.Line), "put both entries into one")
+			v.Fail(fmt.Sprintf("user %q is listed twice, first on line %d", u.Name, have.Origin.Line), "put both entries into one")
 			return
 		}
 	}
@@ -295,21 +284,12 @@ func (v value) addListed(c *Config, u User, pairs []pair) {
 	v.d.remember("users."+u.Name+".", pairs)
 }
 
-// isText tells whether it is a string that is not empty.
-func (v value) isText() bool {
-	return v.node.Kind == yaml.ScalarNode && v.node.ShortTag() == "!!str" && v.node.Value != ""
-}
-
-func (v value) isNull() bool {
-	return v.node.Kind == yaml.ScalarNode && v.node.ShortTag() == "!!null"
-}
-
 // as is a text that stands where v does.
 func (v value) as(text string) value {
-	n := *v.node
+	n := *v.Node
 	n.Value, n.Tag, n.Style, n.Kind = text, "!!str", 0, yaml.ScalarNode
-	return value{d: v.d, path: v.path, node: &n}
+	return v.with(&n)
 }
 
 // asValue is a key as a value: the line that is shown is not cut behind it.
-func (v value) asValue() value { return value{d: v.d, path: v.path, node: v.node} }
+func (v value) asValue() value { return v.with(v.Node) }

@@ -83,7 +83,7 @@ func TestKeysWithoutUsers(t *testing.T) {
 func TestDefaultUser(t *testing.T) {
 	c, problems := Options{Distribution: "debian"}.Decode("f", []byte("users: [default]\nuser: deploy\n"))
 	want := User{
-		Name: "deploy", Origin: Position{"f", 2, 7}, Sudo: everything,
+		Name: "deploy", Origin: Position{File: "f", Line: 2, Column: 7}, Sudo: everything,
 		Groups: []string{"adm", "audio", "cdrom", "dialout", "dip", "floppy", "netdev", "plugdev", "sudo", "video"},
 	}
 	if diff := cmp.Diff([]User{want}, c.Users); diff != "" || len(problems) > 0 {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/framework/config/template"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/strict"
 )
 
 // writable warns of a file or directory that no node can make: it would be part
@@ -16,7 +17,7 @@ func (v value) writable(name string) {
 	if name == "" || template.Is(name) || !path.IsAbs(name) || layout.PlaceOf(path.Clean(name)) != layout.PlaceImage {
 		return
 	}
-	v.report(Warning, fmt.Sprintf("%s is part of the read-only image: a node can neither make nor change it", printable(name)), layout.WritableWords)
+	v.Report(Warning, fmt.Sprintf("%s is part of the read-only image: a node can neither make nor change it", strict.Printable(name)), layout.WritableWords)
 }
 
 // mountPoint warns of a mount point that no node can make. The image may have
@@ -25,6 +26,6 @@ func (v value) mountPoint(name string) {
 	if layout.PlaceOf(name) != layout.PlaceImage {
 		return
 	}
-	v.report(Warning, fmt.Sprintf("the root is read-only, so this is mounted only when the image has the directory %s", printable(name)),
-		fmt.Sprintf("mount it below /mnt, /media, /srv or /var, or build the image with --mount-point %s", printable(name)))
+	v.Report(Warning, fmt.Sprintf("the root is read-only, so this is mounted only when the image has the directory %s", strict.Printable(name)),
+		fmt.Sprintf("mount it below /mnt, /media, /srv or /var, or build the image with --mount-point %s", strict.Printable(name)))
 }

@@ -32,11 +32,11 @@ func CheckLabel(s string) error { return recheck(s, value.fsLabel) }
 
 func recheck(s string, get func(value) (string, bool)) error {
 	d := newDecoder("", Options{})
-	if _, ok := get(value{d: d, node: &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s, Line: 1, Column: 1}}); ok {
+	if _, ok := get(d.root(&yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s, Line: 1, Column: 1})); ok {
 		return nil
 	}
 	var lines []string
-	for _, p := range d.problems {
+	for _, p := range d.Problems {
 		text := p.Message
 		if p.Suggestion != "" {
 			text += "; " + p.Suggestion

@@ -51,7 +51,7 @@ func (d *decoder) resolvConf() *resolvConf {
 	return d.cloud.resolv
 }
 
-func decodeManageResolv(v value, _ *Config) { set(v, &v.d.resolvConf().manage, value.boolean) }
+func decodeManageResolv(v value, _ *Config) { set(v, &v.d.resolvConf().manage, value.Boolean) }
 
 func decodeResolvConf(v value, _ *Config) {
 	r := v.d.resolvConf()
@@ -66,7 +66,7 @@ func (d *decoder) addResolvConf() {
 		return
 	}
 	if !r.manage {
-		r.at.report(Warning, "has no effect without \"manage_resolv_conf: true\"", "")
+		r.at.Report(Warning, "has no effect without \"manage_resolv_conf: true\"", "")
 		return
 	}
 	r.dns.Search = slices.Concat(r.domain, r.dns.Search)

@@ -136,7 +136,7 @@ func TestSchemaIsNeverStricter(t *testing.T) {
 			in := strings.Replace(at, "%", probe, 1)
 			tried++
 			_, problems := Decode("a.yaml", []byte(in))
-			if problems.Failed() || slices.ContainsFunc(problems, func(p Problem) bool { return slices.Contains(lenient, p.Message) }) {
+			if problems.Failed() || slices.ContainsFunc(problems, Problem.Lenient) {
 				continue
 			}
 			doc, err := instance([]byte(in))

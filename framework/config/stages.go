@@ -66,10 +66,10 @@ func (p pair) checkStage() {
 	case slices.Contains(changeHooks, p.name):
 		return
 	case slices.Contains(hooks, p.name) && strings.HasSuffix(p.name, "-chroot"):
-		p.key.report(Warning, "its steps never run: a slot is a verified image, in which nothing can be changed", "what the image is to have belongs into its flavor, what the node is to have into the stage boot")
+		p.key.Report(Warning, "its steps never run: a slot is a verified image, in which nothing can be changed", "what the image is to have belongs into its flavor, what the node is to have into the stage boot")
 		return
 	case isHook(p.name) || isProviderHook(p.name):
-		p.key.later("running the stage " + p.name + " by itself")
+		p.key.Later("running the stage " + p.name + " by itself")
 		return
 	case IsStage(p.name):
 		return
@@ -78,7 +78,7 @@ func (p pair) checkStage() {
 		p.key.unknown("unknown stage", fmt.Sprintf("did you mean %q?", near))
 		return
 	}
-	p.key.report(Warning, "unknown stage: nothing runs it by itself", "")
+	p.key.Report(Warning, "unknown stage: nothing runs it by itself", "")
 }
 
 // titleSteps gives the steps the name of their config, which Kairos puts before

@@ -13,6 +13,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/framework/config/template"
 	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
+	"github.com/kairos-build/kairos-build/framework/strict"
 )
 
 var stepFileFields = []field[StepFile]{
@@ -23,12 +24,12 @@ var stepFileFields = []field[StepFile]{
 	{name: "owner", decode: func(v value, f *StepFile) { set(v, &f.Owner, value.principal) }},
 	{name: "group", decode: func(v value, f *StepFile) { set(v, &f.Group, value.principal) }},
 	{name: "owner_string", decode: func(v value, f *StepFile) { v.ownerString(&f.Owner, &f.Group) }},
-	{name: "append", decode: func(v value, f *StepFile) { set(v, &f.Append, value.boolean) }},
+	{name: "append", decode: func(v value, f *StepFile) { set(v, &f.Append, value.Boolean) }},
 }
 
 func decodeStepFiles(v value, s *Step) {
 	for _, item := range v.list("files") {
-		f := StepFile{WriteFile: WriteFile{Origin: item.position(), Mode: 0o644, Owner: "root", Group: "root"}}
+		f := StepFile{WriteFile: WriteFile{Origin: item.Position(), Mode: 0o644, Owner: "root", Group: "root"}}
 		pairs := decodeMap(item, stepFileFields, &f)
 		if !item.requires(pairs, "path") || f.PathText.IsZero() {
 			continue
@@ -50,10 +51,10 @@ func (v value) stepContent(f *StepFile, pairs []pair) {
 	content, given := byName["content"]
 	switch {
 	case !ok || !given:
-	case len(steps) > 0 || content.node.Tag == "!!binary":
+	case len(steps) > 0 || content.Node.Tag == "!!binary":
 		content.content(&f.WriteFile, steps)
 	default:
-		if s, ok := content.text(); ok && content.isContent(s) {
+		if s, ok := content.Text(); ok && content.isContent(s) {
 			f.Text = content.textOf(s)
 		}
 	}
@@ -74,13 +75,13 @@ func (v value) guardSecret(mode *uint32, file, content string, pairs []pair) {
 	}
 	for _, p := range pairs {
 		if p.name == "content" {
-			v.d.secret(p.value.node)
+			v.d.Secret(p.value.Node)
 		}
 	}
 	for _, p := range pairs {
 		if p.name == "permissions" {
 			if *mode&0o004 != 0 {
-				p.value.report(Warning, fmt.Sprintf("everybody may read %s, which looks like a secret", printable(file)), `use "0600"`)
+				p.value.Report(Warning, fmt.Sprintf("everybody may read %s, which looks like a secret", strict.Printable(file)), `use "0600"`)
 			}
 			return
 		}
@@ -95,8 +96,8 @@ func (v value) guardEnvironment(s *Step) {
 	}
 	for _, e := range s.Environment {
 		if LooksSecret(e.Name) {
-			v.d.add(e.Value.Origin.Line, e.Value.Origin.Column, Warning, e.Value.Path, "everybody may read /etc/environment, and this looks like a secret", "give an environment_file of its own")
-			v.d.secretAt(e.Value.Origin)
+			v.d.Add(e.Value.Origin.Line, e.Value.Origin.Column, Warning, e.Value.Path, "everybody may read /etc/environment, and this looks like a secret", "give an environment_file of its own")
+			v.d.SecretAt(e.Value.Origin)
 		}
 	}
 }
@@ -111,17 +112,17 @@ func (v value) mode() (uint32, bool) {
 
 // principal is the name or number of a user or group.
 func (v value) principal() (string, bool) {
-	if v.node.Kind == yaml.ScalarNode && v.node.ShortTag() == "!!int" {
-		n, ok := v.integer()
+	if v.Node.Kind == yaml.ScalarNode && v.Node.ShortTag() == "!!int" {
+		n, ok := v.Integer()
 		if ok && (n < 0 || n > 0xffff_fffd) {
-			v.fail(fmt.Sprintf("%d cannot be a user or group id", n), "")
+			v.Fail(fmt.Sprintf("%d cannot be a user or group id", n), "")
 			return "", false
 		}
 		return strconv.Itoa(n), ok
 	}
-	s, ok := v.nonEmpty()
+	s, ok := v.NonEmpty()
 	if ok && !ownerName.MatchString(s) {
-		v.fail(fmt.Sprintf("%q is not an owner", printable(s)), "give a name or a number")
+		v.Fail(fmt.Sprintf("%q is not an owner", strict.Printable(s)), "give a name or a number")
 		return "", false
 	}
 	return s, ok
@@ -143,7 +144,7 @@ var directoryFields = []field[Directory]{
 
 func decodeDirectories(v value, s *Step) {
 	for _, item := range v.list("directories") {
-		d := Directory{Origin: item.position(), Mode: 0o755, Owner: "root", Group: "root"}
+		d := Directory{Origin: item.Position(), Mode: 0o755, Owner: "root", Group: "root"}
 		pairs := decodeMap(item, directoryFields, &d)
 		if item.requires(pairs, "path") && !d.Path.IsZero() {
 			item.writable(d.Path.Text)
@@ -174,14 +175,14 @@ var entityFields = []field[Entity]{
 func (v value) entities(whole bool) []Entity {
 	var out []Entity
 	for _, item := range v.list("entities") {
-		e := Entity{Origin: item.position()}
+		e := Entity{Origin: item.Position()}
 		pairs := decodeMap(item, entityFields, &e)
 		switch {
 		case !item.requires(pairs, "entity") || len(e.Fields) == 0:
 		case e.Fields[0] == "":
-			item.fail("the entity has no name", "")
+			item.Fail("the entity has no name", "")
 		case whole && e.missing() != "":
-			item.fail("the entity has no "+e.missing(), "give it a number: ids are not chosen here; \"users:\" does that")
+			item.Fail("the entity has no "+e.missing(), "give it a number: ids are not chosen here; \"users:\" does that")
 		default:
 			out = append(out, e)
 		}
@@ -207,18 +208,18 @@ var entityID = lazyregexp.New(`^[0-9]{1,10}$`)
 // Kairos, or a mapping.
 func decodeEntity(v value, e *Entity) {
 	inner := v
-	if v.node.Kind == yaml.ScalarNode {
-		text, ok := v.nonEmpty()
+	if v.Node.Kind == yaml.ScalarNode {
+		text, ok := v.NonEmpty()
 		if !ok {
 			return
 		}
 		var doc yaml.Node
 		if err := yaml.Unmarshal([]byte(text), &doc); err != nil || len(doc.Content) == 0 {
-			v.fail("the entity is not valid YAML", `write it such as: kind: "group"`)
+			v.Fail("the entity is not valid YAML", `write it such as: kind: "group"`)
 			return
 		}
 		v.shift(doc.Content[0])
-		inner.node = doc.Content[0]
+		inner.Node = doc.Content[0]
 	}
 	inner.entity(e)
 }
@@ -240,7 +241,7 @@ func (v value) entity(e *Entity) {
 	}
 	for _, p := range pairs {
 		if p.name == "kind" {
-			e.Kind, _ = p.value.text()
+			e.Kind, _ = p.value.Text()
 		}
 	}
 	for _, k := range entityKinds {
@@ -250,7 +251,7 @@ func (v value) entity(e *Entity) {
 			return
 		}
 	}
-	v.fail("unknown kind of entity", "use user, shadow, group or gshadow")
+	v.Fail("unknown kind of entity", "use user, shadow, group or gshadow")
 }
 
 func (v value) entityLine(e *Entity, keys []string, pairs []pair) {
@@ -261,15 +262,15 @@ func (v value) entityLine(e *Entity, keys []string, pairs []pair) {
 			continue
 		}
 		if i < 0 || p.name == "" {
-			p.key.fail("unknown key of an entity", "it has "+strings.Trim(strings.Join(keys, ", "), ", "))
+			p.key.Fail("unknown key of an entity", "it has "+strings.Trim(strings.Join(keys, ", "), ", "))
 			continue
 		}
 		if p.name == "password" {
-			v.d.secret(p.value.node)
+			v.d.Secret(p.value.Node)
 		}
 		t, ok := p.value.scalar()
 		if ok && (strings.ContainsAny(t.Text, ":\n\r") || template.Is(t.Text)) {
-			p.value.fail("a colon, a line break or a template cannot stand in an account file", "")
+			p.value.Fail("a colon, a line break or a template cannot stand in an account file", "")
 			continue
 		}
 		e.Fields[i] = t.Text

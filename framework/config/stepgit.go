@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
+	"github.com/kairos-build/kairos-build/framework/strict"
 )
 
 // Git is a repository that is to be checked out.
@@ -43,20 +44,20 @@ var gitFields = []field[Git]{
 	{name: "branch", decode: func(v value, g *Git) {
 		set(v, &g.Branch, func(v value) (Text, bool) { return v.checked(value.branch) })
 	}},
-	{name: "branch_only", decode: func(v value, g *Git) { set(v, &g.BranchOnly, value.boolean) }},
+	{name: "branch_only", decode: func(v value, g *Git) { set(v, &g.BranchOnly, value.Boolean) }},
 	{name: "auth", decode: func(v value, g *Git) { decodeMap(v, gitAuthFields, &g.Auth) }, secret: true},
 }
 
 var gitAuthFields = []field[GitAuth]{
-	{name: "username", decode: func(v value, a *GitAuth) { set(v, &a.Username, value.nonEmpty) }},
-	{name: "password", decode: func(v value, a *GitAuth) { set(v, &a.Password, value.nonEmpty) }, secret: true},
-	{name: "private_key", decode: func(v value, a *GitAuth) { set(v, &a.PrivateKey, value.nonEmpty) }, secret: true},
+	{name: "username", decode: func(v value, a *GitAuth) { set(v, &a.Username, value.NonEmpty) }},
+	{name: "password", decode: func(v value, a *GitAuth) { set(v, &a.Password, value.NonEmpty) }, secret: true},
+	{name: "private_key", decode: func(v value, a *GitAuth) { set(v, &a.PrivateKey, value.NonEmpty) }, secret: true},
 	{name: "public_key", decode: func(v value, a *GitAuth) { set(v, &a.PublicKey, value.serverKey) }},
-	{name: "insecure", decode: func(v value, a *GitAuth) { set(v, &a.Insecure, value.boolean) }},
+	{name: "insecure", decode: func(v value, a *GitAuth) { set(v, &a.Insecure, value.Boolean) }},
 }
 
 func decodeGit(v value, s *Step) {
-	g := &Git{Origin: v.position()}
+	g := &Git{Origin: v.Position()}
 	pairs := decodeMap(v, gitFields, g)
 	if !v.requires(pairs, "url", "path") || g.URL.IsZero() || g.Path.IsZero() {
 		return
@@ -71,9 +72,9 @@ func (v value) gitAuth(g *Git) {
 	a := g.Auth
 	switch {
 	case a.Password != "" && a.PrivateKey != "":
-		v.fail("a password and a private key: only one of them can be used", "keep one of them")
+		v.Fail("a password and a private key: only one of them can be used", "keep one of them")
 	case a.PrivateKey != "" && a.PublicKey == "" && !a.Insecure:
-		v.fail("the key of the SSH server is not known, so anybody could stand in its place", "add it as auth.public_key, or set auth.insecure")
+		v.Fail("the key of the SSH server is not known, so anybody could stand in its place", "add it as auth.public_key, or set auth.insecure")
 	}
 }
 
@@ -81,7 +82,7 @@ func (v value) gitAuth(g *Git) {
 var scpLike = lazyregexp.New(`^[A-Za-z0-9._-]+@[A-Za-z0-9.-]+:[^\s:][^\s]*$`)
 
 func (v value) gitURL() (string, bool) {
-	s, ok := v.nonEmpty()
+	s, ok := v.NonEmpty()
 	if !ok {
 		return "", false
 	}
@@ -92,13 +93,13 @@ func (v value) gitURL() (string, bool) {
 	switch {
 	case err != nil || u.Path == "":
 	case u.User != nil && u.Scheme != "ssh":
-		v.d.secret(v.node)
-		v.fail("a URL with a user name or password", "put them into auth")
+		v.d.Secret(v.Node)
+		v.Fail("a URL with a user name or password", "put them into auth")
 		return "", false
 	case u.Scheme == "file", (u.Scheme == "https" || u.Scheme == "http" || u.Scheme == "ssh") && u.Hostname() != "":
 		return s, true
 	}
-	v.fail(fmt.Sprintf("%q is not the URL of a repository", printable(s)), "write it such as https://example.org/site.git")
+	v.Fail(fmt.Sprintf("%q is not the URL of a repository", strict.Printable(s)), "write it such as https://example.org/site.git")
 	return "", false
 }
 
@@ -106,9 +107,9 @@ func (v value) gitURL() (string, bool) {
 var branchName = lazyregexp.New(`^[A-Za-z0-9_][A-Za-z0-9._/+-]{0,200}$`)
 
 func (v value) branch() (string, bool) {
-	s, ok := v.nonEmpty()
+	s, ok := v.NonEmpty()
 	if ok && (!branchName.MatchString(s) || strings.Contains(s, "..") || strings.HasSuffix(s, ".lock")) {
-		v.fail(fmt.Sprintf("%q is not the name of a branch", printable(s)), "")
+		v.Fail(fmt.Sprintf("%q is not the name of a branch", strict.Printable(s)), "")
 		return "", false
 	}
 	return s, ok
@@ -118,7 +119,7 @@ func (v value) branch() (string, bool) {
 func (v value) serverKey() (string, bool) {
 	key, ok := v.sshKey()
 	if ok && IsKeySource(key) {
-		v.fail("not an SSH public key", "give the whole line of a .pub file")
+		v.Fail("not an SSH public key", "give the whole line of a .pub file")
 		return "", false
 	}
 	return key, ok

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
+	"github.com/kairos-build/kairos-build/framework/strict"
 )
 
 // UnpackImage is an OCI image whose files are to be in a directory.
@@ -30,12 +31,12 @@ var unpackFields = []field[UnpackImage]{
 
 func decodeUnpackImages(v value, s *Step) {
 	for _, item := range v.list("images") {
-		u := UnpackImage{Origin: item.position()}
+		u := UnpackImage{Origin: item.Position()}
 		pairs := decodeMap(item, unpackFields, &u)
 		switch {
 		case !item.requires(pairs, "source", "target") || u.Source.IsZero() || u.Target.IsZero():
 		case u.Target.Text == "/":
-			item.fail("the root cannot be the target of an image", "most of it is read-only; give a directory, such as /opt/tool")
+			item.Fail("the root cannot be the target of an image", "most of it is read-only; give a directory, such as /opt/tool")
 		default:
 			item.writable(u.Target.Text)
 			s.UnpackImages = append(s.UnpackImages, u)
@@ -46,9 +47,9 @@ func decodeUnpackImages(v value, s *Step) {
 var platform = lazyregexp.New(`^linux/[a-z0-9]+$`)
 
 func (v value) platform() (string, bool) {
-	s, ok := v.nonEmpty()
+	s, ok := v.NonEmpty()
 	if ok && !platform.MatchString(s) {
-		v.fail(fmt.Sprintf("%q is not a platform that can be unpacked", printable(s)), "write it such as linux/amd64")
+		v.Fail(fmt.Sprintf("%q is not a platform that can be unpacked", strict.Printable(s)), "write it such as linux/amd64")
 		return "", false
 	}
 	return s, ok
@@ -78,7 +79,7 @@ func decodeFirstboot(v value, s *Step) {
 	for _, p := range v.pairs() {
 		name := strings.ReplaceAll(strings.ToLower(p.name), "_", "-")
 		if instead, ok := withoutEffect[name]; ok {
-			p.key.report(Warning, name+" has no effect: "+instead, "remove the key")
+			p.key.Report(Warning, name+" has no effect: "+instead, "remove the key")
 			continue
 		}
 		if !slices.Contains(firstboot, name) {
@@ -86,8 +87,8 @@ func decodeFirstboot(v value, s *Step) {
 			if instead, ok := insteadOf[name]; ok {
 				suggestion = instead
 			}
-			v.d.secret(p.value.node) // it may be a password
-			p.key.fail("unknown setting of systemd_firstboot", suggestion)
+			v.d.Secret(p.value.Node) // it may be a password
+			p.key.Fail("unknown setting of systemd_firstboot", suggestion)
 			continue
 		}
 		if t, ok := p.value.checked(value.word); ok {
@@ -100,7 +101,7 @@ func decodeFirstboot(v value, s *Step) {
 // done.
 func notHere(name, why, instead string) func(value, *Step) {
 	return func(v value, s *Step) {
-		v.report(Warning, name+" does nothing here: "+why, instead)
+		v.Report(Warning, name+" does nothing here: "+why, instead)
 		s.Later = append(s.Later, name)
 	}
 }

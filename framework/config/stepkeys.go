@@ -15,6 +15,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/framework/config/template"
 	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
+	"github.com/kairos-build/kairos-build/framework/strict"
 )
 
 // stepKeys are the names of stepFields, which hint cannot look into.
@@ -26,7 +27,7 @@ var stepKeys = []string{
 }
 
 var stepFields = []field[Step]{
-	{name: "name", decode: func(v value, s *Step) { set(v, &s.Name, value.text) }},
+	{name: "name", decode: func(v value, s *Step) { set(v, &s.Name, value.Text) }},
 	{name: "if", decode: func(v value, s *Step) { set(v, &s.If, value.given) }},
 	{name: "if_files", decode: func(v value, s *Step) { decodeMap(v, ifFilesFields, &s.IfFiles) }},
 	{name: "only_os", decode: func(v value, s *Step) { set(v, &s.OnlyOS, value.pattern) }},
@@ -78,7 +79,7 @@ func StepKeys() []string { return slices.Clone(stepKeys) }
 
 // stepOf decodes a step.
 func stepOf(v value) Step {
-	s := Step{Origin: v.position(), Path: v.path}
+	s := Step{Origin: v.Position(), Path: v.Path}
 	for _, p := range decodeMap(v, stepFields, &s) {
 		i := slices.IndexFunc(stepFields, func(f field[Step]) bool { return f.name == p.name })
 		if i >= 0 && stepFields[i].decode == nil {
@@ -92,22 +93,22 @@ func stepOf(v value) Step {
 // given is a text that is not empty, and a content: a template in it is one that
 // a node can fill in, or another program's.
 func (v value) given() (Text, bool) {
-	s, ok := v.nonEmpty()
+	s, ok := v.NonEmpty()
 	return v.textOf(s), ok && v.isContent(s)
 }
 
 // filled is a text that is not empty, with a template that a node can fill in.
 func (v value) filled() (Text, bool) {
-	s, ok := v.nonEmpty()
+	s, ok := v.NonEmpty()
 	return v.textOf(s), ok && v.parses(s, template.Check)
 }
 
-func (v value) textOf(s string) Text { return Text{Text: s, Origin: v.inside(), Path: v.path} }
+func (v value) textOf(s string) Text { return Text{Text: s, Origin: v.inside(), Path: v.Path} }
 
 // inside is where the text of a scalar begins.
 func (v value) inside() Position {
-	at := v.position()
-	if v.node.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 {
+	at := v.Position()
+	if v.Node.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 {
 		at.Line++
 		at.Column = v.d.indentation(at.Line) + 1
 	}
@@ -116,17 +117,17 @@ func (v value) inside() Position {
 
 // indentation of a line, from 1, in characters.
 func (d *decoder) indentation(line int) int {
-	if line < 1 || line > len(d.lines) {
+	if line < 1 || line > len(d.Lines) {
 		return 0
 	}
-	text := d.lines[line-1]
+	text := d.Lines[line-1]
 	return len(text) - len(strings.TrimLeft(text, " "))
 }
 
 // isContent reports a template of ours that no node can fill in.
 func (v value) isContent(s string) bool {
 	if template.Foreign(s) && strings.Contains(s, ".Values.") {
-		v.report(Warning, "the braces are left as they are: they name no fact of a node", "the facts are in docs/stages.md")
+		v.Report(Warning, "the braces are left as they are: they name no fact of a node", "the facts are in docs/stages.md")
 	}
 	return v.parses(s, template.CheckContent)
 }
@@ -140,10 +141,10 @@ func (v value) parses(s string, check func(string) error) bool {
 	at, e := v.inside(), new(template.Error)
 	if errors.As(err, &e) {
 		line := at.Line
-		if v.node.Style&yaml.LiteralStyle != 0 {
+		if v.Node.Style&yaml.LiteralStyle != 0 {
 			line += e.Line - 1
 		}
-		v.d.add(line, at.Column, Error, v.path, "template: "+printable(e.Message), e.Suggestion)
+		v.d.Add(line, at.Column, Error, v.Path, "template: "+strict.Printable(e.Message), e.Suggestion)
 	}
 	return false
 }
@@ -151,7 +152,7 @@ func (v value) parses(s string, check func(string) error) bool {
 // checked is a text that get takes, or a template, which is looked at when it
 // is filled in.
 func (v value) checked(get func(value) (string, bool)) (Text, bool) {
-	if v.node.Kind == yaml.ScalarNode && template.Is(v.node.Value) {
+	if v.Node.Kind == yaml.ScalarNode && template.Is(v.Node.Value) {
 		return v.filled()
 	}
 	s, ok := get(v)
@@ -170,10 +171,10 @@ func (v value) hostnameText() (Text, bool) {
 
 // scalar is a string, or a number or boolean as it is written.
 func (v value) scalar() (Text, bool) {
-	if v.node.Kind == yaml.ScalarNode && slices.Contains([]string{"!!int", "!!float", "!!bool"}, v.node.ShortTag()) {
-		return v.textOf(v.node.Value), true
+	if v.Node.Kind == yaml.ScalarNode && slices.Contains([]string{"!!int", "!!float", "!!bool"}, v.Node.ShortTag()) {
+		return v.textOf(v.Node.Value), true
 	}
-	s, ok := v.text()
+	s, ok := v.Text()
 	return v.textOf(s), ok && v.isContent(s)
 }
 
@@ -192,7 +193,7 @@ func (v value) settings(name *lazyregexp.Regexp, what string) []Setting {
 	var out []Setting
 	for _, p := range v.pairs() {
 		if !name.MatchString(p.name) {
-			p.key.fail(fmt.Sprintf("%q is not %s", printable(p.name), what), "")
+			p.key.Fail(fmt.Sprintf("%q is not %s", strict.Printable(p.name), what), "")
 			continue
 		}
 		t, ok := p.value.scalar()
@@ -208,7 +209,7 @@ func (v value) settings(name *lazyregexp.Regexp, what string) []Setting {
 
 func (v value) oneLine(s string) bool {
 	if strings.ContainsAny(s, "\n\r\x00") {
-		v.fail("more than one line", "write it on one line")
+		v.Fail("more than one line", "write it on one line")
 		return false
 	}
 	return true
@@ -216,21 +217,21 @@ func (v value) oneLine(s string) bool {
 
 // pattern is a regular expression.
 func (v value) pattern() (string, bool) {
-	s, ok := v.nonEmpty()
+	s, ok := v.NonEmpty()
 	if !ok {
 		return "", false
 	}
 	if _, err := regexp.Compile(s); err != nil {
-		v.fail("not a regular expression: "+printable(err.Error()), "")
+		v.Fail("not a regular expression: "+strict.Printable(err.Error()), "")
 		return "", false
 	}
 	return s, true
 }
 
 func (v value) serviceManager() (string, bool) {
-	s, ok := v.nonEmpty()
+	s, ok := v.NonEmpty()
 	if ok && s != "systemd" && s != "openrc" {
-		v.fail(fmt.Sprintf("unknown service manager %q", printable(s)), "use systemd or openrc")
+		v.Fail(fmt.Sprintf("unknown service manager %q", strict.Printable(s)), "use systemd or openrc")
 		return "", false
 	}
 	return s, ok
@@ -258,7 +259,7 @@ var afterFields = []field[Text]{{name: "name", decode: func(v value, t *Text) { 
 func decodeAfter(v value, s *Step) {
 	s.After = []Text{}
 	for _, item := range v.list("names of steps") {
-		if item.node.Kind == yaml.ScalarNode {
+		if item.Node.Kind == yaml.ScalarNode {
 			if t, ok := item.given(); ok {
 				s.After = append(s.After, t)
 			}
@@ -289,12 +290,12 @@ func (v value) nameservers() []Text {
 }
 
 func (v value) address() (string, bool) {
-	s, ok := v.nonEmpty()
+	s, ok := v.NonEmpty()
 	if !ok {
 		return "", false
 	}
 	if _, err := netip.ParseAddr(s); err != nil {
-		v.fail(fmt.Sprintf("%q is not an IP address", printable(s)), "write it such as 192.0.2.1 or 2001:db8::1")
+		v.Fail(fmt.Sprintf("%q is not an IP address", strict.Printable(s)), "write it such as 192.0.2.1 or 2001:db8::1")
 		return "", false
 	}
 	return s, true
@@ -312,9 +313,9 @@ func (v value) words(of string) []Text {
 }
 
 func (v value) word() (string, bool) {
-	s, ok := v.nonEmpty()
+	s, ok := v.NonEmpty()
 	if ok && strings.ContainsAny(s, " \t\n\r") {
-		v.fail(fmt.Sprintf("%q holds a blank", printable(s)), "make every word an item of the list")
+		v.Fail(fmt.Sprintf("%q holds a blank", strict.Printable(s)), "make every word an item of the list")
 		return "", false
 	}
 	return s, ok
@@ -325,7 +326,7 @@ func decodeUserKeys(v value, s *Step) {
 	for _, p := range v.pairs() {
 		name, ok := p.key.account()
 		if keys := p.value.keys(); ok && len(keys) > 0 {
-			s.AuthorizedKeys = append(s.AuthorizedKeys, UserKeys{name, p.key.position(), keys})
+			s.AuthorizedKeys = append(s.AuthorizedKeys, UserKeys{name, p.key.Position(), keys})
 		}
 	}
 }
@@ -334,13 +335,13 @@ func decodeUserKeys(v value, s *Step) {
 func decodeStepUsers(v value, s *Step) {
 	for _, p := range v.pairs() {
 		name, ok := p.key.account()
-		u := User{Name: name, Origin: p.key.position()}
-		if !p.value.isNull() {
+		u := User{Name: name, Origin: p.key.Position()}
+		if !p.value.IsNull() {
 			pairs := decodeMap(p.value, userFields, &u)
 			p.value.userChecked(&u, pairs)
 		}
 		if ok && u.Name != name {
-			p.value.fail(fmt.Sprintf("the user %q has the name %q", name, u.Name), "remove the key \"name\"")
+			p.value.Fail(fmt.Sprintf("the user %q has the name %q", name, u.Name), "remove the key \"name\"")
 			continue
 		}
 		if ok {
@@ -351,9 +352,9 @@ func decodeStepUsers(v value, s *Step) {
 
 func decodeModules(v value, s *Step) {
 	for _, item := range v.list("kernel modules") {
-		name, ok := item.nonEmpty()
+		name, ok := item.NonEmpty()
 		if ok && !moduleName.MatchString(name) {
-			item.fail(fmt.Sprintf("%q is not the name of a kernel module", printable(name)), "its options belong into a file below /etc/modprobe.d")
+			item.Fail(fmt.Sprintf("%q is not the name of a kernel module", strict.Printable(name)), "its options belong into a file below /etc/modprobe.d")
 			continue
 		}
 		if ok {
@@ -388,7 +389,7 @@ func (v value) units() []string {
 
 // anyUnit is a unit, or a service without its ".service", as systemctl has it.
 func (v value) anyUnit() (string, bool) {
-	s, ok := v.nonEmpty()
+	s, ok := v.NonEmpty()
 	if !ok {
 		return "", false
 	}
@@ -399,9 +400,9 @@ func (v value) anyUnit() (string, bool) {
 }
 
 func (v value) fileName() (string, bool) {
-	s, ok := v.nonEmpty()
+	s, ok := v.NonEmpty()
 	if ok && (strings.ContainsAny(s, "/\x00\n") || s[0] == '.') {
-		v.fail(fmt.Sprintf("%q is not the name of a file", printable(s)), "write it such as override.conf")
+		v.Fail(fmt.Sprintf("%q is not the name of a file", strict.Printable(s)), "write it such as override.conf")
 		return "", false
 	}
 	return s, ok
@@ -409,7 +410,7 @@ func (v value) fileName() (string, bool) {
 
 func decodeOverrides(v value, s *Systemctl) {
 	for _, item := range v.list("overrides") {
-		o := Override{Origin: item.position(), Name: "override-kairos.conf"}
+		o := Override{Origin: item.Position(), Name: "override-kairos.conf"}
 		pairs := decodeMap(item, overrideFields, &o)
 		if item.requires(pairs, "service", "content") && o.Unit != "" && !o.Content.IsZero() {
 			s.Overrides = append(s.Overrides, withSuffix(o))
@@ -427,7 +428,7 @@ func withSuffix(o Override) Override {
 
 // requires reports which of names a mapping lacks.
 func (v value) requires(pairs []pair, names ...string) bool {
-	if v.node.Kind != yaml.MappingNode {
+	if v.Node.Kind != yaml.MappingNode {
 		return false
 	}
 	all := true
@@ -454,7 +455,7 @@ var downloadFields = []field[Download]{
 
 func decodeDownloads(v value, s *Step) {
 	for _, item := range v.list("downloads") {
-		d := Download{Origin: item.position(), Mode: 0o644, Owner: "root", Group: "root"}
+		d := Download{Origin: item.Position(), Mode: 0o644, Owner: "root", Group: "root"}
 		pairs := decodeMap(item, downloadFields, &d)
 		item.guardSecret(&d.Mode, d.Path.Text, "", pairs)
 		if item.requires(pairs, "path", "url") && !d.Path.IsZero() && !d.URL.IsZero() {
@@ -466,31 +467,31 @@ func decodeDownloads(v value, s *Step) {
 
 // seconds is a number of seconds, as in Kairos, or a duration.
 func (v value) seconds() (time.Duration, bool) {
-	if v.node.Kind != yaml.ScalarNode || v.node.ShortTag() != "!!int" {
-		if v.isEmpty() {
-			v.empty()
+	if v.Node.Kind != yaml.ScalarNode || v.Node.ShortTag() != "!!int" {
+		if v.IsEmpty() {
+			v.Empty()
 			return 0, false
 		}
-		if s := v.node.Value; !plainNumber.MatchString(s) {
+		if s := v.Node.Value; !strict.PlainNumber(s) {
 			return durationUpTo(time.Hour)(v)
 		}
 	}
-	n, ok := v.integer()
+	n, ok := v.Integer()
 	switch {
 	case ok && n == 0: // as in Kairos: none is asked for
 		return 0, false
 	case ok && (n < 0 || n > 3600):
-		v.fail(fmt.Sprintf("%d seconds are out of range", n), "use 1 to 3600, or 0 for the default")
+		v.Fail(fmt.Sprintf("%d seconds are out of range", n), "use 1 to 3600, or 0 for the default")
 		return 0, false
 	}
 	return time.Duration(n) * time.Second, ok
 }
 
 func (v value) digest() (string, bool) {
-	s, ok := v.nonEmpty()
+	s, ok := v.NonEmpty()
 	s = strings.ToLower(strings.TrimPrefix(s, "sha256:"))
 	if ok && !sha256Digits.MatchString(s) {
-		v.fail("not a SHA-256 sum", "write 64 hex digits, as sha256sum prints them")
+		v.Fail("not a SHA-256 sum", "write 64 hex digits, as sha256sum prints them")
 		return "", false
 	}
 	return s, ok

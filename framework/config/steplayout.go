@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
+	"github.com/kairos-build/kairos-build/framework/strict"
 )
 
 // DiskLayout are partitions that are to be on a disk. Nothing that is there is
@@ -53,27 +54,27 @@ var layoutDeviceFields = []field[DiskLayout]{
 		set(v, &l.Label, func(v value) (Text, bool) { return v.checked(value.fsLabel) })
 	}},
 	{name: "path", decode: func(v value, l *DiskLayout) { set(v, &l.Path, value.devicePath) }},
-	{name: "init_disk", decode: func(v value, l *DiskLayout) { set(v, &l.Init, value.boolean) }},
-	{name: "disk_name", decode: func(v value, l *DiskLayout) { set(v, &l.DiskName, value.nonEmpty) }},
+	{name: "init_disk", decode: func(v value, l *DiskLayout) { set(v, &l.Init, value.Boolean) }},
+	{name: "disk_name", decode: func(v value, l *DiskLayout) { set(v, &l.DiskName, value.NonEmpty) }},
 }
 
 // devicePath is a path, or script:// and a program that prints one.
 func (v value) devicePath() (Text, bool) {
 	return v.checked(func(v value) (string, bool) {
-		program, isScript := strings.CutPrefix(v.node.Value, ScriptDevice)
-		if !isScript || !v.isText() {
+		program, isScript := strings.CutPrefix(v.Node.Value, ScriptDevice)
+		if !isScript || !v.IsText() {
 			return v.absolute()
 		}
 		if words := strings.Fields(program); len(words) == 0 || !strings.HasPrefix(words[0], "/") {
-			v.fail("no program is named by its path", "write it such as script:///usr/local/bin/pick-disk small")
+			v.Fail("no program is named by its path", "write it such as script:///usr/local/bin/pick-disk small")
 			return "", false
 		}
-		return v.node.Value, v.oneLine(v.node.Value)
+		return v.Node.Value, v.oneLine(v.Node.Value)
 	})
 }
 
 func decodeLayout(v value, s *Step) {
-	l := &DiskLayout{Origin: v.position()}
+	l := &DiskLayout{Origin: v.Position()}
 	pairs := decodeMap(v, layoutFields, l)
 	if !v.requires(pairs, "device") {
 		return
@@ -83,9 +84,9 @@ func decodeLayout(v value, s *Step) {
 	case device.failed():
 		return // its fault is told
 	case l.Label.IsZero() && l.Path.IsZero():
-		v.fail("it is not said which disk", "name it by a label or by a path, such as device: {path: /dev/vdb}")
+		v.Fail("it is not said which disk", "name it by a label or by a path, such as device: {path: /dev/vdb}")
 	case l.Init && !l.Label.IsZero():
-		v.fail("a disk without a partition table has no label", "name it by device.path alone")
+		v.Fail("a disk without a partition table has no label", "name it by device.path alone")
 	default:
 		l.expandsLast()
 		s.Layout = l
@@ -108,16 +109,16 @@ func keyOf(pairs []pair, name string) value {
 
 // failed tells whether an error below v was reported.
 func (v value) failed() bool {
-	return slices.ContainsFunc(v.d.problems, func(p Problem) bool {
-		return p.Severity == Error && strings.HasPrefix(p.Path, v.path)
+	return slices.ContainsFunc(v.d.Problems, func(p Problem) bool {
+		return p.Severity == Error && strings.HasPrefix(p.Path, v.Path)
 	})
 }
 
 // fsLabel is the label of a file system that all of ours can have.
 func (v value) fsLabel() (string, bool) {
-	s, ok := v.nonEmpty()
+	s, ok := v.NonEmpty()
 	if ok && !fsLabel.MatchString(s) {
-		v.fail(fmt.Sprintf("%q cannot be a label", printable(s)), "use letters, digits, _, - and ., at most 16 characters")
+		v.Fail(fmt.Sprintf("%q cannot be a label", strict.Printable(s)), "use letters, digits, _, - and ., at most 16 characters")
 		return "", false
 	}
 	return s, ok
@@ -138,9 +139,9 @@ func (v value) expand(l *DiskLayout) {
 
 // mebibytes is a size in MiB, up to 1 PiB.
 func (v value) mebibytes() (int, bool) {
-	n, ok := v.integer()
+	n, ok := v.Integer()
 	if ok && (n < 0 || n > 1<<30) {
-		v.fail(fmt.Sprintf("%d MiB are out of range", n), "give a number of MiB, or 0 for all that is left")
+		v.Fail(fmt.Sprintf("%d MiB are out of range", n), "give a number of MiB, or 0 for all that is left")
 		return 0, false
 	}
 	return n, ok
@@ -151,24 +152,24 @@ var newPartitionFields = []field[NewPartition]{
 	{name: "pLabel", decode: func(v value, p *NewPartition) { set(v, &p.Name, value.partitionName) }},
 	{name: "size", decode: func(v value, p *NewPartition) { set(v, &p.Size, value.mebibytes) }},
 	{name: "filesystem", decode: func(v value, p *NewPartition) { set(v, &p.FileSystem, value.fileSystem) }},
-	{name: "bootable", decode: func(v value, p *NewPartition) { set(v, &p.Bootable, value.boolean) }},
+	{name: "bootable", decode: func(v value, p *NewPartition) { set(v, &p.Bootable, value.Boolean) }},
 }
 
 func (v value) newPartitions(l *DiskLayout) {
 	items := v.list("partitions")
 	for i, item := range items {
-		p := NewPartition{Origin: item.position(), FileSystem: "ext4"}
+		p := NewPartition{Origin: item.Position(), FileSystem: "ext4"}
 		decodeMap(item, newPartitionFields, &p)
 		p.Name = orDefault(p.Name, p.Label)
 		switch {
 		case p.Name == "":
-			item.fail("the partition has no name, so it would be added at every boot", "add \"fsLabel:\" or \"pLabel:\"")
+			item.Fail("the partition has no name, so it would be added at every boot", "add \"fsLabel:\" or \"pLabel:\"")
 		case p.FileSystem == "vfat" && len(p.Label) > 11:
-			item.fail(fmt.Sprintf("the label %q is too long for vfat", p.Label), "use at most 11 characters")
+			item.Fail(fmt.Sprintf("the label %q is too long for vfat", p.Label), "use at most 11 characters")
 		case p.Size == 0 && i < len(items)-1:
-			item.fail("a partition without a size takes all that is left, and others follow", "give it a size, or put it last")
+			item.Fail("a partition without a size takes all that is left, and others follow", "give it a size, or put it last")
 		case slices.ContainsFunc(l.Add, func(o NewPartition) bool { return o.Name == p.Name }):
-			item.fail(fmt.Sprintf("the partition %q is listed twice", p.Name), "remove one of them")
+			item.Fail(fmt.Sprintf("the partition %q is listed twice", p.Name), "remove one of them")
 		default:
 			l.Add = append(l.Add, p)
 		}
@@ -176,9 +177,9 @@ func (v value) newPartitions(l *DiskLayout) {
 }
 
 func (v value) partitionName() (string, bool) {
-	s, ok := v.nonEmpty()
+	s, ok := v.NonEmpty()
 	if ok && (!partitionName.MatchString(s) || strings.TrimSpace(s) != s) {
-		v.fail(fmt.Sprintf("%q cannot be the name of a partition", printable(s)), "use letters, digits, _, - and ., at most 36 characters")
+		v.Fail(fmt.Sprintf("%q cannot be the name of a partition", strict.Printable(s)), "use letters, digits, _, - and ., at most 36 characters")
 		return "", false
 	}
 	return s, ok
@@ -188,12 +189,12 @@ func (v value) partitionName() (string, bool) {
 var fileSystems = []string{"ext4", "ext3", "ext2", "vfat", "xfs", "btrfs", "swap"}
 
 func (v value) fileSystem() (string, bool) {
-	s, ok := v.nonEmpty()
+	s, ok := v.NonEmpty()
 	if ok && s == "fat32" || s == "fat" {
 		s = "vfat"
 	}
 	if ok && !slices.Contains(fileSystems, s) {
-		v.fail(fmt.Sprintf("unknown file system %q", printable(s)), "use "+strings.Join(fileSystems, ", "))
+		v.Fail(fmt.Sprintf("unknown file system %q", strict.Printable(s)), "use "+strings.Join(fileSystems, ", "))
 		return "", false
 	}
 	return s, ok

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/kairos-build/kairos-build/framework/strict"
 )
 
 // trustFields are about whom the node trusts.
@@ -28,17 +30,17 @@ var caFields = []field[caCerts]{
 
 func decodeTrusted(v value, c *caCerts) {
 	for _, item := range v.list("certificates") {
-		s, ok := item.nonEmpty()
+		s, ok := item.NonEmpty()
 		if !ok {
 			continue
 		}
 		if strings.Contains(s, "PRIVATE KEY") {
-			item.d.secret(item.node)
-			item.fail("this is a private key", "put the certificate here, and make a new key: this one is no secret any more")
+			item.d.Secret(item.Node)
+			item.Fail("this is a private key", "put the certificate here, and make a new key: this one is no secret any more")
 			continue
 		}
 		if err := certificate(s); err != nil {
-			item.fail("not a certificate: "+printable(err.Error()), "give one certificate in PEM, from BEGIN to END")
+			item.Fail("not a certificate: "+strict.Printable(err.Error()), "give one certificate in PEM, from BEGIN to END")
 			continue
 		}
 		c.trusted = append(c.trusted, strings.TrimSpace(s)+"\n")
@@ -91,7 +93,7 @@ var sshFields = []field[Config]{
 // decodeDisableRoot: sshd takes the first value that it finds, and reads this
 // file before that of the image.
 func decodeDisableRoot(v value, _ *Config) {
-	if b, ok := v.boolean(); ok && b {
+	if b, ok := v.Boolean(); ok && b {
 		v.step("fs", Step{Files: []StepFile{etcFile(v, "/run/kairos/sshd_config.d/20-disable-root.conf", "# From disable_root of the cloud-config.\nPermitRootLogin no\n", 0o644)}})
 	}
 }
@@ -109,12 +111,12 @@ var hostKeyFields = func() []field[checked] {
 }()
 
 func (v value) ownHostKey(path string, mode uint32, problem func(string) string) {
-	s, ok := v.nonEmpty()
+	s, ok := v.NonEmpty()
 	if !ok {
 		return
 	}
 	if message := problem(s); message != "" {
-		v.fail(message, "give the whole content of the file")
+		v.Fail(message, "give the whole content of the file")
 		return
 	}
 	v.step("fs", Step{Files: []StepFile{etcFile(v, path, strings.TrimSpace(s)+"\n", mode)}})

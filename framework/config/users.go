@@ -11,6 +11,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
+	"github.com/kairos-build/kairos-build/framework/strict"
 )
 
 // accountName is what useradd(8) accepts on every distribution, and what can
@@ -19,7 +20,7 @@ var accountName = lazyregexp.New(`^[a-z_][a-z0-9_.-]{0,31}$`)
 
 // userDone checks what the keys of a user say together.
 func (v value) userDone(u *User, pairs []pair) {
-	if v.node.Kind != yaml.MappingNode {
+	if v.Node.Kind != yaml.MappingNode {
 		return
 	}
 	v.lacks(pairs, "name", "the user has no name", "add \"name:\"")
@@ -35,30 +36,30 @@ func (v value) userChecked(u *User, pairs []pair) {
 		}
 	}
 	if len(passwords) > 1 {
-		v.failAt("more than one password: "+strings.Join(passwords, ", "), "keep one of them", passwords...)
+		v.FailAt("more than one password: "+strings.Join(passwords, ", "), "keep one of them", passwords...)
 	}
 	if u.HomeDir == "/" {
-		v.failAt("the home directory of a user cannot be /", "", "homedir")
+		v.FailAt("the home directory of a user cannot be /", "", "homedir")
 	}
 }
 
 // has tells whether a mapping has a key with a value.
 func has(pairs []pair, name string) bool {
-	return slices.ContainsFunc(pairs, func(p pair) bool { return p.name == name && !p.value.isEmpty() })
+	return slices.ContainsFunc(pairs, func(p pair) bool { return p.name == name && !p.value.IsEmpty() })
 }
 
 // account is the name of a user or group.
 func (v value) account() (string, bool) {
-	s, ok := v.node.Value, v.node.Kind == yaml.ScalarNode && v.node.ShortTag() == "!!int"
+	s, ok := v.Node.Value, v.Node.Kind == yaml.ScalarNode && v.Node.ShortTag() == "!!int"
 	if !ok {
-		s, ok = v.nonEmpty()
+		s, ok = v.NonEmpty()
 	}
 	if ok && !accountName.MatchString(s) {
 		suggestion := "use a-z, 0-9, _ and -, at most 32 characters, and begin with a letter or _"
 		if lower := strings.ToLower(s); accountName.MatchString(lower) {
 			suggestion = fmt.Sprintf("did you mean %q?", lower)
 		}
-		v.fail(fmt.Sprintf("%q cannot be the name of a user or group", printable(s)), suggestion)
+		v.Fail(fmt.Sprintf("%q cannot be the name of a user or group", strict.Printable(s)), suggestion)
 		return "", false
 	}
 	return s, ok
@@ -68,24 +69,24 @@ func decodeUserName(v value, u *User) { set(v, &u.Name, value.account) }
 
 // decodeGecos refuses what would break the line of passwd(5).
 func decodeGecos(v value, u *User) {
-	s, ok := v.text()
+	s, ok := v.Text()
 	if ok && strings.ContainsAny(s, ":\n\r") {
-		v.fail("a colon or a line break cannot stand in gecos", "")
+		v.Fail("a colon or a line break cannot stand in gecos", "")
 		return
 	}
 	u.Gecos = s
 }
 
 func decodeUID(v value, u *User) {
-	if v.isText() && plainNumber.MatchString(v.node.Value) { // as in Kairos
-		v.node = v.as(v.node.Value).node
-		v.node.Tag = "!!int"
+	if v.IsText() && strict.PlainNumber(v.Node.Value) { // as in Kairos
+		v.Node = v.as(v.Node.Value).Node
+		v.Node.Tag = "!!int"
 	}
-	n, ok := v.integer()
+	n, ok := v.Integer()
 	switch {
 	case !ok:
 	case n < 0 || n > 0xffff_fffd || n == 65535:
-		v.fail(fmt.Sprintf("%d cannot be a user id", n), "use a number from 1000 to 59999")
+		v.Fail(fmt.Sprintf("%d cannot be a user id", n), "use a number from 1000 to 59999")
 	default:
 		u.UID = &n
 	}
@@ -93,7 +94,7 @@ func decodeUID(v value, u *User) {
 
 // decodeGroups takes a list, or names with commas between, as cloud-init does.
 func decodeGroups(v value, u *User) {
-	if v.node.Kind != yaml.ScalarNode || v.node.ShortTag() != "!!str" || v.isEmpty() {
+	if v.Node.Kind != yaml.ScalarNode || v.Node.ShortTag() != "!!str" || v.IsEmpty() {
 		for _, item := range v.list("groups, or names with commas between") {
 			if name, ok := item.account(); ok {
 				u.Groups = append(u.Groups, name)
@@ -101,12 +102,12 @@ func decodeGroups(v value, u *User) {
 		}
 		return
 	}
-	for name := range strings.SplitSeq(v.node.Value, ",") {
+	for name := range strings.SplitSeq(v.Node.Value, ",") {
 		if name = strings.TrimSpace(name); name == "" {
 			continue
 		}
 		if !accountName.MatchString(name) {
-			v.fail(fmt.Sprintf("%q cannot be the name of a user or group", printable(name)), "")
+			v.Fail(fmt.Sprintf("%q cannot be the name of a user or group", strict.Printable(name)), "")
 			continue
 		}
 		u.Groups = append(u.Groups, name)
@@ -119,18 +120,18 @@ var sudoRule = lazyregexp.New(`^[A-Za-z0-9_!.,+%-]+\s*=\s*\S[^\r\n]*$`)
 
 // decodeSudo takes a rule, a list of rules, or false for none.
 func decodeSudo(v value, u *User) {
-	b, isBool := falseOrNothing(v.node)
+	b, isBool := falseOrNothing(v.Node)
 	if !isBool {
-		b, isBool = v.quotedBool()
+		b, isBool = v.QuotedBool()
 	}
 	if isBool {
 		if b {
-			v.fail("true is no rule", `write a rule such as "ALL=(ALL) NOPASSWD:ALL"`)
+			v.Fail("true is no rule", `write a rule such as "ALL=(ALL) NOPASSWD:ALL"`)
 		}
 		u.Sudo = []string{}
 		return
 	}
-	if v.node.Kind == yaml.ScalarNode {
+	if v.Node.Kind == yaml.ScalarNode {
 		v.sudoRule(u)
 		return
 	}
@@ -148,12 +149,12 @@ func falseOrNothing(n *yaml.Node) (value, ok bool) {
 }
 
 func (v value) sudoRule(u *User) {
-	rule, ok := v.text()
+	rule, ok := v.Text()
 	if !ok {
 		return
 	}
 	if !sudoRule.MatchString(rule) {
-		v.fail(fmt.Sprintf("%q is not a sudo rule", printable(rule)), `write it without the user's name, such as "ALL=(ALL) NOPASSWD:ALL"`)
+		v.Fail(fmt.Sprintf("%q is not a sudo rule", strict.Printable(rule)), `write it without the user's name, such as "ALL=(ALL) NOPASSWD:ALL"`)
 		return
 	}
 	u.Sudo = append(u.Sudo, rule)
@@ -172,7 +173,7 @@ func (v value) keys() []string {
 }
 
 func (v value) sshKey() (string, bool) {
-	s, ok := v.nonEmpty()
+	s, ok := v.NonEmpty()
 	if !ok {
 		return "", false
 	}
@@ -182,15 +183,15 @@ func (v value) sshKey() (string, bool) {
 	}
 	switch {
 	case strings.Contains(s, "PRIVATE KEY"):
-		v.d.secret(v.node)
-		v.fail("this is a private key", "put the public key here, the content of the file that ends in .pub, and make a new pair: this one is no secret any more")
+		v.d.Secret(v.Node)
+		v.Fail("this is a private key", "put the public key here, the content of the file that ends in .pub, and make a new pair: this one is no secret any more")
 		return "", false
 	case strings.ContainsAny(s, "\r\n"):
-		v.fail("more than one line", "make every key an item of the list")
+		v.Fail("more than one line", "make every key an item of the list")
 		return "", false
 	}
 	if _, _, _, _, err := ssh.ParseAuthorizedKey([]byte(s)); err != nil {
-		v.fail("not an SSH public key", "give the whole line of a .pub file, such as \"ssh-ed25519 AAAA… name\"")
+		v.Fail("not an SSH public key", "give the whole line of a .pub file, such as \"ssh-ed25519 AAAA… name\"")
 		return "", false
 	}
 	return s, true

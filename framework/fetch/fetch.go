@@ -2,9 +2,9 @@
 
 // Package fetch has what every HTTP client of this repository keeps to: it
 // never goes from https to http, it follows few redirections, and what it says
-// about a URL holds no secret. It makes the clients; what they ask for, and how
-// often, is the business of those who use them. ci/rules holds that no other
-// package makes one.
+// about a URL holds no secret. It makes the clients, tries again (Retry) and ends
+// what stalls (Watched); what is asked for, and how often, is the business of
+// those who use it. ci/rules holds that no other package makes a client.
 package fetch
 
 import (

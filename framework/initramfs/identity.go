@@ -9,11 +9,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/node/thisboot"
+	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
 )
 
 // machineIDFile holds the machine-id across boots. It is a file of its own and
@@ -26,7 +26,7 @@ func (b *boot) identify() error {
 	if errors.Is(err, fs.ErrNotExist) {
 		b.state.FirstBoot = b.persistent()
 		id = newMachineID()
-		err = writeDurably(sysroot+machineIDFile, id+"\n")
+		err = durable.Write(sysroot+machineIDFile, []byte(id+"\n"), 0o444)
 	}
 	if err != nil {
 		b.warn("this boot has a machine-id of its own: %v", err)
@@ -69,34 +69,6 @@ func newMachineID() string {
 	id[6] = id[6]&0x0f | 0x40
 	id[8] = id[8]&0x3f | 0x80
 	return hex.EncodeToString(id[:])
-}
-
-// writeDurably writes a file that is whole or not there after a power cut.
-func writeDurably(file, text string) error {
-	temporary := file + ".unfinished"
-	if err := writeAndSync(temporary, text); err != nil {
-		return err
-	}
-	if err := os.Rename(temporary, file); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(file))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
-}
-
-func writeAndSync(file, text string) (err error) {
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o444)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	if _, err := f.WriteString(text); err != nil {
-		return err
-	}
-	return f.Sync()
 }
 
 // replaceFile writes a file of the ephemeral /etc; the image's own may be a

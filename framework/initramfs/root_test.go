@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kairos-build/kairos-build/framework/node/thisboot"
+	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
 )
 
@@ -153,7 +154,7 @@ func TestMachineID(t *testing.T) {
 	if id == newMachineID() {
 		t.Error("two ids are equal")
 	}
-	if err := writeDurably(file, id+"\n"); err != nil {
+	if err := durable.Write(file, []byte(id+"\n"), 0o444); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := readMachineID(file); got != id || err != nil {

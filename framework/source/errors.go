@@ -23,6 +23,3 @@ var (
 	// than its limit.
 	ErrTooLarge = errors.New("too large to be read")
 )
-
-// errStalled ends a request from which nothing came for too long.
-var errStalled = errors.New("the connection stalled")

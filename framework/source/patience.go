@@ -17,9 +17,6 @@ import (
 	"github.com/kairos-build/kairos-build/framework/fetch"
 )
 
-// maxPause is the longest pause between two tries.
-const maxPause = 30 * time.Second
-
 // patience tries things again.
 type patience struct {
 	retries int
@@ -29,36 +26,17 @@ type patience struct {
 
 // try calls f until it succeeds, fails for good, or failed too often.
 func (p patience) try(ctx context.Context, what string, f func() error) error {
-	pause := p.pause
-	for n := 0; ; n++ {
-		err := f()
-		switch {
-		case err == nil:
-			return nil
-		case ctx.Err() != nil:
-			return context.Cause(ctx)
-		case !transient(err):
-			return err
-		case n == p.retries:
-			return fmt.Errorf("%w (tried %d times)", err, n+1)
-		}
+	say := func(pause time.Duration, err error) {
 		p.log.Warn("trying again", "what", what, "in", pause, "error", err)
-		if err := sleep(ctx, pause); err != nil {
-			return err
-		}
-		pause = min(2*pause, maxPause)
 	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
+	err := fetch.Retry{Retries: p.retries, Pause: p.pause, Say: say}.Do(ctx, func() (bool, error) {
+		err := f()
+		return transient(err), err
+	})
+	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
-	case <-t.C:
-		return nil
 	}
+	return err
 }
 
 // statusError is an answer that is none.
@@ -80,18 +58,13 @@ func (e *statusError) Error() string {
 	return fmt.Sprintf("%s: %d %s", e.request, e.code, http.StatusText(e.code))
 }
 
-// mayPass says whether the same request may have another answer later.
-func mayPass(code int) bool {
-	return code >= 500 && code != http.StatusNotImplemented || code == http.StatusTooManyRequests || code == http.StatusRequestTimeout
-}
-
 // transient says whether an error may pass. What is not known may.
 func transient(err error) bool {
 	if status, ok := errors.AsType[*statusError](err); ok {
-		return mayPass(status.code)
+		return fetch.MayPass(status.code)
 	}
 	if answer, ok := errors.AsType[*transport.Error](err); ok {
-		return mayPass(answer.StatusCode)
+		return fetch.MayPass(answer.StatusCode)
 	}
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		return !dns.IsNotFound

@@ -172,7 +172,7 @@ func (p *puller) signIn(ctx context.Context, repo name.Repository) (inner http.R
 		return nil, fmt.Errorf("reading the registry's credentials: %w", err)
 	}
 	err = p.patience().try(ctx, "signing in at "+repo.RegistryStr(), func() error {
-		ctx, cancel := context.WithTimeoutCause(ctx, 2*p.StallTimeout, errStalled)
+		ctx, cancel := context.WithTimeoutCause(ctx, 2*p.StallTimeout, fetch.ErrStalled)
 		defer cancel()
 		inner, err = transport.NewWithContext(ctx, repo.Registry, auth, p.base, []string{repo.Scope(transport.PullScope)})
 		return err

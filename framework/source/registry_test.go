@@ -238,7 +238,7 @@ func TestARegistryInTrouble(t *testing.T) {
 		{"gives another range", func(r *testRegistry) fault { return r.onLayers(wrongRange) }, errNotOurs, "wanted the bytes from", nil},
 		{"503 and then well", func(*testRegistry) fault { return times(2, status(http.StatusServiceUnavailable)) }, nil, "", nil},
 		{"503 for the layer", func(r *testRegistry) fault { return r.onLayers(times(2, status(http.StatusServiceUnavailable))) }, nil, "", []string{"", "", ""}},
-		{"503 for ever", func(r *testRegistry) fault { return r.onLayers(status(http.StatusServiceUnavailable)) }, nil, "503 Service Unavailable (tried 4 times)", nil},
+		{"503 for ever", func(r *testRegistry) fault { return r.onLayers(status(http.StatusServiceUnavailable)) }, nil, "503 Service Unavailable; gave up after 4 attempts", nil},
 		{"gone in the middle", func(r *testRegistry) fault {
 			first := times(1, cut(blob, half, hangUp))
 			return r.onLayers(func(w http.ResponseWriter, req *http.Request) bool {

@@ -4,7 +4,6 @@ package source
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -38,7 +37,7 @@ func (s *steady) RoundTrip(req *http.Request) (resp *http.Response, err error) {
 		if resp, err = s.once(req, s.inner.RoundTrip); err != nil {
 			return err
 		}
-		if mayPass(resp.StatusCode) {
+		if fetch.MayPass(resp.StatusCode) {
 			return errors.Join(newStatusError(resp), resp.Body.Close())
 		}
 		if blob && resp.StatusCode == http.StatusOK {
@@ -79,55 +78,7 @@ func hold(resp *http.Response) error {
 
 // once sends a request and watches over it and over its answer.
 func (s *steady) once(req *http.Request, send func(*http.Request) (*http.Response, error)) (*http.Response, error) {
-	ctx, cancel := context.WithCancelCause(req.Context())
-	stalled := func() { cancel(fmt.Errorf("%w: nothing came for %v", errStalled, s.stall)) }
-	timer := time.AfterFunc(s.stall, stalled)
-	resp, err := send(req.WithContext(ctx))
-	timer.Stop()
-	if err != nil {
-		err = because(ctx, err)
-		cancel(nil)
-		return nil, err
-	}
-	resp.Body = &watched{body: resp.Body, ctx: ctx, cancel: cancel, timer: timer, stall: s.stall}
-	return resp, nil
-}
-
-// because is why ctx ended, if it did, and err otherwise.
-func because(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return err
-}
-
-// watched is the body of an answer that ends when nothing comes any more. Time
-// that nobody reads does not count.
-type watched struct {
-	body   io.ReadCloser
-	ctx    context.Context // of the request whose body this is
-	cancel context.CancelCauseFunc
-	timer  *time.Timer // cancels ctx
-	stall  time.Duration
-}
-
-// Read implements io.Reader.
-func (w *watched) Read(p []byte) (int, error) {
-	w.timer.Reset(w.stall)
-	n, err := w.body.Read(p)
-	w.timer.Stop()
-	if err != nil && !errors.Is(err, io.EOF) {
-		err = because(w.ctx, err)
-	}
-	return n, err
-}
-
-// Close implements io.Closer.
-func (w *watched) Close() error {
-	w.timer.Stop()
-	err := w.body.Close()
-	w.cancel(nil)
-	return err
+	return fetch.Watched(req, s.stall, send)
 }
 
 // A blobBody is a blob's content, from as many answers as it takes.

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/mod/semver"
 
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/ondisk/osrelease"
 	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
 	"github.com/kairos-build/kairos-build/framework/source"
 )
@@ -41,7 +42,7 @@ func (u *run) fits(context.Context) error {
 	if !ok {
 		return fmt.Errorf("%s: %w: is this a kairos-build image?", layout.ImageRelease, slotimage.ErrNoRelease)
 	}
-	if u.release, err = slotimage.ParseRelease(data); err != nil {
+	if u.release, err = osrelease.Parse(data); err != nil {
 		return fmt.Errorf("%s: %w", layout.ImageRelease, err)
 	}
 	if err := checkComplete(u.release); err != nil {

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/kairos-build/kairos-build/ci/crash"
+	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
 )
 
 // A progress is a file with the results of the states that came up, from which an
@@ -69,9 +70,5 @@ func (p *progress) add(r result) error {
 	if err != nil {
 		return err
 	}
-	part := p.path + ".part"
-	if err := os.WriteFile(part, data, 0o644); err != nil {
-		return err
-	}
-	return os.Rename(part, p.path)
+	return durable.Write(p.path, data, 0o644)
 }

@@ -23,6 +23,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/strict"
 )
 
 // MaxSize is the largest user data, in bytes, also when it is unpacked.
@@ -301,7 +302,7 @@ func (u *UserData) parts(name string, in *multipart.Reader, depth int) error {
 		}
 		title := fmt.Sprintf("%s[%d]", name, i)
 		if file := part.FileName(); file != "" {
-			title = fmt.Sprintf("%s[%d,%s]", name, i, config.Printable(file))
+			title = fmt.Sprintf("%s[%d,%s]", name, i, strict.Printable(file))
 		}
 		err = u.entity(title, part.Header, part, depth)
 		if errors.Is(err, io.ErrUnexpectedEOF) {

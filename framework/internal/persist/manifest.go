@@ -9,10 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/kairos-build/kairos-build/framework/internal/regular"
+	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
 )
 
 // ManifestName is the manifest's file in Sync.Dir: one JSON object with version,
@@ -140,28 +140,5 @@ func (m manifest) save(dir string) error {
 	if err != nil {
 		return fmt.Errorf("encoding %s: %w", ManifestName, err)
 	}
-	temporary := filepath.Join(dir, ManifestName+".unfinished")
-	if err := writeSynced(temporary, data); err != nil {
-		return err
-	}
-	if err := os.Rename(temporary, filepath.Join(dir, ManifestName)); err != nil {
-		return err
-	}
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
-}
-
-func writeSynced(name string, data []byte) (err error) {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	if _, err := f.Write(data); err != nil {
-		return err
-	}
-	return f.Sync()
+	return durable.Write(filepath.Join(dir, ManifestName), data, 0o600)
 }

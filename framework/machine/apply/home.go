@@ -147,12 +147,12 @@ func copyFile(from, to *tree.Dir, name string, like tree.File) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, source.Close()) }()
-	target, err := to.Create()
+	target, err := to.Create(name)
 	if err != nil {
 		return err
 	}
 	if _, err := io.Copy(target, source); err != nil {
 		return errors.Join(err, target.Discard())
 	}
-	return target.Commit(name, like)
+	return target.Commit(like)
 }

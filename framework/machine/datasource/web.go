@@ -3,6 +3,7 @@
 package datasource
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -35,25 +36,15 @@ type request struct {
 
 // ask asks again, while Patience lasts, as long as there is no answer or one
 // that says that the service cannot now.
-func (m *Access) ask(ctx context.Context, r request) ([]byte, error) {
+func (m *Access) ask(ctx context.Context, r request) (body []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, m.patience())
 	defer cancel()
-	pause := m.Pause
-	if pause == 0 {
-		pause = time.Second
-	}
-	for i := 0; ; i++ {
-		body, again, err := m.once(ctx, r)
-		if err == nil || !again {
-			return body, err
-		}
-		m.log().Debug("a datasource is asked again", "error", err)
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("%w; gave up after %d attempts in %v", err, i+1, m.patience())
-		case <-time.After(pause << min(i, 4)):
-		}
-	}
+	say := func(_ time.Duration, err error) { m.log().Debug("a datasource is asked again", "error", err) }
+	err = fetch.Retry{Retries: fetch.Endless, Pause: cmp.Or(m.Pause, time.Second), Say: say}.Do(ctx, func() (again bool, err error) {
+		body, again, err = m.once(ctx, r)
+		return again, err
+	})
+	return body, err
 }
 
 func (m *Access) patience() time.Duration {
@@ -97,7 +88,7 @@ func readAnswer(answer *http.Response) (body []byte, again bool, err error) {
 		return nil, false, errMissing
 	case http.StatusOK:
 	default:
-		return nil, status >= 500 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout, refused{status}
+		return nil, fetch.MayPass(status), refused{status}
 	}
 	body, err = io.ReadAll(io.LimitReader(answer.Body, MaxSize+1))
 	if err == nil && len(body) > MaxSize {

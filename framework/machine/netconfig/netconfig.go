@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/strict"
 )
 
 // A Kind says what a link is.
@@ -58,7 +59,7 @@ type Link struct {
 	Parent                 string    // of a VLAN
 	VLAN                   int       // its id
 
-	members, parent []config.Node // where they stand, to report them
+	members, parent []strict.Node // where they stand, to report them
 }
 
 // Match finds a port of the machine.
@@ -81,7 +82,7 @@ type Route struct {
 type Setting struct{ Key, Value string }
 
 type placedRoute struct {
-	at    config.Node
+	at    strict.Node
 	route Route
 }
 
@@ -93,14 +94,14 @@ func Decode(name string, data []byte) (*Config, config.Problems) {
 	if keys, _ := keysOf(data); slices.Contains(keys, path) {
 		path = "" // it stands in the file
 	}
-	problems := config.DecodeDocument(name, path, data, func(root config.Node) { c.root(unwrap(root)) })
+	problems := strict.DecodeDocument(name, path, data, func(root strict.Node) { c.root(unwrap(root)) })
 	return c, problems
 }
 
 // unwrap takes "network:" away, in which netplan has everything.
-func unwrap(root config.Node) config.Node {
+func unwrap(root strict.Node) strict.Node {
 	inner := root
-	root.Each(func(name string, _, value config.Node) {
+	root.Each(func(name string, _, value strict.Node) {
 		if name == "network" && value.IsMap() {
 			inner = value
 		}
@@ -108,9 +109,9 @@ func unwrap(root config.Node) config.Node {
 	return inner
 }
 
-func (c *Config) root(n config.Node) {
+func (c *Config) root(n strict.Node) {
 	version := 0
-	n.Each(func(name string, _, value config.Node) {
+	n.Each(func(name string, _, value strict.Node) {
 		if name == "version" {
 			version, _ = value.Int()
 		}
@@ -184,7 +185,7 @@ func (c *Config) link(name string) *Link {
 }
 
 // add takes a link whose name is new.
-func (c *Config) add(at config.Node, l Link) {
+func (c *Config) add(at strict.Node, l Link) {
 	if c.link(l.Name) != nil {
 		at.Fail("the interface "+quote(l.Name)+" is listed twice", "put both entries into one")
 		return

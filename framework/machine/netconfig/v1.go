@@ -6,13 +6,13 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/strict"
 )
 
 // v1 reads version 1: a list of things with a type.
-func (c *Config) v1(n config.Node) {
-	n.Map(config.Field{Name: "version", Decode: func(config.Node) {}},
-		config.Field{Name: "config", Decode: func(n config.Node) {
+func (c *Config) v1(n strict.Node) {
+	n.Map(strict.Field{Name: "version", Decode: func(strict.Node) {}},
+		strict.Field{Name: "config", Decode: func(n strict.Node) {
 			if s := ""; !n.IsList() {
 				if s, _ = n.Word(); s == "disabled" {
 					n.Later("config: disabled")
@@ -25,9 +25,9 @@ func (c *Config) v1(n config.Node) {
 		}})
 }
 
-func (c *Config) v1Item(n config.Node) {
+func (c *Config) v1Item(n strict.Node) {
 	kind := ""
-	n.Each(func(name string, _, value config.Node) {
+	n.Each(func(name string, _, value strict.Node) {
 		if name == "type" {
 			kind, _ = choice("physical", "bond", "bridge", "vlan", "nameserver", "route", "loopback", "infiniband")(value)
 		}
@@ -52,31 +52,31 @@ func (c *Config) v1Item(n config.Node) {
 	}
 }
 
-var typeField = config.Field{Name: "type", Decode: func(config.Node) {}}
+var typeField = strict.Field{Name: "type", Decode: func(strict.Node) {}}
 
-func (c *Config) v1Nameserver(n config.Node) {
+func (c *Config) v1Nameserver(n strict.Node) {
 	n.Map(typeField,
-		config.Field{Name: "address", Decode: func(n config.Node) {
+		strict.Field{Name: "address", Decode: func(n strict.Node) {
 			list, _ := addresses(n)
 			c.DNS = append(c.DNS, list...)
 		}},
-		config.Field{Name: "search", Decode: func(n config.Node) {
+		strict.Field{Name: "search", Decode: func(n strict.Node) {
 			list, _ := domains(n)
 			c.Search = append(c.Search, list...)
 		}},
-		config.Field{Name: "interface"})
+		strict.Field{Name: "interface"})
 }
 
-func (c *Config) v1Link(n config.Node, kind Kind) {
+func (c *Config) v1Link(n strict.Node, kind Kind) {
 	l := Link{Kind: kind}
-	fields := []config.Field{
+	fields := []strict.Field{
 		typeField,
 		{Name: "name", Decode: set(&l.Name, matching(interfaceName, "the name of an interface (at most 15 letters, digits, -, _ and .)"))},
 		{Name: "mac_address", Decode: set(&l.MAC, mac)},
 		{Name: "mtu", Decode: set(&l.MTU, mtu)},
-		{Name: "accept-ra", Decode: func(n config.Node) { l.acceptRA(n) }},
+		{Name: "accept-ra", Decode: func(n strict.Node) { l.acceptRA(n) }},
 		{Name: "optional", Decode: set(&l.Optional, boolean)},
-		{Name: "subnets", Decode: func(n config.Node) {
+		{Name: "subnets", Decode: func(n strict.Node) {
 			for _, item := range n.List("subnets") {
 				l.v1Subnet(item)
 			}
@@ -94,20 +94,20 @@ func (c *Config) v1Link(n config.Node, kind Kind) {
 	c.add(n, l)
 }
 
-func (l *Link) v1Own() []config.Field {
+func (l *Link) v1Own() []strict.Field {
 	switch l.Kind {
 	case Bond:
-		return []config.Field{
+		return []strict.Field{
 			{Name: "bond_interfaces", Decode: l.memberList},
-			{Name: "params", Decode: func(n config.Node) { n.Map(fieldsOf(v1BondParameters, &l.Parameters)...) }},
+			{Name: "params", Decode: func(n strict.Node) { n.Map(fieldsOf(v1BondParameters, &l.Parameters)...) }},
 		}
 	case Bridge:
-		return []config.Field{
+		return []strict.Field{
 			{Name: "bridge_interfaces", Decode: l.memberList},
-			{Name: "params", Decode: func(n config.Node) { n.Map(fieldsOf(v1BridgeParameters, &l.Parameters)...) }},
+			{Name: "params", Decode: func(n strict.Node) { n.Map(fieldsOf(v1BridgeParameters, &l.Parameters)...) }},
 		}
 	case VLAN:
-		return []config.Field{
+		return []strict.Field{
 			{Name: "vlan_id", Decode: set(&l.VLAN, vlanID)},
 			{Name: "vlan_link", Decode: l.parentName},
 		}
@@ -116,18 +116,18 @@ func (l *Link) v1Own() []config.Field {
 }
 
 // v1Subnet is one address of a link, or a way to get it.
-func (l *Link) v1Subnet(n config.Node) {
+func (l *Link) v1Subnet(n strict.Node) {
 	kind, at, mask, gateway := "", "", "", netip.Addr{}
 	var routes []Route
-	n.Map(config.Field{Name: "type", Decode: set(&kind, choice("dhcp", "dhcp4", "dhcp6", "static", "static6", "manual",
+	n.Map(strict.Field{Name: "type", Decode: set(&kind, choice("dhcp", "dhcp4", "dhcp6", "static", "static6", "manual",
 		"ipv6_slaac", "ipv6_dhcpv6-stateful", "ipv6_dhcpv6-stateless"))},
-		config.Field{Name: "address", Decode: set(&at, word)},
-		config.Field{Name: "netmask", Decode: set(&mask, word)},
-		config.Field{Name: "gateway", Decode: set(&gateway, address)},
-		config.Field{Name: "dns_nameservers", Decode: set(&l.DNS, more(l.DNS, addresses))},
-		config.Field{Name: "dns_search", Decode: set(&l.Search, more(l.Search, domains))},
-		config.Field{Name: "routes", Decode: func(n config.Node) { routes = v1Routes(n) }},
-		config.Field{Name: "control"}, config.Field{Name: "broadcast"}, config.Field{Name: "metric"}, config.Field{Name: "pointopoint"}, config.Field{Name: "scope"})
+		strict.Field{Name: "address", Decode: set(&at, word)},
+		strict.Field{Name: "netmask", Decode: set(&mask, word)},
+		strict.Field{Name: "gateway", Decode: set(&gateway, address)},
+		strict.Field{Name: "dns_nameservers", Decode: set(&l.DNS, more(l.DNS, addresses))},
+		strict.Field{Name: "dns_search", Decode: set(&l.Search, more(l.Search, domains))},
+		strict.Field{Name: "routes", Decode: func(n strict.Node) { routes = v1Routes(n) }},
+		strict.Field{Name: "control"}, strict.Field{Name: "broadcast"}, strict.Field{Name: "metric"}, strict.Field{Name: "pointopoint"}, strict.Field{Name: "scope"})
 	switch kind {
 	case "":
 		n.Fail("the subnet has no valid type", `add "type: dhcp" or "type: static"`)
@@ -148,14 +148,14 @@ func (l *Link) v1Subnet(n config.Node) {
 }
 
 // more puts what get reads behind what is there.
-func more[T any](have []T, get func(config.Node) ([]T, bool)) func(config.Node) ([]T, bool) {
-	return func(n config.Node) ([]T, bool) {
+func more[T any](have []T, get func(strict.Node) ([]T, bool)) func(strict.Node) ([]T, bool) {
+	return func(n strict.Node) ([]T, bool) {
 		list, ok := get(n)
 		return append(have, list...), ok
 	}
 }
 
-func (l *Link) v1Static(n config.Node, at, mask string) {
+func (l *Link) v1Static(n strict.Node, at, mask string) {
 	if at == "" {
 		n.Fail("a static subnet needs an address", `add "address: 192.0.2.10/24"`)
 		return
@@ -183,15 +183,15 @@ type v1Route struct {
 	metric   int
 }
 
-func (r *v1Route) fields() []config.Field {
-	return []config.Field{
+func (r *v1Route) fields() []strict.Field {
+	return []strict.Field{
 		{Name: "destination", Decode: set(&r.to, word)}, {Name: "network", Decode: set(&r.to, word)}, {Name: "address", Decode: set(&r.to, word)},
 		{Name: "netmask", Decode: set(&r.mask, word)}, {Name: "prefix", Decode: set(&r.mask, word)},
 		{Name: "gateway", Decode: set(&r.via, address)}, {Name: "metric", Decode: set(&r.metric, number)},
 	}
 }
 
-func v1Routes(n config.Node) []Route {
+func v1Routes(n strict.Node) []Route {
 	var out []Route
 	for _, item := range n.List("routes") {
 		r := v1Route{}
@@ -203,7 +203,7 @@ func v1Routes(n config.Node) []Route {
 	return out
 }
 
-func (r v1Route) route(n config.Node) (Route, bool) {
+func (r v1Route) route(n strict.Node) (Route, bool) {
 	out := Route{Via: r.via, Metric: r.metric}
 	if !r.via.IsValid() {
 		n.Fail("the route has no gateway", `add "gateway:"`)
@@ -261,14 +261,14 @@ func dashAndUnderscore(list []parameter) []parameter {
 // bondModes are the numbers of the kernel module.
 var bondModes = []string{"balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb"}
 
-func bondMode(n config.Node) (string, bool) {
+func bondMode(n strict.Node) (string, bool) {
 	if s, ok := n.Word(); ok && len(s) == 1 && s[0] >= '0' && s[0] <= '6' {
 		return bondModes[s[0]-'0'], true
 	}
 	return choice(bondModes...)(n)
 }
 
-func lacpRate(n config.Node) (string, bool) {
+func lacpRate(n strict.Node) (string, bool) {
 	s, ok := choice("slow", "fast", "0", "1")(n)
 	switch s {
 	case "0":
@@ -279,7 +279,7 @@ func lacpRate(n config.Node) (string, bool) {
 	return s, ok
 }
 
-func onOff(n config.Node) (string, bool) {
+func onOff(n strict.Node) (string, bool) {
 	if n.IsBool() {
 		return flag(n)
 	}

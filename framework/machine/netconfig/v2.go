@@ -6,13 +6,13 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/strict"
 )
 
 // v2 reads version 2, which is that of netplan.
-func (c *Config) v2(n config.Node) {
-	n.Map(slices.Concat([]config.Field{
-		{Name: "version", Decode: func(config.Node) {}},
+func (c *Config) v2(n strict.Node) {
+	n.Map(slices.Concat([]strict.Field{
+		{Name: "version", Decode: func(strict.Node) {}},
 		{Name: "renderer", Decode: renderer},
 		{Name: "ethernets", Decode: c.links(Ethernet)},
 		{Name: "bonds", Decode: c.links(Bond)},
@@ -21,23 +21,23 @@ func (c *Config) v2(n config.Node) {
 	}, later("wifis", "tunnels", "modems", "vrfs", "dummy-devices", "nm-devices", "openvswitch", "virtual-ethernets"))...)
 }
 
-func later(names ...string) []config.Field {
-	out := make([]config.Field, len(names))
+func later(names ...string) []strict.Field {
+	out := make([]strict.Field, len(names))
 	for i, name := range names {
-		out[i] = config.Field{Name: name}
+		out[i] = strict.Field{Name: name}
 	}
 	return out
 }
 
-func renderer(n config.Node) {
+func renderer(n strict.Node) {
 	if s, ok := choice("networkd", "NetworkManager", "sysconfig", "eni", "netplan")(n); ok && s != "networkd" {
 		n.Warn("the network is set up by systemd-networkd", "")
 	}
 }
 
-func (c *Config) links(kind Kind) func(config.Node) {
-	return func(n config.Node) {
-		n.Each(func(name string, key, value config.Node) {
+func (c *Config) links(kind Kind) func(strict.Node) {
+	return func(n strict.Node) {
+		n.Each(func(name string, key, value strict.Node) {
 			shape, what := interfaceName, "the name of an interface (at most 15 letters, digits, -, _ and .)"
 			l := Link{Name: name, Kind: kind}
 			if kind == Ethernet {
@@ -56,25 +56,25 @@ func (c *Config) links(kind Kind) func(config.Node) {
 	}
 }
 
-func (l *Link) v2(n config.Node) {
-	fields := slices.Concat([]config.Field{
+func (l *Link) v2(n strict.Node) {
+	fields := slices.Concat([]strict.Field{
 		{Name: "dhcp4", Decode: set(&l.DHCP4, boolean)},
 		{Name: "dhcp6", Decode: set(&l.DHCP6, boolean)},
-		{Name: "dhcp4-overrides", Decode: func(n config.Node) { n.Map(fieldsOf(dhcp4Overrides, &l.Overrides4)...) }},
-		{Name: "dhcp6-overrides", Decode: func(n config.Node) { n.Map(fieldsOf(dhcp6Overrides, &l.Overrides6)...) }},
-		{Name: "accept-ra", Decode: func(n config.Node) { l.acceptRA(n) }},
-		{Name: "link-local", Decode: func(n config.Node) { l.linkLocal(n) }},
+		{Name: "dhcp4-overrides", Decode: func(n strict.Node) { n.Map(fieldsOf(dhcp4Overrides, &l.Overrides4)...) }},
+		{Name: "dhcp6-overrides", Decode: func(n strict.Node) { n.Map(fieldsOf(dhcp6Overrides, &l.Overrides6)...) }},
+		{Name: "accept-ra", Decode: func(n strict.Node) { l.acceptRA(n) }},
+		{Name: "link-local", Decode: func(n strict.Node) { l.linkLocal(n) }},
 		{Name: "addresses", Decode: set(&l.Addresses, items("addresses", prefix))},
-		{Name: "gateway4", Decode: func(n config.Node) { l.gateway(n, false) }},
-		{Name: "gateway6", Decode: func(n config.Node) { l.gateway(n, true) }},
-		{Name: "nameservers", Decode: func(n config.Node) {
-			n.Map(config.Field{Name: "addresses", Decode: set(&l.DNS, addresses)}, config.Field{Name: "search", Decode: set(&l.Search, domains)})
+		{Name: "gateway4", Decode: func(n strict.Node) { l.gateway(n, false) }},
+		{Name: "gateway6", Decode: func(n strict.Node) { l.gateway(n, true) }},
+		{Name: "nameservers", Decode: func(n strict.Node) {
+			n.Map(strict.Field{Name: "addresses", Decode: set(&l.DNS, addresses)}, strict.Field{Name: "search", Decode: set(&l.Search, domains)})
 		}},
-		{Name: "routes", Decode: func(n config.Node) { l.routes(n) }},
+		{Name: "routes", Decode: func(n strict.Node) { l.routes(n) }},
 		{Name: "macaddress", Decode: set(&l.MAC, mac)},
 		{Name: "mtu", Decode: set(&l.MTU, mtu)},
 		{Name: "optional", Decode: set(&l.Optional, boolean)},
-		{Name: "critical", Decode: func(n config.Node) { n.Bool() }}, // networkd keeps addresses anyway
+		{Name: "critical", Decode: func(n strict.Node) { n.Bool() }}, // networkd keeps addresses anyway
 	}, l.own(), later("dhcp-identifier", "routing-policy", "ipv6-privacy", "ipv6-mtu", "ipv6-address-generation",
 		"ipv6-address-token", "optional-addresses", "activation-mode", "ignore-carrier", "auth", "wakeonlan", "emit-lldp",
 		"receive-checksum-offload", "transmit-checksum-offload", "renderer", "openvswitch", "networkmanager", "neighbor-suppress",
@@ -83,38 +83,38 @@ func (l *Link) v2(n config.Node) {
 }
 
 // own are the keys that only links of a kind have.
-func (l *Link) own() []config.Field {
+func (l *Link) own() []strict.Field {
 	switch l.Kind {
 	case Bond:
-		return []config.Field{
+		return []strict.Field{
 			{Name: "interfaces", Decode: l.memberList},
-			{Name: "parameters", Decode: func(n config.Node) { n.Map(fieldsOf(bondParameters, &l.Parameters)...) }},
+			{Name: "parameters", Decode: func(n strict.Node) { n.Map(fieldsOf(bondParameters, &l.Parameters)...) }},
 		}
 	case Bridge:
-		return []config.Field{
+		return []strict.Field{
 			{Name: "interfaces", Decode: l.memberList},
-			{Name: "parameters", Decode: func(n config.Node) { n.Map(fieldsOf(bridgeParameters, &l.Parameters)...) }},
+			{Name: "parameters", Decode: func(n strict.Node) { n.Map(fieldsOf(bridgeParameters, &l.Parameters)...) }},
 		}
 	case VLAN:
-		return []config.Field{
+		return []strict.Field{
 			{Name: "id", Decode: set(&l.VLAN, vlanID)},
 			{Name: "link", Decode: l.parentName},
 		}
 	}
-	return []config.Field{
-		{Name: "match", Decode: func(n config.Node) {
-			n.Map(config.Field{Name: "name", Decode: set(&l.Match.Name, matching(globName, "a name of an interface, or a pattern"))},
-				config.Field{Name: "macaddress", Decode: set(&l.Match.MAC, mac)},
-				config.Field{Name: "driver", Decode: set(&l.Match.Driver, words)})
+	return []strict.Field{
+		{Name: "match", Decode: func(n strict.Node) {
+			n.Map(strict.Field{Name: "name", Decode: set(&l.Match.Name, matching(globName, "a name of an interface, or a pattern"))},
+				strict.Field{Name: "macaddress", Decode: set(&l.Match.MAC, mac)},
+				strict.Field{Name: "driver", Decode: set(&l.Match.Driver, words)})
 		}},
 		{Name: "set-name", Decode: set(&l.SetName, matching(interfaceName, "the name of an interface"))},
 	}
 }
 
-func vlanID(n config.Node) (int, bool) { return between(n, 0, 4094) }
+func vlanID(n strict.Node) (int, bool) { return between(n, 0, 4094) }
 
-func (l *Link) memberList(n config.Node) {
-	list := []config.Node{n}
+func (l *Link) memberList(n strict.Node) {
+	list := []strict.Node{n}
 	if n.IsList() {
 		list = n.List("interfaces")
 	}
@@ -125,26 +125,26 @@ func (l *Link) memberList(n config.Node) {
 	}
 }
 
-func (l *Link) parentName(n config.Node) {
+func (l *Link) parentName(n strict.Node) {
 	if s, ok := matching(entryName, "a name")(n); ok {
-		l.Parent, l.parent = s, []config.Node{n}
+		l.Parent, l.parent = s, []strict.Node{n}
 	}
 }
 
-func (l *Link) acceptRA(n config.Node) {
+func (l *Link) acceptRA(n strict.Node) {
 	if b, ok := n.Bool(); ok {
 		l.AcceptRA = &b
 	}
 }
 
-func (l *Link) linkLocal(n config.Node) {
+func (l *Link) linkLocal(n strict.Node) {
 	l.LinkLocal = []string{}
 	if list, ok := items("ipv4 and ipv6", choice("ipv4", "ipv6"))(n); ok {
 		l.LinkLocal = append(l.LinkLocal, list...)
 	}
 }
 
-func (l *Link) gateway(n config.Node, six bool) {
+func (l *Link) gateway(n strict.Node, six bool) {
 	a, ok := address(n)
 	switch {
 	case !ok:
@@ -155,19 +155,19 @@ func (l *Link) gateway(n config.Node, six bool) {
 	}
 }
 
-func (l *Link) routes(n config.Node) {
+func (l *Link) routes(n strict.Node) {
 	for _, item := range n.List("routes") {
 		r, hasTo := Route{}, false
-		item.Map(config.Field{Name: "to", Decode: func(n config.Node) { hasTo = destination(n, &r) }},
-			config.Field{Name: "via", Decode: set(&r.Via, address)},
-			config.Field{Name: "from", Decode: set(&r.From, address)},
-			config.Field{Name: "metric", Decode: set(&r.Metric, number)},
-			config.Field{Name: "table", Decode: set(&r.Table, number)},
-			config.Field{Name: "mtu", Decode: set(&r.MTU, mtu)},
-			config.Field{Name: "on-link", Decode: set(&r.OnLink, boolean)},
-			config.Field{Name: "type", Decode: set(&r.Type, choice("unicast", "local", "broadcast", "anycast", "multicast", "blackhole", "unreachable", "prohibit", "throw"))},
-			config.Field{Name: "scope", Decode: set(&r.Scope, choice("global", "link", "host"))},
-			config.Field{Name: "congestion-window"}, config.Field{Name: "advertised-receive-window"})
+		item.Map(strict.Field{Name: "to", Decode: func(n strict.Node) { hasTo = destination(n, &r) }},
+			strict.Field{Name: "via", Decode: set(&r.Via, address)},
+			strict.Field{Name: "from", Decode: set(&r.From, address)},
+			strict.Field{Name: "metric", Decode: set(&r.Metric, number)},
+			strict.Field{Name: "table", Decode: set(&r.Table, number)},
+			strict.Field{Name: "mtu", Decode: set(&r.MTU, mtu)},
+			strict.Field{Name: "on-link", Decode: set(&r.OnLink, boolean)},
+			strict.Field{Name: "type", Decode: set(&r.Type, choice("unicast", "local", "broadcast", "anycast", "multicast", "blackhole", "unreachable", "prohibit", "throw"))},
+			strict.Field{Name: "scope", Decode: set(&r.Scope, choice("global", "link", "host"))},
+			strict.Field{Name: "congestion-window"}, strict.Field{Name: "advertised-receive-window"})
 		switch {
 		case !hasTo:
 			item.Fail(`the route has no valid "to"`, `add it, such as "to: default" or "to: 198.51.100.0/24"`)
@@ -182,7 +182,7 @@ func (l *Link) routes(n config.Node) {
 }
 
 // destination reads a network, an address, or the default route.
-func destination(n config.Node, r *Route) bool {
+func destination(n strict.Node, r *Route) bool {
 	s, ok := n.Text()
 	if !ok || s == "default" {
 		return ok

@@ -10,8 +10,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
+	"github.com/kairos-build/kairos-build/framework/strict"
 )
 
 var (
@@ -24,11 +24,11 @@ var (
 	plainWord     = lazyregexp.New(`^[A-Za-z0-9_.,:+/%@-]+$`)
 )
 
-func quote(s string) string { return strconv.Quote(config.Printable(s)) }
+func quote(s string) string { return strconv.Quote(strict.Printable(s)) }
 
 // set stores what get reads.
-func set[T any](into *T, get func(config.Node) (T, bool)) func(config.Node) {
-	return func(n config.Node) {
+func set[T any](into *T, get func(strict.Node) (T, bool)) func(strict.Node) {
+	return func(n strict.Node) {
 		if x, ok := get(n); ok {
 			*into = x
 		}
@@ -36,8 +36,8 @@ func set[T any](into *T, get func(config.Node) (T, bool)) func(config.Node) {
 }
 
 // matching is a text of a shape.
-func matching(shape *lazyregexp.Regexp, what string) func(config.Node) (string, bool) {
-	return func(n config.Node) (string, bool) {
+func matching(shape *lazyregexp.Regexp, what string) func(strict.Node) (string, bool) {
+	return func(n strict.Node) (string, bool) {
 		s, ok := n.Text()
 		if ok && !shape.MatchString(s) {
 			n.Fail(quote(s)+" is not "+what, "")
@@ -47,7 +47,7 @@ func matching(shape *lazyregexp.Regexp, what string) func(config.Node) (string, 
 	}
 }
 
-func mac(n config.Node) (string, bool) {
+func mac(n strict.Node) (string, bool) {
 	s, ok := n.Text()
 	if !ok {
 		return "", false
@@ -60,9 +60,9 @@ func mac(n config.Node) (string, bool) {
 	return address.String(), true
 }
 
-func mtu(n config.Node) (int, bool) { return between(n, 68, 65535) }
+func mtu(n strict.Node) (int, bool) { return between(n, 68, 65535) }
 
-func between(n config.Node, low, high int) (int, bool) {
+func between(n strict.Node, low, high int) (int, bool) {
 	i, ok := n.Int()
 	if ok && (i < low || i > high) {
 		n.Fail(fmt.Sprintf("%d is out of range", i), fmt.Sprintf("use %d to %d", low, high))
@@ -71,11 +71,11 @@ func between(n config.Node, low, high int) (int, bool) {
 	return i, ok
 }
 
-func number(n config.Node) (int, bool) { return between(n, 0, 1<<31-1) }
+func number(n strict.Node) (int, bool) { return between(n, 0, 1<<31-1) }
 
-func boolean(n config.Node) (bool, bool) { return n.Bool() }
+func boolean(n strict.Node) (bool, bool) { return n.Bool() }
 
-func address(n config.Node) (netip.Addr, bool) {
+func address(n strict.Node) (netip.Addr, bool) {
 	s, ok := n.Text()
 	if !ok {
 		return netip.Addr{}, false
@@ -89,7 +89,7 @@ func address(n config.Node) (netip.Addr, bool) {
 }
 
 // prefix is an address with the length of its network.
-func prefix(n config.Node) (netip.Prefix, bool) {
+func prefix(n strict.Node) (netip.Prefix, bool) {
 	s, ok := n.Text()
 	if !ok {
 		return netip.Prefix{}, false
@@ -126,9 +126,9 @@ func masked(a netip.Addr, mask string) (netip.Prefix, error) {
 
 // items reads a list of what get takes. A single value counts as a list of one,
 // as in version 1.
-func items[T any](of string, get func(config.Node) (T, bool)) func(config.Node) ([]T, bool) {
-	return func(n config.Node) ([]T, bool) {
-		list := []config.Node{n}
+func items[T any](of string, get func(strict.Node) (T, bool)) func(strict.Node) ([]T, bool) {
+	return func(n strict.Node) ([]T, bool) {
+		list := []strict.Node{n}
 		if n.IsList() || n.IsMap() {
 			list = n.List(of)
 		}
@@ -148,8 +148,8 @@ var (
 )
 
 // choice is one of some words.
-func choice(words ...string) func(config.Node) (string, bool) {
-	return func(n config.Node) (string, bool) {
+func choice(words ...string) func(strict.Node) (string, bool) {
+	return func(n strict.Node) (string, bool) {
 		s, ok := n.Word()
 		if ok && !slices.Contains(words, s) {
 			n.Fail("unknown value "+quote(s), "use "+strings.Join(words, ", "))
@@ -170,10 +170,10 @@ func yesNo(b bool) string {
 // A parameter is a key of ours that becomes a key of networkd.
 type parameter struct {
 	name, key string
-	value     func(config.Node) (string, bool)
+	value     func(strict.Node) (string, bool)
 }
 
-func word(n config.Node) (string, bool) {
+func word(n strict.Node) (string, bool) {
 	s, ok := n.Word()
 	if ok && !plainWord.MatchString(s) {
 		n.Fail(quote(s)+" holds a character that does not fit here", "")
@@ -182,22 +182,22 @@ func word(n config.Node) (string, bool) {
 	return s, ok
 }
 
-func flag(n config.Node) (string, bool) {
+func flag(n strict.Node) (string, bool) {
 	b, ok := n.Bool()
 	return yesNo(b), ok
 }
 
-func count(n config.Node) (string, bool) {
+func count(n strict.Node) (string, bool) {
 	i, ok := number(n)
 	return strconv.Itoa(i), ok
 }
 
 // milliseconds is a number of them, or a duration of systemd.
-func milliseconds(n config.Node) (string, bool) { return timed(n, "ms") }
+func milliseconds(n strict.Node) (string, bool) { return timed(n, "ms") }
 
-func seconds(n config.Node) (string, bool) { return timed(n, "s") }
+func seconds(n strict.Node) (string, bool) { return timed(n, "s") }
 
-func timed(n config.Node, unit string) (string, bool) {
+func timed(n strict.Node, unit string) (string, bool) {
 	s, ok := word(n)
 	if _, err := strconv.Atoi(s); ok && err == nil {
 		return s + unit, true
@@ -206,18 +206,18 @@ func timed(n config.Node, unit string) (string, bool) {
 }
 
 // words are joined by blanks.
-func words(n config.Node) (string, bool) {
+func words(n strict.Node) (string, bool) {
 	list, ok := items("names", word)(n)
 	return strings.Join(list, " "), ok
 }
 
 // fieldsOf makes keys of a mapping out of parameters, in the order of the file.
-func fieldsOf(list []parameter, into *[]Setting) []config.Field {
-	var out []config.Field
+func fieldsOf(list []parameter, into *[]Setting) []strict.Field {
+	var out []strict.Field
 	for _, p := range list {
-		f := config.Field{Name: p.name}
+		f := strict.Field{Name: p.name}
 		if p.key != "" {
-			f.Decode = func(n config.Node) {
+			f.Decode = func(n strict.Node) {
 				if s, ok := p.value(n); ok {
 					*into = append(*into, Setting{p.key, s})
 				}

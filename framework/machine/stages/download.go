@@ -146,7 +146,7 @@ func sumOf(ctx context.Context, f *os.File) (string, error) {
 
 // store puts content in the place of name when it is whole and right.
 func (w *work) store(d config.Download, dir *tree.Dir, name string, have present, content Content) (changed bool, err error) {
-	next, err := dir.Create()
+	next, err := dir.Create(name)
 	if err != nil {
 		return false, err
 	}
@@ -167,7 +167,7 @@ func (w *work) store(d config.Download, dir *tree.Dir, name string, have present
 	if err != nil {
 		return false, errors.Join(err, next.Discard())
 	}
-	return true, next.Commit(name, f)
+	return true, next.Commit(f)
 }
 
 // fileOf has the mode and the owner of a download.

@@ -9,12 +9,13 @@ import (
 
 	"github.com/kairos-build/kairos-build/framework/config/template"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
+	"github.com/kairos-build/kairos-build/framework/ondisk/osrelease"
 )
 
 // ReadFacts reads what is known about the machine below root; what cannot be
 // read is empty. Slot and mode are left to the caller.
 func ReadFacts(root tree.Root) template.Facts {
-	release := keyValues(root, "/etc/os-release")
+	release := osrelease.Of(func(name string) ([]byte, error) { return root.Read("/" + name) })
 	return template.Facts{
 		MachineID: line(root, "/etc/machine-id"), Hostname: line(root, "/etc/hostname"),
 		OS: release["ID"], OSVersion: release["VERSION_ID"], OSName: release["PRETTY_NAME"], Arch: runtime.GOARCH,
@@ -31,18 +32,12 @@ func line(root tree.Root, path string) string {
 	return strings.TrimSpace(text)
 }
 
-// keyValues reads lines of KEY=value, as in os-release(5).
+// keyValues reads a file of the format of os-release(5), if it can be read.
 func keyValues(root tree.Root, path string) map[string]string {
-	out := map[string]string{}
 	data, err := root.Read(path)
 	if err != nil {
-		return out
+		return nil
 	}
-	for l := range strings.Lines(string(data)) {
-		key, value, ok := strings.Cut(strings.TrimSpace(l), "=")
-		if ok && !strings.HasPrefix(key, "#") {
-			out[key] = strings.Trim(value, `"'`)
-		}
-	}
-	return out
+	values, _ := osrelease.Parse(data)
+	return values
 }

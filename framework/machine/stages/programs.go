@@ -3,6 +3,7 @@
 package stages
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,7 +43,8 @@ func (p Programs) Run(ctx context.Context, words ...string) (string, error) {
 	return string(out.kept), err
 }
 
-// Web fetches over HTTP and HTTPS. The zero value is ready.
+// Web fetches over HTTP and HTTPS, and gives up what stalls. The zero value is
+// ready.
 type Web struct {
 	Client *http.Client  // default: one that waits 30 seconds for an answer to begin
 	Pause  time.Duration // before the second attempt, twice that before the next; default 1s
@@ -53,30 +55,9 @@ const attempts = 5
 
 // Fetch makes several attempts while the server does not answer or answers that
 // it cannot now; a refusal is final.
-func (f Web) Fetch(ctx context.Context, address string, use func(Content) error) (err error) {
-	pause := f.Pause
-	if pause == 0 {
-		pause = time.Second
-	}
-	for i := range attempts {
-		if i > 0 && !sleep(ctx, pause<<(i-1)) {
-			break
-		}
-		again := false
-		if again, err = f.once(ctx, address, use); err == nil || !again {
-			return err
-		}
-	}
-	return fmt.Errorf("%w; gave up after %d attempts", err, attempts)
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
-	}
+func (f Web) Fetch(ctx context.Context, address string, use func(Content) error) error {
+	retry := fetch.Retry{Retries: attempts - 1, Pause: cmp.Or(f.Pause, time.Second), Say: func(time.Duration, error) {}}
+	return retry.Do(ctx, func() (bool, error) { return f.once(ctx, address, use) })
 }
 
 func (f Web) once(ctx context.Context, address string, use func(Content) error) (again bool, err error) {
@@ -84,7 +65,7 @@ func (f Web) once(ctx context.Context, address string, use func(Content) error) 
 	if err != nil {
 		return false, fmt.Errorf("asking %s: %w", fetch.Shown(address), fetch.Reason(err))
 	}
-	answer, err := f.client().Do(request)
+	answer, err := fetch.Watched(request, answerTime, f.client().Do)
 	if err != nil {
 		again := ctx.Err() == nil && !errors.Is(err, fetch.ErrDowngrade)
 		return again, fmt.Errorf("asking %s: %w", fetch.Shown(address), fetch.Reason(err))
@@ -110,7 +91,7 @@ type statusError struct {
 func (e *statusError) Error() string { return fmt.Sprintf("asking %s: %s", e.address, e.status) }
 
 // Refused tells whether another try would have the same answer.
-func (e *statusError) Refused() bool { return e.code < 500 && e.code != http.StatusTooManyRequests }
+func (e *statusError) Refused() bool { return !fetch.MayPass(e.code) }
 
 // client has no limit for the whole, which may be long.
 func (f Web) client() *http.Client {

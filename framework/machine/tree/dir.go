@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/kairos-build/kairos-build/framework/internal/regular"
+	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
 )
 
 // A Dir is an open directory of a Root. It stays the same directory, whoever
@@ -328,56 +329,45 @@ func (d *Dir) RemoveAll(name string) (err error) {
 
 func temporary() string { return ".kairos-" + rand.Text() }
 
-// A NewFile is a file that has no name of its own yet. What is written to it is
-// there as a whole or not at all.
+// A NewFile is a file that has no name yet. What is written to it is there as a
+// whole or not at all.
 type NewFile struct {
-	*os.File
+	*durable.File
 	dir  *Dir
-	name string // for the time being
+	name string
 }
 
-// Create begins a file. Commit gives it a name, or Discard removes it.
-func (d *Dir) Create() (*NewFile, error) {
-	name := temporary()
-	f, err := openAt(d.fd(), name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, 0o600)
+// Create begins the file name. Commit puts it there, or Discard throws it away.
+func (d *Dir) Create(name string) (*NewFile, error) {
+	if err := single(name); err != nil {
+		return nil, err
+	}
+	f, err := durable.NewAt(d.f, name, 0o600)
 	if err != nil {
 		return nil, d.wrong("create", name, err)
 	}
 	return &NewFile{f, d, name}, nil
 }
 
-// Commit puts the file in the place of name, with a mode and an owner. It is on
-// the medium when it returns.
-func (n *NewFile) Commit(name string, f File) error {
-	err := n.dir.r.own(n.File, f)
-	if err == nil {
-		err = n.Sync()
+// Commit puts the file in its place, with a mode and an owner. It is on the
+// medium when it returns.
+func (n *NewFile) Commit(f File) error {
+	if err := n.dir.r.own(n.File.File, f); err != nil {
+		return errors.Join(n.dir.wrong("write", n.name, err), n.Discard())
 	}
-	if err = errors.Join(err, n.Close()); err == nil {
-		err = n.dir.Rename(n.name, name)
-	}
-	if err != nil {
-		return errors.Join(n.dir.wrong("write", name, err), n.dir.Remove(n.name))
-	}
-	return n.dir.Sync()
+	return n.dir.wrong("write", n.name, n.File.Commit())
 }
-
-// Discard removes the file.
-func (n *NewFile) Discard() error { return errors.Join(n.Close(), n.dir.Remove(n.name)) }
 
 // Write makes name a regular file, in the place of what is there.
 func (d *Dir) Write(name string, f File) error {
-	if err := single(name); err != nil {
-		return err
-	}
-	next, err := d.Create()
+	next, err := d.Create(name)
 	if err != nil {
 		return err
 	}
 	if _, err := next.Write(f.Data); err != nil {
 		return errors.Join(d.wrong("write", name, err), next.Discard())
 	}
-	return next.Commit(name, f)
+	return next.Commit(f)
 }
 
 // Is tells whether name is as f says.

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
 )
 
 // Dir is where a node keeps its history.
@@ -144,7 +145,7 @@ func Append(dir string, e Entry) (err error) {
 	e.Message = cut(e.Message)
 	data, err := Encode(append(entries, e))
 	if err == nil {
-		err = replace(dir, data, lock)
+		err = durable.Write(filepath.Join(dir, File), data, 0o644)
 	}
 	if err != nil {
 		err = fmt.Errorf("writing the boot history: %w", err)
@@ -160,11 +161,7 @@ func makeDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	parent, err := os.Open(filepath.Dir(dir))
-	if err != nil {
-		return err
-	}
-	return errors.Join(parent.Sync(), parent.Close())
+	return durable.SyncDir(filepath.Dir(dir))
 }
 
 // lockDir opens dir and waits for its lock, which goes with the descriptor.
@@ -180,32 +177,11 @@ func lockDir(dir string) (*os.File, error) {
 }
 
 func setAside(dir string) error {
-	err := os.Rename(filepath.Join(dir, File), filepath.Join(dir, Damaged))
+	err := durable.Rename(filepath.Join(dir, File), filepath.Join(dir, Damaged))
 	if err != nil {
 		return fmt.Errorf("keeping the damaged one aside: %w", err)
 	}
 	return nil
-}
-
-// replace writes a new file, then gives it the name, then makes the name last.
-func replace(dir string, data []byte, d *os.File) error {
-	tmp := filepath.Join(dir, File+".new")
-	if err := writeSync(tmp, data); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, filepath.Join(dir, File)); err != nil {
-		return err
-	}
-	return d.Sync()
-}
-
-func writeSync(name string, data []byte) error {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	return errors.Join(err, f.Sync(), f.Close())
 }
 
 func bounded(entries []Entry) []Entry { return entries[max(0, len(entries)-MaxEntries):] }

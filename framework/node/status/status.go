@@ -6,11 +6,8 @@
 package status
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
 	"io/fs"
-	"strconv"
 	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/internal/persist"
@@ -20,6 +17,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/stages"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 	"github.com/kairos-build/kairos-build/framework/node/thisboot"
+	"github.com/kairos-build/kairos-build/framework/ondisk/osrelease"
 )
 
 // Schema is the value of Status.Schema. Readers ignore keys that they do not
@@ -152,29 +150,14 @@ func read(root tree.Root, path string) string {
 	return string(data)
 }
 
-// Release reads /etc/kairos-release: lines of KEY=value, as in os-release(5).
+// Release reads /etc/kairos-release; what cannot be read is not there.
 func Release(root tree.Root) map[string]string {
-	out := map[string]string{}
 	data, err := root.Read(layout.ImageRelease)
 	if err != nil {
-		return out
+		return map[string]string{}
 	}
-	lines := bufio.NewScanner(bytes.NewReader(data))
-	for lines.Scan() {
-		key, value, ok := strings.Cut(strings.TrimSpace(lines.Text()), "=")
-		if ok && !strings.HasPrefix(key, "#") {
-			out[key] = unquote(value)
-		}
-	}
-	return out
-}
-
-// unquote takes the quotes of os-release(5) away.
-func unquote(s string) string {
-	if text, err := strconv.Unquote(s); err == nil && s[0] == '"' {
-		return text
-	}
-	return strings.Trim(s, `"'`)
+	values, _ := osrelease.Parse(data)
+	return values
 }
 
 // fromBoot takes over what the initramfs wrote. Without it, slot and mode come

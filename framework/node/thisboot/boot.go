@@ -14,9 +14,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
 )
 
 // Version is the value of Boot.Version that this package writes.
@@ -174,14 +174,7 @@ func (s *Boot) Write(path string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return fmt.Errorf("writing the boot state: %w", err)
-	}
-	tmp := path + ".new"
-	if err := os.WriteFile(tmp, data, 0o644); err != nil {
-		return fmt.Errorf("writing the boot state: %w", err)
-	}
-	if err := os.Rename(tmp, path); err != nil {
+	if err := durable.WriteCache(path, data, 0o644); err != nil { // it lies in memory
 		return fmt.Errorf("writing the boot state: %w", err)
 	}
 	return nil

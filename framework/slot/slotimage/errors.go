@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"github.com/kairos-build/kairos-build/framework/internal/layers"
+	"github.com/kairos-build/kairos-build/framework/ondisk/osrelease"
 )
 
 // What Write reports about an image besides read and write errors. All are
@@ -23,6 +24,6 @@ var (
 	// does not fit what the other layers have.
 	ErrBadEntry = layers.ErrBadEntry
 	// ErrBadRelease and ErrBadCmdline are about the contents of files.
-	ErrBadRelease = errors.New("bad release file")
+	ErrBadRelease = osrelease.ErrSyntax
 	ErrBadCmdline = errors.New("bad kernel arguments")
 )

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/kairos-build/kairos-build/framework/internal/layers/layerstest"
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
 )
@@ -67,24 +65,6 @@ func FuzzWrite(f *testing.F) {
 			if leftOut(name) || strings.Contains("/"+name+"/", "/../") {
 				t.Fatalf("%q is in the root image", name)
 			}
-		}
-	})
-}
-
-func FuzzParseRelease(f *testing.F) {
-	f.Add("A=1\n# c\nB=\"x \\\" y\"\nC='z'\n")
-	f.Fuzz(func(t *testing.T, s string) {
-		values, err := ParseRelease([]byte(s))
-		if err != nil {
-			return
-		}
-		var again strings.Builder
-		for k, v := range values {
-			again.WriteString(k + `="` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(v) + "\"\n")
-		}
-		got, err := ParseRelease([]byte(again.String()))
-		if diff := cmp.Diff(values, got); err != nil || diff != "" && !strings.ContainsAny(s, "\r") {
-			t.Fatalf("%q: %v\n%s", again.String(), err, diff)
 		}
 	})
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/erofs"
+	"github.com/kairos-build/kairos-build/framework/ondisk/osrelease"
 )
 
 const (
@@ -103,7 +104,7 @@ func (k *kept) image(loader BootLoader) (*Image, error) {
 	if err := errors.Join(kernelErr, initrdErr, releaseErr, bootloaderErr, cmdlineErr); err != nil {
 		return nil, err
 	}
-	values, err := ParseRelease(release)
+	values, err := osrelease.Parse(release)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", layout.ImageRelease, err)
 	}

@@ -5,6 +5,7 @@
 package nearest
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -34,6 +35,15 @@ func Word(word string, candidates []string) string {
 		return sameMeaning(word, candidates)
 	}
 	return best
+}
+
+// DidYouMean is the question to who wrote word, or empty.
+func DidYouMean(word string, candidates []string) string {
+	near := Word(word, candidates)
+	if near == "" {
+		return ""
+	}
+	return fmt.Sprintf("did you mean %q?", near)
 }
 
 // meanings are words that people write for each other. Only the candidates are

@@ -3,9 +3,10 @@
 package disk
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
+
+	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
 )
 
 // DirCache is a Cache in a folder, which is made when it is needed. Processes
@@ -19,20 +20,5 @@ func (d DirCache) Get(name string) ([]byte, error) {
 
 // Put implements Cache.
 func (d DirCache) Put(name string, value []byte) error {
-	if err := os.MkdirAll(string(d), 0o755); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(string(d), ".put-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(value)
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), filepath.Join(string(d), name))
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
+	return durable.WriteCache(filepath.Join(string(d), name), value, 0o600)
 }

@@ -88,12 +88,12 @@ func Write(ctx context.Context, path string, s Spec) (Result, error) {
 	if err != nil {
 		return Result{}, explain(path, p, err)
 	}
-	sum, err := p.run(ctx, out.file)
+	sum, err := p.run(ctx, out.File)
 	if err != nil {
-		return Result{}, errors.Join(explain(path, p, err), out.discard())
+		return Result{}, errors.Join(explain(path, p, err), out.Discard())
 	}
-	if err := out.publish(); err != nil {
-		return Result{}, errors.Join(explain(path, p, err), out.discard())
+	if err := out.Publish(); err != nil {
+		return Result{}, explain(path, p, err)
 	}
 	return Result{Size: p.size, Data: p.data(), SHA256: sum.sum, Table: p.table, Resumed: sum.resumed}, nil
 }

@@ -29,29 +29,3 @@ func TestExplain(t *testing.T) {
 		}
 	}
 }
-
-// TestTemporaryName: file systems without O_TMPFILE get a file with a name,
-// which has to go as well.
-func TestTemporaryName(t *testing.T) {
-	path := t.TempDir() + "/disk.raw"
-	for _, publish := range []bool{false, true} {
-		f, err := os.Create(tempName(path))
-		if err != nil {
-			t.Fatal(err)
-		}
-		o := &output{path: path, file: f, temp: f.Name()}
-		end := o.discard
-		if publish {
-			end = o.publish
-		}
-		if err := end(); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := os.Stat(tempName(path)); err == nil {
-			t.Errorf("publish %v: the temporary file is still there", publish)
-		}
-		if _, err := os.Stat(path); (err == nil) != publish {
-			t.Errorf("publish %v: %v", publish, err)
-		}
-	}
-}

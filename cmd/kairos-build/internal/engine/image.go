@@ -19,6 +19,8 @@ import (
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
 )
 
 // Image says how the result of a graph becomes an OCI layout.
@@ -146,7 +148,7 @@ func writeJSON(path string, v any) error {
 	if err != nil {
 		return err
 	}
-	return writeByRename(path, append(data, '\n'), 0o644)
+	return durable.WriteCache(path, append(data, '\n'), 0o644)
 }
 
 // checkEmpty keeps an export from mixing with what is there.

@@ -14,6 +14,8 @@ import (
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
+
+	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
 )
 
 // outputStore is the store that an export writes to. Blobs that the engine
@@ -68,21 +70,17 @@ func copyVerified(path string, src io.Reader, d digest.Digest) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	dst, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	dst, err := durable.New(path, 0o644)
 	if err != nil {
 		return err
 	}
 	verifier := d.Verifier()
 	_, err = io.Copy(io.MultiWriter(dst, verifier), src)
-	err = errors.Join(err, dst.Chmod(0o644), dst.Close())
 	if err == nil && !verifier.Verified() {
 		err = fmt.Errorf("blob %s in the engine's cache is damaged: empty the cache with `kairos-build cache prune --all` and build again", d)
 	}
-	if err == nil {
-		err = os.Rename(dst.Name(), path)
-	}
 	if err != nil {
-		return errors.Join(err, os.Remove(dst.Name()))
+		return errors.Join(err, dst.Discard())
 	}
-	return nil
+	return dst.Publish()
 }

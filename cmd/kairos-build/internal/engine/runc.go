@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
 )
 
 // findRunc returns the path of a runc that works: the named one, or the one in
@@ -70,7 +72,7 @@ func checkRunc(ctx context.Context, path, memo string) error {
 	if err != nil {
 		return err
 	}
-	return writeByRename(memo, data, 0o600)
+	return durable.WriteCache(memo, data, 0o600)
 }
 
 // readCheck returns the zero value when there is nothing usable: then the probe

@@ -4,7 +4,6 @@ package factory
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -12,6 +11,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
 )
 
 // readLayout reads the one manifest of an OCI layout.
@@ -79,10 +80,10 @@ func replaceManifest(dir string, old ocispec.Descriptor, manifest *ocispec.Manif
 	if data, err = json.Marshal(index); err != nil {
 		return err
 	}
-	if err := os.WriteFile(path+".new", data, 0o644); err != nil {
+	if err := durable.WriteCache(path, data, 0o644); err != nil {
 		return err
 	}
-	return errors.Join(os.Rename(path+".new", path), os.Remove(blobPath(dir, old.Digest)))
+	return os.Remove(blobPath(dir, old.Digest))
 }
 
 func blobPath(dir string, d digest.Digest) string {

@@ -5,12 +5,13 @@ package factory
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/moby/buildkit/client/llb"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
-	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
+	"github.com/kairos-build/kairos-build/framework/ondisk/osrelease"
 	"github.com/kairos-build/kairos-build/framework/source"
 	"github.com/kairos-build/kairos-build/recipes"
 )
@@ -63,16 +64,14 @@ func (b *build) baseName(digest string) recipes.BaseImage {
 
 // fits checks that the image is of the flavor's distribution and release.
 func (b *build) fits(files map[string][]byte) error {
-	text := files["etc/os-release"]
-	if text == nil {
-		text = files["usr/lib/os-release"]
-	}
-	if text == nil {
+	facts := osrelease.Of(func(name string) ([]byte, error) {
+		if data := files[name]; data != nil {
+			return data, nil
+		}
+		return nil, fs.ErrNotExist
+	})
+	if facts == nil {
 		return fmt.Errorf("%s: it has no /etc/os-release, so its distribution is unknown: is it a distribution's image?", b.Base)
-	}
-	facts, err := slotimage.ParseRelease(text)
-	if err != nil {
-		return fmt.Errorf("%s: its os-release: %w", b.Base, err)
 	}
 	f := b.choice.Flavor
 	if facts["ID"] != f.ID || facts["VERSION_ID"] != f.Release {

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/folder"
+	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
 )
 
 // stagePrefix begins the name of the folder in which outputs are made. It is
@@ -166,11 +167,7 @@ func (o *outputs) remember(key, imageKey string) error {
 	if err != nil {
 		return err
 	}
-	tmp := o.stamp + ".new"
-	if err := os.WriteFile(tmp, data, 0o644); err != nil {
-		return err
-	}
-	return os.Rename(tmp, o.stamp)
+	return durable.WriteCache(o.stamp, data, 0o644)
 }
 
 // recall reads the stamp; only the files below one of roots, or all of them,

@@ -15,7 +15,7 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/simulate"
 	"github.com/kairos-build/kairos-build/framework/config"
-	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
+	"github.com/kairos-build/kairos-build/framework/ondisk/osrelease"
 )
 
 // SimulateOptions are what `kairos-build simulate` asks for.
@@ -89,13 +89,5 @@ func Simulate(ctx context.Context, o SimulateOptions) (result *simulate.Result, 
 
 // prettyName is what an image calls its distribution, or empty.
 func prettyName(files fs.FS) string {
-	data, err := fs.ReadFile(files, "usr/lib/os-release")
-	if err != nil {
-		return ""
-	}
-	release, err := slotimage.ParseRelease(data)
-	if err != nil {
-		return ""
-	}
-	return release["PRETTY_NAME"]
+	return osrelease.Of(func(name string) ([]byte, error) { return fs.ReadFile(files, name) })["PRETTY_NAME"]
 }

@@ -29,6 +29,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/folder"
+	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
 )
 
 // generations is how many versions of an input are kept.
@@ -185,11 +186,7 @@ func (s *Store) writeKey(name, key string, r record) error {
 	if err != nil {
 		return err
 	}
-	tmp := filepath.Join(s.keys, fmt.Sprintf(".%s.%d", name, os.Getpid()))
-	if err := os.WriteFile(tmp, data, 0o644); err != nil {
-		return err
-	}
-	return os.Rename(tmp, s.keyFile(name, key))
+	return durable.WriteCache(s.keyFile(name, key), data, 0o644)
 }
 
 // collect removes all but the newest generations of an input, with the blobs

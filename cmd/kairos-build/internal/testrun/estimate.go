@@ -4,16 +4,14 @@ package testrun
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/kairos-build/kairos-build/ci/acceptance"
+	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
 )
 
 // Durations are the seconds that machines took when they passed, by accelerator
@@ -37,21 +35,10 @@ func (d Durations) Save(path string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := durable.WriteCache(path, append(data, '\n'), 0o644); err != nil {
 		return fmt.Errorf("keeping the durations of the test: %w", err)
 	}
-	part := path + ".part"
-	if err := os.WriteFile(part, append(data, '\n'), 0o644); err != nil {
-		return errors.Join(fmt.Errorf("keeping the durations of the test: %w", err), ignoreMissing(os.Remove(part)))
-	}
-	return os.Rename(part, path)
-}
-
-func ignoreMissing(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
+	return nil
 }
 
 func (d Durations) clone() Durations {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/deb/archive/deb822"
+	"github.com/kairos-build/kairos-build/framework/ondisk/osrelease"
 )
 
 // aptEntry is one "deb" source of an apt configuration.
@@ -27,7 +28,7 @@ func hostMirrors(host fs.FS, distribution string) Mirrors {
 	if host == nil {
 		return m
 	}
-	release := osRelease(host)
+	release := osrelease.Of(func(name string) ([]byte, error) { return fs.ReadFile(host, name) })
 	if release["ID"] != distribution {
 		return m
 	}
@@ -72,24 +73,13 @@ func (e aptEntry) mirror() string {
 	return ""
 }
 
-func osRelease(host fs.FS) map[string]string {
-	out := map[string]string{}
-	for line := range strings.SplitSeq(readText(host, "etc/os-release", "usr/lib/os-release"), "\n") {
-		if k, v, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
-			out[k] = strings.Trim(v, `"'`)
-		}
+// readText is the content of a file, or empty if it cannot be read.
+func readText(host fs.FS, name string) string {
+	raw, err := fs.ReadFile(host, name)
+	if err != nil {
+		return ""
 	}
-	return out
-}
-
-// readText returns the first of several files that can be read.
-func readText(host fs.FS, names ...string) string {
-	for _, name := range names {
-		if raw, err := fs.ReadFile(host, name); err == nil {
-			return string(raw)
-		}
-	}
-	return ""
+	return string(raw)
 }
 
 // aptEntries lists the host's entries in apt's order: sources.list, then the

@@ -17,6 +17,8 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/therootcompany/xz"
+
+	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
 )
 
 // maxPackages bounds an index whose Release does not list its unpacked size,
@@ -86,7 +88,7 @@ func (a *Archive) buildFromMirror(ctx context.Context, s suite, name string, f, 
 	if err != nil {
 		return nil, problemf(ErrMismatch, "%s: %v", urls[len(urls)-1], err)
 	}
-	if err := writeAtomic(index, raw); err != nil {
+	if err := durable.WriteCache(index, raw, 0o644); err != nil {
 		return nil, err
 	}
 	return raw, ignoreMissing(os.Remove(download)) // a second process may have been faster

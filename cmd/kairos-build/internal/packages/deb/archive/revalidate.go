@@ -8,11 +8,12 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+
+	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
 )
 
 // maxRelease bounds an InRelease file, in bytes (Debian's is 140 KB).
@@ -61,7 +62,7 @@ func remember(file string, r *remembered) error {
 	if err != nil {
 		return err
 	}
-	return writeAtomic(file, raw)
+	return durable.WriteCache(file, raw, 0o644)
 }
 
 // fetchIfNewer returns nil when the old copy is current.
@@ -88,26 +89,4 @@ func (c *client) fetchIfNewer(ctx context.Context, url string, old remembered) (
 		return nil, problemf(ErrMismatch, "%s: is larger than %d bytes: this is no InRelease file; %s", url, maxRelease, otherMirror)
 	}
 	return &remembered{URL: url, ETag: resp.Header.Get("ETag"), LastModified: resp.Header.Get("Last-Modified"), Body: body}, nil
-}
-
-// writeAtomic replaces a file by rename, so that readers and a second process
-// see the old or the new contents and nothing between.
-func writeAtomic(file string, data []byte) (err error) {
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		return err
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(file), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(fmt.Errorf("writing %s: %w", file, err), os.Remove(tmp.Name()))
-		}
-	}()
-	_, err = tmp.Write(data)
-	if err := errors.Join(err, tmp.Chmod(0o644), tmp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), file)
 }

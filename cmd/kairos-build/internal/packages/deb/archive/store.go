@@ -17,6 +17,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/kairos-build/kairos-build/framework/fetch"
 )
 
 // A store is a folder of files named by their SHA-256. A file appears there by
@@ -98,7 +100,7 @@ func lockPartial(ctx context.Context, name string) (*os.File, error) {
 		if err := errors.Join(unlessBusy(err), f.Close()); err != nil {
 			return nil, err
 		}
-		if err := sleep(ctx, 20*time.Millisecond); err != nil {
+		if err := fetch.Sleep(ctx, 20*time.Millisecond); err != nil {
 			return nil, err
 		}
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package config
+package strict
 
 import (
 	"fmt"
@@ -49,7 +49,7 @@ type Problem struct {
 	// whole file is.
 	Costs []string `json:"costs,omitempty"`
 
-	whole bool // the whole file is left out, though the problem has a path
+	Whole bool `json:"-"` // the whole file is left out, though the problem has a path
 	// source is the line of the file, without what stands behind a secret
 	// key. It is not part of the JSON document, which everybody may read.
 	source string
@@ -144,7 +144,37 @@ func (ps Problems) Err() error {
 	return nil
 }
 
-func (ps Problems) sorted() Problems {
+// Refused tells whether some problem costs the whole file.
+func (ps Problems) Refused() bool {
+	return slices.ContainsFunc(ps, func(p Problem) bool { return p.Severity == Error && len(p.Costs) == 0 })
+}
+
+// Without leaves out those that others have.
+func (ps Problems) Without(others Problems) Problems {
+	told := map[string]bool{}
+	for _, p := range others {
+		told[p.Error()] = true
+	}
+	return slices.DeleteFunc(ps, func(p Problem) bool { return told[p.Error()] })
+}
+
+// Costs are the paths of all that the file goes without, each once.
+func (ps Problems) Costs() []string {
+	seen := map[string]bool{}
+	var out []string
+	for _, p := range ps {
+		for _, cost := range p.Costs {
+			if !seen[cost] {
+				out = append(out, cost)
+			}
+			seen[cost] = true
+		}
+	}
+	return out
+}
+
+// Sorted puts them in the order of the file.
+func (ps Problems) Sorted() Problems {
 	slices.SortStableFunc(ps, func(a, b Problem) int {
 		if a.Line != b.Line {
 			return a.Line - b.Line
@@ -168,8 +198,8 @@ func cut(line string, n int) string {
 // shownWidth is how much of a line is shown, in characters.
 const shownWidth = 160
 
-// printable replaces what would disturb a terminal and shortens long lines.
-func printable(line string) string { return shortened(undisturbing(line)) }
+// Printable replaces what would disturb a terminal and shortens long lines.
+func Printable(line string) string { return shortened(undisturbing(line)) }
 
 func shortened(line string) string {
 	if utf8.RuneCountInString(line) > shownWidth {

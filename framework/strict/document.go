@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package config
+package strict
 
 import (
-	"fmt"
-	"strings"
+	"slices"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/kairos-build/kairos-build/framework/strict/nearest"
 )
 
 // A Node is a value of a YAML document that is no cloud-config and is decoded
 // as strictly as one: whoever reads it reports problems at their places. What
 // reads a value returns false after it reported what is wrong.
-type Node struct{ v value }
+type Node struct{ v Value }
 
 // A Field is a key that a mapping may have.
 type Field struct {
@@ -26,42 +27,50 @@ type Field struct {
 // keys begin with, not empty. An empty document is a warning, and decode is not
 // called.
 func DecodeDocument(name, path string, data []byte, decode func(root Node)) Problems {
-	d := &decoder{file: name, origins: map[string]Position{}, secrets: map[int]int{}}
-	if len(data) > MaxSize {
-		d.add(1, 1, Error, "", fmt.Sprintf("the file has %d bytes, more than the %d MiB that a config may have", len(data), MaxSize>>20), "")
-		return d.problems
+	f := NewFile(name)
+	f.Gap = 0
+	if f.Take(data) {
+		if root := f.Parse(data); root != nil {
+			decode(Node{f.Root(root, path)})
+		}
 	}
-	d.lines = strings.Split(string(data), "\n")
-	if root := d.parse(data); root != nil {
-		decode(Node{value{d: d, node: root, path: path}})
-	}
-	d.hideSecrets()
-	return d.problems.oneEach().sorted()
+	return f.Done()
 }
 
 // Map decodes a mapping by a table of its keys; others are errors.
 func (n Node) Map(fields ...Field) {
-	table := make([]field[struct{}], len(fields))
+	names := make([]string, len(fields))
 	for i, f := range fields {
-		table[i] = field[struct{}]{name: f.Name, secret: f.Secret}
-		if f.Decode != nil {
-			table[i].decode = func(v value, _ *struct{}) { f.Decode(Node{v}) }
+		names[i] = f.Name
+	}
+	for _, p := range n.v.Pairs() {
+		switch i := slices.Index(names, p.Name); {
+		case i < 0:
+			p.Key.Fail("unknown key", nearest.DidYouMean(p.Name, names))
+		case p.Value.IsNull():
+			p.Value.Empty()
+		case fields[i].Decode == nil:
+			p.Key.Later(p.Name)
+		default:
+			if fields[i].Secret {
+				n.v.file.AllSecret(p.Value.Node)
+			}
+			fields[i].Decode(Node{p.Value})
 		}
 	}
-	decodeMap(n.v, table, &struct{}{})
 }
 
 // Each calls fn for every entry of a mapping whose keys are names, in the order
 // of the file.
 func (n Node) Each(fn func(name string, key, value Node)) {
-	for _, p := range n.v.pairs() {
-		fn(p.name, Node{p.key}, Node{p.value})
+	for _, p := range n.v.Pairs() {
+		fn(p.Name, Node{p.Key}, Node{p.Value})
 	}
 }
 
 // List returns the items of a list of what "of" says.
 func (n Node) List(of string) []Node {
-	items := n.v.list(of)
+	items := n.v.List(of)
 	out := make([]Node, len(items))
 	for i, item := range items {
 		out[i] = Node{item}
@@ -70,44 +79,41 @@ func (n Node) List(of string) []Node {
 }
 
 // Text is a string that is not empty.
-func (n Node) Text() (string, bool) { return n.v.nonEmpty() }
+func (n Node) Text() (string, bool) { return n.v.NonEmpty() }
 
 // Word is a string, or a number or boolean as it is written.
 func (n Node) Word() (string, bool) {
-	if n.v.node.Kind == yaml.ScalarNode && n.v.node.ShortTag() != "!!str" && n.v.node.ShortTag() != "!!null" {
-		return n.v.node.Value, true
+	if n.v.Node.Kind == yaml.ScalarNode && n.v.Node.ShortTag() != "!!str" && n.v.Node.ShortTag() != "!!null" {
+		return n.v.Node.Value, true
 	}
 	return n.Text()
 }
 
 // Int is an integer.
-func (n Node) Int() (int, bool) { return n.v.integer() }
+func (n Node) Int() (int, bool) { return n.v.Integer() }
 
 // Bool is true or false.
-func (n Node) Bool() (bool, bool) { return n.v.boolean() }
+func (n Node) Bool() (bool, bool) { return n.v.Boolean() }
 
 // IsMap tells whether it is a mapping.
-func (n Node) IsMap() bool { return n.v.node.Kind == yaml.MappingNode }
+func (n Node) IsMap() bool { return n.v.Node.Kind == yaml.MappingNode }
 
 // IsList tells whether it is a list.
-func (n Node) IsList() bool { return n.v.node.Kind == yaml.SequenceNode }
+func (n Node) IsList() bool { return n.v.Node.Kind == yaml.SequenceNode }
 
 // IsBool tells whether it is true or false.
 func (n Node) IsBool() bool {
-	return n.v.node.Kind == yaml.ScalarNode && n.v.node.ShortTag() == "!!bool"
+	return n.v.Node.Kind == yaml.ScalarNode && n.v.Node.ShortTag() == "!!bool"
 }
 
 // Position is where it stands.
-func (n Node) Position() Position { return n.v.position() }
+func (n Node) Position() Position { return n.v.Position() }
 
 // Fail reports an error at this place. The suggestion may be empty.
-func (n Node) Fail(message, suggestion string) { n.v.fail(message, suggestion) }
+func (n Node) Fail(message, suggestion string) { n.v.Fail(message, suggestion) }
 
 // Warn reports a warning at this place.
-func (n Node) Warn(message, suggestion string) { n.v.report(Warning, message, suggestion) }
+func (n Node) Warn(message, suggestion string) { n.v.Report(Warning, message, suggestion) }
 
 // Later reports that what is known is not implemented yet.
-func (n Node) Later(what string) { n.v.later(what) }
-
-// Printable is a text as it may be shown on a terminal, shortened.
-func Printable(s string) string { return printable(s) }
+func (n Node) Later(what string) { n.v.Later(what) }
