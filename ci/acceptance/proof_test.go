@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package acceptance
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kairos-build/kairos-build/ci/acceptance/report"
+	"github.com/kairos-build/kairos-build/ci/lab"
+)
+
+func TestFacts(t *testing.T) {
+	r := &report.Report{Checks: []lab.Result{
+		{Machine: "image", Status: lab.Pass}, {Machine: "bios", Status: lab.Pass}, {Machine: "bios", Name: "persistent", Status: lab.Pass},
+		{Machine: "uefi", Status: lab.Pass}, {Machine: "uefi", Status: lab.Skip}, {Machine: "uefi", Status: lab.Pass},
+		{Machine: "damaged", Status: lab.Pass}, {Machine: "upgrade", Status: lab.Pass}, {Machine: "config", Status: lab.Fail},
+		{Machine: "fault-panic", Status: lab.Pass}, {Machine: "fault-rot", Status: lab.Pass}, {Machine: "fault-hang", Status: lab.Fail},
+	}}
+	want := []string{"boots with BIOS", "keeps its state over a reboot", "detects one flipped byte", "survives upgrades that fail", "comes back from 2 faults"}
+	if diff := cmp.Diff(want, Facts(r)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
