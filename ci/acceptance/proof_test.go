@@ -23,3 +23,24 @@ func TestFacts(t *testing.T) {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
+
+// TestFirmwares: a firmware is proven when the upgrades were told under it.
+func TestFirmwares(t *testing.T) {
+	for _, tt := range []struct {
+		machines, want []string
+	}{
+		{[]string{"upgrade"}, []string{"bios"}},
+		{[]string{"upgrade", "uefi", "secureboot"}, []string{"bios"}},
+		{[]string{"upgrade", "upgrade@uefi", "upgrade@secureboot"}, []string{"bios", "uefi", "secureboot"}},
+		{[]string{"upgrade", "config@uefi"}, []string{"bios"}},
+		{[]string{"bios", "config"}, nil},
+	} {
+		r := new(report.Report)
+		for _, m := range tt.machines {
+			r.Checks = append(r.Checks, lab.Result{Machine: m, Status: lab.Pass})
+		}
+		if diff := cmp.Diff(tt.want, firmwares(r)); diff != "" {
+			t.Errorf("%v -want +got:\n%s", tt.machines, diff)
+		}
+	}
+}

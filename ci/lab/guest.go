@@ -18,6 +18,11 @@ type Runner interface {
 	RunInput(ctx context.Context, input string, argv ...string) (qemu.Output, error)
 }
 
+// A Console is what a machine has said; *qemu.Console is one.
+type Console interface {
+	Find(*regexp.Regexp) (qemu.Match, bool)
+}
+
 // A Guest is a node that is up, with its disk.
 type Guest struct {
 	Runner

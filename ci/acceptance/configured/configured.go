@@ -315,15 +315,25 @@ func (t *story) brokenFile(ctx context.Context, path, told string) error {
 }
 
 func (t *story) failedStep(ctx context.Context) (string, error) {
-	said, ok := t.VM.Console().Find(regexp.MustCompile(`kairos: .*fails`))
+	said, err := toldBeforeReady(t.VM.Console())
+	if err != nil {
+		return "", err
+	}
+	return said, t.Guest.Says(ctx, `the words of a command that fails`, "kairos-agent", "report")
+}
+
+// toldBeforeReady judges a console on which a step that failed must be named before
+// the login prompt.
+func toldBeforeReady(console lab.Console) (string, error) {
+	said, ok := console.Find(regexp.MustCompile(`kairos: .*fails`))
 	if !ok {
 		return "", errors.New("the console does not name the step that failed")
 	}
-	ready, ok := t.VM.Console().Find(lab.ReadyLine)
+	ready, ok := console.Find(lab.ReadyLine)
 	if !ok || said.At.After(ready.At) {
 		return "", errors.New("the console names the step that failed after the login prompt")
 	}
-	return strings.TrimSpace(said.Text), t.Guest.Says(ctx, `the words of a command that fails`, "kairos-agent", "report")
+	return strings.TrimSpace(said.Text), nil
 }
 
 // forgeKeys logs in with the key that only the forge knew.
@@ -355,13 +365,21 @@ func (t *story) statusOfUser(ctx context.Context) (string, error) {
 	row := ""
 	err := t.asOperator(ctx, func(ctx context.Context, client *qemu.Client) error {
 		text, err := lab.Output(ctx, client, "", "kairos-agent", "status")
-		row = strings.TrimSpace(regexp.MustCompile(`(?m)^not shown .*$`).FindString(text))
-		if err == nil && !strings.Contains(row, "slots") {
-			err = fmt.Errorf("status must name the slots as not shown, says: %s", text)
+		if err == nil {
+			row, err = notShown(text)
 		}
 		return err
 	})
 	return row, err
+}
+
+// notShown judges the status that a user gets who is not root.
+func notShown(status string) (string, error) {
+	row := strings.TrimSpace(regexp.MustCompile(`(?m)^not shown .*$`).FindString(status))
+	if !strings.Contains(row, "slots") {
+		return row, fmt.Errorf("status must name the slots as not shown, says: %s", status)
+	}
+	return row, nil
 }
 
 func (t *story) stageAgain(ctx context.Context) (string, error) {

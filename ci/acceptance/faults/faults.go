@@ -197,7 +197,7 @@ func (f Fault) once(ctx context.Context, m *lab.Machine) (string, error) {
 }
 
 // spoken finds what must stand on the console.
-func spoken(c *qemu.Console, words string) (qemu.Match, error) {
+func spoken(c lab.Console, words string) (qemu.Match, error) {
 	m, ok := c.Find(regexp.MustCompile(words))
 	if !ok {
 		return m, fmt.Errorf("%w: it does not say %q", errNoWords, words)

@@ -3,6 +3,7 @@
 package image
 
 import (
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -63,6 +64,25 @@ func TestSecrets(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := checkSecrets(t.Context(), openDisk(t, map[string]string{tt.file: tt.text}))
+			labtest.Expect(t, err, tt.want)
+		})
+	}
+}
+
+// TestPartitions: each must be there, by its number, in both copies of the table.
+func TestPartitions(t *testing.T) {
+	for name, tt := range map[string]struct {
+		spoil func(*lab.Disk)
+		want  string
+	}{
+		"renamed":    {func(d *lab.Disk) { d.Table.Partitions[4].Name = "root" }, `has no partition "boot-b"`},
+		"renumbered": {func(d *lab.Disk) { d.Table.Partitions[4].Number = 9 }, "has number 9, must have 5"},
+		"one copy":   {func(d *lab.Disk) { d.Table.PrimaryFault = errors.New("the first copy is broken") }, "the first copy is broken"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := openDisk(t, nil)
+			tt.spoil(d)
+			_, err := checkPartitions(t.Context(), d)
 			labtest.Expect(t, err, tt.want)
 		})
 	}

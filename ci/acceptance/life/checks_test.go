@@ -209,3 +209,36 @@ func FuzzRootMount(f *testing.F) {
 		}
 	})
 }
+
+// TestVerity: / must be on dm-verity, with the root hash of the disk that was booted.
+func TestVerity(t *testing.T) {
+	disk, err := lab.OpenDisk(labtest.Disk(t, map[string]string{"a": "b"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer disk.Close()
+	hash, err := disk.RootHash()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const mounts, uuid = "cat /proc/self/mountinfo", "cat /sys/dev/block/252:0/dm/uuid"
+	verity := labtest.Node{mounts: labtest.Says(goodMounts), uuid: labtest.Says("CRYPT-VERITY-12ef-kairos-root\n")}
+	tests := []struct {
+		name, cmdline string
+		node          labtest.Node
+		want          string
+	}{
+		{"good", "quiet kairos.roothash=" + hash, verity, ""},
+		{"another hash", "kairos.roothash=" + strings.Repeat("0f", 32), verity, "the kernel was given"},
+		{"no hash", "quiet", verity, `the root hash ""`},
+		{"another mapping", "kairos.roothash=" + hash, labtest.Node{mounts: labtest.Says(goodMounts), uuid: labtest.Says("LVM-x\n")}, "not dm-verity"},
+		{"no mapping", "kairos.roothash=" + hash, labtest.Node{mounts: labtest.Says(goodMounts)}, "device-mapper does not know"},
+		{"no mounts", "kairos.roothash=" + hash, labtest.Node{}, "No such file"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := checkVerity(t.Context(), &lab.Guest{Runner: tt.node, Disk: disk, Cmdline: tt.cmdline})
+			labtest.Expect(t, err, tt.want)
+		})
+	}
+}

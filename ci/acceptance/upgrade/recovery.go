@@ -73,12 +73,17 @@ func (t *story) reset(ctx context.Context) (string, error) {
 	if err := t.RebootBy(ctx, slot.Choice{Slot: layout.SlotA, Mode: layout.ModeActive}, "kairos-agent", "reset", "--yes", "--reboot"); err != nil {
 		return "", err
 	}
+	return "", t.wasReset(ctx)
+}
+
+// wasReset judges a node that must be as new, but for its config.
+func (t *story) wasReset(ctx context.Context) error {
 	if err := t.runs(lab.NextVersion); err != nil {
-		return "", err
+		return err
 	}
 	left, err := t.Guest.Existing(ctx, lab.Markers([]string{"/usr/local", "/oem"}))
 	if err == nil && (len(left) != 1 || left[0] != "/oem/"+lab.MarkerName) {
 		err = fmt.Errorf("after the reset there are %v, must be only the one in /oem", left)
 	}
-	return "", errors.Join(err, t.Slots(ctx, slot.Good, slot.Old))
+	return errors.Join(err, t.Slots(ctx, slot.Good, slot.Old))
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/kairos-build/kairos-build/ci/lab"
+	"github.com/kairos-build/kairos-build/ci/qemu"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
@@ -113,10 +114,18 @@ func (t *story) trial(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if out.Exit == 0 || !strings.Contains(out.Stderr, "on trial") {
-		return "", fmt.Errorf("an upgrade of a node on trial must be refused, said: %s", lab.FirstOf(out.Stderr, out.Stdout))
+	if err := refusedOnTrial(out); err != nil {
+		return "", err
 	}
 	return "", t.Slots(ctx, slot.Good, slot.Trying)
+}
+
+// refusedOnTrial judges an upgrade of a node on trial.
+func refusedOnTrial(out qemu.Output) error {
+	if out.Exit == 0 || !strings.Contains(out.Stderr, "on trial") {
+		return fmt.Errorf("an upgrade of a node on trial must be refused, said: %s", lab.FirstOf(out.Stderr, out.Stdout))
+	}
+	return nil
 }
 
 func (t *story) good(ctx context.Context) (string, error) {
@@ -151,9 +160,14 @@ func (t *story) rollback(ctx context.Context) (string, error) {
 	if err := t.WaitSlot(ctx, layout.SlotA, slot.Good); err != nil {
 		return "", err
 	}
-	gone, err := t.Guest.Existing(ctx, []string{"/" + lab.ImageMark})
-	if err == nil && len(gone) > 0 {
+	return "", t.rolledBack(ctx)
+}
+
+// rolledBack judges a node that must run the image that it was installed with.
+func (t *story) rolledBack(ctx context.Context) error {
+	left, err := t.Guest.Existing(ctx, []string{"/" + lab.ImageMark})
+	if err == nil && len(left) > 0 {
 		err = fmt.Errorf("/%s is still there: slot a's image does not have it", lab.ImageMark)
 	}
-	return "", errors.Join(err, t.Slots(ctx, slot.Good, slot.Old))
+	return errors.Join(err, t.Slots(ctx, slot.Good, slot.Old))
 }

@@ -6,10 +6,14 @@ package labtest
 
 import (
 	"context"
+	"fmt"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kairos-build/kairos-build/ci/qemu"
+	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
 // A Node is a Runner that answers command lines, by their longest known beginning.
@@ -35,6 +39,24 @@ func Says(text string) qemu.Output { return qemu.Output{Stdout: text} }
 
 // Fails is a program that fails with these words.
 func Fails(words string) qemu.Output { return qemu.Output{Stderr: words, Exit: 1} }
+
+// A Console has these lines, a second apart.
+type Console []string
+
+// Find implements lab.Console.
+func (c Console) Find(re *regexp.Regexp) (qemu.Match, bool) {
+	for i, line := range c {
+		if groups := re.FindStringSubmatch(line); groups != nil {
+			return qemu.Match{Text: line, Groups: groups, At: time.Unix(int64(i), 0)}, true
+		}
+	}
+	return qemu.Match{}, false
+}
+
+// Slots is the status of a node with these slots.
+func Slots(a, b slot.Condition) qemu.Output {
+	return Says(fmt.Sprintf(`{"slots": [{"slot": "a", "condition": %q}, {"slot": "b", "condition": %q}], "next": {"unproven": 0}}`, a, b))
+}
 
 // Expect wants no error, or one with these words.
 func Expect(t *testing.T, err error, want string) {
