@@ -55,6 +55,9 @@ func Run(ctx context.Context, o Options) (*report.Report, error) {
 	if o.Progress == nil {
 		o.Progress = io.Discard
 	}
+	if o.Observer == nil {
+		o.Observer = nobody{}
+	}
 	var err error
 	if o.Options, err = o.WithDefaults(); err != nil {
 		return nil, err

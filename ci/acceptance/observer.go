@@ -27,14 +27,6 @@ type Plan struct {
 	Accelerator string   // as in the report
 }
 
-// observer is nobody when nobody was named.
-func (r *runner) observer() Observer {
-	if r.Observer == nil {
-		return nobody{}
-	}
-	return r.Observer
-}
-
 // plan is what the observer is told of jobs.
 func (r *runner) plan(jobs []job) Plan {
 	p := Plan{Jobs: r.Jobs, Accelerator: r.lab.Accel.Name}
@@ -44,6 +36,7 @@ func (r *runner) plan(jobs []job) Plan {
 	return p
 }
 
+// nobody is the observer when none was named.
 type nobody struct{}
 
 func (nobody) Begin(Plan)          {}

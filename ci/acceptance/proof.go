@@ -69,19 +69,11 @@ func Facts(r *report.Report) []string {
 			facts = append(facts, t.Proves)
 		}
 	}
-	if n := count(faults.All(), func(f faults.Fault) bool { return passed[f.Machine()] }); n > 0 {
+	back := slices.DeleteFunc(faults.All(), func(f faults.Fault) bool { return !passed[f.Machine()] })
+	if n := len(back); n > 0 {
 		facts = append(facts, fmt.Sprintf("comes back from %d faults", n))
 	}
 	return facts
-}
-
-func count[T any](list []T, is func(T) bool) (n int) {
-	for _, x := range list {
-		if is(x) {
-			n++
-		}
-	}
-	return n
 }
 
 func passedCheck(r *report.Report, name string) bool {

@@ -3,6 +3,7 @@
 package acceptance
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -192,7 +193,7 @@ func (r *runner) run(ctx context.Context) *report.Report {
 		made.KVM = r.lab.Verdict.Reason
 	}
 	jobs := r.wanted()
-	r.observer().Begin(r.plan(jobs))
+	r.Observer.Begin(r.plan(jobs))
 	made.Checks = r.examine(ctx)
 	machines := make([]*lab.Machine, len(jobs))
 	var wg sync.WaitGroup
@@ -201,11 +202,11 @@ func (r *runner) run(ctx context.Context) *report.Report {
 		wg.Go(func() {
 			machines[i] = r.kept.machine(j, r)
 			if machines[i] == nil {
-				r.observer().Started(j.name)
+				r.Observer.Started(j.name)
 				machines[i] = j.run(ctx, r)
 				r.kept.keep(machines[i])
 			}
-			r.observer().Ended(j.name)
+			r.Observer.Ended(j.name)
 			r.lab.Places.Leave()
 		})
 	}
@@ -213,20 +214,13 @@ func (r *runner) run(ctx context.Context) *report.Report {
 	for _, m := range slices.Concat(r.lab.ReadyNodes(), machines) {
 		made.Boots = append(made.Boots, m.Boots...)
 		made.Checks = append(made.Checks, m.Results()...)
-		made.Version = firstNonEmpty(made.Version, m.Version)
+		made.Version = cmp.Or(made.Version, m.Version)
 	}
 	if err := r.lab.Close(); err != nil {
 		r.Log.Warn("cleaning up", "err", err)
 	}
 	made.Settle()
 	return made
-}
-
-func firstNonEmpty(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 // run does the job, and does it again on a new machine when something failed on
@@ -245,7 +239,7 @@ func (j job) run(ctx context.Context, r *runner) *lab.Machine {
 		}
 		log := r.lab.LogPath(m.Name)
 		kept := fmt.Sprintf("%s.crash%d", log, crashes+1)
-		r.observer().Note(m.Name, "the emulated kernel crashed: the machine begins again")
+		r.Observer.Note(m.Name, "the emulated kernel crashed: the machine begins again")
 		r.Say(m.Name, fmt.Sprintf("the emulated kernel crashed (%s); the machine begins again; its console: %s", line, kept))
 		if err := os.Rename(log, kept); err != nil {
 			m.Record("log", "the console log of the crash was kept", 0, "", err)
@@ -273,7 +267,7 @@ func (r *runner) examine(ctx context.Context) []lab.Result {
 
 // progress says how a check went, as it goes.
 func (r *runner) progress(res lab.Result) {
-	r.observer().Checked(res)
+	r.Observer.Checked(res)
 	line := fmt.Sprintf("%s: %s: %s", Title(res.Machine), res.Title, res.Status)
 	if why, _, _ := strings.Cut(res.Message, "\n"); res.Status == lab.Fail {
 		line += ": " + why

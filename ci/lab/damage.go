@@ -8,9 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-
-	"github.com/erofs/go-erofs"
 
 	"github.com/kairos-build/kairos-build/ci/qemu"
 	"github.com/kairos-build/kairos-build/framework/layout"
@@ -125,27 +122,4 @@ func DamageInit(slots ...layout.Slot) Damage {
 			return nil
 		})
 	}
-}
-
-// flip is a patch that changes one byte of a file of a root partition.
-func (d *Disk) flip(partition, name string) (qemu.Patch, error) {
-	s, err := d.Section(partition)
-	if err != nil {
-		return qemu.Patch{}, err
-	}
-	watched := &watcher{r: s}
-	root, err := erofs.Open(watched)
-	if err != nil {
-		return qemu.Patch{}, err
-	}
-	data, err := fs.ReadFile(root, name)
-	if err != nil {
-		return qemu.Patch{}, err
-	}
-	at, err := watched.locate(data[:blockSize])
-	if err != nil {
-		return qemu.Patch{}, err
-	}
-	part, err := d.Partition(partition)
-	return qemu.Patch{Offset: part.Offset() + at + 100, Data: []byte{data[100] ^ 1}}, err
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -18,6 +19,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sys/unix"
 
 	"github.com/kairos-build/kairos-build/ci/testimage"
 	disklayout "github.com/kairos-build/kairos-build/framework/layout"
@@ -271,7 +273,10 @@ func install(ctx context.Context, path string, d *Disk, to disklayout.Slot, imag
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	written, err := slotimage.Write(ctx, section{f, root.Offset()}, layers)
+	written, err := slotimage.Write(ctx, struct {
+		io.ReaderAt
+		io.WriterAt
+	}{io.NewSectionReader(f, root.Offset(), math.MaxInt64-root.Offset()), io.NewOffsetWriter(f, root.Offset())}, layers)
 	if err != nil {
 		return nil, err
 	}
@@ -280,18 +285,6 @@ func install(ctx context.Context, path string, d *Disk, to disklayout.Slot, imag
 	}
 	return written, fat32.Write(io.NewOffsetWriter(f, boot.Offset()), boot.Size(), written.BootFiles(), fat32.Options{Label: "BOOT_B"})
 }
-
-// A section is a file from an offset on.
-type section struct {
-	f  *os.File
-	at int64
-}
-
-// ReadAt implements io.ReaderAt.
-func (s section) ReadAt(p []byte, off int64) (int, error) { return s.f.ReadAt(p, s.at+off) }
-
-// WriteAt implements io.WriterAt.
-func (s section) WriteAt(p []byte, off int64) (int, error) { return s.f.WriteAt(p, s.at+off) }
 
 // CopySparse copies a file; blocks of zeros become holes.
 func CopySparse(to, from string) (err error) {
@@ -313,4 +306,26 @@ func CopySparse(to, from string) (err error) {
 		return err
 	}
 	return copyData(out, in, info.Size())
+}
+
+// copyData copies what is no hole.
+func copyData(out, in *os.File, size int64) error {
+	for at := int64(0); at < size; {
+		data, err := unix.Seek(int(in.Fd()), at, unix.SEEK_DATA)
+		if errors.Is(err, unix.ENXIO) {
+			return nil // a hole up to the end
+		}
+		if err != nil {
+			return fmt.Errorf("looking for data in %s: %w", in.Name(), err)
+		}
+		hole, err := unix.Seek(int(in.Fd()), data, unix.SEEK_HOLE)
+		if err != nil {
+			return fmt.Errorf("looking for holes in %s: %w", in.Name(), err)
+		}
+		if _, err := io.Copy(io.NewOffsetWriter(out, data), io.NewSectionReader(in, data, hole-data)); err != nil {
+			return err
+		}
+		at = hole
+	}
+	return nil
 }

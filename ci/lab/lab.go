@@ -103,6 +103,18 @@ type Lab struct {
 // New finds everything that the machines need, and says all that is missing
 // before anything is started. Probe comes before the first machine.
 func New(ctx context.Context, o Options) (*Lab, error) {
+	l, err := open(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.prepare(); err != nil {
+		return nil, errors.Join(err, l.Artifact.Close())
+	}
+	return l, nil
+}
+
+// open finds QEMU, the firmwares and the disk.
+func open(ctx context.Context, o Options) (*Lab, error) {
 	o, err := o.WithDefaults()
 	if err != nil {
 		return nil, err
@@ -116,13 +128,8 @@ func New(ctx context.Context, o Options) (*Lab, error) {
 			return nil, err
 		}
 	}
-	if l.Artifact, err = OpenDisk(o.Disk); err != nil {
-		return nil, err
-	}
-	if err := l.prepare(); err != nil {
-		return nil, errors.Join(err, l.Artifact.Close())
-	}
-	return l, nil
+	l.Artifact, err = OpenDisk(o.Disk)
+	return l, err
 }
 
 func (l *Lab) prepare() (err error) {
@@ -138,10 +145,10 @@ func (l *Lab) prepare() (err error) {
 
 // Probe tries KVM with the disk's own kernel.
 func (l *Lab) Probe(ctx context.Context) (err error) {
-	l.Verdict, err = accelerator(ctx, l.Options, l.Host, l.Artifact)
+	l.Verdict, err = l.accelerator(ctx)
 	l.Accel = l.Verdict.Accel
 	if l.BootTimeout == 0 {
-		l.BootTimeout = BootTimeout(l.Accel)
+		l.BootTimeout = bootTimeout(l.Accel)
 	}
 	return err
 }
@@ -156,34 +163,33 @@ func (l *Lab) OEM(files map[string][]byte) (qemu.Patch, error) {
 	return l.Artifact.OEM(all)
 }
 
-// BootTimeout is the default of Options.BootTimeout.
-func BootTimeout(a qemu.Accelerator) time.Duration {
+// bootTimeout is the default of Options.BootTimeout.
+func bootTimeout(a qemu.Accelerator) time.Duration {
 	if a.Name == qemu.KVM().Name {
 		return 2 * time.Minute
 	}
 	return 10 * time.Minute
 }
 
-// accelerator tries KVM with the disk's own kernel.
-func accelerator(ctx context.Context, o Options, host qemu.Host, disk *Disk) (qemu.Verdict, error) {
-	if o.NoKVM {
-		return qemu.Verdict{Accel: qemu.TCG(host.Version), Reason: "not wanted"}, nil
+func (l *Lab) accelerator(ctx context.Context) (verdict qemu.Verdict, err error) {
+	if l.NoKVM {
+		return qemu.Verdict{Accel: qemu.TCG(l.Host.Version), Reason: "not wanted"}, nil
 	}
-	kernel, err := disk.BootFile(layout.BootKernel)
+	kernel, err := l.Artifact.BootFile(layout.BootKernel)
 	if err != nil {
-		return qemu.Verdict{}, err
+		return verdict, err
 	}
 	dir, err := os.MkdirTemp("", "kairos-build-kernel-")
 	if err != nil {
-		return qemu.Verdict{}, err
+		return verdict, err
 	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	path := filepath.Join(dir, "vmlinuz")
 	if err := os.WriteFile(path, kernel, 0o600); err != nil {
-		return qemu.Verdict{}, errors.Join(err, os.RemoveAll(dir))
+		return verdict, err
 	}
-	prober := qemu.Prober{Host: host, Kernel: path, CacheDir: o.CacheDir, Log: o.Log}
-	verdict, err := prober.Probe(ctx)
-	return verdict, errors.Join(err, os.RemoveAll(dir))
+	prober := qemu.Prober{Host: l.Host, Kernel: path, CacheDir: l.CacheDir, Log: l.Log}
+	return prober.Probe(ctx)
 }
 
 // Survivable are the faults that end a wait on a node that restarts by itself

@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"regexp"
@@ -67,20 +68,6 @@ type Setup struct {
 	Dir      string       // keeps the machine's files; default: one that ends with it
 }
 
-func (m *Machine) diskPath() string {
-	if m.Setup.Disk != "" {
-		return m.Setup.Disk
-	}
-	return m.Lab.Artifact.Path
-}
-
-func (m *Machine) oem() qemu.Patch {
-	if m.Setup.OEM != nil {
-		return *m.Setup.OEM
-	}
-	return m.Lab.oem
-}
-
 // Start boots the machine for the first time.
 func (m *Machine) Start(ctx context.Context) error {
 	begin := time.Now()
@@ -105,16 +92,16 @@ func (m *Machine) launch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	vm, err := qemu.Start(ctx, qemu.Config{
-		Host: m.Lab.Host, Accel: m.Lab.Accel, Boot: m.Boot, Chipset: m.Setup.Chipset, Log: m.Lab.Log,
-		Disk: m.diskPath(), DiskSize: m.Lab.Artifact.Size + ExtraSize, Faults: m.Setup.Faults,
-		Patches: []qemu.Patch{m.oem()}, CDROM: m.Setup.CDROM, ExtraDisks: m.Setup.Disks, ConsoleLog: log, WriteLog: m.Setup.WriteLog, Dir: m.Setup.Dir,
-	})
-	if err != nil {
-		return err
+	oem := m.Lab.oem
+	if m.Setup.OEM != nil {
+		oem = *m.Setup.OEM
 	}
-	m.VM = vm
-	return nil
+	m.VM, err = qemu.Start(ctx, qemu.Config{
+		Host: m.Lab.Host, Accel: m.Lab.Accel, Boot: m.Boot, Chipset: m.Setup.Chipset, Log: m.Lab.Log,
+		Disk: cmp.Or(m.Setup.Disk, m.Lab.Artifact.Path), DiskSize: m.Lab.Artifact.Size + ExtraSize, Faults: m.Setup.Faults,
+		Patches: []qemu.Patch{oem}, CDROM: m.Setup.CDROM, ExtraDisks: m.Setup.Disks, ConsoleLog: log, WriteLog: m.Setup.WriteLog, Dir: m.Setup.Dir,
+	})
+	return err
 }
 
 // Ready waits for the ready line, logs in, and notes the times. begin is when the

@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"context"
 	"strings"
 	"time"
 )
@@ -104,21 +105,39 @@ func (m *Machine) Results() []Result {
 }
 
 // Failed tells whether a check failed so far.
-func (m *Machine) Failed() bool {
-	for _, res := range m.results {
-		if res.Status == Fail {
-			return true
-		}
-	}
-	return false
-}
+func (m *Machine) Failed() bool { return m.count(Fail) > 0 }
 
 // Passed tells whether there are checks, and all of them passed.
-func (m *Machine) Passed() bool {
+func (m *Machine) Passed() bool { return len(m.results) > 0 && m.count(Pass) == len(m.results) }
+
+func (m *Machine) count(s Status) (n int) {
 	for _, res := range m.results {
-		if res.Status != Pass {
-			return false
+		if res.Status == s {
+			n++
 		}
 	}
-	return len(m.results) > 0
+	return n
+}
+
+// A Chapter is one thing that happens to the node. When it ends otherwise than
+// it must, the rest is not told: nobody knows what the node is then.
+type Chapter struct {
+	Name, Title string
+	Do          func(context.Context) (string, error)
+}
+
+// Tell goes through the chapters. Independent ones need the first one only: they
+// are told after another that failed, too.
+func (m *Machine) Tell(ctx context.Context, independent bool, chapters []Chapter) {
+	for i, c := range chapters {
+		begin := time.Now()
+		message, err := c.Do(ctx)
+		m.Conclude(c.Name, c.Title, time.Since(begin), message, err)
+		if err != nil && (i == 0 || !independent) {
+			for _, rest := range chapters[i+1:] {
+				m.Skip(rest.Name, rest.Title, "the step before did not end as it must")
+			}
+			return
+		}
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/kairos-build/kairos-build/ci/qemu"
 	"github.com/kairos-build/kairos-build/framework/config"
@@ -18,33 +19,23 @@ import (
 const personDiskSize = 16 * layout.GiB
 
 // ForPerson is the machine that a person gets for a disk: o.Boots[0] as its
-// firmware, KVM where it works with the disk's own kernel, else emulation.
-// Nothing is started. Options that are about checks do not count.
-func ForPerson(ctx context.Context, o Options) (_ qemu.Config, err error) {
+// firmware, KVM where it works with the disk's own kernel, else emulation, and the
+// limit of one boot. Nothing is started.
+func ForPerson(ctx context.Context, o Options) (_ qemu.Config, limit time.Duration, err error) {
 	if o, err = o.WithDefaults(); err != nil {
-		return qemu.Config{}, err
+		return qemu.Config{}, 0, err
 	}
-	host, err := qemu.Find(ctx, o.QEMU)
+	o.Boots = o.Boots[:1]
+	l, err := open(ctx, o)
 	if err != nil {
-		return qemu.Config{}, err
+		return qemu.Config{}, 0, err
 	}
-	boot := o.Boots[0]
-	if _, err := host.Firmware(boot); err != nil {
-		return qemu.Config{}, err
-	}
-	disk, err := OpenDisk(o.Disk)
-	if err != nil {
-		return qemu.Config{}, err
-	}
-	defer func() { err = errors.Join(err, disk.Close()) }()
-	verdict, err := accelerator(ctx, o, host, disk)
-	if err != nil {
-		return qemu.Config{}, err
-	}
+	defer func() { err = errors.Join(err, l.Artifact.Close()) }()
+	err = l.Probe(ctx)
 	return qemu.Config{
-		Host: host, Accel: verdict.Accel, Boot: boot, Log: o.Log,
-		Disk: o.Disk, DiskSize: max(disk.Size, personDiskSize),
-	}, nil
+		Host: l.Host, Accel: l.Accel, Boot: l.Boots[0], Log: l.Log,
+		Disk: l.Disk, DiskSize: max(l.Artifact.Size, personDiskSize),
+	}, l.BootTimeout, err
 }
 
 // Users names those whom the cloud-config on the disk lets in, in its order. None

@@ -45,33 +45,48 @@ func victimDirs() []string {
 
 var errNoVictim = errors.New("below /usr/share is no file of 8 KiB or more, so none can be damaged on purpose")
 
-// Victim chooses a byte. It finds where a file stands on the disk by watching what
-// is read while the file is read.
+// Victim chooses a byte.
 func (d *Disk) Victim() (Victim, error) {
-	section, err := d.Section(layout.SlotA.Root())
+	name, data, at, err := d.place(layout.SlotA.Root(), func(root fs.FS) string { return largest(root, victimDirs()) })
 	if err != nil {
 		return Victim{}, err
+	}
+	return Victim{File: "/" + name, Data: data, Offset: at, Value: data[0]}, nil
+}
+
+// flip is a patch that changes one byte of a file of a root partition.
+func (d *Disk) flip(partition, name string) (qemu.Patch, error) {
+	_, data, at, err := d.place(partition, func(fs.FS) string { return name })
+	if err != nil {
+		return qemu.Patch{}, err
+	}
+	return qemu.Patch{Offset: at + 100, Data: []byte{data[100] ^ 1}}, nil
+}
+
+// place gives a file of a root partition and where on the disk it begins. It finds
+// that by watching what is read while the file is read.
+func (d *Disk) place(partition string, choose func(fs.FS) string) (name string, data []byte, at int64, err error) {
+	section, err := d.Section(partition)
+	if err != nil {
+		return "", nil, 0, err
 	}
 	watched := &watcher{r: section}
 	root, err := erofs.Open(watched)
 	if err != nil {
-		return Victim{}, fmt.Errorf("reading partition %q: %w", layout.SlotA.Root(), err)
+		return "", nil, 0, fmt.Errorf("reading partition %q: %w", partition, err)
 	}
-	name := largest(root, victimDirs())
-	if name == "" {
-		return Victim{}, errNoVictim
+	if name = choose(root); name == "" {
+		return "", nil, 0, errNoVictim
 	}
 	watched.reads = nil
-	data, err := fs.ReadFile(root, name)
-	if err != nil {
-		return Victim{}, fmt.Errorf("reading %s of slot a: %w", name, err)
+	if data, err = fs.ReadFile(root, name); err != nil {
+		return "", nil, 0, fmt.Errorf("reading %s of partition %q: %w", name, partition, err)
 	}
-	at, err := watched.locate(data[:blockSize])
-	if err != nil {
-		return Victim{}, fmt.Errorf("locating %s in slot a: %w", name, err)
+	if at, err = watched.locate(data[:blockSize]); err != nil {
+		return "", nil, 0, fmt.Errorf("locating %s in partition %q: %w", name, partition, err)
 	}
-	p, err := d.Partition(layout.SlotA.Root())
-	return Victim{File: "/" + name, Data: data, Offset: p.Offset() + at, Value: data[0]}, err
+	p, err := d.Partition(partition)
+	return name, data, p.Offset() + at, err
 }
 
 // largest finds the largest regular file of two blocks or more below the first

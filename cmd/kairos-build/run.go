@@ -42,7 +42,7 @@ an overlay that is thrown away at the end: the disk stays as it is.`,
 			if err != nil {
 				return err
 			}
-			config, err := lab.ForPerson(cmd.Context(), lab.Options{Disk: disk, Boots: chosen, QEMU: program, NoKVM: noKVM})
+			config, _, err := lab.ForPerson(cmd.Context(), lab.Options{Disk: disk, Boots: chosen, QEMU: program, NoKVM: noKVM})
 			if err != nil {
 				return err
 			}

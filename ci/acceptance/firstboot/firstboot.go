@@ -49,13 +49,9 @@ func (n *Report) Write(w io.Writer) error {
 // until the node is ready and the stages of the boot are over. The stage
 // reconcile, which comes five minutes later, is not waited for.
 func Boot(ctx context.Context, o lab.Options) (_ *Report, err error) {
-	config, err := lab.ForPerson(ctx, o)
+	config, limit, err := lab.ForPerson(ctx, o)
 	if err != nil {
 		return nil, err
-	}
-	limit := o.BootTimeout
-	if limit == 0 {
-		limit = lab.BootTimeout(config.Accel)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("the boot did not end within %v; --timeout gives it longer", limit))
 	defer cancel()

@@ -4,6 +4,7 @@ package life
 
 import (
 	"context"
+	"slices"
 
 	"github.com/kairos-build/kairos-build/ci/lab"
 	"github.com/kairos-build/kairos-build/ci/qemu"
@@ -46,15 +47,5 @@ func Checks() []Check {
 
 // checksFor gives the rows that run on a machine.
 func checksFor(b qemu.Boot) []Check {
-	var out []Check
-	for _, c := range Checks() {
-		wanted := c.Boots == nil
-		for _, have := range c.Boots {
-			wanted = wanted || have == b
-		}
-		if wanted {
-			out = append(out, c)
-		}
-	}
-	return out
+	return slices.DeleteFunc(Checks(), func(c Check) bool { return c.Boots != nil && !slices.Contains(c.Boots, b) })
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -61,19 +62,10 @@ func checkRoot(ctx context.Context, g *lab.Guest) (string, error) {
 	if m.fs != "erofs" {
 		return "", fmt.Errorf("/ is %s, must be erofs", m.fs)
 	}
-	if !contains(m.options, "ro") || contains(m.options, "rw") {
+	if options := strings.Split(m.options, ","); !slices.Contains(options, "ro") || slices.Contains(options, "rw") {
 		return "", fmt.Errorf("/ is mounted with %q, must be ro", m.options)
 	}
 	return "", nil
-}
-
-func contains(list, word string) bool {
-	for w := range strings.SplitSeq(list, ",") {
-		if w == word {
-			return true
-		}
-	}
-	return false
 }
 
 func checkVerity(ctx context.Context, g *lab.Guest) (string, error) {

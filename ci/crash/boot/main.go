@@ -85,7 +85,7 @@ func run(ctx context.Context, args []string, out, talk io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, in.Close()) }()
 	log := slog.New(slog.NewTextHandler(talk, nil))
-	machine, err := lab.ForPerson(ctx, lab.Options{
+	machine, _, err := lab.ForPerson(ctx, lab.Options{
 		Disk: filepath.Join(o.dir, crash.BeforeName), Boots: []qemu.Boot{qemu.Boot(in.Firmware)}, NoKVM: o.noKVM, Log: log,
 	})
 	if err != nil {

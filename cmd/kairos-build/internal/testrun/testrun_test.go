@@ -13,8 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kairos-build/kairos-build/ci/acceptance"
-	"github.com/kairos-build/kairos-build/ci/lab"
 	"github.com/kairos-build/kairos-build/ci/golden"
+	"github.com/kairos-build/kairos-build/ci/lab"
 )
 
 // clock is a time that tests move by hand.
