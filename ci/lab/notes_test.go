@@ -52,6 +52,17 @@ func TestNotes(t *testing.T) {
 	}
 }
 
+// TestFirstFailureStays: the words of the first failure are those in the report.
+func TestFirstFailureStays(t *testing.T) {
+	m := new(Lab).Machine("bios", "bios", 0)
+	m.Record("x", "", 0, "", errWrong)
+	m.Record("x", "", 0, "all is well", nil)
+	m.Record("x", "", 0, "", errors.New("another"))
+	if got := m.Results()[0].Message; !strings.HasPrefix(got, "wrong\n") {
+		t.Errorf("got %q", got)
+	}
+}
+
 // TestTell: what is told after a chapter that failed.
 func TestTell(t *testing.T) {
 	for _, tt := range []struct {

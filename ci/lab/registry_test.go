@@ -109,7 +109,7 @@ func TestMoods(t *testing.T) {
 	}()
 	select {
 	case n := <-ended:
-		t.Errorf("stalls: the answer ended after %d bytes", n)
+		t.Fatalf("stalls: the answer ended after %d bytes", n)
 	case <-time.After(100 * time.Millisecond):
 	}
 	if err := r.Close(); err != nil {
