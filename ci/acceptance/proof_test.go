@@ -44,3 +44,11 @@ func TestFirmwares(t *testing.T) {
 		}
 	}
 }
+
+// TestFactsOfChecks: a check that failed is no fact.
+func TestFactsOfChecks(t *testing.T) {
+	r := &report.Report{Checks: []lab.Result{{Machine: "bios", Name: "stays", Status: lab.Fail}, {Machine: "bios", Name: "persistent", Status: lab.Skip}}}
+	if facts := Facts(r); len(facts) != 0 {
+		t.Errorf("got %q", facts)
+	}
+}

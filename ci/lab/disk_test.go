@@ -149,3 +149,16 @@ func TestAccess(t *testing.T) {
 	}
 	golden.Check(t, "testdata/access.yaml", string(data))
 }
+
+// TestFindSector: bytes are found where a sector begins, and nowhere else.
+func TestFindSector(t *testing.T) {
+	data := make([]byte, 8*layout.SectorSize)
+	copy(data[100:], "kernel")
+	copy(data[3*layout.SectorSize:], "kernel")
+	at, err := findSector(io.NewSectionReader(bytes.NewReader(data), 0, int64(len(data))), []byte("kernel"))
+	if err != nil || at != 3*layout.SectorSize {
+		t.Errorf("got %d, %v", at, err)
+	}
+	_, err = findSector(io.NewSectionReader(bytes.NewReader(data), 0, int64(len(data))), []byte("initrd"))
+	labtest.Expect(t, err, "in no sector")
+}
