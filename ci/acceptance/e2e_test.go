@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kairos-build/kairos-build/ci/lab"
 	"github.com/kairos-build/kairos-build/ci/qemu"
 )
 
@@ -47,7 +48,7 @@ func TestDisk(t *testing.T) {
 	if keep := os.Getenv("KAIROS_E2E_RESULTS"); keep != "" {
 		dir = keep
 	}
-	o := Options{Dir: dir, Disk: disk, Progress: t.Output(), CacheDir: filepath.Join(dir, "cache")}
+	o := Options{Options: lab.Options{Dir: dir, Disk: disk, CacheDir: filepath.Join(dir, "cache")}, Progress: t.Output()}
 	for name := range strings.SplitSeq(os.Getenv(envBoots), ",") {
 		if name != "" {
 			o.Boots = append(o.Boots, qemu.Boot(name))
@@ -57,7 +58,7 @@ func TestDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := report.Table(t.Output()); err != nil {
+	if err := report.Table(t.Output(), Title); err != nil {
 		t.Fatal(err)
 	}
 	if !report.Passed {

@@ -3,130 +3,112 @@
 package acceptance
 
 import (
-	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"path"
-	"regexp"
-	"slices"
-	"strings"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
 
-	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/ci/lab"
+	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
 )
 
-const (
-	markerName  = ".kairos-acceptance"
-	markerWords = "written before the reboot\n"
-)
-
-// markers gives the marker file of each directory.
-func markers(dirs []string) []string {
-	out := make([]string, len(dirs))
-	for i, dir := range dirs {
-		out[i] = path.Join(dir, markerName)
-	}
-	return out
+// keptResults are of the machines that passed, one file each, so that a long test
+// that was interrupted goes on where it was: see Options.Resume. They are of one
+// disk and one program: other ones have other folders.
+type keptResults struct {
+	dir string
+	log *slog.Logger
 }
 
-// mark writes a marker to each directory and flushes it to the disk.
-func (g *Guest) mark(ctx context.Context, dirs []string) error {
-	files := markers(dirs)
-	if _, err := output(ctx, g.Runner, markerWords, append([]string{"tee", "--"}, files...)...); err != nil {
+// keptName is the folder beside the disk.
+const keptName = "test-state"
+
+// keptMachine is what one file holds.
+type keptMachine struct {
+	Version string       `json:"version"`
+	Boots   []lab.Boot   `json:"boots"`
+	Checks  []lab.Result `json:"checks"`
+}
+
+// openKept finds the folder of this disk and this program.
+func openKept(o Options, d *lab.Disk) (*keptResults, error) {
+	h := sha256.New()
+	root, err := d.RootHash()
+	if err != nil {
+		return nil, err
+	}
+	info, err := os.Stat(d.Path)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := fmt.Fprintln(h, root, info.Size(), info.ModTime().UnixNano(), o.To, o.Short); err != nil {
+		return nil, err
+	}
+	if err := hashProgram(h); err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(o.Dir, keptName, fmt.Sprintf("%x", h.Sum(nil)[:8]))
+	return &keptResults{dir, o.Log}, os.MkdirAll(dir, 0o755)
+}
+
+// hashProgram adds the program that runs: another one may test otherwise.
+func hashProgram(w io.Writer) (err error) {
+	path, err := os.Executable()
+	if err != nil {
 		return err
 	}
-	_, err := g.output(ctx, append([]string{"sync", "--"}, files...)...)
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	_, err = io.Copy(w, f)
 	return err
 }
 
-func writeEphemeral(ctx context.Context, g *Guest) (string, error) {
-	return "", g.mark(ctx, layout.Ephemeral())
-}
+func (k *keptResults) path(machine string) string { return filepath.Join(k.dir, machine+".json") }
 
-func checkEphemeral(ctx context.Context, g *Guest) (string, error) {
-	left, err := g.existing(ctx, markers(layout.Ephemeral()))
+// machine gives the results of a job that passed before, or nil.
+func (k *keptResults) machine(j job, r *runner) *lab.Machine {
+	if k == nil {
+		return nil
+	}
+	data, err := os.ReadFile(k.path(j.name))
+	var kept keptMachine
+	if err == nil {
+		err = json.Unmarshal(data, &kept)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
-		return "", err
+		k.log.Warn("reading the result of an earlier run; the machine runs again", "machine", j.name, "err", err)
+		return nil
 	}
-	if len(left) > 0 {
-		return "", fmt.Errorf("still there after the reboot: %s", strings.Join(left, ", "))
+	m := r.lab.Machine(j.name, j.boot, 0)
+	m.Version, m.Boots = kept.Version, kept.Boots
+	for _, c := range kept.Checks {
+		m.Put(c)
 	}
-	return "", nil
+	r.Say(j.name, "passed in an earlier run")
+	return m
 }
 
-// persistentDirs are all paths whose contents are kept.
-func persistentDirs() []string {
-	return append([]string{layout.MountOEM, layout.MountPersistent}, layout.Persistent()...)
-}
-
-// mustExist tells whether a persistent path has to be there on any image: those
-// below an ephemeral directory are made when the image lacks them.
-func mustExist(dir string) bool {
-	if dir == layout.MountOEM || dir == layout.MountPersistent {
-		return true
+// keep writes the results of a machine that passed.
+func (k *keptResults) keep(m *lab.Machine) {
+	if k == nil || !m.Passed() {
+		return
 	}
-	return slices.ContainsFunc(layout.Ephemeral(), func(e string) bool { return strings.HasPrefix(dir, e+"/") })
-}
-
-// writePersistent marks every persistent path that exists, and remembers which.
-func writePersistent(ctx context.Context, g *Guest) (string, error) {
-	have, err := g.existing(ctx, persistentDirs())
+	data, err := json.MarshalIndent(keptMachine{m.Version, m.Boots, m.Results()}, "", "  ")
+	if err == nil {
+		err = durable.Write(k.path(m.Name), data, 0o644)
+	}
 	if err != nil {
-		return "", err
+		k.log.Warn("keeping a result; an interrupted test makes it again", "machine", m.Name, "err", err)
 	}
-	for _, dir := range persistentDirs() {
-		if mustExist(dir) && !slices.Contains(have, dir) {
-			return "", fmt.Errorf("%s does not exist", dir)
-		}
-	}
-	g.Memory["persistent"] = strings.Join(have, "\n")
-	return "", g.mark(ctx, have)
-}
-
-func checkPersistent(ctx context.Context, g *Guest) (string, error) {
-	dirs := strings.Split(g.Memory["persistent"], "\n")
-	var all error
-	for _, file := range markers(dirs) {
-		text, err := g.output(ctx, "cat", file)
-		if err == nil && text != markerWords {
-			err = fmt.Errorf("%s: contains %q, must contain %q", file, text, markerWords)
-		}
-		all = errors.Join(all, err)
-	}
-	return fmt.Sprintf("%d paths", len(dirs)), all
-}
-
-var machineID = regexp.MustCompile(`^[0-9a-f]{32}\n$`)
-
-func readMachineID(ctx context.Context, g *Guest) (string, error) {
-	id, err := g.output(ctx, "cat", "/etc/machine-id")
-	if err == nil && !machineID.MatchString(id) {
-		err = fmt.Errorf("/etc/machine-id contains %q, must be 32 hexadecimal digits", id)
-	}
-	return id, err
-}
-
-func noteMachineID(ctx context.Context, g *Guest) (string, error) {
-	id, err := readMachineID(ctx, g)
-	g.Memory["machine-id"] = id
-	return "", err
-}
-
-func checkMachineID(ctx context.Context, g *Guest) (string, error) {
-	id, err := readMachineID(ctx, g)
-	if err == nil && id != g.Memory["machine-id"] {
-		err = fmt.Errorf("it was %q before the reboot and is %q now", g.Memory["machine-id"], id)
-	}
-	return "", err
-}
-
-func noteHostKey(_ context.Context, g *Guest) (string, error) {
-	g.Memory["host-key"] = g.HostKey
-	return "", nil
-}
-
-func checkHostKey(_ context.Context, g *Guest) (string, error) {
-	if before := g.Memory["host-key"]; before != g.HostKey {
-		return "", fmt.Errorf("it was %q before the reboot and is %q now", before, g.HostKey)
-	}
-	return "", nil
 }

@@ -2,6 +2,8 @@
 
 package acceptance
 
+import "github.com/kairos-build/kairos-build/ci/lab"
+
 // An Observer is told what happens while a disk is tested. Its methods are called
 // by several machines at a time.
 type Observer interface {
@@ -13,7 +15,7 @@ type Observer interface {
 	Started(machine string)
 	Ended(machine string)
 	// Checked comes with each check that ended, also those without a machine.
-	Checked(Result)
+	Checked(lab.Result)
 	// Note is something worth knowing about a machine.
 	Note(machine, text string)
 }
@@ -25,30 +27,20 @@ type Plan struct {
 	Accelerator string   // as in the report
 }
 
-// Title is the name of a machine for people.
-func Title(machine string) string { return machineTitle(machine) }
-
-// observer is nobody when nobody was named.
-func (r *runner) observer() Observer {
-	if r.Observer == nil {
-		return nobody{}
-	}
-	return r.Observer
-}
-
 // plan is what the observer is told of jobs.
 func (r *runner) plan(jobs []job) Plan {
-	p := Plan{Jobs: r.Jobs, Accelerator: r.accel.Name}
+	p := Plan{Jobs: r.Jobs, Accelerator: r.lab.Accel.Name}
 	for _, j := range jobs {
 		p.Machines = append(p.Machines, j.name)
 	}
 	return p
 }
 
+// nobody is the observer when none was named.
 type nobody struct{}
 
 func (nobody) Begin(Plan)          {}
 func (nobody) Started(string)      {}
 func (nobody) Ended(string)        {}
-func (nobody) Checked(Result)      {}
+func (nobody) Checked(lab.Result)  {}
 func (nobody) Note(string, string) {}

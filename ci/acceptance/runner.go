@@ -3,10 +3,10 @@
 package acceptance
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,8 +14,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kairos-build/kairos-build/ci/acceptance/damaged"
+	"github.com/kairos-build/kairos-build/ci/acceptance/faults"
+	"github.com/kairos-build/kairos-build/ci/acceptance/image"
+	"github.com/kairos-build/kairos-build/ci/acceptance/life"
+	"github.com/kairos-build/kairos-build/ci/acceptance/report"
+	"github.com/kairos-build/kairos-build/ci/lab"
 	"github.com/kairos-build/kairos-build/ci/qemu"
-	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
 // Names of what is tested that are no firmware.
@@ -24,79 +29,47 @@ const (
 	machineDamaged = "damaged"
 )
 
-// A runner is what all machines share.
+// A runner is a test that runs.
 type runner struct {
 	Options
-	host    qemu.Host
-	accel   qemu.Accelerator
-	verdict qemu.Verdict
-	image   string // digest of what is beside the disk, or empty
-	disk    *Disk  // the artifact; Options.Disk is its path
-	key     qemu.Key
-	access  []byte     // cloud-config that lets the key in
-	oem     qemu.Patch // with access
-	lab     *lab       // nil when no scenario runs
-	nodes   *readyNodes
-	kept    *keptResults // nil when nothing is to be kept
-	places  places       // of the machines that run
-	said    sync.Mutex   // over Progress
+	lab   *lab.Lab
+	image string       // digest of what is beside the disk, or empty
+	kept  *keptResults // nil when nothing is to be kept
+	said  sync.Mutex   // over Progress
 }
 
 // newRunner finds everything that the test needs, and says all that is missing
 // before anything is started.
-func newRunner(ctx context.Context, o Options) (*runner, error) {
-	r := &runner{Options: o, places: make(places, o.Jobs), nodes: newReadyNodes()}
-	var err error
+func newRunner(ctx context.Context, o Options) (_ *runner, err error) {
 	if err := o.checkMachines(); err != nil {
 		return nil, err
 	}
-	if r.host, err = qemu.Find(ctx, o.QEMU); err != nil {
-		return nil, err
-	}
-	for _, b := range o.Boots {
-		if _, err := r.host.Firmware(b); err != nil {
-			return nil, err
-		}
-	}
-	if r.disk, err = OpenDisk(o.Disk); err != nil {
+	r := &runner{Options: o}
+	r.Checked, r.Say = r.progress, func(machine, line string) { r.say(Title(machine) + ": " + line) }
+	if r.lab, err = lab.New(ctx, r.Options.Options); err != nil {
 		return nil, err
 	}
 	if err := r.prepare(ctx); err != nil {
-		return nil, errors.Join(err, r.disk.Close())
+		return nil, errors.Join(err, r.lab.Close())
 	}
 	return r, nil
 }
 
-func (r *runner) prepare(ctx context.Context) error {
-	var err error
-	if r.key, err = qemu.NewKey(); err != nil {
+func (r *runner) prepare(ctx context.Context) (err error) {
+	if r.image, err = r.lab.Artifact.ImageDigest(); err != nil {
 		return err
 	}
-	config, err := access(r.key.Authorized())
-	if err != nil {
-		return err
-	}
-	r.access = config
-	if r.oem, err = r.oemWith(nil); err != nil {
-		return err
-	}
-	if r.image, err = r.disk.imageDigest(); err != nil {
-		return err
-	}
-	if err := r.makeLab(ctx); err != nil {
-		return err
+	if r.scenarios() {
+		if err := r.lab.MakeImages(ctx, r.To); err != nil {
+			return fmt.Errorf("preparing the upgrade scenarios (--no-scenarios leaves them out): %w", err)
+		}
 	}
 	if r.Resume {
-		if r.kept, err = openKept(r.Options, r.disk); err != nil {
+		if r.kept, err = openKept(r.Options, r.lab.Artifact); err != nil {
 			return err
 		}
 	}
-	r.verdict, err = accelerator(ctx, r.Options, r.host, r.disk)
-	r.accel = r.verdict.Accel
-	if r.BootTimeout == 0 {
-		r.BootTimeout = bootTimeout(r.accel)
-	}
-	return err
+	return r.lab.Probe(ctx)
 }
 
 // checkMachines finds names of machines that there are not.
@@ -105,8 +78,8 @@ func (o Options) checkMachines() error {
 	for _, t := range tales() {
 		known = append(known, t.Machine)
 	}
-	for _, f := range faults() {
-		known = append(known, machineFault(f))
+	for _, f := range faults.All() {
+		known = append(known, f.Machine())
 	}
 	for _, name := range o.Machines {
 		if !slices.Contains(known, name) {
@@ -116,56 +89,20 @@ func (o Options) checkMachines() error {
 	return nil
 }
 
-// makeLab prepares the scenarios, if any is wanted.
-func (r *runner) makeLab(ctx context.Context) error {
+// scenarios tells whether a machine runs that needs the image beside the disk.
+func (r *runner) scenarios() bool {
 	wants := func(name string) bool { return !slices.Contains(r.Boots, qemu.Boot(name)) }
-	if r.NoScenarios || len(r.Machines) > 0 && !slices.ContainsFunc(r.Machines, wants) {
-		return nil
-	}
-	dir, err := os.MkdirTemp("", "kairos-build-lab-")
-	if err != nil {
-		return err
-	}
-	if r.lab, err = newLab(ctx, dir, r.disk, r.To); err != nil {
-		return errors.Join(fmt.Errorf("preparing the upgrade scenarios (--no-scenarios leaves them out): %w", err), os.RemoveAll(dir))
-	}
-	return nil
+	return !r.NoScenarios && (len(r.Machines) == 0 || slices.ContainsFunc(r.Machines, wants))
 }
 
-// oemWith is the oem partition with the test's access and more files.
-func (r *runner) oemWith(files map[string][]byte) (qemu.Patch, error) {
-	all := map[string][]byte{accessFile: r.access}
-	maps.Copy(all, files)
-	return r.disk.OEM(all)
-}
-
-// accelerator tries KVM with the disk's own kernel.
-func accelerator(ctx context.Context, o Options, host qemu.Host, disk *Disk) (qemu.Verdict, error) {
-	if o.NoKVM {
-		return qemu.Verdict{Accel: qemu.TCG(host.Version), Reason: "not wanted"}, nil
-	}
-	kernel, err := disk.BootFile(layout.BootKernel)
-	if err != nil {
-		return qemu.Verdict{}, err
-	}
-	dir, err := os.MkdirTemp("", "kairos-build-kernel-")
-	if err != nil {
-		return qemu.Verdict{}, err
-	}
-	path := filepath.Join(dir, "vmlinuz")
-	if err := os.WriteFile(path, kernel, 0o600); err != nil {
-		return qemu.Verdict{}, errors.Join(err, os.RemoveAll(dir))
-	}
-	prober := qemu.Prober{Host: host, Kernel: path, CacheDir: o.CacheDir, Log: o.Log}
-	verdict, err := prober.Probe(ctx)
-	return verdict, errors.Join(err, os.RemoveAll(dir))
-}
+// A teller does what a tale tells with one machine. The packages below have them.
+type teller func(context.Context, *lab.Machine)
 
 // A job is what is done with one machine.
 type job struct {
 	name string
 	boot qemu.Boot
-	do   func(context.Context, *session)
+	tell teller
 }
 
 // machines is the plan: the long ones first, so that the short ones fill the gaps.
@@ -175,17 +112,17 @@ func (r *runner) machines() []job {
 	if r.Every {
 		firmwares = r.Boots
 	}
-	if r.lab != nil {
+	if r.lab.Images != nil {
 		for _, b := range firmwares {
 			jobs = append(jobs, r.stories(b)...)
 		}
 	}
 	for _, b := range r.Boots {
 		if !r.Short || b != qemu.UEFI || len(r.Boots) == 1 {
-			jobs = append(jobs, job{string(b), b, walk})
+			jobs = append(jobs, job{string(b), b, life.Life{Shared: r.lab.Images != nil && (r.Every || b == r.Boots[0]), Short: r.Short}.Tell})
 		}
 	}
-	if r.lab == nil {
+	if r.lab.Images == nil {
 		return jobs
 	}
 	for _, b := range firmwares {
@@ -201,15 +138,15 @@ func (r *runner) stories(b qemu.Boot) (jobs []job) {
 			continue
 		}
 		if t.Machine != machineRelease {
-			jobs = append(jobs, job{r.under(t.Machine, b), b, t.tell(r.lab)})
+			jobs = append(jobs, job{r.under(t.Machine, b), b, t.Tell})
 			continue
 		}
 		// The last firmware is the one that says most about boot loaders.
-		if last := r.Boots[len(r.Boots)-1]; r.lab.other != nil && (r.Every || b == r.Boots[0]) {
+		if last := r.Boots[len(r.Boots)-1]; r.lab.Images.Other != nil && (r.Every || b == r.Boots[0]) {
 			if !r.Every {
 				b = last
 			}
-			jobs = append(jobs, job{r.under(t.Machine, b), b, t.tell(r.lab)})
+			jobs = append(jobs, job{r.under(t.Machine, b), b, t.Tell})
 		}
 	}
 	return jobs
@@ -217,13 +154,13 @@ func (r *runner) stories(b qemu.Boot) (jobs []job) {
 
 // breakages are the faults under a firmware, and the flipped byte.
 func (r *runner) breakages(b qemu.Boot) (jobs []job) {
-	for _, f := range faults() {
-		if r.Short && !f.Short || b != r.Boots[0] && f.firmware(b) != b {
+	for _, f := range faults.All() {
+		if r.Short && !f.Short || b != r.Boots[0] && f.Firmware(b) != b {
 			continue
 		}
-		jobs = append(jobs, job{r.under(machineFault(f), b), f.firmware(b), f.run(r.lab)})
+		jobs = append(jobs, job{r.under(f.Machine(), b), f.Firmware(b), f.Tell})
 	}
-	return append(jobs, job{r.under(machineDamaged, b), b, damage})
+	return append(jobs, job{r.under(machineDamaged, b), b, damaged.Tell})
 }
 
 // under is the name of a machine whose firmware is not the usual one of its kind.
@@ -246,194 +183,93 @@ func (r *runner) wanted() []job {
 }
 
 // run makes the static checks, then runs the machines, Jobs at a time; see places.
-func (r *runner) run(ctx context.Context) *Report {
-	report := &Report{
-		Format: Format, Disk: filepath.Base(r.Options.Disk), QEMU: r.host.Version.String(),
-		Accelerator: r.accel.Name, KVM: "works", Boots: []Boot{}, Date: time.Now().UTC().Format(time.DateOnly),
+func (r *runner) run(ctx context.Context) *report.Report {
+	made := &report.Report{
+		Format: report.Format, Disk: filepath.Base(r.Options.Disk), QEMU: r.lab.Host.Version.String(),
+		Accelerator: r.lab.Accel.Name, KVM: "works", Boots: []lab.Boot{}, Date: time.Now().UTC().Format(time.DateOnly),
 	}
-	report.Image = r.image
-	if r.verdict.Reason != "" {
-		report.KVM = r.verdict.Reason
+	made.Image = r.image
+	if r.lab.Verdict.Reason != "" {
+		made.KVM = r.lab.Verdict.Reason
 	}
 	jobs := r.wanted()
-	r.observer().Begin(r.plan(jobs))
-	report.Checks = r.examine(ctx)
-	sessions := make([]*session, len(jobs))
+	r.Observer.Begin(r.plan(jobs))
+	made.Checks = r.examine(ctx)
+	machines := make([]*lab.Machine, len(jobs))
 	var wg sync.WaitGroup
 	for i, j := range jobs {
-		r.places.take()
+		r.lab.Places.Take()
 		wg.Go(func() {
-			sessions[i] = r.kept.session(j, r)
-			if sessions[i] == nil {
-				r.observer().Started(j.name)
-				sessions[i] = j.run(ctx, r)
-				r.kept.keep(sessions[i])
+			machines[i] = r.kept.machine(j, r)
+			if machines[i] == nil {
+				r.Observer.Started(j.name)
+				machines[i] = j.run(ctx, r)
+				r.kept.keep(machines[i])
 			}
-			r.observer().Ended(j.name)
-			r.places.leave()
+			r.Observer.Ended(j.name)
+			r.lab.Places.Leave()
 		})
 	}
 	wg.Wait()
-	for _, s := range slices.Concat(r.nodes.sessions(), sessions) {
-		report.Boots = append(report.Boots, s.boots...)
-		report.Checks = append(report.Checks, s.inOrder()...)
-		report.Version = firstNonEmpty(report.Version, s.version)
+	for _, m := range slices.Concat(r.lab.ReadyNodes(), machines) {
+		made.Boots = append(made.Boots, m.Boots...)
+		made.Checks = append(made.Checks, m.Results()...)
+		made.Version = cmp.Or(made.Version, m.Version)
 	}
-	if err := errors.Join(r.disk.Close(), r.lab.remove()); err != nil {
+	if err := r.lab.Close(); err != nil {
 		r.Log.Warn("cleaning up", "err", err)
 	}
-	report.settle()
-	return report
-}
-
-func firstNonEmpty(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
+	made.Settle()
+	return made
 }
 
 // run does the job, and does it again on a new machine when something failed on
 // one whose kernel crashed in emulation: that says nothing about the disk. Each
 // crash is told, and the console log with it is kept beside the last one.
-func (j job) run(ctx context.Context, r *runner) *session {
+func (j job) run(ctx context.Context, r *runner) *lab.Machine {
 	for crashes := 0; ; crashes++ {
-		s := newSession(r, j.name, j.boot, crashes)
-		j.do(ctx, s)
-		if err := s.close(); err != nil {
-			s.record("end", "the virtual machine ended cleanly", 0, "", err)
+		m := r.lab.Machine(j.name, j.boot, crashes)
+		j.tell(ctx, m)
+		if err := m.Close(); err != nil {
+			m.Record("end", "the virtual machine ended cleanly", 0, "", err)
 		}
-		line, crashed := s.crash()
-		if !crashed || !s.failed() || crashes == qemu.CrashRetries || ctx.Err() != nil {
-			return s
+		line, crashed := m.Crash()
+		if !crashed || !m.Failed() || crashes == qemu.CrashRetries || ctx.Err() != nil {
+			return m
 		}
-		log := r.logPath(s.name)
+		log := r.lab.LogPath(m.Name)
 		kept := fmt.Sprintf("%s.crash%d", log, crashes+1)
-		r.observer().Note(s.name, "the emulated kernel crashed: the machine begins again")
-		r.say(fmt.Sprintf("%s: the emulated kernel crashed (%s); the machine begins again; its console: %s", machineTitle(s.name), line, kept))
+		r.Observer.Note(m.Name, "the emulated kernel crashed: the machine begins again")
+		r.Say(m.Name, fmt.Sprintf("the emulated kernel crashed (%s); the machine begins again; its console: %s", line, kept))
 		if err := os.Rename(log, kept); err != nil {
-			s.record("log", "the console log of the crash was kept", 0, "", err)
-			return s
+			m.Record("log", "the console log of the crash was kept", 0, "", err)
+			return m
 		}
 	}
 }
 
 // examine looks at the disk without booting it.
-func (r *runner) examine(ctx context.Context) []Result {
-	var out []Result
-	for _, c := range imageChecks() {
+func (r *runner) examine(ctx context.Context) []lab.Result {
+	var out []lab.Result
+	for _, c := range image.Checks() {
 		begin := time.Now()
-		message, err := c.Run(ctx, r.disk)
-		res := Result{Machine: machineImage, Name: c.Name, Title: c.Title, Status: Pass, Message: message}
+		message, err := c.Run(ctx, r.lab.Artifact)
+		res := lab.Result{Machine: machineImage, Name: c.Name, Title: c.Title, Status: lab.Pass, Message: message}
 		if err != nil {
-			res.Status, res.Message = Fail, err.Error()
+			res.Status, res.Message = lab.Fail, err.Error()
 		}
-		res.Seconds = seconds(time.Since(begin))
+		res.Seconds = lab.Seconds(time.Since(begin))
 		r.progress(res)
 		out = append(out, res)
 	}
 	return out
 }
 
-// walk boots a machine, or goes on from a node that booted, and goes through the
-// list; with a reboot in between when a row wants one. Under the first firmware a
-// long life follows.
-func walk(ctx context.Context, s *session) {
-	checks := checksFor(s.boot)
-	if !s.enter("ready", "says that it is ready", func() error { return s.walkFrom(ctx) }) {
-		s.skipAll(checks, "the node did not come up")
-		return
-	}
-	again := false
-	for _, c := range checks {
-		again = again || c.Second != nil
-		if c.First != nil {
-			s.check(ctx, c, c.First, c.Second == nil)
-		}
-	}
-	if again && !s.walkAgain(ctx, checks) {
-		return
-	}
-	if s.shared() {
-		s.live(ctx)
-	}
-}
-
-// walkAgain reboots the machine for the second half of the list.
-func (s *session) walkAgain(ctx context.Context, checks []Check) bool {
-	if !s.enter("reboot", "comes up again after a reboot", func() error { return s.reboot(ctx) }) {
-		s.skipSecond(checks)
-		return false
-	}
-	for _, c := range checks {
-		if c.Second != nil {
-			s.check(ctx, c, c.Second, true)
-		}
-	}
-	return true
-}
-
-// shared tells whether machines with stories have the same firmware: then they all
-// begin with one node, see readyNodes.
-func (s *session) shared() bool {
-	return s.r.lab != nil && (s.r.Every || s.boot == s.r.Boots[0])
-}
-
-// walkFrom is a node that is ready.
-func (s *session) walkFrom(ctx context.Context) error {
-	if s.shared() {
-		return s.fork(ctx)
-	}
-	return s.start(ctx)
-}
-
-// enter makes a step that everything after it depends on.
-func (s *session) enter(name, title string, step func() error) bool {
-	begin := time.Now()
-	err := step()
-	message := ""
-	if err == nil && len(s.boots) > 0 {
-		message = fmt.Sprintf("%.1f s from the start of the kernel", s.boots[len(s.boots)-1].ReadySeconds)
-	}
-	s.record(name, title, time.Since(begin), message, err)
-	s.r.progress(*s.results[name])
-	return err == nil
-}
-
-func (s *session) skipAll(checks []Check, why string) {
-	for _, c := range checks {
-		s.skip(c.Name, c.Title, why)
-	}
-}
-
-// skipSecond notes rows whose second half could not be made: half a check proves
-// nothing.
-func (s *session) skipSecond(checks []Check) {
-	for _, c := range checks {
-		if c.Second == nil {
-			continue
-		}
-		if res := s.results[c.Name]; res != nil && res.Status == Pass {
-			res.Status, res.Message = Skip, "the node did not come up again"
-		}
-		s.skip(c.Name, c.Title, "the node did not come up again")
-	}
-}
-
-func (r *runner) logName(machine string) string {
-	if machine == machineImage {
-		return ""
-	}
-	return filepath.Join(LogsName, machine+".log")
-}
-
-func (r *runner) logPath(machine string) string { return filepath.Join(r.Dir, r.logName(machine)) }
-
 // progress says how a check went, as it goes.
-func (r *runner) progress(res Result) {
-	r.observer().Checked(res)
-	line := fmt.Sprintf("%s: %s: %s", machineTitle(res.Machine), res.Title, res.Status)
-	if why, _, _ := strings.Cut(res.Message, "\n"); res.Status == Fail {
+func (r *runner) progress(res lab.Result) {
+	r.Observer.Checked(res)
+	line := fmt.Sprintf("%s: %s: %s", Title(res.Machine), res.Title, res.Status)
+	if why, _, _ := strings.Cut(res.Message, "\n"); res.Status == lab.Fail {
 		line += ": " + why
 	}
 	r.say(line)

@@ -10,11 +10,14 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 
+	"github.com/kairos-build/kairos-build/ci/acceptance/faults"
+	"github.com/kairos-build/kairos-build/ci/lab"
+	"github.com/kairos-build/kairos-build/ci/lab/labtest"
 	"github.com/kairos-build/kairos-build/ci/qemu"
 )
 
 func plan(o Options, other v1.Image) (names []string) {
-	r := &runner{Options: o, lab: &lab{other: other}}
+	r := &runner{Options: o, lab: &lab.Lab{Images: &lab.Images{Other: other}}}
 	for _, j := range r.wanted() {
 		name, _, _ := strings.Cut(j.name, "@")
 		names = append(names, name+" "+string(j.boot))
@@ -24,7 +27,7 @@ func plan(o Options, other v1.Image) (names []string) {
 
 // TestMachines: what the kinds of test leave out and have more often.
 func TestMachines(t *testing.T) {
-	all := len(tales()) - 1 + len(faults()) + 1 // without the other release; with the flipped byte
+	all := len(tales()) - 1 + len(faults.All()) + 1 // without the other release; with the flipped byte
 	tests := []struct {
 		name     string
 		options  Options
@@ -32,12 +35,12 @@ func TestMachines(t *testing.T) {
 		count    int
 		has, not []string
 	}{
-		{"everything", Options{Boots: qemu.Boots()}, nil, all + 3, []string{"upgrade bios", "uefi uefi", "fault-softdog bios", "damaged bios"}, []string{"release secureboot", "upgrade uefi"}},
-		{"another release", Options{Boots: qemu.Boots()}, empty.Image, all + 4, []string{"release secureboot"}, []string{"release bios"}},
-		{"short", Options{Boots: qemu.Boots(), Short: true}, nil, 2 + 2 + 4 + 1, []string{"upgrade bios", "config bios", "secureboot secureboot", "fault-rot bios"}, []string{"uefi uefi", "recovery bios", "fault-softdog bios"}},
-		{"every firmware", Options{Boots: qemu.Boots(), Every: true}, empty.Image, 3*(all+2) - 2, []string{"upgrade uefi", "release bios", "release secureboot", "fault-hang secureboot", "damaged uefi", "fault-softdog bios"}, []string{"fault-softdog uefi"}},
-		{"one machine", Options{Boots: qemu.Boots(), Every: true, Machines: []string{"upgrade"}}, nil, 3, []string{"upgrade bios", "upgrade uefi", "upgrade secureboot"}, nil},
-		{"one firmware that is not the first", Options{Boots: []qemu.Boot{qemu.UEFI}, Short: true}, nil, 2 + 1 + 4 + 1, []string{"uefi uefi", "fault-hang uefi"}, nil},
+		{"everything", Options{Options: lab.Options{Boots: qemu.Boots()}}, nil, all + 3, []string{"upgrade bios", "uefi uefi", "fault-softdog bios", "damaged bios"}, []string{"release secureboot", "upgrade uefi"}},
+		{"another release", Options{Options: lab.Options{Boots: qemu.Boots()}}, empty.Image, all + 4, []string{"release secureboot"}, []string{"release bios"}},
+		{"short", Options{Options: lab.Options{Boots: qemu.Boots()}, Short: true}, nil, 2 + 2 + 4 + 1, []string{"upgrade bios", "config bios", "secureboot secureboot", "fault-rot bios"}, []string{"uefi uefi", "recovery bios", "fault-softdog bios"}},
+		{"every firmware", Options{Options: lab.Options{Boots: qemu.Boots()}, Every: true}, empty.Image, 3*(all+2) - 2, []string{"upgrade uefi", "release bios", "release secureboot", "fault-hang secureboot", "damaged uefi", "fault-softdog bios"}, []string{"fault-softdog uefi"}},
+		{"one machine", Options{Options: lab.Options{Boots: qemu.Boots()}, Every: true, Machines: []string{"upgrade"}}, nil, 3, []string{"upgrade bios", "upgrade uefi", "upgrade secureboot"}, nil},
+		{"one firmware that is not the first", Options{Options: lab.Options{Boots: []qemu.Boot{qemu.UEFI}}, Short: true}, nil, 2 + 1 + 4 + 1, []string{"uefi uefi", "fault-hang uefi"}, nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -66,7 +69,7 @@ func TestMachines(t *testing.T) {
 // the short test has each.
 func TestShortHasEveryWayBack(t *testing.T) {
 	ways := map[string]bool{}
-	for _, f := range faults() {
+	for _, f := range faults.All() {
 		if f.Short {
 			ways[f.Name] = true
 		}
@@ -77,4 +80,23 @@ func TestShortHasEveryWayBack(t *testing.T) {
 			t.Errorf("the short test lacks the fault %s", way)
 		}
 	}
+}
+
+// TestFirmware looks at machines of a test that is to boot with one firmware.
+func TestFirmware(t *testing.T) {
+	r := &runner{Options: Options{Options: lab.Options{Boots: []qemu.Boot{qemu.SecureBoot}}}, lab: &lab.Lab{Images: &lab.Images{}}}
+	got := map[string]qemu.Boot{}
+	for _, j := range r.machines() {
+		got[j.name] = j.boot
+	}
+	for machine, want := range map[string]qemu.Boot{"fault-hang": qemu.SecureBoot, "fault-softdog": qemu.BIOS} {
+		if got[machine] != want {
+			t.Errorf("%s boots with %q, want %q", machine, got[machine], want)
+		}
+	}
+}
+
+func TestRunRefuses(t *testing.T) {
+	_, err := Run(t.Context(), Options{Options: lab.Options{Dir: t.TempDir()}})
+	labtest.Expect(t, err, "nothing to test")
 }

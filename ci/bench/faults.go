@@ -13,7 +13,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/kairos-build/kairos-build/ci/acceptance"
+	"github.com/kairos-build/kairos-build/ci/acceptance/report"
+	"github.com/kairos-build/kairos-build/ci/lab"
 )
 
 const faultsNote = "Not measured here, and once each: taken from the last `kairos-build test` of the disk (version %s, QEMU %s, %s). " +
@@ -28,11 +29,11 @@ func (b *bench) faults(context.Context) ([]Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	var report acceptance.Report
-	if err := json.Unmarshal(data, &report); err != nil {
+	var tested report.Report
+	if err := json.Unmarshal(data, &tested); err != nil {
 		return nil, fmt.Errorf("reading %s: %w", b.tested, err)
 	}
-	r, err := fallbacks(report)
+	r, err := fallbacks(tested)
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", b.tested, err)
 	}
@@ -49,7 +50,7 @@ type fell struct {
 var fallbackTime = regexp.MustCompile(`^(\d+\.\d) s from `)
 
 // fallen finds the faults of a test. One that did not pass is an error.
-func fallen(checks []acceptance.Result) ([]fell, error) {
+func fallen(checks []lab.Result) ([]fell, error) {
 	var found []fell
 	for _, c := range checks {
 		fault, ok := strings.CutPrefix(c.Machine, "fault-")
@@ -57,7 +58,7 @@ func fallen(checks []acceptance.Result) ([]fell, error) {
 			continue
 		}
 		m := fallbackTime.FindStringSubmatch(c.Message)
-		if c.Status != acceptance.Pass || m == nil {
+		if c.Status != lab.Pass || m == nil {
 			return nil, fmt.Errorf("fault %s: %s: %q gives no time", fault, c.Status, c.Message)
 		}
 		seconds, err := strconv.ParseFloat(m[1], 64)
@@ -73,8 +74,8 @@ func fallen(checks []acceptance.Result) ([]fell, error) {
 }
 
 // fallbacks is the line of the table about a test.
-func fallbacks(report acceptance.Report) (Result, error) {
-	found, err := fallen(report.Checks)
+func fallbacks(tested report.Report) (Result, error) {
+	found, err := fallen(tested.Checks)
 	if err != nil {
 		return Result{}, err
 	}
@@ -84,6 +85,6 @@ func fallbacks(report acceptance.Report) (Result, error) {
 		r.Ours = append(r.Ours, f.seconds)
 		words[i] = fmt.Sprintf("%s %s s", f.fault, figure(f.seconds))
 	}
-	r.Note = fmt.Sprintf(faultsNote, report.Version, report.QEMU, report.Accelerator, strings.Join(words, ", "))
+	r.Note = fmt.Sprintf(faultsNote, tested.Version, tested.QEMU, tested.Accelerator, strings.Join(words, ", "))
 	return r, nil
 }

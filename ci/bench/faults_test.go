@@ -10,25 +10,25 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/kairos-build/kairos-build/ci/acceptance"
+	"github.com/kairos-build/kairos-build/ci/lab"
 )
 
 func TestFallen(t *testing.T) {
-	panics := acceptance.Result{Machine: "fault-panic", Name: "fallback", Status: acceptance.Pass, Message: `21.5 s from "Kernel panic" to ready; status says why`}
-	with := func(machine, name string, status acceptance.Status, message string) []acceptance.Result {
-		return []acceptance.Result{panics, {Machine: machine, Name: name, Status: status, Message: message}}
+	panics := lab.Result{Machine: "fault-panic", Name: "fallback", Status: lab.Pass, Message: `21.5 s from "Kernel panic" to ready; status says why`}
+	with := func(machine, name string, status lab.Status, message string) []lab.Result {
+		return []lab.Result{panics, {Machine: machine, Name: name, Status: status, Message: message}}
 	}
 	tests := []struct {
 		name   string
-		checks []acceptance.Result
+		checks []lab.Result
 		found  []fell
 		want   string // part of the error
 	}{
-		{"two", with("fault-hang", "fallback", acceptance.Pass, "62.0 s from x"), []fell{{"panic", 21.5}, {"hang", 62}}, ""},
-		{"another machine", with("bios", "fallback", acceptance.Pass, "62.0 s from x"), []fell{{"panic", 21.5}}, ""},
-		{"another check", with("fault-hang", "boot", acceptance.Fail, "no"), []fell{{"panic", 21.5}}, ""},
-		{"one failed", with("fault-hang", "fallback", acceptance.Fail, "9.0 s from x"), nil, `fault hang: fail: "9.0 s from x" gives no time`},
-		{"no time", with("fault-hang", "fallback", acceptance.Pass, "all is well"), nil, "gives no time"},
+		{"two", with("fault-hang", "fallback", lab.Pass, "62.0 s from x"), []fell{{"panic", 21.5}, {"hang", 62}}, ""},
+		{"another machine", with("bios", "fallback", lab.Pass, "62.0 s from x"), []fell{{"panic", 21.5}}, ""},
+		{"another check", with("fault-hang", "boot", lab.Fail, "no"), []fell{{"panic", 21.5}}, ""},
+		{"one failed", with("fault-hang", "fallback", lab.Fail, "9.0 s from x"), nil, `fault hang: fail: "9.0 s from x" gives no time`},
+		{"no time", with("fault-hang", "fallback", lab.Pass, "all is well"), nil, "gives no time"},
 		{"no faults", nil, nil, "no check of a fault"},
 	}
 	for _, tt := range tests {

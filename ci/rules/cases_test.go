@@ -84,6 +84,18 @@ func importCases() []ruleCase {
 			"cmd/kairos-build/internal/packages/a.go:5: ./cmd/kairos-build/internal/packages imports " + Module + "/cmd/kairos-build/internal/packages/rpm -> " + Module + "/cmd/kairos-build/internal/factory: a family gives inputs; it does not know what a build is",
 			"cmd/kairos-build/internal/packages/rpm/rpm.go:5: ./cmd/kairos-build/internal/packages imports " + Module + "/cmd/kairos-build/internal/factory: a family gives inputs; it does not know what a build is",
 		}},
+		{"imports", "the tales and their runner", map[string]string{
+			"ci/acceptance/runner.go":                "package acceptance\n\nimport _ \"" + Module + "/ci/acceptance/life\"\n",
+			"ci/acceptance/life/life.go":             "package life\n\nimport (\n\t_ \"" + Module + "/ci/acceptance/faults\"\n\t_ \"" + Module + "/ci/lab\"\n)\n",
+			"ci/lab/lab.go":                          "package lab\n\nimport _ \"" + Module + "/ci/acceptance/report\"\n",
+			"ci/bench/main.go":                       "package main\n\nimport (\n\t_ \"" + Module + "/ci/acceptance\"\n\t_ \"" + Module + "/ci/acceptance/report\"\n)\n",
+			"cmd/kairos-build/test.go":               "package main\n\nimport _ \"" + Module + "/ci/acceptance\"\n",
+			"cmd/kairos-build/internal/testrun/a.go": "package testrun\n\nimport _ \"" + Module + "/ci/acceptance\"\n",
+		}, []string{
+			"ci/acceptance/life/life.go:6: ./ci/acceptance imports " + Module + "/ci/acceptance/faults: a tale knows the lab, neither the runner nor another tale",
+			"ci/bench/main.go:6: ./... imports " + Module + "/ci/acceptance: kairos-build alone runs the tales",
+			"ci/lab/lab.go:5: ./ci/lab imports " + Module + "/ci/acceptance/report: a lab decides nothing about a disk",
+		}},
 		{"imports", "a circle ends", map[string]string{
 			"framework/a/a.go": "package a\n\nimport _ \"" + Module + "/framework/b\"\n",
 			"framework/b/b.go": "package b\n\nimport _ \"" + Module + "/framework/a\"\n",

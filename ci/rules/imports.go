@@ -10,7 +10,8 @@ import (
 
 // An arrow says what packages may import. Names that start with "./" are
 // folders of this repository, "./..." is all of it, "std" is the standard library,
-// all others are import paths; each means the packages below it too.
+// all others are import paths; each means the packages below it too, but for one
+// that ends in "/.", which is a folder of this repository alone.
 type arrow struct {
 	from  string
 	but   []string // packages below from that it does not hold for; not those below them
@@ -105,6 +106,28 @@ func arrows() []arrow {
 			why:   "a family gives inputs; it does not know what a build is",
 		},
 		{
+			from:  "./ci/qemu",
+			never: []string{"./ci/lab", "./ci/acceptance", "./cmd"},
+			why:   "a virtual machine knows nothing of what is tested with it",
+		},
+		{
+			from:  "./ci/lab",
+			never: []string{"./ci/acceptance", "./ci/crash", "./ci/bench", "./cmd"},
+			why:   "a lab decides nothing about a disk",
+		},
+		{
+			from: "./ci/acceptance",
+			but:  []string{"./ci/acceptance"},
+			only: []string{"std", "./ci/lab", "./ci/qemu", "./ci/testimage", "./framework", "github.com/google/go-containerregistry", "go.yaml.in/yaml/v3"},
+			why:  "a tale knows the lab, neither the runner nor another tale",
+		},
+		{
+			from:  "./...",
+			but:   []string{"./cmd/kairos-build", builder + "/testrun"},
+			never: []string{"./ci/acceptance/."},
+			why:   "kairos-build alone runs the tales",
+		},
+		{
 			from:  builder,
 			never: []string{"github.com/spf13/cobra"},
 			why:   "flags end in package main",
@@ -149,6 +172,9 @@ func matchAny(name string, list []string) bool {
 			return isStandard(name)
 		}
 		if ours, ok := strings.CutPrefix(want, "./"); ok {
+			if alone, ok := strings.CutSuffix(ours, "/."); ok {
+				return name == Module+"/"+alone
+			}
 			return below(name, Module+"/"+ours)
 		}
 		return below(name, want)

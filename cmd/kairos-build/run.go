@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/kairos-build/kairos-build/ci/acceptance"
+	"github.com/kairos-build/kairos-build/ci/lab"
 	"github.com/kairos-build/kairos-build/ci/qemu"
 	"github.com/kairos-build/kairos-build/framework/commandline"
 )
@@ -42,7 +42,7 @@ an overlay that is thrown away at the end: the disk stays as it is.`,
 			if err != nil {
 				return err
 			}
-			config, err := acceptance.Machine(cmd.Context(), acceptance.Options{Disk: disk, Boots: chosen, QEMU: program, NoKVM: noKVM})
+			config, _, err := lab.ForPerson(cmd.Context(), lab.Options{Disk: disk, Boots: chosen, QEMU: program, NoKVM: noKVM})
 			if err != nil {
 				return err
 			}
@@ -66,7 +66,7 @@ an overlay that is thrown away at the end: the disk stays as it is.`,
 
 // loginUser is the first user that the disk's cloud-config lets in.
 func loginUser(path string) (_ string, err error) {
-	disk, err := acceptance.OpenDisk(path)
+	disk, err := lab.OpenDisk(path)
 	if err != nil {
 		return "", err
 	}

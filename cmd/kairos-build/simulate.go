@@ -14,7 +14,8 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"github.com/kairos-build/kairos-build/ci/acceptance"
+	"github.com/kairos-build/kairos-build/ci/acceptance/firstboot"
+	"github.com/kairos-build/kairos-build/ci/lab"
 	"github.com/kairos-build/kairos-build/ci/qemu"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/simulate"
@@ -37,7 +38,7 @@ type simulateFlags struct {
 	diff, asJSON bool
 	colour       string
 	boot         bool
-	vm           acceptance.Options
+	vm           lab.Options
 	firmware     string
 	talk         talkFlags
 }
@@ -215,7 +216,7 @@ func (o *simulateFlags) bootNode(cmd *cobra.Command) (err error) {
 		return err
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "booting under %s; Control-C ends it\n", o.firmware)
-	node, err := acceptance.BootReport(cmd.Context(), o.vm)
+	node, err := firstboot.Boot(cmd.Context(), o.vm)
 	if err != nil {
 		return err
 	}
@@ -238,7 +239,7 @@ func (o *simulateFlags) canBoot(cmd *cobra.Command) error {
 	return err
 }
 
-func (o *simulateFlags) printNode(w io.Writer, node *acceptance.NodeReport) error {
+func (o *simulateFlags) printNode(w io.Writer, node *firstboot.Report) error {
 	if o.asJSON {
 		return printJSON(w, node)
 	}

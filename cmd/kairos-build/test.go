@@ -17,6 +17,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/kairos-build/kairos-build/ci/acceptance"
+	"github.com/kairos-build/kairos-build/ci/acceptance/report"
 	"github.com/kairos-build/kairos-build/ci/qemu"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/testrun"
@@ -55,11 +56,11 @@ what the machines took on this computer before.`,
 				return err
 			}
 			o.Boots = chosen
-			report, err := watchTest(cmd.Context(), o, mode, cmd.ErrOrStderr())
-			if report == nil {
+			made, err := watchTest(cmd.Context(), o, mode, cmd.ErrOrStderr())
+			if made == nil {
 				return err
 			}
-			return errors.Join(err, printReport(cmd.OutOrStdout(), report, asJSON), recordFacts(record, report), verdict(report))
+			return errors.Join(err, printReport(cmd.OutOrStdout(), made, asJSON), recordFacts(record, made), verdict(made))
 		},
 	}
 	flags := cmd.Flags()
@@ -84,7 +85,7 @@ what the machines took on this computer before.`,
 
 // watchTest runs the test and shows how it goes. What the machines took is kept for
 // the next time.
-func watchTest(ctx context.Context, o acceptance.Options, mode string, stderr io.Writer) (*acceptance.Report, error) {
+func watchTest(ctx context.Context, o acceptance.Options, mode string, stderr io.Writer) (*report.Report, error) {
 	file, isFile := stderr.(*os.File)
 	kept := durationsFile()
 	view, err := testrun.New(mode, "test "+o.Dir, stderr, isFile && term.IsTerminal(int(file.Fd())), testrun.Load(kept))
@@ -92,12 +93,12 @@ func watchTest(ctx context.Context, o acceptance.Options, mode string, stderr io
 		return nil, commandline.UsageError{Err: err}
 	}
 	o.Observer = view
-	report, err := acceptance.Run(ctx, o)
+	made, err := acceptance.Run(ctx, o)
 	err = errors.Join(err, view.Close())
-	if report != nil && kept != "" {
+	if made != nil && kept != "" {
 		err = errors.Join(err, view.Durations().Save(kept))
 	}
-	return report, err
+	return made, err
 }
 
 // durationsFile is where the durations of tests are kept; empty when this user has
@@ -130,11 +131,11 @@ func chooseBoots(names []string) ([]qemu.Boot, error) {
 	return chosen, nil
 }
 
-func printReport(w io.Writer, report *acceptance.Report, asJSON bool) error {
+func printReport(w io.Writer, made *report.Report, asJSON bool) error {
 	if !asJSON {
-		return report.Table(w)
+		return made.Table(w, acceptance.Title)
 	}
-	data, err := report.JSON()
+	data, err := made.JSON()
 	if err != nil {
 		return err
 	}
@@ -142,8 +143,8 @@ func printReport(w io.Writer, report *acceptance.Report, asJSON bool) error {
 	return err
 }
 
-func verdict(report *acceptance.Report) error {
-	if report.Passed {
+func verdict(made *report.Report) error {
+	if made.Passed {
 		return nil
 	}
 	return errNotPassed
@@ -151,11 +152,11 @@ func verdict(report *acceptance.Report) error {
 
 // recordFacts writes what the report proves, if a file was named and all went
 // well: the source of the "proven" column.
-func recordFacts(path string, report *acceptance.Report) error {
-	if path == "" || !report.Passed {
+func recordFacts(path string, made *report.Report) error {
+	if path == "" || !made.Passed {
 		return nil
 	}
-	data, err := json.MarshalIndent(report.Proof(), "", "  ")
+	data, err := json.MarshalIndent(acceptance.Proof(made), "", "  ")
 	if err != nil {
 		return err
 	}

@@ -24,8 +24,8 @@ import (
 	"runtime"
 	"syscall"
 
-	"github.com/kairos-build/kairos-build/ci/acceptance"
 	"github.com/kairos-build/kairos-build/ci/crash"
+	"github.com/kairos-build/kairos-build/ci/lab"
 	"github.com/kairos-build/kairos-build/ci/qemu"
 )
 
@@ -85,7 +85,7 @@ func run(ctx context.Context, args []string, out, talk io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, in.Close()) }()
 	log := slog.New(slog.NewTextHandler(talk, nil))
-	machine, err := acceptance.Machine(ctx, acceptance.Options{
+	machine, _, err := lab.ForPerson(ctx, lab.Options{
 		Disk: filepath.Join(o.dir, crash.BeforeName), Boots: []qemu.Boot{qemu.Boot(in.Firmware)}, NoKVM: o.noKVM, Log: log,
 	})
 	if err != nil {

@@ -23,8 +23,8 @@ import (
 	"syscall"
 	"text/tabwriter"
 
-	"github.com/kairos-build/kairos-build/ci/acceptance"
 	"github.com/kairos-build/kairos-build/ci/crash"
+	"github.com/kairos-build/kairos-build/ci/lab"
 	"github.com/kairos-build/kairos-build/ci/qemu"
 )
 
@@ -54,9 +54,10 @@ func run(ctx context.Context, args []string, out, talk io.Writer) error {
 	if b := qemu.Boot(*boot); b != qemu.BIOS && b != qemu.UEFI {
 		return fmt.Errorf("unknown firmware %q: use bios or uefi (the other boot loader that is recorded has no signature for Secure Boot)", b)
 	}
-	recording, err := acceptance.Record(ctx, acceptance.Options{
+	recording, err := record(ctx, lab.Options{
 		Dir: *into, Disk: filepath.Join(flags.Arg(0), "disk.raw"), Boots: []qemu.Boot{qemu.Boot(*boot)}, NoKVM: *noKVM,
-		Progress: talk, Log: slog.New(slog.NewTextHandler(talk, nil)),
+		Checked: func(res lab.Result) { fmt.Fprintf(talk, "%s: %s: %s\n", res.Machine, res.Title, res.Status) },
+		Log:     slog.New(slog.NewTextHandler(talk, nil)),
 	}, *short)
 	if err != nil {
 		return err

@@ -11,13 +11,14 @@ import (
 	"time"
 
 	"github.com/kairos-build/kairos-build/ci/acceptance"
+	"github.com/kairos-build/kairos-build/ci/lab"
 )
 
 // A view shows events. summary says where the whole test is.
 type view interface {
 	begin(machines int)
 	started(machine string)
-	checked(res acceptance.Result, summary string)
+	checked(res lab.Result, summary string)
 	note(machine, text string)
 	ended(machine string, checks, failed int, took time.Duration, summary string)
 	tick(summary string)
@@ -62,11 +63,11 @@ func (r *Run) Started(machine string) {
 }
 
 // Checked counts a check.
-func (r *Run) Checked(res acceptance.Result) {
+func (r *Run) Checked(res lab.Result) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.checks[res.Machine]++
-	if res.Status == acceptance.Fail {
+	if res.Status == lab.Fail {
 		r.failed[res.Machine]++
 	}
 	r.view.checked(res, r.summary())

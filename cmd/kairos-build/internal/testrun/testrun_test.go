@@ -14,6 +14,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/ci/acceptance"
 	"github.com/kairos-build/kairos-build/ci/golden"
+	"github.com/kairos-build/kairos-build/ci/lab"
 )
 
 // clock is a time that tests move by hand.
@@ -24,8 +25,8 @@ func newClock() *clock { return &clock{time.Date(2026, 1, 2, 3, 4, 5, 0, time.UT
 func (c *clock) now() time.Time    { return c.t }
 func (c *clock) advance(s float64) { c.t = c.t.Add(time.Duration(s * float64(time.Second))) }
 
-func passed(machine, title string) acceptance.Result {
-	return acceptance.Result{Machine: machine, Title: title, Status: acceptance.Pass}
+func passed(machine, title string) lab.Result {
+	return lab.Result{Machine: machine, Title: title, Status: lab.Pass}
 }
 
 // tale is a test of four machines, two at a time, of which one fails and one was tested before.
@@ -39,7 +40,7 @@ func tale(r acceptance.Observer, c *clock) {
 	r.Checked(passed("bios", "says that it is ready"))
 	r.Note("upgrade", "the emulated kernel crashed: the machine begins again")
 	c.advance(10)
-	r.Checked(acceptance.Result{Machine: "bios", Title: "a write to /usr fails", Status: acceptance.Fail, Message: "it succeeded\nand more"})
+	r.Checked(lab.Result{Machine: "bios", Title: "a write to /usr fails", Status: lab.Fail, Message: "it succeeded\nand more"})
 	c.advance(10)
 	r.Ended("bios")
 	r.Started("damaged")

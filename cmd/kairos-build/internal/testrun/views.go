@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/kairos-build/kairos-build/ci/acceptance"
+	"github.com/kairos-build/kairos-build/ci/lab"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
 )
 
@@ -49,11 +50,11 @@ func (s *steps) started(machine string) {
 
 // checked has the last check of a machine on its line. One that failed stays on
 // the screen.
-func (s *steps) checked(res acceptance.Result, summary string) {
+func (s *steps) checked(res lab.Result, summary string) {
 	if step := s.open[res.Machine]; step != nil {
 		step.State(mark(res.Status) + res.Title)
 	}
-	if res.Status == acceptance.Fail {
+	if res.Status == lab.Fail {
 		s.failed++
 		failed := s.reporter.Step(acceptance.Title(res.Machine) + ": " + res.Title)
 		failed.Log(why(res))
@@ -118,9 +119,9 @@ func (l *lines) close() error           { return l.err }
 
 func (l *lines) note(machine, text string) { l.print("%s: %s", acceptance.Title(machine), text) }
 
-func (l *lines) checked(res acceptance.Result, _ string) {
+func (l *lines) checked(res lab.Result, _ string) {
 	line := fmt.Sprintf("%s: %s: %s", acceptance.Title(res.Machine), res.Title, res.Status)
-	if res.Status == acceptance.Fail {
+	if res.Status == lab.Fail {
 		line += ": " + why(res)
 	}
 	l.print("%s", line)
@@ -135,7 +136,7 @@ func (l *lines) ended(machine string, checks, failed int, took time.Duration, su
 }
 
 // why is the first line of what was found.
-func why(res acceptance.Result) string {
+func why(res lab.Result) string {
 	line, _, _ := strings.Cut(res.Message, "\n")
 	return line
 }
@@ -147,11 +148,11 @@ func plural(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-func mark(s acceptance.Status) string {
+func mark(s lab.Status) string {
 	switch s {
-	case acceptance.Fail:
+	case lab.Fail:
 		return "FAILED: "
-	case acceptance.Skip:
+	case lab.Skip:
 		return "skipped: "
 	}
 	return ""

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package firstboot boots a disk once and fetches what the node says about its boot.
+package firstboot
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/kairos-build/kairos-build/ci/lab"
+	"github.com/kairos-build/kairos-build/ci/qemu"
+	"github.com/kairos-build/kairos-build/framework/machine/report"
+	"github.com/kairos-build/kairos-build/framework/machine/stages"
+)
+
+// A Report is what a node said about its first boot.
+type Report struct {
+	// OK is false when something of the config failed.
+	OK     bool            `json:"ok"`
+	Ready  string          `json:"ready"`  // the line with which the node said that it was up
+	Config *report.Report  `json:"config"` // of the keys outside of stages
+	Boots  []stages.Report `json:"boots"`  // of the stages; one boot
+
+	text string // of kairos-agent report
+}
+
+// Write writes the report for a person, in the words of the node.
+func (n *Report) Write(w io.Writer) error {
+	lines := []string{n.Ready}
+	for _, i := range n.Config.Items {
+		if i.Outcome != report.Unchanged {
+			lines = append(lines, i.String())
+		}
+	}
+	lines = append(lines, n.Config.Lines()...)
+	_, err := io.WriteString(w, strings.Join(lines, "\n")+"\n"+n.text)
+	return err
+}
+
+// Boot boots o.Disk, which is not written to, under o.Boots[0], and waits
+// until the node is ready and the stages of the boot are over. The stage
+// reconcile, which comes five minutes later, is not waited for.
+func Boot(ctx context.Context, o lab.Options) (_ *Report, err error) {
+	config, limit, err := lab.ForPerson(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("the boot did not end within %v; --timeout gives it longer", limit))
+	defer cancel()
+	key, err := qemu.NewKey()
+	if err != nil {
+		return nil, err
+	}
+	patch, err := rootAccess(o.Disk, key)
+	if err != nil {
+		return nil, err
+	}
+	config.Patches = append(config.Patches, patch)
+	for try := 1; ; try++ {
+		node, err := bootOnce(ctx, config, key)
+		switch {
+		case errors.Is(ctx.Err(), context.DeadlineExceeded) && err != nil:
+			return nil, fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		case !config.Accel.Crashed(err) || try > qemu.CrashRetries:
+			return node, err
+		}
+		config.Log.Warn("the emulated kernel crashed; booting again", "try", try)
+	}
+}
+
+// accessFileOnce comes after the user's configs and changes nothing but who may
+// log in.
+const accessFileOnce = "99_kairos_simulate.yaml"
+
+// rootAccess lets the owner of a key in as root.
+func rootAccess(path string, key qemu.Key) (_ qemu.Patch, err error) {
+	disk, err := lab.OpenDisk(path)
+	if err != nil {
+		return qemu.Patch{}, err
+	}
+	defer func() { err = errors.Join(err, disk.Close()) }()
+	doc := map[string]any{"users": []map[string]any{{"name": "root", "ssh_authorized_keys": []string{key.Authorized()}}}}
+	data, err := yaml.Marshal(doc)
+	if err != nil {
+		return qemu.Patch{}, err
+	}
+	return disk.OEM(map[string][]byte{accessFileOnce: append([]byte("#cloud-config\n"), data...)})
+}
+
+// bootOnce boots a machine once and asks it.
+func bootOnce(ctx context.Context, config qemu.Config, key qemu.Key) (_ *Report, err error) {
+	vm, err := qemu.Start(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, vm.Close()) }()
+	m, err := vm.WaitLine(ctx, lab.ReadyLine)
+	if err != nil {
+		return nil, err
+	}
+	client, err := vm.SSH(ctx, qemu.Login{User: "root", Signer: key.Signer()})
+	if err != nil {
+		return nil, err
+	}
+	if err := stagesOver(ctx, client); err != nil {
+		return nil, errors.Join(err, client.Close())
+	}
+	node, err := ask(ctx, client)
+	if err := errors.Join(err, client.Close()); err != nil {
+		return nil, err
+	}
+	node.Ready = strings.TrimSpace(m.Groups[0])
+	return node, nil
+}
+
+// lateStages run in units of their own. The mark exists when one has steps.
+var lateStages = []struct{ mark, unit string }{
+	{"/run/kairos/stages/boot", "kairos-stage-boot.service"},
+	{"/run/kairos/stages/network", "kairos-stage-network.service"},
+}
+
+// stagesOver waits until each late stage that has steps has run.
+func stagesOver(ctx context.Context, r lab.Runner) error {
+	for _, late := range lateStages {
+		for {
+			over, err := stageOver(ctx, r, late.mark, late.unit)
+			if over || err != nil {
+				if err != nil {
+					return fmt.Errorf("waiting for %s: %w", late.unit, err)
+				}
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("waiting for %s: %w", late.unit, context.Cause(ctx))
+			case <-time.After(time.Second):
+			}
+		}
+	}
+	return nil
+}
+
+// stageOver asks for the time at which the unit's process ended, which is 0
+// before that.
+func stageOver(ctx context.Context, r lab.Runner, mark, unit string) (bool, error) {
+	out, err := r.RunInput(ctx, "", "test", "-e", mark)
+	if err != nil || out.Exit != 0 {
+		return err == nil, err
+	}
+	ended, err := lab.Output(ctx, r, "", "systemctl", "show", "--property=ExecMainExitTimestampMonotonic", "--value", unit)
+	return err == nil && strings.TrimSpace(ended) != "0", err
+}
+
+func stageReports(ctx context.Context, r lab.Runner) ([]stages.Report, error) {
+	text, err := lab.Output(ctx, r, "", "kairos-agent", "report", "--json")
+	if err != nil {
+		return nil, err
+	}
+	var boots []stages.Report
+	if err := json.Unmarshal([]byte(text), &boots); err != nil {
+		return nil, fmt.Errorf("reading the report of the node: %w", err)
+	}
+	return boots, nil
+}
+
+// ask fetches what the node has to say.
+func ask(ctx context.Context, r lab.Runner) (*Report, error) {
+	n := &Report{Config: new(report.Report)}
+	text, err := lab.Output(ctx, r, "", "cat", report.Path)
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal([]byte(text), n.Config); err != nil {
+		return nil, fmt.Errorf("reading %s of the node: %w", report.Path, err)
+	}
+	if n.Boots, err = stageReports(ctx, r); err != nil {
+		return nil, err
+	}
+	n.text, err = lab.Output(ctx, r, "", "kairos-agent", "report")
+	n.OK = n.Config.OK && !slices.ContainsFunc(n.Boots, func(b stages.Report) bool {
+		return slices.ContainsFunc(b.Stages, func(s stages.StageReport) bool { return !s.OK() })
+	})
+	return n, err
+}

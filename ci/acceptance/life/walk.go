@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package life tells what a healthy node does: it is what it claims to be from
+// inside, keeps what it must over a reboot, and stays in its slot over many.
+package life
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/kairos-build/kairos-build/ci/lab"
+)
+
+// A Life boots a machine, or goes on from a node that booted, and goes through the
+// list; with a reboot in between when a row wants one. A long life may follow.
+type Life struct {
+	// Shared begins with the node that other machines begin with, too, and goes on
+	// with a long life.
+	Shared bool
+	Short  bool // makes the long life shorter
+}
+
+// A walk is a life of one machine.
+type walk struct {
+	Life
+	*lab.Machine
+}
+
+// Tell goes through the life of a machine.
+func (l Life) Tell(ctx context.Context, m *lab.Machine) {
+	s, checks, begin := walk{l, m}, checksFor(m.Boot), m.Start
+	if l.Shared {
+		begin = m.Fork
+	}
+	if !s.enter("ready", "says that it is ready", func() error { return begin(ctx) }) {
+		s.skipAll(checks, "the node did not come up")
+		return
+	}
+	again := false
+	for _, c := range checks {
+		again = again || c.Second != nil
+		if c.First != nil {
+			s.check(ctx, c, c.First, c.Second == nil)
+		}
+	}
+	if again && !s.walkAgain(ctx, checks) {
+		return
+	}
+	if l.Shared {
+		s.live(ctx)
+	}
+}
+
+// walkAgain reboots the machine for the second half of the list.
+func (s walk) walkAgain(ctx context.Context, checks []Check) bool {
+	if !s.enter("reboot", "comes up again after a reboot", func() error { return s.Reboot(ctx) }) {
+		s.skipSecond(checks)
+		return false
+	}
+	for _, c := range checks {
+		if c.Second != nil {
+			s.check(ctx, c, c.Second, true)
+		}
+	}
+	return true
+}
+
+// enter makes a step that everything after it depends on.
+func (s walk) enter(name, title string, step func() error) bool {
+	begin := time.Now()
+	err := step()
+	message := ""
+	if err == nil && len(s.Boots) > 0 {
+		message = fmt.Sprintf("%.1f s from the start of the kernel", s.Boots[len(s.Boots)-1].ReadySeconds)
+	}
+	s.Conclude(name, title, time.Since(begin), message, err)
+	return err == nil
+}
+
+func (s walk) skipAll(checks []Check, why string) {
+	for _, c := range checks {
+		s.Skip(c.Name, c.Title, why)
+	}
+}
+
+// skipSecond notes rows whose second half could not be made.
+func (s walk) skipSecond(checks []Check) {
+	for _, c := range checks {
+		if c.Second != nil {
+			s.SkipRest(c.Name, c.Title, "the node did not come up again")
+		}
+	}
+}
+
+// check runs one half of a row with a time limit; last means that no other half
+// follows.
+func (s walk) check(ctx context.Context, c Check, half func(context.Context, *lab.Guest) (string, error), last bool) {
+	ctx, cancel := context.WithTimeout(ctx, lab.CheckTimeout)
+	defer cancel()
+	begin, note := time.Now(), s.Record
+	message, err := half(ctx, s.Guest)
+	if last || err != nil {
+		note = s.Conclude
+	}
+	note(c.Name, c.Title, time.Since(begin), message, err)
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package acceptance
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/kairos-build/kairos-build/ci/acceptance/faults"
+	"github.com/kairos-build/kairos-build/ci/acceptance/report"
+	"github.com/kairos-build/kairos-build/ci/lab"
+	"github.com/kairos-build/kairos-build/ci/qemu"
+	"github.com/kairos-build/kairos-build/flavors"
+)
+
+// Proof is what a report proves of a flavor, and of what and when it is.
+func Proof(r *report.Report) flavors.Proof {
+	return flavors.Proof{
+		Image: r.Image, Version: r.Version, Date: r.Date, Accelerator: r.Accelerator, QEMU: r.QEMU,
+		Checks: r.Count(lab.Pass), Firmwares: firmwares(r), Facts: Facts(r),
+	}
+}
+
+// firmwares are those under which every story and fault was told, or the first.
+func firmwares(r *report.Report) (names []string) {
+	told := map[string]bool{}
+	for _, c := range r.Checks {
+		if kind, firmware, ok := strings.Cut(c.Machine, "@"); ok && kind == machineUpgrade {
+			told[firmware] = true
+		} else if c.Machine == machineUpgrade {
+			told[""] = true
+		}
+	}
+	for i, b := range qemu.Boots() {
+		if told[string(b)] || i == 0 && told[""] {
+			names = append(names, string(b))
+		}
+	}
+	return names
+}
+
+// Facts are what a report proves, one short phrase each, for a list of what is
+// known to work. Only what passed is in it.
+func Facts(r *report.Report) []string {
+	passed := map[string]bool{}
+	for _, c := range r.Checks {
+		key, _, _ := strings.Cut(c.Machine, "@") // under every firmware, or not at all
+		ok, seen := passed[key]
+		passed[key] = c.Status == lab.Pass && (ok || !seen)
+	}
+	var facts []string
+	for _, b := range qemu.Boots() {
+		if passed[string(b)] {
+			facts = append(facts, fmt.Sprintf("boots with %s", Title(string(b))))
+		}
+	}
+	if passedCheck(r, "stays") {
+		facts = append(facts, "stays in its good slot")
+	}
+	if passedCheck(r, "persistent") {
+		facts = append(facts, "keeps its state over a reboot")
+	}
+	if passed[machineDamaged] {
+		facts = append(facts, "detects one flipped byte")
+	}
+	for _, t := range tales() {
+		if passed[t.Machine] {
+			facts = append(facts, t.Proves)
+		}
+	}
+	back := slices.DeleteFunc(faults.All(), func(f faults.Fault) bool { return !passed[f.Machine()] })
+	if n := len(back); n > 0 {
+		facts = append(facts, fmt.Sprintf("comes back from %d faults", n))
+	}
+	return facts
+}
+
+func passedCheck(r *report.Report, name string) bool {
+	return slices.ContainsFunc(r.Checks, func(c lab.Result) bool { return c.Name == name && c.Status == lab.Pass })
+}

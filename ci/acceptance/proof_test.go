@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package acceptance
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kairos-build/kairos-build/ci/acceptance/report"
+	"github.com/kairos-build/kairos-build/ci/lab"
+)
+
+func TestFacts(t *testing.T) {
+	r := &report.Report{Checks: []lab.Result{
+		{Machine: "image", Status: lab.Pass}, {Machine: "bios", Status: lab.Pass}, {Machine: "bios", Name: "persistent", Status: lab.Pass},
+		{Machine: "uefi", Status: lab.Pass}, {Machine: "uefi", Status: lab.Skip}, {Machine: "uefi", Status: lab.Pass},
+		{Machine: "damaged", Status: lab.Pass}, {Machine: "upgrade", Status: lab.Pass}, {Machine: "config", Status: lab.Fail},
+		{Machine: "fault-panic", Status: lab.Pass}, {Machine: "fault-rot", Status: lab.Pass}, {Machine: "fault-hang", Status: lab.Fail},
+	}}
+	want := []string{"boots with BIOS", "keeps its state over a reboot", "detects one flipped byte", "survives upgrades that fail", "comes back from 2 faults"}
+	if diff := cmp.Diff(want, Facts(r)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// TestFirmwares: a firmware is proven when the upgrades were told under it.
+func TestFirmwares(t *testing.T) {
+	for _, tt := range []struct {
+		machines, want []string
+	}{
+		{[]string{"upgrade"}, []string{"bios"}},
+		{[]string{"upgrade", "uefi", "secureboot"}, []string{"bios"}},
+		{[]string{"upgrade", "upgrade@uefi", "upgrade@secureboot"}, []string{"bios", "uefi", "secureboot"}},
+		{[]string{"upgrade", "config@uefi"}, []string{"bios"}},
+		{[]string{"bios", "config"}, nil},
+	} {
+		r := new(report.Report)
+		for _, m := range tt.machines {
+			r.Checks = append(r.Checks, lab.Result{Machine: m, Status: lab.Pass})
+		}
+		if diff := cmp.Diff(tt.want, firmwares(r)); diff != "" {
+			t.Errorf("%v -want +got:\n%s", tt.machines, diff)
+		}
+	}
+}
+
+// TestFactsOfChecks: a check that failed is no fact.
+func TestFactsOfChecks(t *testing.T) {
+	r := &report.Report{Checks: []lab.Result{{Machine: "bios", Name: "stays", Status: lab.Fail}, {Machine: "bios", Name: "persistent", Status: lab.Skip}}}
+	if facts := Facts(r); len(facts) != 0 {
+		t.Errorf("got %q", facts)
+	}
+}

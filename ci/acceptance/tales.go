@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package acceptance
+
+import (
+	"strings"
+
+	"github.com/kairos-build/kairos-build/ci/acceptance/configured"
+	"github.com/kairos-build/kairos-build/ci/acceptance/faults"
+	"github.com/kairos-build/kairos-build/ci/acceptance/upgrade"
+	"github.com/kairos-build/kairos-build/ci/lab"
+	"github.com/kairos-build/kairos-build/ci/qemu"
+)
+
+// Machines with stories that the runner must know.
+const (
+	machineUpgrade = "upgrade"
+	machineRelease = "release"
+)
+
+// A tale is a machine and what happens to it.
+type tale struct {
+	Machine, Title string
+	Proves         string // in a few words, of the disk that went through it
+	// Short puts it into the short test.
+	Short bool
+	Tell  teller
+}
+
+func tales() []tale {
+	return []tale{
+		{Machine: machineUpgrade, Short: true, Title: "a life with upgrades", Proves: "survives upgrades that fail", Tell: upgrade.Life},
+		{Machine: "recovery", Title: "a life with recovery", Proves: "recovers and resets itself", Tell: upgrade.Recovery},
+		{Machine: "config", Short: true, Title: "a node with every key in its config", Proves: "does what each key of its config says", Tell: configured.Tell},
+		{Machine: machineRelease, Title: "an upgrade to another release", Proves: "upgrades to another release", Tell: upgrade.Release},
+	}
+}
+
+// Title is the name of a machine for people.
+func Title(name string) string {
+	kind, firmware, found := strings.Cut(name, "@")
+	if found {
+		return Title(kind) + ", " + Title(firmware)
+	}
+	if h, ok := strings.CutPrefix(name, lab.ReadyName); ok {
+		boot, chipset, _ := strings.Cut(h, "-")
+		return strings.TrimSpace("a node that is ready, " + Title(boot) + " " + chipset)
+	}
+	switch name {
+	case string(qemu.BIOS):
+		return "BIOS"
+	case string(qemu.UEFI):
+		return "UEFI"
+	case string(qemu.SecureBoot):
+		return "UEFI + Secure Boot"
+	case machineImage:
+		return "the image, without booting it"
+	case machineDamaged:
+		return "one flipped byte"
+	}
+	for _, t := range tales() {
+		if name == t.Machine {
+			return t.Title
+		}
+	}
+	for _, f := range faults.All() {
+		if name == f.Machine() {
+			return f.Title
+		}
+	}
+	return name
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lab
+
+import (
+	"fmt"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// What the test's cloud-config asks for; checkConfig looks whether it came about.
+const (
+	accessFile  = "99_kairos_acceptance.yaml" // in the oem partition; late, as later files win
+	TestUser    = "kairos-acceptance"
+	TestGroup   = "kairos-accept-grp"
+	ConfigFile  = "/etc/kairos-acceptance.conf"
+	ConfigWords = "written by a cloud-config\n"
+)
+
+// access is the cloud-config that lets the owner of a key in, as root and as an
+// ordinary user.
+func access(authorizedKey string) ([]byte, error) {
+	type user struct {
+		Name   string   `yaml:"name"`
+		Groups []string `yaml:"groups,omitempty"`
+		Keys   []string `yaml:"ssh_authorized_keys"`
+	}
+	type file struct {
+		Path        string `yaml:"path"`
+		Content     string `yaml:"content"`
+		Permissions string `yaml:"permissions"`
+	}
+	doc := struct {
+		Users []user `yaml:"users"`
+		Files []file `yaml:"write_files"`
+	}{
+		Users: []user{
+			{Name: "root", Keys: []string{authorizedKey}},
+			{Name: TestUser, Groups: []string{TestGroup}, Keys: []string{authorizedKey}},
+		},
+		Files: []file{{ConfigFile, ConfigWords, "0600"}},
+	}
+	data, err := yaml.Marshal(doc)
+	if err != nil {
+		return nil, fmt.Errorf("writing the cloud-config of the test: %w", err)
+	}
+	return append([]byte("#cloud-config\n"), data...), nil
+}

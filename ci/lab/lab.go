@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package lab is what the tests of a disk work with: virtual machines that boot it,
+// nodes that are frozen when they are ready, images to upgrade to, a registry that
+// misbehaves, a site with what a config names, and damage to the disk. It decides
+// nothing about a disk: ci/acceptance and the packages below it do.
+//
+// The artifact is never written to. Each machine works on a copy-on-write overlay
+// in which the oem partition has one more file, a cloud-config that lets the test
+// log in, and in which the disk is larger than the artifact, so that the
+// persistent partition has something to grow into.
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/kairos-build/kairos-build/ci/qemu"
+	"github.com/kairos-build/kairos-build/framework/layout"
+)
+
+// Options say what is booted and how. Disk or Dir is needed.
+type Options struct {
+	Dir string // holds disk.raw; gets the console logs
+	// Disk is the image to boot; default disk.raw in Dir.
+	Disk  string
+	Boots []qemu.Boot // default: all of them
+	QEMU  string      // program; default qemu-system-x86_64 in PATH
+	// NoKVM goes straight to emulation.
+	NoKVM bool
+	// CacheDir keeps the answer to whether KVM works; default kairos-build in the
+	// user's cache directory.
+	CacheDir string
+	// Jobs is how many machines run at the same time; default one for each CPU of
+	// the host, at most 4. Those that only wait for their watchdog, two at most,
+	// are not counted; they keep their memory.
+	Jobs int
+	// BootTimeout limits one boot, from QEMU's start to the first login; default 2
+	// minutes with KVM and 10 minutes in emulation, which is ten times what an idle
+	// computer needs. A boot that has failed is noticed much earlier.
+	BootTimeout time.Duration
+	Log         *slog.Logger // default: nothing
+	// Checked is told each check that ended; default: nothing.
+	Checked func(Result)
+	// Say is told what is worth a line, about a machine; default: nothing.
+	Say func(machine, line string)
+}
+
+// WithDefaults fills in what was left out.
+func (o Options) WithDefaults() (Options, error) {
+	if o.Disk == "" {
+		o.Disk = filepath.Join(o.Dir, "disk.raw")
+	}
+	if len(o.Boots) == 0 {
+		o.Boots = qemu.Boots()
+	}
+	if o.Jobs == 0 {
+		o.Jobs = min(4, max(1, runtime.NumCPU())) // every CPU emulates one machine
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Checked == nil {
+		o.Checked = func(Result) {}
+	}
+	if o.Say == nil {
+		o.Say = func(string, string) {}
+	}
+	if o.CacheDir == "" {
+		if cache, err := os.UserCacheDir(); err == nil {
+			o.CacheDir = filepath.Join(cache, "kairos-build")
+		}
+	}
+	if _, err := os.Stat(o.Disk); err != nil {
+		return o, fmt.Errorf("nothing to test: %w: build it with: kairos-build flavor debian-13 -o %s", err, o.Dir)
+	}
+	return o, nil
+}
+
+// A Lab is what all machines share.
+type Lab struct {
+	Options
+	Host     qemu.Host
+	Verdict  qemu.Verdict // of Probe
+	Accel    qemu.Accelerator
+	Artifact *Disk // Options.Disk is its path
+	Key      qemu.Key
+	Images   *Images // nil when no scenario runs
+	Places   Places  // of the machines that run
+	access   []byte  // cloud-config that lets the key in
+	oem      qemu.Patch
+	nodes    *readyNodes
+}
+
+// New finds everything that the machines need, and says all that is missing
+// before anything is started. Probe comes before the first machine.
+func New(ctx context.Context, o Options) (*Lab, error) {
+	l, err := open(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.prepare(); err != nil {
+		return nil, errors.Join(err, l.Artifact.Close())
+	}
+	return l, nil
+}
+
+// open finds QEMU, the firmwares and the disk.
+func open(ctx context.Context, o Options) (*Lab, error) {
+	o, err := o.WithDefaults()
+	if err != nil {
+		return nil, err
+	}
+	l := &Lab{Options: o, Places: make(Places, o.Jobs), nodes: newReadyNodes()}
+	if l.Host, err = qemu.Find(ctx, o.QEMU); err != nil {
+		return nil, err
+	}
+	for _, b := range o.Boots {
+		if _, err := l.Host.Firmware(b); err != nil {
+			return nil, err
+		}
+	}
+	l.Artifact, err = OpenDisk(o.Disk)
+	return l, err
+}
+
+func (l *Lab) prepare() (err error) {
+	if l.Key, err = qemu.NewKey(); err != nil {
+		return err
+	}
+	if l.access, err = access(l.Key.Authorized()); err != nil {
+		return err
+	}
+	l.oem, err = l.OEM(nil)
+	return err
+}
+
+// Probe tries KVM with the disk's own kernel.
+func (l *Lab) Probe(ctx context.Context) (err error) {
+	l.Verdict, err = l.accelerator(ctx)
+	l.Accel = l.Verdict.Accel
+	if l.BootTimeout == 0 {
+		l.BootTimeout = bootTimeout(l.Accel)
+	}
+	return err
+}
+
+// Close ends the lab.
+func (l *Lab) Close() error { return errors.Join(l.Artifact.Close(), l.Images.remove()) }
+
+// OEM is the oem partition with the test's access and more files.
+func (l *Lab) OEM(files map[string][]byte) (qemu.Patch, error) {
+	all := map[string][]byte{accessFile: l.access}
+	maps.Copy(all, files)
+	return l.Artifact.OEM(all)
+}
+
+// bootTimeout is the default of Options.BootTimeout.
+func bootTimeout(a qemu.Accelerator) time.Duration {
+	if a.Name == qemu.KVM().Name {
+		return 2 * time.Minute
+	}
+	return 10 * time.Minute
+}
+
+func (l *Lab) accelerator(ctx context.Context) (verdict qemu.Verdict, err error) {
+	if l.NoKVM {
+		return qemu.Verdict{Accel: qemu.TCG(l.Host.Version), Reason: "not wanted"}, nil
+	}
+	kernel, err := l.Artifact.BootFile(layout.BootKernel)
+	if err != nil {
+		return verdict, err
+	}
+	dir, err := os.MkdirTemp("", "kairos-build-kernel-")
+	if err != nil {
+		return verdict, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	path := filepath.Join(dir, "vmlinuz")
+	if err := os.WriteFile(path, kernel, 0o600); err != nil {
+		return verdict, err
+	}
+	prober := qemu.Prober{Host: l.Host, Kernel: path, CacheDir: l.CacheDir, Log: l.Log}
+	return prober.Probe(ctx)
+}
+
+// Survivable are the faults that end a wait on a node that restarts by itself
+// when its kernel crashes. Software emulation crashes kernels now and then, at
+// any boot; a story goes on as the node does.
+func (l *Lab) Survivable() []qemu.Fault {
+	faults := qemu.DefaultFaults()
+	if l.Accel.Name != "tcg" {
+		return faults
+	}
+	return slices.DeleteFunc(faults, func(f qemu.Fault) bool {
+		return f.Meaning == qemu.KernelCrashed || f.Meaning == qemu.KernelPanicked
+	})
+}
+
+// LogsName is the folder of Options.Dir with the console logs.
+const LogsName = "test-logs"
+
+func logName(machine string) string { return filepath.Join(LogsName, machine+".log") }
+
+// LogPath is where a machine's console log is.
+func (l *Lab) LogPath(machine string) string { return filepath.Join(l.Dir, logName(machine)) }

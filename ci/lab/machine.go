@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lab
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/kairos-build/kairos-build/ci/qemu"
+	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/slot"
+)
+
+// ExtraSize is how much larger than the artifact the guest's disk is, in bytes.
+const ExtraSize = 2 * layout.GiB
+
+// CheckTimeout limits one check, and everything else that is over in seconds, or
+// on a busy host that emulates in a minute or two: only what fails comes near it.
+const CheckTimeout = 10 * time.Minute
+
+// ReadyLine is what the agent prints when the node is up.
+var ReadyLine = regexp.MustCompile(`kairos: ready slot=(\S+) mode=(\S+) version=(\S+)`)
+
+// A Machine is one virtual machine and what was found with it.
+type Machine struct {
+	Lab     *Lab
+	Name    string // in the report
+	Boot    qemu.Boot
+	Setup   Setup
+	VM      *qemu.VM
+	Client  *qemu.Client
+	Guest   *Guest
+	Boots   []Boot
+	Lived   int // how often the node said that it is ready
+	Crashes int // earlier machines of this job whose emulated kernel crashed
+	Version string
+	results map[string]*Result
+	order   []string
+	ends    []func() error
+}
+
+// Machine makes a machine, which does not run yet.
+func (l *Lab) Machine(name string, boot qemu.Boot, crashes int) *Machine {
+	return &Machine{Lab: l, Name: name, Boot: boot, Crashes: crashes, results: map[string]*Result{}}
+}
+
+// AtEnd calls do when the machine is closed, the last one first.
+func (m *Machine) AtEnd(do func() error) { m.ends = append(m.ends, do) }
+
+// A Setup is what is special about a machine. The zero value is the artifact
+// with the test's access, coming up in slot a.
+type Setup struct {
+	Disk     string       // default: the artifact
+	OEM      *qemu.Patch  // default: the test's access
+	Chipset  qemu.Chipset // default: one with a watchdog
+	Faults   []qemu.Fault // what on the console ends the wait; nil means the usual
+	CDROM    string       // an ISO image; default: none
+	Disks    []string     // more disks
+	WriteLog string       // gets a log of the disk's writes; default: none
+	Dir      string       // keeps the machine's files; default: one that ends with it
+}
+
+// Start boots the machine for the first time.
+func (m *Machine) Start(ctx context.Context) error {
+	begin := time.Now()
+	if err := m.launch(ctx); err != nil {
+		return err
+	}
+	return m.Ready(ctx, begin, slot.Choice{Slot: layout.SlotA, Mode: layout.ModeActive})
+}
+
+// Crash gives the line with which the console tells that the kernel crashed in
+// emulation, at any time of the machine's life.
+func (m *Machine) Crash() (string, bool) {
+	if m.VM == nil {
+		return "", false
+	}
+	return m.Lab.Accel.CrashLine(m.VM.Console())
+}
+
+// launch makes the machine and starts it.
+func (m *Machine) launch(ctx context.Context) error {
+	log, err := m.newLog()
+	if err != nil {
+		return err
+	}
+	oem := m.Lab.oem
+	if m.Setup.OEM != nil {
+		oem = *m.Setup.OEM
+	}
+	m.VM, err = qemu.Start(ctx, qemu.Config{
+		Host: m.Lab.Host, Accel: m.Lab.Accel, Boot: m.Boot, Chipset: m.Setup.Chipset, Log: m.Lab.Log,
+		Disk: cmp.Or(m.Setup.Disk, m.Lab.Artifact.Path), DiskSize: m.Lab.Artifact.Size + ExtraSize, Faults: m.Setup.Faults,
+		Patches: []qemu.Patch{oem}, CDROM: m.Setup.CDROM, ExtraDisks: m.Setup.Disks, ConsoleLog: log, WriteLog: m.Setup.WriteLog, Dir: m.Setup.Dir,
+	})
+	return err
+}
+
+// Ready waits for the ready line, logs in, and notes the times. begin is when the
+// boot was asked for.
+func (m *Machine) Ready(ctx context.Context, begin time.Time, want slot.Choice) error {
+	ctx, cancel := context.WithTimeout(ctx, m.Lab.BootTimeout)
+	defer cancel()
+	said, err := m.readyIn(ctx, want)
+	if err != nil {
+		return err
+	}
+	return m.CameUp(ctx, begin, said)
+}
+
+// readyIn waits for the ready line of a slot.
+func (m *Machine) readyIn(ctx context.Context, want slot.Choice) (qemu.Match, error) {
+	said, err := m.VM.WaitLine(ctx, ReadyLine)
+	if err != nil {
+		return said, err
+	}
+	m.Lived++
+	return said, saysSlot(said, want)
+}
+
+// saysSlot judges the slot of a ready line.
+func saysSlot(said qemu.Match, want slot.Choice) error {
+	if got := (slot.Choice{Slot: layout.Slot(said.Groups[1]), Mode: layout.Mode(said.Groups[2])}); got != want {
+		return fmt.Errorf("the node says %q, must say slot=%s mode=%s", strings.TrimSpace(said.Text), want.Slot, want.Mode)
+	}
+	return nil
+}
+
+// CameUp logs in to a node that said that it is ready, and notes the times.
+func (m *Machine) CameUp(ctx context.Context, begin time.Time, said qemu.Match) error {
+	m.Version = said.Groups[3]
+	if err := m.login(ctx); err != nil {
+		return err
+	}
+	kernel, err := sinceKernelStart(ctx, m.Client, said.At)
+	if err != nil {
+		return err
+	}
+	m.Boots = append(m.Boots, Boot{
+		Machine: m.Name, Number: len(m.Boots) + 1,
+		ReadySeconds: Seconds(kernel), TotalSeconds: Seconds(said.At.Sub(begin)), Crashes: m.Crashes,
+	})
+	return nil
+}
+
+func (m *Machine) login(ctx context.Context) error {
+	client, err := m.VM.SSH(ctx, qemu.Login{User: "root", Signer: m.Lab.Key.Signer()})
+	if err != nil {
+		return err
+	}
+	m.Client = client
+	cmdline, err := Output(ctx, client, "", "cat", "/proc/cmdline")
+	if err != nil {
+		return err
+	}
+	memory := map[string]string{}
+	if m.Guest != nil {
+		memory = m.Guest.Memory
+	}
+	m.Guest = &Guest{
+		Runner: client, Boot: m.Boot, Disk: m.Lab.Artifact, Cmdline: cmdline, Memory: memory,
+		HostKey: strings.TrimSpace(string(ssh.MarshalAuthorizedKey(client.HostKey))),
+		LoginAs: m.loginAs,
+	}
+	return nil
+}
+
+func (m *Machine) loginAs(ctx context.Context, user string) (Runner, func() error, error) {
+	ctx, cancel := context.WithTimeout(ctx, CheckTimeout)
+	defer cancel()
+	client, err := m.VM.SSH(ctx, qemu.Login{User: user, Signer: m.Lab.Key.Signer()})
+	if err != nil {
+		return nil, nil, err
+	}
+	return client, client.Close, nil
+}
+
+// sinceKernelStart gives how long the kernel had run at a moment that has passed.
+func sinceKernelStart(ctx context.Context, r Runner, at time.Time) (time.Duration, error) {
+	text, err := Output(ctx, r, "", "cat", "/proc/uptime")
+	if err != nil {
+		return 0, err
+	}
+	up, _, _ := strings.Cut(text, " ")
+	secs, err := strconv.ParseFloat(up, 64)
+	if err != nil {
+		return 0, fmt.Errorf("reading /proc/uptime: %w", err)
+	}
+	return time.Duration(secs*float64(time.Second)) - time.Since(at), nil
+}
+
+// Reboot restarts the guest the way a person would, and waits until it is ready
+// in slot a.
+func (m *Machine) Reboot(ctx context.Context) error {
+	return m.RebootBy(ctx, slot.Choice{Slot: layout.SlotA, Mode: layout.ModeActive}, "systemctl", "reboot")
+}
+
+// RebootBy restarts the guest by a command in it, and waits until it is ready.
+func (m *Machine) RebootBy(ctx context.Context, want slot.Choice, argv ...string) error {
+	begin := time.Now()
+	m.VM.Console().Skip()
+	short, cancel := context.WithTimeout(ctx, CheckTimeout)
+	defer cancel()
+	// The connection may go down before the answer comes.
+	out, err := m.Client.Run(short, argv...)
+	if short.Err() != nil {
+		return err
+	}
+	if err == nil && out.Exit != 0 {
+		return fmt.Errorf("%s: exit status %d: %s", strings.Join(argv, " "), out.Exit, FirstOf(out.Stderr, out.Stdout))
+	}
+	if err := m.Client.Close(); err != nil {
+		m.Lab.Log.Debug("closing the connection of a machine that restarts", "err", err)
+	}
+	return m.Ready(ctx, begin, want)
+}
+
+// Close ends the machine and what was started for it.
+func (m *Machine) Close() error {
+	for _, end := range slices.Backward(m.ends) {
+		if err := end(); err != nil {
+			m.Lab.Log.Warn("cleaning up after machine "+m.Name, "err", err)
+		}
+	}
+	m.ends = nil
+	if m.VM == nil {
+		return nil
+	}
+	return m.VM.Close()
+}

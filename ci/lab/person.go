@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lab
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kairos-build/kairos-build/ci/qemu"
+	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/layout"
+)
+
+// personDiskSize is the disk of a machine for a person, in bytes. It takes no
+// space on the host until it is written to.
+const personDiskSize = 16 * layout.GiB
+
+// ForPerson is the machine that a person gets for a disk: o.Boots[0] as its
+// firmware, KVM where it works with the disk's own kernel, else emulation, and the
+// limit of one boot. Nothing is started.
+func ForPerson(ctx context.Context, o Options) (_ qemu.Config, limit time.Duration, err error) {
+	if o, err = o.WithDefaults(); err != nil {
+		return qemu.Config{}, 0, err
+	}
+	o.Boots = o.Boots[:1]
+	l, err := open(ctx, o)
+	if err != nil {
+		return qemu.Config{}, 0, err
+	}
+	defer func() { err = errors.Join(err, l.Artifact.Close()) }()
+	err = l.Probe(ctx)
+	return qemu.Config{
+		Host: l.Host, Accel: l.Accel, Boot: l.Boots[0], Log: l.Log,
+		Disk: l.Disk, DiskSize: max(l.Artifact.Size, personDiskSize),
+	}, l.BootTimeout, err
+}
+
+// Users names those whom the cloud-config on the disk lets in, in its order. None
+// means that nobody can log in.
+func (d *Disk) Users() ([]string, error) {
+	p, err := d.Partition(layout.PartOEM)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := d.oemEntries(p)
+	if err != nil {
+		return nil, err
+	}
+	var users []string
+	for _, e := range entries {
+		if e.Dir || !strings.HasSuffix(e.Path, ".yaml") {
+			continue
+		}
+		c, _ := config.Decode(e.Path, e.Data) // its problems are shown by the node
+		if c == nil {
+			continue
+		}
+		for _, u := range c.Users {
+			if !slices.Contains(users, u.Name) && (u.Password != "" || len(u.SSHAuthorizedKeys) > 0) {
+				users = append(users, u.Name)
+			}
+		}
+	}
+	return users, nil
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lab
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+
+	"github.com/erofs/go-erofs"
+
+	"github.com/kairos-build/kairos-build/ci/qemu"
+	"github.com/kairos-build/kairos-build/framework/layout"
+)
+
+// blockSize of EROFS and of the verity tree, in bytes.
+const blockSize = 4096
+
+// A Victim is one byte of slot a's root that a test may flip: it belongs to the
+// contents of a file that no boot reads.
+type Victim struct {
+	File   string // absolute, in the node
+	Data   []byte // the file as it should be
+	Offset int64  // of the byte, on the disk
+	Value  byte   // what is there
+}
+
+// Patch flips the byte.
+func (v Victim) Patch() qemu.Patch {
+	return qemu.Patch{Offset: v.Offset, Data: []byte{v.Value ^ 0xff}}
+}
+
+// BeginsWith tells whether data is a part of the file as it should be, from its
+// beginning.
+func (v Victim) BeginsWith(data string) bool { return strings.HasPrefix(string(v.Data), data) }
+
+// victimDirs are searched for the largest file, in this order. Nothing reads them
+// while a system starts.
+func victimDirs() []string {
+	return []string{"usr/share/doc", "usr/share/licenses", "usr/share/common-licenses", "usr/share/man", "usr/share"}
+}
+
+var errNoVictim = errors.New("below /usr/share is no file of 8 KiB or more, so none can be damaged on purpose")
+
+// Victim chooses a byte.
+func (d *Disk) Victim() (Victim, error) {
+	name, data, at, err := d.place(layout.SlotA.Root(), func(root fs.FS) string { return largest(root, victimDirs()) })
+	if err != nil {
+		return Victim{}, err
+	}
+	return Victim{File: "/" + name, Data: data, Offset: at, Value: data[0]}, nil
+}
+
+// flip is a patch that changes one byte of a file of a root partition.
+func (d *Disk) flip(partition, name string) (qemu.Patch, error) {
+	_, data, at, err := d.place(partition, func(fs.FS) string { return name })
+	if err != nil {
+		return qemu.Patch{}, err
+	}
+	return qemu.Patch{Offset: at + 100, Data: []byte{data[100] ^ 1}}, nil
+}
+
+// place gives a file of a root partition and where on the disk it begins. It finds
+// that by watching what is read while the file is read.
+func (d *Disk) place(partition string, choose func(fs.FS) string) (name string, data []byte, at int64, err error) {
+	section, err := d.Section(partition)
+	if err != nil {
+		return "", nil, 0, err
+	}
+	watched := &watcher{r: section}
+	root, err := erofs.Open(watched)
+	if err != nil {
+		return "", nil, 0, fmt.Errorf("reading partition %q: %w", partition, err)
+	}
+	if name = choose(root); name == "" {
+		return "", nil, 0, errNoVictim
+	}
+	watched.reads = nil
+	if data, err = fs.ReadFile(root, name); err != nil {
+		return "", nil, 0, fmt.Errorf("reading %s of partition %q: %w", name, partition, err)
+	}
+	if at, err = watched.locate(data[:blockSize]); err != nil {
+		return "", nil, 0, fmt.Errorf("locating %s in partition %q: %w", name, partition, err)
+	}
+	p, err := d.Partition(partition)
+	return name, data, p.Offset() + at, err
+}
+
+// largest finds the largest regular file of two blocks or more below the first
+// directory that has one; the first in order wins. Directories that are missing
+// have none.
+func largest(root fs.FS, dirs []string) string {
+	for _, dir := range dirs {
+		best, size := "", int64(2*blockSize-1)
+		err := fs.WalkDir(root, dir, func(name string, e fs.DirEntry, err error) error {
+			if err != nil || !e.Type().IsRegular() {
+				return nil
+			}
+			if info, err := e.Info(); err == nil && info.Size() > size {
+				best, size = name, info.Size()
+			}
+			return nil
+		})
+		if err == nil && best != "" {
+			return best
+		}
+	}
+	return ""
+}
+
+// A watcher remembers where it was read.
+type watcher struct {
+	r     io.ReaderAt
+	reads []span
+}
+
+type span struct{ from, to int64 }
+
+// ReadAt implements io.ReaderAt.
+func (w *watcher) ReadAt(p []byte, off int64) (int, error) {
+	n, err := w.r.ReadAt(p, off)
+	w.reads = append(w.reads, span{off, off + int64(n)})
+	return n, err
+}
+
+// locate finds an aligned block with this content in what was read.
+func (w *watcher) locate(block []byte) (int64, error) {
+	have := make([]byte, len(block))
+	for _, s := range w.reads {
+		for at := s.from / blockSize * blockSize; at < s.to; at += blockSize {
+			if _, err := w.r.ReadAt(have, at); err == nil && bytes.Equal(have, block) {
+				return at, nil
+			}
+		}
+	}
+	return 0, errors.New("its first block is at no place that was read")
+}
