@@ -119,10 +119,10 @@ func differing(a, b []byte) int {
 
 func TestValueOf(t *testing.T) {
 	const text = "Pss_Dirty:  1 kB\nPss:   12 kB\nPss: 13 kB\n"
-	if got := valueOf(text, "Pss", ":"); got != "12 kB" {
+	if got := valueOf(text, "Pss"); got != "12 kB" {
 		t.Errorf("Pss is %q", got)
 	}
-	if got := valueOf(text, "Rss", ":"); got != "unknown" {
+	if got := valueOf(text, "Rss"); got != "unknown" {
 		t.Errorf("Rss is %q", got)
 	}
 }

@@ -49,18 +49,18 @@ func readFacts(ctx context.Context, program string) (Facts, error) {
 		data, _ := os.ReadFile(path) // a fact that is not there is said to be unknown
 		return string(data)
 	}
-	f.CPU = valueOf(read("/proc/cpuinfo"), "model name", ":")
+	f.CPU = valueOf(read("/proc/cpuinfo"), "model name")
 	f.System = cmp.Or(osrelease.Of(func(name string) ([]byte, error) { return os.ReadFile("/" + name) })["PRETTY_NAME"], "unknown")
-	kib, _ := strconv.ParseFloat(strings.TrimSuffix(valueOf(read("/proc/meminfo"), "MemTotal", ":"), " kB"), 64)
+	kib, _ := strconv.ParseFloat(strings.TrimSuffix(valueOf(read("/proc/meminfo"), "MemTotal"), " kB"), 64)
 	f.MemoryGiB = kib / (1 << 20)
 	f.Load = strings.Join(strings.Fields(read("/proc/loadavg"))[:3], " ")
 	return f, nil
 }
 
-// valueOf finds the first line "key<sep>value" of text.
-func valueOf(text, key, sep string) string {
+// valueOf finds the first line "key: value" of text.
+func valueOf(text, key string) string {
 	for line := range strings.Lines(text) {
-		k, v, ok := strings.Cut(line, sep)
+		k, v, ok := strings.Cut(line, ":")
 		if ok && strings.TrimSpace(k) == key {
 			return strings.TrimSpace(v)
 		}

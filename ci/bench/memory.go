@@ -95,7 +95,7 @@ func (p procFS) pss(pid int) int64 {
 	if err != nil {
 		return 0
 	}
-	kib, _, _ := strings.Cut(valueOf(string(data), "Pss", ":"), " ")
+	kib, _, _ := strings.Cut(valueOf(string(data), "Pss"), " ")
 	n, err := strconv.ParseInt(kib, 10, 64)
 	if err != nil {
 		return 0

@@ -5,6 +5,7 @@ package lab
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -68,15 +69,12 @@ func (m *Machine) Slots(ctx context.Context, a, b slot.Condition) error {
 	if err != nil {
 		return err
 	}
-	for x, want := range map[layout.Slot]slot.Condition{layout.SlotA: a, layout.SlotB: b} {
-		if want == "" {
-			continue
-		}
-		if err := status.SlotIs(x, want); err != nil {
-			return err
+	for i, want := range []slot.Condition{a, b} {
+		if want != "" {
+			err = errors.Join(err, status.SlotIs(layout.Slots()[i], want))
 		}
 	}
-	return nil
+	return err
 }
 
 // askEvery is the time between two questions to a node that is still at work.

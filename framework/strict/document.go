@@ -3,7 +3,9 @@
 package strict
 
 import (
+	"cmp"
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -46,7 +48,7 @@ func (n Node) Map(fields ...Field) {
 	for _, p := range n.v.Pairs() {
 		switch i := slices.Index(names, p.Name); {
 		case i < 0:
-			p.Key.Fail("unknown key", nearest.DidYouMean(p.Name, names))
+			p.Key.Fail("unknown key", cmp.Or(nearest.DidYouMean(p.Name, names), "known are "+strings.Join(names, ", ")))
 		case p.Value.IsNull():
 			p.Value.Empty()
 		case fields[i].Decode == nil:
