@@ -23,6 +23,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/ci/testimage"
 	"github.com/kairos-build/kairos-build/framework/grub/bootconf"
+	"github.com/kairos-build/kairos-build/framework/grub/bootloader"
 	disklayout "github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
 	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
@@ -59,7 +60,11 @@ const ImageMark = "opt/kairos-acceptance/version"
 // is a folder with an image of another release, or empty.
 func (l *Lab) MakeImages(ctx context.Context, to string) error {
 	return l.makeImages(func(i *Images) error {
-		if err := i.makeNext(ctx, l.Artifact, nil); err != nil {
+		config, err := markedConfig(i.base)
+		if err != nil {
+			return err
+		}
+		if err := i.makeNext(ctx, l.Artifact, config); err != nil {
 			return err
 		}
 		spare, err := release(i.base, spareVersion, nil)
@@ -196,6 +201,22 @@ func openLayout(dir string) (v1.Image, error) {
 		return nil, fmt.Errorf("%s lists %d images, want one", dir, len(manifest.Manifests))
 	}
 	return index.Image(manifest.Manifests[0].Digest)
+}
+
+// ConfigMark is the last line of the boot loader's config in the next version, which
+// has the boot loader's programs of the image that is tested.
+const ConfigMark = "# " + NextVersion
+
+func markedConfig(base v1.Image) (map[string][]byte, error) {
+	name := disklayout.ImageBoot[1:] + "/" + bootloader.Config
+	found, err := source.Files(base, name)
+	if err != nil {
+		return nil, err
+	}
+	if found[name] == nil {
+		return nil, fmt.Errorf("the image has no /%s", name)
+	}
+	return map[string][]byte{name: append(found[name], ConfigMark+"\n"...)}, nil
 }
 
 var versionLine = regexp.MustCompile(`(?m)^(KAIROS_(?:VERSION|RELEASE))=.*$`)

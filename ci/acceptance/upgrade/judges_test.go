@@ -43,6 +43,11 @@ func TestJudges(t *testing.T) {
 		{"persistent: no file", persistent, labtest.Node{local: labtest.Says("/opt/kairos-acceptance-local\n")}, "No such file"},
 		{"persistent: the local change is gone", persistent, labtest.Node{mark: labtest.Says(lab.NextVersion + "\n")}, "is gone after the upgrade"},
 
+		{"config", (*story).hasConfig, labtest.Node{"grep": labtest.Says(efiMount + "/EFI/debian/grub.cfg\n")}, ""},
+		{"config: nowhere", (*story).hasConfig, labtest.Node{}, "No such file"},
+		{"config: still staged", (*story).hasConfig, labtest.Node{"grep": labtest.Says(efiMount + "/EFI/KAIROS/grub.cfg\n" + efiMount + "/EFI/debian/grub.cfg\n")}, "nothing of the update may be left"},
+		{"config: elsewhere", (*story).hasConfig, labtest.Node{"grep": labtest.Says(efiMount + "/x\n")}, "must be in grub.cfg alone"},
+
 		{"rolled back", (*story).rolledBack, labtest.Node{status: good}, ""},
 		{"rolled back: the new image's file is left", (*story).rolledBack, labtest.Node{status: good, "stat": labtest.Says("/" + lab.ImageMark + "\n")}, "is still there"},
 		{"rolled back: slot b is good", (*story).rolledBack, labtest.Node{status: labtest.Slots(slot.Old, slot.Good)}, "slot a must be good"},

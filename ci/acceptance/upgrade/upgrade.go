@@ -45,6 +45,7 @@ func Life(ctx context.Context, m *lab.Machine) {
 		{Name: "upgrade", Title: "an upgrade with full data partitions, over a registry that hangs up once: the builder's root hash", Do: t.upgrade},
 		{Name: "trial", Title: "the new slot is on trial: no other upgrade may begin", Do: t.trial},
 		{Name: "good", Title: "the new slot is good after its health checks", Do: t.good},
+		{Name: "boot-config", Title: "the boot loader's config is that of the new image, once its slot is good", Do: t.bootConfig},
 		{Name: "persistent", Title: "persistent paths follow the image, and keep local changes", Do: t.persistent},
 		{Name: "rollback", Title: "rollback goes back to the old slot", Do: t.rollback},
 	})
@@ -240,6 +241,45 @@ func (t *story) good(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return "", t.Slots(ctx, slot.Old, slot.Good)
+}
+
+// efiMount is where the EFI partition is looked at.
+const efiMount = "/run/kairos-acceptance-efi"
+
+// bootConfig waits until the agent, which writes below a file system that is not
+// mounted, is done.
+func (t *story) bootConfig(ctx context.Context) (string, error) {
+	err := lab.Until(ctx, func() error {
+		state, err := t.Guest.Output(ctx, "systemctl", "show", "--property=ActiveState", "--value", "kairos-settle.service")
+		if err == nil && strings.TrimSpace(state) != "inactive" {
+			err = fmt.Errorf("kairos-settle.service is %s", strings.TrimSpace(state))
+		}
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	for _, argv := range [][]string{
+		{"mkdir", efiMount},
+		{"mount", "-o", "ro", "/dev/disk/by-partlabel/" + layout.PartEFI, efiMount},
+	} {
+		if _, err := t.Guest.Output(ctx, argv...); err != nil {
+			return "", err
+		}
+	}
+	err = t.hasConfig(ctx)
+	_, umountErr := t.Guest.Output(ctx, "umount", efiMount)
+	return "", errors.Join(err, umountErr)
+}
+
+// hasConfig judges the EFI partition: the mark is where GRUB reads it, and nowhere
+// else.
+func (t *story) hasConfig(ctx context.Context) error {
+	found, err := t.Guest.Output(ctx, "grep", "-rlxF", lab.ConfigMark, efiMount)
+	if files := strings.Fields(found); err == nil && (len(files) != 1 || !strings.HasSuffix(files[0], "/grub.cfg")) {
+		err = fmt.Errorf("the line %q is in %q, must be in grub.cfg alone: nothing of the update may be left", lab.ConfigMark, files)
+	}
+	return err
 }
 
 func (t *story) persistent(ctx context.Context) (string, error) {

@@ -91,7 +91,7 @@ func record(ctx context.Context, o lab.Options, short bool) (_ crash.Recording, 
 // zeros behind them even without it.)
 func otherBootloader(base v1.Image) (map[string][]byte, error) {
 	dir := layout.ImageBoot[1:] + "/"
-	found, err := source.Files(base, dir+bootloader.BIOSCore, dir+"efi/shimx64.efi", dir+"efi/grubx64.efi", dir+"efi/mmx64.efi")
+	found, err := source.Files(base, dir+bootloader.Config, dir+bootloader.BIOSCore, dir+"efi/shimx64.efi", dir+"efi/grubx64.efi", dir+"efi/mmx64.efi")
 	if err != nil {
 		return nil, err
 	}
@@ -99,10 +99,15 @@ func otherBootloader(base v1.Image) (map[string][]byte, error) {
 		return nil, fmt.Errorf("the image has no %s%s", dir, bootloader.BIOSCore)
 	}
 	for name, data := range found {
-		if name == dir+bootloader.BIOSCore {
+		switch name {
+		case dir + bootloader.Config:
+			found[name] = append(data, "# another one\n"...)
+		case dir + bootloader.BIOSCore:
 			found[name] = longerCore(data)
-		} else if found[name], err = otherTime(data); err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+		default:
+			if found[name], err = otherTime(data); err != nil {
+				return nil, fmt.Errorf("%s: %w", name, err)
+			}
 		}
 	}
 	return found, nil

@@ -26,7 +26,7 @@ func TestOtherBootloader(t *testing.T) {
 	binary.LittleEndian.PutUint16(core[coreSectors:], 3)
 	binary.LittleEndian.PutUint16(core[coreSectors+2:], 0x820)
 	files := map[string][]byte{
-		dir + bootloader.BIOSBoot: boot, dir + bootloader.BIOSCore: core, dir + "grub-dir": []byte("debian\n"),
+		dir + bootloader.BIOSBoot: boot, dir + bootloader.BIOSCore: core, dir + bootloader.DirFile: []byte("debian\n"), dir + bootloader.Config: []byte("script"),
 		dir + "efi/shimx64.efi": peProgram("shim"), dir + "efi/grubx64.efi": peProgram("grub"), dir + "efi/mmx64.efi": peProgram("mm"),
 	}
 	layer, err := lab.LayerOf(files)
@@ -41,8 +41,8 @@ func TestOtherBootloader(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(other) != 4 {
-		t.Errorf("got %d files, want core.img and three programs for UEFI", len(other))
+	if len(other) != 5 {
+		t.Errorf("got %d files, want grub.cfg, core.img and three programs for UEFI", len(other))
 	}
 	for name, data := range other {
 		if bytes.Equal(data, files[name]) {

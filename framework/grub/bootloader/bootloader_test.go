@@ -14,7 +14,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/kairos-build/kairos-build/framework/grub/bootconf"
 	"github.com/kairos-build/kairos-build/framework/internal/powercut"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
 )
@@ -72,12 +71,7 @@ func settleOn(_ *testing.T, d *powercut.Disk, fw *firmware, f *Files) error {
 		if err != nil || u.State == Current {
 			return err
 		}
-		if u.State == Staged { // grub.cfg alone
-			err = Promote(m, f)
-		} else {
-			_, err = Stage(m, f)
-		}
-		if err != nil {
+		if _, err := Stage(m, f); err != nil {
 			return err
 		}
 		if fw != nil {
@@ -95,10 +89,15 @@ func TestEveryCut(t *testing.T) {
 		name    string
 		uefi    bool
 		carryOn way
-	}{{"UEFI", true, carryOn}, {"BIOS", false, carryOn}, {"UEFI, by boots", true, settleOn}, {"BIOS, by boots", false, settleOn}} {
+		to      string // its grub.cfg is new in any case
+	}{
+		{"UEFI", true, carryOn, "2"}, {"BIOS", false, carryOn, "2"},
+		{"UEFI, by boots", true, settleOn, "2"}, {"BIOS, by boots", false, settleOn, "2"},
+		{"UEFI, grub.cfg alone", true, settleOn, "1"}, {"BIOS, grub.cfg alone", false, settleOn, "1"},
+	} {
 		t.Run(c.name, func(t *testing.T) {
 			uefi, carryOn := c.uefi, c.carryOn
-			old, fresh := loader(t, release("1")), loader(t, release("2"))
+			old, fresh := loader(t, release("1")), loader(t, release(c.to))
 			d := newDisk(t, old)
 			var fw *firmware
 			if uefi {
@@ -146,7 +145,7 @@ func TestEveryCut(t *testing.T) {
 // for a trial that failed.
 func goesOn(t *testing.T, d *powercut.Disk, fw *firmware, fresh *Files) error {
 	t.Helper()
-	if file(t, d, "EFI/BOOT/grubx64.efi") != string(fresh.programs[0].data) || file(t, d, "EFI/BOOT/BOOTX64.EFI") != "1 shim" {
+	if file(t, d, "EFI/BOOT/grubx64.efi") != string(fresh.programs[0].data) || file(t, d, "EFI/BOOT/BOOTX64.EFI") == string(fresh.programs[2].data) {
 		return nil
 	}
 	reset := &firmware{vars: maps.Clone(fw.vars), disk: d}
@@ -266,10 +265,14 @@ func TestOnlySome(t *testing.T) {
 	old := loader(t, release("1"))
 	d := newDisk(t, old)
 	u, err := Plan(machine(d, newFirmware(d)), old)
-	if diff := cmp.Diff(Update{State: Staged, Changes: []string{"EFI/debian/grub.cfg"}}, u); diff != "" || err != nil {
+	if diff := cmp.Diff(Update{State: Outdated, Changes: []string{"EFI/debian/grub.cfg"}}, u); diff != "" || err != nil {
 		t.Errorf("error %v\n%s", err, diff)
 	}
-	if err := Promote(machine(d, newFirmware(d)), old); err != nil || file(t, d, "EFI/debian/grub.cfg") != string(bootconf.GRUB()) {
+	r, err := Stage(machine(d, newFirmware(d)), old)
+	if err != nil || r.State != Staged || r.Unproved == nil {
+		t.Errorf("grub.cfg alone: %+v, %v", r, err)
+	}
+	if err := Promote(machine(d, newFirmware(d)), old); err != nil || file(t, d, "EFI/debian/grub.cfg") != "new grub.cfg" {
 		t.Errorf("grub.cfg is not replaced: %v", err)
 	}
 	before := d.Flushes()
@@ -278,7 +281,7 @@ func TestOnlySome(t *testing.T) {
 	}
 	files := release("1")
 	files["bios/core.img"] = release("3")["bios/core.img"]
-	r, err := Stage(machine(d, newFirmware(d)), loader(t, files))
+	r, err = Stage(machine(d, newFirmware(d)), loader(t, files))
 	if err != nil || r.State != Staged || r.Trial || r.Unproved == nil {
 		t.Errorf("core.img alone: %+v, %v", r, err)
 	}

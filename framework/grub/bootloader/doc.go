@@ -3,8 +3,8 @@
 // Package bootloader puts the boot loader of an image on a disk, and replaces
 // the one that is there so that a cut of power at any moment leaves a machine
 // that boots. The builder and the node share it. It owns where the files go and
-// in which order; the files come from the image (slotimage.Image.Bootloader),
-// grub.cfg from framework/grub/bootconf.
+// in which order; the files come from the image
+// (slotimage.Image.Bootloader), grub.cfg among them.
 //
 // # What is where
 //
@@ -64,5 +64,7 @@
 //   - Without variables that can be written (BIOS, or a firmware without room)
 //     UEFI programs are staged, read back and replaced without a trial.
 //   - grub.cfg: the signed GRUB finds it by a name that is built in, so the
-//     trial reads the old one. The builder's end-to-end tests boot the new one.
+//     trial reads the old one. The builder's end-to-end tests boot the new one. When
+//     nothing else changes, there is no trial: it waits in the staging folder until
+//     the slot is good.
 package bootloader

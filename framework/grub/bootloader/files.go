@@ -24,6 +24,7 @@ import (
 const (
 	BIOSBoot = "bios/boot.img"
 	BIOSCore = "bios/core.img"
+	Config   = bootconf.GRUBConfig
 	DirFile  = "grub-dir" // names the folder below EFI/ where the signed GRUB looks for grub.cfg
 	efiDir   = "efi/"
 	efiShim  = efiDir + "shim" // and the architecture, and .efi
@@ -56,6 +57,7 @@ var ErrFiles = errors.New("the image's boot loader is not usable")
 type Files struct {
 	bootconf.Loader
 	boot, core []byte // BIOS; nil when the image has none
+	script     []byte // grub.cfg
 	programs   []program
 	dir        string // below EFI/, where GRUB looks for grub.cfg
 }
@@ -72,10 +74,13 @@ var dirName = lazyregexp.New(`^([a-z0-9_-]{1,8}|[A-Z0-9_-]{1,8})$`)
 // New checks the files of an image, by their names below layout.ImageBoot. It
 // needs programs for BIOS, for UEFI, or for both.
 func New(files map[string][]byte) (*Files, error) {
-	f := &Files{boot: files[BIOSBoot], core: files[BIOSCore]}
+	f := &Files{boot: files[BIOSBoot], core: files[BIOSCore], script: files[Config]}
 	f.dir = strings.TrimSpace(string(files[DirFile]))
 	if !dirName.MatchString(f.dir) {
 		return nil, fmt.Errorf("%w: %s/%s is %q: want the name of a folder below EFI/: at most 8 letters of one case, digits, _ and -", ErrFiles, layout.ImageBoot, DirFile, f.dir)
+	}
+	if len(f.script) == 0 {
+		return nil, fmt.Errorf("%w: %s has no %s: build the image anew", ErrFiles, layout.ImageBoot, Config)
 	}
 	if (f.boot == nil) != (f.core == nil) {
 		return nil, fmt.Errorf("%w: of %s and %s in %s one is missing", ErrFiles, BIOSBoot, BIOSCore, layout.ImageBoot)
@@ -134,7 +139,7 @@ func (f *Files) EFI() ([]fat32.File, error) {
 func (f *Files) Env() string { return "EFI/" + f.dir + "/" + bootconf.GRUBEnv }
 
 func (f *Files) config() fat32.File {
-	return fat32.File{Path: "EFI/" + f.dir + "/" + bootconf.GRUBConfig, Data: bootconf.GRUB()}
+	return fat32.File{Path: "EFI/" + f.dir + "/" + bootconf.GRUBConfig, Data: f.script}
 }
 
 // BIOS tells whether there are programs for BIOS.

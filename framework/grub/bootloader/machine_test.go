@@ -28,7 +28,7 @@ func release(version string) map[string][]byte {
 	binary.LittleEndian.PutUint16(core[508:], uint16(sectors(len(core))-1))
 	binary.LittleEndian.PutUint16(core[510:], 0x820)
 	return map[string][]byte{
-		"bios/boot.img": boot, "bios/core.img": core, "grub-dir": []byte("debian\n"),
+		"bios/boot.img": boot, "bios/core.img": core, "grub-dir": []byte("debian\n"), "grub.cfg": []byte("new grub.cfg"),
 		"efi/shimx64.efi": []byte(version + " shim"), "efi/grubx64.efi": bytes.Repeat([]byte(version+" grub "), 300), "efi/mmx64.efi": []byte(version + " mm"),
 	}
 }

@@ -8,8 +8,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/kairos-build/kairos-build/framework/grub/bootconf"
 )
 
 func TestSettle(t *testing.T) {
@@ -105,17 +103,5 @@ func TestCutStaging(t *testing.T) {
 	}
 	if whole == 0 {
 		t.Error("it was never staged")
-	}
-}
-
-func TestUpdateConfig(t *testing.T) {
-	d := newDisk(t, loader(t, release("1")))
-	for _, want := range []bool{true, false} {
-		if changed, err := UpdateConfig(machine(d, nil)); err != nil || changed != want {
-			t.Errorf("changed %v, %v: want %v", changed, err, want)
-		}
-	}
-	if got := file(t, d, "EFI/debian/grub.cfg"); got != string(bootconf.GRUB()) {
-		t.Errorf("grub.cfg is %.100q", got)
 	}
 }

@@ -15,7 +15,7 @@ import (
 func TestSource(t *testing.T) {
 	s := Source{Shim: "/s", MokManager: "/m", GRUB: "/g", Dir: "debian", Modules: "/mod", Arch: "x64"}
 	files := release("1")
-	names := append(slices.Collect(maps.Keys(s.Copies())), BIOSCore, DirFile)
+	names := append(slices.Collect(maps.Keys(s.Copies())), BIOSCore, DirFile, Config)
 	slices.Sort(names)
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(files)), names); diff != "" {
 		t.Errorf("-New's +Source's:\n%s", diff)

@@ -23,7 +23,7 @@ const stagedDir = "grub.dir"
 
 // staging are the files of the staging folder, in the order of writing.
 func (f *Files) staging() []fat32.File {
-	var list []fat32.File
+	list := []fat32.File{{Path: stagingDir + "/" + Config, Data: f.script}}
 	if f.BIOS() {
 		list = append(list, fat32.File{Path: stagingDir + "/boot.img", Data: f.boot}, fat32.File{Path: stagingDir + "/core.img", Data: f.core})
 	}
@@ -39,6 +39,8 @@ func stagedName(name string) string {
 	switch name = strings.ToLower(name); {
 	case name == stagedDir:
 		return DirFile
+	case name == Config:
+		return Config
 	case name == "boot.img", name == "core.img":
 		return "bios/" + name
 	case strings.HasSuffix(name, ".efi"):
@@ -56,8 +58,7 @@ func allStaged(v *fat32.Volume, f *Files) (bool, error) {
 	return true, nil
 }
 
-// Staging reads what Stage wrote; grub.cfg is that of the program that runs.
-// It returns ErrNotStaged when there is nothing, or not all of it.
+// Staging reads what Stage wrote. It returns ErrNotStaged when there is nothing, or not all of it.
 func Staging(m Machine) (*Files, error) {
 	v, err := m.volume()
 	if err != nil {

@@ -43,7 +43,6 @@ type Update struct {
 type part struct {
 	name      string
 	program   bool // that UEFI starts
-	config    bool // grub.cfg
 	installed bool
 	staged    bool
 }
@@ -77,10 +76,8 @@ func (m Machine) state(u Update, parts []part) (State, error) {
 		}
 		return Current, err
 	}
-	// grub.cfg alone needs no staging.
-	more := slices.ContainsFunc(parts, func(p part) bool { return !p.config && !p.installed })
 	switch {
-	case more && slices.ContainsFunc(parts, func(p part) bool { return !p.staged }):
+	case slices.ContainsFunc(parts, func(p part) bool { return !p.installed && !p.staged }):
 		return Outdated, nil
 	case !e.exists:
 		return Staged, nil
@@ -123,7 +120,7 @@ func (m Machine) parts(f *Files) ([]part, error) {
 		bios.staged = bios.staged && staged
 		list = append(list, bios)
 	}
-	config := part{name: f.config().Path, config: true, staged: true}
+	config := part{name: f.config().Path, staged: staged}
 	config.installed, err = same(v, f.config().Path, f.config().Data)
 	return append(list, config), err
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/kairos-build/kairos-build/framework/grub/bootconf"
 	grub "github.com/kairos-build/kairos-build/framework/grub/bootloader"
 	"github.com/kairos-build/kairos-build/framework/layout"
 )
@@ -42,8 +43,10 @@ func bootloader(args []string) error {
 			return fmt.Errorf("collecting the boot loader: %w", err)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(dir, grub.DirFile), []byte(from.Dir+"\n"), 0o644); err != nil {
-		return err
+	for name, data := range map[string][]byte{grub.DirFile: []byte(from.Dir + "\n"), grub.Config: bootconf.GRUB()} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+			return err
+		}
 	}
 	core := from.MakeCore(filepath.Join(dir, grub.BIOSCore))
 	if err := run(core[0], core[1:]...); err != nil {

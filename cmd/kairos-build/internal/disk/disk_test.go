@@ -84,7 +84,7 @@ func loader() map[string][]byte {
 	binary.LittleEndian.PutUint16(core[508:], 195)
 	binary.LittleEndian.PutUint16(core[510:], 0x820)
 	return map[string][]byte{
-		"bios/boot.img": boot, "bios/core.img": core, "grub-dir": []byte("debian\n"),
+		"bios/boot.img": boot, "bios/core.img": core, "grub-dir": []byte("debian\n"), "grub.cfg": bootconf.GRUB(),
 		"efi/shimx64.efi": []byte("shim"), "efi/grubx64.efi": []byte("grub"), "efi/mmx64.efi": []byte("mok manager"),
 	}
 }
@@ -374,7 +374,7 @@ func TestRefuses(t *testing.T) {
 		{"oem too large", func(s *disk.Spec) { s.OEM[0].Data = noise(16 << 20) }, disk.ErrTooLarge, "oem"},
 		{"oem with a bad path", func(s *disk.Spec) { s.OEM[0].Path = "../etc/passwd" }, ext4.ErrPath, "oem"},
 		{"core too large", func(s *disk.Spec) { s.Image.Bootloader["bios/core.img"] = core(2 << 20) }, disk.ErrTooLarge, "core.img"},
-		{"no boot loader", func(s *disk.Spec) { s.Image.Bootloader = map[string][]byte{"grub-dir": []byte("debian")} }, bootloader.ErrFiles, "neither for BIOS"},
+		{"no boot loader", func(s *disk.Spec) { s.Image.Bootloader = map[string][]byte{"grub-dir": []byte("debian"), "grub.cfg": []byte("x")} }, bootloader.ErrFiles, "neither for BIOS"},
 		{"nothing at all", func(s *disk.Spec) { s.Image.Bootloader = nil }, bootloader.ErrFiles, "grub-dir is \"\""},
 		{"grub-dir is a path", func(s *disk.Spec) { s.Image.Bootloader["grub-dir"] = []byte("../x") }, bootloader.ErrFiles, "name of a folder"},
 		{"half a BIOS", func(s *disk.Spec) { delete(s.Image.Bootloader, "bios/boot.img") }, bootloader.ErrFiles, "one is missing"},

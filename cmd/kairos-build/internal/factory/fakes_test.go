@@ -125,7 +125,7 @@ func bootable(content string) []testimage.Entry {
 	for _, f := range [][2]string{
 		{layout.ImageKernel[1:], "kernel"}, {layout.ImageInitrd[1:], "initrd"}, {layout.ImageCmdline[1:], "console=ttyS0"},
 		{layout.ImageRelease[1:], "KAIROS_VERSION=\"v1.0.0\"\n"}, {"content", content},
-		{loader + "bios/boot.img", string(boot)}, {loader + "bios/core.img", string(core)}, {loader + "grub-dir", "debian\n"},
+		{loader + "bios/boot.img", string(boot)}, {loader + "bios/core.img", string(core)}, {loader + "grub-dir", "debian\n"}, {loader + "grub.cfg", "script"},
 		{loader + "efi/shimx64.efi", "shim"}, {loader + "efi/grubx64.efi", "grub"}, {loader + "efi/mmx64.efi", "mok"},
 	} {
 		entries = append(entries, testimage.File(f[0], f[1]))
