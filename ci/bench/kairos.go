@@ -80,7 +80,7 @@ func withTail(err error, what, log string) error {
 // A made is what we read of a build.json.
 type made struct {
 	Disks []struct {
-		SHA256 string `json:"sha256"`
+		Content string `json:"content_sha256"`
 	} `json:"disks"`
 	Steps []step `json:"steps"`
 }

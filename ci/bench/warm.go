@@ -73,7 +73,7 @@ func (b *bench) rebuild(ctx context.Context, w *warmDir, program string, more ..
 	if err != nil {
 		return rebuilt{}, err
 	}
-	return rebuilt{j.seconds, before.Disks[0].SHA256 != after.Disks[0].SHA256, profile(after.Steps)}, nil
+	return rebuilt{j.seconds, before.Disks[0].Content != after.Disks[0].Content, profile(after.Steps)}, nil
 }
 
 // agentChanged builds with another agent each time.

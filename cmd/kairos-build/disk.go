@@ -4,9 +4,13 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
 	"github.com/kairos-build/kairos-build/framework/commandline"
@@ -15,41 +19,44 @@ import (
 func newDisk() *cobra.Command {
 	var o factory.DiskOptions
 	var talk talkFlags
-	var asJSON bool
+	var asJSON, verify bool
+	var idle []string
 	cmd := &cobra.Command{
-		Use:   "disk IMAGE",
-		Short: "Make a bootable disk from an image that exists, without building",
+		Use:   "disk IMAGE | disk --verify BUILD [DISK]",
+		Short: "Make a bootable disk from an image that exists, or verify one",
 		Long: `Writes a bootable disk from an image that kairos-build made before. IMAGE is a
 folder with an OCI layout, a tar of one, or a registry reference. No root, no
-loop device and no mount are needed.`,
+loop device and no mount are needed.
+
+With --verify it reads disks and compares every byte with what was said about them
+when they were made. BUILD is the folder of a build, its build.json, or what
+"kairos-build disk --json" printed. DISK is a copy of the disk, or a device that it
+was written to.`,
 		Example: `  kairos-build disk out/debian-13/image -o node.raw
   kairos-build disk registry.example.org/edge/debian-13:v1.4.0 -o node.raw --cloud-config site.yaml
   kairos-build disk out/debian-13/image -o node.raw --slot-size 6G
-  kairos-build disk debian-13.tar -o node.raw --json`,
-		Args: commandline.Args(cobra.ExactArgs(1)),
+  kairos-build disk debian-13.tar -o node.raw --json >node.json
+  kairos-build disk --verify out/debian-13
+  kairos-build disk --verify node.json /dev/sdb`,
+		Args: commandline.Args(func(cmd *cobra.Command, args []string) error {
+			if verify {
+				return cobra.RangeArgs(1, 2)(cmd, args)
+			}
+			return cobra.ExactArgs(1)(cmd, args)
+		}),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var err error
-			if _, o.State, err = new(engineFlags).options(); err != nil {
-				return err
+			if !verify {
+				return makeDisk(cmd, o, &talk, args[0], asJSON)
 			}
-			o.Image = args[0]
-			t, err := talk.open(cmd.ErrOrStderr())
-			if err != nil {
-				return err
+			cmd.Flags().Visit(func(f *pflag.Flag) { idle = append(idle, "--"+f.Name) })
+			if idle = slices.DeleteFunc(idle, forVerify); len(idle) > 0 {
+				return commandline.Usagef(cmd, "%s has no meaning with --verify", strings.Join(idle, ", "))
 			}
-			o.Progress, o.Log = t, t.log
-			made, err := factory.MakeDisk(cmd.Context(), o)
-			if err := t.close(err); err != nil {
-				return err
-			}
-			if asJSON {
-				return json.NewEncoder(cmd.OutOrStdout()).Encode(made)
-			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "disk   %s  sha256:%s\n", made.Path, made.SHA256)
-			return err
+			return verifyDisks(cmd, &talk, args, asJSON)
 		},
 	}
 	flags := cmd.Flags()
+	flags.BoolVar(&verify, "verify", false, "read disks that were made before, and write nothing")
 	flags.StringVarP(&o.Path, "output", "o", "disk.raw", "the disk `file` to write")
 	flags.StringVar(&o.Arch, "arch", "amd64", "architecture to pick from an image with several")
 	flags.StringArrayVar(&o.CloudConfigs, "cloud-config", nil, "cloud-config `file` for the disk's /oem; may be repeated")
@@ -58,4 +65,54 @@ loop device and no mount are needed.`,
 	flags.BoolVar(&asJSON, "json", false, "print JSON on stdout")
 	talk.add(flags)
 	return cmd
+}
+
+// forVerify tells whether a flag means something with --verify.
+func forVerify(flag string) bool {
+	return slices.Contains([]string{"--verify", "--json", "--progress", "--verbose"}, flag)
+}
+
+func makeDisk(cmd *cobra.Command, o factory.DiskOptions, talk *talkFlags, image string, asJSON bool) (err error) {
+	if _, o.State, err = new(engineFlags).options(); err != nil {
+		return err
+	}
+	t, err := talk.open(cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	o.Image, o.Progress, o.Log = image, t, t.log
+	made, err := factory.MakeDisk(cmd.Context(), o)
+	if err := t.close(err); err != nil {
+		return err
+	}
+	if asJSON {
+		return json.NewEncoder(cmd.OutOrStdout()).Encode(made)
+	}
+	_, err = fmt.Fprintln(cmd.OutOrStdout(), diskLine(made.Path, made))
+	return err
+}
+
+// diskLine is a disk in the result of a command.
+func diskLine(path string, d factory.Disk) string {
+	return fmt.Sprintf("disk   %s  content:%s", path, d.Content)
+}
+
+func verifyDisks(cmd *cobra.Command, talk *talkFlags, args []string, asJSON bool) error {
+	t, err := talk.open(cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	o := factory.VerifyOptions{Build: args[0], Progress: t}
+	if len(args) > 1 {
+		o.Path = args[1]
+	}
+	good, err := factory.VerifyDisks(cmd.Context(), o)
+	err = t.close(err)
+	if asJSON {
+		return errors.Join(err, json.NewEncoder(cmd.OutOrStdout()).Encode(good))
+	}
+	for _, d := range good {
+		fmt.Fprintln(cmd.OutOrStdout(), diskLine(d.Path, d)+"  as it was made")
+	}
+	return err
 }

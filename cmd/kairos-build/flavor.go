@@ -95,7 +95,7 @@ func printResult(w io.Writer, r *factory.Result, asJSON bool) error {
 		fmt.Fprintf(w, "image  %s  %s\n", filepath.Join(r.Dir, r.Image.Path), r.Image.Digest)
 	}
 	for _, d := range r.Disks {
-		fmt.Fprintf(w, "disk   %s  sha256:%s\n", filepath.Join(r.Dir, d.Path), d.SHA256)
+		fmt.Fprintln(w, diskLine(filepath.Join(r.Dir, d.Path), d))
 	}
 	_, err := fmt.Fprintf(w, "facts  %s\n", filepath.Join(r.Dir, "build.json"))
 	return err

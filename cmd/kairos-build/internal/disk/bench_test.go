@@ -13,8 +13,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
 )
 
-// BenchmarkWrite writes a disk of the usual size, into a folder that has one:
-// from nothing, and when only the cloud-config is another one.
+// BenchmarkWrite writes a disk of the usual size, into a folder that has one.
 func BenchmarkWrite(b *testing.B) {
 	s := spec(b)
 	root, err := os.Create(filepath.Join(b.TempDir(), "root.img"))
@@ -35,27 +34,18 @@ func BenchmarkWrite(b *testing.B) {
 	s.Image.Kernel, s.Image.Initrd = noise(12<<20), noise(20<<20)
 	s.Sizes = layout.Sizes{}
 	path := filepath.Join(b.TempDir(), "disk.raw")
-	for _, bench := range []struct {
-		name  string
-		cache disk.Cache
-	}{{"all", nil}, {"cloud-config", disk.DirCache(b.TempDir())}} {
-		b.Run(bench.name, func(b *testing.B) {
-			s.Cache = bench.cache
-			if _, err := disk.Write(b.Context(), path, s); err != nil {
-				b.Fatal(err)
-			}
-			for b.Loop() {
-				b.StopTimer()
-				syscall.Sync() // else the old file's removal waits for its writeback
-				b.StartTimer()
-				s.OEM[0].Data = append(s.OEM[0].Data, '#')
-				result, err := disk.Write(b.Context(), path, s)
-				if err != nil || result.Resumed != (bench.cache != nil) {
-					b.Fatalf("resumed %v, error %v", result.Resumed, err)
-				}
-				b.ReportMetric(float64(result.Data)/1e6, "MB-data")
-				b.ReportMetric(float64(result.Size)/1e6, "MB-size")
-			}
-		})
+	if _, err := disk.Write(b.Context(), path, s); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		b.StopTimer()
+		syscall.Sync() // else the old file's removal waits for its writeback
+		b.StartTimer()
+		result, err := disk.Write(b.Context(), path, s)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(result.Data)/1e6, "MB-data")
+		b.ReportMetric(float64(result.Size)/1e6, "MB-size")
 	}
 }

@@ -10,18 +10,13 @@
 // that can be checked was checked, and the file appears under its name, by
 // rename, when it is complete: until then an older file stays as it is.
 //
-// # Writing and hashing
+// # Writing and verifying
 //
 // The disk is a row of regions: the head (MBR and partition table), one for
 // each partition, and the tail (the second partition table). One goroutine
 // writes them and notes what is data; another follows it and takes the SHA-256
-// of the whole file, in which holes are hashed from memory and never read. The
-// hash is what takes long: a disk of 5 GiB at the 1.5 GiB/s of one core.
-//
-// What a cloud-config changes comes last on the disk (oem and persistent), so
-// with a Cache the state of the hash at the beginning of oem is kept, under a
-// key made from everything that was written before. When only the cloud-config
-// is another one, the hash goes on from there.
+// of each extent of data. Most of a disk is a hole: the SHA-256 of the whole file
+// would take longer than writing it. Verify holds a disk against the extents.
 package disk
 
 import (
@@ -29,7 +24,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -59,20 +53,14 @@ type Spec struct {
 	// Time of all files that we make. Default: the earliest that the file
 	// system has.
 	Time time.Time
-	// Cache keeps states of the hash. Default: none.
-	Cache Cache
-	// Log hears when the cache does not work. Default: nobody.
-	Log *slog.Logger
 }
 
 // A Result describes a disk that was written.
 type Result struct {
-	Size   int64    // bytes, with holes
-	Data   int64    // bytes that are not holes
-	SHA256 [32]byte // of the whole file
-	Table  *gpt.Table
-	// Resumed says that the hash went on from a state in the cache.
-	Resumed bool
+	Size    int64    // bytes, with holes
+	Data    int64    // bytes that are not holes
+	Extents []Extent // in order
+	Table   *gpt.Table
 }
 
 // Write writes the disk to the file path and replaces the one that may be
@@ -88,14 +76,14 @@ func Write(ctx context.Context, path string, s Spec) (Result, error) {
 	if err != nil {
 		return Result{}, explain(path, p, err)
 	}
-	sum, err := p.run(ctx, out.File)
+	extents, err := p.run(ctx, out.File)
 	if err != nil {
 		return Result{}, errors.Join(explain(path, p, err), out.Discard())
 	}
 	if err := out.Publish(); err != nil {
 		return Result{}, explain(path, p, err)
 	}
-	return Result{Size: p.size, Data: p.data(), SHA256: sum.sum, Table: p.table, Resumed: sum.resumed}, nil
+	return Result{Size: p.size, Data: p.data(), Extents: extents, Table: p.table}, nil
 }
 
 // explain says what to do about an error of the file system.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/ext4"
@@ -26,8 +25,6 @@ type plan struct {
 	table   *gpt.Table
 	loader  BootLoader
 	regions []*region // they tile the disk
-	// prefix is how many of the regions no cloud-config can change.
-	prefix int
 }
 
 // A region is a piece of the disk that is written by one function.
@@ -47,9 +44,6 @@ func (r *region) isRoot() bool { return r.write == nil }
 func newPlan(s Spec) (*plan, error) {
 	if s.Sizes.ImageSize == 0 {
 		s.Sizes.ImageSize = s.Image.Tree.Size
-	}
-	if s.Log == nil {
-		s.Log = slog.New(slog.DiscardHandler)
 	}
 	parts := layout.Table(s.Sizes)
 	loader, err := s.BootLoader(s.Image.Bootloader)
@@ -93,9 +87,6 @@ func (p *plan) lay(parts []layout.Partition) error {
 		write, err := p.writer(part, p.table.Partitions[i])
 		if err != nil {
 			return err
-		}
-		if part.Name == layout.PartOEM {
-			p.prefix = len(p.regions)
 		}
 		p.add(part.Name, part.Size, write)
 	}

@@ -6,43 +6,27 @@ import (
 	"context"
 	"fmt"
 	"os"
+
+	"golang.org/x/sync/errgroup"
 )
 
-// run writes the disk to file and hashes it meanwhile.
-func (p *plan) run(ctx context.Context, file *os.File) (digest, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	sum := make(chan digest, 1)
-	go func() {
-		d, err := p.hash(ctx, file)
-		if err != nil {
-			cancel(err)
-		}
-		sum <- d
-	}()
-	if err := p.write(ctx, file); err != nil {
-		cancel(err)
-	}
-	d := <-sum
-	return d, context.Cause(ctx)
+// run writes the disk to file, and digests it meanwhile.
+func (p *plan) run(ctx context.Context, file *os.File) ([]Extent, error) {
+	var extents []Extent
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return p.write(ctx, file) })
+	g.Go(func() (err error) {
+		extents, err = p.digests(ctx, file)
+		return err
+	})
+	err := g.Wait()
+	return extents, err
 }
 
-// write fills the regions: at first what the cache's key is made of, then the
-// roots, then what a cloud-config can change.
 func (p *plan) write(ctx context.Context, file *os.File) error {
-	for _, roots := range []bool{false, true} {
-		for _, r := range p.regions[:p.prefix] {
-			if r.isRoot() != roots {
-				continue
-			}
-			if err := p.fill(ctx, r, file); err != nil {
-				return err
-			}
-		}
-	}
-	for _, r := range p.regions[p.prefix:] {
+	for _, r := range p.regions {
 		if err := p.fill(ctx, r, file); err != nil {
-			return err
+			return fmt.Errorf("%s: %w", r.name, err)
 		}
 	}
 	return nil
@@ -56,9 +40,8 @@ func (p *plan) fill(ctx context.Context, r *region, file *os.File) error {
 	} else {
 		err = r.write(w)
 	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", r.name, err)
+	if err == nil {
+		close(r.done)
 	}
-	close(r.done)
-	return nil
+	return err
 }

@@ -34,11 +34,15 @@ func (e extents) overlap(start, end int64) bool {
 	return slices.ContainsFunc(e, func(x extent) bool { return x.start < end && start < x.end })
 }
 
-// merged is sorted, without overlaps.
-func (e extents) merged() extents {
+// minHole in bytes: what is between two extents is told as a part of them when it
+// is smaller.
+const minHole = 1 << 20
+
+// merged is sorted, without overlaps and without holes smaller than that.
+func (e extents) merged(hole int64) extents {
 	var out extents
 	for _, x := range slices.SortedFunc(slices.Values(e), func(a, b extent) int { return cmp.Compare(a.start, b.start) }) {
-		if n := len(out); n > 0 && x.start <= out[n-1].end {
+		if n := len(out); n > 0 && x.start < out[n-1].end+hole {
 			out[n-1].end = max(out[n-1].end, x.end)
 			continue
 		}
@@ -49,7 +53,7 @@ func (e extents) merged() extents {
 
 func (e extents) bytes() int64 {
 	var n int64
-	for _, x := range e.merged() {
+	for _, x := range e.merged(1) {
 		n += x.end - x.start
 	}
 	return n

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"syscall"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/disk"
@@ -24,15 +23,12 @@ import (
 func (b *build) addRaw(ctx context.Context, image *madeImage, r *Result) error {
 	return b.step("disk: "+rawName, func(progress.Step) (bool, error) {
 		made, err := writeRaw(ctx, b.out.staged(rawName), image.root, image.Digest, disk.Spec{
-			OEM: oemEntries(b.configs), Sizes: b.Sizes, Time: b.recipe.Epoch, Cache: hashes(b.State), Log: b.Log,
+			OEM: oemEntries(b.configs), Sizes: b.Sizes, Time: b.recipe.Epoch,
 		})
 		r.Disks = append(r.Disks, made)
 		return false, err
 	})
 }
-
-// hashes is where disk keeps states of its hash.
-func hashes(state string) disk.Cache { return disk.DirCache(filepath.Join(state, "hashes")) }
 
 // writeRaw writes the disk of a root image. Every identifier comes from the
 // digest of its image.
@@ -57,7 +53,7 @@ func writeRaw(ctx context.Context, path string, image *rootImage, digest string,
 	}
 	return Disk{
 		Kind: kindRaw, Path: rawName, Size: result.Size, Allocated: st.Blocks * 512,
-		SHA256: hex.EncodeToString(result.SHA256[:]), RootHash: hex.EncodeToString(image.image.Tree.RootHash[:]),
+		Content: disk.Content(result.Size, result.Extents), Extents: result.Extents, RootHash: hex.EncodeToString(image.image.Tree.RootHash[:]),
 	}, nil
 }
 
@@ -110,7 +106,7 @@ func MakeDisk(ctx context.Context, o DiskOptions) (made Disk, err error) {
 	}
 	err = rec.step("disk: "+o.Path, func(progress.Step) (bool, error) {
 		made, err = writeRaw(ctx, o.Path, root, digest, disk.Spec{
-			OEM: oemEntries(configs), Sizes: o.Sizes, Time: config.Created.Time, Cache: hashes(o.State), Log: o.Log,
+			OEM: oemEntries(configs), Sizes: o.Sizes, Time: config.Created.Time,
 		})
 		return false, err
 	})

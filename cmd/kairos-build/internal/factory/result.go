@@ -2,9 +2,11 @@
 
 package factory
 
+import "github.com/kairos-build/kairos-build/cmd/kairos-build/internal/disk"
+
 // FormatVersion is the version of build.json. It changes only when a field
 // changes its meaning or goes away; docs/build-json.md describes it.
-const FormatVersion = 1
+const FormatVersion = 2
 
 // A Result is what a build made: the content of build.json.
 type Result struct {
@@ -42,12 +44,13 @@ type Layer struct {
 
 // A Disk is one bootable artifact.
 type Disk struct {
-	Kind      string `json:"kind"`      // raw
-	Path      string `json:"path"`      // relative to build.json
-	Size      int64  `json:"size"`      // bytes, holes included
-	Allocated int64  `json:"allocated"` // bytes that take up space
-	SHA256    string `json:"sha256"`    // of the whole file, hex
-	RootHash  string `json:"verity_root_hash"`
+	Kind      string        `json:"kind"`           // raw
+	Path      string        `json:"path"`           // relative to build.json
+	Size      int64         `json:"size"`           // bytes, holes included
+	Allocated int64         `json:"allocated"`      // bytes that take up space
+	Content   string        `json:"content_sha256"` // hex, see disk.Content
+	RootHash  string        `json:"verity_root_hash"`
+	Extents   []disk.Extent `json:"extents"`
 }
 
 // A Step is something the build did.

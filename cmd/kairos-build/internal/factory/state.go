@@ -15,7 +15,6 @@ import (
 //	inputs/    what enters a graph, as OCI images
 //	engine/    the embedded engine
 //	roots/     root images, by the layers that they were made from
-//	hashes/    states of disk hashes
 //	outputs/   what finished outputs looked like
 //
 // It must be one that can be written to: a user without a home has to hear of
