@@ -105,13 +105,23 @@ func NewAt(dir *os.File, name string, mode fs.FileMode) (*File, error) {
 // begin makes the file, which is called shown in errors.
 func begin(dir *os.File, name, shown string, mode fs.FileMode) (*File, error) {
 	opened, err := openAt(int(dir.Fd()), ".", shown, unix.O_TMPFILE|unix.O_RDWR, mode)
-	if err == nil {
-		return &File{File: opened, dir: dir, name: name}, nil
+	if err != nil {
+		return beginNamed(dir, name, shown, mode)
 	}
-	return beginNamed(dir, name, shown, mode)
+	if _, err := os.Lstat(inProc(opened)); err != nil {
+		if err := opened.Close(); err != nil {
+			return nil, err
+		}
+		return beginNamed(dir, name, shown, mode)
+	}
+	return &File{File: opened, dir: dir, name: name}, nil
 }
 
-// beginNamed is begin for a file system that has no files without a name.
+// inProc is the name by which an open file is linked. A chroot may have no /proc.
+func inProc(f *os.File) string { return fmt.Sprintf("/proc/self/fd/%d", f.Fd()) }
+
+// beginNamed is begin for a file system that has no files without a name, and for a
+// place where they cannot get one.
 func beginNamed(dir *os.File, name, shown string, mode fs.FileMode) (*File, error) {
 	temp := temporary()
 	opened, err := openAt(int(dir.Fd()), temp, shown, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, mode)
@@ -172,7 +182,7 @@ func (f *File) link() error {
 	if f.temp != "" {
 		return nil
 	}
-	self, temp := fmt.Sprintf("/proc/self/fd/%d", f.Fd()), temporary()
+	self, temp := inProc(f.File), temporary()
 	if err := unix.Linkat(unix.AT_FDCWD, self, int(f.dir.Fd()), temp, unix.AT_SYMLINK_FOLLOW); err != nil {
 		return &os.LinkError{Op: "linkat", Old: self, New: f.name, Err: err}
 	}

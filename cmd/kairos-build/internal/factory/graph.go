@@ -3,11 +3,11 @@
 package factory
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -101,21 +101,32 @@ func (b *build) gather(ctx context.Context, set *packages.Set) (recipes.Inputs, 
 
 // programs are the inputs that come with kairos-build itself.
 func (b *build) programs() ([]inputs.Source, error) {
+	assemble, assembleErr := b.program(payload.Assemble)
+	init, initErr := b.program(payload.Init)
+	framework, frameworkErr := b.frameworkFiles()
+	if err := errors.Join(assembleErr, initErr, frameworkErr); err != nil {
+		return nil, err
+	}
 	var list []inputs.Source
-	for _, p := range []struct{ input, program string }{
-		{recipes.InputAssemble, payload.Assemble}, {recipes.InputInit, payload.Init},
+	for _, in := range []struct {
+		name  string
+		files []inputs.File
+	}{
+		{recipes.InputAssemble, assemble}, {recipes.InputInit, init},
+		{recipes.InputFramework, framework}, {recipes.InputRelease, b.releaseFiles()},
 	} {
-		data, err := b.Program(b.recipe.Arch, p.program)
+		tree, err := b.tree(in.name, in.files)
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, b.tree(p.input, inputs.File{Path: p.program, Mode: 0o755, Data: data}))
+		list = append(list, tree)
 	}
-	files, err := b.frameworkFiles()
-	if err != nil {
-		return nil, err
-	}
-	return append(list, b.tree(recipes.InputFramework, files...), b.tree(recipes.InputRelease, b.releaseFiles()...)), nil
+	return list, nil
+}
+
+func (b *build) program(name string) ([]inputs.File, error) {
+	data, err := b.Program(b.recipe.Arch, name)
+	return []inputs.File{{Path: name, Mode: 0o755, Data: data}}, err
 }
 
 func (b *build) releaseFiles() []inputs.File {
@@ -126,27 +137,27 @@ func (b *build) releaseFiles() []inputs.File {
 	return files
 }
 
-// tree is an input made of files; its key is their tar stream.
-func (b *build) tree(name string, files ...inputs.File) inputs.Source {
-	var stream bytes.Buffer
-	err := inputs.Tree(&stream, files, b.recipe.Epoch)
-	return inputs.Source{Name: name, Key: stream.Bytes(), Write: func(_ context.Context, w io.Writer, _ inputs.Report) error {
-		if err != nil {
-			return err
-		}
-		_, err := w.Write(stream.Bytes())
-		return err
-	}}
+// tree is an input made of files; its key is the digest of their tar stream, which
+// is written only when the store does not have it.
+func (b *build) tree(name string, files []inputs.File) (inputs.Source, error) {
+	write := func(_ context.Context, w io.Writer, _ inputs.Report) error {
+		return inputs.Tree(w, files, b.recipe.Epoch)
+	}
+	sum := sha256.New()
+	if err := write(context.Background(), sum, nil); err != nil {
+		return inputs.Source{}, fmt.Errorf("input %s: %w", name, err)
+	}
+	return inputs.Source{Name: name, Key: sum.Sum(nil), Write: write}, nil
 }
 
 // frameworkFiles is what is copied into the image as it is: static files and
 // the agent.
 func (b *build) frameworkFiles() ([]inputs.File, error) {
-	agent, err := b.Program(b.recipe.Arch, payload.Agent)
+	files, err := b.program(payload.Agent)
 	if err != nil {
 		return nil, err
 	}
-	files := []inputs.File{{Path: "usr/bin/" + payload.Agent, Mode: 0o755, Data: agent}}
+	files[0].Path = "usr/bin/" + payload.Agent
 	err = rootfs.Walk(func(path string, mode fs.FileMode, data []byte, link string) error {
 		files = append(files, inputs.File{Path: path, Mode: mode, Data: data, Link: link})
 		return nil
