@@ -12,7 +12,7 @@ import (
 	"github.com/kairos-build/kairos-build/ci/qemu"
 )
 
-// Machines with stories that the runner must know.
+// Machines that the runner treats specially.
 const (
 	machineUpgrade = "upgrade"
 	machineRelease = "release"
@@ -21,8 +21,8 @@ const (
 // A tale is a machine and what happens to it.
 type tale struct {
 	Machine, Title string
-	Proves         string // in a few words, of the disk that went through it
-	// Short puts it into the short test.
+	Proves         string // what it proves of a disk, in a few words
+	// Short puts the tale into the short test.
 	Short bool
 	Tell  teller
 }
@@ -36,7 +36,7 @@ func tales() []tale {
 	}
 }
 
-// Title is the name of a machine for people.
+// Title is the title of a machine, for people.
 func Title(name string) string {
 	kind, firmware, found := strings.Cut(name, "@")
 	if found {

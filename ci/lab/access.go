@@ -8,17 +8,17 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// What the test's cloud-config asks for; checkConfig looks whether it came about.
+// Parts of the test's cloud-config; checkConfig checks their effects.
 const (
-	accessFile  = "99_kairos_acceptance.yaml" // in the oem partition; late, as later files win
+	accessFile  = "99_kairos_acceptance.yaml" // in the oem partition; its name sorts late, as later files win
 	TestUser    = "kairos-acceptance"
 	TestGroup   = "kairos-accept-grp"
 	ConfigFile  = "/etc/kairos-acceptance.conf"
 	ConfigWords = "written by a cloud-config\n"
 )
 
-// access is the cloud-config that lets the owner of a key in, as root and as an
-// ordinary user.
+// access returns the cloud-config that lets the owner of a key log in, as root and as
+// an ordinary user.
 func access(authorizedKey string) ([]byte, error) {
 	type user struct {
 		Name   string   `yaml:"name"`

@@ -214,7 +214,7 @@ func fileCases() []ruleCase {
 	}
 }
 
-// rooms is a framework with n rooms of two files, and the internal ones.
+// rooms is a framework with n rooms of two files, and an internal one.
 func rooms(n int) map[string]string {
 	files := map[string]string{"framework/doc.md": "", "framework/internal/mount/a.go": "package mount\n"}
 	for i := range n {

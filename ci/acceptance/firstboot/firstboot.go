@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package firstboot boots a disk once and fetches what the node says about its boot.
+// Package firstboot boots a disk once and fetches the node's reports of that boot.
 package firstboot
 
 import (
@@ -21,18 +21,18 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/stages"
 )
 
-// A Report is what a node said about its first boot.
+// A Report holds a node's reports of its first boot.
 type Report struct {
-	// OK is false when something of the config failed.
+	// OK is false if a part of the config failed.
 	OK     bool            `json:"ok"`
-	Ready  string          `json:"ready"`  // the line with which the node said that it was up
+	Ready  string          `json:"ready"`  // the ready line on the console
 	Config *report.Report  `json:"config"` // of the keys outside of stages
 	Boots  []stages.Report `json:"boots"`  // of the stages; one boot
 
-	text string // of kairos-agent report
+	text string // output of kairos-agent report
 }
 
-// Write writes the report for a person, in the words of the node.
+// Write writes the report for the user, in the words of the node.
 func (n *Report) Write(w io.Writer) error {
 	lines := []string{n.Ready}
 	for _, i := range n.Config.Items {
@@ -45,9 +45,9 @@ func (n *Report) Write(w io.Writer) error {
 	return err
 }
 
-// Boot boots o.Disk, which is not written to, under o.Boots[0], and waits
-// until the node is ready and the stages of the boot are over. The stage
-// reconcile, which comes five minutes later, is not waited for.
+// Boot boots o.Disk under o.Boots[0], without writing to it, and waits until the node is
+// ready and the stages of the boot are over. It does not wait for the stage reconcile,
+// which comes five minutes later.
 func Boot(ctx context.Context, o lab.Options) (_ *Report, err error) {
 	config, limit, err := lab.ForPerson(ctx, o)
 	if err != nil {
@@ -76,11 +76,10 @@ func Boot(ctx context.Context, o lab.Options) (_ *Report, err error) {
 	}
 }
 
-// accessFileOnce comes after the user's configs and changes nothing but who may
-// log in.
+// accessFileOnce comes after the user's configs. It only lets root log in.
 const accessFileOnce = "99_kairos_simulate.yaml"
 
-// rootAccess lets the owner of a key in as root.
+// rootAccess returns a patch that lets the owner of a key log in as root.
 func rootAccess(path string, key qemu.Key) (_ qemu.Patch, err error) {
 	disk, err := lab.OpenDisk(path)
 	if err != nil {
@@ -95,7 +94,7 @@ func rootAccess(path string, key qemu.Key) (_ qemu.Patch, err error) {
 	return disk.OEM(map[string][]byte{accessFileOnce: append([]byte("#cloud-config\n"), data...)})
 }
 
-// bootOnce boots a machine once and asks it.
+// bootOnce boots a machine once and fetches its reports.
 func bootOnce(ctx context.Context, config qemu.Config, key qemu.Key) (_ *Report, err error) {
 	vm, err := qemu.Start(ctx, config)
 	if err != nil {
@@ -121,7 +120,8 @@ func bootOnce(ctx context.Context, config qemu.Config, key qemu.Key) (_ *Report,
 	return node, nil
 }
 
-// lateStages run in units of their own. The mark exists when one has steps.
+// lateStages are the stages that run in their own units. The mark of a stage exists if
+// the stage has steps.
 var lateStages = []struct{ mark, unit string }{
 	{"/run/kairos/stages/boot", "kairos-stage-boot.service"},
 	{"/run/kairos/stages/network", "kairos-stage-network.service"},
@@ -148,8 +148,8 @@ func stagesOver(ctx context.Context, r lab.Runner) error {
 	return nil
 }
 
-// stageOver asks for the time at which the unit's process ended, which is 0
-// before that.
+// stageOver tells whether a stage is over: it has no mark, or the end time of the unit's
+// process is not 0.
 func stageOver(ctx context.Context, r lab.Runner, mark, unit string) (bool, error) {
 	out, err := r.RunInput(ctx, "", "test", "-e", mark)
 	if err != nil || out.Exit != 0 {
@@ -171,7 +171,7 @@ func stageReports(ctx context.Context, r lab.Runner) ([]stages.Report, error) {
 	return boots, nil
 }
 
-// ask fetches what the node has to say.
+// ask fetches the node's reports.
 func ask(ctx context.Context, r lab.Runner) (*Report, error) {
 	n := &Report{Config: new(report.Report)}
 	text, err := lab.Output(ctx, r, "", "cat", report.Path)
