@@ -163,7 +163,7 @@ func (r *runner) breakages(b qemu.Boot) (jobs []job) {
 	return append(jobs, job{r.under(machineDamaged, b), b, damaged.Tell})
 }
 
-// under returns the name of a machine. It has the firmware b if that is not the first.
+// under returns the name of a machine, with @ and b added if b is not the usual firmware.
 func (r *runner) under(machine string, b qemu.Boot) string {
 	if !r.Every || b == r.Boots[0] {
 		return machine

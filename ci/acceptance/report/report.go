@@ -24,7 +24,7 @@ type Report struct {
 	Format      int          `json:"format"`
 	Disk        string       `json:"disk"`            // file name
 	Image       string       `json:"image,omitempty"` // digest of the image beside the disk
-	Version     string       `json:"version"`         // from the node's ready line, or empty
+	Version     string       `json:"version"`         // from the ready line, or empty
 	Date        string       `json:"date"`            // of the test, as 2006-01-02, UTC
 	QEMU        string       `json:"qemu"`            // version
 	Accelerator string       `json:"accelerator"`
