@@ -39,7 +39,7 @@ func enlarge(image v1.Image, size int64) (v1.Image, error) {
 	return configured(larger, image)
 }
 
-// configured gives the layers of image the configuration of model.
+// configured returns image with the configuration of model.
 func configured(image, model v1.Image) (v1.Image, error) {
 	have, err := image.ConfigFile()
 	if err != nil {

@@ -24,7 +24,7 @@ type Problem struct {
 
 func (p *Problem) Error() string { return p.Part + ": " + p.Err.Error() }
 
-// Unwrap gives the reason.
+// Unwrap returns the reason.
 func (p *Problem) Unwrap() error { return p.Err }
 
 // A Checker checks what must hold for each disk, whenever the power cut came. "Old"

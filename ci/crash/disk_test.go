@@ -182,7 +182,7 @@ type upgrade struct {
 	armEarly  bool                                  // without a flush after the slot's data
 	noReading bool                                  // does not read back what it wrote
 	careless  bool                                  // writes both copies of the partition table at once
-	lost      func(d testDisk) func(off int64) bool // what the medium loses
+	lost      func(d testDisk) func(off int64) bool // returns which writes the medium loses
 }
 
 func (u upgrade) block(s slot.State) []byte {

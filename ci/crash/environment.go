@@ -141,8 +141,8 @@ func (e environment) checkLife(starts func(layout.Slot) error) error {
 	return nil
 }
 
-// reachesSystem checks that the chosen slot starts or, as GRUB goes on when a slot does
-// not load, one of its fallbacks.
+// reachesSystem checks that the chosen slot or one of its fallbacks starts. GRUB tries
+// the fallbacks when a slot does not load.
 func reachesSystem(s slot.State, chosen layout.Slot, starts func(layout.Slot) error) error {
 	errs := []error{starts(chosen)}
 	if errs[0] == nil {

@@ -140,7 +140,7 @@ func footprint(table *gpt.Table, s Step, writes []Write) (Footprint, error) {
 	return f, nil
 }
 
-// partitionsOf gives the boot and root partitions of slots.
+// partitionsOf returns the boot and root partitions of slots.
 func partitionsOf(table *gpt.Table, slots []layout.Slot) ([]gpt.Partition, error) {
 	var list []gpt.Partition
 	for _, s := range slots {

@@ -20,7 +20,7 @@ type View struct {
 	start int // number of the first write of the state's epoch
 }
 
-// View gives the disk of a state.
+// View returns the disk of a state.
 func (t *Timeline) View(s State) *View {
 	start, _ := t.epoch(s.Epoch)
 	return &View{t: t, state: s, start: start}

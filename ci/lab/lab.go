@@ -54,7 +54,7 @@ type Options struct {
 	Say func(machine, line string)
 }
 
-// WithDefaults fills in what was left out.
+// WithDefaults fills in the missing options.
 func (o Options) WithDefaults() (Options, error) {
 	if o.Disk == "" {
 		o.Disk = filepath.Join(o.Dir, "disk.raw")
