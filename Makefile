@@ -30,7 +30,9 @@ CRASH_FULL = $(CRASH)/full-$(CRASH_FIRMWARE)
 GOLANGCI_LINT_VERSION := v2.15.0
 GREMLINS_VERSION := v0.6.0
 GREMLINS := .tools/gremlins-$(GREMLINS_VERSION)
-MUTATED := framework/slot framework/grub/bootenv framework/grub/bootconf framework/node/settle
+MUTATED := framework/slot framework/slot/slotimage framework/grub/bootenv framework/grub/bootconf \
+	framework/node/settle framework/node/health framework/upgrade framework/source framework/initramfs \
+	cmd/kairos-build/internal/factory
 MUTANTS ?= 90
 
 # Equal source gives equal bytes: no paths of this machine, no commit, no cgo.
@@ -204,7 +206,7 @@ fuzz: ## Run every fuzz target for FUZZTIME (default 30s)
 mutate: $(GREMLINS) payload ## Change the code of the packages that carry the promise: do their tests notice?
 	@for package in $(MUTATED); do \
 		echo "== mutants of $$package"; \
-		PATH="$(dir $(GO)):$$PATH" $(GREMLINS) unleash ./$$package --invert-logical --exclude-files / --workers 1 --timeout-coefficient 20 --threshold-efficacy $(MUTANTS) --output-statuses l; \
+		MUTATE_GO=$(GO) PATH="$(CURDIR)/ci/mutate:$(dir $(GO)):$$PATH" $(GREMLINS) unleash ./$$package --invert-logical --exclude-files / --workers 1 --timeout-coefficient 20 --threshold-efficacy $(MUTANTS) --output-statuses l; \
 	done
 
 $(GREMLINS):

@@ -3,9 +3,12 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/kairos-build/kairos-build/ci/qemu"
 )
 
 // What the test's cloud-config asks for; checkConfig looks whether it came about.
@@ -16,6 +19,25 @@ const (
 	ConfigFile  = "/etc/kairos-acceptance.conf"
 	ConfigWords = "written by a cloud-config\n"
 )
+
+// rootAccessFile comes after the user's configs and changes nothing but who may
+// log in.
+const rootAccessFile = "99_kairos_root.yaml"
+
+// RootAccess is the patch of a disk that lets the owner of a key in as root.
+func RootAccess(path string, key qemu.Key) (_ qemu.Patch, err error) {
+	disk, err := OpenDisk(path)
+	if err != nil {
+		return qemu.Patch{}, err
+	}
+	defer func() { err = errors.Join(err, disk.Close()) }()
+	doc := map[string]any{"users": []map[string]any{{"name": "root", "ssh_authorized_keys": []string{key.Authorized()}}}}
+	data, err := yaml.Marshal(doc)
+	if err != nil {
+		return qemu.Patch{}, err
+	}
+	return disk.OEM(map[string][]byte{rootAccessFile: append([]byte("#cloud-config\n"), data...)})
+}
 
 // access is the cloud-config that lets the owner of a key in, as root and as an
 // ordinary user.
