@@ -11,8 +11,8 @@ import (
 	"slices"
 )
 
-// Facts are what a template knows about the machine. Data says under which
-// names.
+// Facts are what a template knows about the machine. The method data gives them
+// their names.
 type Facts struct {
 	MachineID string // /etc/machine-id, 32 hex digits
 	Hostname  string
@@ -22,9 +22,9 @@ type Facts struct {
 	Arch      string // as Go and OCI have it: amd64, arm64
 	Slot      string // a, b or recovery
 	Mode      string // active, passive, recovery or live
-	// Hardware reads the other facts, by group and name as in groups; nil, and
-	// what it does not give: they are empty. It is asked when a text has a
-	// template.
+	// Hardware reads the other facts, by group and name as in groups. Facts that it
+	// does not give are empty, and all are when it is nil. It is called when a text
+	// has a template.
 	Hardware func() map[string]any
 }
 
@@ -134,7 +134,7 @@ func (f Facts) mac(what string) []byte {
 	return m.Sum(nil)
 }
 
-// uuid is made of the first 16 bytes, in the form of one that is random.
+// uuid is made of the first 16 bytes, in the form of a random UUID (version 4).
 func uuid(b []byte) string {
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:16])
