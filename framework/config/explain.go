@@ -287,7 +287,7 @@ func (v *Value) Paths() []string {
 	return out
 }
 
-// Hidden stands where the value of a secret would.
+// Hidden replaces the value of a secret.
 const Hidden = "(secret)"
 
 // Plain is the value for encoding/json and YAML. A secret is Hidden.

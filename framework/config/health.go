@@ -42,7 +42,7 @@ type Check struct {
 	Origin  Position
 	Unit    string        // a systemd unit that must be active
 	HTTP    string        // a URL that must answer 2xx
-	TCP     string        // HOST:PORT that must take a connection
+	TCP     string        // HOST:PORT that must accept a connection
 	Command []string      // a program with arguments that must exit with 0; no shell
 	Timeout time.Duration // of one attempt; 0: not given
 }
@@ -101,7 +101,7 @@ var checkFields = []field[Check]{
 	{name: "timeout", about: "The time that one attempt has. The default is 30s.", shape: durationShape, decode: func(v value, c *Check) { set(v, &c.Timeout, durationUpTo(time.Hour)) }},
 }
 
-// checkKinds are the keys of which a check has exactly one.
+// checkKinds are keys of a check, which has exactly one of them.
 var checkKinds = []string{"unit", "http", "tcp", "command"}
 
 var upgradeFields = []field[Upgrade]{

@@ -39,7 +39,7 @@ func sizeOf(v value) (int, bool) {
 	return n, ok
 }
 
-// oneOf is one of some words.
+// oneOf is a text that must be one of words.
 func oneOf(words ...string) kind[string] {
 	return kind[string]{wordsOf(words...), func(v value) (string, bool) {
 		s, ok := v.NonEmpty()

@@ -18,7 +18,7 @@ import (
 // name, such as ssh_authorized_keys, is for the main user of its own file. This is
 // decided before files are merged.
 
-// distribution is what cloud-init has as the default user of a distribution.
+// distribution has the default user that cloud-init gives to a distribution.
 type distribution struct {
 	id     string // ID of os-release(5)
 	user   string

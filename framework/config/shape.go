@@ -15,7 +15,7 @@ type shape struct {
 	least   *int
 	most    *int
 	items   *shape  // of a list
-	keys    []entry // of a mapping that has no others
+	keys    []entry // of a mapping with these keys only
 	others  *shape  // of the values of a mapping whose keys the writer chooses
 	either  []shape // at least one of these
 	needs   []string
@@ -93,7 +93,7 @@ func mapOf(value shape) shape { return shape{types: []string{"object"}, others: 
 
 func either(shapes ...shape) shape { return shape{either: shapes} }
 
-// wordsOf is a text that is one of some words.
+// wordsOf is a text that must be one of words.
 func wordsOf(words ...string) shape {
 	s := shape{types: []string{"string"}}
 	for _, w := range words {

@@ -67,7 +67,7 @@ func decodeGit(v value, s *Step) {
 	s.Git = g
 }
 
-// gitAuth checks what the keys of auth say together.
+// gitAuth checks the keys of auth against each other.
 func (v value) gitAuth(g *Git) {
 	a := g.Auth
 	switch {

@@ -255,7 +255,7 @@ func (v value) paths() []string {
 
 var afterFields = []field[Text]{{name: "name", decode: func(v value, t *Text) { set(v, t, value.given) }}}
 
-// decodeAfter takes names, or, as Kairos has it, mappings with a name.
+// decodeAfter takes names, or, as in Kairos, mappings with a name.
 func decodeAfter(v value, s *Step) {
 	s.After = []Text{}
 	for _, item := range v.list("names of steps") {

@@ -14,8 +14,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/strict"
 )
 
-// accountName is what useradd(8) accepts on every distribution, and what can
-// stand in passwd(5) and sudoers(5) without quoting.
+// accountName is a name that useradd(8) accepts on every distribution, and that
+// needs no quoting in passwd(5) and sudoers(5).
 var accountName = lazyregexp.New(`^[a-z_][a-z0-9_.-]{0,31}$`)
 
 // userDone checks the keys of a user against each other, and that it has a name.
@@ -67,7 +67,7 @@ func (v value) account() (string, bool) {
 
 func decodeUserName(v value, u *User) { set(v, &u.Name, value.account) }
 
-// decodeGecos refuses what would break the line of passwd(5).
+// decodeGecos refuses characters that would break the line of passwd(5).
 func decodeGecos(v value, u *User) {
 	s, ok := v.Text()
 	if ok && strings.ContainsAny(s, ":\n\r") {

@@ -43,7 +43,7 @@ type pair struct {
 	key, value value
 }
 
-// root is a value that stands at no key.
+// root is a value without a key.
 func (d *decoder) root(n *yaml.Node) value { return value{d.Root(n, ""), d} }
 
 // with is another node at the place of v.

@@ -51,8 +51,8 @@ var lists = map[string][]string{
 }
 
 // derived are made from the machine id, so they are the same at every boot of a
-// node and differ from node to node. They are no secrets: whoever knows the
-// machine id knows them.
+// node and differ from node to node. They are no secrets: the machine id is enough
+// to compute them.
 var derived = []string{"MachineID", "ProtectedID", "Random", "UUID"}
 
 // Names are the facts that a template may ask for.
@@ -71,8 +71,8 @@ func merged(a, b map[string][]string) map[string][]string {
 	return out
 }
 
-// data is what a template is executed with. Every fact is there, so that one
-// that this node lacks can be tested for.
+// data is the data of a template. Every fact is in it, so that a template can test
+// for one that this node lacks.
 func (f Facts) data() map[string]any {
 	values := f.values()
 	out := map[string]any{
