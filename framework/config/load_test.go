@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestLoadOfAPipe: nobody writes into it, and the boot goes on.
+// TestLoadOfAPipe: Load does not wait for a program that writes into it.
 func TestLoadOfAPipe(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "oem"), 0o755); err != nil {
