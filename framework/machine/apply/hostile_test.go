@@ -29,8 +29,8 @@ func applySoon(t *testing.T, m *Machine, text string) []report.Item {
 	}
 }
 
-// TestHostileHomes: a hostile file in a user's home makes one item of that user
-// fail, and nothing else.
+// TestHostileHomes: a hostile file in a user's home costs that user one item, and
+// affects no other item.
 func TestHostileHomes(t *testing.T) {
 	const config = `
 users: [{name: ada, ssh_authorized_keys: ['` + key1 + `']}, {name: bob, ssh_authorized_keys: ['` + key2 + `']}]

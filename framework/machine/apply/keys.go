@@ -213,8 +213,7 @@ func replaceKeys(home, ssh *tree.Dir, a accounts.Account, data []byte) (err erro
 	return ssh.Write(keyName, tree.File{Data: data, Mode: 0o600, UID: a.UID, GID: a.GID})
 }
 
-// mergeKeys puts the keys, between their marks, at the top of the file, in place of
-// an earlier such block.
+// mergeKeys removes the old keys between the marks and puts keys at the top.
 func mergeKeys(old []byte, keys []string) []byte {
 	var others []string
 	inside := false

@@ -15,7 +15,7 @@
 //	table    backup, flush, primary, flush
 //	kernel   tell it about each partition
 //	file system  make one in each empty partition of the config; so the next run
-//	         completes a run that a power cut ended
+//	         completes an interrupted run
 package partitions
 
 import (
