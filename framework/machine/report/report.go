@@ -27,7 +27,7 @@ const Version = 1
 // Report is the document.
 type Report struct {
 	Version int `json:"version"`
-	// OK is true if every file was used and no item failed.
+	// OK is true if no file has an error and no item failed.
 	OK           bool    `json:"ok"`
 	Milliseconds float64 `json:"milliseconds"` // the time to apply the config
 	Files        []File  `json:"files"`        // in merge order

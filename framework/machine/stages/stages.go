@@ -176,7 +176,7 @@ func (e *Engine) step(ctx context.Context, s config.Step, r *StepReport) {
 }
 
 // withNode fills in the template of "node", so that a step for another node is
-// skipped even if its other templates fail. Render finds a failure of this one again.
+// skipped even if its other templates fail. Render reports a failure of "node".
 func withNode(s config.Step, facts template.Facts) config.Step {
 	if text, err := template.Render(s.Node.Text, facts); err == nil {
 		s.Node.Text = text
