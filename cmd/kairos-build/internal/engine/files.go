@@ -7,7 +7,7 @@ import (
 	"encoding/hex"
 )
 
-// shortHash is the beginning of a SHA-256, in hex: enough to tell names apart.
+// shortHash is the first 6 bytes of a SHA-256, in hex: enough for a unique name.
 func shortHash(data []byte) string {
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:6])

@@ -23,6 +23,6 @@ type Set struct {
 
 // An Index is a signed file of an archive.
 type Index struct {
-	URL    string // without a password
+	URL    string // in the form of fetch.Shown
 	SHA256 string // hex
 }
