@@ -32,8 +32,8 @@ func Content(size int64, extents []Extent) string {
 // hashStep is the number of bytes between two checks of the context.
 const hashStep = 1 << 20
 
-// digests follows the writer through the disk. It reads the root image, of which the
-// disk has several copies, once and from its source.
+// digests follows the writer through the disk. The disk has several copies of the root
+// image; digests reads it once, from its source.
 func (p *plan) digests(ctx context.Context, r io.ReaderAt) ([]Extent, error) {
 	root, err := digest(ctx, p.Root, extent{0, p.Image.Tree.Size})
 	if err != nil {

@@ -165,7 +165,7 @@ func TestGraphErrorIsQuick(t *testing.T) {
 	e := open(t, Options{StateDir: w.state})
 	start := time.Now()
 	r := w.request(t, w.from())
-	r.Stores = nil // the graph names a store that nobody offers
+	r.Stores = nil // the graph names a store that the request lacks
 	_, err := e.Solve(t.Context(), r)
 	if err == nil {
 		t.Fatal("a graph without its store was solved")

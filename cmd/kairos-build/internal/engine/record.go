@@ -155,7 +155,7 @@ func (t *tail) extend(p []byte) {
 	t.open = append(t.open, p...)
 }
 
-// end closes the open line. A carriage return overwrites what was before it.
+// end closes the open line. A carriage return overwrites the text before it.
 func (t *tail) end() {
 	line := bytes.TrimRight(t.open, "\r ")
 	if i := bytes.LastIndexByte(line, '\r'); i >= 0 {

@@ -184,7 +184,7 @@ func (b *base) put(name string, data []byte, mode fs.FileMode) error {
 }
 
 // writable returns a function that reports whether a node can write to a path. A
-// persistent path that is not below an ephemeral one exists only if the image has it.
+// persistent path that is not below an ephemeral one needs a directory in the image.
 func writable(image fs.FS) func(string) bool {
 	missing := map[string]bool{}
 	for _, dir := range layout.Persistent() {

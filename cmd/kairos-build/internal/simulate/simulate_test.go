@@ -301,7 +301,7 @@ func TestLink(t *testing.T) {
 	}
 }
 
-// TestPlaces: what a page says about places is what the layout has.
+// TestPlaces: the Place of a change is that of the layout.
 func TestPlaces(t *testing.T) {
 	r := simulated(t, image(), "write_files: [{path: /etc/x, content: x}, {path: /opt/x, content: x}, {path: /usr/local/x, content: x}]\nhostname: a")
 	got := map[string]layout.Place{}
@@ -315,8 +315,7 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
-// TestWhole: every name of the image is there, whether a config has it in its
-// text or not.
+// TestWhole: the simulation has every name of the image, even one that no config names.
 func TestWhole(t *testing.T) {
 	files := image()
 	files["usr/share/zoneinfo/Europe/Berlin"] = &fstest.MapFile{Mode: 0o644}
@@ -337,8 +336,8 @@ func TestWhole(t *testing.T) {
 	}
 }
 
-// TestDisks: what is missing for a disk is a failure, also in the image; what a
-// node would do to it is never told as nothing.
+// TestDisks: a program or mount point that the image lacks for a disk is a failure. The
+// changes to a disk are always shown.
 func TestDisks(t *testing.T) {
 	const layout = "stages: {fs: [{layout: {device: {path: /dev/vdb, init_disk: true}, add_partitions: [{fsLabel: CACHE, filesystem: %s}]}}]}"
 	files := image()
