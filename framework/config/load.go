@@ -159,6 +159,9 @@ func readRegular(root fs.FS, name string) ([]byte, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("it is no file, but %s", info.Mode().Type())
 	}
+	if info.Size() > MaxSize {
+		return nil, fmt.Errorf("it has %d bytes: a config may have %d MiB", info.Size(), MaxSize>>20)
+	}
 	return fs.ReadFile(root, name)
 }
 
