@@ -30,7 +30,7 @@ func (n *Node) Status(ctx context.Context) status.Status {
 const askTime = 10 * time.Second
 
 // notStarted returns sentences about units that steps of this boot started without
-// waiting, and that systemd did not bring up. Units that it still starts are left out.
+// waiting, and that systemd did not bring up. Units that it still works on do not count.
 func (n *Node) notStarted(ctx context.Context) []string {
 	r, err := stages.ReadReport(n.Root)
 	asked := askedFor(r)

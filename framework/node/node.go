@@ -3,8 +3,8 @@
 // Package node is this node as a value: how it comes up (datasources, config,
 // stages, keys), how its slot on trial is kept or left, how it is upgraded, rolled
 // back and reset, and what it prints on its consoles. It owns the order of these
-// things. Package machine does the work; settle, slot and upgrade decide. Package
-// node parses no command line and prints no result.
+// things. The packages below machine do the work; settle, slot and upgrade decide. It
+// parses no command line and prints no result.
 package node
 
 import (

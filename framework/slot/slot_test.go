@@ -97,7 +97,7 @@ func events() map[string]func(node) (node, error) {
 	}
 }
 
-// check checks the properties of a node.
+// check tests the properties of a node.
 func (n node) check() error {
 	if err := n.State.Check(); err != nil {
 		return err

@@ -43,7 +43,7 @@ type State struct {
 // Initial is the state of a new disk, which has the same image in all slots.
 func Initial() State { return State{Good: layout.SlotA} }
 
-// A Condition says whether a slot is fit to boot, and by default.
+// A Condition says whether a slot is proven and whether it may boot.
 type Condition string
 
 // The conditions.

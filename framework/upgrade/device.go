@@ -79,7 +79,7 @@ func (p *Partition) push(end int64) error {
 		err = unix.SyncFileRange(fd, before, start-before, unix.SYNC_FILE_RANGE_WAIT_BEFORE|unix.SYNC_FILE_RANGE_WRITE|unix.SYNC_FILE_RANGE_WAIT_AFTER)
 	}
 	p.dirty = 0
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) { // not supported here
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) { // the file system cannot do it
 		return nil
 	}
 	return os.NewSyscallError("sync_file_range", err)

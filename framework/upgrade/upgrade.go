@@ -89,8 +89,8 @@ type BootLoader interface {
 	Stage(files map[string][]byte) (notes []string, err error)
 }
 
-// A Verifier decides by its signature whether an image may be installed. Run asks it
-// before the first write.
+// A Verifier decides whether an image may be installed, by the image's signature. Run
+// asks it before the first write.
 type Verifier interface {
 	Verify(ctx context.Context, ref string, digest v1.Hash, image v1.Image) error
 }

@@ -57,7 +57,7 @@ const (
 	Upgrade     Kind = "upgrade"      // another slot was written
 	Rollback    Kind = "rollback"     // a person rolled back
 	TrialFailed Kind = "trial-failed" // one boot of a slot on trial did not prove it
-	Fallback    Kind = "fallback"     // a trial was given up
+	Fallback    Kind = "fallback"     // a trial was given up, or the good slot did not come up
 	Good        Kind = "good"         // a slot on trial was proven
 	Reset       Kind = "reset"        // the data of the node was removed
 )
