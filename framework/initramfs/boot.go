@@ -19,7 +19,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-// boot is what the steps know of this boot and share with each other.
+// boot is the state of a boot, which its steps share.
 type boot struct {
 	log          *slog.Logger
 	timer        *stepTimer

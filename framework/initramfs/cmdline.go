@@ -24,7 +24,7 @@ const argDiskWait = "kairos.diskwait"
 
 const defaultDiskWait = 60 * time.Second
 
-// arguments is what /init reads from the kernel command line.
+// arguments are those of the kernel command line that /init uses.
 type arguments struct {
 	Slot layout.Slot
 	Mode layout.Mode

@@ -62,8 +62,8 @@ func (m match) booted(a arguments) bool {
 
 // decide finds the disk that the machine was started from among those with its EFI
 // partition: the state on it is as the boot loader left it. If several have that
-// state, the one that holds the slot's root is it. nil means to wait: until settled
-// for a better match, and until late for any match.
+// state, it takes the one that holds the slot's root. nil means to wait: until
+// settled for a better match, and until late for any match.
 //
 // Each boot by the first entry of the menu changes the state. So where nothing
 // tells two copies apart at this boot, the next boot does.

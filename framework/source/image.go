@@ -206,7 +206,7 @@ func (f *search) index(data []byte, depth int) (v1.Image, error) {
 
 // entry follows an entry of an index, unless the entry is neither an image nor an
 // index, or the index gives another platform for it: an archive of one platform
-// may leave out the images of the others.
+// may leave out the images of other platforms.
 func (f *search) entry(entry v1.Descriptor, depth int) (v1.Image, error) {
 	if !entry.MediaType.IsIndex() && !entry.MediaType.IsImage() {
 		return nil, nil

@@ -46,7 +46,7 @@ func Files(image v1.Image, names ...string) (map[string][]byte, error) {
 type lookup struct {
 	names   []string
 	found   map[string][]byte
-	visible layers.Names // of the names and what is above them
+	visible layers.Names // of the names and their parents
 	below   int          // the layer that was read last
 }
 

@@ -19,7 +19,7 @@ const DefaultAuth = "/etc/kairos/registry/config.json"
 type Options struct {
 	Arch string // GOARCH of the image; default that of this program
 	// Auth is a file with credentials in the form of docker's config.json.
-	// Default DefaultAuth; what it lacks is looked for in $DOCKER_CONFIG and
+	// Default DefaultAuth; missing credentials are looked for in $DOCKER_CONFIG and
 	// ~/.docker.
 	Auth string
 	// CAFile has certificates (PEM) that are trusted besides the system's.

@@ -72,7 +72,7 @@ func transient(err error) bool {
 	return !isCertificate(err) && !errors.Is(err, errNotOurs) && !errors.Is(err, ErrTooLarge) && !errors.Is(err, fetch.ErrDowngrade)
 }
 
-// isCertificate says whether the other side could not prove who it is.
+// isCertificate says whether the server could not prove its identity.
 func isCertificate(err error) bool {
 	_, ok := errors.AsType[*tls.CertificateVerificationError](err)
 	return ok

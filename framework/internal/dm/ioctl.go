@@ -57,8 +57,8 @@ const (
 
 const flagReadOnly = 1 << 0
 
-// request encodes struct dm_ioctl, with the target of table behind it when
-// table is not nil. Strings behind a target are NUL-terminated and padded to
+// request encodes struct dm_ioctl, with the target of table after it when
+// table is not nil. Strings after a target are NUL-terminated and padded to
 // eight bytes.
 func request(name, uuid string, table *Table) ([]byte, error) {
 	if len(name) >= nameSize || len(uuid) >= uuidSize {

@@ -40,7 +40,7 @@
 //
 // # To take the image's version of a file that was kept
 //
-// `mount --bind / /mnt` shows the image without what is bound over it: copy the
+// `mount --bind / /mnt` shows the image without the binds over it: copy the
 // file from /mnt with cp -a.
 package persist
 

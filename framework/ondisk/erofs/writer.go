@@ -195,7 +195,7 @@ func (w *Writer) makeDirs(path string) (*inode, error) {
 func (w *Writer) Abort() {
 	if w.err == nil {
 		w.err = errors.New("the EROFS writer was closed")
-		_ = w.out.wait() // nobody uses the image: errors do not matter
+		_ = w.out.wait() // the image is discarded: its errors do not matter
 	}
 }
 

@@ -14,7 +14,7 @@ const (
 
 const (
 	flagExtents  = 0x80000
-	extraSize    = 32 // bytes of the inode in use behind the first 128
+	extraSize    = 32 // bytes of the inode in use after the first 128
 	extentMagic  = 0xF30A
 	doubleIndir  = 13 // index in blocks of the double indirect block
 	sectorsBlock = blockSize / 512

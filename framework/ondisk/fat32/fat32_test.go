@@ -71,7 +71,7 @@ func readAll(t *testing.T, path string, size int64) map[string]string {
 		if err != nil || d.IsDir() || path == options.Label {
 			return err
 		}
-		if i, err := d.Info(); err != nil || i.Size() == 0 { // go-diskfs cannot open what has no cluster
+		if i, err := d.Info(); err != nil || i.Size() == 0 { // go-diskfs cannot open a file without a cluster
 			got[strings.ToUpper(path)] = ""
 			return err
 		}

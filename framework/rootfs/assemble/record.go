@@ -70,9 +70,9 @@ func fileList(names []byte) []byte {
 }
 
 // register adds the recorded packages to dpkg's database below root, on hold and
-// without dependencies: this image does without what they need in a classic
-// system (an initramfs generator, grub-install), and apt must still work in
-// images that are built on this one.
+// without dependencies: this image replaces their classic dependencies (an initramfs
+// generator, grub-install) in other ways, and apt must still work in images that are
+// built on this one.
 func register(root string) error {
 	dir := filepath.Join(root, recordDir)
 	controls, err := filepath.Glob(filepath.Join(dir, "*.control"))
