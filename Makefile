@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# The one place that knows how to build and test. On a fresh Debian 12 or 13,
-# `make demo` and `make test` install what is missing (ci/setup).
+# All commands that build and test. On a fresh Debian 12 or 13, `make demo` and
+# `make test` install what is missing (ci/setup).
 
 SHELL := /bin/sh
 .SHELLFLAGS := -euc
@@ -9,9 +9,9 @@ SHELL := /bin/sh
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
-# A go command that go.mod is content with; fetched at first use (ci/setup/go).
+# A go command of the version that go.mod needs; fetched at first use (ci/setup/go).
 GO = $(eval GO := $$(or $$(shell ci/setup/go),$$(error no Go: see above)))$(GO)
-# For what must be root. Nothing is compiled as root.
+# The prefix for commands that need root. Nothing is compiled as root.
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env)
 
 VERSION ?= $(or $(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null),v0.0.0-dev)
@@ -20,8 +20,8 @@ OUT ?= out
 # Where the end-to-end tests find a kernel, its modules and a boot loader.
 FIXTURES := .tools/fixtures
 FUZZTIME ?= 30s
-# What `make crash` records (bios or uefi), how many cuts it checks, and how many it
-# boots.
+# `make crash` records the firmware CRASH_FIRMWARE (bios or uefi), checks CRASH_STATES
+# power cuts and boots CRASH_BOOTS of them.
 CRASH := .tools/crash
 CRASH_STATES ?= 100000
 CRASH_BOOTS ?= 100
@@ -30,10 +30,12 @@ CRASH_FULL = $(CRASH)/full-$(CRASH_FIRMWARE)
 GOLANGCI_LINT_VERSION := v2.15.0
 GREMLINS_VERSION := v0.6.0
 GREMLINS := .tools/gremlins-$(GREMLINS_VERSION)
-MUTATED := framework/slot framework/grub/bootenv framework/grub/bootconf framework/node/settle
+MUTATED := framework/slot framework/slot/slotimage framework/grub/bootenv framework/grub/bootconf \
+	framework/node/settle framework/node/health framework/upgrade framework/source framework/initramfs \
+	cmd/kairos-build/internal/factory
 MUTANTS ?= 90
 
-# Equal source gives equal bytes: no paths of this machine, no commit, no cgo.
+# Equal source gives equal bytes: no local paths, no commit, no cgo.
 GOBUILD = CGO_ENABLED=0 GOFLAGS= $(GO) build -trimpath -buildvcs=false
 PAYLOAD := framework/rootfs/payload/bin/$(ARCH)
 LINT := .tools/golangci-lint-$(GOLANGCI_LINT_VERSION)
@@ -71,14 +73,14 @@ test: ## Run a part of every kind of test, in about half an hour; this is what C
 	@$(MAKE) -j2 SLICE=1 BUILT=1 e2e machines
 	@echo '== all tests passed'
 
-# One lane of `make test`: what boots debian-13. The other one is e2e.
+# One half of `make test`: the tests that boot debian-13. The other half is e2e.
 .PHONY: machines
 machines:
 	@$(MAKE) crash-slice
 	@$(MAKE) acceptance
 
-# Each part can be interrupted and goes on: the machines that passed are in
-# out/FLAVOR/test-state, the states that were explored in .tools/crash.
+# Each part can be interrupted and continues later: out/FLAVOR/test-state holds the
+# machines that passed, .tools/crash the states that were explored.
 .PHONY: prove
 prove: ## Run everything there is, for hours: every firmware, story, fault and flavor, crash, fuzz, mutants
 	@$(MAKE) test
@@ -120,15 +122,15 @@ unit: payload ## Run the unit tests: no root, no network, no QEMU
 	@echo '== unit tests'
 	@$(GO) test ./...
 
-# SLICE=1 leaves out what repeats a test with other hardware. BUILT=1 says that the
-# programs and the fixtures are there: nothing is compiled a second time.
+# SLICE=1 skips tests that repeat another on different hardware. BUILT=1 says that the
+# programs and the fixtures exist: nothing is compiled a second time.
 .PHONY: e2e
 e2e: $(if $(BUILT),,build fixtures) ## Run the tests that need root and QEMU
 	@ci/setup/install run test
 	@echo '== end-to-end tests'
 	@PATH="$$PATH:/usr/sbin:/sbin" env $$(cat $(FIXTURES)/env) $(GO) test -tags e2e -count 1 -p 1 -timeout 30m $(if $(SLICE),-short) $(if $(SUDO),-exec '$(SUDO)') $(E2E:%=./%)
 
-# What the end-to-end tests boot and run: parts of a debian-13 that is built once;
+# The end-to-end tests boot and run parts of a debian-13 that is built once;
 # `make acceptance` finds it unchanged.
 .PHONY: fixtures
 fixtures: build
@@ -145,7 +147,7 @@ acceptance: $(if $(BUILT),,build) ## Build Debian 13, boot, upgrade and break it
 	@$(SUDO) bin/kairos-build flavor debian-13 --output $(OUT)/debian-13 --progress plain
 	@$(SUDO) bin/kairos-build test $(OUT)/debian-13 --short
 
-# What `kairos-build list` shows. Debian 12 is also upgraded to Debian 13.
+# The results that `kairos-build list` shows. Debian 12 is also upgraded to Debian 13.
 .PHONY: prove-flavors
 prove-flavors: build ## Every firmware, story and fault of every flavor; writes flavors/*/proven.json
 	@ci/setup/install run
@@ -175,7 +177,7 @@ crash: fixtures crash-programs ## Cut a node's power at CRASH_STATES moments, bo
 	bin/crash/boot -states $(CRASH_BOOTS) -resume $(CRASH_FULL)/boot.progress -report $(CRASH_FULL)/boot.json $(CRASH_FULL) >$(CRASH_FULL)/boot.txt
 	@cat $(CRASH_FULL)/record.txt $(CRASH_FULL)/explore.txt $(CRASH_FULL)/boot.txt
 
-# The slice of `make crash` that every change goes through.
+# The part of `make crash` that runs for every change.
 .PHONY: crash-slice
 crash-slice: $(if $(BUILT),,fixtures crash-programs)
 	@echo '== cuts of power in an upgrade: 2000 states, 2 of them booted'
@@ -197,14 +199,14 @@ fuzz: ## Run every fuzz target for FUZZTIME (default 30s)
 		echo "== $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")"; \
 	done
 
-# Each mutant is a change of one operator; the tests of its package must notice it.
-# Of those that tests reach, MUTANTS percent must be noticed in each package.
-# Packages below a package are packages of their own, and left out.
+# Each mutant changes one operator; the tests of its package must notice it. Of the
+# mutants that tests reach, MUTANTS percent must be noticed in each package.
+# Packages below a package are separate packages and left out.
 .PHONY: mutate
 mutate: $(GREMLINS) payload ## Change the code of the packages that carry the promise: do their tests notice?
 	@for package in $(MUTATED); do \
 		echo "== mutants of $$package"; \
-		PATH="$(dir $(GO)):$$PATH" $(GREMLINS) unleash ./$$package --invert-logical --exclude-files / --workers 1 --timeout-coefficient 20 --threshold-efficacy $(MUTANTS) --output-statuses l; \
+		MUTATE_GO=$(GO) PATH="$(CURDIR)/ci/mutate:$(dir $(GO)):$$PATH" $(GREMLINS) unleash ./$$package --invert-logical --exclude-files / --workers 1 --timeout-coefficient 20 --threshold-efficacy $(MUTANTS) --output-statuses l; \
 	done
 
 $(GREMLINS):

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package flavors says what is built: each flavor is one YAML file with a
-// strict schema, embedded in the program. How it is built is in recipes.
+// Package flavors holds what is built: each flavor is one YAML file with a
+// strict schema, embedded in the program. Package recipes holds how it is built.
 package flavors
 
 import (
@@ -29,12 +29,12 @@ type Flavor struct {
 	Release string `yaml:"release" rule:"required"`
 	// Base is where the root file system comes from.
 	Base Base `yaml:"base" rule:"required"`
-	// Packages are installed into the root; Tools only where the image is
-	// made (module index, boot loader); neither lists what is implied.
+	// Packages are installed into the root, Tools only where the image is made
+	// (module index, boot loader). Neither lists implied packages.
 	Packages []string `yaml:"packages" rule:"package"`
 	Tools    []string `yaml:"tools" rule:"package"`
-	// MountPoints are directories that are made in the root, for mounts that a
-	// node cannot make a place for.
+	// MountPoints are directories of the root for mounts. A node cannot make
+	// them itself.
 	MountPoints []string `yaml:"mount_points" rule:"path"`
 	// Models are the kinds of machine: generic (any server or VM), cloud.
 	Models map[string]Model `yaml:"models" rule:"required"`

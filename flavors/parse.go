@@ -12,13 +12,13 @@ import (
 )
 
 // Parse decodes and validates the flavor in data. file is used in messages
-// only. The error is all [strict.Problems], in the order of the file.
+// only. The error is [strict.Problems]: every problem, in the order of the file.
 func Parse(file string, data []byte) (*Flavor, error) {
 	flavor := &Flavor{}
 	problems := strict.DecodeDocument(file, "", data, func(root strict.Node) {
 		value(root, "", reflect.ValueOf(flavor).Elem())
 	})
-	if len(problems) > 0 { // a warning is about a key without a value
+	if len(problems) > 0 { // also a warning: an empty file, or a key without a value
 		return nil, problems
 	}
 	return flavor, nil

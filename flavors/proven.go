@@ -15,16 +15,16 @@ import (
 // ModelNames lists the flavor's models, sorted.
 func (f *Flavor) ModelNames() []string { return slices.Sorted(maps.Keys(f.Models)) }
 
-// A Proof is what was seen to work of a flavor: the content of proven.json, which
-// `kairos-build test --record` writes from its results and nobody writes by hand.
+// A Proof records what a test of a flavor showed: the content of proven.json.
+// `kairos-build test --record` writes it from its results; never edit it by hand.
 type Proof struct {
 	Image       string   `json:"image"`       // digest of the image that was tested
-	Version     string   `json:"version"`     // as its node said
+	Version     string   `json:"version"`     // as its node reported it
 	Date        string   `json:"date"`        // of the test, as 2006-01-02
 	Accelerator string   `json:"accelerator"` // kvm, or tcg for emulation
 	QEMU        string   `json:"qemu"`        // version
 	Checks      int      `json:"checks"`      // that passed; none failed
-	Firmwares   []string `json:"firmwares"`   // under which the stories and faults were told
+	Firmwares   []string `json:"firmwares"`   // under which the stories and faults ran
 	Facts       []string `json:"facts"`       // in short phrases
 }
 

@@ -19,13 +19,13 @@ type check struct {
 }
 
 var (
-	// packageName is Debian Policy 5.6.7, which also fits rpm's names but for
-	// capitals and underscores.
+	// packageName is the rule of Debian Policy 5.6.7, and also allows the capitals
+	// and underscores of rpm's names.
 	packageName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9+._-]+$`)
 	simpleName  = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*$`)
 )
 
-// checks are the rules a text can have in its field's tag.
+// checks are the rules that a field's tag can name.
 var checks = map[string]check{
 	"name":    {"a name (lower-case letters, digits, . _ -)", simpleName.MatchString},
 	"package": {"a package name", packageName.MatchString},

@@ -2,12 +2,12 @@
 
 package recipes
 
-// debs is where packages are mounted, with the order in which they go in.
+// debs is where packages are mounted, with the order of their installation.
 const debs = "/debs"
 
-// apt makes Debian and its relatives. Every package was fetched, checked
-// against the signed archive and put in order before the graph runs, so no
-// step needs the network: dpkg installs exactly what is there.
+// apt makes Debian and its relatives. Every package is fetched, checked
+// against the signed archive and put in order before the graph runs. No step
+// needs the network: dpkg installs exactly what is there.
 func apt(c Choice) family {
 	b := c.boot
 	return family{

@@ -30,43 +30,43 @@ const (
 // by the digest of its content.
 type Inputs map[string]llb.State
 
-// A Layer is one part of a recipe: what a step of kairos-assemble makes, or
-// others joined.
+// A Layer is one part of a recipe: the result of a step of kairos-assemble, or
+// several layers joined.
 type Layer struct {
 	Name    string
 	Title   string   // what progress shows
 	Root    Source   // the root that the step runs in
-	Mounts  []Mount  // what it reads besides
+	Mounts  []Mount  // what else it reads
 	Command []string // verb and arguments of kairos-assemble
-	Out     string   // the layer is what the step leaves in this empty folder; else it is the root as the step leaves it
-	Join    []Source // or the layer is these, the lowest first
+	Out     string   // the layer is the content of this folder, empty before the step; if unset, it is the whole root
+	Join    []Source // if set, the layer is these sources joined, the lowest first
 }
 
-// A Mount is a source that a step reads in a folder.
+// A Mount is a source and the folder where a step reads it.
 type Mount struct {
 	Path string
 	From Source
 }
 
-// A Source is a layer above which another stands, or an input: one of the two.
+// A Source is a layer that another is made from, or an input. One field is set.
 type Source struct{ Layer, Input string }
 
 func layer(name string) Source { return Source{Layer: name} }
 func input(name string) Source { return Source{Input: name} }
 
-// A family is a package manager's layers.
+// A family has the layers that differ between package managers.
 type family struct {
 	base       Layer // the root with its essential packages configured
 	packages   Layer // base with the packages of flavor and model installed
 	tools      Layer // the root that the following steps run in; not shipped
 	kernel     Layer // layout.ImageKernel and the indexed modules
 	bootloader Layer // layout.ImageBoot
-	// finalise enables the framework's services and records in the package
-	// database what was unpacked without the package manager.
+	// finalise enables the framework's services, and adds to the package database
+	// the packages that were unpacked without the package manager.
 	finalise Layer
 }
 
-// families are the package managers, as flavors name them.
+// families are the package managers, by the names that flavors use.
 func families() map[string]func(Choice) family {
 	return map[string]func(Choice) family{"apt": apt}
 }

@@ -15,7 +15,7 @@ import (
 // directory must not replace.
 var systemDirs = []string{"bin", "boot", "efi", "lib", "lib32", "lib64", "libx32", "sbin", "system", "usr"}
 
-// checkMountPoint says why a directory is not made in the root, or nil.
+// checkMountPoint says why dir cannot be a mount point in the root, or is nil.
 func checkMountPoint(dir string) error {
 	top, _, _ := strings.Cut(strings.TrimPrefix(dir, "/"), "/")
 	switch {

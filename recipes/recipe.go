@@ -13,9 +13,9 @@
 //	                              framework ───────────────────┘            ├─ image
 //	                              release ──────────────────────────────────┘
 //
-// Each box is a layer of its own where the content model allows it: a new
-// agent re-runs finalise only, a new kernel neither packages nor boot loader,
-// a new version nothing at all.
+// Each box is a layer of its own where the content model allows it. A new agent
+// re-runs only finalise. A new kernel re-runs neither packages nor boot loader. A
+// new version re-runs nothing.
 package recipes
 
 import (
@@ -50,8 +50,8 @@ type Choice struct {
 	boot  flavors.Boot
 }
 
-// Choose checks the options against the flavor. The error names every choice
-// that is not possible and what would be.
+// Choose checks the options against the flavor. The error says what is possible
+// instead, and names every mount point that is not.
 func Choose(flavor *flavors.Flavor, o Options) (Choice, error) {
 	o.Arch, o.Model = cmp.Or(o.Arch, "amd64"), cmp.Or(o.Model, "generic")
 	if families()[flavor.Family] == nil {
@@ -80,8 +80,8 @@ func (c Choice) Cmdline() string { return c.model.Cmdline }
 type PackageList struct {
 	Input string   // its name
 	Names []string // sorted
-	// Installed packages come with what they depend on, as far as the base has
-	// it not. Of others only the files are used.
+	// Installed packages come with the dependencies that the base lacks. Of other
+	// packages only the files are used.
 	Installed bool
 }
 
@@ -95,10 +95,10 @@ func (c Choice) PackageLists() []PackageList {
 	}
 }
 
-// A Lock is what a build found for a flavor, exactly.
+// A Lock is the exact state that a build found for a flavor.
 type Lock struct {
 	Epoch time.Time // no file of the image is newer
-	Base  BaseImage // that the root starts from; zero: the archive's base packages
+	Base  BaseImage // the base of the root; zero: the archive's base packages
 }
 
 // A BaseImage is the image that another image was made from.
@@ -119,7 +119,7 @@ func (b BaseImage) String() string {
 type Recipe struct {
 	Choice
 	Lock
-	Layers []Layer // each above those that it is made from; the last is the image
+	Layers []Layer // each after the layers that it is made from; the last is the image
 }
 
 // Resolve makes the recipe of a flavor.
@@ -146,10 +146,10 @@ type File struct {
 	Dir  bool
 }
 
-// ReleaseFiles are the uppermost layer: what is particular to this version, and
-// the files that a build step cannot write because the engine mounts its own
-// over them (/etc/hosts, /etc/resolv.conf). They are an input, not file
-// operations of the graph: those give directories the time of the build.
+// ReleaseFiles are the uppermost layer: the files of this version, and those that
+// a build step cannot write because the engine mounts its own over them
+// (/etc/hosts, /etc/resolv.conf). They are an input, because file operations of
+// the graph give directories the time of the build.
 func (r Recipe) ReleaseFiles() []File {
 	files := []File{
 		{Path: strings.TrimPrefix(layout.ImageRelease, "/"), Data: []byte(r.Release())},
@@ -163,8 +163,8 @@ func (r Recipe) ReleaseFiles() []File {
 	return files
 }
 
-// hosts is /etc/hosts as Debian's installer writes it; the node's own name is
-// answered by nss-myhostname.
+// hosts is /etc/hosts as Debian's installer writes it. nss-myhostname answers for
+// the node's own name.
 const hosts = `127.0.0.1	localhost
 ::1		localhost ip6-localhost ip6-loopback
 ff02::1		ip6-allnodes

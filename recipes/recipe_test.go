@@ -56,7 +56,7 @@ func marshal(t *testing.T, r Recipe, in Inputs) *llb.Definition {
 	return def
 }
 
-// TestGraph holds the graph of every flavor against a listing that a person
+// TestGraph compares the graph of every flavor with a listing that a person
 // can review.
 func TestGraph(t *testing.T) {
 	for _, name := range flavors.Names() {
@@ -106,7 +106,7 @@ func steps(t *testing.T, def *llb.Definition) map[string]string {
 	return found
 }
 
-// listing prints one line an operation: number, name, what it is made from.
+// listing prints one line for each operation: number, name, inputs.
 func listing(t *testing.T, def *llb.Definition) []byte {
 	t.Helper()
 	var out bytes.Buffer
@@ -156,7 +156,7 @@ func describe(op *pb.Op) string {
 	return "result"
 }
 
-// TestMissingInputs names every input that nothing fills, with the layer.
+// TestMissingInputs: the error names every missing input.
 func TestMissingInputs(t *testing.T) {
 	for name := range testInputs("1") {
 		in := testInputs("1")

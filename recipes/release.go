@@ -13,8 +13,8 @@ import (
 )
 
 // Release is the text of /etc/kairos-release: KEY="value" lines with Kairos's
-// keys. KAIROS_VERSION is the version of the image; KAIROS_BASE, the image that
-// it was made from, is there when that was chosen with --base.
+// keys. KAIROS_VERSION is the version of the image. KAIROS_BASE is the image
+// chosen with --base, if there is one.
 func (r Recipe) Release() string {
 	var text strings.Builder
 	for _, pair := range r.release() {
@@ -54,7 +54,7 @@ func (r Recipe) osFamily() string {
 }
 
 // Labels are the image's labels and annotations: the pre-defined keys of the
-// OCI image specification for everybody's tools, and ours, by which nodes go.
+// OCI image specification for all tools, and our own.
 func (r Recipe) Labels() map[string]string {
 	labels := map[string]string{
 		ocispec.AnnotationTitle:         r.Flavor.Title,
@@ -77,7 +77,7 @@ func (r Recipe) Labels() map[string]string {
 }
 
 // label replaces the distribution's name by the base's own name and digest. A
-// base without a name has none that means something elsewhere.
+// base without a name gets none: a local name means nothing elsewhere.
 func (b BaseImage) label(labels map[string]string) {
 	labels[ocispec.AnnotationBaseImageDigest] = b.Digest
 	labels[ocispec.AnnotationBaseImageName] = b.Name

@@ -42,7 +42,7 @@ func TestReleaseNamesTheBase(t *testing.T) {
 	}
 }
 
-// TestLabelsSayWhatTheReleaseSays, also of an image that was made from another.
+// TestLabelsSayWhatTheReleaseSays also tests an image made from a base image.
 func TestLabelsSayWhatTheReleaseSays(t *testing.T) {
 	for _, base := range []BaseImage{{}, {Name: "registry.example.org/other:1", Digest: "sha256:00"}} {
 		r := resolve(t, "debian-13")

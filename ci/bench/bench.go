@@ -32,6 +32,7 @@ func rows() []row {
 		{"config", (*bench).configChanged, false},
 		{"disk", (*bench).diskAlone, true},
 		{"boot", (*bench).boot, false},
+		{"own", (*bench).own, false},
 		{"upgrade", (*bench).upgrade, true},
 		{"faults", (*bench).faults, false},
 	}

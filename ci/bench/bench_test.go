@@ -137,3 +137,12 @@ func TestProfile(t *testing.T) {
 		t.Errorf("the profile of nothing is %q", got)
 	}
 }
+
+func TestSumOfCPU(t *testing.T) {
+	for text, want := range map[string]float64{"1500000000\n\n250000000\n": 1.75, "1\n": 0, "1\n2\n3\n": 0, "1\n[not set]\n": 0, "x\n1\n": 0} {
+		got, err := sumOfCPU(text)
+		if got != want && want != 0 || (err == nil) != (want != 0) {
+			t.Errorf("%q: got %g, %v, want %g", text, got, err, want)
+		}
+	}
+}

@@ -23,31 +23,37 @@ const bootNote = "QEMU with TCG (software emulation), one processor, first boot 
 
 // boot boots our disk and the same tree with dracut's initrd, by turns.
 func (b *bench) boot(ctx context.Context) ([]Result, error) {
-	w, err := b.settle(ctx)
+	ours, err := b.machine(ctx)
 	if err != nil {
 		return nil, err
 	}
-	host, err := qemu.Find(ctx, "")
+	theirs, err := b.newDracut(ctx, ours.Disk)
 	if err != nil {
 		return nil, err
 	}
-	b.rival("QEMU", host.Version.String())
-	theirs, err := b.newDracut(ctx, filepath.Join(w.out, "disk.raw"))
-	if err != nil {
-		return nil, err
-	}
-	base := qemu.Config{Host: host, Accel: qemu.TCG(host.Version), Boot: qemu.BIOS, SMP: 1}
-	ours := base
-	ours.Disk = filepath.Join(w.out, "disk.raw")
-	rival := base
+	rival := ours
 	rival.Disk, rival.Kernel, rival.Initrd, rival.Append = theirs.disk, theirs.kernel, theirs.initrd, theirs.cmdline
-	r := Result{What: "kernel start to `kairos: ready`", Unit: "s", RivalName: "dracut", Goal: 0.7, Note: bootNote}
+	r := Result{What: "kernel start to `kairos: ready`", Unit: "s", RivalName: "dracut", Goal: 0.65, Note: bootNote}
 	for i := range b.n {
 		if err := b.bootPair(ctx, i, &r, ours, rival); err != nil {
 			return nil, err
 		}
 	}
 	return []Result{r}, nil
+}
+
+// machine returns the machine that boots our disk.
+func (b *bench) machine(ctx context.Context) (qemu.Config, error) {
+	w, err := b.settle(ctx)
+	if err != nil {
+		return qemu.Config{}, err
+	}
+	host, err := qemu.Find(ctx, "")
+	if err != nil {
+		return qemu.Config{}, err
+	}
+	b.rival("QEMU", host.Version.String())
+	return qemu.Config{Host: host, Accel: qemu.TCG(host.Version), Boot: qemu.BIOS, SMP: 1, Disk: filepath.Join(w.out, "disk.raw")}, nil
 }
 
 // bootPair boots both disks. Each round the other one comes first.
@@ -59,7 +65,7 @@ func (b *bench) bootPair(ctx context.Context, i int, r *Result, ours, rival qemu
 	}{{"ours", ours, &r.Ours}, {r.RivalName, rival, &r.Rival}}
 	for k := range sides {
 		s := sides[(i+k)%2]
-		seconds, err := b.bootSurvived(ctx, s.name, s.config)
+		seconds, err := survived(b, s.name, func() (float64, error) { return b.bootOnce(ctx, s.config) })
 		if err != nil {
 			return fmt.Errorf("booting %s: %w", s.name, err)
 		}
@@ -74,11 +80,11 @@ var (
 	readyLine  = regexp.MustCompile(`^kairos: ready `)
 )
 
-// bootSurvived is bootOnce with retries after the kernel crashed or locked up, which
-// happens now and then in QEMU's emulation.
-func (b *bench) bootSurvived(ctx context.Context, name string, c qemu.Config) (float64, error) {
+// survived calls boot, and again if the kernel crashed or locked up, which happens now
+// and then in QEMU's emulation.
+func survived(b *bench, name string, boot func() (float64, error)) (float64, error) {
 	for try := 1; ; try++ {
-		seconds, err := b.bootOnce(ctx, c)
+		seconds, err := boot()
 		var guest *qemu.GuestError
 		if !errors.As(err, &guest) || try > qemu.CrashRetries {
 			return seconds, err
@@ -91,16 +97,11 @@ func (b *bench) bootSurvived(ctx context.Context, name string, c qemu.Config) (f
 func (b *bench) bootOnce(ctx context.Context, c qemu.Config) (seconds float64, err error) {
 	ctx, stop := context.WithTimeout(ctx, bootLimit)
 	defer stop()
-	c.Dir, err = os.MkdirTemp(b.temp, "vm-")
+	vm, end, err := b.startVM(ctx, c)
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(c.Dir)) }()
-	vm, err := qemu.Start(ctx, c)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, vm.Close()) }()
+	defer func() { err = errors.Join(err, end()) }()
 	kernel, err := vm.WaitFor(ctx, kernelLine)
 	if err != nil {
 		return 0, err
@@ -110,4 +111,18 @@ func (b *bench) bootOnce(ctx context.Context, c qemu.Config) (seconds float64, e
 		return 0, err
 	}
 	return ready.At.Sub(kernel.At).Seconds(), nil
+}
+
+// startVM starts a machine for one boot, in its own folder. end removes both.
+func (b *bench) startVM(ctx context.Context, c qemu.Config) (_ *qemu.VM, end func() error, err error) {
+	c.Dir, err = os.MkdirTemp(b.temp, "vm-")
+	if err != nil {
+		return nil, nil, err
+	}
+	remove := func() error { return os.RemoveAll(c.Dir) }
+	vm, err := qemu.Start(ctx, c)
+	if err != nil {
+		return nil, nil, errors.Join(err, remove())
+	}
+	return vm, func() error { return errors.Join(vm.Close(), remove()) }, nil
 }

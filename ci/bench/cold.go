@@ -12,7 +12,7 @@ import (
 
 // cold builds from nothing, by turns with mkosi. Each round the other one comes first.
 func (b *bench) cold(ctx context.Context) ([]Result, error) {
-	r := Result{What: "cold `flavor debian-13` to `disk.raw`, empty caches", Unit: "s", RivalName: "mkosi", Goal: 0.7, Note: coldNote}
+	r := Result{What: "cold `flavor debian-13` to `disk.raw`, empty caches", Unit: "s", RivalName: "mkosi", Goal: 0.2, Note: coldNote}
 	rival, rivalErr := b.newMkosi(ctx)
 	sides := []func() error{
 		func() error {

@@ -3,9 +3,12 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/kairos-build/kairos-build/ci/qemu"
 )
 
 // Parts of the test's cloud-config; checkConfig checks their effects.
@@ -16,6 +19,24 @@ const (
 	ConfigFile  = "/etc/kairos-acceptance.conf"
 	ConfigWords = "written by a cloud-config\n"
 )
+
+// rootAccessFile comes after the user's configs. It only lets root log in.
+const rootAccessFile = "99_kairos_root.yaml"
+
+// RootAccess returns a patch of a disk that lets the owner of a key log in as root.
+func RootAccess(path string, key qemu.Key) (_ qemu.Patch, err error) {
+	disk, err := OpenDisk(path)
+	if err != nil {
+		return qemu.Patch{}, err
+	}
+	defer func() { err = errors.Join(err, disk.Close()) }()
+	doc := map[string]any{"users": []map[string]any{{"name": "root", "ssh_authorized_keys": []string{key.Authorized()}}}}
+	data, err := yaml.Marshal(doc)
+	if err != nil {
+		return qemu.Patch{}, err
+	}
+	return disk.OEM(map[string][]byte{rootAccessFile: append([]byte("#cloud-config\n"), data...)})
+}
 
 // access returns the cloud-config that lets the owner of a key log in, as root and as
 // an ordinary user.

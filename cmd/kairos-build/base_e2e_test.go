@@ -33,7 +33,7 @@ import (
 	"github.com/kairos-build/kairos-build/recipes"
 )
 
-// TestBase builds from a user's own image: what mmdebstrap makes of Debian 13,
+// TestBase builds from a user's own image, a Debian 13 root that mmdebstrap made:
 // as a folder, as a file and in a registry.
 func TestBase(t *testing.T) {
 	w, base := newWorld(t), userImage(t, debianTar(t))
@@ -54,7 +54,7 @@ func TestBase(t *testing.T) {
 	wantComplete(t, filepath.Join(out, "image"), ref+"@"+digest)
 }
 
-// TestBaseThatDoesNotFit starts from images that no debian-13 can be made from.
+// TestBaseThatDoesNotFit starts from images that cannot become debian-13.
 func TestBaseThatDoesNotFit(t *testing.T) {
 	w, host := newWorld(t), strings.TrimPrefix(newRegistry(t), "http://")
 	bookworm := map[string]string{"etc/os-release": "ID=debian\nVERSION_ID=\"12\"\n"}
@@ -81,7 +81,7 @@ func TestBaseThatDoesNotFit(t *testing.T) {
 	}
 }
 
-// debianTar is the root that a user makes of Debian 13, as a tar.
+// debianTar makes a user's Debian 13 root, as a tar.
 func debianTar(t *testing.T) string {
 	t.Helper()
 	m, err := archive.ChooseMirrors(archive.MirrorOptions{
@@ -165,7 +165,7 @@ func newRegistry(t *testing.T) string {
 	return server.URL
 }
 
-// pushed is the reference of image in a registry of its own.
+// pushed pushes image to a new registry and returns its reference.
 func pushed(t *testing.T, image v1.Image) string {
 	t.Helper()
 	ref, err := name.ParseReference(strings.TrimPrefix(newRegistry(t), "http://") + "/debian:13")

@@ -3,7 +3,7 @@
 //go:build e2e
 
 // These tests build real images from the real archive: they need root, the
-// network and bin/kairos-build (`make e2e` sees to all three).
+// network and bin/kairos-build (`make e2e` provides all three).
 package main
 
 import (
@@ -25,8 +25,7 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
 )
 
-// A world is a state folder of its own: nothing is cached in it but what its
-// own builds made.
+// A world is a new state folder. Its cache holds only what its own builds made.
 type world struct {
 	t     *testing.T
 	state string
@@ -72,7 +71,7 @@ func (w *world) build(dir string, args ...string) *factory.Result {
 	return result
 }
 
-// identity is what must be equal when the inputs are.
+// identity is the part of a result that equal inputs must make equal.
 func identity(r *factory.Result) map[string]string {
 	id := map[string]string{"image": r.Image.Digest, "root hash": r.Image.RootHash}
 	for _, d := range r.Disks {
@@ -132,7 +131,7 @@ func same(t *testing.T, a, b string) {
 	}
 }
 
-// verifies the disk of a build with the command for it.
+// verifies runs `disk --verify` on a build.
 func (w *world) verifies(dir string) {
 	w.t.Helper()
 	if out, err := w.command(w.t.Context(), "disk", "--verify", dir).CombinedOutput(); err != nil {
@@ -162,8 +161,8 @@ func (w *world) twoAtOnce(out string) {
 	}
 }
 
-// interruptedBuildRunsAgain ends builds at several moments, politely and not,
-// and looks at what is left behind.
+// interruptedBuildRunsAgain interrupts builds at several moments, with SIGKILL and
+// with signals that a build handles, and checks what they leave behind.
 func (w *world) interruptedBuildRunsAgain(first *factory.Result, out string) {
 	t := w.t
 	dir := filepath.Join(out, "interrupted")

@@ -68,7 +68,7 @@ func newPrune(eng *engineFlags, asJSON *bool) *cobra.Command {
 	return cmd
 }
 
-// onEngine opens the engine, does something with its cache and closes it.
+// onEngine opens the engine, calls do and closes the engine.
 func onEngine(ctx context.Context, flags *engineFlags, do func(*engine.Engine, context.Context) ([]engine.Record, error)) (_ []engine.Record, err error) {
 	o, state, err := flags.options()
 	if err != nil {

@@ -67,7 +67,7 @@ was written to.`,
 	return cmd
 }
 
-// forVerify tells whether a flag means something with --verify.
+// forVerify reports whether a flag applies to --verify.
 func forVerify(flag string) bool {
 	return slices.Contains([]string{"--verify", "--json", "--progress", "--verbose"}, flag)
 }
@@ -92,7 +92,7 @@ func makeDisk(cmd *cobra.Command, o factory.DiskOptions, talk *talkFlags, image 
 	return err
 }
 
-// diskLine is a disk in the result of a command.
+// diskLine formats a disk for the output of a command.
 func diskLine(path string, d factory.Disk) string {
 	return fmt.Sprintf("disk   %s  content:%s", path, d.Content)
 }

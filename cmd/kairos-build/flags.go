@@ -23,7 +23,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/commandline"
 )
 
-// talkFlags say how a verb talks while it works.
+// talkFlags choose how a verb shows progress, and how much it logs.
 type talkFlags struct {
 	progress string
 	verbose  bool
@@ -34,11 +34,11 @@ func (t *talkFlags) add(flags *pflag.FlagSet) {
 	flags.BoolVarP(&t.verbose, "verbose", "v", false, "say more on stderr")
 }
 
-// A talker is what a verb says while it works: steps, and what it logs.
+// A talker shows the progress of a verb and its log.
 type talker struct {
 	progress.Reporter
 	log *slog.Logger
-	// held is what was logged while a live view had the terminal.
+	// held is the log while a live view has the terminal.
 	held  bytes.Buffer
 	write io.Writer
 }
@@ -64,7 +64,7 @@ func (t *talkFlags) open(w io.Writer) (*talker, error) {
 	return talk, nil
 }
 
-// withoutTime leaves the time out of a log line: the steps have it.
+// withoutTime drops the time from a log line: the steps show it.
 func withoutTime(_ []string, a slog.Attr) slog.Attr {
 	if a.Key == slog.TimeKey {
 		return slog.Attr{}
@@ -72,7 +72,7 @@ func withoutTime(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// close ends the live view, prints what was held back, and joins its error.
+// close ends the live view, prints the held log, and joins its own errors to err.
 func (t *talker) close(err error) error {
 	err = errors.Join(err, t.Close())
 	if _, writeErr := t.held.WriteTo(t.write); writeErr != nil {
@@ -93,8 +93,8 @@ func (e *engineFlags) add(flags *pflag.FlagSet) {
 	flags.Int64Var(&e.cacheLimit, "cache-limit", 0, "most `GiB` that the embedded engine's cache may keep (default 10, or a fifth of the disk)")
 }
 
-// options are those of the engine, and the folder that outlives a build, in which
-// the embedded engine has a folder of its own.
+// options returns the engine's options, and the state folder, which outlives a
+// build. The embedded engine uses the folder engine in it.
 func (e *engineFlags) options() (o engine.Options, state string, err error) {
 	o = engine.FromEnv(engine.Options{Builder: e.builder, TLS: engine.TLS{Dir: e.cert}, CacheLimit: e.cacheLimit << 30}, os.Getenv)
 	if state, err = engine.StateDir(o); err != nil {
@@ -104,8 +104,8 @@ func (e *engineFlags) options() (o engine.Options, state string, err error) {
 	return o, state, nil
 }
 
-// families are the package families, by the names that flavors have for them,
-// with what this machine says about mirrors.
+// families returns the package families by the names that flavors use. Mirrors are
+// those of mirrors, of the environment and of the host's apt configuration.
 func families(state string, mirrors []string, log *slog.Logger) (map[string]factory.Packages, error) {
 	apt, err := deb.New(deb.Options{
 		Mirrors: mirrors, Env: os.Getenv(archive.EnvMirror), Host: os.DirFS("/"),

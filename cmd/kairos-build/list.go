@@ -26,7 +26,7 @@ type listed struct {
 	Base    string   `json:"base"`
 	Arches  []string `json:"architectures"`
 	Models  []string `json:"models"`
-	// Proven is what was seen to work, when and of which image; null for nothing.
+	// Proven is what a test proved, when and of which image; null if nothing.
 	Proven *flavors.Proof `json:"proven"`
 }
 
@@ -85,7 +85,7 @@ func printList(w io.Writer, all []listed, now time.Time) error {
 	return table.Flush()
 }
 
-// provenPhrases are the facts, and of what and when they are.
+// provenPhrases are the facts of a proof, and then its checks, version and age.
 func provenPhrases(p *flavors.Proof, now time.Time) []string {
 	if p == nil {
 		return nil
@@ -93,11 +93,10 @@ func provenPhrases(p *flavors.Proof, now time.Time) []string {
 	return append(slices.Clone(p.Facts), fmt.Sprintf("%d checks of %s %s", p.Checks, p.Version, p.Age(now)))
 }
 
-// provenWidth is how wide the last column is, in characters, unless one fact is
-// wider.
+// provenWidth is the width of the last column in bytes, unless one fact is wider.
 const provenWidth = 60
 
-// fold puts facts on lines of about the width.
+// fold joins facts into lines of about width bytes.
 func fold(facts []string, width int) []string {
 	if len(facts) == 0 {
 		return []string{"nothing yet"}

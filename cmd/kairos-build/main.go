@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // kairos-build makes, boots and tests immutable node images from Linux
-// distributions. This package declares the verbs, one file each; what they do
-// is in internal/factory, ci/qemu and ci/acceptance.
+// distributions. This package declares the verbs, one file each;
+// internal/factory, ci/qemu and ci/acceptance implement them.
 package main
 
 import (
@@ -34,9 +34,9 @@ func main() {
 	os.Exit(status)
 }
 
-// ending are the signals after which everything is cleaned up: Ctrl-C, the one of
-// service managers, and the one of a terminal that was closed unless nohup(1) has
-// it ignored, which os/signal would undo.
+// ending are the signals that end the program with a cleanup: SIGINT (Ctrl-C), SIGTERM
+// (service managers) and SIGHUP (a closed terminal). If SIGHUP is ignored, as by
+// nohup(1), it is left out, because os/signal would undo that.
 func ending() []os.Signal {
 	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) {
@@ -45,7 +45,7 @@ func ending() []os.Signal {
 	return signals
 }
 
-// serveChild is the embedded engine's process.
+// serveChild is the main function of the embedded engine's process.
 func serveChild(args []string) {
 	if err := engine.ServeChild(args); err != nil {
 		fmt.Fprintf(os.Stderr, "kairos-build: build engine: %v\n", err)
@@ -54,7 +54,7 @@ func serveChild(args []string) {
 	os.Exit(commandline.OK)
 }
 
-// run is the program without its process.
+// run runs the program and returns its exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	err := commandline.Execute(ctx, newRoot(), args, stdout, stderr)
 	switch {

@@ -64,7 +64,7 @@ an overlay that is thrown away at the end: the disk stays as it is.`,
 	return cmd
 }
 
-// loginUser is the first user that the disk's cloud-config lets in.
+// loginUser is the first user that can log in by the disk's cloud-config, or empty.
 func loginUser(path string) (_ string, err error) {
 	disk, err := lab.OpenDisk(path)
 	if err != nil {

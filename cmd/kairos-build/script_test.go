@@ -20,8 +20,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"kairos-build": main})
 }
 
-// TestScripts runs the transcripts in testdata/script: each is what a person
-// types and sees. They need no root, no network and no QEMU.
+// TestScripts runs the transcripts in testdata/script: each shows what a person types
+// and sees. They need no root, no network and no QEMU.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
@@ -81,7 +81,7 @@ func oneLayer(arch string, files []testimage.Entry) (v1.Image, error) {
 	return testimage.For(image, arch)
 }
 
-// TestHelpHasExamples holds every verb to showing how it is used.
+// TestHelpHasExamples checks that the help of every verb has an example.
 func TestHelpHasExamples(t *testing.T) {
 	if _, err := os.Stat("testdata/script"); err != nil {
 		t.Fatal(err)

@@ -24,17 +24,17 @@ import (
 	"github.com/kairos-build/kairos-build/framework/config/validation"
 )
 
-// errWouldFail is the exit status of a config that the node would complain of.
+// errWouldFail means a config with a failure in the simulation; the exit status is 1.
 var errWouldFail = errors.New("the node would report a failure")
 
-// errDidFail is the exit status of one that a node complained of.
+// errDidFail means a config with a failure on a booted node; the exit status is 1.
 var errDidFail = errors.New("the node reported a failure")
 
-// simulateFlags are those of `kairos-build simulate`.
+// simulateFlags are the flags of `kairos-build simulate`.
 type simulateFlags struct {
 	factory.SimulateOptions
 	configs      []string
-	how          config.Options // of checking them
+	how          config.Options // how configs are checked
 	diff, asJSON bool
 	colour       string
 	boot         bool
@@ -130,7 +130,7 @@ func (o *simulateFlags) run(cmd *cobra.Command) error {
 	return nil
 }
 
-// check finds what does not go together.
+// check checks the firmware and the machine id, and normalizes the id.
 func (o *simulateFlags) check() error {
 	boots, err := chooseBoots([]string{o.firmware})
 	if err != nil {
@@ -145,8 +145,8 @@ func (o *simulateFlags) check() error {
 	return nil
 }
 
-// sayProblems prints what is to be said about the files, in the words of
-// validate. Files with errors are not simulated: a node would not use them.
+// sayProblems prints the problems of the files as validate does. It returns an error if
+// a node would not use the whole of a file: such a file is not simulated.
 func sayProblems(w io.Writer, sources []simulate.Source) error {
 	var bad []string
 	var files []config.File
@@ -179,7 +179,7 @@ func printJSON(w io.Writer, doc any) error {
 
 func colourModes() []string { return []string{"auto", "always", "never"} }
 
-// wantsColour follows the flag, https://no-color.org, and what w is.
+// wantsColour follows the flag, https://no-color.org, and whether w is a terminal.
 func wantsColour(mode string, w io.Writer) (bool, error) {
 	switch mode {
 	case "always":
@@ -193,8 +193,8 @@ func wantsColour(mode string, w io.Writer) (bool, error) {
 	return false, commandline.UsageError{Err: fmt.Errorf("unknown value %q of --color: there are %s", mode, strings.Join(colourModes(), ", "))}
 }
 
-// bootNode makes a disk, boots it, and prints what the node reports. Nothing of
-// it is left behind.
+// bootNode makes a disk, boots it, and prints the node's report. It leaves nothing
+// behind.
 func (o *simulateFlags) bootNode(cmd *cobra.Command) (err error) {
 	if err := o.canBoot(cmd); err != nil {
 		return err
@@ -229,7 +229,7 @@ func (o *simulateFlags) bootNode(cmd *cobra.Command) (err error) {
 	return nil
 }
 
-// canBoot says what is missing before a disk is made.
+// canBoot checks for QEMU and the firmware before a disk is made.
 func (o *simulateFlags) canBoot(cmd *cobra.Command) error {
 	host, err := qemu.Find(cmd.Context(), o.vm.QEMU)
 	if err != nil {

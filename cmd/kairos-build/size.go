@@ -18,11 +18,11 @@ func sizeFlags(flags *pflag.FlagSet, s *layout.Sizes) {
 	flags.Var((*size)(&s.Recovery), "recovery-size", "room for a root image in the recovery slot, a `size` (default the image and a quarter more)")
 }
 
-// A size is a number of bytes, given with a unit of 1024s. Zero means that none
-// was given.
+// A size is a flag with a number of bytes, given in MiB or GiB. Zero means that the
+// flag was not given.
 type size int64
 
-// maxSize keeps sums of sizes far from what a number holds.
+// maxSize, in bytes, keeps sums of sizes far from an overflow.
 const maxSize = 1024 * layout.GiB
 
 func (s *size) String() string {

@@ -24,7 +24,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/commandline"
 )
 
-// errNotPassed is the exit status of a test that was made and not passed.
+// errNotPassed means that the test ran and the disk did not pass.
 var errNotPassed = errors.New("the disk did not pass")
 
 func newTest() *cobra.Command {
@@ -83,8 +83,8 @@ what the machines took on this computer before.`,
 	return cmd
 }
 
-// watchTest runs the test and shows how it goes. What the machines took is kept for
-// the next time.
+// watchTest runs the test and shows its progress. It keeps the durations of the machines
+// for the next test.
 func watchTest(ctx context.Context, o acceptance.Options, mode string, stderr io.Writer) (*report.Report, error) {
 	file, isFile := stderr.(*os.File)
 	kept := durationsFile()
@@ -101,8 +101,8 @@ func watchTest(ctx context.Context, o acceptance.Options, mode string, stderr io
 	return made, err
 }
 
-// durationsFile is where the durations of tests are kept; empty when this user has
-// no cache.
+// durationsFile is the file with the durations of tests; empty if this user has no cache
+// folder.
 func durationsFile() string {
 	dir, err := os.UserCacheDir()
 	if err != nil {
@@ -150,8 +150,8 @@ func verdict(made *report.Report) error {
 	return errNotPassed
 }
 
-// recordFacts writes what the report proves, if a file was named and all went
-// well: the source of the "proven" column.
+// recordFacts writes the proof of a report to a file, if one was named and the disk
+// passed. `kairos-build list` takes its "proven" column from such files.
 func recordFacts(path string, made *report.Report) error {
 	if path == "" || !made.Passed {
 		return nil

@@ -30,12 +30,12 @@ func newBootentry(p *program) *cobra.Command {
 	return cmd
 }
 
-// modes are what --select accepts.
+// modes are the values of --select.
 var modes = map[string]layout.Mode{
 	"active": layout.ModeActive, "passive": layout.ModePassive, "recovery": layout.ModeRecovery, "none": "",
 }
 
-// bootentry selects a mode, unless it is empty, and shows what comes next.
+// bootentry selects a mode, unless it is empty, and shows what the next boot starts.
 func (p *program) bootentry(cmd *cobra.Command, mode string, asJSON bool) error {
 	if mode == "" {
 		return p.showEntries(asJSON)

@@ -10,7 +10,7 @@ import (
 	"github.com/kairos-build/kairos-build/ci/golden"
 )
 
-// TestCompletionFiles: an image has what `kairos-agent completion` prints, for both
+// TestCompletionFiles: an image holds the output of `kairos-agent completion`, for both
 // names of the program.
 func TestCompletionFiles(t *testing.T) {
 	const share = "../rootfs/files/usr/share/"

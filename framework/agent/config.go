@@ -76,7 +76,7 @@ func newConfigExplain(p *program, o *configOptions) *cobra.Command {
 	}
 }
 
-// completeKey offers the keys that the config has; after the key, files.
+// completeKey offers the keys of the config, and files after the key.
 func (p *program) completeKey(o *configOptions) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		if len(args) > 0 {
@@ -96,8 +96,7 @@ type configOptions struct {
 	files  []string
 }
 
-// lookUp finds a key in the merged config. What keeps a file from being used is
-// said.
+// lookUp finds a key in the merged config. It prints which parts of files are not used.
 func (p *program) lookUp(ctx context.Context, key string, o configOptions) (*config.Value, error) {
 	files, err := p.configFiles(ctx, o)
 	if err != nil {
@@ -130,7 +129,7 @@ func (p *program) configFiles(ctx context.Context, o configOptions) ([]config.Fi
 	return o.Load(os.DirFS(p.node.Root.Dir), layout.ConfigDirs()).Files, nil
 }
 
-// printValue prints YAML, or a text as it is.
+// printValue prints a value as JSON or YAML; in YAML a plain text stays as it is.
 func (p *program) printValue(v *config.Value, asJSON bool) error {
 	if asJSON {
 		return p.printJSON(v.Plain())

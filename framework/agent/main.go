@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// kairos-agent is the program of a node: it applies the cloud-config at every
-// boot and runs its stages, says when the node is ready, keeps or leaves a slot on trial by its
-// health, upgrades the slot that does not run, chooses what the boot loader
-// starts next, and shows how the node is. It changes nothing else.
+// kairos-agent is the program of a node. It applies the cloud-config at every boot and
+// runs its stages, announces that the node is ready, keeps or leaves a slot on trial
+// by its health, upgrades the slot that does not run, chooses what the boot loader
+// starts next, resets the node, and shows its status. It changes nothing else.
 //
-// It has a file for each verb; `kairos-agent --help` lists them. The exit status
-// is 0, 1 when something failed or a config has an error, 2 for a wrong command
-// line. It is also called kairos, as in Kairos.
+// The source has a file for each verb; `kairos-agent --help` lists the verbs. The exit
+// status is 0 for success, 1 if something failed or a config has an error, 2 for a
+// wrong command line. The program is also called kairos, as in Kairos.
 package main
 
 import (
@@ -32,8 +32,8 @@ var version = "devel"
 
 // program is what every verb works with.
 type program struct {
-	name           string    // that it was called by; empty: kairos-agent
-	node           node.Node // that the verbs are about
+	name           string    // of the called program; empty: kairos-agent
+	node           node.Node // that the verbs work on
 	stdin          io.Reader
 	stdout, stderr io.Writer
 }
@@ -52,7 +52,7 @@ func main() {
 	os.Exit(code)
 }
 
-// newLog leaves the time to the journal.
+// newLog returns a log without times: the journal adds them.
 func newLog(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == slog.TimeKey {
@@ -62,14 +62,14 @@ func newLog(w io.Writer) *slog.Logger {
 	}}))
 }
 
-// run does what args say and returns the exit status.
+// run runs the command line args and returns the exit status.
 func (p *program) run(ctx context.Context, args []string) int {
 	root := p.newRoot()
 	return commandline.Exit(p.stderr, root.Name(), commandline.Execute(ctx, root, longFlags(args), p.stdout, p.stderr))
 }
 
-// services are the verbs that units run: their log goes to the journal, by stdout.
-// What a person runs keeps stdout for the result.
+// services is the group of verbs that units run: their log goes to the journal through
+// stdout. The other verbs keep stdout for the result.
 const services = "What systemd runs at boot"
 
 func (p *program) newRoot() *cobra.Command {
@@ -101,13 +101,13 @@ goes back, and applies the cloud-config at every boot.`,
 	return root
 }
 
-// The names of the program. The second is the one of Kairos, a link to the first.
+// The names of the program. The second is the name in Kairos, a link to the first.
 const (
 	agentName  = "kairos-agent"
 	secondName = "kairos"
 )
 
-// longFlags makes --flag of -flag: both were taken once, and scripts have it. The
+// longFlags turns -flag into --flag: earlier versions took both, and scripts use it. The
 // only flag of one letter is -h.
 func longFlags(args []string) []string {
 	out := slices.Clone(args)
@@ -122,7 +122,7 @@ func longFlags(args []string) []string {
 	return out
 }
 
-// reboot restarts the node, if there is one that runs.
+// reboot restarts the node, if it is a running one.
 func (p *program) reboot(ctx context.Context) error {
 	if p.node.Restart == nil {
 		return nil

@@ -22,13 +22,13 @@ type result struct {
 	stdout, stderr string
 }
 
-// call runs the agent as a command line would.
+// call runs the agent with a command line.
 func call(t *testing.T, root, stdin string, args ...string) result {
 	t.Helper()
 	return callOn(t, node.Node{}, root, stdin, args...)
 }
 
-// callOn is call, on a node that has more than its files.
+// callOn is call, on a node with more than its files.
 func callOn(t *testing.T, n node.Node, root, stdin string, args ...string) result {
 	t.Helper()
 	var stdout, stderr bytes.Buffer

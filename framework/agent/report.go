@@ -30,7 +30,7 @@ func newReport(p *program) *cobra.Command {
 	return cmd
 }
 
-// report prints a list of boots; without --all it has one.
+// report prints a list of boots. Without --all it is one boot.
 func (p *program) report(all, asJSON bool) error {
 	boots, err := p.reports(all)
 	if err != nil {
@@ -69,8 +69,8 @@ func inParentheses(s string) string {
 	return " (" + s + ")"
 }
 
-// writeStage prints a stage: a line for each step, and below it what changed,
-// what failed and, of a step that failed, what its commands printed.
+// writeStage prints a stage: a line for each step, and below it what changed and what
+// failed. For a failed step it adds the output of its commands.
 func writeStage(w io.Writer, s stages.StageReport) {
 	fmt.Fprintf(w, "stage %s: %d steps, %.0f ms\n", s.Stage, len(s.Steps), s.Milliseconds)
 	for _, step := range s.Steps {

@@ -44,7 +44,7 @@ type resetOptions struct {
 
 // resetResult is what `reset --json` prints: one JSON object.
 type resetResult struct {
-	RootHash     string        `json:"rootHash"` // of all slots now, 64 hex digits
+	RootHash     string        `json:"rootHash"` // now of all slots, 64 hex digits
 	Slots        []layout.Slot `json:"slots"`    // written
 	OEM          bool          `json:"oem"`      // --reset-oem
 	Milliseconds float64       `json:"milliseconds"`

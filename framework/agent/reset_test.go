@@ -10,7 +10,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 )
 
-// putState makes the node one that was booted from slot.
+// putState makes the node look as booted from slot.
 func putState(t *testing.T, dir string, slot layout.Slot, mode layout.Mode) {
 	t.Helper()
 	s := &thisboot.Boot{

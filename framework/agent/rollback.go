@@ -14,8 +14,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-// rollbackTries is how many boots the old slot gets to pass its health checks
-// again. It did before: one is enough, and one is for a cut of power.
+// rollbackTries is how many boots the old slot gets to pass its health checks again.
+// One should do, since the slot passed before; the other is for a power cut.
 const rollbackTries = 2
 
 func newRollback(p *program) *cobra.Command {
@@ -55,7 +55,7 @@ func (p *program) rollback(ctx context.Context, o rollbackOptions) error {
 	return p.reboot(ctx)
 }
 
-// showNext tells what the next boot starts.
+// showNext prints what the next boot starts.
 func (p *program) showNext(s slot.State, asJSON bool) error {
 	if asJSON {
 		return p.showEntries(true)

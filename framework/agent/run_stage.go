@@ -50,7 +50,7 @@ type stageResult struct {
 }
 
 func (p *program) runStage(ctx context.Context, name string, o stageOptions) error {
-	p.node.Log = slog.New(slog.DiscardHandler) // what it would say is the result
+	p.node.Log = slog.New(slog.DiscardHandler) // the result says the same
 	result := stageResult{Stages: []stages.StageReport{}}
 	var err error
 	if o.analyze {
@@ -93,15 +93,15 @@ func (p *program) printStages(name string, r stageResult, asJSON bool) error {
 	return nil
 }
 
-// change is what a dry run would do to a file.
+// change is what a stage would do to a file.
 type change struct {
 	Path    string `json:"path"`
 	Removed bool   `json:"removed,omitempty"`
 	Mode    string `json:"mode,omitempty"`
-	Diff    string `json:"diff,omitempty"` // unified; empty when not everybody may read the file
+	Diff    string `json:"diff,omitempty"` // unified; empty unless everybody may read the file
 }
 
-// String has the diff, as patch(1) reads it.
+// String returns the change with its diff, in the format of patch(1).
 func (c change) String() string {
 	switch {
 	case c.Removed:
@@ -127,5 +127,5 @@ func changesOf(dry *tree.DryRun) []change {
 	return out
 }
 
-// secretFiles are never shown, whatever their mode.
+// secretFiles lists files that are never shown, whatever their mode.
 var secretFiles = map[string]bool{"/etc/shadow": true, "/etc/gshadow": true}

@@ -12,8 +12,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/node"
 )
 
-// newServices are the verbs that units run. They have no flags, and print nothing:
-// what the node says is all.
+// newServices returns the verbs that units run. They have no flags and print nothing
+// besides the messages of the node.
 func newServices(p *program) []*cobra.Command {
 	return []*cobra.Command{
 		p.service(&cobra.Command{Use: "boot", Short: "Apply the cloud-config and run its early stages"}, p.node.Boot),

@@ -26,8 +26,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-// slotNode is a node that runs from slot a, with the boot partitions of its
-// disk as files, in the place of the devices.
+// slotNode makes a node that runs from slot a. The boot partitions of its disk are files
+// in place of devices.
 func slotNode(t *testing.T, s slot.State) string {
 	t.Helper()
 	dir := newNode(t)
@@ -180,8 +180,8 @@ func TestStatusShowsSlots(t *testing.T) {
 	}
 }
 
-// TestResultAlone: what cannot be noted is said on stderr, so that stdout has
-// the result and nothing else.
+// TestResultAlone: an error of the history goes to stderr, so that stdout has only the
+// result.
 func TestResultAlone(t *testing.T) {
 	dir := slotNode(t, slot.State{Good: layout.SlotA})
 	put(t, dir, "oem/.kairos", "a file in the way of the history")
@@ -191,7 +191,7 @@ func TestResultAlone(t *testing.T) {
 	}
 }
 
-// TestWithoutSlots: what the boot waits for opens no disk.
+// TestWithoutSlots: the status that the boot waits for opens no disk.
 func TestWithoutSlots(t *testing.T) {
 	root := tree.Root{Dir: slotNode(t, slot.Initial()), KeepOwner: true}
 	if got := status.WithoutSlots(root); got.Next != nil || len(got.Slots) > 0 || got.Slot != "a" {
@@ -202,7 +202,7 @@ func TestWithoutSlots(t *testing.T) {
 	}
 }
 
-// TestRollbackIsRemembered: the history says to which slot.
+// TestRollbackIsRemembered: the history says to which slot the node rolled back.
 func TestRollbackIsRemembered(t *testing.T) {
 	for _, c := range []struct {
 		name  string

@@ -38,7 +38,7 @@ stages:
       packages: [x]
 `
 
-// stageNode is a node with stageConfig that has booted.
+// stageNode makes a node that was booted, with stageConfig.
 func stageNode(t *testing.T) string {
 	t.Helper()
 	dir := newNode(t)
@@ -57,8 +57,8 @@ func content(t *testing.T, dir, path string) string {
 	return string(data)
 }
 
-// TestBootStages: the host name of the template is there for the early stages,
-// and the late ones have their marks.
+// TestBootStages: the early stages see the host name from the template, and the late
+// stages have their marks.
 func TestBootStages(t *testing.T) {
 	dir := stageNode(t)
 	if got := call(t, dir, "", "boot"); got.code != 0 || strings.Count(got.stderr, "\n") != 1 || !strings.Contains(got.stderr, "packages does nothing here") {
@@ -191,8 +191,7 @@ func TestRunStageWords(t *testing.T) {
 	}
 }
 
-// TestResultIsAlone: nothing but the document is on stdout, also when the agent
-// logs there.
+// TestResultIsAlone: stdout has only the document, even if the agent logs to stdout.
 func TestResultIsAlone(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	n := node.Node{Root: tree.Root{Dir: stageNode(t), KeepOwner: true}, Stdout: &stdout, Stderr: &stderr, Log: slog.New(slog.NewTextHandler(&stdout, nil))}
@@ -204,7 +203,7 @@ func TestResultIsAlone(t *testing.T) {
 	}
 }
 
-// TestValidateOrder: a step may come after one of another file.
+// TestValidateOrder: a step may come after a step of another file.
 func TestValidateOrder(t *testing.T) {
 	dir := stageNode(t)
 	put(t, dir, "oem/91.yaml", "stages: {boot: [{after: [motd]}]}\n")

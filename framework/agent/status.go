@@ -40,7 +40,7 @@ func (p *program) status(ctx context.Context, all, asJSON bool) error {
 	return s.WriteTable(p.stdout, status.View{All: all, Width: columns(p.stdout)})
 }
 
-// columns is the width of a terminal; 0 for anything else.
+// columns returns the width of a terminal; 0 for anything else.
 func columns(w io.Writer) int {
 	f, ok := w.(*os.File)
 	if !ok {

@@ -19,8 +19,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/upgrade"
 )
 
-// upgradeMemory, in bytes, is what the collector tries to stay below, so that
-// an upgrade fits beside the node's work.
+// upgradeMemory, in bytes, is the memory limit of the garbage collector, so that an
+// upgrade fits beside the node's work.
 const upgradeMemory = 160 << 20
 
 func newUpgrade(p *program) *cobra.Command {
@@ -72,7 +72,7 @@ func (u *upgradeFlags) declare(f *pflag.FlagSet) {
 	})
 }
 
-// upgrade writes the image, prints what it did, and reboots if it should.
+// upgrade writes the image, prints the result, and reboots if asked to.
 func (p *program) upgrade(ctx context.Context, u upgradeFlags) error {
 	if p.node.Running() && os.Geteuid() != 0 {
 		return errors.New("it writes to the disk and needs root: run it with sudo")
@@ -88,7 +88,7 @@ func (p *program) upgrade(ctx context.Context, u upgradeFlags) error {
 	return p.reboot(ctx)
 }
 
-// watchUpgrade shows the progress of an upgrade, and what is said meanwhile.
+// watchUpgrade runs an upgrade and shows its progress and messages.
 func (p *program) watchUpgrade(ctx context.Context, u upgradeFlags) (upgrade.Result, error) {
 	view := newProgressView(p.stderr)
 	defer view.end()

@@ -27,10 +27,10 @@ type progressView struct {
 	out   io.Writer
 	live  bool
 	now   func() time.Time
-	shown time.Time // when something was shown last
+	shown time.Time // when progress was last shown
 	step  string
-	began time.Time // the step
-	drawn bool      // there is a live line on the terminal
+	began time.Time // when the step began
+	drawn bool      // a live line is on the terminal
 }
 
 func newProgressView(out io.Writer) *progressView {
@@ -38,7 +38,7 @@ func newProgressView(out io.Writer) *progressView {
 	return &progressView{out: out, live: ok && term.IsTerminal(int(file.Fd())), now: time.Now}
 }
 
-// show is an upgrade's Options.Progress.
+// show is the function for Options.Progress of an upgrade.
 func (v *progressView) show(p upgrade.Progress) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -72,7 +72,7 @@ func progressLine(p upgrade.Progress, since time.Duration) string {
 	return line
 }
 
-// Write implements io.Writer for what is said in between.
+// Write implements io.Writer for messages between the progress lines.
 func (v *progressView) Write(b []byte) (int, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()

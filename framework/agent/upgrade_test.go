@@ -22,7 +22,7 @@ func TestUpgradeRefuses(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name   string
-		boot   string // boot.json, or none
+		boot   string // content of boot.json; empty: no file
 		args   []string
 		code   int
 		stderr string

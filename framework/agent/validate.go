@@ -54,7 +54,7 @@ func (p *program) validate(ctx context.Context, args []string, o config.Options)
 	return quietly(ok)
 }
 
-// quietly is the end of what has said everything.
+// quietly returns the error of a command that has printed all its problems.
 func quietly(ok bool) error {
 	if ok {
 		return nil
@@ -66,8 +66,8 @@ func (p *program) checker(o config.Options) validation.Checker {
 	return validation.Checker{Options: o, Stdin: p.stdin, Out: p.stdout, Err: p.stderr, Colour: validation.Coloured(p.stderr)}
 }
 
-// validateNode looks at the files of the node, and at the order of the steps of
-// all of them together: a file alone may name steps of others.
+// validateNode checks the files of the node, and the order of the steps of all files
+// together: a file may name steps of other files.
 func (p *program) validateNode(c validation.Checker) (ok bool) {
 	loaded := c.Options.Load(os.DirFS(p.node.Root.Dir), layout.ConfigDirs())
 	ok = true

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package commandline is how our programs speak with a person who types: the
-// same help, the same words about a wrong command line, the same exit status.
-// It knows no verb of any program.
+// Package commandline gives all our programs the same help, the same messages about a
+// wrong command line and the same exit statuses. It knows no verb of any program.
 //
 // The exit status is 0 for success, 1 for a failure, and 2 for a wrong command
 // line or wrong input.
@@ -29,11 +28,11 @@ const (
 	BadInput = 2
 )
 
-// ErrQuiet ends a program with status Failure after everything was said.
+// ErrQuiet ends a program with status Failure when the failure is reported already.
 var ErrQuiet = errors.New("said already")
 
-// A UsageError is a mistake of the person who typed: it ends the program with
-// status BadInput.
+// A UsageError is a mistake in the command line or the input. It ends the program
+// with status BadInput.
 type UsageError struct{ Err error }
 
 func (e UsageError) Error() string { return e.Err.Error() }
@@ -52,7 +51,7 @@ func Execute(ctx context.Context, root *cobra.Command, args []string, stdout, st
 	return root.ExecuteContext(ctx)
 }
 
-// Exit says what err says, and returns the exit status of program.
+// Exit prints err, unless it is ErrQuiet, and returns the exit status of program.
 func Exit(stderr io.Writer, program string, err error) int {
 	switch {
 	case err == nil:
@@ -67,7 +66,7 @@ func Exit(stderr io.Writer, program string, err error) int {
 	return Failure
 }
 
-// more is the title of what cobra adds by itself.
+// more is the help title of the verbs that cobra adds.
 const more = "More"
 
 // A Group is some verbs under one title in the help.
@@ -76,9 +75,8 @@ type Group struct {
 	Verbs []*cobra.Command
 }
 
-// Prepare makes root a program of ours: with its groups of verbs, with our words
-// about mistakes, and with --version, which is the verb version. Typed alone,
-// root prints its help.
+// Prepare gives root its groups of verbs, our messages about mistakes, and
+// --version, which runs the verb version. Without a verb, root prints its help.
 func Prepare(root *cobra.Command, groups ...Group) {
 	root.SilenceUsage, root.SilenceErrors = true, true
 	for _, g := range groups {
@@ -103,7 +101,7 @@ func Prepare(root *cobra.Command, groups ...Group) {
 	root.SetFlagErrorFunc(flagError)
 }
 
-// flagError is about a flag, unless the verb before it is wrong already.
+// flagError reports a wrong flag, or the unknown verb before it if there is one.
 func flagError(cmd *cobra.Command, err error) error {
 	if cmd.HasSubCommands() && cmd.Flags().NArg() > 0 {
 		return NoVerb(cmd, cmd.Flags().Args())
@@ -124,8 +122,8 @@ func flags(cmd *cobra.Command) (names []string) {
 	return names
 }
 
-// NoVerb is for commands that have verbs and do something without one: a word that is
-// none of them is told as such.
+// NoVerb checks the arguments of a command that has verbs: any argument is an
+// unknown verb.
 func NoVerb(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -173,7 +171,7 @@ func NoArgs(cmd *cobra.Command, args []string) error {
 	return Usagef(cmd, "%s takes no arguments, got %q", cmd.CommandPath(), args)
 }
 
-// Verbs makes cmd one that has verbs of its own and does nothing alone.
+// Verbs gives cmd verbs of its own. Without one of them, cmd is a UsageError.
 func Verbs(cmd *cobra.Command, below ...*cobra.Command) *cobra.Command {
 	cmd.AddCommand(below...)
 	cmd.Args = NoVerb
@@ -183,8 +181,8 @@ func Verbs(cmd *cobra.Command, below ...*cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// BrokenExamples are the lines of examples in the help of root that root does not
-// understand: for a test.
+// BrokenExamples returns an error for each example in the help of root that root
+// does not understand. Tests use it.
 func BrokenExamples(root *cobra.Command) []error {
 	var broken []error
 	for _, cmd := range append(root.Commands(), root) {
@@ -200,8 +198,8 @@ func BrokenExamples(root *cobra.Command) []error {
 	return broken
 }
 
-// try parses an example of cmd: PROGRAM VERB ARGUMENTS, up to a comment, a pipe or
-// a redirection, perhaps after sudo, VARIABLE=value or another command and &&.
+// try parses an example of cmd: PROGRAM VERB ARGUMENTS. sudo, VARIABLE=value, or
+// another command and && may precede it; a comment, a pipe or a redirection ends it.
 func try(root, cmd *cobra.Command, line string) error {
 	parts := strings.Split(line, "&&")
 	words := strings.Fields(parts[len(parts)-1])

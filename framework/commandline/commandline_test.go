@@ -14,7 +14,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/commandline"
 )
 
-// program has the verbs make, which takes no arguments, list new and list old.
+// program has the verbs make, break, hush, list new, list old and version.
 func program() *cobra.Command {
 	verb := func(use string, err error) *cobra.Command {
 		cmd := &cobra.Command{Use: use, Short: use, Args: commandline.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {

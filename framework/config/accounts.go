@@ -16,7 +16,7 @@ type Group struct {
 	Members []string // users that belong to it, when they exist
 }
 
-// accountFields are about users, beside users itself.
+// accountFields are the keys about users, without users itself.
 var accountFields = []field[Config]{
 	{name: "groups", about: "Groups that are to exist: names, or mappings from a name to its members.", shape: either(listOf(either(accountShape, mapOf(either(listOf(accountShape), accountShape)))), textShape), decode: decodeRootGroups},
 	{name: "user", about: "The main user of this file, which password and ssh_authorized_keys are for: a name, or a mapping as in users. Without users, or with default among them, it has the rights of the default user of the image.", shape: either(accountShape, userShape), decode: decodeMainUser},
@@ -91,7 +91,7 @@ func decodeMainUser(v value, _ *Config) {
 	}
 }
 
-// mainPassword is the key password, until it is known whose it is.
+// mainPassword is the key password, until its user is known.
 type mainPassword struct {
 	at   value
 	user User
@@ -191,7 +191,7 @@ func decodePasswordLines(v value, _ *checked) {
 	}
 }
 
-// lineAt is a line of a block of text, from 0, as a value of its own.
+// lineAt is line i, from 0, of a block of text, as a value.
 func (v value) lineAt(i int) value {
 	n := *v.Node
 	at := v.inside()

@@ -39,8 +39,8 @@ func decodeTimezone(v value, _ *Config) {
 	})
 }
 
-// decodeLocale: false leaves the one of the image, as in cloud-init. Debian
-// reads /etc/default/locale, all others /etc/locale.conf.
+// decodeLocale leaves the locale of the image when it is false, as cloud-init does.
+// Debian reads /etc/default/locale, all others read /etc/locale.conf.
 func decodeLocale(v value, _ *Config) {
 	if no, isBool := falseOrNothing(v.Node); isBool && !no {
 		return
@@ -89,7 +89,7 @@ var ntpFields = []field[ntp]{
 	unused[ntp]("config", "Settings of another program."),
 }
 
-// timesyncdUnit is what asks for the time in our images.
+// timesyncdUnit is the unit of the time client in our images.
 const timesyncdUnit = "systemd-timesyncd.service"
 
 func decodeNTP(v value, _ *Config) {

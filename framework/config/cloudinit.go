@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// Most keys of cloud-init come to steps of a stage, so that the report, the dry
-// run and the order are those of all steps.
+// Most keys of cloud-init become steps of a stage, so that they share the report,
+// the dry run and the order of all steps.
 
-// BootcmdStage holds what bootcmd asks for. It is run before the other keys of
+// BootcmdStage holds the commands of bootcmd. It runs before the other keys of
 // the config are applied.
 const BootcmdStage = "bootcmd"
 
-// cloudInit is what keys of cloud-init come to, while a file is decoded.
+// cloudInit collects what the keys of cloud-init ask for, while a file is decoded.
 type cloudInit struct {
 	users       []User    // to be joined with those of the file
 	main        string    // the name that user gives
@@ -34,13 +34,13 @@ type stageStep struct {
 	step  Step
 }
 
-// step adds a step that stands where v does.
+// step adds a step at the place of v.
 func (v value) step(stage string, s Step) {
 	s.Origin, s.Path = v.Position(), v.Path
 	v.d.cloud.steps = append(v.d.cloud.steps, stageStep{stage, s})
 }
 
-// addCloudInit adds to c what is known when all keys were read.
+// addCloudInit adds to c what is known only when all keys are read.
 func (d *decoder) addCloudInit(c *Config) {
 	d.addPeople(c)
 	d.addResolvConf()
@@ -50,7 +50,7 @@ func (d *decoder) addCloudInit(c *Config) {
 	}
 }
 
-// etcFile is a file of a step with a content that is no template.
+// etcFile is a file of a step whose content is no template.
 func etcFile(v value, path, content string, mode uint32) StepFile {
 	return StepFile{
 		WriteFile: WriteFile{Path: path, Origin: v.Position(), Content: []byte(content), Mode: mode, Owner: "root", Group: "root"},
@@ -110,7 +110,7 @@ var commandFields = []field[Config]{
 	{name: "env", about: "Variables for the commands of stages, and the proxy (https_proxy, http_proxy, no_proxy) for all that the agent fetches: a mapping, or a list of NAME=VALUE as in Kairos.", shape: either(mapOf(scalarShape), listOf(matching(`^[A-Za-z_][A-Za-z0-9_]*=`))), decode: decodeEnv},
 }
 
-// decodeFinalMessage: the variables of cloud-init in it are not filled in.
+// decodeFinalMessage does not fill in the variables of cloud-init.
 func decodeFinalMessage(v value, _ *Config) {
 	t, ok := v.given()
 	if !ok {
@@ -143,7 +143,7 @@ func decodeEnv(v value, c *Config) {
 	}
 }
 
-// addEnv sets variables: a later one of a name wins.
+// addEnv sets variables. A later one of the same name wins.
 func (c *Config) addEnv(more []string) {
 	for _, variable := range more {
 		name, _, _ := strings.Cut(variable, "=")

@@ -14,7 +14,7 @@ import (
 	"github.com/kairos-build/kairos-build/ci/golden"
 )
 
-// TestCloudInit shows what the keys of cloud-init come to.
+// TestCloudInit shows what the keys of cloud-init become.
 func TestCloudInit(t *testing.T) {
 	for _, name := range []string{"cloud-init-users", "chpasswd-list", "user-mapping", "names", "clock", "clock-off", "commands", "mounts", "resolv", "ca-certs", "ssh-keys", "env-mapping"} {
 		t.Run(name, func(t *testing.T) {
@@ -33,7 +33,7 @@ func TestCloudInit(t *testing.T) {
 	}
 }
 
-// compact is a config without what is empty, and with contents as text.
+// compact is a config as YAML, without empty values and with contents as text.
 func compact(t *testing.T, c *Config) string {
 	t.Helper()
 	data, err := json.Marshal(c)

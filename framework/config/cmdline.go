@@ -11,17 +11,17 @@ import (
 	"github.com/kairos-build/kairos-build/framework/strict"
 )
 
-// CmdlineFile is how the kernel command line is called in problems. Line N of
-// it is the Nth kairos.config argument; columns count from its KEY on.
+// CmdlineFile is the name of the kernel command line in problems. Line N is the
+// Nth kairos.config argument; columns count from its KEY on.
 const CmdlineFile = "kernel command line"
 
-// CmdlineArgument is the argument of the kernel command line that has a piece
-// of config: kairos.config=KEY=VALUE. KEY may have dots for keys inside keys;
-// VALUE is YAML on one line. It may be given several times; of the same key,
-// the last one counts.
+// CmdlineArgument is the kernel command line argument that has a piece of
+// config: kairos.config=KEY=VALUE. KEY may have dots for keys inside keys;
+// VALUE is YAML on one line. The argument may be repeated; the last one of a
+// key counts.
 const CmdlineArgument = "kairos.config"
 
-// cmdlinePath is where the node's own is, below a root.
+// cmdlinePath is the file with the node's kernel command line, below a root.
 const cmdlinePath = "proc/cmdline"
 
 // DecodeCmdline reads the config on a kernel command line. ok is false when
@@ -49,7 +49,7 @@ func DecodeCmdline(cmdline string) (f File, ok bool, asked Options) {
 }
 
 // splitCmdline cuts a command line at white space outside of double quotes, as
-// next_arg of the kernel does; quotes around a whole argument go.
+// next_arg of the kernel does, and removes quotes around a whole argument.
 func splitCmdline(line string) []string {
 	var words []string
 	quoted, start := false, -1
@@ -72,8 +72,8 @@ func splitCmdline(line string) []string {
 	return words
 }
 
-// unquoted is s without a quote at its beginning, and then without one at its
-// end: the kernel takes them from an argument and from its value.
+// unquoted removes a quote at the beginning of s and then one at its end. The
+// kernel does so with an argument and with its value.
 func unquoted(s string) string {
 	if inner, ok := strings.CutPrefix(s, `"`); ok {
 		return strings.TrimSuffix(inner, `"`)
@@ -125,7 +125,7 @@ func move(n *yaml.Node, line, column, depth int) {
 	}
 }
 
-// place puts a value at a key with dots, in place of what is there.
+// place stores a value at a key with dots, and replaces what is there.
 func (d *decoder) place(at *yaml.Node, key string, leaf *yaml.Node, line int) {
 	column := 1
 	for {

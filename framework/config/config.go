@@ -5,11 +5,11 @@
 // what to do. It decodes and merges; it changes nothing on a machine.
 //
 // A key is one of three things: implemented, known but not implemented yet
-// (reported, the rest of the file is used), or unknown (an error). A file with
-// an error is not used at all; the other files are.
+// (reported, the rest of the file is used), or unknown (an error). An error costs
+// the part of the file that it is about, or the whole file: see Problem.Costs.
 //
-// The first line "#cloud-config", which Kairos and cloud-init require, may be
-// there or not.
+// The first line "#cloud-config", which Kairos and cloud-init require, is
+// optional.
 package config
 
 // Config is what one file says, or several merged ones. The zero value says
@@ -17,11 +17,11 @@ package config
 type Config struct {
 	Name     string // a title, for people
 	Hostname string // RFC 1123 name, or a template that makes one
-	// FQDN is the name with its domain. Merge makes Hostname of it as
+	// FQDN is the name with its domain. Merge makes Hostname from it, as
 	// cloud-init does.
 	FQDN             string
-	PreferFQDN       *bool // Hostname is to be FQDN as a whole
-	PreserveHostname *bool // the name that the image has stays
+	PreferFQDN       *bool // Hostname becomes the whole FQDN
+	PreserveHostname *bool // the name of the image stays
 	ManageHosts      *bool // false: /etc/hosts is left alone
 	Groups           []Group
 	// Env are variables for the commands of stages, each NAME=VALUE.
@@ -30,15 +30,15 @@ type Config struct {
 	CloudInitPaths []string
 	Users          []User
 	WriteFiles     []WriteFile
-	// MainUser is the one of Users that the keys at the top of a file are for,
-	// which name nobody. It is not merged.
+	// MainUser is the one of Users that top-level keys without a user name are
+	// for, such as password. It is not merged.
 	MainUser string
 	// Distribution is that of the image, see DefaultUser.
 	Distribution string
-	// SSHAuthorizedKeys are those of files without users, for root. Entries may
-	// say where keys are, see IsKeySource.
+	// SSHAuthorizedKeys are keys without an owner. Merge leaves them here, for root,
+	// only if there are no users. An entry may be a key source, see IsKeySource.
 	SSHAuthorizedKeys []string
-	// SSHForges are addresses that take the place of the forges' own.
+	// SSHForges are addresses that replace those of the forges.
 	SSHForges ForgeBases
 	// SSHPasswordAuth allows (or forbids) logins over SSH with a password, and
 	// PasswordLogins does so for users by name.
@@ -46,14 +46,14 @@ type Config struct {
 	PasswordLogins  map[string]bool
 	// Health says when a slot on trial is good.
 	Health Health
-	// Upgrade is what an upgrade of the node goes by.
+	// Upgrade has the settings of an upgrade of the node.
 	Upgrade Upgrade
-	// Strict makes a file with an error, and a step that failed, a failed health
-	// check: a slot on trial that refuses the config of this node, or cannot do
-	// what it asks for, is left again.
+	// Strict turns an error in a file, and a failed step, into a failed health
+	// check: a slot on trial that refuses the config of this node, or cannot carry
+	// it out, is left again.
 	Strict *bool
-	// ConfigURL is where one more config is fetched from, over HTTP or HTTPS; it
-	// may hold a secret.
+	// ConfigURL is the HTTP or HTTPS URL of one more config. It may hold a
+	// secret.
 	ConfigURL string
 	// Stages has the steps of each stage, in the order of the files.
 	Stages map[string][]Step
@@ -63,7 +63,7 @@ type Config struct {
 }
 
 // User is an account that is to exist. Empty fields are not touched when the
-// account is already there.
+// account exists already.
 type User struct {
 	Name   string
 	Origin Position

@@ -20,8 +20,8 @@ import (
 	"github.com/kairos-build/kairos-build/ci/golden"
 )
 
-// TestRefused: each file of testdata/refused has a mistake, what is said about
-// it stands beside it, and every word of it has a place.
+// TestRefused: each file of testdata/refused has an error, its problems are in the
+// file beside it, and every problem has a place.
 func TestRefused(t *testing.T) {
 	files := corpus(t, "testdata/refused")
 	for _, name := range slices.Sorted(maps.Keys(files)) {
@@ -39,7 +39,7 @@ func TestRefused(t *testing.T) {
 	t.Logf("%d configs refused", len(files))
 }
 
-// TestAccepted: each file of testdata/accepted is one that is used.
+// TestAccepted: each file of testdata/accepted has no error.
 func TestAccepted(t *testing.T) {
 	files := corpus(t, "testdata/accepted")
 	for name, data := range files {
@@ -50,7 +50,7 @@ func TestAccepted(t *testing.T) {
 	t.Logf("%d configs accepted", len(files))
 }
 
-// said is everything that the corpus makes the decoder say.
+// said is every message that the corpus produces.
 func said(t *testing.T) string {
 	t.Helper()
 	var b strings.Builder
@@ -74,7 +74,7 @@ func said(t *testing.T) string {
 	return b.String()
 }
 
-// unreachable are texts that no short config shows, and where they are tested.
+// unreachable are messages that no short config produces, and where they are tested.
 var unreachable = map[string]string{
 	" MiB that a config may have":                                               "TestDecodeLimits",
 	"the file unfolds to more than ":                                            "TestDecodeLimits",
@@ -84,8 +84,8 @@ var unreachable = map[string]string{
 	", ignored: unknown keys are only warned about here (": "TestCompat",
 }
 
-// TestEveryTextIsShown: every text that the decoder can say is in the corpus,
-// so that a person has reviewed it.
+// TestEveryTextIsShown: every message of the decoder is in the corpus, so that a
+// person has reviewed it.
 func TestEveryTextIsShown(t *testing.T) {
 	all := said(t)
 	texts := problemTexts(t)
@@ -100,10 +100,10 @@ func TestEveryTextIsShown(t *testing.T) {
 	t.Logf("%d texts, %d of them not in the corpus", len(texts), len(unreachable))
 }
 
-// reporters are the functions that say something, by the argument that says it.
+// reporters are the functions that report a problem, and the index of the message.
 var reporters = map[string]int{"Fail": 0, "Report": 1, "unknown": 0, "Expected": 0, "Later": 0, "Add": 4}
 
-// problemTexts are the longest fixed parts of what is given to reporters.
+// problemTexts are the longest fixed parts of the messages, and where they are.
 func problemTexts(t *testing.T) map[string]string {
 	t.Helper()
 	names, err := filepath.Glob("*.go")

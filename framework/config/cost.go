@@ -14,18 +14,18 @@ import (
 	"github.com/kairos-build/kairos-build/framework/strict"
 )
 
-// A mistake costs as little as can be left out without a doubt about the rest: a
-// value of a user, an item of a list, a step, or a key at the top of the file. What
-// it costs is cut out of the document, and the rest must then decode without an
-// error, so what acts is a correct file. Nothing that closes is opened by that: a
-// lock that cannot be read is shut, and what was for a user who is left out is for
-// nobody. docs/config.md has the rules for people.
+// A mistake costs the smallest part without which the rest is certain: a value of a
+// user, an item of a list, a step, or a key at the top of the file. That part is cut
+// out of the document, and the rest must then decode without an error. So only a
+// correct file takes effect. A cut never grants access: a lock that cannot be read is
+// locked, and what was meant for a user who is left out is for nobody. docs/config.md
+// has the rules for people.
 
-// maxCuts is how often a document is cut and decoded again. What is left out first
-// may be needed by something else, once or twice.
+// maxCuts limits how often a document is cut and decoded again. A cut can cause an
+// error in a part that needs it, once or twice.
 const maxCuts = 8
 
-// maxMistakes is how many a file may have of which something is used.
+// maxMistakes is the number of errors up to which a file can be used in part.
 const maxMistakes = 1000
 
 // config decodes the root mapping, without what its mistakes cost.
@@ -83,7 +83,7 @@ func (d *decoder) costs(ps Problems) Problems {
 	return ps
 }
 
-// keyPath is a path of a problem, taken apart: names, and "#" before numbers.
+// keyPath is the path of a problem, split: names of keys, and indices with "#" before.
 type keyPath []string
 
 var pathPart = regexp.MustCompile(`^(?:\.?([A-Za-z0-9_-]+)|\[([0-9]+)\]|\[("(?:[^"\\]|\\.)*")\])`)
@@ -111,7 +111,7 @@ func keysOf(text string) keyPath {
 	return out
 }
 
-// String is the path as problems have it.
+// String is the path as problems show it.
 func (p keyPath) String() string {
 	at := ""
 	for _, key := range p {
@@ -123,17 +123,17 @@ func (p keyPath) String() string {
 	return at
 }
 
-// first is the beginning of a path.
+// first is the first n parts of a path.
 func (p keyPath) first(n int) keyPath { return p[:min(n, len(p))] }
 
-// Items of these lists stand for themselves: the others act without one.
+// Items of these lists are independent: the others take effect without one of them.
 var (
 	loneItems = []string{"write_files", "mounts", "ssh_authorized_keys", "ssh_import_id", "groups", "cloud-init-paths", "env"}
 	userItems = []string{"ssh_authorized_keys", "ssh_import_id", "groups"}
 	pairItems = [][2]string{{"chpasswd", "users"}, {"chpasswd", "list"}, {"ca_certs", "trusted"}, {"ca-certs", "trusted"}}
 )
 
-// costOf is what a mistake at a path costs; nothing for one that costs the file.
+// costOf is what a mistake at a path costs; nil means the whole file.
 func (d *decoder) costOf(at keyPath) []string {
 	if len(at) == 0 {
 		return nil
@@ -143,7 +143,7 @@ func (d *decoder) costOf(at keyPath) []string {
 	case cut[0] == "mount_default_fields":
 		paths = append(paths, keyPath{"mounts"})
 	case d.isMain(cut):
-		// What was for the user must not be for the next one.
+		// What was meant for this user must not go to the next one.
 		for _, key := range nameless {
 			paths = append(paths, keyPath{key})
 		}
@@ -188,8 +188,8 @@ func costly(at keyPath) keyPath {
 }
 
 // costlyUser is what a mistake in a user costs; n is where its keys begin. Without
-// a name there is no user. A list of rules of sudo is one thing: a rule may take
-// back what another gives.
+// a name there is no user. A list of sudo rules is cut as a whole: a rule may take
+// back what another grants.
 func costlyUser(at keyPath, n int) keyPath {
 	switch {
 	case len(at) <= n:
@@ -202,8 +202,8 @@ func costlyUser(at keyPath, n int) keyPath {
 	return at.first(n + 1)
 }
 
-// costlyStep: in a step, users and keys stand for themselves. All else is one
-// thing, see emptied.
+// costlyStep is what a mistake in a step costs: a part of the users or of the SSH keys,
+// or else the step, see cutStep.
 func costlyStep(at keyPath) keyPath {
 	switch {
 	case len(at) < 5:
@@ -218,10 +218,10 @@ func costlyStep(at keyPath) keyPath {
 	return at.first(3)
 }
 
-// letIn are the keys of a step that let somebody in.
+// letIn are the keys of a step that grant logins.
 var letIn = []string{"users", "authorized_keys"}
 
-// cut takes out of the document what problems cost.
+// cut removes what problems cost from the document.
 func (d *decoder) cut(root *yaml.Node, problems Problems) {
 	open := map[string]bool{}  // steps that may keep their users
 	named := map[string]bool{} // steps with a name that can be used
@@ -246,17 +246,17 @@ func (d *decoder) cut(root *yaml.Node, problems Problems) {
 	}
 }
 
-// keepsPeople: the users of a step are made when what is wrong is neither one of
-// its conditions nor a key that nobody knows, which may be meant as one.
+// keepsPeople tells whether a step with a mistake keeps its users. It does not when
+// the mistake is a condition, or an unknown key, which may be meant as a condition.
 func keepsPeople(at keyPath) bool {
 	return len(at) > 3 && slices.Contains(stepKeys, at[3]) && !slices.Contains(conditions, at[3])
 }
 
-// conditions are the keys that say whether a step is done, and when.
+// conditions are the keys that decide whether and when a step runs.
 var conditions = []string{"if", "if_files", "only_os", "only_os_version", "only_arch", "only_service_manager", "node", "after"}
 
-// cutStep leaves of a step its name, so that others may come after it; and, with
-// keep, its conditions and users.
+// cutStep removes the keys of a step. With named, its name stays, so that others may
+// come after it; with keep, its conditions, users and SSH keys stay.
 func (d *decoder) cutStep(root *yaml.Node, at keyPath, named, keep bool) {
 	step := lookAt(root, at)
 	if step == nil || step.Kind != yaml.MappingNode {
@@ -279,16 +279,16 @@ func (d *decoder) cutStep(root *yaml.Node, at keyPath, named, keep bool) {
 	}
 }
 
-// shut is what stands in for a value that cannot be read, where leaving it out
-// would open something.
+// shut has the values that replace those that cannot be read, where leaving them out
+// would grant access.
 var shut = map[string]string{"lock_passwd": "true", "sudo": "false", "disable_root": "true", "ssh_pwauth": "false", "strict": "true"}
 
-// nowhere is where keys are looked for when ssh_forges cannot be read: not with a
-// forge where the names may belong to others.
+// nowhere replaces the addresses of the forges when ssh_forges cannot be read: at
+// another forge the names may belong to other people.
 const nowhere = "https://ssh-forges.invalid"
 
-// cutAt takes a key out of its mapping, and an item out of its list without moving
-// the others.
+// cutAt removes a key from its mapping, or an item from its list without moving the
+// others.
 func (d *decoder) cutAt(root *yaml.Node, at keyPath) {
 	parent := lookAt(root, at[:len(at)-1])
 	if parent == nil {

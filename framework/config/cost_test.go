@@ -10,14 +10,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestWhatAMistakeCosts: what acts of a file with a mistake is what the file
-// without the named parts says, and nothing else.
+// TestWhatAMistakeCosts: a file with a mistake acts exactly as the file without the
+// parts that the mistake costs.
 func TestWhatAMistakeCosts(t *testing.T) {
 	const k = "'" + ownersKey + "'"
 	for _, tt := range []struct {
 		name, in string
 		costs    []string
-		rest     string // the file as it acts; places in it are not compared
+		rest     string // the file that takes effect; places in it are not compared
 	}{
 		{"a key at the top", "hostname: -a-\nusers: [{name: ada, passwd: '*'}]\n", []string{"hostname"}, "users: [{name: ada, passwd: '*'}]\n"},
 		{"a key that nobody knows", "hostnam: a\nusers: [{name: ada}]\n", []string{"hostnam"}, "users: [{name: ada}]\n"},
@@ -75,7 +75,7 @@ func TestWhatAMistakeCosts(t *testing.T) {
 	}
 }
 
-// TestRefusedWhole: what makes all of a file doubtful costs all of it.
+// TestRefusedWhole: a mistake that puts the whole file in doubt costs the whole file.
 func TestRefusedWhole(t *testing.T) {
 	for _, in := range []string{
 		strings.Repeat("? {}\n: a\n", maxMistakes+1), "users: [", "a: b\n---\nc: d\n", "- a\n", "text", "users:\n\t- name: a\n",
@@ -86,8 +86,8 @@ func TestRefusedWhole(t *testing.T) {
 	}
 }
 
-// TestRestIsCorrect: whatever the corpus has of mistakes, the rest of a file that
-// is used decodes without one, and every mistake costs something.
+// TestRestIsCorrect: for every mistake of the corpus, the rest of a file that is used
+// decodes without an error, and every error costs something.
 func TestRestIsCorrect(t *testing.T) {
 	files := corpus(t, "testdata/refused")
 	for name, data := range files {

@@ -12,13 +12,13 @@ import (
 	"github.com/kairos-build/kairos-build/framework/strict/nearest"
 )
 
-// Datasource asks a step to fetch user data from the first of some providers
+// Datasource tells a step to fetch user data from the first of some providers
 // that has it.
 type Datasource struct {
 	Providers []string
-	// Path is a directory, or a file that ends in .yaml, for the user data;
-	// of the provider "file" it is where it comes from. Empty: where the
-	// datasource of the node is stored.
+	// Path is a directory, or a file that ends in .yaml or .yml, for the user
+	// data. With the provider "file" it is the source instead. Empty: the place
+	// of the node's own datasource.
 	Path string
 	Name string // of the file in the directory Path; default userdata.yaml
 }

@@ -18,24 +18,24 @@ const MaxSize = strict.MaxSize
 
 // Options say how files are read. The zero value is strict.
 type Options struct {
-	// Compat makes an unknown key a warning: it is ignored. Numbers are taken for
-	// texts, and the reverse, with a warning too. Nothing else becomes milder.
+	// Compat turns an unknown key into a warning; the key is ignored. It accepts
+	// numbers as texts, and the reverse, with a warning too. Nothing else gets milder.
 	Compat bool
-	// Distribution is ID of os-release(5) of the image, which says who its
-	// default user is. Load finds it by itself.
+	// Distribution is ID of os-release(5) of the image. It decides the default
+	// user of the image. Load finds it by itself.
 	Distribution string
 }
 
-// How a person asks for Options.Compat: of a command, of a node on its kernel
-// command line, and of everybody who reads a file, by a line of it.
+// How to ask for Options.Compat: with a flag of a command, with an argument on the
+// kernel command line of a node, and with a line in a file, for all who read it.
 const (
 	CompatFlag     = "--compat"
 	CompatArgument = "kairos.compat"
 	CompatLine     = "# " + CompatArgument
 )
 
-// WithCompatLine is a file that asks for Options.Compat by itself. The line comes
-// last, so that places in the file stay what they are.
+// WithCompatLine adds CompatLine to a file. The line comes last, so that places in
+// the file stay the same.
 func WithCompatLine(data []byte) []byte {
 	if !bytes.HasSuffix(data, []byte("\n")) {
 		data = slices.Concat(data, []byte("\n"))
@@ -43,18 +43,18 @@ func WithCompatLine(data []byte) []byte {
 	return slices.Concat(data, []byte(CompatLine+"\n"))
 }
 
-// asksCompat looks for the line. It begins in the first column, where it is a
-// comment whatever stands above it.
+// asksCompat looks for CompatLine. It must begin in the first column, where it is a
+// comment whatever the lines above are.
 func asksCompat(lines []string) bool {
 	return slices.ContainsFunc(lines, func(line string) bool { return strings.TrimRight(line, " \t\r") == CompatLine })
 }
 
-// Decode reads one cloud-config file, strictly. name is how the file is called
-// in problems. The config is never nil, and is without what Errors cost; it must
-// not be used when the problems are Refused.
+// Decode reads one cloud-config file, strictly. name is the file's name in
+// problems. The config is never nil, and lacks what Errors cost. It must not be
+// used when the problems are Refused.
 func Decode(name string, data []byte) (*Config, Problems) { return Options{}.Decode(name, data) }
 
-// Decode is as the function of that name, with options.
+// Decode is the function of that name, with options.
 func (o Options) Decode(name string, data []byte) (*Config, Problems) {
 	d := newDecoder(name, o)
 	if root := d.read(data); root != nil {
@@ -94,14 +94,14 @@ type decoder struct {
 	*strict.File
 	distribution string
 	origins      map[string]Position
-	cloud        cloudInit // what keys of cloud-init come to
+	cloud        cloudInit // what the keys of cloud-init ask for
 }
 
-// headers are first lines that make the file something else than YAML, as in
+// headers are the beginnings of files that are not YAML, as in
 // https://docs.cloud-init.io/en/latest/explanation/format.html.
 var headers = []string{"#!", "#include", "#cloud-config-archive", "#cloud-boothook", "#part-handler", "## template:", "MIME-Version:", "Content-Type:"}
 
-// header looks at the first line; false means that the rest is not a config.
+// header checks the first line; false means that the file is not a config.
 func (d *decoder) header() bool {
 	for _, h := range headers {
 		if strings.HasPrefix(d.Lines[0], h) {

@@ -41,8 +41,8 @@ func render(f txtar.File) string {
 	return problems.Error() + "\n"
 }
 
-// TestEveryProblemHasAPlace holds the promise that no text comes without line
-// and column.
+// TestEveryProblemHasAPlace: every problem has a line, a column, a message, a
+// severity and a file.
 func TestEveryProblemHasAPlace(t *testing.T) {
 	archive, err := txtar.ParseFile(problemsFile)
 	if err != nil {
@@ -58,8 +58,8 @@ func TestEveryProblemHasAPlace(t *testing.T) {
 	}
 }
 
-// TestNoSecretInProblems: what stands behind a password key, or behind a key
-// with a typo, is in no text that leaves the decoder.
+// TestNoSecretInProblems: no message shows the value of a password key, or of a key
+// with a typo.
 func TestNoSecretInProblems(t *testing.T) {
 	for _, in := range []string{
 		"users:\n- name: a\n  passwd: geheim\n",
@@ -225,7 +225,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// checkUsable holds what code that applies a config relies on.
+// checkUsable checks what the code that applies a config relies on.
 func checkUsable(t *testing.T, c *Config) {
 	for _, u := range c.Users {
 		if !accountName.MatchString(u.Name) || strings.ContainsAny(u.Password+u.Gecos+u.Shell+u.HomeDir, "\n") {
@@ -277,7 +277,7 @@ func checkStep(t *testing.T, s Step) {
 	}
 }
 
-// BenchmarkDecode has a small file, the one with every key of a step, and one
+// BenchmarkDecode decodes a small file, one with every key of a step, and one
 // with 200 steps. It prints MB/s.
 func BenchmarkDecode(b *testing.B) {
 	steps, err := os.ReadFile("testdata/steps.yaml")

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestDocs: the cloud-configs in the documentation are ones that we take, and
+// TestDocs: the cloud-configs in the documentation decode without a problem, so
 // everything in them works.
 func TestDocs(t *testing.T) {
 	pages, err := filepath.Glob("../../docs/*.md")

@@ -20,7 +20,7 @@ import (
 //	{"path": "users[0].shell", "value": "/bin/sh", "origin": {"file": …, "line": …, "column": …},
 //	 "overrode": [{"value": "/bin/bash", "origin": {…}}]}
 //
-// The value of a secret is not there, and neither is one that it overrode.
+// Secret values are left out, and so are the values that they overrode.
 type Value struct {
 	Path     string   `json:"path"` // such as users[0].shell; empty for all
 	Origin   Position `json:"origin"`
@@ -42,8 +42,8 @@ type Given struct {
 	kind yaml.Kind
 }
 
-// Explain merges what files say, in their order, as Merge does, and keeps where
-// each value came from. What is left out because of a mistake is not there.
+// Explain merges files in their order, as Merge does, and keeps the origin of each
+// value. It leaves out what a mistake costs.
 func Explain(files []File) *Value {
 	root := &Value{kind: yaml.MappingNode}
 	for _, f := range files {
@@ -57,7 +57,7 @@ func Explain(files []File) *Value {
 	return root
 }
 
-// tree is a value of one file, without places in the path.
+// tree is a value of one file. number adds the paths later.
 func (d *decoder) tree(v value, s shape, secret bool) *Value {
 	out := &Value{Origin: v.Position(), Secret: secret, kind: v.Node.Kind}
 	switch v.Node.Kind {
@@ -76,7 +76,7 @@ func (d *decoder) tree(v value, s shape, secret bool) *Value {
 	return out
 }
 
-// treeScalar also takes names with commas between for the list that they are.
+// treeScalar also splits a text of names with commas where a list is meant.
 func (d *decoder) treeScalar(out *Value, v value, s shape) {
 	switch {
 	case out.Secret:
@@ -139,10 +139,10 @@ func scalarOf(n *yaml.Node) any {
 	return out
 }
 
-// passwordKeys are three ways to say one thing: a later one replaces the others.
+// passwordKeys are three forms of one key: a later one replaces the others.
 var passwordKeys = []string{"passwd", "hashed_passwd", "plain_text_passwd"}
 
-// merge joins what a later file says with what is there.
+// merge joins the value of a later file with this one.
 func (v *Value) merge(later *Value, s shape) {
 	switch {
 	case v.kind == yaml.MappingNode && later.kind == yaml.MappingNode:
@@ -170,7 +170,7 @@ func (v *Value) mergeKey(later *Value, s shape) {
 	v.Keys = append(v.Keys, later)
 }
 
-// dropOthers removes other kinds of a password.
+// dropOthers removes the other forms of a password.
 func (v *Value) dropOthers(later *Value) {
 	v.Keys = slices.DeleteFunc(v.Keys, func(have *Value) bool {
 		other := have.name != later.name && slices.Contains(passwordKeys, have.name)
@@ -213,8 +213,8 @@ func (v *Value) child(name string) *Value {
 	return nil
 }
 
-// replace takes a later value, and remembers the one that was there, unless it
-// was the same.
+// replace takes a later value and remembers the old one, unless both are the
+// same.
 func (v *Value) replace(later *Value) {
 	before, name := v.Overrode, v.name
 	if v.kind != yaml.ScalarNode || later.kind != yaml.ScalarNode || v.Secret || v.Scalar != later.Scalar {
@@ -275,7 +275,7 @@ func (v *Value) byNames(words []string) *Value {
 	return at
 }
 
-// Paths are those of all values.
+// Paths are the paths of all values.
 func (v *Value) Paths() []string {
 	var out []string
 	if v.Path != "" {
@@ -287,10 +287,10 @@ func (v *Value) Paths() []string {
 	return out
 }
 
-// Hidden stands where the value of a secret would.
+// Hidden replaces the value of a secret.
 const Hidden = "(secret)"
 
-// Plain is the value as encoding/json and YAML have it.
+// Plain is the value for encoding/json and YAML. A secret is Hidden.
 func (v *Value) Plain() any {
 	switch {
 	case v.kind == yaml.MappingNode:
@@ -311,7 +311,7 @@ func (v *Value) Plain() any {
 	return v.Scalar
 }
 
-// YAML is the value as a document; a text alone is itself and a line break.
+// YAML is the value as a document; a single text is itself and a line break.
 func (v *Value) YAML() (string, error) {
 	if s, ok := v.Plain().(string); ok {
 		return strings.TrimSuffix(s, "\n") + "\n", nil
@@ -323,7 +323,7 @@ func (v *Value) YAML() (string, error) {
 	return string(out), nil
 }
 
-// Lines say of every value below v what it is and where it came from.
+// Lines show every value below v, and what it overrode, with their origins.
 func (v *Value) Lines() []string {
 	if v.kind == yaml.MappingNode && len(v.Keys) > 0 || v.kind == yaml.SequenceNode && len(v.Items) > 0 {
 		var out []string

@@ -62,7 +62,7 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// TestExplainAgrees: what is explained is what Merge makes.
+// TestExplainAgrees: Explain and Merge give the same values.
 func TestExplainAgrees(t *testing.T) {
 	v := explained(t, explainTexts[:3]...)
 	var configs []*Config
@@ -95,7 +95,7 @@ func TestExplainAgrees(t *testing.T) {
 	}
 }
 
-// TestExplainInPart: what a mistake costs is not there, and the rest is.
+// TestExplainInPart: Explain leaves out what a mistake costs, and nothing else.
 func TestExplainInPart(t *testing.T) {
 	f := Options{}.DecodeFile("f", []byte("hostname: -a-\nusers: [{name: ada, shell: sh, ssh_authorized_keys: [x, 'github:ada']}]\n"))
 	want := []string{`users[0].name = "ada"  (f:2:16)`, `users[0].ssh_authorized_keys[0] = "github:ada"  (f:2:57)`}

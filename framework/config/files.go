@@ -21,7 +21,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/strict"
 )
 
-// maxContent limits what a compressed content may unfold to, in bytes.
+// maxContent is the largest content after decompression, in bytes.
 const maxContent = 64 << 20
 
 var label = lazyregexp.New(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
@@ -64,7 +64,7 @@ func hostnameProblem(s string) (message, suggestion string) {
 	return "", ""
 }
 
-// template reports a Go template, which Kairos fills in.
+// template reports a Go template, which Kairos fills in, as not implemented.
 func (v value) template(s string) bool {
 	if !strings.Contains(s, "{{") {
 		return false
@@ -88,7 +88,8 @@ func decodeWriteFiles(v value, c *Config) {
 	}
 }
 
-// usable is false when what is not implemented yet would change the file.
+// usable is false without a path, and when a key that is not implemented would
+// change the file.
 func usable(f WriteFile, pairs []pair) bool {
 	return f.Path != "" && !slices.ContainsFunc(pairs, func(p pair) bool { return p.name == "source" })
 }
@@ -194,7 +195,8 @@ func gunzip(data []byte) ([]byte, error) {
 	return out, nil
 }
 
-// absolute is a path without "..", trailing slash and the like.
+// absolute is an absolute path without "..", ":" and the like. A trailing slash is
+// accepted and removed.
 func (v value) absolute() (string, bool) {
 	s, ok := v.NonEmpty()
 	if !ok || v.template(s) {
@@ -241,8 +243,8 @@ func decodePermissions(v value, f *WriteFile) {
 
 var ownerName = lazyregexp.New(`^([a-z_][a-z0-9_.-]{0,31}|[0-9]{1,10})$`)
 
-// decodeOwner takes user, user:group or :group, as names or numbers. A user
-// without a group has its own primary group on the node.
+// decodeOwner takes user, user:group or :group, as names or numbers. Without a
+// group, the node uses the primary group of the user.
 func decodeOwner(v value, f *WriteFile) {
 	s, ok := v.NonEmpty()
 	if !ok {

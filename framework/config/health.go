@@ -18,15 +18,15 @@ import (
 	"github.com/kairos-build/kairos-build/framework/strict"
 )
 
-// What holds when the config says nothing.
+// Defaults for values that the config does not give.
 const (
 	DefaultHealthTimeout = 10 * time.Minute
 	DefaultCheckTimeout  = 30 * time.Second
 	DefaultTries         = 3
 )
 
-// Health says when a slot on trial is good: every check has passed once,
-// before Timeout is over.
+// Health says when a slot on trial is good: every check must pass once before
+// Timeout is over.
 type Health struct {
 	Timeout time.Duration // of all checks together; 0: not given
 	Checks  []Check       // in the order of the files
@@ -35,14 +35,14 @@ type Health struct {
 // Limit is the time that all checks together have.
 func (h Health) Limit() time.Duration { return orDefault(h.Timeout, DefaultHealthTimeout) }
 
-// A Check is one thing that must be so on a healthy node. Exactly one of Unit,
+// A Check is a condition that a healthy node must meet. Exactly one of Unit,
 // HTTP, TCP and Command is set.
 type Check struct {
 	Name    string // for people; empty: see Title
 	Origin  Position
 	Unit    string        // a systemd unit that must be active
 	HTTP    string        // a URL that must answer 2xx
-	TCP     string        // HOST:PORT that must take a connection
+	TCP     string        // HOST:PORT that must accept a connection
 	Command []string      // a program with arguments that must exit with 0; no shell
 	Timeout time.Duration // of one attempt; 0: not given
 }
@@ -71,7 +71,7 @@ func (c Check) Title() string {
 // Limit is the time that one attempt has.
 func (c Check) Limit() time.Duration { return orDefault(c.Timeout, DefaultCheckTimeout) }
 
-// Upgrade is what an upgrade goes by.
+// Upgrade has the settings of an upgrade.
 type Upgrade struct {
 	Tries int // boots that a new slot has to prove itself, 1 to 3; 0: not given
 }
@@ -101,7 +101,7 @@ var checkFields = []field[Check]{
 	{name: "timeout", about: "The time that one attempt has. The default is 30s.", shape: durationShape, decode: func(v value, c *Check) { set(v, &c.Timeout, durationUpTo(time.Hour)) }},
 }
 
-// checkKinds are the keys of which a check has exactly one.
+// checkKinds are keys of a check, which has exactly one of them.
 var checkKinds = []string{"unit", "http", "tcp", "command"}
 
 var upgradeFields = []field[Upgrade]{
@@ -134,7 +134,7 @@ func decodeChecks(v value, h *Health) {
 	}
 }
 
-// oneKind wants exactly one of checkKinds.
+// oneKind reports a check that does not have exactly one of checkKinds.
 func (v value) oneKind(pairs []pair) bool {
 	if v.Node.Kind != yaml.MappingNode {
 		return false
@@ -167,7 +167,7 @@ func decodeTries(v value, u *Upgrade) {
 	}
 }
 
-// durationUpTo reads a duration as time.ParseDuration has it, from one second.
+// durationUpTo reads a duration for time.ParseDuration, from one second to most.
 func durationUpTo(most time.Duration) func(value) (time.Duration, bool) {
 	return func(v value) (time.Duration, bool) {
 		if v.Node.Kind == yaml.ScalarNode && v.Node.ShortTag() == "!!int" {
@@ -242,7 +242,7 @@ func (v value) hostPort() (string, bool) {
 }
 
 // command is a program and its arguments: a list, or a text that is split at
-// blanks. No shell reads it, so what only a shell understands is a mistake.
+// blanks. No shell reads it, so the syntax of a shell is a mistake.
 func (v value) command() ([]string, bool) {
 	var words []string
 	if v.Node.Kind == yaml.SequenceNode {

@@ -55,7 +55,7 @@ strict: true
 	}
 }
 
-// TestPage: what docs/health.md shows is what is understood.
+// TestPage: the example in docs/health.md decodes without a problem.
 func TestPage(t *testing.T) {
 	page, err := os.ReadFile("../../docs/health.md")
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
 )
 
-// What several keys of Kairos have.
+// Kinds of values that several keys of Kairos share.
 var (
 	imageSource = lazyregexp.New(`^(oci|dir|file|ocifile|docker|container|channel|system):.+|^[A-Za-z0-9][A-Za-z0-9._/:@-]*$`)
 	aSource     = formed(imageSource, "a source of an image", "oci:registry.example.org/edge/debian-13:v1")
@@ -15,7 +15,7 @@ var (
 	stringMap   = mapped(aScalar)
 )
 
-// aVariables are variables as env has them.
+// aVariables are variables in the forms that env takes.
 var aVariables = kind[checked]{either(mapOf(scalarShape), listOf(matching(`^[A-Za-z_][A-Za-z0-9_]*=`))), func(v value) (checked, bool) {
 	var c Config
 	decodeEnv(v, &c)

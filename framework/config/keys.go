@@ -88,7 +88,7 @@ var writeFileFields = []field[WriteFile]{
 
 var encodingShape = wordsOf("", "text/plain", "b64", "base64", "gz", "gzip", "gz+b64", "gz+base64", "gzip+b64", "gzip+base64")
 
-// stagesShape has the stages that have a meaning; others can be run by hand.
+// stagesShape has the known stages; others can be run by hand.
 var stagesShape = func() shape {
 	steps := listOf(stepShape).joined(appended)
 	s := mapOf(steps)

@@ -13,18 +13,18 @@ import (
 	"github.com/kairos-build/kairos-build/framework/strict"
 )
 
-// A list of SSH keys may hold places where keys are, beside keys themselves:
-// github:NAME, gitlab:NAME, or the URL of a file as authorized_keys is. They are
-// fetched when the node has a network; until then, their last known keys count.
+// A list of SSH keys may hold key sources beside keys: github:NAME, gitlab:NAME, or
+// the URL of a file in the form of authorized_keys. The node fetches them when it has
+// a network; until then, it uses the last known keys.
 
-// Forge is a place where people keep SSH keys under their names.
+// Forge is a site that publishes the SSH keys of its users.
 type Forge struct {
 	Prefix  string // of an entry, with the colon
-	Short   string // that of ssh_import_id, with the colon; or empty
+	Short   string // of an entry of ssh_import_id, with the colon; or empty
 	Default string // base address, without a slash at the end
 }
 
-// Forges are those that we know. The keys of NAME are at BASE/NAME.keys.
+// Forges are the known forges. The keys of NAME are at BASE/NAME.keys.
 func Forges() []Forge {
 	return []Forge{
 		{"github:", "gh:", "https://github.com"},
@@ -32,8 +32,8 @@ func Forges() []Forge {
 	}
 }
 
-// ForgeBases are addresses that take the place of the forges' own, such as a
-// mirror in a network without a way out. An empty one is the forge itself.
+// ForgeBases are addresses that replace those of the forges, such as a mirror in a
+// network without internet access. An empty one is the forge itself.
 type ForgeBases struct{ GitHub, GitLab string }
 
 // KeyAddress is the URL of an entry of a list of SSH keys; ok is false for an
@@ -48,14 +48,14 @@ func (b ForgeBases) KeyAddress(entry string) (address string, ok bool) {
 	return entry, isURL(entry)
 }
 
-// IsKeySource tells whether an entry of a list of SSH keys says where keys are.
+// IsKeySource tells whether an entry of a list of SSH keys is a source, not a key.
 func IsKeySource(entry string) bool {
 	_, ok := ForgeBases{}.KeyAddress(entry)
 	return ok
 }
 
-// KeySources are those of the users of a config and of all of its steps, once
-// each, in the order of the config.
+// KeySources are the key sources of a config, once each: those of the top level, of
+// the users, then of the steps, by the names of the stages.
 func (c *Config) KeySources() []string {
 	lists := [][]string{c.SSHAuthorizedKeys}
 	for _, u := range c.Users {
@@ -82,11 +82,11 @@ func (c *Config) KeySources() []string {
 
 func isURL(s string) bool { return strings.HasPrefix(s, "https://") || strings.HasPrefix(s, "http://") }
 
-// forgeName is what a forge may call a person or a group.
+// forgeName is the name of a person or a group at a forge.
 var forgeName = lazyregexp.New(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,254}$`)
 
-// keySource is an entry that says where keys are. found is false for any other,
-// and nothing is said about it then.
+// keySource is an entry that is a key source. For any other, found is false and
+// nothing is reported.
 func (v value) keySource(s string) (source string, found, ok bool) {
 	for _, f := range Forges() {
 		if name, is := strings.CutPrefix(s, f.Prefix); is {
@@ -113,7 +113,7 @@ func (v value) forgeName(f Forge, name string) bool {
 	return false
 }
 
-// importIDs is a list as ssh_import_id of cloud-init has it: gh:NAME, or lp:NAME
+// importIDs is a list in the form of cloud-init's ssh_import_id: gh:NAME, or lp:NAME
 // and a bare NAME for Launchpad.
 func (v value) importIDs() []string {
 	var out []string

@@ -29,7 +29,7 @@ var (
 	anything = kind[string]{shape{}, func(value) (string, bool) { return "", true }}
 )
 
-// sizeOf is a number that is not negative: of MiB, in Kairos.
+// sizeOf is an integer from 0 to 1<<30. In Kairos a size is in MiB.
 func sizeOf(v value) (int, bool) {
 	n, ok := v.Integer()
 	if ok && (n < 0 || n > 1<<30) {
@@ -39,7 +39,7 @@ func sizeOf(v value) (int, bool) {
 	return n, ok
 }
 
-// oneOf is one of some words.
+// oneOf is a text that must be one of words.
 func oneOf(words ...string) kind[string] {
 	return kind[string]{wordsOf(words...), func(v value) (string, bool) {
 		s, ok := v.NonEmpty()
@@ -51,7 +51,7 @@ func oneOf(words ...string) kind[string] {
 	}}
 }
 
-// formed is a text of a form; such as has an example of it.
+// formed is a text that matches re; what names the form, such is an example.
 func formed(re *lazyregexp.Regexp, what, such string) kind[string] {
 	return kind[string]{matching(re.String()), func(v value) (string, bool) {
 		s, ok := v.NonEmpty()
@@ -99,7 +99,7 @@ var aScalar = kind[string]{scalarShape, func(v value) (string, bool) {
 	return t.Text, ok
 }}
 
-// checked is what becomes of values that are checked and that nothing acts on.
+// checked is the result of values that are checked and that nothing acts on.
 type checked struct{}
 
 // object is a mapping with the keys of a table, whose values are only checked.
@@ -110,7 +110,7 @@ func object(table []field[checked]) kind[checked] {
 	}}
 }
 
-// eitherOf is a mapping or something else; get is asked for what is none.
+// eitherOf is a mapping, or a value of the kind other.
 func eitherOf[V any](object kind[checked], other kind[V]) kind[checked] {
 	return kind[checked]{either(object.shape, other.shape), func(v value) (checked, bool) {
 		if v.IsMapping() {
@@ -121,7 +121,7 @@ func eitherOf[V any](object kind[checked], other kind[V]) kind[checked] {
 	}}
 }
 
-// instead is a key that a node cannot act on, and what is written in its place.
+// instead is a key that a node cannot act on; what says what to write in its place.
 func instead[V any](k kind[V], what string) kind[V] {
 	return kind[V]{k.shape, func(v value) (V, bool) {
 		v.Report(Warning, "has no effect: the root is a verified image, which nothing on a node changes", what)
@@ -129,12 +129,12 @@ func instead[V any](k kind[V], what string) kind[V] {
 	}}
 }
 
-// keep is a key whose value goes to a place in T.
+// keep is a key whose value is stored in a field of T.
 func keep[T, V any](name, about string, k kind[V], at func(*T) *V) field[T] {
 	return field[T]{name: name, about: about, shape: k.shape, decode: func(v value, into *T) { set(v, at(into), k.get) }}
 }
 
-// keepPointer is keep for what may be not given.
+// keepPointer is keep for a field that stays nil when the key is not given.
 func keepPointer[T, V any](name, about string, k kind[V], at func(*T) **V) field[T] {
 	return field[T]{name: name, about: about, shape: k.shape, decode: func(v value, into *T) { setPointer(v, at(into), k.get) }}
 }

@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// missed makes an error of what was said about an empty value: its key is needed.
+// missed reports an empty value of a required key. It replaces the warning about it.
 func (v value) missed(message, suggestion string) {
 	v.Fail(message, suggestion)
 }
 
-// lacks reports that a mapping has no key of a name, or nothing behind it.
+// lacks reports a mapping without a key of this name, or without a value for it.
 func (v value) lacks(pairs []pair, name, message, suggestion string) bool {
 	if has(pairs, name) {
 		return false
@@ -27,8 +27,8 @@ func (v value) lacks(pairs []pair, name, message, suggestion string) bool {
 	return true
 }
 
-// forms are keys with a value of the right form, by the name of the key. Those of
-// a step are looked for first, with "stages." before the name.
+// forms are keys with an example of a value, by the name of the key. formOf looks for
+// a key of a step with "stages." before the name first.
 var forms = map[string]string{
 	"users":                    "users: [{name: ada}]",
 	"stages.users":             "users: {ada: {groups: [admin]}}",
@@ -80,7 +80,7 @@ var (
 	oneStage = regexp.MustCompile(`^stages(\.[A-Za-z0-9_-]+|\["[^"]*"\])$`)
 )
 
-// formOf is how the key at a path is written, on one line, or empty.
+// formOf is an example of the key at a path, on one line, or empty.
 func formOf(path string) string {
 	if oneStage.MatchString(path) {
 		return forms["stages.*"]

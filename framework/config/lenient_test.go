@@ -10,8 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestEmptyValues: a key without a value is as if it were not there, and what is
-// beside it acts.
+// TestEmptyValues: a key without a value counts as absent, and the keys beside it
+// take effect.
 func TestEmptyValues(t *testing.T) {
 	for _, tt := range []struct {
 		name, with, without string
@@ -40,8 +40,7 @@ func TestEmptyValues(t *testing.T) {
 	}
 }
 
-// TestNeeded: what a mapping needs is missing when it has no value, and that is
-// told once.
+// TestNeeded: a required key without a value is missing, and that is reported once.
 func TestNeeded(t *testing.T) {
 	for in, want := range map[string]string{
 		"users: [{name: ''}]":                                        "f:1:16: users[0].name: the user has no name; give it a value",
@@ -67,7 +66,7 @@ func TestNeeded(t *testing.T) {
 
 const hash = "$5$saltsalt$KtPM6m2x5YQHK4/2GVXvZ5HODhcE7EXvQCbUhVTBzg6"
 
-// TestClosedPasswords: what nothing opens is no mistake, and never a plain text.
+// TestClosedPasswords: a password that nothing matches is valid, and never plain text.
 func TestClosedPasswords(t *testing.T) {
 	for _, key := range []string{"passwd", "hashed_passwd"} {
 		for password, want := range map[string]User{
@@ -83,8 +82,8 @@ func TestClosedPasswords(t *testing.T) {
 	}
 }
 
-// TestFormsOfOthers: what Kairos and cloud-init take without doubt is taken; with
-// Compat also numbers and texts that stand for each other.
+// TestFormsOfOthers: forms of Kairos and cloud-init that leave no doubt are accepted;
+// with Compat also numbers as texts, and the reverse.
 func TestFormsOfOthers(t *testing.T) {
 	step := func(c *Config) Step { return c.Stages["boot"][0] }
 	for _, tt := range []struct {
@@ -122,8 +121,8 @@ func TestFormsOfOthers(t *testing.T) {
 	}
 }
 
-// TestForms: a wrong form is told with the right one, and a word of another
-// system with ours.
+// TestForms: the message about a wrong form shows the right one, and the message about
+// a word of another system shows ours.
 func TestForms(t *testing.T) {
 	for in, want := range map[string]string{
 		"stages: {initramfs: [{users: [{name: carla}]}]}":            "stages.initramfs[0].users: expected a mapping, found a list; write it such as users: {ada: {groups: [admin]}}",

@@ -23,10 +23,10 @@ type File struct {
 	root *yaml.Node // for Explain; nil: the file has no mapping
 }
 
-// OnDisk tells whether the file is one, and not the kernel command line.
+// OnDisk tells whether the config is a file, and not the kernel command line.
 func (f File) OnDisk() bool { return f.Name != CmdlineFile }
 
-// DecodeFile is Decode for what wants to know more of a file than its config.
+// DecodeFile is Decode for callers that need more of a file than its config.
 func (o Options) DecodeFile(name string, data []byte) File {
 	d := newDecoder(name, o)
 	f := File{Name: name, Config: &Config{Origins: d.origins}}
@@ -41,11 +41,11 @@ func (o Options) DecodeFile(name string, data []byte) File {
 // Used tells whether the file's config is part of the merged one.
 func (f File) Used() bool { return !f.Problems.Refused() }
 
-// Whole tells whether all of it is.
+// Whole tells whether all of the file is used: it has no error.
 func (f File) Whole() bool { return !f.Problems.Failed() }
 
-// Lacks tells whether a mistake costs something at one of some keys at the top of
-// the file, or below. A key that nobody knows may be meant as any of them.
+// Lacks tells whether a mistake costs one of some keys at the top of the file, or a
+// part of one. An unknown key may be meant as any of them.
 func (f File) Lacks(keys ...string) bool {
 	return slices.ContainsFunc(f.Problems.Costs(), func(cost string) bool {
 		at := keysOf(cost)
@@ -72,17 +72,17 @@ func (l Loaded) Problems() Problems {
 	return out
 }
 
-// Load reads *.yaml and *.yml of each directory, in the order of dirs and
-// sorted by name, usually from layout.ConfigDirs; then those of the directories
-// that cloud-init-paths names; and last the kernel command line, which may ask
-// for Options.Compat, too. root is the file system of the node, so that "/oem"
-// is read from "oem". A directory that does not exist is skipped; a file that
+// Load reads the *.yaml and *.yml files of each directory of dirs, usually
+// layout.ConfigDirs, sorted by name. It then reads the directories that
+// cloud-init-paths names, and last the kernel command line, which may ask for
+// Options.Compat, too. root is the file system of the node, so that "/oem" is
+// read from "oem". A directory that does not exist is skipped; a file that
 // cannot be read is a problem of that file.
 func Load(root fs.FS, dirs []string) Loaded { return Options{}.Load(root, dirs) }
 
-// Load is as the function of that name, with options.
+// Load is the function of that name, with options.
 func (o Options) Load(root fs.FS, dirs []string) Loaded {
-	// The file does not exist below the roots of images and of tests.
+	// Images and tests have no such file below their roots.
 	cmdline, err := fs.ReadFile(root, cmdlinePath)
 	last, given, asked := DecodeCmdline(string(cmdline))
 	o.Compat = o.Compat || asked.Compat
@@ -149,8 +149,8 @@ func (o Options) loadFile(root fs.FS, name string) File {
 	return o.DecodeFile(name, data)
 }
 
-// readRegular reads a file, and nothing that would hold up a boot, such as a
-// pipe, which is opened only when somebody writes into it.
+// readRegular reads regular files only. Opening a pipe, for one, would hold up the
+// boot until a program writes into it.
 func readRegular(root fs.FS, name string) ([]byte, error) {
 	info, err := fs.Stat(root, name)
 	if err != nil {
@@ -158,6 +158,9 @@ func readRegular(root fs.FS, name string) ([]byte, error) {
 	}
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("it is no file, but %s", info.Mode().Type())
+	}
+	if info.Size() > MaxSize {
+		return nil, fmt.Errorf("it has %d bytes: a config may have %d MiB", info.Size(), MaxSize>>20)
 	}
 	return fs.ReadFile(root, name)
 }

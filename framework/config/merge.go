@@ -7,10 +7,10 @@ import (
 	"slices"
 )
 
-// Merge joins configs in order: a later scalar wins, users are joined by name,
-// keys and groups are added, written files, health checks and the steps of a
-// stage follow each other. Keys that name nobody were given to the main user of
-// their own file before.
+// Merge joins configs in order. A later scalar wins. Users are joined by name, keys
+// and groups are added. Written files, health checks and the steps of a stage follow
+// each other. Keys without a user name belong to the main user of their own file
+// already.
 func Merge(configs ...*Config) *Config {
 	out := &Config{Origins: map[string]Position{}, PasswordLogins: map[string]bool{}}
 	for _, c := range configs {
@@ -90,7 +90,7 @@ func (c *Config) addUser(u User) {
 	have.SSHAuthorizedKeys = union(have.SSHAuthorizedKeys, u.SSHAuthorizedKeys)
 }
 
-// wins overwrites old by what was set later.
+// wins overwrites old with later, if later is set.
 func wins[T comparable](old *T, later T) {
 	var unset T
 	if later != unset {

@@ -60,7 +60,7 @@ type mount struct {
 	fields []string // "" is one that is left out
 }
 
-// mountDefaults are those of cloud-init, with nofail.
+// mountDefaults are default fields; standardMount has those of cloud-init, with nofail.
 type mountDefaults []string
 
 var standardMount = mountDefaults{"", "", "auto", "defaults,nofail"}
@@ -121,12 +121,12 @@ func (d *decoder) addMounts() {
 // shortDevice is a name of the kernel, such as vdb or sda1.
 var shortDevice = lazyregexp.New(`^(sd|vd|xvd|hd|nvme|mmcblk|dm-|md)[a-z0-9]+$`)
 
-// tagged is a device by what is on it, as fstab(5) has it. Other characters
-// would be escaped by udev.
+// tagged is a device named by a label or a UUID, as in fstab(5). udev escapes other
+// characters.
 var tagged = lazyregexp.New(`^(LABEL|UUID|PARTLABEL|PARTUUID)=([A-Za-z0-9_.-]+)$`)
 
-// deviceName is what is mounted: cloud-init has names without /dev/ too. A tag
-// becomes a path, for which systemd waits.
+// deviceName is the device to mount. cloud-init has names without /dev/ too. A tag
+// becomes a path, because systemd waits for paths.
 func deviceName(s string) string {
 	if m := tagged.FindStringSubmatch(s); m != nil {
 		return "/dev/disk/by-" + strings.ToLower(m[1]) + "/" + m[2]
@@ -137,7 +137,7 @@ func deviceName(s string) string {
 	return s
 }
 
-// ownMounts are places that the layout of the node decides about.
+// ownMounts are mount points that belong to the layout of the node.
 var ownMounts = []string{"/", "/oem", "/usr", "/usr/local", "/etc", "/var", "/run", "/proc", "/sys", "/dev", "/boot", "/bin", "/sbin", "/lib"}
 
 func (v value) mount(what, where, kind, options string) {
@@ -167,7 +167,7 @@ func typeLine(kind string) string {
 	return "\nType=" + kind + "\n"
 }
 
-// withNofail: a device that is not there must not stop a boot.
+// withNofail adds nofail: a missing device must not stop a boot.
 func withNofail(options string) string {
 	if slices.Contains(strings.Split(options, ","), "nofail") {
 		return options

@@ -16,7 +16,7 @@ const (
 	keysEnd   = "<!-- end of keys -->\n"
 )
 
-// TestKeysPage keeps the table of keys in docs/config.md.
+// TestKeysPage keeps the table of keys in docs/config.md up to date.
 func TestKeysPage(t *testing.T) {
 	const page = "../../docs/config.md"
 	data, err := os.ReadFile(page)

@@ -30,7 +30,7 @@ var hashMethods = []hashMethod{
 const makeHash = "make one with `openssl passwd -6`"
 
 // decodePassword takes a hash, or plain text as Kairos does. Whatever begins
-// with $ must be a hash: plain text is never guessed from a damaged one.
+// with $ must be a hash: a damaged hash is never taken for plain text.
 func decodePassword(v value, u *User) {
 	s, ok := v.password()
 	switch {
@@ -53,8 +53,8 @@ func decodeHash(v value, u *User) {
 	}
 }
 
-// closed takes the passwords of shadow(5) that nothing opens: "*", "!" and the like,
-// and a hash with ! before it, which is one of an account that is locked.
+// closed takes the passwords of shadow(5) that nothing matches: "*", "!" and the like,
+// and a hash with ! before it, which means a locked account.
 func (v value) closed(s string, u *User) bool {
 	rest := strings.TrimLeft(s, "*!")
 	switch {

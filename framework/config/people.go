@@ -14,11 +14,11 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/osrelease"
 )
 
-// What one file says must not act on the people of another file. So a key at the
-// top of a file that names nobody, such as ssh_authorized_keys, is for the main
-// user of the same file, and that is decided before files are merged.
+// A file must not affect the users of another file. So a top-level key without a user
+// name, such as ssh_authorized_keys, is for the main user of its own file. This is
+// decided before files are merged.
 
-// distribution is what cloud-init has as the default user of a distribution.
+// distribution has the default user that cloud-init gives to a distribution.
 type distribution struct {
 	id     string // ID of os-release(5)
 	user   string
@@ -33,10 +33,10 @@ var distributions = []distribution{
 	{"opensuse-leap", "opensuse", []string{"cdrom", "users"}},
 }
 
-// DefaultUser is the default user of an image, as cloud-init has it: it may do
-// everything by sudo, and has no password. Its shell is that of users who name none: bash, where there is
-// one. id is ID of os-release(5) of the image;
-// any that is not known is taken for Debian.
+// DefaultUser is the default user of an image, as cloud-init has it. It may run
+// everything with sudo and has no password. Its shell is that of users without one in
+// the config: bash, if it exists. id is ID of os-release(5) of the image; an unknown
+// one counts as Debian.
 func DefaultUser(id string) User {
 	at := max(slices.IndexFunc(distributions, func(d distribution) bool { return d.id == id }), 0)
 	d := distributions[at]
@@ -48,8 +48,8 @@ func distributionOf(root fs.FS) string {
 	return osrelease.Of(func(name string) ([]byte, error) { return readRegular(root, name) })["ID"]
 }
 
-// addPeople adds to c the users that other keys than users name, and gives the
-// main user of the file what is for it.
+// addPeople adds to c the users that keys other than users name, and gives the main
+// user of the file its keys and its password.
 func (d *decoder) addPeople(c *Config) {
 	d.addDefaultUser()
 	for _, u := range d.cloud.users {
@@ -70,9 +70,9 @@ func (d *decoder) addPerson(c *Config, u User) {
 	}
 }
 
-// addDefaultUser: users asks for the default user by the word "default", and so
-// does a file with user or password and without users, as for cloud-init. The key
-// user gives it another name.
+// addDefaultUser adds the default user, as cloud-init does: when users has the word
+// "default", or when a file has user or password and no users. The key user gives it
+// another name.
 func (d *decoder) addDefaultUser() {
 	at := d.cloud.asksDefault
 	if at == nil && !d.cloud.listsUsers {
@@ -91,7 +91,7 @@ func (d *decoder) addDefaultUser() {
 	d.cloud.users = slices.Concat([]User{u}, d.cloud.users)
 }
 
-// mainUser is the one that keys at the top are for, which name nobody.
+// mainUser is the user that top-level keys without a user name are for, or empty.
 func (d *decoder) mainUser(c *Config) string {
 	switch {
 	case d.cloud.main != "":
@@ -104,7 +104,7 @@ func (d *decoder) mainUser(c *Config) string {
 	return ""
 }
 
-// ownKeys gives the keys at the top of a file to its main user.
+// ownKeys gives the top-level keys of a file to its main user.
 func (c *Config) ownKeys() {
 	if c.MainUser == "" || len(c.SSHAuthorizedKeys) == 0 {
 		return
@@ -113,8 +113,8 @@ func (c *Config) ownKeys() {
 	c.SSHAuthorizedKeys = nil
 }
 
-// ownPasswordLogins makes ssh_pwauth of a file a word about the users of the file,
-// when it has some.
+// ownPasswordLogins applies ssh_pwauth of a file to the users of that file, when it
+// has some.
 func (c *Config) ownPasswordLogins() {
 	names := c.names()
 	if c.SSHPasswordAuth == nil || len(names) == 0 {
@@ -127,7 +127,7 @@ func (c *Config) ownPasswordLogins() {
 	c.SSHPasswordAuth = nil
 }
 
-// names are those of the users of a file, also of its steps.
+// names are the names of the users of a file and of its steps.
 func (c *Config) names() []string {
 	var out []string
 	for _, u := range c.Users {
@@ -144,9 +144,9 @@ func (c *Config) names() []string {
 	return slices.Compact(out)
 }
 
-// GiveKeys gives keys that come with no name to owner. Without an owner they are
-// for root when nobody is listed at all, as in Kairos; else for the default user
-// of the image, and never for those whom another file lists.
+// GiveKeys gives keys without a user name to owner. Without an owner they are for root
+// when there are no users at all, as in Kairos; else for the default user of the image.
+// They are never for users that another file lists.
 func (c *Config) GiveKeys(owner string, keys []string) {
 	switch {
 	case len(keys) == 0:
@@ -161,9 +161,9 @@ func (c *Config) GiveKeys(owner string, keys []string) {
 	}
 }
 
-// atHome gives c keys that are fetched from where its own file says: bases are
-// those of the file, and of the files before it. Where the merged config says
-// another address, the address is written out.
+// atHome makes key sources of c use the forges that its own file names: bases are those
+// of the file and of the files before it. Where the merged config has another address,
+// the source becomes a full URL.
 func (c *Config) atHome(bases, merged ForgeBases) *Config {
 	if bases == merged || len(c.KeySources()) == 0 {
 		return c
@@ -204,9 +204,9 @@ func (b ForgeBases) written(keys []string, merged ForgeBases) []string {
 	return out
 }
 
-// decodeUsers takes a list of users. A name alone is a user too, and the word
-// "default" is the default user of the image; so are names with commas between,
-// and a mapping from names to users, as for cloud-init.
+// decodeUsers takes a list of users, names with commas between, or a mapping from names
+// to users, as cloud-init does. An item of the list may be a name alone, and the word
+// "default" is the default user of the image.
 func decodeUsers(v value, c *Config) {
 	v.d.cloud.listsUsers = true
 	switch {
@@ -242,8 +242,8 @@ func (v value) userItem(c *Config) {
 	v.addListed(c, u, pairs)
 }
 
-// userOf is a user whose name is a key. true and nothing are a user without more,
-// false is none.
+// userOf is a user whose name is a key. true and no value make a user with a name only;
+// false makes none.
 func (p pair) userOf(c *Config) {
 	u := User{Origin: p.key.Position()}
 	if p.name == "default" {
@@ -284,12 +284,12 @@ func (v value) addListed(c *Config, u User, pairs []pair) {
 	v.d.remember("users."+u.Name+".", pairs)
 }
 
-// as is a text that stands where v does.
+// as is text as a value at the place of v.
 func (v value) as(text string) value {
 	n := *v.Node
 	n.Value, n.Tag, n.Style, n.Kind = text, "!!str", 0, yaml.ScalarNode
 	return v.with(&n)
 }
 
-// asValue is a key as a value: the line that is shown is not cut behind it.
+// asValue is a key as a value, so that the shown line is not cut behind it.
 func (v value) asValue() value { return v.with(v.Node) }

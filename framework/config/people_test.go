@@ -15,7 +15,7 @@ const (
 	sitesFile = "users:\n- {name: root, lock_passwd: true}\n- {name: opsadmin, groups: [admin]}\n"
 )
 
-// person is what matters of a user here.
+// person has the parts of a user that these tests compare.
 type person struct {
 	Keys, Sudo []string
 	Password   string
@@ -34,8 +34,8 @@ func people(c *Config) map[string]person {
 
 var everything = []string{"ALL=(ALL) NOPASSWD:ALL"}
 
-// TestPeopleOfAFile: what a file says without a name is for its own user, and for
-// nobody of another file, in whatever order they come.
+// TestPeopleOfAFile: a key without a user name is for a user of its own file, never of
+// another file, whatever the order of the files.
 func TestPeopleOfAFile(t *testing.T) {
 	keys := "ssh_authorized_keys: ['" + ownersKey + "']\n"
 	key, site := []string{ownersKey}, map[string]person{"root": {}, "opsadmin": {}}
@@ -71,7 +71,7 @@ func TestPeopleOfAFile(t *testing.T) {
 	}
 }
 
-// TestKeysWithoutUsers: with no user in any file, they are for root, as in Kairos.
+// TestKeysWithoutUsers: keys are for root when no file has a user, as in Kairos.
 func TestKeysWithoutUsers(t *testing.T) {
 	a, _ := Decode("a", []byte("ssh_authorized_keys: ['"+ownersKey+"']\n"))
 	b, _ := Decode("b", []byte("hostname: x\n"))
@@ -109,8 +109,8 @@ func TestPasswordLoginsOfAFile(t *testing.T) {
 	}
 }
 
-// TestForgesOfAFile: where keys come from is said by the file that names them, or
-// by one before it.
+// TestForgesOfAFile: the file that names a key source, or a file before it, decides
+// the address of the forge.
 func TestForgesOfAFile(t *testing.T) {
 	mirror, _ := Decode("a", []byte("ssh_forges: {github: 'https://mirror.example'}\n"))
 	site, _ := Decode("b", []byte("users: [{name: opsadmin, ssh_authorized_keys: ['github:ops', 'gitlab:ops']}]\nstages: {boot: [{authorized_keys: {opsadmin: ['github:ops']}}]}\n"))

@@ -11,8 +11,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/strict"
 )
 
-// writable warns of a file or directory that no node can make: it would be part
-// of the image, whose blocks are verified.
+// writable warns of a file or directory that no node can make, because it would be
+// part of the verified image.
 func (v value) writable(name string) {
 	if name == "" || template.Is(name) || !path.IsAbs(name) || layout.PlaceOf(path.Clean(name)) != layout.PlaceImage {
 		return

@@ -9,8 +9,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// What a template made is checked again on the node, by the very functions that
-// check a text without one. The errors have no place.
+// The node checks the result of a template again, with the same functions that check
+// a text without one. The errors have no place.
 
 // CheckURL says what is wrong with the URL of a download.
 func CheckURL(s string) error { return recheck(s, value.httpURL) }

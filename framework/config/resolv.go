@@ -59,7 +59,7 @@ func decodeResolvConf(v value, _ *Config) {
 	decodeMap(v, resolvFields, r)
 }
 
-// addResolvConf makes a step, as cloud-init only when it is to manage the file.
+// addResolvConf adds a step for resolv_conf, as in cloud-init only with manage_resolv_conf.
 func (d *decoder) addResolvConf() {
 	r := d.cloud.resolv
 	if r == nil || !r.given {

@@ -9,9 +9,9 @@ import (
 )
 
 // Schema is the JSON Schema (draft 2020-12) of a cloud-config, for editors and
-// for `kairos-agent schema`. It is made from the tables that decode, so
-// it has the same keys. It takes whatever the decoder takes; the decoder
-// looks closer.
+// for `kairos-agent schema`. It is made from the tables that decode, so it has
+// the same keys. It accepts what the decoder accepts, except what is Lenient;
+// the decoder checks more.
 func Schema() ([]byte, error) {
 	w := schemaWriter{defs: map[string]any{}}
 	root := w.object(mapping(rootFields))
@@ -26,7 +26,7 @@ func Schema() ([]byte, error) {
 	return append(out, '\n'), nil
 }
 
-// schemaWriter makes schemas; what is used several times goes to defs.
+// schemaWriter makes schemas. Shapes that are used several times go to defs.
 type schemaWriter struct{ defs map[string]any }
 
 func (w schemaWriter) schema(s shape) map[string]any {
@@ -100,7 +100,7 @@ func (w schemaWriter) entry(e entry) map[string]any {
 	return out
 }
 
-// words are the description of a key and how far it is.
+// words are the description of a key and its standing.
 func (e entry) words() string {
 	about := strings.TrimSpace(e.about)
 	switch e.standing {

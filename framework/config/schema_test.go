@@ -125,9 +125,9 @@ var probes = []string{
 	"[192.0.2.1]", "a.service", "[a.service]", "{name: a}", "{a: [b]}", "default", "[default]", "{layout: de}", "x.example.org:80", "false",
 }
 
-// TestSchemaIsNeverStricter tries every value at every key: what the decoder
-// takes without an error, the schema must take. Only what has no value or is
-// written as something else, about which the decoder warns, is red in an editor.
+// TestSchemaIsNeverStricter tries every value at every key: the schema must accept
+// what the decoder accepts without an error. Exceptions are values that are empty or
+// of another type: the decoder warns about them.
 func TestSchemaIsNeverStricter(t *testing.T) {
 	s := compiledSchema(t)
 	tried := 0
@@ -178,7 +178,7 @@ func places(s shape, around string, depth int) []string {
 	return out
 }
 
-// siblings are keys without which a mapping is an error.
+// siblings are the other required keys of a mapping, with values.
 func siblings(s shape, but string) string {
 	var b strings.Builder
 	for _, name := range s.needs {
@@ -190,7 +190,7 @@ func siblings(s shape, but string) string {
 }
 
 // each calls fn for every key at every depth, once for those under $defs. A key
-// is not further than the one that it stands below.
+// never has a better standing than the key above it.
 func each(s shape, path string, seen map[string]bool, fn func(path string, e entry)) {
 	eachBelow(s, path, implemented, seen, fn)
 }
@@ -217,7 +217,7 @@ func pointed(s *shape) []shape {
 	return []shape{*s}
 }
 
-// TestEveryKeyIsDescribed: an editor shows a sentence for each.
+// TestEveryKeyIsDescribed: an editor shows a sentence for each key.
 func TestEveryKeyIsDescribed(t *testing.T) {
 	each(mapping(rootFields), "", map[string]bool{}, func(path string, e entry) {
 		if e.about == "" || !strings.HasSuffix(e.about, ".") {

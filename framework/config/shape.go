@@ -4,9 +4,9 @@ package config
 
 import "slices"
 
-// shape is what is said about a value in JSON Schema: the words for what the
-// decode function beside it does. It may accept more than that function (a
-// schema cannot ask a file or parse a key), and never less.
+// shape describes in JSON Schema which values the decode function beside it accepts.
+// A shape may accept more (a schema cannot read a file or parse a key). It accepts
+// less only where the decoder warns, see strict.Problem.Lenient.
 type shape struct {
 	types   []string // of JSON; none: any
 	words   []any    // the only values, or none
@@ -15,26 +15,26 @@ type shape struct {
 	least   *int
 	most    *int
 	items   *shape  // of a list
-	keys    []entry // of a mapping that has no others
-	others  *shape  // of a mapping with keys of one's own
-	either  []shape // one of these at least
+	keys    []entry // of a mapping with these keys only
+	others  *shape  // of the values of a mapping whose keys the writer chooses
+	either  []shape // at least one of these
 	needs   []string
-	def     string // the name under $defs that it stands at, or empty
+	def     string // its name under $defs, or empty
 	joins   joining
 }
 
-// joining is what several files that have the same key come to. Mappings are
+// joining says how the values of one key in several files are joined. Mappings are
 // always joined key by key.
 type joining int
 
 const (
 	replaced joining = iota // the later value wins
 	appended                // lists follow each other
-	united                  // so do lists, without what is there already
+	united                  // lists follow each other, without duplicates
 	byName                  // lists of mappings are joined by "name"
 )
 
-// entry is what a table says about a key, without how it is decoded.
+// entry is a key of a table, without its decode function.
 type entry struct {
 	name, about string
 	shape       shape
@@ -42,7 +42,7 @@ type entry struct {
 	secret      bool
 }
 
-// standing is how far a key is.
+// standing is how far a key is implemented.
 type standing int
 
 const (
@@ -75,7 +75,7 @@ func mapping[T any](table []field[T], needs ...string) shape {
 	return shape{types: []string{"object"}, keys: entries(table), needs: needs}
 }
 
-// named gives a shape that is used more than once a place under $defs.
+// named puts a shape that is used more than once under $defs.
 func (s shape) named(def string) shape {
 	s.def = def
 	return s
@@ -93,7 +93,7 @@ func mapOf(value shape) shape { return shape{types: []string{"object"}, others: 
 
 func either(shapes ...shape) shape { return shape{either: shapes} }
 
-// wordsOf is a text that is one of some words.
+// wordsOf is a text that must be one of words.
 func wordsOf(words ...string) shape {
 	s := shape{types: []string{"string"}}
 	for _, w := range words {
@@ -116,8 +116,8 @@ var (
 	textShape  = shape{types: []string{"string"}}
 	givenShape = shape{types: []string{"string"}, minLen: 1}
 	intShape   = shape{types: []string{"integer"}}
-	// boolShape has the words of YAML 1.1 too: a reader of YAML 1.2, as
-	// editors are, takes them for texts.
+	// boolShape has the words of YAML 1.1 too: editors read YAML 1.2, which takes
+	// them for texts.
 	boolShape     = either(shape{types: []string{"boolean"}}, wordsOf("yes", "Yes", "YES", "no", "No", "NO", "on", "On", "ON", "off", "Off", "OFF", "y", "Y", "n", "N"))
 	pathShape     = matching(`^/[^:]*$`)
 	pathTextShape = orTemplate(pathShape)

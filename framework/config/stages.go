@@ -10,9 +10,9 @@ import (
 	"github.com/kairos-build/kairos-build/framework/strict/nearest"
 )
 
-// stages are those that have .before and .after too, in the order of a boot.
-// hooks stand alone. Those of changeHooks are run by upgrade and reset; those in
-// a chroot cannot be: a slot is a verified image. Nothing runs the others yet.
+// stages have .before and .after too, in the order of a boot. hooks stand alone on a
+// node. Upgrade and reset run those of changeHooks. Those in a chroot can never run: a
+// slot is a verified image. Nothing runs the others yet.
 var (
 	stages = []string{"rootfs", "initramfs", "fs", "boot", "network", "reconcile"}
 	hooks  = []string{
@@ -42,7 +42,7 @@ func IsStage(name string) bool {
 	return slices.Contains(Stages(), name) || isHook(name) || isProviderHook(name)
 }
 
-// isHook: a hook has .before and .after too.
+// isHook also takes a hook with .before or .after, which Kairos has.
 func isHook(name string) bool {
 	return slices.Contains(hooks, strings.TrimSuffix(strings.TrimSuffix(name, ".before"), ".after")) || slices.Contains(hooks, name)
 }
@@ -81,8 +81,8 @@ func (p pair) checkStage() {
 	p.key.Report(Warning, "unknown stage: nothing runs it by itself", "")
 }
 
-// titleSteps gives the steps the name of their config, which Kairos puts before
-// the name of a step.
+// titleSteps gives the steps the name of their config. Kairos puts it before the
+// name of a step.
 func (c *Config) titleSteps() {
 	for _, steps := range c.Stages {
 		for i := range steps {

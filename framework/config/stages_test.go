@@ -59,7 +59,7 @@ func TestMergeStages(t *testing.T) {
 	}
 }
 
-// TestNoSecretOfSteps: a password of a step is in no text about it.
+// TestNoSecretOfSteps: no message shows a password of a step.
 func TestNoSecretOfSteps(t *testing.T) {
 	for _, in := range []string{
 		"stages: {boot: [{users: {ada: {passwd: geheim, uid: x}}}]}",

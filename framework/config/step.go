@@ -4,27 +4,27 @@ package config
 
 import "time"
 
-// Step is one step of a stage, as the configs of Kairos have it. What it asks
-// for is done in the order of the fields, from Layout on.
+// Step is one step of a stage, as in the configs of Kairos. A node carries it out in
+// the order of the fields, from Layout on.
 type Step struct {
 	Name   string
 	Origin Position
 	Path   string // of the key, such as stages.boot[0]
-	Title  string // the name of the config that the step is of
+	Title  string // the name of the step's config
 
-	// Links are symbolic links, made after Files. No key of a step makes them,
-	// keys of cloud-init do.
+	// Links are symbolic links, made after Files. Only keys of cloud-init make
+	// them.
 	Links []Link `json:",omitempty"`
 
-	// The step is skipped unless all of these that are given hold.
+	// The step is skipped unless all conditions that are given hold.
 	If                              Text // a command of /bin/sh that exits with 0
 	IfFiles                         IfFiles
 	OnlyOS, OnlyOSVersion, OnlyArch string // regular expressions
 	OnlyServiceManager              string // systemd or openrc
 	Node                            Text   // a host name, or a regular expression for it
 
-	// After names the steps that come before this one; nil: the step before
-	// it in the merged files does.
+	// After names the steps that come before this one; nil: the previous step in
+	// the merged files.
 	After []Text
 
 	Layout           *DiskLayout // nil: not given
@@ -49,8 +49,7 @@ type Step struct {
 	EnvironmentFile  Text // default /etc/environment
 	Datasource       Datasource
 
-	// Later are keys of the step that this version does not act on, or no node
-	// can.
+	// Later are keys of the step that this version, or any node, does not act on.
 	Later []string
 }
 
@@ -64,7 +63,7 @@ type Text struct {
 // IsZero tells whether the key was not given.
 func (t Text) IsZero() bool { return t.Path == "" }
 
-// IfFiles asks for files: one of Any, all of All, none of None.
+// IfFiles is a condition: one of Any, all of All and none of None exist.
 type IfFiles struct{ Any, All, None []string }
 
 // Setting is a name and its value.
@@ -78,8 +77,8 @@ type Setting struct {
 type StepFile struct {
 	WriteFile
 	PathText Text
-	// Text is the content; not given when it came with an encoding, which is
-	// no template and stands in Content.
+	// Text is the content. With an encoding it is not given: such a content is no
+	// template and stands in Content.
 	Text Text
 }
 
@@ -105,8 +104,8 @@ type Download struct {
 type Link struct {
 	Path, Target string
 	Origin       Position
-	// Missing is what is said when the target does not exist; empty: it need
-	// not.
+	// Missing is the message when the target does not exist; empty: it need
+	// not exist.
 	Missing string
 }
 

@@ -67,8 +67,8 @@ var secretName = lazyregexp.New(`(?i)(^|[._-])(tokens?|secrets?|passwords?|passw
 // file, or a variable.
 func LooksSecret(name string) bool { return secretName.MatchString(name) }
 
-// guardSecret gives a file that looks like a secret, by its name or its content,
-// the mode 0600, unless another was asked for, and warns when others may read it.
+// guardSecret gives a file whose name or content looks like a secret the mode 0600.
+// When permissions are given, it keeps them and warns when everybody may read the file.
 func (v value) guardSecret(mode *uint32, file, content string, pairs []pair) {
 	if !LooksSecret(path.Base(file)) && !strings.Contains(content, "PRIVATE KEY-----") {
 		return
@@ -89,10 +89,10 @@ func (v value) guardSecret(mode *uint32, file, content string, pairs []pair) {
 	*mode = 0o600
 }
 
-// guardEnvironment warns of a secret in the file that every program reads.
+// guardEnvironment warns of a secret in /etc/environment, which every program reads.
 func (v value) guardEnvironment(s *Step) {
 	if !s.EnvironmentFile.IsZero() && s.EnvironmentFile.Text != "/etc/environment" {
-		return // one with a secret is for root alone
+		return // another file with a secret is for root alone
 	}
 	for _, e := range s.Environment {
 		if LooksSecret(e.Name) {
@@ -170,8 +170,8 @@ var entityFields = []field[Entity]{
 	{name: "entity", decode: decodeEntity, secret: true},
 }
 
-// entities is a list of lines of account files. All fields are needed where a
-// line is to be made, else the name is enough.
+// entities is a list of lines of account files. Each needs a name and, with whole, its
+// uid or gid.
 func (v value) entities(whole bool) []Entity {
 	var out []Entity
 	for _, item := range v.list("entities") {
@@ -190,7 +190,7 @@ func (v value) entities(whole bool) []Entity {
 	return out
 }
 
-// missing is a key without which a line is not valid.
+// missing is the id, uid or gid, that a line needs and lacks, or empty.
 func (e Entity) missing() string {
 	for _, k := range entityKinds {
 		for i, key := range k.keys {

@@ -18,21 +18,21 @@ type Git struct {
 	// path.
 	URL  Text
 	Path Text // of the work tree, absolute
-	// Branch is checked out as it is at the URL; default: the one that the
-	// repository names.
+	// Branch is checked out as it is at the URL; default: the repository's own
+	// default branch.
 	Branch     Text
 	BranchOnly bool // the other branches are not fetched
 	Auth       GitAuth
 }
 
-// GitAuth is how the repository's server knows us.
+// GitAuth is how the repository's server knows the node, and the node the server.
 type GitAuth struct {
 	Username, Password string
 	PrivateKey         string // PEM or OpenSSH, without a passphrase
 	// PublicKey is the key of the SSH server, as a line of a .pub file. It is
 	// needed with PrivateKey unless Insecure is set.
 	PublicKey string
-	// Insecure takes any key of the SSH server, or any certificate.
+	// Insecure accepts any key of the SSH server, or any certificate.
 	Insecure bool
 }
 
@@ -67,7 +67,7 @@ func decodeGit(v value, s *Step) {
 	s.Git = g
 }
 
-// gitAuth checks what the keys of auth say together.
+// gitAuth checks the keys of auth against each other.
 func (v value) gitAuth(g *Git) {
 	a := g.Auth
 	switch {

@@ -59,7 +59,7 @@ func (v value) platform() (string, bool) {
 // that a second run changes nothing.
 var firstboot = []string{"locale", "locale-messages", "keymap", "timezone", "hostname"}
 
-// insteadOf says what is written in the place of other settings of it.
+// insteadOf says what to write in place of its other settings.
 var insteadOf = map[string]string{
 	"root-password": "write it under users", "root-password-file": "write it under users", "root-password-hashed": "write it under users",
 	"root-shell": "write it under users", "machine-id": "it is made at the first boot, and kept",

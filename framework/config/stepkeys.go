@@ -18,7 +18,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/strict"
 )
 
-// stepKeys are the names of stepFields, which hint cannot look into.
+// stepKeys are the names of stepFields. hint cannot use stepFields: that is a cycle.
 var stepKeys = []string{
 	"name", "if", "if_files", "only_os", "only_os_version", "only_arch", "only_service_manager", "node", "after",
 	"commands", "files", "directories", "downloads", "ensure_entities", "delete_entities", "dns", "hostname",
@@ -90,8 +90,8 @@ func stepOf(v value) Step {
 	return s
 }
 
-// given is a text that is not empty, and a content: a template in it is one that
-// a node can fill in, or another program's.
+// given is a content that is not empty: a template in it is one that a node can fill
+// in, or one of another program.
 func (v value) given() (Text, bool) {
 	s, ok := v.NonEmpty()
 	return v.textOf(s), ok && v.isContent(s)
@@ -149,7 +149,7 @@ func (v value) parses(s string, check func(string) error) bool {
 	return false
 }
 
-// checked is a text that get takes, or a template, which is looked at when it
+// checked is a text that get accepts, or a template, whose result is checked when it
 // is filled in.
 func (v value) checked(get func(value) (string, bool)) (Text, bool) {
 	if v.Node.Kind == yaml.ScalarNode && template.Is(v.Node.Value) {
@@ -255,7 +255,7 @@ func (v value) paths() []string {
 
 var afterFields = []field[Text]{{name: "name", decode: func(v value, t *Text) { set(v, t, value.given) }}}
 
-// decodeAfter takes names, or, as Kairos has it, mappings with a name.
+// decodeAfter takes names, or, as in Kairos, mappings with a name.
 func decodeAfter(v value, s *Step) {
 	s.After = []Text{}
 	for _, item := range v.list("names of steps") {
@@ -331,7 +331,7 @@ func decodeUserKeys(v value, s *Step) {
 	}
 }
 
-// decodeStepUsers is a mapping from names to users, unlike users at the top.
+// decodeStepUsers takes users as a mapping from names only, unlike users at the top.
 func decodeStepUsers(v value, s *Step) {
 	for _, p := range v.pairs() {
 		name, ok := p.key.account()
@@ -387,7 +387,7 @@ func (v value) units() []string {
 	return out
 }
 
-// anyUnit is a unit, or a service without its ".service", as systemctl has it.
+// anyUnit is a unit, or a service without its ".service", as systemctl takes it.
 func (v value) anyUnit() (string, bool) {
 	s, ok := v.NonEmpty()
 	if !ok {
@@ -418,7 +418,7 @@ func decodeOverrides(v value, s *Systemctl) {
 	}
 }
 
-// withSuffix: systemd reads files that end in .conf only.
+// withSuffix adds .conf: systemd reads no other drop-ins.
 func withSuffix(o Override) Override {
 	if !strings.HasSuffix(o.Name, ".conf") {
 		o.Name += ".conf"
@@ -478,7 +478,7 @@ func (v value) seconds() (time.Duration, bool) {
 	}
 	n, ok := v.Integer()
 	switch {
-	case ok && n == 0: // as in Kairos: none is asked for
+	case ok && n == 0: // as in Kairos: no timeout is asked for
 		return 0, false
 	case ok && (n < 0 || n > 3600):
 		v.Fail(fmt.Sprintf("%d seconds are out of range", n), "use 1 to 3600, or 0 for the default")

@@ -11,25 +11,25 @@ import (
 	"github.com/kairos-build/kairos-build/framework/strict"
 )
 
-// DiskLayout are partitions that are to be on a disk. Nothing that is there is
-// ever removed, moved or made smaller.
+// DiskLayout has the partitions that are to be on a disk. Existing partitions are
+// never removed, moved or made smaller.
 type DiskLayout struct {
 	Origin Position
-	// Label is that of a file system, and Path the device of a disk or of one of
-	// its partitions. One of them says which disk is meant.
+	// Label is the label of a file system on the disk. Path is the device of the
+	// disk or of one of its partitions. One of them is given; Label comes first.
 	Label, Path Text
-	// Init makes a partition table on a disk that is empty.
+	// Init makes a partition table on an empty disk.
 	Init bool
 	// DiskName is what the GUID of a new partition table is made from.
 	DiskName string
-	// Expand, if it is given, makes the last partition and its file system as
-	// large as it says, in MiB; 0 is to the end of the disk.
+	// Expand is the new size in MiB of the last partition and its file system;
+	// 0: to the end of the disk; nil: not given.
 	Expand *int
 	Add    []NewPartition
 }
 
-// NewPartition is a partition that is added, unless one of its name or file
-// system label is there.
+// NewPartition is a partition that is added, unless the disk has one with its name or
+// file system label.
 type NewPartition struct {
 	Origin     Position
 	Name       string // GPT name, at most 36 characters; default Label
@@ -39,8 +39,8 @@ type NewPartition struct {
 	Bootable   bool   // an EFI system partition
 }
 
-// ScriptDevice begins a device that a program names: what follows is the program
-// and its arguments, and what it prints is the path of the device.
+// ScriptDevice begins a device that a program names. The program and its arguments
+// follow; it prints the path of the device.
 const ScriptDevice = "script://"
 
 var layoutFields = []field[DiskLayout]{
@@ -82,7 +82,7 @@ func decodeLayout(v value, s *Step) {
 	device := keyOf(pairs, "device")
 	switch {
 	case device.failed():
-		return // its fault is told
+		return // its error is reported already
 	case l.Label.IsZero() && l.Path.IsZero():
 		v.Fail("it is not said which disk", "name it by a label or by a path, such as device: {path: /dev/vdb}")
 	case l.Init && !l.Label.IsZero():
@@ -93,8 +93,8 @@ func decodeLayout(v value, s *Step) {
 	}
 }
 
-// expandsLast: in Kairos partitions are added first, and then the last of them
-// takes all that is left.
+// expandsLast: as in Kairos, partitions are added first, and then the last of them
+// takes the rest of the disk.
 func (l *DiskLayout) expandsLast() {
 	if l.Expand != nil && *l.Expand == 0 && len(l.Add) > 0 {
 		l.Expand = nil
@@ -114,7 +114,7 @@ func (v value) failed() bool {
 	})
 }
 
-// fsLabel is the label of a file system that all of ours can have.
+// fsLabel is the label of a file system. vfat allows less, see newPartitions.
 func (v value) fsLabel() (string, bool) {
 	s, ok := v.NonEmpty()
 	if ok && !fsLabel.MatchString(s) {
@@ -185,7 +185,7 @@ func (v value) partitionName() (string, bool) {
 	return s, ok
 }
 
-// fileSystems are those for which a node may have a mkfs program.
+// fileSystems are the file systems whose mkfs program a node may have.
 var fileSystems = []string{"ext4", "ext3", "ext2", "vfat", "xfs", "btrfs", "swap"}
 
 func (v value) fileSystem() (string, bool) {

@@ -14,7 +14,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/strict"
 )
 
-// trustFields are about whom the node trusts.
+// trustFields are the keys about certificate authorities.
 var trustFields = []field[Config]{
 	{name: "ca_certs", about: "Certificates of authorities that the node trusts, too.", shape: mapping(caFields), decode: decodeCACerts},
 	{name: "ca-certs", about: "An older name of ca_certs.", shape: mapping(caFields), decode: decodeCACerts},
@@ -61,8 +61,8 @@ func certificate(text string) error {
 	return err
 }
 
-// The places where distributions look for authorities, and the programs that
-// read them.
+// caStores are the places where distributions look for authorities, and the programs
+// that read them.
 var caStores = []struct{ program, dir string }{
 	{"/usr/sbin/update-ca-certificates", "/usr/local/share/ca-certificates"},
 	{"/usr/bin/update-ca-trust", "/etc/pki/ca-trust/source/anchors"},
@@ -90,8 +90,8 @@ var sshFields = []field[Config]{
 	{name: "ssh_keys", about: "SSH host keys of the node.", shape: mapping(hostKeyFields), decode: func(v value, _ *Config) { decodeMap(v, hostKeyFields, &checked{}) }},
 }
 
-// decodeDisableRoot: sshd takes the first value that it finds, and reads this
-// file before that of the image.
+// decodeDisableRoot writes a file that sshd reads before that of the image: sshd uses
+// the first value that it finds.
 func decodeDisableRoot(v value, _ *Config) {
 	if b, ok := v.Boolean(); ok && b {
 		v.step("fs", Step{Files: []StepFile{etcFile(v, "/run/kairos/sshd_config.d/20-disable-root.conf", "# From disable_root of the cloud-config.\nPermitRootLogin no\n", 0o644)}})

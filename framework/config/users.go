@@ -14,11 +14,11 @@ import (
 	"github.com/kairos-build/kairos-build/framework/strict"
 )
 
-// accountName is what useradd(8) accepts on every distribution, and what can
-// stand in passwd(5) and sudoers(5) without quoting.
+// accountName is a name that useradd(8) accepts on every distribution, and that
+// needs no quoting in passwd(5) and sudoers(5).
 var accountName = lazyregexp.New(`^[a-z_][a-z0-9_.-]{0,31}$`)
 
-// userDone checks what the keys of a user say together.
+// userDone checks the keys of a user against each other, and that it has a name.
 func (v value) userDone(u *User, pairs []pair) {
 	if v.Node.Kind != yaml.MappingNode {
 		return
@@ -67,7 +67,7 @@ func (v value) account() (string, bool) {
 
 func decodeUserName(v value, u *User) { set(v, &u.Name, value.account) }
 
-// decodeGecos refuses what would break the line of passwd(5).
+// decodeGecos refuses characters that would break the line of passwd(5).
 func decodeGecos(v value, u *User) {
 	s, ok := v.Text()
 	if ok && strings.ContainsAny(s, ":\n\r") {
@@ -115,7 +115,7 @@ func decodeGroups(v value, u *User) {
 }
 
 // sudoRule is a rough form of a user specification of sudoers(5) without the
-// user: hosts = (runas) tags: commands. visudo looks closer on the node.
+// user: hosts = (runas) tags: commands. visudo checks the rest on the node.
 var sudoRule = lazyregexp.New(`^[A-Za-z0-9_!.,+%-]+\s*=\s*\S[^\r\n]*$`)
 
 // decodeSudo takes a rule, a list of rules, or false for none.
@@ -161,7 +161,7 @@ func (v value) sudoRule(u *User) {
 }
 
 // keys is a list of SSH public keys, each as in an authorized_keys file, and of
-// places where keys are (see keySource).
+// key sources (see keySource).
 func (v value) keys() []string {
 	var out []string
 	for _, item := range v.list("SSH public keys") {

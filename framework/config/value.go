@@ -14,9 +14,9 @@ import (
 
 // A cloud-config has the problems of every strict document.
 type (
-	// Problem is one thing that is to be said about a file.
+	// Problem is one message about a file.
 	Problem = strict.Problem
-	// Problems are all of them.
+	// Problems are all messages.
 	Problems = strict.Problems
 	// Severity is what a problem does to the file that has it.
 	Severity = strict.Severity
@@ -43,7 +43,7 @@ type pair struct {
 	key, value value
 }
 
-// root is a value that stands at no key.
+// root is a value without a key.
 func (d *decoder) root(n *yaml.Node) value { return value{d.Root(n, ""), d} }
 
 // with is another node at the place of v.
@@ -111,14 +111,14 @@ func decodeField[T any](p pair, f field[T], into *T) {
 	f.decode(p.value, into)
 }
 
-// onCmdline warns about a secret where everybody can read it.
+// onCmdline warns about a secret on the kernel command line.
 func (v value) onCmdline() {
 	if v.d.Name == CmdlineFile {
 		v.Report(Warning, "a secret on the kernel command line, which everybody on the node can read", "put it into a file below /oem")
 	}
 }
 
-// unknown reports a key that nobody knows.
+// unknown reports an unknown key: an error, or with Compat a warning.
 func (v value) unknown(message, suggestion string) {
 	if !v.d.Compat {
 		v.Fail(message, suggestion)

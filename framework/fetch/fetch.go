@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package fetch has what every HTTP client of this repository keeps to: it
-// never goes from https to http, it follows few redirections, and what it says
-// about a URL holds no secret. It makes the clients, tries again (Retry) and ends
-// what stalls (Watched); what is asked for, and how often, is the business of
-// those who use it. ci/rules holds that no other package makes a client.
+// Package fetch holds the rules for every HTTP client of this repository: a
+// client never goes from https to http, follows few redirections, and names URLs
+// without their secrets. The package makes the clients, tries again (Retry) and
+// ends requests that stall (Watched). Its users decide what to request, and how
+// often. ci/rules checks that no other package makes a client.
 package fetch
 
 import (
@@ -14,15 +14,15 @@ import (
 	"net/url"
 )
 
-// MaxRedirects is how many redirections are followed.
+// MaxRedirects is how many redirections a client follows.
 const MaxRedirects = 5
 
-// ErrDowngrade is a redirection from https to http, or to what is no web at all.
-// What was asked for over TLS comes over TLS, or not at all.
+// ErrDowngrade is a redirection from https to http, or to a scheme that is not
+// HTTP. The answer to a request over TLS comes over TLS, or not at all.
 var ErrDowngrade = errors.New("this is not followed")
 
-// Client is a client that goes through a transport; nil: http.DefaultTransport.
-// It has no time limit of its own.
+// Client returns a client that uses the transport inner; nil means
+// http.DefaultTransport. It has no time limit of its own.
 func Client(inner http.RoundTripper) *http.Client {
 	return &http.Client{Transport: inner, CheckRedirect: follow}
 }
@@ -43,7 +43,7 @@ func allowed(from, to *url.URL) error {
 }
 
 // Transport adds the rule about https to a transport, for libraries that make
-// their client themselves. nil is http.DefaultTransport.
+// their own client. nil means http.DefaultTransport.
 func Transport(inner http.RoundTripper) http.RoundTripper {
 	if inner == nil {
 		inner = http.DefaultTransport
@@ -53,8 +53,8 @@ func Transport(inner http.RoundTripper) http.RoundTripper {
 
 type steadfast struct{ inner http.RoundTripper }
 
-// RoundTrip looks at the answer that led to the request, which every client
-// notes in it.
+// RoundTrip checks the answer that led to the request: every client notes it in
+// the request.
 func (s steadfast) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Response != nil && r.Response.Request != nil {
 		if err := allowed(r.Response.Request.URL, r.URL); err != nil {
@@ -64,15 +64,14 @@ func (s steadfast) RoundTrip(r *http.Request) (*http.Response, error) {
 	return s.inner.RoundTrip(r)
 }
 
-// CloseIdleConnections is for http.Client, which looks for it.
+// CloseIdleConnections is for http.Client, which looks for this method.
 func (s steadfast) CloseIdleConnections() {
 	if c, ok := s.inner.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()
 	}
 }
 
-// Reason is an error of a client without the URL that it names, which may hold a
-// secret.
+// Reason returns a client's error without its URL, which may hold a secret.
 func Reason(err error) error {
 	if outer, ok := errors.AsType[*url.Error](err); ok {
 		return outer.Err

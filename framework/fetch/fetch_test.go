@@ -52,8 +52,8 @@ func FuzzShown(f *testing.F) {
 	})
 }
 
-// TestDowngrade: what begins over TLS does not end without it, also behind a
-// second redirection, and also where a library makes the client.
+// TestDowngrade: a request that begins over TLS does not end without it, not even
+// behind a second redirection or where a library makes the client.
 func TestDowngrade(t *testing.T) {
 	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "without TLS") }))
 	defer plain.Close()

@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// MayPass tells whether the same request may have another answer later than one
-// with this status.
+// MayPass tells whether an answer with this status may pass: the same request may
+// get another answer later.
 func MayPass(status int) bool {
 	return status >= 500 && status != http.StatusNotImplemented || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout
 }
 
-// Sleep waits, and ends early with the reason for which ctx ended.
+// Sleep waits for d. If ctx ends before, Sleep returns the cause.
 func Sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -27,21 +27,22 @@ func Sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Endless retries end with their context.
+// Endless is a Retry.Retries without a limit: only the context ends it.
 const Endless = -1
 
-// longestPause is the longest one between two tries.
+// longestPause is the longest pause between two tries, unless the first one is
+// longer.
 const longestPause = 16 * time.Second
 
-// Retry says how often something is tried again.
+// Retry says how often and when to try again.
 type Retry struct {
 	Retries int           // after the first try, or Endless
 	Pause   time.Duration // before the first retry; each one after that is twice as long
 	Say     func(pause time.Duration, err error)
 }
 
-// Do calls f until it succeeds, says that another try is of no use, or was tried
-// often enough.
+// Do calls f until f succeeds, f reports that another try is of no use (again is
+// false), the retries are used up, or ctx ends.
 func (r Retry) Do(ctx context.Context, f func() (again bool, err error)) error {
 	pause := r.Pause
 	for n := 1; ; n++ {

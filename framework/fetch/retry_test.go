@@ -53,7 +53,7 @@ func TestRetry(t *testing.T) {
 	}
 }
 
-// TestPauses: they double up to the longest.
+// TestPauses: a pause ends with its context, and each is twice the one before.
 func TestPauses(t *testing.T) {
 	var pauses []time.Duration
 	ctx, cancel := context.WithCancel(t.Context())
@@ -70,8 +70,8 @@ func TestPauses(t *testing.T) {
 	}
 }
 
-// TestWatched: an answer that does not begin and one that does not go on end, and
-// a reader may take its time.
+// TestWatched: an answer that does not begin or does not go on ends with an error.
+// A slow reader does not.
 func TestWatched(t *testing.T) {
 	done := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -14,9 +14,9 @@ import (
 // Hidden stands for a part of a path that may be a secret.
 const Hidden = "..."
 
-// Shown is a URL as messages and reports have it: without user, query and
-// fragment, and with Hidden for tokens in its path. What is no URL is cut where
-// a query or a fragment may begin, and a user before a host is left out.
+// Shown returns a URL for messages and reports: without user, query and fragment,
+// and with Hidden for tokens in its path. A text that is no URL is cut where a
+// query or a fragment may begin, and loses a user before a host.
 func Shown(address string) string {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {
@@ -29,8 +29,8 @@ func Shown(address string) string {
 	return u.String()
 }
 
-// shownText is Shown for a text that is no URL with a host, such as
-// git@git.example.org:site.git or one that does not parse.
+// shownText is Shown for a text that is not a URL with a host, such as
+// git@git.example.org:site.git or a URL that does not parse.
 func shownText(text string) string {
 	if i := strings.IndexAny(text, "?#"); i >= 0 {
 		text = text[:i]
@@ -47,7 +47,7 @@ func shownText(text string) string {
 	return scheme + "://" + host + shownPath(host, path)
 }
 
-// token is a text that forges and others make their tokens look like.
+// token matches the usual forms of tokens, of forges and other services.
 var token = lazyregexp.New(`^(gh[a-z]_|github_pat_|gl[a-z]{2,12}-|xox[a-z]-|hf_|npm_|dckr_pat_|pypi-|eyJ[A-Za-z0-9_-]{10}|bot[0-9]+:).+`)
 
 // before are the parts of a path that a secret follows: private feeds, deploy
@@ -57,8 +57,8 @@ var before = map[string]bool{
 	"key": true, "apikey": true, "hooks": true, "webhooks": true,
 }
 
-// secretPaths are hosts of forges where a part of the path is all that is needed
-// to read what its owner did not publish; the number says which part.
+// secretPaths are hosts of forges where a part of the path alone gives access to
+// something that its owner did not list. The number says which part, from 0.
 var secretPaths = map[string]int{"gist.github.com": 1, "gist.githubusercontent.com": 1}
 
 func shownPath(host, path string) string {
@@ -72,8 +72,8 @@ func shownPath(host, path string) string {
 	return strings.Join(parts, "/")
 }
 
-// Scrubbed is an error of a library whose text has a URL that a client asked, as
-// Shown has it. It is err in all other ways.
+// Scrubbed returns err with another text: the URL of a client's request, if the
+// text has it, is replaced by Shown. It is err in all other ways.
 func Scrubbed(err error) error {
 	outer, ok := errors.AsType[*url.Error](err)
 	if !ok || outer.URL == "" || !strings.Contains(err.Error(), outer.URL) {

@@ -11,12 +11,12 @@ import (
 	"time"
 )
 
-// ErrStalled is wrapped by the error of a request from which nothing came for too
-// long.
+// ErrStalled is wrapped by the error of a request whose answer stalled: nothing
+// came for too long.
 var ErrStalled = errors.New("the connection stalled")
 
-// Watched sends a request and watches over it and over its answer: both end when
-// nothing comes for the time stall. Time in which nobody reads does not count.
+// Watched sends a request and watches it and its answer: both end when nothing
+// comes for the time stall. Time without a reader does not count.
 func Watched(req *http.Request, stall time.Duration, send func(*http.Request) (*http.Response, error)) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
 	timer := time.AfterFunc(stall, func() { cancel(fmt.Errorf("%w: nothing came for %v", ErrStalled, stall)) })
@@ -31,7 +31,7 @@ func Watched(req *http.Request, stall time.Duration, send func(*http.Request) (*
 	return resp, nil
 }
 
-// because is why ctx ended, if it did, and err otherwise.
+// because returns the cause why ctx ended, or err if ctx did not end.
 func because(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

@@ -19,7 +19,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-// boot is what the steps know of this boot, and hand on to each other.
+// boot is the state of a boot, which its steps share.
 type boot struct {
 	log          *slog.Logger
 	timer        *stepTimer
@@ -29,27 +29,27 @@ type boot struct {
 	modules      *kmod.Loader
 	disk         disk
 	table        *gpt.Table
-	waiting      bool   // that it waits for a better disk was said
+	waiting      bool   // the log says already that the boot waits for a better disk
 	personal     bool   // the disk has got an identity of its own in this boot
-	copies       string // other disks that have the identity of disk
+	copies       string // other disks with the identity of disk
 	rootDevice   string // /dev/dm-N
 	state        thisboot.Boot
 	readSlots    readSlots
 }
 
-// A readSlots reads what the boot loader keeps of the slots from an EFI partition
-// of size bytes.
+// A readSlots reads the boot loader's state of the slots from an EFI partition of
+// size bytes.
 type readSlots func(r io.ReaderAt, size int64) (slot.State, error)
 
-// A step is one line of the table of contents.
+// A step is one step of a boot: a line of the table in run.
 type step struct {
 	name string
 	run  func() error
 }
 
-// stepLimit is how long a step may take before the boot is given up. The
-// longest are the search for the disk, which has its own, shorter limit, and
-// growing a file system.
+// stepLimit is how long a step may take before /init gives up the boot. The
+// longest steps are the search for the disk, which has a shorter limit of its own
+// by default, and growing a file system.
 const stepLimit = 10 * time.Minute
 
 func (b *boot) steps(list []step) error {
@@ -69,7 +69,7 @@ func (b *boot) steps(list []step) error {
 	return nil
 }
 
-// sinceKernelStart is CLOCK_BOOTTIME: what the kernel's log has in brackets.
+// sinceKernelStart is CLOCK_BOOTTIME, the time in brackets in the kernel's log.
 func sinceKernelStart() time.Duration {
 	var t unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
@@ -80,7 +80,7 @@ func sinceKernelStart() time.Duration {
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// warn says what is wrong although the boot goes on, on the console and in the
+// warn reports a problem that does not stop the boot, on the console and in the
 // state that `kairos-agent status` shows.
 func (b *boot) warn(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
@@ -97,7 +97,7 @@ func (b *boot) recoverFromBug() {
 	}
 }
 
-// defaultPanicSeconds is how long the words stay on the screen when the kernel
+// defaultPanicSeconds is how long the message stays on the screen when the kernel
 // has no panic= argument.
 const defaultPanicSeconds = 10
 
@@ -107,7 +107,7 @@ func (b *boot) giveUp(err error) {
 	if b.log == nil {
 		b.log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
-	b.feeder.letGo() // a disk that hangs holds Sync, and what follows
+	b.feeder.letGo() // a disk that hangs blocks Sync and the restart
 	b.log.Error(failure(err, b.args, b.panicSeconds))
 	b.leaveWords(err)
 	unix.Sync()
@@ -117,7 +117,7 @@ func (b *boot) giveUp(err error) {
 	os.Exit(1) //nolint:forbidigo // the end of process 1 makes the kernel panic, and restart by its own means
 }
 
-// failure is the last words of a boot.
+// failure returns the message of a failed boot.
 func failure(err error, a arguments, seconds int) string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "BOOT FAILED: %v\n", err)
@@ -128,7 +128,7 @@ func failure(err error, a arguments, seconds int) string {
 	return s.String()
 }
 
-// A stepTimer calls a function when it is not started anew in time.
+// A stepTimer calls a function unless it is started again in time.
 type stepTimer struct{ timer *time.Timer }
 
 func (w *stepTimer) start(limit time.Duration, late func()) {

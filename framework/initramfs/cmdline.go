@@ -18,18 +18,18 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-// argDiskWait is how many seconds the disk may take to appear: 60 when the
-// argument is not given. Slow USB enclosures and RAID controllers take 30.
+// argDiskWait is the argument for how many seconds the disk may take to appear, 60
+// by default. Slow USB enclosures and RAID controllers take 30.
 const argDiskWait = "kairos.diskwait"
 
 const defaultDiskWait = 60 * time.Second
 
-// arguments is what /init reads from the kernel command line.
+// arguments are those of the kernel command line that /init uses.
 type arguments struct {
 	Slot layout.Slot
 	Mode layout.Mode
 	Disk gpt.GUID // of the EFI partition
-	// Env is the state that the boot loader left; nil when it did not say.
+	// Env is the state that the boot loader left; nil when the argument is missing.
 	Env        *slot.State
 	RootHash   [verity.HashSize]byte
 	HashOffset int64
@@ -75,9 +75,9 @@ func restartAfterPanic(seconds int) error {
 	return os.WriteFile(file, []byte(strconv.Itoa(seconds)+"\n"), 0o644)
 }
 
-// parseCmdline reads a kernel command line. As in the kernel the last of
-// several equal keys counts, and double quotes keep spaces together. Keys that
-// are not ours are left alone; every mistake in ours is reported.
+// parseCmdline reads a kernel command line. As in the kernel, the last of several
+// equal keys counts, and double quotes keep spaces. Keys that are not ours are
+// ignored; every mistake in ours is reported.
 func parseCmdline(line string) (arguments, error) {
 	a := arguments{DiskWait: defaultDiskWait, ModuleParams: map[string]string{}, Blacklist: map[string]bool{}}
 	values := map[string]string{}

@@ -14,19 +14,19 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-// A match is a candidate with the EFI partition that the machine was started from, and
-// what tells it from copies of it.
+// A match is a candidate with the EFI partition that the machine was started from.
+// The other fields tell it from its copies.
 type match struct {
 	candidate
-	env     slot.State // what the boot loader keeps there
-	envErr  error      // why that cannot be read
+	env     slot.State // the boot loader's state there
+	envErr  error      // why the state cannot be read
 	rootErr error      // why the slot's root is not the one on the command line
 }
 
 var errNoPartition = errors.New("there is no partition of that name")
 
-// examine reads what is on a matching disk. It does not need the kernel to know
-// the partitions.
+// examine reads the state and the slot's root on a matching disk. It works before
+// the kernel knows the partitions.
 func examine(c candidate, a arguments, read readSlots) match {
 	m := match{candidate: c}
 	f, err := os.Open(c.Path)
@@ -54,20 +54,19 @@ func examine(c candidate, a arguments, read readSlots) match {
 	return m
 }
 
-// booted says whether the state on m is as the boot loader left it. Without its
-// word, no disk is told from another.
+// booted says whether the state on m is as the boot loader left it. If the boot
+// loader gave no state, every disk counts as booted.
 func (m match) booted(a arguments) bool {
 	return a.Env == nil || m.envErr == nil && m.env == *a.Env
 }
 
-// decide finds, of the disks with the EFI partition that the machine was started
-// from, the one that it was: the state on it is as the boot loader left it. Of
-// several, only one that holds the slot's root can be booted. nil means to wait:
-// until settled for a disk that fits better than those which are there, and until
-// late for one that fits.
+// decide finds the disk that the machine was started from among those with its EFI
+// partition: the state on it is as the boot loader left it. If several have that
+// state, it takes the one that holds the slot's root. nil means to wait: until
+// settled for a better match, and until late for any match.
 //
-// The state changes at each boot by the first entry of the menu. So where
-// nothing tells two copies apart at this boot, the next one does.
+// Each boot by the first entry of the menu changes the state. So where nothing
+// tells two copies apart at this boot, the next boot does.
 func decide(list []match, a arguments, late, settled bool) (*match, error) {
 	var booted, whole, unknown []match
 	for _, m := range list {
@@ -88,7 +87,7 @@ func decide(list []match, a arguments, late, settled bool) (*match, error) {
 		return nil, errors.New(tied(whole, a))
 	case !settled || len(booted)+len(unknown) == 0 && !late:
 		return nil, nil
-	case len(booted) == 1: // its slot is damaged, which is said later
+	case len(booted) == 1: // its slot is damaged: a later step reports it
 		return &booted[0], nil
 	case len(booted) > 1:
 		return nil, errors.New(tied(booted, a))
@@ -102,7 +101,7 @@ func decide(list []match, a arguments, late, settled bool) (*match, error) {
 	return nil, nil
 }
 
-// tied explains that one of several disks was booted and nothing says which.
+// tied explains that one of several disks was booted and nothing tells which.
 func tied(list []match, a arguments) string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "the machine was started from one of these disks, which are copies of each other, and nothing tells which (EFI partition %s):\n", a.Disk)
@@ -116,8 +115,8 @@ func tied(list []match, a arguments) string {
 	return s.String()
 }
 
-// notBooted explains that the disks with the right name are others than the one
-// that was booted, or do not keep what is written.
+// notBooted explains that the disks with the right EFI partition were not booted,
+// or do not keep what is written to them.
 func notBooted(list []match, a arguments) string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "the disk that the machine was started from did not appear within %v. These have the same EFI partition, %s, but not what the boot loader has just written to its own:\n", a.DiskWait, a.Disk)
@@ -128,15 +127,16 @@ func notBooted(list []match, a arguments) string {
 	return s.String()
 }
 
-// identity is the GUID of the EFI partition, by which the boot loader names a disk.
+// identity returns the GUID of the EFI partition, by which the boot loader names a
+// disk.
 func identity(t *gpt.Table) gpt.GUID {
 	p, _ := t.Partition(layout.PartEFI)
 	return p.ID
 }
 
-// checkCopies looks again for other disks that claim to be this one, before the
-// system starts: one may have answered later. One that could as well be the disk
-// that was booted ends the boot.
+// checkCopies looks once more for disks with the identity of this one before the
+// system starts, since a disk may have answered late. The boot ends with an error
+// if another disk may as well be the one that was booted.
 func (b *boot) checkCopies(candidates []candidate) error {
 	var others []match
 	for _, c := range matching(candidates, b.args.Disk) {
@@ -153,8 +153,8 @@ func (b *boot) checkCopies(candidates []candidate) error {
 	return nil
 }
 
-// warnOfCopies is loud about copies of this disk. Those of the image that it came
-// from are none any more when it has got its own identity.
+// warnOfCopies warns of copies of this disk. Other disks from the same image are no
+// copies any more once this disk has got its own identity.
 func (b *boot) warnOfCopies(others []match) {
 	var paths []string
 	for _, m := range others {

@@ -44,16 +44,16 @@ func copyTable(t *testing.T) *gpt.Table {
 	}}
 }
 
-// A twin is one of several disks of an image: the state in its environment block,
-// and what is special about it.
+// A twin is one of several disks of an image, with the state in its environment
+// block and the part of it that is broken.
 type twin struct {
 	path   string
 	env    slot.State
 	broken string // "root" or "env"
 }
 
-// makeTwins writes the disks, and returns them with the arguments of a boot by a
-// boot loader that left env.
+// makeTwins writes the disks, and returns them with the kernel arguments of a boot
+// loader that left env.
 func makeTwins(t *testing.T, env *slot.State, twins []twin) ([]match, arguments) {
 	t.Helper()
 	a := goodArguments(t)
@@ -116,7 +116,7 @@ type partFile struct {
 func (p partFile) ReadAt(b []byte, off int64) (int, error)  { return p.f.ReadAt(b, p.at+off) }
 func (p partFile) WriteAt(b []byte, off int64) (int, error) { return p.f.WriteAt(b, p.at+off) }
 
-// TestDecide: what was booted runs, or nothing.
+// TestDecide: the disk that was booted runs, or none.
 func TestDecide(t *testing.T) {
 	fresh, once, twice := slot.Initial(), slot.Initial(), slot.Initial()
 	once.Unproven, twice.Unproven = 1, 2
@@ -125,8 +125,8 @@ func TestDecide(t *testing.T) {
 		name  string
 		grub  *slot.State
 		disks []twin
-		// What comes of it at once, after copyWait, and at the end: a disk,
-		// wait, or words of an error.
+		// The result at once, after copyWait, and at the end: a disk, wait, or
+		// words of an error.
 		now, settled, late string
 	}{
 		{"one disk", &once, []twin{{"sda", once, ""}}, "sda", "sda", "sda"},
@@ -169,8 +169,8 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// TestLateCopy: a copy that answers after the disk was chosen, and could as well
-// be the one that was booted, ends the boot; another does not.
+// TestLateCopy: a copy that answers after the disk was chosen ends the boot if it
+// may as well be the disk that was booted. Another copy does not.
 func TestLateCopy(t *testing.T) {
 	once := slot.Initial()
 	once.Unproven = 1
@@ -186,9 +186,9 @@ func TestLateCopy(t *testing.T) {
 	}
 }
 
-// TestIdentitySurvivesPowerCuts: whenever the power goes while a disk gets its own
-// identity, /init finds it by what GRUB says, which reads the first table and
-// checks nothing.
+// TestIdentitySurvivesPowerCuts: after a power cut at any moment while a disk gets
+// its own identity, /init finds the disk by the GUID that GRUB gives. GRUB reads the
+// first table and checks nothing.
 func TestIdentitySurvivesPowerCuts(t *testing.T) {
 	table := copyTable(t)
 	image := make([]byte, copySize)
@@ -219,7 +219,7 @@ func TestIdentitySurvivesPowerCuts(t *testing.T) {
 	}
 }
 
-// wholeSectors makes writes of whole sectors, as the page cache does.
+// wholeSectors extends writes to whole sectors, as the page cache does.
 type wholeSectors struct{ *powercut.Disk }
 
 func (w wholeSectors) WriteAt(p []byte, off int64) (int, error) {

@@ -13,11 +13,11 @@ import (
 	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 )
 
-// tmpfsSize bounds what is kept in memory: the ephemeral overlays together,
-// and each stand-in for a data partition.
+// tmpfsSize bounds each tmpfs, as a part of the memory: one for all ephemeral
+// overlays, and one for each stand-in for a data partition.
 const tmpfsSize = "size=25%"
 
-// A volume is a data partition and its place.
+// A volume is a data partition and its mount point.
 type volume struct {
 	partition string // GPT name
 	label     string // file system label
@@ -35,8 +35,8 @@ func volumes() []volume {
 	}
 }
 
-// fitDisk gives the disk an identity of its own at its first boot, and the
-// persistent partition what the disk has left, then and whenever the disk has been
+// fitDisk gives the disk an identity of its own at its first boot. It grows the
+// persistent partition to the end of the disk, then and whenever the disk has been
 // enlarged.
 func (b *boot) fitDisk() error {
 	change, err := grow.Fit(b.disk.Path, b.disk.Size, b.table, layout.PartPersistent)
@@ -55,12 +55,12 @@ func (b *boot) fitDisk() error {
 	return nil
 }
 
-// mountData mounts the data partitions. One that is unusable is replaced by
-// an empty file system in memory, so that the node can be reached and mended.
+// mountData mounts the data partitions. It replaces an unusable partition by an
+// empty file system in memory, so that the node can be reached and repaired.
 func (b *boot) mountData() error {
 	for _, v := range volumes() {
 		if v.partition == layout.PartPersistent {
-			b.wipePersistent() // a request is on oem, which is mounted before
+			b.wipePersistent() // the request is on oem, which is mounted already
 		}
 		err := b.mountVolume(v)
 		if err == nil {
@@ -97,11 +97,11 @@ func (b *boot) mountVolume(v volume) error {
 	return nil
 }
 
-// inspectRecovered reads the superblock after the journal has been replayed. A
-// mount of its own does that: Linux counts the block groups of a file system
-// before it replays the journal, so one whose growth was cut by a loss of power
-// would be mounted with the old count, and growing it again would damage it
-// (kernel BUG at fs/ext4/resize.c, seen with 6.12).
+// inspectRecovered reads the superblock after the journal has been replayed, which
+// takes a mount of its own. Linux counts the block groups of a file system before
+// it replays the journal: after a power cut during growth it would mount the file
+// system with the old count, and growing it again would damage it (kernel BUG at
+// fs/ext4/resize.c, seen with 6.12).
 func inspectRecovered(device, dir string) (grow.Ext4, error) {
 	fs, err := grow.Inspect(device)
 	if err != nil || !fs.NeedsRecovery {
@@ -135,8 +135,8 @@ func (b *boot) mountStandIn(v volume) error {
 	return nil
 }
 
-// overlayDir holds the writable side of the ephemeral directories. It is in
-// /run and so goes along to the new root.
+// overlayDir holds the writable side of the ephemeral directories. It is in /run,
+// which moves to the new root.
 const overlayDir = "/run/overlay"
 
 // mountOverlay makes the ephemeral directories writable. They share one tmpfs.

@@ -23,24 +23,24 @@ type disk struct {
 	paths map[string]string // device of each partition, by GPT name
 }
 
-// A candidate is a disk that was looked at.
+// A candidate is a disk that may be the one that was booted.
 type candidate struct {
 	blockdev.Disk
 	table *gpt.Table
-	seen  []gpt.Partition // as the boot loader sees them, which may check nothing
+	seen  []gpt.Partition // as a boot loader that checks nothing sees them
 	err   error           // why it has no table
 }
 
-// copyWait is how long another disk may take to appear that fits better than the
-// one which is there: a USB stick comes seconds after a fixed disk.
+// copyWait is how long a better match may take to appear: a USB stick comes seconds
+// after a fixed disk.
 const copyWait = 10 * time.Second
 
-// pollInterval is how often the disks are looked at when no event comes.
+// pollInterval is how often findDisk looks at the disks when no event comes.
 const pollInterval = 500 * time.Millisecond
 
-// findDisk waits for the disk that has the EFI partition the boot loader came
-// from, and for its partitions. Drivers of devices that appear meanwhile are
-// loaded. Names of partitions on other disks mean nothing.
+// findDisk waits for the disk with the EFI partition that the boot loader came
+// from, and for its partitions. It loads drivers for devices that appear meanwhile,
+// and ignores the names of partitions on other disks.
 func (b *boot) findDisk() (err error) {
 	changes, err := blockdev.WatchChanges()
 	if err != nil {
@@ -87,7 +87,7 @@ func (b *boot) lookAtDisks() ([]candidate, error) {
 	return list, nil
 }
 
-// read reads what the candidate has of partition tables.
+// read reads the candidate's partition tables.
 func (c *candidate) read() {
 	f, err := os.Open(c.Path)
 	if err != nil {
@@ -100,11 +100,11 @@ func (c *candidate) read() {
 
 func (c *candidate) look(r io.ReaderAt) {
 	c.table, c.err = gpt.Read(r, c.Size)
-	c.seen, _ = gpt.ReadUnchecked(r, c.Size) // nothing, where there is nothing to see
+	c.seen, _ = gpt.ReadUnchecked(r, c.Size) // no partitions after an error
 }
 
-// matching are the candidates that hold the EFI partition id, in their order, and
-// each disk once.
+// matching returns the candidates that hold the EFI partition id, in their order
+// and each disk once.
 func matching(candidates []candidate, id gpt.GUID) []candidate {
 	var list []candidate
 	for _, c := range candidates {
@@ -116,15 +116,16 @@ func matching(candidates []candidate, id gpt.GUID) []candidate {
 	return list
 }
 
-// holds says whether the disk has the partition id, in its table or in what the
-// boot loader takes for it. They differ after a cut of power while the GUIDs were changed.
+// holds says whether the disk has the partition id, in its table or in the table as
+// the boot loader reads it. The two differ after a power cut during a change of the
+// GUIDs.
 func (c candidate) holds(id gpt.GUID) bool {
 	is := func(p gpt.Partition) bool { return p.ID == id }
 	return c.table != nil && (slices.ContainsFunc(c.table.Partitions, is) || slices.ContainsFunc(c.seen, is))
 }
 
 // chooseDisk takes the disk that was booted once the kernel knows all its
-// partitions; when it is late, those of the root suffice.
+// partitions; when it is late, the root partition is enough.
 func (b *boot) chooseDisk(candidates []candidate, late, settled bool) (ready bool, err error) {
 	var list []match
 	for _, c := range matching(candidates, b.args.Disk) {
@@ -166,7 +167,7 @@ func (b *boot) chooseDisk(candidates []candidate, late, settled bool) (ready boo
 	return true, nil
 }
 
-// sayWaiting says once why a disk that is there is not taken.
+// sayWaiting logs once why a disk that is there is not taken.
 func (b *boot) sayWaiting(list []match) {
 	if len(list) == 0 || b.waiting {
 		return
@@ -181,9 +182,9 @@ func (b *boot) sayWaiting(list []match) {
 	}
 }
 
-// partitionPaths maps the GPT names of a table to the device nodes that the
-// kernel has, and lists the names without one. Of two partitions with one name
-// the lower number counts.
+// partitionPaths maps the GPT names of a table to the kernel's device nodes, and
+// lists the names without a node. Of two partitions with one name, the first in the
+// table counts.
 func partitionPaths(table *gpt.Table, known []blockdev.Partition) (paths map[string]string, missing []string) {
 	byNumber := map[int]string{}
 	for _, p := range known {
@@ -220,8 +221,8 @@ func (b *boot) describeDisk() {
 	}
 }
 
-// repairTable writes the primary table again from the backup, and has the
-// kernel, which only looks at the primary, read it.
+// repairTable writes the primary table again from the backup, and makes the kernel
+// read it: the kernel looks only at the primary.
 func (b *boot) repairTable(c *candidate) error {
 	b.warn("the primary partition table of %s was damaged (%v) and has been written again from the backup", c.Path, c.table.PrimaryFault)
 	f, err := os.OpenFile(c.Path, os.O_RDWR, 0)

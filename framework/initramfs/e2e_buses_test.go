@@ -14,8 +14,8 @@ import (
 )
 
 // TestBuses boots from a disk on every bus that QEMU has: /init must find the
-// driver of each by itself. That firmware and boot loader read such a disk is
-// tested in cmd/kairos-build/internal/disk. With -short it is one bus of each kind.
+// driver of each by itself. cmd/kairos-build/internal/disk tests that firmware and
+// boot loader read such disks. -short tests one bus of each kind.
 func TestBuses(t *testing.T) {
 	l := newLab(t)
 	disk := newDisk(t, "one", l.guest)

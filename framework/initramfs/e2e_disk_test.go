@@ -26,8 +26,8 @@ import (
 
 const espSize = 36 * layout.MiB
 
-// A testDisk is a disk with a root in slot a, and what a boot loader would say
-// about it.
+// A testDisk is a disk with a root in slot a, and the data for its kernel command
+// line.
 type testDisk struct {
 	path  string
 	tree  verity.Tree
@@ -165,7 +165,7 @@ type offsetFile struct {
 func (o offsetFile) WriteAt(b []byte, off int64) (int, error) { return o.f.WriteAt(b, o.at+off) }
 func (o offsetFile) ReadAt(b []byte, off int64) (int, error)  { return o.f.ReadAt(b, o.at+off) }
 
-// copyDisk makes another disk with the same identity.
+// copyDisk makes a copy of a disk, with the same identity.
 func copyDisk(t *testing.T, path string) string {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), "copy.raw")

@@ -22,8 +22,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/internal/mount"
 )
 
-// envInside tells the test that it runs in a mount namespace of its own, and
-// where it may put a root.
+// envInside tells the test that it runs in a mount namespace of its own, and names
+// the directory for a root.
 const envInside = "KAIROS_TEST_STAGES_INSIDE"
 
 const stagesConfig = `stages:
@@ -36,8 +36,8 @@ const stagesConfig = `stages:
     - files: [{path: /etc/after, content: x}]
 `
 
-// TestStagesInTheNewRoot runs the real agent in a root that looks like the one
-// that /init has put together, as root and without a virtual machine.
+// TestStagesInTheNewRoot runs the real agent in a root like the one that /init puts
+// together, as user root and without a virtual machine.
 func TestStagesInTheNewRoot(t *testing.T) {
 	if dir := os.Getenv(envInside); dir != "" {
 		stagesInside(t, dir)
@@ -123,8 +123,8 @@ func stagesInside(t *testing.T, dir string) {
 	hangs(t, b)
 }
 
-// hangs: an agent that does not end is ended. A pipe among the config files
-// holds neither /init, which looks for names, nor the agent, which reports it.
+// hangs: /init ends an agent that hangs. A pipe among the config files blocks
+// neither /init, which looks for names, nor the agent, which reports it.
 func hangs(t *testing.T, b *boot) {
 	t.Helper()
 	var silent net.ListenConfig // it takes connections, and never answers

@@ -25,14 +25,14 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
 )
 
-// The environment names the kernel that these tests boot. Both are set or
-// none: without them the tests prove nothing, and say so.
+// Environment variables that name the kernel for these tests. Both are set or none:
+// without them the tests prove nothing, and say so.
 const (
 	envKernel  = "KAIROS_E2E_KERNEL"  // a Linux kernel
 	envModules = "KAIROS_E2E_MODULES" // its modules directory, with the files of depmod
 )
 
-// A lab is what all boots have in common.
+// A lab is what all boots share.
 type lab struct {
 	host   qemu.Host
 	kernel string
@@ -64,8 +64,8 @@ func newLab(t *testing.T) lab {
 	return l
 }
 
-// boot starts a machine and returns what its console says until the line
-// want appears. The machine's disks are in dir, which a second boot may share.
+// boot starts a machine and returns the text of its console until the line want
+// appears. The machine's files are in dir, which a second boot may share.
 func (l lab) boot(t *testing.T, d testDisk, dir, want string, c qemu.Config) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
@@ -95,7 +95,7 @@ func (l lab) boot(t *testing.T, d testDisk, dir, want string, c qemu.Config) str
 
 const guestEnd = `guest: end:`
 
-// said is what the guest wrote after "guest: what: ".
+// said returns what the guest wrote after "guest: what: ".
 func said(t *testing.T, console, what string) string {
 	t.Helper()
 	_, rest, ok := strings.Cut(console, "guest: "+what+": ")
@@ -165,8 +165,8 @@ func TestTwoBoots(t *testing.T) {
 	}
 }
 
-// ownIdentity checks that no GUID is as it was written, and gives that of the EFI
-// partition, by which the boot loader names the disk from now on.
+// ownIdentity checks that no GUID is as it was written. It returns the GUID of the
+// EFI partition, by which the boot loader names the disk from now on.
 func ownIdentity(t *testing.T, d testDisk, s thisboot.Boot) gpt.GUID {
 	t.Helper()
 	if s.Disk.GUID == d.table.DiskGUID.String() {
@@ -233,7 +233,7 @@ func TestTrouble(t *testing.T) {
 	}
 }
 
-// flipped is the disk's tree with another root hash.
+// flipped returns the disk's tree with another root hash.
 func flipped(d testDisk) verity.Tree {
 	tree := d.tree
 	tree.RootHash[0] ^= 1

@@ -16,8 +16,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
 )
 
-// machineIDFile holds the machine-id across boots. It is a file of its own and
-// not a persistent path, since systemd wants the id before it mounts anything.
+// machineIDFile holds the machine-id across boots. It is a file of its own and not
+// a persistent path, since systemd needs the id before it mounts anything.
 const machineIDFile = layout.StateDir + "/machine-id"
 
 // identify gives the machine the id of its first boot, see machine-id(5).
@@ -41,14 +41,13 @@ func (b *boot) identify() error {
 	return nil
 }
 
-// persistent says whether the persistent partition is really there.
+// persistent says whether the persistent partition is mounted, not its stand-in.
 func (b *boot) persistent() bool {
 	m, ok := b.state.Mount(layout.MountPersistent)
 	return ok && m.Kind == thisboot.MountData
 }
 
-// readMachineID reads a stored id. A damaged one is an error: what it was is
-// not known any more.
+// readMachineID reads a stored id. A damaged id is an error: the old one is lost.
 func readMachineID(file string) (string, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -71,8 +70,8 @@ func newMachineID() string {
 	return hex.EncodeToString(id[:])
 }
 
-// replaceFile writes a file of the ephemeral /etc; the image's own may be a
-// symbolic link.
+// replaceFile writes a file of the ephemeral /etc. It removes the image's file
+// first, which may be a symbolic link.
 func replaceFile(file, text string) error {
 	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

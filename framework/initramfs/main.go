@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command init is /init, the first program of a node: it finds the disk that
-// the boot loader came from, opens the slot's root through dm-verity, lays out
-// what is writable, and starts the system's own init. It contains every kernel
-// interface that it needs. The one program that it runs is the new root's own
-// agent, for the stages of a config that come before the system's init.
+// the boot loader came from, opens the slot's root through dm-verity, mounts the
+// writable directories, and starts the system's own init. It talks to the kernel
+// itself, without other programs: it only runs the new root's agent, for the stages
+// of a config that come before the system's init.
 //
-// A failure that makes a boot impossible ends in words on every console and in
-// a restart, so that the boot loader's count of tries goes on; there is no
-// shell. A data partition that is unusable does not stop the boot: the node
-// comes up without it, says so, and can be reached.
+// When a boot is impossible, /init writes the reason to every console and restarts
+// the machine, so that the boot loader counts the try; there is no shell. An
+// unusable data partition does not stop the boot: the node comes up without it,
+// says so, and can be reached.
 //
-// The kernel also runs this program as modprobe, when it wants a module that
-// has not been loaded yet.
+// The kernel also runs this program as modprobe, when it needs a module that has
+// not been loaded yet.
 package main
 
 import (
@@ -42,8 +42,8 @@ func main() {
 func (b *boot) run() error {
 	return b.steps([]step{
 		{"system", b.mountSystem},     // proc, sys, dev, run; the log
-		{"arguments", b.readCmdline},  // what the boot loader asks for
-		{"modules", b.loadModules},    // drivers of this machine, and what we need ourselves
+		{"arguments", b.readCmdline},  // from the boot loader
+		{"modules", b.loadModules},    // drivers of this machine, and modules for /init itself
 		{"watchdog", b.startWatchdog}, // resets a machine that hangs from here on
 		{"disk", b.findDisk},          // the disk that the boot loader came from
 		{"verity", b.openRoot},        // the slot's root, behind dm-verity
@@ -59,8 +59,7 @@ func (b *boot) run() error {
 	})
 }
 
-// mountSystem makes the file systems through which the kernel is talked to,
-// and then opens the log.
+// mountSystem mounts the kernel's own file systems, and then opens the log.
 func (b *boot) mountSystem() error {
 	if err := mountAPI(); err != nil {
 		return err

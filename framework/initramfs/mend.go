@@ -11,8 +11,9 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/ext4"
 )
 
-// mendVolume makes a file system mountable whose superblock a loss of power
-// tore; see ext4.Mend. That there is none is for others to say.
+// mendVolume makes a file system mountable after a power cut has torn its
+// superblock; see ext4.Mend. A missing file system is no error here: a later step
+// reports it.
 func (b *boot) mendVolume(v volume, device string) error {
 	m, err := mendSuper(device)
 	if errors.Is(err, ext4.ErrNoSuper) {
@@ -29,8 +30,8 @@ func (b *boot) mendVolume(v volume, device string) error {
 	return nil
 }
 
-// mendSuper writes a superblock to device, which is not mounted, if it needs
-// one. It says what it wrote.
+// mendSuper writes a superblock to device, which is not mounted, if it needs one,
+// and returns what it wrote.
 func mendSuper(device string) (m ext4.Mending, err error) {
 	f, err := os.Open(device)
 	if err != nil {

@@ -16,7 +16,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/ext4"
 )
 
-// dataFile is a data partition of size bytes in which one byte is changed.
+// dataFile returns a data partition of size bytes, with the byte at offset at
+// changed.
 func dataFile(t *testing.T, size, at int64) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "data")
@@ -75,7 +76,7 @@ func TestMendVolume(t *testing.T) {
 	}
 }
 
-// TestMendOfNothing: a device that is not there is an error.
+// TestMendOfNothing: a missing device is an error.
 func TestMendOfNothing(t *testing.T) {
 	if _, err := mendSuper(filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)

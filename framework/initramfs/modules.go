@@ -16,9 +16,9 @@ import (
 
 const sysfs = "/sys"
 
-// loadModules loads the drivers of the devices that are there, so that disks
-// begin to appear, and then what a boot needs whatever the machine is. A kernel
-// that has everything built in needs no modules.
+// loadModules loads the drivers of the present devices, so that disks begin to
+// appear, and then the modules that every machine needs. A kernel with everything
+// built in needs no modules.
 func (b *boot) loadModules() error {
 	index, dir, err := openIndex()
 	if errors.Is(err, fs.ErrNotExist) {
@@ -39,7 +39,7 @@ func (b *boot) loadModules() error {
 	return nil
 }
 
-// openIndex reads what the packer wrote for the running kernel.
+// openIndex reads the packer's index for the running kernel.
 func openIndex() (*kmod.Index, string, error) {
 	var uname unix.Utsname
 	if err := unix.Uname(&uname); err != nil {
@@ -50,8 +50,8 @@ func openIndex() (*kmod.Index, string, error) {
 	return index, dir, err
 }
 
-// loadDrivers loads what the devices ask for that are there now, and says
-// whether there was something to load.
+// loadDrivers loads the modules that the present devices ask for, and says whether
+// it loaded any.
 func (b *boot) loadDrivers() (loaded bool, err error) {
 	if b.modules == nil {
 		return false, nil
@@ -68,9 +68,9 @@ func (b *boot) loadDrivers() (loaded bool, err error) {
 	return b.state.ModulesLoaded > before, nil
 }
 
-// loadFixed loads the modules on the packer's list: file systems, device
-// mapper, and the checksums they ask for by name. What is missing shows when
-// it is used.
+// loadFixed loads the modules on the packer's list: file systems, device mapper,
+// and the checksums that these ask for by name. A missing module is only a warning:
+// its first use fails.
 func (b *boot) loadFixed(dir string) {
 	list, err := os.ReadFile(path.Join(dir, kmod.FileLoad))
 	if err != nil {
@@ -85,9 +85,9 @@ func (b *boot) loadFixed(dir string) {
 	b.state.ModulesLoaded = b.modules.Loaded()
 }
 
-// modprobe is what the kernel runs for a module that it wants: with "-q", "--"
-// and a name or an alias. It returns the exit status. The kernel asks for many
-// things that nobody has, so that is not worth a word.
+// modprobe loads a module for the kernel, which calls it with "-q", "--" and a name
+// or an alias. It returns the exit status. The kernel asks for many modules that do
+// not exist, so it logs nothing.
 func modprobe(args []string) int {
 	index, dir, err := openIndex()
 	if err != nil {

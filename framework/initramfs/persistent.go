@@ -19,10 +19,9 @@ import (
 	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 )
 
-// bindPaths makes the persistent paths persistent. A path that is new gets a
-// copy of what the image has there, one that is stored follows the image where
-// nobody changed it; then it is bound from the persistent partition. A path that
-// cannot be had is left as the image has it.
+// bindPaths binds the persistent paths from the persistent partition. Before, a new
+// path gets a copy of the image's files, and a stored path follows the image where
+// the node did not change it. A path that cannot be bound stays as in the image.
 func (b *boot) bindPaths() error {
 	if err := os.MkdirAll(sysroot+layout.StateDir, 0o755); err != nil {
 		b.warn("nothing is kept across boots: %v", err)
@@ -42,8 +41,8 @@ func (b *boot) bindPaths() error {
 	return nil
 }
 
-// plan makes the mount points that are missing and leaves out the paths that
-// this image cannot have.
+// plan makes missing mount points, and returns paths without those that this image
+// cannot have.
 func (b *boot) plan(paths []string) []string {
 	var list []string
 	for _, p := range paths {
@@ -92,9 +91,8 @@ func plainDir(root, p string) (exists bool, err error) {
 	return true, nil
 }
 
-// fillStore copies the paths that the persistent partition does not have yet,
-// and returns them. Whatever happens meanwhile, a path is stored whole or not
-// at all.
+// fillStore copies the paths that the persistent partition does not have yet, and
+// returns them. A path is stored whole or not at all, even after a power cut.
 func (b *boot) fillStore(paths []string) (filled []string, err error) {
 	batch := treecopy.Batch{Dir: sysroot + layout.StateDir}
 	var errs []error
@@ -110,9 +108,8 @@ func (b *boot) fillStore(paths []string) (filled []string, err error) {
 	return filled, errors.Join(append(errs, batch.Commit())...)
 }
 
-// followImage carries what the image changed over to the stored paths, before
-// anything reads them. What goes wrong leaves the older files, not a node that
-// does not boot.
+// followImage copies the image's changes to the stored paths, before anything reads
+// them. After an error the older files stay, and the node boots.
 func (b *boot) followImage(paths, filled []string) {
 	if !b.persistent() {
 		return // a stand-in in memory is new at every boot
@@ -133,8 +130,8 @@ func (b *boot) followImage(paths, filled []string) {
 	}
 }
 
-// storedPaths are those of paths that are stored, with both of their sides below
-// root. Those of filled were stored just now.
+// storedPaths returns those of paths that are stored, with their directories in the
+// image and in the store, both below root. Paths in filled are new.
 func storedPaths(root string, paths, filled []string) []persist.Path {
 	var list []persist.Path
 	for _, p := range paths {

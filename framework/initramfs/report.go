@@ -10,10 +10,11 @@ import (
 	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
-// layoutFile describes the mounts in the form of Kairos.
+// layoutFile describes the mounts in Kairos's format.
 const layoutFile = layout.RunDir + "/cos-layout.env"
 
-// report writes what the rest of the system wants to know about this boot.
+// report looks for late copies of the disk, and writes the state of this boot for
+// the rest of the system.
 func (b *boot) report() error {
 	if candidates, err := b.lookAtDisks(); err == nil {
 		if err := b.checkCopies(candidates); err != nil {
@@ -32,7 +33,7 @@ func (b *boot) report() error {
 	return b.state.Write(layout.StateFile)
 }
 
-// layoutEnv is the content of layoutFile: shell variables, as Kairos has them.
+// layoutEnv returns the content of layoutFile: shell variables, as in Kairos.
 func layoutEnv() string {
 	var places []string
 	for _, v := range volumes() {

@@ -18,7 +18,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
 )
 
-// sysroot is where the new root is put together.
+// sysroot is where /init mounts the new root.
 const sysroot = "/sysroot"
 
 // rootName is the device-mapper name of the root.
@@ -26,8 +26,8 @@ const rootName = "kairos-root"
 
 // openRoot puts dm-verity over the slot's root partition. A block that does
 // not match its hash makes the kernel panic: the machine restarts, and the
-// boot loader counts the try. So a slot with a damaged block is left like any
-// other slot that does not boot.
+// boot loader counts the try. So the boot loader leaves a slot with a damaged block
+// like any other slot that does not boot.
 func (b *boot) openRoot() error {
 	device := b.disk.paths[b.args.Slot.Root()]
 	superblock, err := readSuperblock(device, b.args)
@@ -50,14 +50,14 @@ func (b *boot) openRoot() error {
 	return linkDevice(b.rootDevice, rootName)
 }
 
-// verityUUID is what veritysetup would give the device, so that
+// verityUUID is the UUID that veritysetup would give the device, so that
 // `veritysetup status` knows it.
 func verityUUID(id [16]byte) string {
 	return "CRYPT-VERITY-" + hex.EncodeToString(id[:]) + "-" + rootName
 }
 
-// linkDevice makes the name of a device in /dev/mapper, which is udev's work
-// later on.
+// linkDevice makes the name of a device in /dev/mapper, as udev does in the running
+// system.
 func linkDevice(device, name string) error {
 	err := os.Symlink("../"+filepath.Base(device), "/dev/mapper/"+name)
 	if errors.Is(err, os.ErrExist) {
@@ -75,10 +75,9 @@ func readSuperblock(device string, a arguments) (s verity.Superblock, err error)
 	return checkRoot(f, a)
 }
 
-// checkRoot reads the verity superblock of a root partition and compares the
-// tree's top with the root hash. The kernel does that too, but its only words for
-// it are a panic, and kernel and root of different images are the likeliest
-// mistake of all.
+// checkRoot reads the verity superblock of a root partition and compares the top of
+// the tree with the root hash. The kernel checks that too, but only panics, and a
+// kernel and a root of different images are the likeliest mistake.
 func checkRoot(r io.ReaderAt, a arguments) (s verity.Superblock, err error) {
 	if s, err = verity.ReadSuperblock(r, a.HashOffset); err != nil {
 		return s, err
@@ -96,8 +95,8 @@ func checkRoot(r io.ReaderAt, a arguments) (s verity.Superblock, err error) {
 	return s, nil
 }
 
-// topBlock is the offset of the block whose hash is the root hash: the one
-// behind the superblock, or the only data block.
+// topBlock returns the offset, in bytes, of the block whose hash is the root hash:
+// the block after the superblock, or the only data block.
 func topBlock(s verity.Superblock, hashOffset int64) int64 {
 	if s.DataBlocks == 1 {
 		return 0
@@ -105,7 +104,8 @@ func topBlock(s verity.Superblock, hashOffset int64) int64 {
 	return hashOffset + verity.BlockSize
 }
 
-// mountPoints must be in an image: nothing can be made in a read-only root.
+// mountPoints are the directories that an image must have: the root is read-only,
+// so /init cannot make them.
 func mountPoints() []string { return append(movedMounts(), "/etc", "/var") }
 
 // mountRoot mounts the slot's root read-only.

@@ -17,8 +17,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
 )
 
-// rootFile is a root partition with blocks of data, and the arguments that go
-// with it.
+// rootFile returns a root partition with that many blocks of data, and the kernel
+// arguments for it.
 func rootFile(t *testing.T, blocks int) (path string, a arguments) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "root")

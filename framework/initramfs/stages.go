@@ -22,21 +22,21 @@ import (
 	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
-// ownStages are the stages that run before the system's own init does, by the
-// agent of the new root.
+// ownStages are the stages that the agent of the new root runs before the system's
+// own init.
 func ownStages() []string { return []string{"rootfs", "initramfs"} }
 
 const (
 	agentProgram = "/usr/bin/kairos-agent"
-	// stagesTime is what these stages have together; agentGrace is for the
-	// report when it is over.
+	// stagesTime is the limit for all these stages together. agentGrace is the
+	// time for the agent's report after that.
 	stagesTime = 90 * time.Second
 	agentGrace = 5 * time.Second
 )
 
-// runStages has the agent run the steps of the config that come before the
-// system. Whatever happens to them, the boot goes on: the agent runs again as
-// kairos-boot.service, and then runs what has no report.
+// runStages has the agent run the steps of the config that come before the system.
+// If they fail, the boot goes on: the agent runs again as kairos-boot.service, and
+// then runs the stages that have no report.
 func (b *boot) runStages() error {
 	wanted := namedStages(os.DirFS(sysroot), ownStages())
 	if len(wanted) == 0 {
@@ -56,9 +56,9 @@ func (b *boot) runStages() error {
 	return b.state.Write(layout.StateFile) // with these warnings
 }
 
-// namedStages are those of names that occur in a config file below root. The
-// agent decodes the files; this spares a node without such steps its start. A
-// word in a comment costs a start of the agent, and nothing else.
+// namedStages returns those of names that occur in a config file below root. Only
+// the agent decodes the files; a node without such steps need not start it. A name
+// in a comment starts the agent once for nothing.
 func namedStages(root fs.FS, names []string) []string {
 	found := map[string]bool{}
 	for _, dir := range layout.ConfigDirs() {
@@ -76,12 +76,12 @@ func namedStages(root fs.FS, names []string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !found[name] })
 }
 
-// maxConfig is the largest config file that is looked into, in bytes, as in
+// maxConfig is the largest config file that is read, in bytes, as in
 // framework/config.
 const maxConfig = 16 << 20
 
-// configText is the content of a config file; of anything else, such as a pipe
-// that would hold the boot, there is none.
+// configText returns the content of a config file, and nil for anything else, such
+// as a pipe, which would block the boot.
 func configText(root fs.FS, name string) []byte {
 	if ext := path.Ext(name); ext != ".yaml" && ext != ".yml" {
 		return nil
@@ -97,14 +97,14 @@ func configText(root fs.FS, name string) []byte {
 	return data
 }
 
-// inRoot calls do while the kernel's file systems are seen in the new root too.
+// inRoot calls do while the kernel's file systems are bound into the new root too.
 func (b *boot) inRoot(do func()) (err error) {
 	for _, dir := range movedMounts() {
 		if err := mount.Bind(dir, sysroot+dir); err != nil {
 			return err
 		}
 		defer func() {
-			// Something may still look into it: the name goes at once.
+			// A process may still use it; MNT_DETACH removes the name at once.
 			if e := unix.Unmount(sysroot+dir, unix.MNT_DETACH); e != nil {
 				err = errors.Join(err, fmt.Errorf("unmounting %s: %w", sysroot+dir, e))
 			}
@@ -114,9 +114,9 @@ func (b *boot) inRoot(do func()) (err error) {
 	return nil
 }
 
-// runAgent runs the agent of the new root. It and all that it starts are in a
-// process namespace of their own, which ends with it. When the time is over it
-// is asked to write its report, and then killed.
+// runAgent runs the agent of the new root, with all its children in a process
+// namespace of their own, which ends with it. At the end of ctx the agent gets
+// SIGTERM, so that it writes its report, and is killed after agentGrace.
 func (b *boot) runAgent(ctx context.Context, args ...string) error {
 	cmd := exec.CommandContext(ctx, agentProgram, args...)
 	cmd.Dir, cmd.Env = "/", []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "SYSTEMD_OFFLINE=1"}
@@ -133,7 +133,7 @@ func (b *boot) runAgent(ctx context.Context, args ...string) error {
 	return nil
 }
 
-// A lineLog logs what is written to it, line by line.
+// A lineLog logs text line by line.
 type lineLog struct {
 	say  func(line string)
 	rest []byte

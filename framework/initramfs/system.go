@@ -23,10 +23,10 @@ func mountAPI() error {
 	)
 }
 
-// movedMounts go along to the new root.
+// movedMounts are the mounts that move to the new root.
 func movedMounts() []string { return []string{"/proc", "/sys", "/dev", "/run"} }
 
-// inits are the places of a system's own init, best first.
+// inits are the paths of a system's own init, best first.
 func inits() []string {
 	return []string{"/sbin/init", "/usr/lib/systemd/systemd", "/lib/systemd/systemd"}
 }
@@ -47,8 +47,8 @@ func (b *boot) switchRoot() error {
 }
 
 // chooseInit finds the init to start: wanted, which is init= of the kernel
-// command line, or the first of inits that root has. Links are not followed,
-// since they may be absolute and then mean the new root.
+// command line, or the first of inits that root has. It does not follow links: an
+// absolute one is valid only in the new root.
 func chooseInit(root, wanted string) (string, error) {
 	if wanted != "" {
 		if _, err := os.Lstat(root + wanted); err != nil {

@@ -10,21 +10,21 @@ import (
 	"github.com/kairos-build/kairos-build/framework/internal/watchdog"
 )
 
-// How long the watchdog waits, and how often it is fed. systemd has the same
-// limit (RuntimeWatchdogSec= in framework/rootfs), and has to take the watchdog
-// over before it is reached.
+// The watchdog's limit, and how often it is fed. systemd has the same limit
+// (RuntimeWatchdogSec= in framework/rootfs), and has to take over the watchdog
+// before the limit is reached.
 const (
 	watchdogLimit = time.Minute
 	feedInterval  = 10 * time.Second
 )
 
-// softdog is the kernel's watchdog for machines without one: a timer, which
-// does not help when the kernel itself stands still.
+// softdog is the kernel's watchdog for machines without one: a timer, which does
+// not help when the kernel itself hangs.
 const softdog = "softdog"
 
-// startWatchdog starts the machine's watchdog, or softdog. A machine without
-// any boots as well. It is never stopped: this program's end leaves it running,
-// and systemd takes it over.
+// startWatchdog starts the machine's watchdog, or softdog. A machine without any
+// boots all the same. /init never stops the watchdog: it runs on, and systemd takes
+// it over.
 func (b *boot) startWatchdog() error {
 	b.loadWatchdog()
 	return b.openWatchdog(watchdog.Path)
@@ -45,8 +45,8 @@ func (b *boot) openWatchdog(path string) error {
 	return nil
 }
 
-// loadWatchdog loads the driver of the machine's own watchdog. That is often a
-// part of another device, which has to have its driver before.
+// loadWatchdog loads the driver of the machine's own watchdog. The watchdog is often
+// a part of another device, whose driver has to come first.
 func (b *boot) loadWatchdog() {
 	for range 3 {
 		if loaded, err := b.loadDrivers(); !loaded || err != nil {
@@ -61,18 +61,17 @@ func (b *boot) loadWatchdog() {
 	}
 }
 
-// A dog is fed.
+// A dog is a watchdog that can be fed.
 type dog interface{ Feed() error }
 
-// A feeder feeds a dog at an interval, and not at every step: a step may
-// rightly take longer than the dog waits. That a step takes too long is what
-// stepTimer is for; the dog is for a kernel, or a runtime, that stands still,
-// and for a restart that hangs.
+// A feeder feeds a dog at an interval, and not at every step: a step may well take
+// longer than the dog's limit. stepTimer ends a step that takes too long; the dog
+// is for a kernel, a Go runtime or a restart that hangs.
 type feeder struct {
 	stop func()
 }
 
-// feed begins to feed d. What goes wrong is said once.
+// feed begins to feed d. It calls warn once, at the first error, and then stops.
 func feed(d dog, interval time.Duration, warn func(error)) *feeder {
 	done := make(chan struct{})
 	f := &feeder{stop: sync.OnceFunc(func() { close(done) })}

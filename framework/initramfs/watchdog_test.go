@@ -21,8 +21,8 @@ func (d *fakeDog) Feed() error {
 	return nil
 }
 
-// TestFeed: a step may take as long as it likes, and after letGo nothing keeps
-// the machine from its reset.
+// TestFeed: feeding goes on during a long step, and ends with letGo, so that the
+// watchdog resets the machine.
 func TestFeed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &fakeDog{limit: 1000}

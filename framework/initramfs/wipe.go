@@ -12,7 +12,7 @@ import (
 )
 
 // wipePersistent makes a new file system on the persistent partition when
-// `kairos-agent reset` asked for it. A request that cannot be acted on stays.
+// `kairos-agent reset` asked for it. A request that fails stays.
 func (b *boot) wipePersistent() {
 	device := b.disk.paths[layout.PartPersistent]
 	if m, ok := b.state.Mount(layout.MountOEM); !ok || m.Kind != thisboot.MountData || device == "" {

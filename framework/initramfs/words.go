@@ -14,16 +14,17 @@ import (
 	"github.com/kairos-build/kairos-build/framework/node/history"
 )
 
-// wordsTime is how long the boot history may take when a boot is given up.
+// wordsTime is how long a write to the boot history may take when /init gives up a
+// boot.
 const wordsTime = 10 * time.Second
 
-// wordsDir is where the oem partition is mounted for that. It may be mounted
+// wordsDir is where the oem partition is mounted for that write. It may be mounted
 // elsewhere already.
 const wordsDir = "/run/kairos-oem"
 
-// leaveWords appends the reason of a failed boot to the boot history, so that
-// the slot which is booted instead can say it. Without the partition, or when
-// the disk does not take it in time, the words on the console have to do.
+// leaveWords appends the reason of a failed boot to the boot history, so that the
+// slot that boots next can report it. Without the partition, or when the disk is
+// too slow, the reason is on the console only.
 func (b *boot) leaveWords(reason error) {
 	device := b.disk.paths[layout.PartOEM]
 	if device == "" {
@@ -50,7 +51,7 @@ func writeWords(device string, e history.Entry) error {
 	return errors.Join(history.Append(dir, e), mount.Unmount(wordsDir))
 }
 
-// lastWords is the entry of a boot that ended here.
+// lastWords returns the history entry of a boot that ended here.
 func lastWords(reason error, a arguments) history.Entry {
 	e := history.Entry{
 		Time: time.Now().UTC().Truncate(time.Second), Kind: history.Boot, Slot: a.Slot, Outcome: history.Failed,

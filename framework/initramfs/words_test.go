@@ -20,7 +20,7 @@ func TestLastWords(t *testing.T) {
 	}
 }
 
-// TestNowhereToLeaveWords: the restart goes on.
+// TestNowhereToLeaveWords: without a disk, leaveWords does nothing.
 func TestNowhereToLeaveWords(t *testing.T) {
 	var said strings.Builder
 	b := &boot{log: slog.New(slog.NewTextHandler(&said, nil))}

@@ -8,11 +8,11 @@ const (
 	ArgSlot = "kairos.slot"
 	// ArgMode is why the boot loader chose it: one of the Mode constants.
 	ArgMode = "kairos.mode"
-	// ArgDisk is the PARTUUID (lower case) of the EFI partition that the machine
-	// was started from. The initramfs looks for partitions on that disk only.
+	// ArgDisk is the PARTUUID, in lower case, of the EFI partition that the machine
+	// booted from. The initramfs looks for partitions on that disk only.
 	ArgDisk = "kairos.disk"
-	// ArgEnv is the state of the slots that the boot loader left when it started
-	// the kernel, see slot.ParseArg. It tells the disk from copies of it.
+	// ArgEnv is the slot state that the boot loader left when it started the kernel;
+	// slot.ParseArg reads it. It tells the disk from copies of it.
 	ArgEnv = "kairos.env"
 	// ArgRootHash is the dm-verity root hash of the slot, 64 hex digits.
 	ArgRootHash = "kairos.roothash"
@@ -21,7 +21,7 @@ const (
 	ArgHashOffset = "kairos.hashoffset"
 )
 
-// BootArgs lists the keys that are set at boot: no image may have one.
+// BootArgs lists the keys that are set at boot. No image may set one of them.
 func BootArgs() []string {
 	return []string{ArgSlot, ArgMode, ArgDisk, ArgEnv, ArgRootHash, ArgHashOffset}
 }

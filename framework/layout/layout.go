@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package layout is the one truth about how a node's disk and file system are
-// laid out: partition names, sizes and order, kernel command line keys, the
-// marker files under /run/cos, and the mount plan. The disk writer, the agent
-// and the initramfs read it; it does no I/O and imports nothing of ours.
+// Package layout defines how the disk and the file system of a node are laid out:
+// partition names, sizes and order, kernel command line keys, the marker files
+// under /run/cos, and the mount plan. The disk writer, the agent and the initramfs
+// read it. It does no I/O and imports no other package of this module.
 package layout
 
 import "fmt"
@@ -11,7 +11,7 @@ import "fmt"
 // SectorSize is the logical sector size, in bytes, of every disk we write.
 const SectorSize = 512
 
-// Alignment is that, in bytes, of the first byte of every partition.
+// Alignment is the alignment, in bytes, of the start of every partition.
 const Alignment = 1 << 20
 
 // MiB and GiB are sizes in bytes.
@@ -43,8 +43,8 @@ func ParseSlot(s string) (Slot, error) {
 	return "", fmt.Errorf("unknown slot %q: want a, b or recovery", s)
 }
 
-// Boot is the GPT name of the slot's boot partition: a FAT32 file system with
-// the kernel, the initrd, what the boot loader needs besides, and BootLabel.
+// Boot is the GPT name of the slot's boot partition: a FAT32 file system with the
+// kernel, the initrd, the other files of the boot loader, and BootLabel.
 func (s Slot) Boot() string { return "boot-" + string(s) }
 
 // Root is the GPT name of the slot's root partition: an EROFS image followed
@@ -55,7 +55,7 @@ func (s Slot) Root() string { return "root-" + string(s) }
 func (s Slot) BootFS() string { return "BOOT_" + string(s[0]-'a'+'A') }
 
 // Files in the root directory of a boot partition. All are 8.3 names, so that
-// no long-name entries are needed. BootLabel says which image it is
+// no long-name entries are needed. BootLabel identifies the slot's image
 // (slotimage.Label).
 const (
 	BootKernel = "VMLINUZ"
@@ -111,14 +111,14 @@ type Partition struct {
 	Slot   Slot // empty for partitions that belong to no slot
 }
 
-// Sizes says how large the partitions are. The zero value means the defaults
+// Sizes has the size of each partition, in bytes. A size of 0 means the default
 // for an image of ImageSize bytes.
 type Sizes struct {
 	ImageSize  int64 // bytes of one root image with its hash tree
 	EFI        int64 // default 128 MiB
 	Boot       int64 // default 192 MiB
 	Root       int64 // of slots a and b; default twice ImageSize, at least 2 GiB
-	Recovery   int64 // of the recovery slot; default one image and a quarter more
+	Recovery   int64 // of the recovery slot; default 1.25 times ImageSize
 	OEM        int64 // default 64 MiB
 	Persistent int64 // default 64 MiB; grows to the end of the disk at first boot
 }
@@ -141,9 +141,9 @@ func (s Sizes) withDefaults() Sizes {
 
 func alignUp(n int64) int64 { return (n + Alignment - 1) / Alignment * Alignment }
 
-// Table is the partition table in disk order. Everything a cloud-config can
-// change comes last, so that a disk that differs in its config alone shares
-// its beginning with the others.
+// Table is the partition table in disk order. Whatever a cloud-config can change
+// comes last, so that disks that differ only in their config begin with the same
+// bytes.
 func Table(s Sizes) []Partition {
 	s = s.withDefaults()
 	table := []Partition{

@@ -7,23 +7,23 @@ import "strings"
 // Mount points of the data partitions.
 const (
 	MountOEM        = "/oem"
-	NotesDir        = MountOEM + "/.kairos" // what a node notes about itself, for all its slots
+	NotesDir        = MountOEM + "/.kairos" // the node's records about itself, for all its slots
 	MountPersistent = "/usr/local"
 	// StateDir holds the writable side of every persistent path.
 	StateDir = MountPersistent + "/.state"
 )
 
-// Ephemeral lists the directories that are overlays with their upper side on a
-// tmpfs: writable, and as in the image again after a reboot.
+// Ephemeral lists the directories that are overlays with the upper side on a tmpfs.
+// They are writable; a reboot restores what the image has.
 func Ephemeral() []string { return []string{"/etc", "/media", "/mnt", "/srv", "/var"} }
 
-// WritableWords says where a node can write, for people.
+// WritableWords tells people where a node can write.
 const WritableWords = "what can be written is below /etc, /var, /srv, /mnt, /media, /opt, /root, /home, /run, /oem and /usr/local"
 
-// Persistent lists the paths below an ephemeral directory (or directories of
-// the read-only root) that are kept across boots: each is bound from Bind(path).
-// The list is that of Kairos. A path that the image does not have and that is
-// not below an ephemeral directory is skipped.
+// Persistent lists the paths that are kept across boots, below an ephemeral
+// directory or in the read-only root. Each is a bind mount of Bind(path). The list
+// is that of Kairos. A path outside the ephemeral directories is skipped when the
+// image does not have it.
 func Persistent() []string {
 	return []string{
 		"/etc/cni", "/etc/iscsi", "/etc/k0s", "/etc/kubernetes", "/etc/modprobe.d",
@@ -50,34 +50,32 @@ const (
 	ImageRelease = "/etc/kairos-release"
 	// ImageCmdline holds the kernel arguments of the image: one line.
 	ImageCmdline = "/usr/lib/kairos/cmdline"
-	// ImageBoot holds the boot loader, as framework/grub/bootloader says.
+	// ImageBoot holds the boot loader, in the form that framework/grub/bootloader defines.
 	ImageBoot = "/usr/lib/kairos/bootloader"
 )
 
-// Annotations of an image's manifest: the builder's record of what is made from
-// the layers, and what a node has to get too. It counts only when its salt is
-// that of the image's layers: programs that add a layer to an image often keep
-// the annotations of the old one.
+// Annotations of an image's manifest: the builder's record of what a node makes from
+// the layers. The root hash counts only if the salt is that of the image's layers:
+// a program that adds a layer often keeps the old annotations. The sizes always count.
 const (
 	// AnnotationRootSalt has the salt of the hash tree, 64 lower-case hex
-	// digits. It is made from the names of the layers (slotimage.Identity).
+	// digits. It is made from the diff IDs of the layers (slotimage.Identity).
 	AnnotationRootSalt = "io.kairos.verity.salt"
-	// AnnotationRootHash has its verity root hash, 64 lower-case hex digits.
+	// AnnotationRootHash has the verity root hash, 64 lower-case hex digits.
 	AnnotationRootHash = "io.kairos.verity.roothash"
-	// AnnotationRootSize has its size with the hash tree, in bytes.
+	// AnnotationRootSize has the size of the root image with the hash tree, in bytes.
 	AnnotationRootSize = "io.kairos.verity.size"
-	// AnnotationBootSize has the size of the files of a slot's boot partition,
+	// AnnotationBootSize has the total size of the files in a slot's boot partition,
 	// in bytes.
 	AnnotationBootSize = "io.kairos.boot.size"
 )
 
-// LabelPrefix begins the names of the labels that are ours. Others set labels as
-// well: those of the OCI specification mean what whoever wrote them last means.
+// LabelPrefix begins the names of our own labels. Other tools set labels too, and may
+// overwrite those of the OCI specification.
 const LabelPrefix = "io.kairos."
 
-// ReleaseLabels are the labels that say what ImageRelease says, by the key there.
-// They are for those who look at an image without reading its layers; where they
-// differ, the file counts.
+// ReleaseLabels maps keys of ImageRelease to the labels that repeat their values, so
+// that a reader of the image needs no layer. Where they differ, the file counts.
 func ReleaseLabels() map[string]string {
 	return map[string]string{
 		"KAIROS_VERSION":        LabelPrefix + "version",

@@ -7,19 +7,18 @@ import (
 	"strings"
 )
 
-// A Place says what becomes of what a node writes to a path.
+// A Place says what happens to data that a node writes to a path.
 type Place string
 
 // The places.
 const (
-	PlaceImage Place = "image" // part of the read-only root: it cannot be written
-	PlaceBoot  Place = "boot"  // writable, and as in the image again after a reboot
+	PlaceImage Place = "image" // part of the read-only root, not writable
+	PlaceBoot  Place = "boot"  // writable; a reboot restores what the image has
 	PlaceKept  Place = "kept"  // on persistent storage
 )
 
-// PlaceOf is the place of a path, which is absolute and clean and leads through
-// no symbolic link. Of a path that is not below an ephemeral directory it
-// presumes that the image has it, see Persistent.
+// PlaceOf is the place of a path, which must be absolute and clean and lead through
+// no symbolic link. It assumes that the image has every path of Persistent.
 func PlaceOf(path string) Place {
 	switch {
 	case belowAny(path, append(Persistent(), MountOEM, MountPersistent)):

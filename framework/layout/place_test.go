@@ -21,7 +21,7 @@ func TestPlaceOf(t *testing.T) {
 	}
 }
 
-// TestWritableWords: what people are told is what the lists say.
+// TestWritableWords: the text names the same paths as the lists.
 func TestWritableWords(t *testing.T) {
 	told := regexp.MustCompile(`/[/a-z]+`).FindAllString(WritableWords, -1)
 	for _, path := range told {
@@ -37,7 +37,7 @@ func TestWritableWords(t *testing.T) {
 	}
 }
 
-// TestBootFS: the labels are on disks that exist.
+// TestBootFS: existing disks carry these labels.
 func TestBootFS(t *testing.T) {
 	for slot, want := range map[Slot]string{SlotA: "BOOT_A", SlotB: "BOOT_B", SlotRecovery: "BOOT_R"} {
 		if got := slot.BootFS(); got != want {

@@ -15,7 +15,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/node/status"
 )
 
-// Status is how the node is, with what became of the units that nothing waited for.
+// Status collects the status of the node. It adds the units that were started without
+// waiting and did not come up.
 func (n *Node) Status(ctx context.Context) status.Status {
 	s := status.Collect(n.Root)
 	if n.Running() {
@@ -25,17 +26,16 @@ func (n *Node) Status(ctx context.Context) status.Status {
 	return s
 }
 
-// askTime is how long systemd may take to tell about units.
+// askTime is how long systemd may take to answer questions about units.
 const askTime = 10 * time.Second
 
-// notStarted are sentences about the units that the steps of this boot asked for
-// without waiting, and that systemd did not bring up. One that it still works on
-// is not among them.
+// notStarted returns sentences about units that steps of this boot started without
+// waiting, and that systemd did not bring up. Units that it still works on do not count.
 func (n *Node) notStarted(ctx context.Context) []string {
 	r, err := stages.ReadReport(n.Root)
 	asked := askedFor(r)
 	if err != nil || len(asked) == 0 || n.System == nil && !n.Running() {
-		return nil // who may not read the report is told so elsewhere
+		return nil // Status.Hidden or Problems tells that the report cannot be read
 	}
 	var system stages.System = stages.Programs{}
 	if n.System != nil {
@@ -58,7 +58,7 @@ func (n *Node) notStarted(ctx context.Context) []string {
 	return out
 }
 
-// askedFor are the items of units that were not waited for.
+// askedFor returns the items of units that were started without waiting.
 func askedFor(r *stages.Report) []report.Item {
 	var out []report.Item
 	for _, i := range r.Items() {
@@ -81,11 +81,11 @@ func (s unitState) get(key string) string {
 	return ""
 }
 
-// staying are the types of units that are active as long as they do their work.
-// A service may be over.
+// staying lists the types of units that stay active while they work. A service may
+// have ended in order.
 var staying = []string{".mount", ".swap", ".socket", ".timer", ".path", ".target", ".automount"}
 
-// lost says what keeps a unit from its work, or nothing.
+// lost says why a unit does not work; "" if it may.
 func (s unitState) lost(unit string) string {
 	state, job := s.get("ActiveState"), s.get("Job")
 	switch {

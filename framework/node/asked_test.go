@@ -16,7 +16,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/node/status"
 )
 
-// units answers `systemctl show`, by the unit.
+// units maps a unit to the answer of `systemctl show`.
 type units map[string]string
 
 func (u units) Run(_ context.Context, words ...string) (string, error) {
@@ -27,8 +27,8 @@ func (u units) Run(_ context.Context, words ...string) (string, error) {
 	return text, nil
 }
 
-// TestNotStarted: what became of the units that nothing waited for is a problem
-// of the status and of the consoles, when it did not go well.
+// TestNotStarted: units that were started without waiting and did not come up are a
+// problem in the status and on the consoles.
 func TestNotStarted(t *testing.T) {
 	n := &Node{Root: tree.Root{Dir: newNode(t), KeepOwner: true}}
 	var items []report.Item

@@ -22,8 +22,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/stages"
 )
 
-// Boot asks the local datasources, reads the config files, applies them, leaves
-// the report, and runs the stages that come before everything else.
+// Boot asks the local datasources, reads and applies the config files, writes the
+// report, and runs the early stages.
 func (n *Node) Boot(ctx context.Context) error {
 	start := time.Now()
 	found := n.localData(ctx)
@@ -41,7 +41,7 @@ func (n *Node) Boot(ctx context.Context) error {
 	return nil
 }
 
-// A configRead is what the node is configured by.
+// A configRead is the config of the node, as it was read.
 type configRead struct {
 	merged *config.Config
 	files  []report.File
@@ -49,7 +49,7 @@ type configRead struct {
 	failed bool          // some file has an error
 }
 
-// readConfig reads the config files, with what the datasource says below them.
+// readConfig reads the config files. What they leave open comes from the datasource.
 func (n *Node) readConfig(found given) configRead {
 	loaded := config.Load(os.DirFS(n.Root.Dir), layout.ConfigDirs())
 	merged, files := n.lastGood(loaded)
@@ -58,7 +58,7 @@ func (n *Node) readConfig(found given) configRead {
 	return configRead{merged, append(found.files(), files...), found.items(), loaded.Problems().Failed()}
 }
 
-// applyConfig applies a config, and says what a person must know.
+// applyConfig applies a config and prints what a person must know.
 func (n *Node) applyConfig(ctx context.Context, start time.Time, c configRead) *report.Report {
 	r := &report.Report{Files: c.files, Items: c.items}
 	if item := n.fillHostname(c.merged); item != nil {
@@ -73,12 +73,12 @@ func (n *Node) applyConfig(ctx context.Context, start time.Time, c configRead) *
 	return r
 }
 
-// bootcmdTime is what bootcmd has: with earlyTime it is less than the patience
-// of systemd with kairos-boot.service.
+// bootcmdTime is the time limit of bootcmd. Together with earlyTime it is less than
+// TimeoutStartSec= of kairos-boot.service.
 const bootcmdTime = 25 * time.Second
 
-// bootcmd runs the commands of the key bootcmd, before anything is applied. What
-// they did is in the report of the stages; here is only whether they failed.
+// bootcmd runs the commands of the key bootcmd, before anything is applied. The report
+// of the stages says what they did; bootcmd returns an item only if they failed.
 func (n *Node) bootcmd(ctx context.Context, c *config.Config) []report.Item {
 	ctx, cancel := context.WithTimeoutCause(ctx, bootcmdTime, fmt.Errorf("bootcmd has %v", bootcmdTime))
 	defer cancel()
@@ -96,7 +96,7 @@ func failed(items []report.Item) bool {
 	return slices.ContainsFunc(items, func(i report.Item) bool { return i.Outcome == report.Failed })
 }
 
-// machine is what the config is applied to.
+// machine returns the machine that the config is applied to.
 func (n *Node) machine() *apply.Machine {
 	m := &apply.Machine{Root: n.Root, Log: n.Log, Random: rand.Reader, Keys: n.keyStore()}
 	if n.Running() && n.Root.Dry == nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/node/status"
 )
 
-// TestNodeIssue: the login prompt says what the node is and how to get in.
+// TestNodeIssue: the login prompt says what the node is and how to log in.
 func TestNodeIssue(t *testing.T) {
 	dir := newNode(t)
 	issue := func() string {
@@ -41,7 +41,7 @@ func TestNodeIssue(t *testing.T) {
 	}
 }
 
-// TestBrokenFile: it is not used, the others are, and everybody can see it.
+// TestBrokenFile: a broken file is not used, the others are, and everybody can see it.
 func TestBrokenFile(t *testing.T) {
 	dir := newNode(t)
 	put(t, dir, "oem/10.yaml", "hostname: good\n")
@@ -112,8 +112,8 @@ func TestLastGood(t *testing.T) {
 	}
 }
 
-// TestBootCmdline: what stands on the kernel command line is applied last, and
-// a config with unknown keys is used when it asks for that.
+// TestBootCmdline: the config on the kernel command line is applied last. A config with
+// unknown keys is used if it asks for that.
 func TestBootCmdline(t *testing.T) {
 	dir := newNode(t)
 	put(t, dir, "oem/10.yaml", "hostname: file\nhostnam: x\n")
@@ -126,8 +126,8 @@ func TestBootCmdline(t *testing.T) {
 	}
 }
 
-// TestBootcmd: it runs before the other keys are applied, with the variables
-// of the config; a failure is said and stops nothing.
+// TestBootcmd: bootcmd runs before the other keys are applied, with the variables of
+// the config. A failure is reported and stops nothing.
 func TestBootcmd(t *testing.T) {
 	dir := newNode(t)
 	put(t, dir, "oem/10.yaml", "env: {WHO: ada}\nbootcmd: ['echo $WHO; exit 3']\nhostname: edge\n")

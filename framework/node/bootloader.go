@@ -14,7 +14,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 )
 
-// bootLoader is the one of the disk that the node was booted from.
+// bootLoader is the boot loader of the disk that the node was booted from.
 type bootLoader struct {
 	bootconf.Loader
 	booted *thisboot.Boot
@@ -30,8 +30,8 @@ func openBootloader(booted *thisboot.Boot) (*bootloader.Node, error) {
 	return bootloader.OpenNode(booted.Disk.Device, esp, bootloader.EFIVars, time.Now())
 }
 
-// Stage puts an image's boot loader beside the node's, if it differs. The notes
-// say what comes of it.
+// Stage puts an image's boot loader beside the node's, if the two differ. The notes
+// are sentences that say what happens to it next.
 func (l bootLoader) Stage(programs map[string][]byte) (notes []string, err error) {
 	files, err := bootloader.New(programs)
 	if err != nil {
@@ -57,8 +57,8 @@ func (l bootLoader) Stage(programs map[string][]byte) (notes []string, err error
 	return []string{note}, nil
 }
 
-// settleBootloader ends the update of the boot loader, after the slot became
-// good, and says what became of it.
+// settleBootloader finishes an update of the boot loader, after the slot became good.
+// The line says how the update ended; it is empty if there was none.
 func settleBootloader(booted *thisboot.Boot) (line string, err error) {
 	n, err := openBootloader(booted)
 	if err != nil {

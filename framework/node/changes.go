@@ -19,12 +19,12 @@ import (
 	"github.com/kairos-build/kairos-build/framework/upgrade"
 )
 
-// hookTime is what the steps of one hook have together.
+// hookTime is the time limit of all steps of one hook together.
 const hookTime = 30 * time.Minute
 
 // hooks are the stages around a change of the node's slots. They are read before
-// the change, which may remove the config. Those in a chroot never run: a slot
-// is an image whose blocks are verified, so nothing can be changed in it.
+// the change, which may remove the config. The chroot stages never run: the blocks
+// of a slot's image are verified, so nothing in it can be changed.
 type hooks struct {
 	node                  *Node
 	before, after, chroot []stages.Plan
@@ -34,8 +34,7 @@ func (n *Node) hooksOf(change string, c *config.Config) hooks {
 	return hooks{node: n, before: stages.Plans(c, "before-"+change), after: stages.Plans(c, "after-"+change), chroot: stages.Plans(c, "after-"+change+"-chroot")}
 }
 
-// Before runs the steps that come first. When one fails, the change does not
-// begin.
+// Before runs the steps before the change. If one fails, the change does not begin.
 func (h hooks) Before(ctx context.Context) error {
 	for _, r := range h.run(ctx, h.before) {
 		if !r.OK() {
@@ -45,7 +44,7 @@ func (h hooks) Before(ctx context.Context) error {
 	return nil
 }
 
-// After runs the steps that come last. What fails is said, as sentences: the
+// After runs the steps after the change. It returns a sentence for each failure; the
 // change is done and stays.
 func (h hooks) After(ctx context.Context) []string {
 	var out []string
@@ -61,7 +60,7 @@ func (h hooks) After(ctx context.Context) []string {
 	return out
 }
 
-// run carries plans out. That a report cannot be kept stops nothing.
+// run carries out plans. A report that cannot be kept stops nothing.
 func (h hooks) run(ctx context.Context, all []stages.Plan) []stages.StageReport {
 	ctx, cancel := context.WithTimeoutCause(ctx, hookTime, fmt.Errorf("a hook has %v", hookTime))
 	defer cancel()
@@ -71,7 +70,7 @@ func (h hooks) run(ctx context.Context, all []stages.Plan) []stages.StageReport 
 }
 
 // Upgrade writes an image to the slot that does not run, with the hooks of the config
-// around it, and notes it in the boot history. The config says the Tries of o.
+// around it, and notes it in the boot history. The config sets o.Tries.
 func (n *Node) Upgrade(ctx context.Context, o upgrade.Options) (result upgrade.Result, err error) {
 	node, closeNode, err := n.upgradeNode()
 	if err != nil {
@@ -97,7 +96,7 @@ func (n *Node) runUpgrade(ctx context.Context, node upgrade.Installation, o upgr
 	return result, err
 }
 
-// upgraded is the entry of the boot history.
+// upgraded returns the entry for the boot history.
 func upgraded(source string, r upgrade.Result, err error) history.Entry {
 	e := history.Entry{Kind: history.Upgrade, Slot: r.Slot, Version: r.Version, Outcome: history.OK, Message: source}
 	if err == nil {
@@ -110,7 +109,8 @@ func upgraded(source string, r upgrade.Result, err error) history.Entry {
 	return e
 }
 
-// upgradeNode is this node as upgrade sees it.
+// upgradeNode returns this node as package upgrade sees it, and the function that
+// closes it.
 func (n *Node) upgradeNode() (upgrade.Installation, func() error, error) {
 	boot, err := n.installed()
 	if err != nil {
@@ -134,7 +134,8 @@ func (n *Node) upgradeNode() (upgrade.Installation, func() error, error) {
 	}, store.Close, nil
 }
 
-// installed is what the initramfs found. An upgrade needs a disk of ours.
+// installed returns what the initramfs found. A live system is an error: an upgrade
+// needs an installed node.
 func (n *Node) installed() (*thisboot.Boot, error) {
 	boot, err := status.ThisBoot(n.Root)
 	if err == nil && boot.Mode == layout.ModeLive {
@@ -151,7 +152,7 @@ func openPartition(boot *thisboot.Boot, name string) (upgrade.Device, error) {
 	return upgrade.OpenPartition(path)
 }
 
-// interrupted puts an end by Ctrl-C into plain words.
+// interrupted replaces the error of an upgrade that Ctrl-C ended by a plain sentence.
 func interrupted(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() == nil {
 		return err
@@ -162,7 +163,7 @@ func interrupted(ctx context.Context, err error) error {
 	return errors.New("interrupted; nothing was written")
 }
 
-// PlanReset is the reset of the node, with every reason against it.
+// PlanReset returns the plan of a reset, with every reason against it.
 func (n *Node) PlanReset(o reset.Options) (reset.Plan, error) {
 	booted, err := status.ThisBoot(n.Root)
 	if err != nil {
@@ -171,7 +172,7 @@ func (n *Node) PlanReset(o reset.Options) (reset.Plan, error) {
 	return reset.New(booted, o)
 }
 
-// Reset carries a plan out, with the hooks of the config around it.
+// Reset carries out a plan, with the hooks of the config around it.
 func (n *Node) Reset(ctx context.Context, plan reset.Plan) error {
 	merged, _ := n.configNow()
 	hooks := n.hooksOf("reset", merged)
@@ -203,7 +204,7 @@ func (n *Node) runReset(ctx context.Context, plan reset.Plan) (err error) {
 	})
 }
 
-// newUUID is a random UUID, version 4.
+// newUUID returns a random UUID, version 4.
 func newUUID() (id [16]byte) {
 	rand.Read(id[:])
 	id[6] = id[6]&0x0f | 0x40

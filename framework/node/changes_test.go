@@ -81,7 +81,7 @@ func TestHooks(t *testing.T) {
 	}
 }
 
-// TestHooksOfChanges: a change asks the hooks before it looks at anything.
+// TestHooksOfChanges: a change runs its hooks before it looks at anything.
 func TestHooksOfChanges(t *testing.T) {
 	for _, c := range []struct {
 		stage string
@@ -94,7 +94,7 @@ func TestHooksOfChanges(t *testing.T) {
 	} {
 		t.Run(c.stage, func(t *testing.T) {
 			m := newMachine(t, c.slot, c.mode, slot.State{Good: "a"})
-			if c.stage == "before-reset" { // it looks at all partitions
+			if c.stage == "before-reset" { // a reset looks at all partitions
 				putState(t, m.Root.Dir, c.slot, c.mode)
 			}
 			put(t, m.Root.Dir, "oem/90.yaml", "stages: {"+c.stage+": [{commands: [exit 3]}]}\n")

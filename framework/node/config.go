@@ -15,9 +15,9 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
-// configNow reads the config of this boot. Of a file with an error, its last
-// correct version counts, as `kairos-agent boot` has it: a typo must not take
-// the checks away that a slot on trial has to pass.
+// configNow reads the config of this boot. For a file with an error, its last correct
+// version fills in, as in `kairos-agent boot`: a typo must not remove the checks that a
+// slot on trial has to pass.
 func (n *Node) configNow() (*config.Config, config.Loaded) {
 	loaded := config.Load(os.DirFS(n.Root.Dir), layout.ConfigDirs())
 	var used []*config.Config
@@ -30,8 +30,8 @@ func (n *Node) configNow() (*config.Config, config.Loaded) {
 	return merged, loaded
 }
 
-// loadConfig is the merged config of the node. What keeps a file from being
-// used is said; the users and keys of its last correct version count.
+// loadConfig returns the merged config of the node, as configNow does, and prints which
+// parts of files are not used because of errors.
 func (n *Node) loadConfig() *config.Config {
 	merged, loaded := n.configNow()
 	for _, f := range loaded.Files {
@@ -45,9 +45,9 @@ func (n *Node) loadConfig() *config.Config {
 // lastGoodDir keeps a copy of every config file that was correct.
 const lastGoodDir = "/var/lib/kairos/last-good"
 
-// lastGood keeps a copy of each correct file, and gives a file with errors the
-// users, keys and SSH settings of its copy, so that a typo locks nobody out.
-// Copies of files that are gone are removed: who deletes a file means it.
+// lastGood merges the config files. It keeps a copy of each correct file on disk. A file
+// with errors gets what recall returns of its copy, so that a typo locks nobody out.
+// lastGood removes the copies of deleted files: the deletion was meant.
 func (n *Node) lastGood(l config.Loaded) (*config.Config, []report.File) {
 	var used []*config.Config
 	var files []report.File
@@ -66,8 +66,8 @@ func (n *Node) lastGood(l config.Loaded) (*config.Config, []report.File) {
 	return config.Merge(used...), files
 }
 
-// usable is what a config file says. What its mistakes cost of what keeps the node
-// reachable, and of what its health is measured by, is that of its copy.
+// usable returns the usable config of a file. If errors in the file cost settings that
+// recall knows, these come from the file's copy.
 func (n *Node) usable(f config.File) (c []*config.Config, fromCopy bool) {
 	if !f.Whole() {
 		if kept := n.recall(f); kept != nil {
@@ -94,9 +94,10 @@ func (n *Node) keepCopy(name string) error {
 // loginKeys are the keys of a config that say who can log in.
 var loginKeys = []string{"users", "user", "password", "chpasswd", "ssh_authorized_keys", "ssh_import_id", "ssh_pwauth", "ssh_forges", "stages"}
 
-// recall returns what keeps a node reachable of the copy of a file, also in its
-// steps, and what its health is measured by: of a file that is used in part, only
-// what the file lacks. Nil when there is no copy, or nothing is lacking.
+// recall returns parts of the copy of a file: the logins that keep a node reachable,
+// also those in steps, and the keys health, upgrade and strict. Of a file that is used
+// in part, it returns only what the file lacks. It returns nil if there is no copy or
+// nothing is lacking.
 func (n *Node) recall(f config.File) *config.Config {
 	data, err := n.Root.Read(lastGoodDir + "/" + copyName(f.Name))
 	if err != nil {
@@ -127,8 +128,8 @@ func (n *Node) recall(f config.File) *config.Config {
 	return out
 }
 
-// loginSteps are the steps that make users and give them keys, without what else
-// they do. Their order stays, so they wait for no other by name.
+// loginSteps returns the steps that make users and give them keys, reduced to that.
+// Their order stays, so they need no dependencies by name.
 func loginSteps(all map[string][]config.Step) map[string][]config.Step {
 	out := map[string][]config.Step{}
 	for stage, steps := range all {
@@ -161,10 +162,10 @@ func (n *Node) forget(keep map[string]bool) error {
 	return err
 }
 
-// adopt takes over the variables of the config (the key env): commands that run
-// from now on have them. Those that name a proxy are this process's own too, where
-// it has none, since sudo and systemd hand none down: registries, downloads, git
-// and the keys of forges are reached through it.
+// adopt takes over the variables of the config (the key env): commands that run from
+// now on get them. Variables that name a proxy are also set in this process, if it has
+// none, since sudo and systemd pass none on: it reaches registries, downloads, git and
+// the keys of forges through the proxy.
 func (n *Node) adopt(env []string) {
 	n.env = env
 	if !n.Running() {
@@ -176,8 +177,8 @@ func (n *Node) adopt(env []string) {
 	}
 }
 
-// proxies are the variables, NAME=VALUE, by which curl(1) and Go's HTTP client find a
-// proxy, without those that the process has in either spelling.
+// proxies returns the variables, NAME=VALUE, by which curl(1) and Go's HTTP client find
+// a proxy, without those that the process has in lower or upper case.
 func proxies(env []string, have func(name string) string) (found []string) {
 	for _, variable := range env {
 		name, _, _ := strings.Cut(variable, "=")

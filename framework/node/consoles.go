@@ -17,14 +17,14 @@ import (
 	"github.com/kairos-build/kairos-build/framework/node/status"
 )
 
-// Ready prints the problems of the config and then, on one line, that the node
-// is up. It waits for nothing: the unit's order does.
+// Ready prints the problems of the config and then one line that says that the node
+// is up. It waits for nothing: the order of its unit ensures that the node is up.
 func (n *Node) Ready(ctx context.Context) error {
 	s := status.WithoutSlots(n.Root)
 	n.warn("writing what stands above the login prompt", n.writeNodeIssue(s))
 	text := n.readyText(ctx, s)
 	fmt.Fprint(n.Stdout, text)
-	return n.onConsoles(ctx, text+"\n") // systemd may take one line back, that of a job which it showed as running
+	return n.onConsoles(ctx, text+"\n") // systemd may erase one line: the one where it showed a running job
 }
 
 func (n *Node) readyText(ctx context.Context, s status.Status) string {
@@ -42,7 +42,7 @@ func (n *Node) readyText(ctx context.Context, s status.Status) string {
 	return forConsole(append(lines, n.notStarted(ctx)...)) + readyLine(s)
 }
 
-// forConsole marks lines as ours.
+// forConsole puts "kairos: " before every line.
 func forConsole(lines []string) string {
 	var b strings.Builder
 	for _, line := range lines {
@@ -51,7 +51,7 @@ func forConsole(lines []string) string {
 	return b.String()
 }
 
-// readyLine is what the VM harness and people wait for. Its form is stable.
+// readyLine is the line that the VM harness and people wait for. Its form is stable.
 func readyLine(s status.Status) string {
 	return fmt.Sprintf("kairos: ready slot=%s mode=%s version=%s\n", orUnknown(s.Slot), orUnknown(s.Mode), orUnknown(s.Version))
 }
@@ -63,11 +63,11 @@ func orUnknown(v string) string {
 	return v
 }
 
-// consoleTime is how long one console may take: a serial line whose other end
-// holds the flow must not hold the boot.
+// consoleTime is how long one console may take: a serial line whose other end stops
+// the flow must not block the boot.
 const consoleTime = 5 * time.Second
 
-// say prints lines for the journal and on every console.
+// say prints lines to the journal and to every console.
 func (n *Node) say(ctx context.Context, lines ...string) error {
 	if len(lines) == 0 {
 		return nil
@@ -81,8 +81,8 @@ func (n *Node) say(ctx context.Context, lines ...string) error {
 	return n.onConsoles(ctx, text)
 }
 
-// maxLine is how long a line on a console may be, in bytes: a serial line is
-// slow, and status has the whole text.
+// maxLine limits a line on a console, in bytes: a serial line is slow, and the
+// status has the whole text.
 const maxLine = 500
 
 func short(line string) string {

@@ -22,11 +22,11 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
-// datasourceMark is the condition of kairos-datasource.service: some source is
-// to be asked over the network.
+// datasourceMark is the start condition of kairos-datasource.service: a source must be
+// asked over the network.
 const datasourceMark = "/run/kairos/datasource.wanted"
 
-// given is what the datasource of a node says, in this boot or before.
+// given is what the datasource of a node says or said in an earlier boot.
 type given struct {
 	record *datasource.Record
 	state  datasource.Memory
@@ -34,7 +34,7 @@ type given struct {
 
 func (n *Node) store() datasource.Store { return datasource.Store{Root: n.Root} }
 
-// sources is where datasources look: below the root of n.
+// sources returns where datasources look: below the root of n.
 func (n *Node) sources() *datasource.Access {
 	m := &datasource.Access{
 		FS: os.DirFS(n.Root.Dir), Log: n.Log,
@@ -51,12 +51,12 @@ func (n *Node) sources() *datasource.Access {
 	return m
 }
 
-// localTime is what local sources have together: media that hang hold up a boot
-// no longer.
+// localTime is the time limit of all local sources together: a medium that hangs blocks
+// the boot no longer than this.
 const localTime = 20 * time.Second
 
-// localData asks the sources that need no network, stores what they say, and
-// sets up the network by it. What goes wrong is in the record: a boot goes on.
+// localData asks the sources that need no network, stores what they say, and sets up
+// the network accordingly. Errors go into the record: the boot goes on.
 func (n *Node) localData(ctx context.Context) given {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, localTime)
@@ -83,7 +83,8 @@ func (n *Node) localData(ctx context.Context) given {
 	return g
 }
 
-// fetchLocal goes on without a medium that hangs: reading it cannot be ended.
+// fetchLocal fetches from local sources. When ctx is done it returns without a medium
+// that hangs: a read from it cannot be cancelled.
 func fetchLocal(ctx context.Context, m *datasource.Access, local []datasource.Source) (*datasource.Data, error) {
 	type answer struct {
 		data *datasource.Data
@@ -106,15 +107,15 @@ func sinceMilliseconds(start time.Time) float64 {
 	return float64(time.Since(start).Microseconds()) / 1000
 }
 
-// say adds an error to what a person must know.
+// say adds an error to the messages for a person.
 func (g *given) say(err error) {
 	if err != nil {
 		g.record.Messages = append(g.record.Messages, strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
 }
 
-// keep stores data; nil keeps what is stored. With a URL on the command line
-// user data comes from there.
+// keep stores data; nil keeps what is stored. With fromURL the kernel command line has
+// a URL, and user data comes from there.
 func (n *Node) keep(data *datasource.Data, fromURL bool) given {
 	store := n.store()
 	g := given{record: store.Keep()}
@@ -133,8 +134,8 @@ func (n *Node) keep(data *datasource.Data, fromURL bool) given {
 	return g
 }
 
-// below adds host name and keys to a config that was merged from the files; the
-// files win. The keys are for the main user of the user data.
+// below adds host name and keys to a config that was merged from the files; the files
+// win. The keys go to the main user of the user data.
 func (g given) below(c *config.Config, files []config.File) {
 	if c.Hostname == "" {
 		c.Hostname = g.state.Hostname
@@ -148,8 +149,8 @@ func (g given) below(c *config.Config, files []config.File) {
 	c.GiveKeys(owner, g.state.Keys)
 }
 
-// files are the parts of the datasource that have problems, as files of the
-// report. User data that is used has its problems as a file of /oem.
+// files returns the parts of the datasource that have problems, as files of the
+// report. User data that is used is a file in /oem, which reports its problems.
 func (g given) files() []report.File {
 	var out []report.File
 	for _, p := range g.record.Problems {
@@ -167,7 +168,7 @@ func (g given) files() []report.File {
 	return out
 }
 
-// items are what went wrong.
+// items returns the errors of the datasource.
 func (g given) items() []report.Item {
 	var out []report.Item
 	for _, m := range g.record.Messages {
@@ -180,8 +181,7 @@ func (g given) items() []report.Item {
 	return out
 }
 
-// leave writes the record and the mark. A node without a datasource has
-// neither.
+// leave writes the record and the mark. A node without a datasource gets neither.
 func (n *Node) leave(g given, c *config.Config) error {
 	if c.ConfigURL != "" && !slices.Contains(g.record.Waiting, waitKey) {
 		g.record.Waiting = append(g.record.Waiting, waitKey)
@@ -199,7 +199,7 @@ func (n *Node) leave(g given, c *config.Config) error {
 	return errors.Join(err, n.store().Write(g.record))
 }
 
-// setUpNetwork renders a network-config, in place of what was rendered before.
+// setUpNetwork renders a network-config and removes what was rendered before.
 func (n *Node) setUpNetwork(ctx context.Context, text string) error {
 	var files []netconfig.File
 	if text != "" {
@@ -217,8 +217,8 @@ func (n *Node) setUpNetwork(ctx context.Context, text string) error {
 		renamed = renamed || changed && path.Ext(f.Path) == ".link"
 	}
 	if renamed && n.Running() {
-		// udev gives names when a port is added; those that are there already
-		// are shown to it once more.
+		// udev names a port when it is added; the trigger makes udev see existing
+		// ports again.
 		errs = append(errs, output(exec.CommandContext(ctx, "udevadm", "trigger", "--action=add", "--subsystem-match=net")))
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -227,7 +227,7 @@ func (n *Node) setUpNetwork(ctx context.Context, text string) error {
 	return nil
 }
 
-// forgetNetwork removes files of ours that are not among files.
+// forgetNetwork removes rendered files that are not in files.
 func (n *Node) forgetNetwork(files []netconfig.File) error {
 	old := []string{netconfig.ResolvedFile}
 	entries, err := n.Root.List(netconfig.Dir)

@@ -17,15 +17,15 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/stages"
 )
 
-// What Record.Waiting has beside the names of sources.
+// Values of Record.Waiting besides the names of sources.
 const (
 	waitURL = datasource.ArgConfigURL // the kernel argument
 	waitKey = "config_url"            // the key of a config
 )
 
-// Datasource asks the sources that the boot left for the network. When they say
-// something new, the config is applied again, and the steps that they brought
-// for the stages up to "boot" are run.
+// Datasource asks the sources that the boot left for the network. If they say
+// something new, Datasource applies the config again and runs the new steps for the
+// stages up to "boot".
 func (n *Node) Datasource(ctx context.Context) error {
 	start := time.Now()
 	past, err := n.atBoot()
@@ -56,7 +56,7 @@ func (n *Node) Datasource(ctx context.Context) error {
 	return nil
 }
 
-// atBoot is the record that the boot left.
+// atBoot returns the record that the boot left.
 func (n *Node) atBoot() (*datasource.Record, error) {
 	r, err := datasource.Read(n.Root)
 	if r == nil && err == nil {
@@ -65,8 +65,8 @@ func (n *Node) atBoot() (*datasource.Record, error) {
 	return r, err
 }
 
-// remoteData asks the sources that past waits for and stores what they say.
-// changed are the config files that are new or not as they were.
+// remoteData asks the sources that past waits for and stores what they say. changed
+// lists the config files that are new or different.
 func (n *Node) remoteData(ctx context.Context, past *datasource.Record) (g given, changed []string) {
 	m := n.sources()
 	facts := datasource.ReadFacts(m.FS)
@@ -91,14 +91,15 @@ func (n *Node) remoteData(ctx context.Context, past *datasource.Record) (g given
 	if facts.ConfigURL != "" {
 		changed = append(changed, n.fromURL(ctx, m, &g, facts.ConfigURL, datasource.UserDataFile)...)
 	}
-	// What came just now may have the key.
+	// The data that just came may have the key config_url.
 	if url := n.loadConfig().ConfigURL; url != "" {
 		changed = append(changed, n.fromURL(ctx, m, &g, url, datasource.ConfigURLFile)...)
 	}
 	return g, changed
 }
 
-// missing is the error of sources that the machine says it has.
+// missing replaces datasource.ErrNone: the machine has these sources, and they are
+// silent.
 func missing(err error, sources []datasource.Source) error {
 	if !errors.Is(err, datasource.ErrNone) {
 		return err
@@ -106,7 +107,7 @@ func missing(err error, sources []datasource.Source) error {
 	return fmt.Errorf("this machine has the datasource %s, and it says nothing", sources[0].Name())
 }
 
-// fromURL stores the config of a URL as file.
+// fromURL fetches the config at a URL and stores it as file.
 func (n *Node) fromURL(ctx context.Context, m *datasource.Access, g *given, address, file string) (changed []string) {
 	source := datasource.ConfigURL(address)
 	data, err := source.Fetch(ctx, m)
@@ -133,7 +134,7 @@ func (n *Node) fromURL(ctx context.Context, m *datasource.Access, g *given, addr
 	return nil
 }
 
-// applyAgain applies the config as the boot did, with what is new.
+// applyAgain applies the config as the boot did, and runs the steps in changed files.
 func (n *Node) applyAgain(ctx context.Context, g given, changed []string) (ok bool, err error) {
 	c := n.readConfig(g)
 	names := slices.Concat([]string{config.BootcmdStage}, earlyStages, []string{"boot"})
@@ -150,7 +151,7 @@ func (n *Node) applyAgain(ctx context.Context, g given, changed []string) (ok bo
 	return r.OK && stages.AllOK(reports), err
 }
 
-// only has the steps of a config that stand in some files.
+// only returns a config with only the steps that come from the given files.
 func only(c *config.Config, files []string) *config.Config {
 	out := &config.Config{Stages: map[string][]config.Step{}}
 	for stage, steps := range c.Stages {
@@ -163,7 +164,7 @@ func only(c *config.Config, files []string) *config.Config {
 	return out
 }
 
-// stepDatasource does what the key "datasource" of a step asks for.
+// stepDatasource carries out the key "datasource" of a step.
 func (n *Node) stepDatasource(ctx context.Context, d config.Datasource) (stored string, changed bool, err error) {
 	m := n.sources()
 	file := dataFile(d)
@@ -185,7 +186,7 @@ func (n *Node) stepDatasource(ctx context.Context, d config.Datasource) (stored 
 	return strings.Join(r.Files, ", "), r.Changed(), n.store().Write(r)
 }
 
-// askProviders asks the sources of a step, in its order.
+// askProviders asks the sources of a step, in their order.
 func (n *Node) askProviders(ctx context.Context, m *datasource.Access, d config.Datasource) (*datasource.Data, error) {
 	var all []datasource.Source
 	for _, name := range d.Providers {
@@ -209,7 +210,7 @@ func (n *Node) askProviders(ctx context.Context, m *datasource.Access, d config.
 	return nil, err
 }
 
-// dataFile is where the user data of a step goes.
+// dataFile returns the file in which the user data of a step is stored.
 func dataFile(d config.Datasource) string {
 	switch {
 	case d.Path == "" || slices.Contains(d.Providers, "file"):

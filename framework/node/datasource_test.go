@@ -17,7 +17,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/datasource"
 )
 
-// cdrom puts a CD-ROM of NoCloud into the drive of the node at dir.
+// cdrom puts a NoCloud CD-ROM into the drive of the node at dir.
 func cdrom(t *testing.T, dir string, files map[string]string) {
 	t.Helper()
 	work := t.TempDir()
@@ -45,7 +45,7 @@ func cdrom(t *testing.T, dir string, files map[string]string) {
 	}
 }
 
-// callWith is call, with datasources that look elsewhere.
+// callWith is call with adjusted datasources.
 func callWith(t *testing.T, dir string, adjust func(*datasource.Access), do doing) result {
 	t.Helper()
 	return callOn(t, &Node{AdjustSources: adjust}, dir, do)
@@ -56,7 +56,7 @@ func exists(dir, name string) bool {
 	return err == nil
 }
 
-// TestNoDatasource: a node without one has neither a record nor a mark.
+// TestNoDatasource: a node without a datasource has neither a record nor a mark.
 func TestNoDatasource(t *testing.T) {
 	dir := newNode(t)
 	if got := call(t, dir, (*Node).Boot); got.code != 0 || got.stderr != "" {
@@ -74,8 +74,8 @@ const (
 	metaData = "instance-id: i-1\nlocal-hostname: fromdata\npublic-keys: [\"" + nodeKey + "\"]\n"
 )
 
-// TestCDROM: what a CD-ROM says acts in the same boot, stays when it is gone,
-// and a broken one changes nothing.
+// TestCDROM: the data of a CD-ROM takes effect in the same boot and stays when the
+// CD-ROM is gone. A broken CD-ROM changes nothing.
 func TestCDROM(t *testing.T) {
 	dir := newNode(t)
 	cdrom(t, dir, map[string]string{
@@ -140,7 +140,7 @@ func TestCDROM(t *testing.T) {
 	check("without the CD-ROM")
 }
 
-// TestConfigWins: the host name of a config file is above that of the meta-data.
+// TestConfigWins: the host name of a config file overrides that of the meta-data.
 func TestConfigWins(t *testing.T) {
 	dir := newNode(t)
 	put(t, dir, "root/.keep", "")
@@ -157,7 +157,7 @@ func TestConfigWins(t *testing.T) {
 	}
 }
 
-// TestNewNetwork: files of a network-config that changed go.
+// TestNewNetwork: a changed network-config removes the files of the old one.
 func TestNewNetwork(t *testing.T) {
 	dir := newNode(t)
 	cdrom(t, dir, map[string]string{"meta-data": metaData, "network-config": "version: 2\nethernets: {eth0: {}, eth1: {}}\n"})
@@ -172,16 +172,16 @@ func TestNewNetwork(t *testing.T) {
 	}
 }
 
-// hetznerCloud is the metadata service of a fake cloud, with the user data in
+// hetznerCloud starts the metadata service of a fake cloud, with the user data in
 // *userData.
 func hetznerCloud(t *testing.T, userData *string) func(*datasource.Access) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/hetzner/v1/metadata":
-			_, _ = w.Write([]byte("hostname: cloud1\ninstance-id: 77\n")) // nobody is there to tell
+			_, _ = w.Write([]byte("hostname: cloud1\ninstance-id: 77\n")) // a client that is gone needs no answer
 		case "/hetzner/v1/userdata", "/config.yaml":
-			_, _ = w.Write([]byte(*userData)) // the same
+			_, _ = w.Write([]byte(*userData)) // likewise
 		default:
 			http.NotFound(w, r)
 		}
@@ -193,8 +193,8 @@ func hetznerCloud(t *testing.T, userData *string) func(*datasource.Access) {
 	}
 }
 
-// TestCloud: a service is asked after the boot, only on its machines, and what
-// it says is applied at once and once.
+// TestCloud: a metadata service is asked after the boot, and only on its own machines.
+// Its data is applied at once, and only once.
 func TestCloud(t *testing.T) {
 	dir := newNode(t)
 	put(t, dir, "sys/class/dmi/id/sys_vendor", "Hetzner\n")
@@ -235,8 +235,8 @@ func TestCloud(t *testing.T) {
 	}
 }
 
-// TestSilentCloud: a service that says nothing is a failure that is seen, and
-// what is stored stays.
+// TestSilentCloud: a metadata service without an answer is a visible failure. Stored
+// data stays.
 func TestSilentCloud(t *testing.T) {
 	dir := newNode(t)
 	put(t, dir, "sys/class/dmi/id/sys_vendor", "Hetzner\n")
@@ -256,7 +256,7 @@ func TestSilentCloud(t *testing.T) {
 	}
 }
 
-// TestConfigURL: a URL of the command line is user data, one of a config is one
+// TestConfigURL: a URL on the command line gives user data. A URL in a config gives one
 // more config.
 func TestConfigURL(t *testing.T) {
 	for _, c := range []struct{ name, file string }{{"command line", "oem/95_userdata.yaml"}, {"key", "oem/96_config_url.yaml"}} {
@@ -266,7 +266,7 @@ func TestConfigURL(t *testing.T) {
 			var url string
 			adjust := hetznerCloud(t, &text)
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				_, _ = w.Write([]byte(text)) // nobody is there to tell
+				_, _ = w.Write([]byte(text)) // a client that is gone needs no answer
 			}))
 			t.Cleanup(server.Close)
 			url = server.URL + "/config.yaml"
@@ -287,7 +287,7 @@ func TestConfigURL(t *testing.T) {
 	}
 }
 
-// TestStepDatasource: the key of a step, as Kairos has it.
+// TestStepDatasource: the key datasource of a step works as in Kairos.
 func TestStepDatasource(t *testing.T) {
 	dir := newNode(t)
 	put(t, dir, "oem/90.yaml", "stages: {network: [{name: d, datasource: {providers: [gcp, hetzner], path: /oem, userdata_name: 95_userdata.yaml}}]}\n")
@@ -304,13 +304,13 @@ func TestStepDatasource(t *testing.T) {
 	}
 }
 
-// TestConfigURLInUserData: what a datasource brings may name one more config,
-// which is fetched in the same boot, and whose steps are run.
+// TestConfigURLInUserData: user data may name one more config. It is fetched in the
+// same boot, and its steps run.
 func TestConfigURLInUserData(t *testing.T) {
 	dir := newNode(t)
 	put(t, dir, "sys/class/dmi/id/sys_vendor", "Hetzner\n")
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = w.Write([]byte("#cloud-config\nstages: {fs: [{name: s, files: [{path: /etc/motd, content: hi}]}]}\n")) // nobody is there to tell
+		_, _ = w.Write([]byte("#cloud-config\nstages: {fs: [{name: s, files: [{path: /etc/motd, content: hi}]}]}\n")) // a client that is gone needs no answer
 	}))
 	t.Cleanup(server.Close)
 	text := "#cloud-config\nconfig_url: " + server.URL + "\n"

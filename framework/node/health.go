@@ -13,18 +13,17 @@ import (
 	"github.com/kairos-build/kairos-build/framework/node/health"
 )
 
-// standard is what the health of this node is measured by.
+// standard is what this node's health is measured by.
 type standard struct {
 	health config.Health
-	// broken are the mistakes of config files that are not used, and failed what
-	// could not be done of the others in this boot; strict makes each of them a
-	// failed check.
+	// broken lists the errors in config files. failed lists what this boot could not
+	// apply of the config. strict makes each of them a failed check.
 	broken config.Problems
 	failed []string
 	strict bool
 }
 
-// standard reads what the health of this node is measured by.
+// standard reads the standard from the config and the reports of this boot.
 func (n *Node) standard() standard {
 	merged, loaded := n.configNow()
 	s := standard{health: merged.Health, broken: loaded.Problems().Only(config.Error), failed: n.failures()}
@@ -37,8 +36,8 @@ func (n *Node) standard() standard {
 	return s
 }
 
-// failures are what failed when this boot applied the config and ran its stages,
-// so far. A report that cannot be read is one too.
+// failures lists what has failed so far in this boot, of applying the config and of
+// running its stages. A report that cannot be read counts as a failure.
 func (n *Node) failures() []string {
 	var out []string
 	applied, err := report.Read(n.Root)
@@ -59,14 +58,16 @@ func (n *Node) failures() []string {
 	return append(out, ran.Lines()...)
 }
 
-// bootComplete is the first check of every node: all that the image and the
-// site have put before boot-complete.target, see systemd.special(7).
+// bootComplete is the first check of every node. It covers every unit that the image
+// or the site orders before boot-complete.target, see systemd.special(7).
 func bootComplete() config.Check { return config.Check{Unit: "boot-complete.target"} }
 
 // Health makes one attempt of every check. It changes nothing.
 func (n *Node) Health(ctx context.Context) health.Result { return n.examine(ctx, n.standard(), false) }
 
-// examine runs the checks: one attempt each, or until each has passed.
+// examine runs the checks. With retry it repeats each check until it passes or the
+// time is over; otherwise, and if strict has failed the node already, each check gets
+// one attempt.
 func (n *Node) examine(ctx context.Context, s standard, retry bool) health.Result {
 	probe := n.Probe
 	if probe == nil {
@@ -84,8 +85,8 @@ func (n *Node) examine(ctx context.Context, s standard, retry bool) health.Resul
 	return r
 }
 
-// addConfig counts a broken config, and what failed of one, as failures only
-// when it is strict.
+// addConfig adds the errors of the config and the failed stages: as failed checks if
+// the config is strict, otherwise as warnings.
 func (n *Node) addConfig(r *health.Result, s standard) {
 	var mistakes []string
 	for _, problem := range s.broken {
@@ -105,7 +106,7 @@ func (n *Node) addConfig(r *health.Result, s standard) {
 	}
 }
 
-// addFailedUnits warns of units that failed: no check asks for them.
+// addFailedUnits warns of failed units that no check covers.
 func (n *Node) addFailedUnits(ctx context.Context, r *health.Result) {
 	if !n.Running() {
 		return

@@ -13,8 +13,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/node/status"
 )
 
-// What agetty(8) shows above every login prompt, in this order. /etc is new at every
-// boot, so what was wrong goes by itself when it is right again.
+// Files that agetty(8) shows above every login prompt, in this order. /etc is new at
+// every boot, so an old problem disappears by itself once it is fixed.
 const (
 	issueFile  = "/etc/issue.d/50-kairos-config.issue"
 	stageIssue = "/etc/issue.d/51-kairos-stages.issue"
@@ -24,7 +24,7 @@ const (
 // maxIssueLines keeps the login prompt on the screen.
 const maxIssueLines = 8
 
-// writeIssue puts what a person must know of the config above the login prompt.
+// writeIssue puts the problems of the config above the login prompt.
 func (n *Node) writeIssue(r *report.Report) error {
 	return n.writeLines(issueFile, "The configuration of this node has problems (see kairos-agent status):", r.Lines())
 }
@@ -42,7 +42,7 @@ func (n *Node) writeStageIssue() error {
 	return n.writeLines(stageIssue, "Stages of this boot failed (see kairos-agent report):", lines)
 }
 
-// writeLines writes a file above the login prompt; without lines there is none.
+// writeLines writes a file for the login prompt. Without lines it removes the file.
 func (n *Node) writeLines(file, head string, lines []string) (err error) {
 	if len(lines) == 0 {
 		_, err = n.Root.Remove(file)
@@ -53,9 +53,9 @@ func (n *Node) writeLines(file, head string, lines []string) (err error) {
 	return err
 }
 
-// writeNodeIssue puts above the login prompt what the node is and how to get in.
-// Its addresses stand in /etc/issue of the image, as escapes of agetty(8), which
-// prints the prompt anew when they change: no program of ours has to watch them.
+// writeNodeIssue puts above the login prompt what the node is and how to log in. The
+// addresses are escapes of agetty(8) in the image's /etc/issue: agetty prints the prompt
+// again when they change, so the agent does not have to watch them.
 func (n *Node) writeNodeIssue(s status.Status) error {
 	_, err := n.Root.Replace(nodeIssue, tree.File{Data: []byte(issueOf(s)), Mode: 0o644})
 	return err
@@ -78,8 +78,8 @@ func issueOf(s status.Status) string {
 	return b.String() + "\n"
 }
 
-// keyHolder is the first user who has, or is about to get, an SSH key of the
-// config; empty when there is none.
+// keyHolder returns the first user who has, or is about to get, an SSH key from the
+// config, or "".
 func keyHolder(s status.Status) string {
 	var items []report.Item
 	if s.Config != nil {
@@ -96,10 +96,11 @@ func keyHolder(s status.Status) string {
 	return ""
 }
 
-// forAgetty keeps agetty(8) from taking a text for its own escapes.
+// forAgetty protects backslashes, which agetty(8) would take for its escapes.
 func forAgetty(text string) string { return strings.ReplaceAll(text, `\`, `\\`) }
 
-// refreshIssue writes it anew, for prompts that are there already.
+// refreshIssue writes the node's issue file again and makes agetty(8) show it on open
+// prompts.
 func (n *Node) refreshIssue(ctx context.Context) error {
 	if err := n.writeNodeIssue(status.WithoutSlots(n.Root)); err != nil {
 		return err

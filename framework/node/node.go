@@ -2,8 +2,8 @@
 
 // Package node is this node as a value: how it comes up (datasources, config,
 // stages, keys), how its slot on trial is kept or left, how it is upgraded, rolled
-// back and reset, and what it says on its consoles. It owns the order of these
-// things; the hands are in machine, the decisions in settle, slot and upgrade. It
+// back and reset, and what it prints on its consoles. It owns the order of these
+// things. The packages below machine do the work; settle, slot and upgrade decide. It
 // parses no command line and prints no result.
 package node
 
@@ -24,33 +24,33 @@ import (
 	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 )
 
-// ErrSaid is the error of what failed and has said all of it, on Stderr and in the
-// reports.
+// ErrSaid means that something failed and that Stderr and the reports already say
+// everything about it.
 var ErrSaid = errors.New("it failed, and said why")
 
-// A Node is the system below a folder: the one that runs, when that is "/".
+// A Node is the system below a folder. If the folder is "/", it is the running system.
 type Node struct {
 	Root   tree.Root
-	Stdout io.Writer // what the services say, for the journal
-	Stderr io.Writer // what a person must know
+	Stdout io.Writer // messages of the services, for the journal
+	Stderr io.Writer // messages that a person must see
 	Log    *slog.Logger
 
-	// What only a running node has. In tests they are stand-ins, or nil.
+	// Only a running node has these. In tests they are stand-ins, or nil.
 	OpenStore func(*thisboot.Boot) (Store, error) // nil: there is no boot environment
 	Probe     health.Prober                       // nil: health.Probe
 	Restart   func(ctx context.Context) error     // nil: nothing restarts
 	System    stages.System                       // nil: stages.Programs
 	Fetcher   stages.Fetcher                      // nil: stages.Web
-	// AdjustSources changes where datasources look; nil: it stays.
+	// AdjustSources changes where datasources look; nil: no change.
 	AdjustSources func(*datasource.Access)
 
 	env []string // of the commands of stages, from the config
 }
 
-// Running tells whether it is the system that runs.
+// Running tells whether the node is the running system.
 func (n *Node) Running() bool { return n.Root.Dir == "/" }
 
-// bootID is the kernel's name of this boot, or empty.
+// bootID returns the kernel's ID of this boot, or "".
 func (n *Node) bootID() string {
 	data, err := n.Root.Read("/proc/sys/kernel/random/boot_id")
 	if err != nil {
@@ -65,7 +65,7 @@ func (n *Node) warn(doing string, err error) {
 	}
 }
 
-// command runs a program of the node, and nothing elsewhere.
+// command runs a program if the node is the running system; otherwise it does nothing.
 func (n *Node) command(ctx context.Context, words ...string) error {
 	if !n.Running() {
 		return nil
@@ -73,7 +73,7 @@ func (n *Node) command(ctx context.Context, words ...string) error {
 	return output(exec.CommandContext(ctx, words[0], words[1:]...))
 }
 
-// output runs cmd; its words become part of the error.
+// output runs cmd. An error contains the output of cmd.
 func output(cmd *exec.Cmd) error {
 	out, err := cmd.CombinedOutput()
 	if err != nil {

@@ -26,16 +26,16 @@ type result struct {
 	stdout, stderr string
 }
 
-// A doing is what a verb of the agent has a node do.
+// A doing is what a verb of the agent makes a node do.
 type doing func(*Node, context.Context) error
 
-// call has the node below dir do something.
+// call runs do on the node below dir.
 func call(t *testing.T, dir string, do doing) result {
 	t.Helper()
 	return callOn(t, &Node{}, dir, do)
 }
 
-// callOn is call, on a node that has more than its files.
+// callOn is call, on a node with more than its files.
 func callOn(t *testing.T, n *Node, dir string, do doing) result {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -44,7 +44,7 @@ func callOn(t *testing.T, n *Node, dir string, do doing) result {
 	return result{code, stdout.String(), stderr.String()}
 }
 
-// end is the exit status of what ended with err, which is said.
+// end prints err, unless it is ErrSaid, and returns the exit status.
 func end(err error, w io.Writer) int {
 	if err == nil {
 		return 0
@@ -110,7 +110,7 @@ func put(t *testing.T, dir, name, data string) {
 	}
 }
 
-// putState makes the node one that was booted from slot.
+// putState makes the node look as booted from slot.
 func putState(t *testing.T, dir string, slot layout.Slot, mode layout.Mode) {
 	t.Helper()
 	s := &thisboot.Boot{

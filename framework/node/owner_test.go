@@ -9,8 +9,7 @@ import (
 	"testing"
 )
 
-// The operator's file on the disk, and two kinds of user data of the one who owns
-// the machine.
+// The operator's file on the disk, and two kinds of user data of the machine's owner.
 const (
 	siteFile = `#cloud-config
 users:
@@ -28,9 +27,8 @@ ssh_authorized_keys: ["` + nodeKey + `"]
 `
 )
 
-// TestKeysOfTheOwner: the keys of user data and of meta-data are for a user of the
-// user data, or for the default user of the image. Nobody whom the operator lists
-// gets one.
+// TestKeysOfTheOwner: the keys of user data and of meta-data go to a user of the user
+// data, or to the default user of the image. No user in the operator's file gets one.
 func TestKeysOfTheOwner(t *testing.T) {
 	for _, tt := range []struct{ name, userData, metaData, owner string }{
 		{"in the user data", ownerFile, "instance-id: i-1\n", "tenant"},
@@ -67,8 +65,8 @@ func TestKeysOfTheOwner(t *testing.T) {
 	}
 }
 
-// TestFirstBootWithMistakes: on a first boot there is no version of a file that was
-// correct. A wrong value costs itself, and the node is reachable and says so.
+// TestFirstBootWithMistakes: on a first boot a file has no earlier correct version. A
+// wrong value costs only itself; the node is reachable and reports the error.
 func TestFirstBootWithMistakes(t *testing.T) {
 	dir := newNode(t)
 	put(t, dir, "oem/90.yaml", "hostname: -edge-\nusers:\n- name: ada\n  shell: sh\n  ssh_authorized_keys: ['"+nodeKey+"', broken]\nwrite_files: [{path: /etc/motd, content: hi}]\n")

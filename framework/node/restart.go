@@ -11,15 +11,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A wayDown is a way of restarting the node, and how long it may take before
-// the next one, which is harder, is tried.
+// A wayDown is a way to restart the node, and how long it may take before the next,
+// harder way is tried.
 type wayDown struct {
 	systemctl []string
 	time      time.Duration
 }
 
-// waysDown: units are stopped in order; then killed; then only the kernel is
-// asked. A node whose slot fails may not be able to do the first.
+// waysDown returns the ways through systemd: first it stops the units in order, then it
+// kills them. Restart asks the kernel last. A node whose slot fails may not be able to
+// stop its units.
 func waysDown() []wayDown {
 	return []wayDown{
 		{[]string{"reboot"}, 2 * time.Minute},
@@ -27,12 +28,12 @@ func waysDown() []wayDown {
 	}
 }
 
-// syncTime is how long writing out to the disks may take in the end: it hangs
-// for ever when a disk does.
+// syncTime is how long the final sync of the disks may take: it hangs for ever if a
+// disk does.
 const syncTime = 20 * time.Second
 
-// Restart restarts the machine that this runs on. It returns when this process is told to
-// end, which is what a shutdown that works does to it.
+// Restart restarts the machine that this process runs on. It returns when ctx is done:
+// a shutdown that works ends this process.
 func Restart(ctx context.Context) error {
 	var all error
 	for _, way := range waysDown() {
@@ -50,7 +51,7 @@ func Restart(ctx context.Context) error {
 	return errors.Join(all, unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART))
 }
 
-// try asks systemd and waits until the time is over, or ctx is.
+// try asks systemd and waits until the time is over or ctx is done.
 func (w wayDown) try(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, w.time)
 	defer cancel()

@@ -12,9 +12,9 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-// Settle runs when the node is up. It says what this boot is, runs the health
-// checks, and lets follow what package settle decides. Without a boot
-// environment the checks are run for the status alone.
+// Settle runs when the node is up. It reports what this boot is, runs the health
+// checks, and carries out what package settle decides. Without a boot environment
+// it runs the checks only for the status.
 func (n *Node) Settle(ctx context.Context) error {
 	b, envErr := n.thisBoot()
 	if b == nil {
@@ -32,8 +32,8 @@ func (n *Node) Settle(ctx context.Context) error {
 	return errors.Join(envErr, arriveErr, result.Write(n.Root), concludeErr, b.endBootloader(ctx))
 }
 
-// endBootloader lets a staged boot loader follow the slot that is good, or goes
-// on with an update of it that was cut.
+// endBootloader installs a staged boot loader once the running slot is good, or
+// continues an update of the boot loader that was interrupted.
 func (b *thisBoot) endBootloader(ctx context.Context) error {
 	if !b.Running() || b.state.Condition(b.boot.Slot) != slot.Good {
 		return nil
@@ -48,10 +48,10 @@ func (b *thisBoot) endBootloader(ctx context.Context) error {
 	return errors.Join(err, b.say(ctx, line))
 }
 
-// carryOut does what a plan says. What proves a slot is written before it is
-// said. A fallback is said before it is written: after a cut of power in
-// between the next boot says it again. The file with its reason comes last, so
-// whoever waits for it finds the rest done.
+// carryOut carries out a plan. It records a good slot before it announces it. It
+// announces a fallback before it records it: after a power cut in between, the next
+// boot announces it again. FailureFile comes last, so that a program that waits for
+// it finds the rest done.
 func (b *thisBoot) carryOut(ctx context.Context, plan settle.Plan) error {
 	if plan.Event == settle.MarkGood {
 		if err := b.conclude(ctx, plan.Event); err != nil {
@@ -70,8 +70,8 @@ func (b *thisBoot) carryOut(ctx context.Context, plan settle.Plan) error {
 	return all
 }
 
-// conclude records an event that ends the watch over this boot. The watch goes on
-// when that fails: it tries again when its time is over.
+// conclude records an event and stops the watch over this boot. If the record fails,
+// the watch goes on and tries again when its time is over.
 func (b *thisBoot) conclude(ctx context.Context, event settle.Event) error {
 	if err := b.update(ctx, event); err != nil {
 		return err
@@ -80,8 +80,8 @@ func (b *thisBoot) conclude(ctx context.Context, event settle.Event) error {
 	return nil
 }
 
-// tellTime is how long words may take. A disk that hangs must not hold the
-// restart that leads away from it.
+// tellTime limits the writing of messages and of the history. A disk that hangs must
+// not block the restart that leads away from it.
 const tellTime = time.Minute
 
 // within waits for do, but not longer than limit.
@@ -96,23 +96,22 @@ func within(limit time.Duration, doing string, do func() error) error {
 	}
 }
 
-// stopTrial ends kairos-trial.service, which would restart the node later, and the
-// timer that would start it.
+// stopTrial stops kairos-trial.service, which would restart the node later, and its
+// timer.
 func (n *Node) stopTrial(ctx context.Context) error {
 	return n.command(ctx, "systemctl", "stop", "--no-block", "kairos-trial.timer", "kairos-trial.service")
 }
 
-// trialGrace is what a boot may take before its health checks begin, on top of
-// the time that they have.
+// trialGrace is how long a boot may take until its health checks begin. The time
+// limit of the checks comes on top.
 const trialGrace = 5 * time.Minute
 
-// trialDelay is how much of it is over when the watch begins: OnActiveSec= of
-// kairos-trial.timer.
+// trialDelay is the part of trialGrace that has passed when the watch begins:
+// OnActiveSec= of kairos-trial.timer.
 const trialDelay = 3 * time.Minute
 
-// Trial watches over a boot, for the case that a unit hangs and the health checks
-// never begin. It ends at once when nothing would follow, and when it is stopped,
-// which `kairos-agent settle` does.
+// Trial watches over a boot, in case a unit hangs and the health checks never begin.
+// It returns at once if this boot needs no watch. `kairos-agent settle` stops it.
 func (n *Node) Trial(ctx context.Context) error {
 	b, err := n.thisBoot()
 	if b == nil {
@@ -136,8 +135,8 @@ func (n *Node) Trial(ctx context.Context) error {
 	return b.overdue(ctx, limit)
 }
 
-// overdue looks at the boot environment again: the slot may be good by now, or
-// given up. When it cannot be read, the trial has failed too.
+// overdue reads the boot environment again: by now the slot may be good or given up.
+// If it cannot be read, the state from the start of the watch counts.
 func (b *thisBoot) overdue(ctx context.Context, limit time.Duration) error {
 	now := make(chan slot.State, 1)
 	b.warn("reading the boot environment", within(tellTime, "reading the boot environment", func() error {

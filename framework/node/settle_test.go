@@ -31,14 +31,13 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-// An env is the boot environment of an EFI partition, whose medium can be made to
-// fail.
+// An env is the boot environment on an EFI partition whose medium can be made to fail.
 type env struct {
 	t                 *testing.T
 	partition         string
 	loadErr, writeErr error
 	writes            int    // that changed something
-	busy              int    // writes that are refused before one is not
+	busy              int    // writes that are refused before one succeeds
 	onLoad            func() // called before each Load
 }
 
@@ -47,7 +46,7 @@ func newEnv(t *testing.T, s slot.State) *env {
 	return &env{t: t, partition: bootenvtest.Partition(t, s)}
 }
 
-// state is what is on the medium.
+// state returns the state on the medium.
 func (e *env) state() slot.State {
 	e.t.Helper()
 	s, err := bootenvtest.Open(e.t, e.partition).Load()
@@ -57,7 +56,7 @@ func (e *env) state() slot.State {
 	return s
 }
 
-// set is what another program, or GRUB, makes of it.
+// set changes the state, as GRUB or another program would.
 func (e *env) set(s slot.State) {
 	e.t.Helper()
 	if err := bootenvtest.Open(e.t, e.partition).Save(s); err != nil {
@@ -113,7 +112,7 @@ type machine struct {
 	probe    error // of every check
 }
 
-// newMachine booted x as mode, with the boot environment s.
+// newMachine returns a node that booted x as mode, with the boot environment s.
 func newMachine(t *testing.T, x layout.Slot, mode layout.Mode, s slot.State) *machine {
 	t.Helper()
 	dir := newNode(t)
@@ -228,7 +227,7 @@ func TestLife(t *testing.T) {
 	})
 }
 
-// TestSettleTwice: the entry of a boot is there once.
+// TestSettleTwice: the history has one entry for a boot, even if settle runs twice.
 func TestSettleTwice(t *testing.T) {
 	m := newMachine(t, "a", "active", slot.Initial())
 	m.do(t.Context(), (*Node).Settle)
@@ -238,8 +237,8 @@ func TestSettleTwice(t *testing.T) {
 	}
 }
 
-// TestGoodIsNotRecorded: the medium refuses the write. Nobody says that the
-// slot is good, and kairos-trial.service goes on.
+// TestGoodIsNotRecorded: the medium refuses the write. The slot is not announced as
+// good, and kairos-trial.service goes on.
 func TestGoodIsNotRecorded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMachine(t, "b", "active", slot.State{Good: "a", Try: "b", Tries: 1})
@@ -254,7 +253,7 @@ func TestGoodIsNotRecorded(t *testing.T) {
 	})
 }
 
-// TestBusyBootEnvironment: somebody holds it for a moment.
+// TestBusyBootEnvironment: another program holds the boot environment for a moment.
 func TestBusyBootEnvironment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMachine(t, "b", "active", slot.State{Good: "a", Try: "b", Tries: 1})
@@ -265,7 +264,7 @@ func TestBusyBootEnvironment(t *testing.T) {
 	})
 }
 
-// TestNoBootEnvironment: the checks run for the status, and it is said.
+// TestNoBootEnvironment: the checks run for the status, and the error is reported.
 func TestNoBootEnvironment(t *testing.T) {
 	m := newMachine(t, "b", "active", slot.State{Good: "a", Try: "b"})
 	m.OpenStore = func(*thisboot.Boot) (Store, error) { return nil, errors.New("no such partition") }
@@ -278,7 +277,7 @@ func TestNoBootEnvironment(t *testing.T) {
 	}
 }
 
-// TestStrict: a config with an error fails a trial only when it says so.
+// TestStrict: a config with an error fails a trial only if it is strict.
 func TestStrict(t *testing.T) {
 	for _, c := range []struct {
 		name, good, broken string
@@ -301,7 +300,7 @@ func TestStrict(t *testing.T) {
 	}
 }
 
-// TestChecksOfABrokenFile: those of its last correct version hold.
+// TestChecksOfABrokenFile: the checks of a file's last correct version apply.
 func TestChecksOfABrokenFile(t *testing.T) {
 	m := newMachine(t, "b", "active", slot.State{Good: "a", Try: "b", Tries: 1})
 	put(t, m.Root.Dir, "oem/10.yaml", "health: {checks: [{tcp: '127.0.0.1:1'}]}\n")
@@ -352,7 +351,7 @@ func TestTrial(t *testing.T) {
 	}
 }
 
-// TestTrialDelay: the program counts in what its timer waits.
+// TestTrialDelay: trialDelay is what the timer waits.
 func TestTrialDelay(t *testing.T) {
 	found := false
 	err := rootfs.Walk(func(path string, _ fs.FileMode, data []byte, _ string) error {
@@ -375,7 +374,7 @@ func TestTrialIsStopped(t *testing.T) {
 	}
 }
 
-// TestTellingHangs: a disk that hangs does not hold the restart.
+// TestTellingHangs: a disk that hangs does not block the restart.
 func TestTellingHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())

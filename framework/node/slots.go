@@ -29,8 +29,8 @@ func OpenStore(booted *thisboot.Boot) (Store, error) {
 	return bootenv.Open(esp.Device)
 }
 
-// Rollback gives up a trial, or puts the old slot on trial: it gets tries boots. It
-// returns what the boot loader goes by then.
+// Rollback gives up a trial, or puts the old slot on trial with the given number of
+// tries. It returns the new state of the boot loader.
 func (n *Node) Rollback(tries int) (slot.State, error) {
 	next, err := n.changeSlots(func(s slot.State) (slot.State, error) { return s.Rollback(tries) })
 	if err == nil {
@@ -39,13 +39,13 @@ func (n *Node) Rollback(tries int) (slot.State, error) {
 	return next, err
 }
 
-// Select chooses what the next boot starts, once; an empty mode takes that back.
+// Select chooses what the next boot starts, once. An empty mode cancels the choice.
 func (n *Node) Select(mode layout.Mode) (slot.State, error) {
 	return n.changeSlots(func(s slot.State) (slot.State, error) { return s.Select(mode) })
 }
 
-// Slots are those of the disk, and what the boot loader goes by. An error beside them
-// says what is wrong with its state.
+// Slots returns the slots of the disk and the boot loader's state. Slots with an error
+// mean that the state is damaged.
 func (n *Node) Slots() (slots []status.SlotInfo, s slot.State, err error) {
 	booted, err := status.ThisBoot(n.Root)
 	if err != nil {
@@ -62,7 +62,8 @@ func (n *Node) Slots() (slots []status.SlotInfo, s slot.State, err error) {
 	return status.Slots(n.Root, booted, s), s, damage
 }
 
-// rolledBack is the entry in the boot history: the slot that is gone back to.
+// rolledBack returns the entry for the boot history. It names the slot that the node
+// goes back to.
 func rolledBack(next slot.State) history.Entry {
 	to := next.Good
 	if next.Try != "" {
@@ -71,8 +72,7 @@ func rolledBack(next slot.State) history.Entry {
 	return history.Entry{Kind: history.Rollback, Slot: to, Outcome: history.OK, Message: status.NextBoot(next).Sentence}
 }
 
-// changeSlots applies an event to the boot environment and returns what it is
-// then.
+// changeSlots applies an event to the boot environment and returns the new state.
 func (n *Node) changeSlots(event func(slot.State) (slot.State, error)) (next slot.State, err error) {
 	state, err := status.ThisBoot(n.Root)
 	if err != nil {

@@ -15,18 +15,17 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/stages"
 )
 
-// keysStage is the name under which fetching SSH keys stands in the report. It
-// comes before the steps of the stages with a network.
+// keysStage is the name of the SSH key fetch in the report. It comes before the steps
+// of the stages in keyStages.
 const keysStage = "ssh-keys"
 
 // keyStages are the stages that begin with fetching SSH keys: the first with a
-// network, and the one that comes again, for a network that comes late and for
-// keys that change.
+// network, and the periodic one, for a network that comes up late and for keys that
+// change.
 var keyStages = []string{"network", "reconcile"}
 
-// fetchKeys fetches the keys of every place that the config names, side by side,
-// and gives them to the users who are to have them. Without such places it is
-// nil.
+// fetchKeys fetches the keys of every source in the config, in parallel, and gives
+// them to their users. It returns nil if the config names no source, and on a dry run.
 func (n *Node) fetchKeys(ctx context.Context, c *config.Config, e *stages.Engine) *stages.StageReport {
 	sources := c.KeySources()
 	if len(sources) == 0 || e.Dry() {
@@ -44,8 +43,9 @@ func (n *Node) fetchKeys(ctx context.Context, c *config.Config, e *stages.Engine
 	return r
 }
 
-// fetchSource has failed when the place has no keys to give, or when none of it
-// is known. A place that does not answer for now is no failure of this node.
+// fetchSource fetches the keys of one source. It fails if the source answers without
+// keys, or if no key of it is known. A source that does not answer is no failure while
+// keys of it are kept.
 func (n *Node) fetchSource(ctx context.Context, from stages.Fetcher, bases config.ForgeBases, source string) stages.StepReport {
 	start := time.Now()
 	r := stages.StepReport{Name: sshkeys.Name(source), Outcome: stages.Unchanged, Items: []report.Item{}}
@@ -63,7 +63,7 @@ func (n *Node) fetchSource(ctx context.Context, from stages.Fetcher, bases confi
 	return r
 }
 
-// handOutKeys writes the keys into the homes of the users.
+// handOutKeys writes the keys into the users' home directories.
 func (n *Node) handOutKeys() stages.StepReport {
 	r := stages.StepReport{Name: "authorized_keys", Outcome: stages.Unchanged, Items: n.machine().RefreshKeys()}
 	for _, i := range r.Items {
@@ -79,7 +79,7 @@ func (n *Node) handOutKeys() stages.StepReport {
 
 func (n *Node) keyStore() *sshkeys.Store { return &sshkeys.Store{Root: n.Root} }
 
-// needsKeys tells whether a stage has to run for the keys alone.
+// needsKeys tells whether a stage must run to fetch keys, even without steps.
 func needsKeys(stage string, c *config.Config) bool {
 	return slices.Contains(keyStages, stage) && len(c.KeySources()) > 0
 }

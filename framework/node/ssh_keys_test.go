@@ -20,7 +20,7 @@ const (
 	forgeKey2 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMSlWb3M0/pM+S7uUS61LuhNOu2SoVZ6iI48XgbtWiOl two"
 )
 
-// forge is a server in the place of the forges. A name without keys is 404.
+// forge is a server that stands in for the forges. A name without keys is 404.
 type forge map[string]string
 
 func (f forge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -32,7 +32,7 @@ func (f forge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte(keys)) // a client that is gone needs no answer
 }
 
-// fetching is call, with a client that waits for nothing.
+// fetching is call, with a client that does not pause between attempts.
 func fetching(t *testing.T, dir string, do doing) result {
 	t.Helper()
 	return callOn(t, &Node{Fetcher: stages.Web{Pause: time.Microsecond}}, dir, do)
@@ -53,7 +53,7 @@ func authorized(t *testing.T, dir string) string {
 	return strings.Join(keys, " ")
 }
 
-// reboot makes what is in memory new.
+// reboot clears what is in memory.
 func reboot(t *testing.T, dir string) {
 	t.Helper()
 	if err := os.RemoveAll(filepath.Join(dir, "run")); err != nil {
@@ -122,7 +122,7 @@ func TestKeysOfAForge(t *testing.T) {
 	}
 }
 
-// TestKeysWithoutANetwork: it is no failure when the keys are known.
+// TestKeysWithoutANetwork: a missing network is no failure while keys are known.
 func TestKeysWithoutANetwork(t *testing.T) {
 	server := httptest.NewServer(forge{"/ada.keys": forgeKey1})
 	dir := newNode(t)

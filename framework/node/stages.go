@@ -21,19 +21,19 @@ import (
 	"github.com/kairos-build/kairos-build/framework/strict/nearest"
 )
 
-// Where a stage runs. Those of a boot's beginning run in kairos-boot.service,
-// but for those that /init ran before systemd was there: rootfs and initramfs.
+// Where a stage runs. kairos-boot.service runs the early stages, except those that
+// /init has run before systemd started: rootfs and initramfs.
 var (
 	earlyStages = []string{"rootfs", "initramfs", "fs"}
-	lateStages  = []string{"boot", "network", "reconcile"} // in units of their own
+	lateStages  = []string{"boot", "network", "reconcile"} // each in its own unit
 )
 
-// earlyTime is what the early stages have together. It ends before systemd's
-// patience with kairos-boot.service does, so that there is a report.
+// earlyTime is the time limit of all early stages together. It is shorter than
+// TimeoutStartSec= of kairos-boot.service, so that there is always a report.
 const earlyTime = 90 * time.Second
 
-// stageDir has a file for each late stage that has steps: the condition of its
-// unit. Without steps, no process is started.
+// stageDir holds a file for each late stage that has something to do. The file is the
+// start condition of the stage's unit: without it, no process starts.
 const stageDir = "/run/kairos/stages"
 
 // engine runs stages below the root of n.
@@ -51,16 +51,16 @@ func (n *Node) engine(early bool) *stages.Engine {
 	return e
 }
 
-// disks are those of the node, but not the one that was booted.
+// disks returns the disks of the node without the disk that was booted.
 func (n *Node) disks() partitions.KernelDisks {
 	state, err := status.ThisBoot(n.Root)
 	if err != nil {
-		return partitions.KernelDisks{} // it runs from no disk of ours
+		return partitions.KernelDisks{} // the system was not booted from a kairos disk
 	}
 	return partitions.KernelDisks{Boot: state.Disk.Device}
 }
 
-// facts are what templates know.
+// facts returns the facts that templates can use.
 func (n *Node) facts() template.Facts {
 	f := stages.ReadFacts(n.Root)
 	if state, err := status.ThisBoot(n.Root); err == nil {
@@ -69,8 +69,8 @@ func (n *Node) facts() template.Facts {
 	return f
 }
 
-// runPlans carries plans out in order and records each. The reports are whole
-// whatever the error, which is about the recording.
+// runPlans carries out plans in order and records each. The error concerns only the
+// recording; the reports are complete in any case.
 func (n *Node) runPlans(ctx context.Context, e *stages.Engine, all []stages.Plan) ([]stages.StageReport, error) {
 	var out []stages.StageReport
 	var errs []error
@@ -85,7 +85,7 @@ func (n *Node) runPlans(ctx context.Context, e *stages.Engine, all []stages.Plan
 	return out, errors.Join(errs...)
 }
 
-// record says what failed, and keeps the report.
+// record prints what failed and keeps the report.
 func (n *Node) record(e *stages.Engine, r stages.StageReport) error {
 	for _, line := range r.Lines() {
 		fmt.Fprintln(n.Stderr, "kairos: "+line)
@@ -96,7 +96,7 @@ func (n *Node) record(e *stages.Engine, r stages.StageReport) error {
 	return stages.Record(n.Root, n.bootID(), r)
 }
 
-// bootStages runs the early stages and leaves the marks of the late ones.
+// bootStages runs the early stages and writes the marks of the late ones.
 func (n *Node) bootStages(ctx context.Context, c *config.Config) (ok bool, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, earlyTime, fmt.Errorf("the stages before systemd's basic.target have %v", earlyTime))
 	defer cancel()
@@ -104,7 +104,7 @@ func (n *Node) bootStages(ctx context.Context, c *config.Config) (ok bool, err e
 	return stages.AllOK(reports), errors.Join(err, n.markStages(c))
 }
 
-// notYetRun leaves out the plans that have a report of this boot.
+// notYetRun leaves out the plans whose stage has already run in this boot.
 func (n *Node) notYetRun(all []stages.Plan) []stages.Plan {
 	r, err := stages.ReadReport(n.Root)
 	if id := n.bootID(); err != nil || id == "" || r.BootID != id {
@@ -115,7 +115,7 @@ func (n *Node) notYetRun(all []stages.Plan) []stages.Plan {
 	})
 }
 
-// offline tells whether systemd does not run yet: /init calls us before it.
+// offline tells whether systemd does not run yet: /init calls the agent before it.
 func (n *Node) offline() bool { return n.Running() && !n.Root.Exists("/run/systemd/system") }
 
 func (n *Node) markStages(c *config.Config) error {
@@ -133,14 +133,15 @@ func (n *Node) markStages(c *config.Config) error {
 	return errors.Join(errs...)
 }
 
-// fillHostname fills in the template of the host name at the top of a config.
-// With one that fails the node keeps its default name.
+// fillHostname expands the template in the top-level host name of a config. If that
+// fails, the node keeps its default name.
 func (n *Node) fillHostname(c *config.Config) *report.Item {
 	return stages.FillHostname(c, n.facts())
 }
 
-// RunStage carries out the steps of a stage, and what comes with it. Below a Root that
-// is Dry, it notes what would change. Without a report, it did nothing.
+// RunStage carries out the steps of a stage, after fetching SSH keys if the stage begins
+// with that. Below a Dry root it notes what would change. If it returns no reports, it
+// did nothing.
 func (n *Node) RunStage(ctx context.Context, name string) (out []stages.StageReport, err error) {
 	c, all, err := n.stage(name)
 	if err != nil {
@@ -167,7 +168,7 @@ func unknownStage(name string, c *config.Config) error {
 	return fmt.Errorf("no config has a stage %q; those of a boot are %s", name, strings.Join(config.BootStages(), ", "))
 }
 
-// AnalyzeStage is the order of the steps of a stage, and which would be skipped.
+// AnalyzeStage returns the steps of a stage in order, and which would be skipped.
 func (n *Node) AnalyzeStage(name string) ([]stages.Preview, error) {
 	_, all, err := n.stage(name)
 	if err != nil {
@@ -176,7 +177,7 @@ func (n *Node) AnalyzeStage(name string) ([]stages.Preview, error) {
 	return stages.Previews(n.Root, n.facts(), all), nil
 }
 
-// stage is the config, and the plans that it has for a stage.
+// stage returns the config and its plans for a stage.
 func (n *Node) stage(name string) (*config.Config, []stages.Plan, error) {
 	c := n.loadConfig()
 	all := stages.Plans(c, name)

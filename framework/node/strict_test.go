@@ -9,8 +9,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-// TestStrictSteps: a step that failed in this boot fails a trial only when the
-// config is strict.
+// TestStrictSteps: a failed step of this boot fails a trial only if the config is
+// strict.
 func TestStrictSteps(t *testing.T) {
 	for _, c := range []struct {
 		name, config string
@@ -37,8 +37,8 @@ func TestStrictSteps(t *testing.T) {
 	}
 }
 
-// TestLastGoodSteps: users and keys that steps made in the last correct version
-// of a file are made again, and nothing else of it.
+// TestLastGoodSteps: of the last correct version of a file, only the steps that make
+// users and keys run again.
 func TestLastGoodSteps(t *testing.T) {
 	dir := newNode(t)
 	put(t, dir, "oem/90.yaml", "stages: {initramfs: [{name: who, users: {ada: {ssh_authorized_keys: ['"+forgeKey1+"']}}, files: [{path: /etc/made, content: x}]}]}\n")
@@ -62,7 +62,7 @@ func TestLastGoodSteps(t *testing.T) {
 	}
 }
 
-// TestEarlyStagesOnce: what /init has run is not run again by `boot`.
+// TestEarlyStagesOnce: `boot` does not run again the stages that /init has run.
 func TestEarlyStagesOnce(t *testing.T) {
 	dir := newNode(t)
 	put(t, dir, "proc/sys/kernel/random/boot_id", "one\n")

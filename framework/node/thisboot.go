@@ -19,18 +19,18 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-// A thisBoot is what runs on a node, and what the boot loader remembers of it.
+// A thisBoot is the running system of a node and the boot loader's state.
 type thisBoot struct {
 	*Node
 	boot   settle.Boot
 	booted *thisboot.Boot // as /init left it
-	// state is what the boot loader goes by; when it is unknown, the slot that
-	// runs counts as good, so that nothing follows.
+	// state is the boot loader's state. If it is unknown, the running slot counts
+	// as good, so that nothing follows.
 	state slot.State
 }
 
-// thisBoot reads what was booted. An error beside a boot says what is wrong
-// with the boot environment.
+// thisBoot reads the state of this boot. A non-nil boot with an error means that
+// the boot environment could not be read or is damaged.
 func (n *Node) thisBoot() (*thisBoot, error) {
 	data, err := n.Root.Read(layout.StateFile)
 	if err != nil {
@@ -54,7 +54,7 @@ func (n *Node) thisBoot() (*thisBoot, error) {
 	return b, err
 }
 
-// versionOf reads the label of a slot; empty when it is not known.
+// versionOf returns the version on a slot's label, or "" if it is unknown.
 func (n *Node) versionOf(booted *thisboot.Boot, env slot.State, x layout.Slot) string {
 	for _, info := range status.Slots(n.Root, booted, env) {
 		if info.Slot == x {
@@ -64,7 +64,7 @@ func (n *Node) versionOf(booted *thisboot.Boot, env slot.State, x layout.Slot) s
 	return ""
 }
 
-// sinceKernelStart is CLOCK_BOOTTIME: what the kernel's log has in brackets.
+// sinceKernelStart returns CLOCK_BOOTTIME, the time in brackets in the kernel log.
 func sinceKernelStart() time.Duration {
 	var t unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
@@ -73,8 +73,8 @@ func sinceKernelStart() time.Duration {
 	return time.Duration(t.Nano())
 }
 
-// loadState reads the boot environment. A damaged one gives the state by which
-// the boot loader acts, and an error.
+// loadState reads the boot environment. If it is damaged, loadState returns an error
+// and the state that the boot loader uses in that case.
 func (n *Node) loadState(booted *thisboot.Boot) (s slot.State, known bool, err error) {
 	if n.OpenStore == nil {
 		return s, false, errors.New("the boot environment is read on a running node only")
@@ -88,13 +88,13 @@ func (n *Node) loadState(booted *thisboot.Boot) (s slot.State, known bool, err e
 	return s, s.Check() == nil, err
 }
 
-// Another program may hold the boot environment for a moment.
+// Retries of a write: another program may hold the boot environment for a moment.
 const (
 	updateTries = 5
 	updatePause = 2 * time.Second
 )
 
-// update carries an event out, in one write of the boot environment.
+// update applies an event in one write of the boot environment.
 func (b *thisBoot) update(ctx context.Context, event settle.Event) error {
 	if b.OpenStore == nil {
 		return errors.New("the boot environment is written on a running node only")
@@ -126,7 +126,7 @@ func (b *thisBoot) updateOnce(event settle.Event) (err error) {
 	return err
 }
 
-// writeFailure leaves the reason of a fallback where Kairos has it.
+// writeFailure writes the reason for a fallback to the file that Kairos uses for it.
 func (n *Node) writeFailure(text string) error {
 	if text == "" {
 		return nil
@@ -135,7 +135,7 @@ func (n *Node) writeFailure(text string) error {
 	return err
 }
 
-// past is the boot history; what is wrong with it is only said.
+// past returns the boot history. An error is only logged.
 func (n *Node) past() []history.Entry {
 	dir, err := n.Root.Fixed(history.Dir)
 	if err == nil {
@@ -148,8 +148,8 @@ func (n *Node) past() []history.Entry {
 	return nil
 }
 
-// remember appends entries to the boot history. A boot has one entry of its
-// kind, however often the agent is run.
+// remember appends entries to the boot history. A boot gets one entry of kind Boot,
+// however often the agent runs.
 func (n *Node) remember(entries []history.Entry) error {
 	dir, err := n.Root.Fixed(history.Dir)
 	if err != nil {

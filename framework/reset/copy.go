@@ -9,10 +9,10 @@ import (
 	"io"
 )
 
-// chunk, in bytes, between two looks at the context.
+// chunk is how much is copied between two checks of the context, in bytes.
 const chunk = 1 << 20
 
-// eachChunk reads the bytes from..to of source.
+// eachChunk reads the bytes [from, to) of source and calls use for each chunk.
 func eachChunk(ctx context.Context, source io.ReaderAt, from, to int64, use func(b []byte, at int64) error) error {
 	buf := make([]byte, chunk)
 	for at := from; at < to; at += chunk {
@@ -30,7 +30,7 @@ func eachChunk(ctx context.Context, source io.ReaderAt, from, to int64, use func
 	return nil
 }
 
-// copyRange copies the bytes from..to, which are on the medium when it returns.
+// copyRange copies the bytes [from, to). They are on the medium when it returns.
 func copyRange(ctx context.Context, d Device, source io.ReaderAt, from, to int64) error {
 	err := eachChunk(ctx, source, from, to, func(b []byte, at int64) error {
 		_, err := d.WriteAt(b, at)
@@ -42,7 +42,7 @@ func copyRange(ctx context.Context, d Device, source io.ReaderAt, from, to int64
 	return d.Sync()
 }
 
-// compareRange reads back what copyRange wrote.
+// compareRange reads back what copyRange wrote and compares it with source.
 func compareRange(ctx context.Context, d Device, source io.ReaderAt, from, to int64) error {
 	have := make([]byte, chunk)
 	return eachChunk(ctx, source, from, to, func(b []byte, at int64) error {

@@ -41,8 +41,7 @@ func (p Partitions) open(name string, flags int) (Device, error) {
 	return nil, fmt.Errorf("no partition %s", name)
 }
 
-// device forgets what it has in memory when it is on the medium, so that
-// reading it back reads the medium.
+// device drops its page cache after a Sync, so that reads come from the medium.
 type device struct{ *os.File }
 
 func (d device) Sync() error {

@@ -31,12 +31,12 @@ var errIO = errors.New("input/output error")
 type model struct {
 	boot  *thisboot.Boot
 	parts map[string]*part
-	block []byte // the boot loader's environment
+	block []byte // the environment block of the boot loader
 	root  tree.Root
 	left  int // writes until every write fails; negative for never
 }
 
-// A part is a partition, as it reads now and as it is after a cut of power.
+// A part is a partition, as it reads now and as it is after a power cut.
 type part struct {
 	m            *model
 	name         string
@@ -49,7 +49,7 @@ func (p *part) ReadAt(b []byte, at int64) (int, error) {
 	return bytes.NewReader(p.now).ReadAt(b, at)
 }
 
-// WriteAt of the write that fails writes some of its sectors.
+// WriteAt writes only some of the sectors in the write that fails.
 func (p *part) WriteAt(b []byte, at int64) (int, error) {
 	if !p.claimed {
 		panic("BUG: writing to " + p.name + ", which was opened for reading")
@@ -84,7 +84,7 @@ func (m *model) Claim(name string) (Device, error) {
 	return p, nil
 }
 
-// env is the state in the environment.
+// env returns the state in the environment block.
 func (m *model) env() slot.State {
 	s, err := bootenv.Parse(m.block)
 	if err != nil {
@@ -95,7 +95,7 @@ func (m *model) env() slot.State {
 
 func (m *model) Load() (slot.State, error) { return bootenv.Parse(m.block) }
 
-// Update is that of bootenv.Store, on a block in memory.
+// Update does the same as that of bootenv.Store, on a block in memory.
 func (m *model) Update(change func(slot.State) (slot.State, error)) (slot.State, error) {
 	block, err := bootenv.Change(m.block, change)
 	if err == nil {
@@ -108,7 +108,7 @@ func (m *model) Update(change func(slot.State) (slot.State, error)) (slot.State,
 	return m.env(), nil
 }
 
-// cut is a loss of power: what was not synced is lost, or it is not.
+// cut is a power cut. Data that was not synced is lost, or kept, as lost says.
 func (m *model) cut(lost bool) {
 	for _, p := range m.parts {
 		if lost {
@@ -120,7 +120,7 @@ func (m *model) cut(lost bool) {
 	m.left = -1
 }
 
-// boots is what the boot loader starts.
+// boots returns the slot that the boot loader starts.
 func (m *model) boots() layout.Slot {
 	c, s := m.env().Boot()
 	m.block = grubenv.Edit(m.block, slot.VarNames(), s.Vars())
@@ -132,8 +132,8 @@ func (m *model) boots() layout.Slot {
 	return "nothing"
 }
 
-// whole tells whether both partitions of a slot are as they were at first, or
-// copies of recovery.
+// whole tells whether both partitions of a slot are as at first, or both are copies of
+// recovery.
 func (m *model) whole(t *testing.T, s layout.Slot, first map[string][]byte) bool {
 	root, boot := m.parts[s.Root()].now, m.parts[s.Boot()].now
 	if bytes.Equal(root, first[s.Root()]) && bytes.Equal(boot, first[s.Boot()]) {
@@ -184,7 +184,7 @@ func (m *model) reset(t *testing.T, o Options) error {
 	return p.Run(t.Context(), m.node())
 }
 
-// newModel is a node in recovery whose slots a and b hold older images.
+// newModel makes a node in recovery whose slots a and b hold older images.
 func newModel(t *testing.T, env slot.State) *model {
 	t.Helper()
 	block, err := grubenv.Encode(env.Vars())
@@ -243,8 +243,8 @@ func rootImage(t *testing.T) (image []byte, hash [32]byte, offset int64) {
 	return b.data, made.RootHash, made.HashOffset
 }
 
-// bootImage is the least that fat32.Relabel takes for a file system of ours:
-// 32 reserved sectors, two FATs of one, and the root directory.
+// bootImage is the smallest file system that fat32.Relabel accepts: 32 reserved sectors,
+// two FATs of one sector, and the root directory.
 func bootImage(label string, fill byte) []byte {
 	b := bytes.Repeat([]byte{fill}, 64*fat32.SectorSize)
 	le := binary.LittleEndian

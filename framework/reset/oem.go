@@ -16,18 +16,18 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
-// MarkPath is a file on the oem partition that is there from the beginning of a
-// reset to its end: a Mark.
+// MarkPath is the file on the oem partition that holds a Mark. It exists from the
+// beginning of a reset to its end.
 const MarkPath = layout.NotesDir + "/reset.json"
 
-// A Mark is a reset that has begun.
+// A Mark describes a reset that has begun.
 type Mark struct {
 	Begun time.Time `json:"begun"`
 	OEM   bool      `json:"oem"` // Options.OEM
 }
 
-// takeOver goes on with what an interrupted reset was asked for: it may have
-// cleared half of /oem.
+// takeOver adopts the request of an interrupted reset, which may have cleared half of
+// /oem.
 func (r *run) takeOver() error {
 	data, err := r.Root.Read(MarkPath)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -37,7 +37,7 @@ func (r *run) takeOver() error {
 		return err
 	}
 	var m Mark
-	if json.Unmarshal(data, &m) == nil && m.OEM { // a mark that is damaged is written again
+	if json.Unmarshal(data, &m) == nil && m.OEM { // a damaged mark is written again
 		r.OEM = true
 	}
 	r.Log.Info("going on with a reset that was interrupted", "begun", m.Begun, "oem", r.OEM)
@@ -69,7 +69,7 @@ func (r *run) syncOEM() error {
 	return dir.Sync()
 }
 
-// askToWipe leaves the request that /init acts on.
+// askToWipe writes the request that /init acts on.
 func (r *run) askToWipe(context.Context) error {
 	data, err := wipe.NewRequest(r.UUID, r.Now).Encode()
 	if err != nil {
@@ -79,7 +79,7 @@ func (r *run) askToWipe(context.Context) error {
 	return err
 }
 
-// clearOEM removes what is in /oem but for the system's own.
+// clearOEM removes everything in /oem but the system's own files, if asked for.
 func (r *run) clearOEM(context.Context) error {
 	if !r.OEM {
 		return nil

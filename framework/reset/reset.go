@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package reset makes a node new from its recovery slot: the slots a and b get
-// copies of recovery, the persistent partition a new file system, the boot
-// environment its first state, and, if asked for, the oem partition loses what
-// is not the system's own. It runs on a node that was booted from recovery, and
+// Package reset makes a node new from its recovery slot. The slots a and b get copies
+// of recovery, the persistent partition gets a new file system, and the boot
+// environment its first state. If asked for, the oem partition loses everything but
+// the system's own files. A reset runs on a node that was booted from recovery, and
 // never writes to the recovery slot.
 //
-// # The order, and what a cut of power leaves
+// # The order, and what boots after a power cut
 //
-//	check    reads recovery to its end, opens every partition     nothing was written
+//	check    reads all of recovery, opens every partition         nothing was written
 //	request  the next boot is recovery                            the node as it was
 //	mark     MarkPath says that a reset has begun
 //	unboot   the first sector of boot-a, then of boot-b is zero   a or b boots, whole; then recovery
@@ -21,10 +21,9 @@
 //	state    a is good: the state of a new disk                   a
 //	unmark   MarkPath goes
 //
-// The boot loader starts recovery when no other slot loads, so from unboot to
-// heads every boot ends in recovery, however many there are. A slot loads again
-// only when it is whole. Whoever finds the mark runs the reset again, from its
-// beginning.
+// The boot loader starts recovery when no other slot loads. So from unboot to heads
+// every boot leads to recovery, however many there are. A slot loads again only when it
+// is whole. If the mark exists, the reset must be run again, from the beginning.
 package reset
 
 import (
@@ -38,15 +37,15 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
 )
 
-// ErrNotRecovery is wrapped when the node was not booted from recovery.
+// ErrNotRecovery means that the node was not booted from recovery.
 var ErrNotRecovery = errors.New("the node is not in recovery")
 
-// Options are what is reset besides the slots and the persistent partition.
+// Options say what is reset besides the slots and the persistent partition.
 type Options struct {
-	OEM bool // the files in /oem, but for those of the system
+	OEM bool // remove the files in /oem, except those of the system
 }
 
-// A Plan is a reset of one node that can be done as far as its partitions tell.
+// A Plan is a reset of one node. As far as its partitions tell, it can be done.
 type Plan struct {
 	// Tree is the root image of recovery, with its hash tree.
 	Tree    verity.Tree
@@ -61,8 +60,8 @@ type Target struct {
 	VolumeID uint32 // of its boot partition
 }
 
-// New plans the reset of the node whose boot state is s. It returns every
-// reason against it.
+// New plans the reset of the node whose boot state is s. On a node in recovery, the error
+// names every partition that prevents it.
 func New(s *thisboot.Boot, o Options) (Plan, error) {
 	if s.Mode != layout.ModeRecovery || s.Slot != layout.SlotRecovery {
 		return Plan{}, fmt.Errorf("%w (slot %s, mode %s): type `kairos-agent bootentry --select recovery`, reboot, and reset there", ErrNotRecovery, s.Slot, s.Mode)
@@ -87,7 +86,8 @@ func target(s *thisboot.Boot, slot layout.Slot) Target {
 	return Target{Slot: slot, Label: slot.BootFS(), VolumeID: crc32.ChecksumIEEE([]byte(part.PartUUID))}
 }
 
-// check finds partitions that are missing or too small.
+// check finds partitions that are missing or too small, and an oem partition that is not
+// mounted.
 func (p Plan) check(s *thisboot.Boot) error {
 	boot, _ := s.Partition(layout.SlotRecovery.Boot())
 	need := map[string]int64{layout.SlotRecovery.Root(): p.Tree.Size, layout.SlotRecovery.Boot(): 1, layout.PartPersistent: 1}
@@ -112,7 +112,7 @@ func (p Plan) check(s *thisboot.Boot) error {
 	return errors.Join(errs...)
 }
 
-// Lines say what the reset does, for the person who has to agree.
+// Lines say what the reset does, for the person who must agree to it.
 func (p Plan) Lines() []string {
 	lines := []string{
 		fmt.Sprintf("slots a and b become copies of recovery (root hash %x)", p.Tree.RootHash),

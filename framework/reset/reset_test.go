@@ -26,7 +26,7 @@ const (
 	a, b = layout.SlotA, layout.SlotB
 )
 
-// envs are states from which a person may reset; a and b are whole in all.
+// envs returns states from which a person may reset. In all of them a and b are whole.
 func envs() map[string]slot.State {
 	return map[string]slot.State{
 		"a good":             {Good: a},
@@ -36,7 +36,7 @@ func envs() map[string]slot.State {
 	}
 }
 
-// checkDone holds a node to what a reset leaves.
+// checkDone checks that a node is as a reset leaves it.
 func (m *model) checkDone(t *testing.T, first map[string][]byte, oem bool) {
 	t.Helper()
 	if diff := cmp.Diff(slot.Initial(), m.env()); diff != "" {
@@ -83,8 +83,8 @@ func TestReset(t *testing.T) {
 	}
 }
 
-// checkCut boots twice after a cut, each time something whole, and ends the
-// reset from recovery.
+// checkCut boots three times after a power cut and checks that each boot starts a whole
+// slot. Then it finishes the reset from recovery.
 func (m *model) checkCut(t *testing.T, where string, lost bool, first map[string][]byte) {
 	t.Helper()
 	m.cut(lost)

@@ -31,13 +31,13 @@ type Installation struct {
 type Disk interface {
 	// Open opens a partition for reading.
 	Open(name string) (Device, error)
-	// Claim opens a partition for writing too. It is refused while something
-	// uses it.
+	// Claim opens a partition for reading and writing. It fails while the partition
+	// is in use.
 	Claim(name string) (Device, error)
 }
 
-// A Device is an open partition. After Sync, what was written is on the medium,
-// and ReadAt reads it from there.
+// A Device is an open partition. After Sync, the written data is on the medium, and
+// ReadAt reads it from there.
 type Device interface {
 	io.ReaderAt
 	io.WriterAt
@@ -45,7 +45,7 @@ type Device interface {
 	Close() error
 }
 
-// A run is a reset at work.
+// A run is a running reset.
 type run struct {
 	Plan
 	Installation
@@ -54,8 +54,8 @@ type run struct {
 	open  map[string]Device
 }
 
-// Run does the reset. After an error the node boots as the package comment
-// says, and the reset can be run again.
+// Run carries out the reset. After an error the node boots as in the package comment,
+// and the reset can be run again.
 func (p Plan) Run(ctx context.Context, n Installation) (err error) {
 	r := &run{Plan: p, Installation: n, boots: map[layout.Slot]*fat32.Relabeled{}, open: map[string]Device{}}
 	defer func() { err = errors.Join(err, r.close()) }()
@@ -77,7 +77,7 @@ type step struct {
 	run  func(context.Context) error
 }
 
-// steps are the package comment's table.
+// steps returns the steps in the table of the package comment.
 func (r *run) steps() []step {
 	return []step{
 		{"reading the recovery slot to its end", r.check},
@@ -95,7 +95,7 @@ func (r *run) steps() []step {
 	}
 }
 
-// check opens what will be written and reads what will be copied.
+// check opens the partitions that will be written and reads what will be copied.
 func (r *run) check(ctx context.Context) error {
 	var err error
 	if r.root, err = r.opened(layout.SlotRecovery.Root(), r.Disk.Open); err != nil {
@@ -116,7 +116,7 @@ func (r *run) check(ctx context.Context) error {
 	return r.takeOver()
 }
 
-// checkTarget opens the partitions of t, and reads what its boot partition gets.
+// checkTarget opens the partitions of t and reads what its boot partition will get.
 func (r *run) checkTarget(ctx context.Context, t Target, boot io.ReaderAt) error {
 	for _, name := range []string{t.Slot.Root(), t.Slot.Boot()} {
 		if _, err := r.opened(name, r.Disk.Claim); err != nil {
@@ -151,8 +151,8 @@ func (r *run) close() error {
 	return errors.Join(errs...)
 }
 
-// request comes before everything else. Recovery was just read to its end, so
-// it is not bad, whatever was noted.
+// request selects recovery for the next boot. It also marks recovery as not bad: check
+// has just read it to its end.
 func (r *run) request(context.Context) error {
 	_, err := r.Store.Update(func(s slot.State) (slot.State, error) {
 		return s.ArmRecovery().Select(layout.ModeRecovery)
@@ -168,7 +168,7 @@ func (r *run) state(s slot.State) func(context.Context) error {
 	}
 }
 
-// unboot leaves nothing of a and b that would be loaded.
+// unboot makes the boot partitions of a and b unreadable for the boot loader.
 func (r *run) unboot(context.Context) error {
 	for _, t := range r.Targets {
 		if err := writeSynced(r.open[t.Slot.Boot()], make([]byte, fat32.SectorSize), 0); err != nil {
@@ -200,8 +200,8 @@ func (r *run) copyBoots(ctx context.Context) error {
 	return nil
 }
 
-// copyHeads writes the sectors by which a boot loader knows a file system. That of the
-// good slot is the last, so that the other one is whole when it boots.
+// copyHeads writes the first sectors, by which a boot loader recognizes a file system. The
+// good slot's comes last, so that the other slot is whole when the good one boots.
 func (r *run) copyHeads(ctx context.Context) error {
 	for i := range r.Targets {
 		if err := r.copyBoot(ctx, r.Targets[len(r.Targets)-1-i], 0, fat32.SectorSize); err != nil {

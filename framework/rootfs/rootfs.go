@@ -2,7 +2,7 @@
 
 // Package rootfs holds the static files of the framework: they are copied into
 // every image as they are. It decides which of the distribution's services a
-// node runs, and no user: an image has no password and no key.
+// node runs. It adds no user: an image has no password and no key.
 package rootfs
 
 import (
@@ -19,7 +19,7 @@ var embedded embed.FS
 
 const base = "files"
 
-// modes of the files that are not 0644, which embedding loses.
+// modes are those of the files that are not 0644; embedding loses them.
 var modes = map[string]fs.FileMode{
 	"etc/sudoers.d/10-kairos-admin":        0o440,
 	"etc/ssh/sshd_config.d/50-kairos.conf": 0o600,
@@ -31,21 +31,21 @@ var links = map[string]string{
 	"usr/lib/systemd/system/sysinit.target.wants/kairos-trial.timer":       "../kairos-trial.timer",
 	"usr/lib/systemd/system/multi-user.target.wants/kairos-ready.service":  "../kairos-ready.service",
 	"usr/lib/systemd/system/multi-user.target.wants/kairos-settle.service": "../kairos-settle.service",
-	// The stages of the cloud-config; without the mark of kairos-boot.service
-	// these start no process.
+	// The stages of the cloud-config: without the mark of kairos-boot.service
+	// these units start no process.
 	"usr/lib/systemd/system/multi-user.target.wants/kairos-stage-boot.service": "../kairos-stage-boot.service",
 	"usr/lib/systemd/system/timers.target.wants/kairos-stage-network.timer":    "../kairos-stage-network.timer",
 	"usr/lib/systemd/system/timers.target.wants/kairos-stage-reconcile.timer":  "../kairos-stage-reconcile.timer",
 	"usr/lib/systemd/system/timers.target.wants/kairos-datasource.timer":       "../kairos-datasource.timer",
-	// It would mount the EFI partition at /boot: /boot is empty in a slot.
+	// The generator would mount the EFI partition at /boot, which is empty in a slot.
 	"etc/systemd/system-generators/systemd-gpt-auto-generator": "/dev/null",
-	// The same program under the name that Kairos's documentation has.
+	// Kairos's documentation calls the agent kairos.
 	"usr/bin/kairos": "kairos-agent",
 }
 
 // off are units of the distribution that make no sense on a node, and why.
-// Each gets a drop-in with a condition that is never met. That is better here
-// than a mask, which would have to be in the persistent /etc/systemd.
+// Each gets a drop-in with a condition that is never met. A mask is no choice: it
+// would have to be in the persistent /etc/systemd.
 var off = []struct{ unit, why string }{
 	{"apt-daily.timer", "Packages come with an image; the root is read-only."},
 	{"apt-daily.service", "Packages come with an image; the root is read-only."},
@@ -67,20 +67,20 @@ var off = []struct{ unit, why string }{
 	{"sshd-keygen.service", "kairos-agent makes the host keys, without the slow RSA one, and repairs damaged ones."},
 }
 
-// dropIn makes a unit skip itself: the directory is in every image of ours.
+// dropIn makes systemd skip a unit: the directory is in every image of ours.
 func dropIn(why string) []byte {
 	return []byte("# SPDX-License-Identifier: Apache-2.0\n# " + why + "\n\n[Unit]\nConditionPathExists=!/usr/lib/kairos\n")
 }
 
-// updated says that /etc and /var belong to /usr, see ConditionNeedsUpdate= in
-// systemd.unit(5). It has the time of the image, so that no boot runs what is
-// to run after an update.
+// updated is the text of .updated, the file which says that /etc and /var match
+// /usr: see ConditionNeedsUpdate= in systemd.unit(5). The file has the time of the
+// image, so that no boot runs the jobs of an update.
 const updated = "# The image was built as a whole: nothing is to be brought up to date at boot.\n"
 
 // Walk calls fn for every file and link, sorted by path. Paths are relative
 // and clean; mode holds permission bits, and the type fs.ModeSymlink for
-// links, whose data is nil. Parents that the image lacks are 0755 root:root,
-// and so are all owners.
+// links, whose data is nil. Parents that the image lacks get mode 0755; root:root
+// owns everything.
 func Walk(fn func(path string, mode fs.FileMode, data []byte, link string) error) error {
 	files, err := contents()
 	if err != nil {
@@ -107,7 +107,7 @@ func modeOf(path string) fs.FileMode {
 	return 0o644
 }
 
-// contents are the embedded files and the ones made from tables.
+// contents returns the embedded files and those made from tables.
 func contents() (map[string][]byte, error) {
 	out := map[string][]byte{"etc/.updated": []byte(updated), "var/.updated": []byte(updated)}
 	for _, o := range off {

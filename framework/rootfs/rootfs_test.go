@@ -67,7 +67,7 @@ func TestEveryTableEntryIsThere(t *testing.T) {
 }
 
 // TestNothingBelowPersistentSystemd: units and their state must not depend on
-// /etc/systemd, which keeps what an older image had.
+// /etc/systemd, which keeps files from an older image.
 func TestNothingBelowPersistentSystemd(t *testing.T) {
 	files, _ := walk(t)
 	for p := range files {
@@ -122,8 +122,8 @@ func TestStages(t *testing.T) {
 // online are the services that wait for the network.
 var online = []string{"kairos-stage-network.service", "kairos-datasource.service"}
 
-// TestNoBootWaitsForTheNetwork: no target wants what waits for the network, but
-// for its timer, and the timer has the condition too.
+// TestNoBootWaitsForTheNetwork: no target wants a service that waits for the
+// network. Only its timer starts it, and the timer has the same condition.
 func TestNoBootWaitsForTheNetwork(t *testing.T) {
 	files, _ := walk(t)
 	for p, f := range files {
@@ -138,8 +138,8 @@ func TestNoBootWaitsForTheNetwork(t *testing.T) {
 	}
 }
 
-// typeOf is oneshot for what a boot waits for. Health checks take minutes, and
-// no boot waits for them.
+// typeOf is oneshot for units that a boot waits for. Health checks take minutes,
+// and no boot waits for them.
 func typeOf(unit string) string {
 	if unit == "kairos-settle.service" || unit == "kairos-trial.service" {
 		return "exec"
@@ -147,7 +147,7 @@ func typeOf(unit string) string {
 	return "oneshot"
 }
 
-// TestTheWatchSurvives: what restarts a node must not end with what hangs.
+// TestTheWatchSurvives: a unit that restarts a hanging node must not end with it.
 func TestTheWatchSurvives(t *testing.T) {
 	files, _ := walk(t)
 	for _, unit := range []string{"kairos-settle.service", "kairos-trial.service", "kairos-trial.timer"} {
@@ -163,8 +163,8 @@ func TestTheWatchSurvives(t *testing.T) {
 	}
 }
 
-// TestNoConfigThatIsWrong holds what we ship against our own decoder, and that
-// no image has a user.
+// TestNoConfigThatIsWrong decodes the configs that we ship with our own decoder,
+// and checks that they make no user.
 func TestNoConfigThatIsWrong(t *testing.T) {
 	files, _ := walk(t)
 	for p, f := range files {
@@ -178,7 +178,7 @@ func TestNoConfigThatIsWrong(t *testing.T) {
 	}
 }
 
-// TestUnitsThatProgramsName: a unit of ours that a program speaks of is there. A
+// TestUnitsThatProgramsName: every unit of ours that a program names exists. A
 // timer has the name of its service.
 func TestUnitsThatProgramsName(t *testing.T) {
 	name := regexp.MustCompile(`\bkairos-[a-z-]+\.(?:service|timer)\b`)

@@ -11,14 +11,14 @@ import (
 
 // Errors of events. Each comes wrapped in a sentence that says what to do.
 var (
-	ErrRunning = errors.New("the slot is running")          // an upgrade would write what runs
-	ErrOnTrial = errors.New("the running slot is on trial") // it is not proven, so nothing may replace the good one
+	ErrRunning = errors.New("the slot is running")          // an upgrade would overwrite it
+	ErrOnTrial = errors.New("the running slot is on trial") // it is unproven, so the good slot must stay
 	ErrBad     = errors.New("the slot is bad")
 	ErrNotOurs = errors.New("the state does not allow it")
 )
 
-// Target is the slot that an upgrade of a node which runs from booted writes.
-// From recovery it is the one that is not good.
+// Target returns the slot that an upgrade writes on a node that runs from booted. From
+// recovery it is the slot that is not good.
 func (s State) Target(booted layout.Slot) layout.Slot {
 	if booted == layout.SlotRecovery {
 		return Other(s.Good)
@@ -50,8 +50,8 @@ func (s State) Write(booted, target layout.Slot) (State, error) {
 	return s, nil
 }
 
-// Arm is the event after target was written and read back: it gets tries boots
-// to prove itself.
+// Arm is the event after target was written and read back. The slot gets the given number
+// of boots to prove itself.
 func (s State) Arm(target layout.Slot, tries int) (State, error) {
 	if target == "" || target != s.Bad {
 		return s, fmt.Errorf("arming slot %q: %w: its writing has not begun", target, ErrNotOurs)
@@ -63,8 +63,8 @@ func (s State) Arm(target layout.Slot, tries int) (State, error) {
 	return s, nil
 }
 
-// MarkGood is the event after the health checks of the running slot passed.
-// For a slot that is not on trial it changes nothing.
+// MarkGood is the event after the health checks of the running slot passed. If that slot
+// is not on trial, nothing changes.
 func (s State) MarkGood(booted layout.Slot) State {
 	if booted == "" || booted != s.Try {
 		return s
@@ -73,14 +73,13 @@ func (s State) MarkGood(booted layout.Slot) State {
 	return s
 }
 
-// CameUp is the event of a system that is up, whichever slot it runs from: it is
-// in no loop of boots that fail.
+// CameUp is the event of a system that is up, from any slot: the node is in no boot loop.
 func (s State) CameUp() State {
 	s.Unproven = 0
 	return s
 }
 
-// GiveUp ends the trial: the slot is bad.
+// GiveUp ends the trial: the slot becomes bad.
 func (s State) GiveUp() State {
 	if s.Try != "" {
 		s.Bad, s.Try, s.Tries = s.Try, "", 0
@@ -88,9 +87,9 @@ func (s State) GiveUp() State {
 	return s
 }
 
-// Rollback goes to the other slot. On a node that runs from the slot on trial,
-// or has one armed, it gives the trial up. Else the old slot gets tries boots:
-// the way back is proven too, and fails back to the slot that is good now.
+// Rollback goes back to the other slot. If there is a slot on trial, running or not,
+// Rollback gives up the trial. Otherwise the old slot is on trial for the given number
+// of boots: it must prove itself too, and if it fails, the present good slot boots.
 func (s State) Rollback(tries int) (State, error) {
 	s.Next = ""
 	if s.Try != "" {
@@ -107,7 +106,7 @@ func (s State) Rollback(tries int) (State, error) {
 	return s, nil
 }
 
-// Select asks for one boot of another kind. An empty mode takes the wish back.
+// Select chooses the mode of the next boot, once. An empty mode cancels the choice.
 func (s State) Select(m layout.Mode) (State, error) {
 	switch {
 	case m == layout.ModePassive && s.Condition(Other(s.Good)) == Bad:
@@ -143,8 +142,8 @@ func (s State) ArmRecovery() State {
 	return s
 }
 
-// Boot is the boot loader's event: what it boots, and the state that it writes
-// before it does.
+// Boot is the event of the boot loader. It returns what the boot loader boots, and the
+// state that it writes before.
 func (s State) Boot() (Choice, State) {
 	switch {
 	case s.Next != "":
@@ -159,8 +158,8 @@ func (s State) Boot() (Choice, State) {
 	return s.byDefault(), s
 }
 
-// byDefault is the good slot, as passive where that is the end of a trial, or
-// what is booted in its place because it does not come up.
+// byDefault returns the good slot, as passive if a trial used up its tries, or the slot
+// that boots in its place because it does not come up.
 func (s State) byDefault() Choice {
 	switch {
 	case s.Unproven == oldsTurn && s.Condition(Other(s.Good)) == Old:
@@ -183,8 +182,8 @@ func (s State) once(next layout.Mode) Choice {
 	return Choice{s.Good, layout.ModeActive}
 }
 
-// Fallbacks are what the boot loader starts, in this order, when the slot that
-// it chose does not load: what is known to be bad comes last.
+// Fallbacks lists what the boot loader starts, in this order, if the chosen slot does not
+// load. A slot known to be bad comes last.
 func (s State) Fallbacks(chosen layout.Slot) []Choice {
 	other := Other(s.Good)
 	order := []Choice{{s.Good, layout.ModePassive}, {other, layout.ModePassive}, {layout.SlotRecovery, layout.ModeRecovery}}

@@ -20,13 +20,12 @@ const (
 	a, b, rec = layout.SlotA, layout.SlotB, layout.SlotRecovery
 )
 
-// A node is a State and what is really in the slots, which the State must agree
-// with.
+// A node is a State and the real content of the slots. The two must agree.
 type node struct {
 	State  slot.State
 	Booted layout.Slot
-	Whole  [2]bool // the image is written to its end: of a, b
-	Proven [2]bool // its health checks passed, since it was written
+	Whole  [2]bool // of a, b: the image is written to its end
+	Proven [2]bool // of a, b: the health checks passed since it was written
 }
 
 func index(s layout.Slot) int {
@@ -36,8 +35,8 @@ func index(s layout.Slot) int {
 	return 0
 }
 
-// events are everything that can happen to a node, with the change that it
-// makes to the slots. An event that is not allowed changes nothing.
+// events returns everything that can happen to a node, with the change to the slots. A
+// forbidden event changes nothing.
 func events() map[string]func(node) (node, error) {
 	upgrade := func(n node, end bool) (node, error) {
 		target := n.State.Target(n.Booted)
@@ -98,7 +97,7 @@ func events() map[string]func(node) (node, error) {
 	}
 }
 
-// check holds a node to the properties.
+// check tests the properties of a node.
 func (n node) check() error {
 	if err := n.State.Check(); err != nil {
 		return err
@@ -117,8 +116,8 @@ func (n node) check() error {
 	return nil
 }
 
-// TestEverySequence walks all nodes that any sequence of events leads to. The
-// set is finite and small, so this is every sequence of every length.
+// TestEverySequence visits all nodes that a sequence of events can lead to. The set is
+// finite and small, so this covers every sequence of every length.
 func TestEverySequence(t *testing.T) {
 	start := node{State: slot.Initial(), Booted: a, Whole: [2]bool{true, true}, Proven: [2]bool{true, true}}
 	from := map[node]string{start: "new disk"}
@@ -149,8 +148,8 @@ func TestEverySequence(t *testing.T) {
 	}
 }
 
-// TestEveryNodeComesBack: whatever the state, after a few boots in which nobody
-// does anything the good slot runs, if it comes up.
+// TestEveryNodeComesBack: from any state, the good slot runs by itself after a few boots,
+// if it comes up.
 func TestEveryNodeComesBack(t *testing.T) {
 	for _, s := range slot.Every() {
 		var c slot.Choice
@@ -166,8 +165,8 @@ func TestEveryNodeComesBack(t *testing.T) {
 	}
 }
 
-// TestEverySlotHasItsTurn: when nothing comes up, each slot that is fit for it is
-// booted, again and again, and the good one most.
+// TestEverySlotHasItsTurn: if nothing comes up, each slot that is fit to boot is booted
+// again and again, the good one most often.
 func TestEverySlotHasItsTurn(t *testing.T) {
 	const rounds = 3
 	for _, s := range slot.Every() {
@@ -233,7 +232,7 @@ func TestBoot(t *testing.T) {
 	}
 }
 
-// TestRefusals: each event that is not allowed says why, and changes nothing.
+// TestRefusals: each forbidden event says why, and changes nothing.
 func TestRefusals(t *testing.T) {
 	write := func(booted, target layout.Slot) func(slot.State) (slot.State, error) {
 		return func(s slot.State) (slot.State, error) { return s.Write(booted, target) }
@@ -272,8 +271,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestTarget: an upgrade writes the slot that does not run; from recovery, the one
-// that is not good.
+// TestTarget: an upgrade writes the slot that does not run; from recovery, the slot that
+// is not good.
 func TestTarget(t *testing.T) {
 	for _, tt := range []struct{ good, booted, want layout.Slot }{
 		{a, a, b}, {b, b, a}, {a, b, a}, {a, rec, b}, {b, rec, a},
@@ -284,8 +283,8 @@ func TestTarget(t *testing.T) {
 	}
 }
 
-// TestWriteEndsAWish: the slot that was to be booted once is not whole any more; any
-// other wish stays.
+// TestWriteEndsAWish: Write cancels a selected boot of the slot that it writes. Any other
+// selection stays.
 func TestWriteEndsAWish(t *testing.T) {
 	for next, want := range map[layout.Mode]layout.Mode{layout.ModePassive: "", layout.ModeRecovery: layout.ModeRecovery, layout.ModeActive: layout.ModeActive, "": ""} {
 		got, err := slot.State{Good: a, Next: next}.Write(a, b)
@@ -295,7 +294,7 @@ func TestWriteEndsAWish(t *testing.T) {
 	}
 }
 
-// TestTries: a trial has one to MaxTries boots, whoever begins it.
+// TestTries: a trial has 1 to MaxTries boots, whichever event begins it.
 func TestTries(t *testing.T) {
 	for tries := -1; tries <= slot.MaxTries+1; tries++ {
 		want := tries >= 1 && tries <= slot.MaxTries
@@ -321,8 +320,8 @@ func TestMarkGoodOfNothing(t *testing.T) {
 	}
 }
 
-// TestUpgradeFromOld: a node that runs from the old slot and is upgraded there
-// keeps a good slot: the one that runs.
+// TestUpgradeFromOld: a node that is upgraded while it runs from the old slot keeps a good
+// slot: the running one.
 func TestUpgradeFromOld(t *testing.T) {
 	got, err := slot.State{Good: b}.Write(a, b)
 	if want := (slot.State{Good: a, Bad: b}); err != nil || got != want {
@@ -369,7 +368,7 @@ func TestVarsRoundTrip(t *testing.T) {
 	}
 }
 
-// TestEvery: the list has everything that Check accepts, once.
+// TestEvery: the list has every state that Check accepts, once.
 func TestEvery(t *testing.T) {
 	seen := map[slot.State]bool{}
 	for _, s := range slot.Every() {
@@ -387,7 +386,7 @@ func TestEvery(t *testing.T) {
 	}
 }
 
-// neighbours differ from s in one value.
+// neighbours returns states that differ from s in one value.
 func neighbours(s slot.State) (list []slot.State) {
 	add := func(change func(*slot.State)) {
 		next := s
@@ -410,8 +409,8 @@ func neighbours(s slot.State) (list []slot.State) {
 	return list
 }
 
-// TestVarNames: a State says nothing in a variable that is not listed, and every
-// variable that is listed says something in some State.
+// TestVarNames: a State uses only listed variables, and every listed variable is used by
+// some State.
 func TestVarNames(t *testing.T) {
 	used := map[string]bool{}
 	for _, s := range slot.Every() {
@@ -425,8 +424,7 @@ func TestVarNames(t *testing.T) {
 	}
 }
 
-// TestLife: a node on which every system comes up stays where it is, however long
-// it lives.
+// TestLife: a node on which every system comes up stays in its slot for ever.
 func TestLife(t *testing.T) {
 	for _, good := range []layout.Slot{a, b} {
 		s := slot.State{Good: good}
@@ -469,8 +467,8 @@ func TestParseVarsForgives(t *testing.T) {
 	}
 }
 
-// FuzzParseVars: whatever is in the environment, the state is one that Check
-// accepts, and stays what it is.
+// FuzzParseVars: whatever is in the environment, Check accepts the state, and the state
+// survives a round trip.
 func FuzzParseVars(f *testing.F) {
 	f.Add("a", "b", "3", "", "", "passive", "7")
 	f.Fuzz(func(t *testing.T, good, try, tries, bad, badrec, next, unproven string) {

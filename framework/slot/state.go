@@ -12,11 +12,11 @@ import (
 // MaxTries is the largest number of boots that a slot on trial can be given.
 const MaxTries = 3
 
-// MaxUnproven is how many boots in a row the good slot gets in which it does not
-// come up, before another slot is booted in its place.
+// MaxUnproven is how many boots in a row the good slot gets without coming up, before
+// another slot boots in its place.
 const MaxUnproven = 5
 
-// The turns after MaxUnproven: the old slot's, then that of recovery.
+// Values of Unproven after MaxUnproven: the turn of the old slot, then of recovery.
 const (
 	oldsTurn      = MaxUnproven + 1
 	recoverysTurn = MaxUnproven + 2
@@ -25,36 +25,37 @@ const (
 // A State is everything that the boot loader and the agent remember between
 // boots. It is a value: events return a new one.
 type State struct {
-	Good  layout.Slot // a or b: what is booted by default
+	Good  layout.Slot // the default slot, a or b
 	Try   layout.Slot // the slot on trial: the one that is not Good, or empty
 	Tries int         // boots that Try has left, 0 to MaxTries
-	// Bad is the slot that is not Good and must not be booted: it failed, or
-	// its writing has begun and has not ended. Never the same as Try.
+	// Bad is the slot that is not Good and must not be booted: it failed, or its
+	// writing has begun and not ended. Empty if there is none; never the same as Try.
 	Bad layout.Slot
-	// BadRecovery says that of the recovery slot: its writing has not ended.
+	// BadRecovery says that the recovery slot must not be booted: its writing has
+	// begun and not ended.
 	BadRecovery bool
-	Next        layout.Mode // what to boot once: active, passive, recovery, or empty
-	// Unproven counts the boots by default since a system came up the last time:
-	// 0 to MaxUnproven of the good slot, and then one of each slot in its place.
+	Next        layout.Mode // mode of the next boot, once: active, passive, recovery, or empty
+	// Unproven counts the default boots since a system last came up: up to
+	// MaxUnproven boots of the good slot, then one of each slot in its place.
 	Unproven int
 }
 
 // Initial is the state of a new disk, which has the same image in all slots.
 func Initial() State { return State{Good: layout.SlotA} }
 
-// A Condition is what a slot is worth.
+// A Condition says whether a slot is proven and whether it may boot.
 type Condition string
 
 // The conditions.
 const (
 	Good   Condition = "good"   // proven, and booted by default
 	Trying Condition = "trying" // written whole and read back, not proven yet
-	Old    Condition = "old"    // proven, and not the default any more: what rollback goes to
+	Old    Condition = "old"    // proven, no longer the default: rollback goes back to it
 	Bad    Condition = "bad"    // failed its trial, or is not written whole
 )
 
-// Condition tells what slot x is worth. Recovery is old or bad: it is never
-// the default.
+// Condition returns the condition of slot x. Recovery is old or bad: it is never the
+// default.
 func (s State) Condition(x layout.Slot) Condition {
 	switch {
 	case x == layout.SlotRecovery && s.BadRecovery, x == s.Bad && x != "":
@@ -67,7 +68,7 @@ func (s State) Condition(x layout.Slot) Condition {
 	return Old
 }
 
-// Other is the slot that x is not: b for a, and a for everything else.
+// Other returns the other slot: b for a, and a for everything else.
 func Other(x layout.Slot) layout.Slot {
 	if x == layout.SlotA {
 		return layout.SlotB
@@ -75,7 +76,7 @@ func Other(x layout.Slot) layout.Slot {
 	return layout.SlotA
 }
 
-// Check finds what no sequence of events leads to.
+// Check returns an error for a state that no sequence of events leads to.
 func (s State) Check() error {
 	ab := func(x layout.Slot) bool { return x == layout.SlotA || x == layout.SlotB }
 	switch {
@@ -95,8 +96,8 @@ func (s State) Check() error {
 	return nil
 }
 
-// Every is every State that Check accepts: 768 of them, few enough to test a store
-// with all.
+// Every returns every State that Check accepts. There are 768, few enough to test a store
+// with all of them.
 func Every() []State {
 	var list []State
 	for _, good := range []layout.Slot{layout.SlotA, layout.SlotB} {

@@ -12,17 +12,16 @@ import (
 	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
-// A variable is one of the boot loader's variables, and how it stands for a part
-// of a State.
+// A variable is a variable of the boot loader that represents a part of a State.
 type variable struct {
 	name  string
 	value func(State) string     // empty: the variable is not set
 	read  func(*reading, *State) // sets its part of the State
 }
 
-// variables are all of them, in the order in which they are read: the later ones
-// depend on the earlier ones. This is the only list of their names: whoever stores
-// a State asks VarNames, and GRUB's script is held to it by a test.
+// variables lists all variables in the order of reading: later ones depend on earlier
+// ones. This is the only list of their names: a Store gets them from VarNames, and a test
+// checks GRUB's script against it.
 var variables = []variable{
 	{"good", func(s State) string { return string(s.Good) }, func(r *reading, s *State) {
 		s.Good = layout.Slot(r.oneOf("good", "a", "b"))
@@ -67,8 +66,8 @@ var variables = []variable{
 	}, func(r *reading, s *State) { s.Unproven = r.number("unproven", 1, recoverysTurn) }},
 }
 
-// VarNames are the names of all variables that a State can have in a boot
-// loader's environment. Every other variable there is somebody else's.
+// VarNames returns the names of all variables of a State in a boot loader's environment.
+// Other variables there belong to other programs.
 func VarNames() []string {
 	names := make([]string, len(variables))
 	for i, v := range variables {
@@ -77,7 +76,7 @@ func VarNames() []string {
 	return names
 }
 
-// Vars are the variables of a boot loader's environment, none of them empty.
+// Vars returns the variables of s for a boot loader's environment. None is empty.
 func (s State) Vars() map[string]string {
 	vars := map[string]string{}
 	for _, v := range variables {
@@ -88,9 +87,9 @@ func (s State) Vars() map[string]string {
 	return vars
 }
 
-// ParseVars reads the variables as the boot loader does, which forgives: what it
-// does not know counts as nothing. Then the error says what that was, and the
-// state is still the one by which it boots.
+// ParseVars reads the variables as the boot loader does: unknown values count as empty.
+// The error then names these values, and the state is still the one that the boot loader
+// uses.
 func ParseVars(vars map[string]string) (State, error) {
 	r := reading{vars: vars}
 	var s State
@@ -100,9 +99,8 @@ func ParseVars(vars map[string]string) (State, error) {
 	return s, errors.Join(r.errs...)
 }
 
-// ParseArg reads layout.ArgEnv, in which a boot loader hands the variables on to
-// the kernel, such as good=a,try=,unproven=1. What it does not know counts as
-// nothing, as everywhere.
+// ParseArg reads the value of layout.ArgEnv, the kernel argument in which a boot loader
+// passes the variables on, such as good=a,try=,unproven=1. Unknown values count as empty.
 func ParseArg(value string) State {
 	vars := map[string]string{}
 	for part := range strings.SplitSeq(value, ",") {
@@ -114,7 +112,7 @@ func ParseArg(value string) State {
 	return state
 }
 
-// A reading is of the variables of one environment.
+// A reading reads the variables of one environment and collects errors.
 type reading struct {
 	vars map[string]string
 	errs []error
@@ -131,7 +129,7 @@ func (r *reading) oneOf(name string, known ...string) string {
 	return ""
 }
 
-// number is one of the numbers from low to high, or 0.
+// number returns a number from low to high. An empty or unknown value counts as 0.
 func (r *reading) number(name string, low, high int) int {
 	var known []string
 	for n := low; n <= high; n++ {

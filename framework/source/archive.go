@@ -14,8 +14,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// A layoutArchive is the store of an OCI layout in a tar: where each blob lies
-// in the file. The tar is not unpacked.
+// A layoutArchive is the store of an OCI layout in a tar. It knows where each blob
+// lies in the file; the tar is not unpacked.
 type layoutArchive struct {
 	file  string
 	at    map[v1.Hash]span

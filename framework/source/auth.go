@@ -16,8 +16,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 )
 
-// keychain looks for credentials in file, then where docker and podman do. The
-// default file need not be there.
+// keychain looks for credentials in file, then in the places of docker and podman.
+// An empty name means DefaultAuth, which need not exist.
 func keychain(file string) (authn.Keychain, error) {
 	f, err := os.Open(cmp.Or(file, DefaultAuth))
 	if file == "" && errors.Is(err, fs.ErrNotExist) {

@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// TestDowngrade: neither a manifest nor a layer of a registry with TLS comes
-// from a place without it, also when the rest of a layer is asked for; and the
-// error does not have the query of that place.
+// TestDowngrade: neither a manifest nor a layer of a registry with TLS comes from
+// an address without TLS, nor does the rest of a layer. The error does not show
+// the query of that address.
 func TestDowngrade(t *testing.T) {
 	image := largeImage(t)
 	blob := layerBlob(t, image)

@@ -9,7 +9,7 @@ var (
 	ErrNotFound = errors.New("no such image")
 	ErrPlatform = errors.New("image is for another platform")
 	ErrNotImage = errors.New("not an OCI image")
-	// ErrDenied says that the registry wants other credentials, or any.
+	// ErrDenied says that the registry wants other credentials, or got none.
 	ErrDenied = errors.New("the registry refuses access")
 	// ErrUntrusted says that the registry's certificate is not trusted.
 	ErrUntrusted = errors.New("the registry's certificate is not trusted")
@@ -17,9 +17,9 @@ var (
 	ErrRegistry = errors.New("the registry does not answer")
 	// ErrAltered says that content does not have the digest that names it.
 	ErrAltered = errors.New("content is altered")
-	// ErrMissing says that a blob which the manifest lists is not there.
+	// ErrMissing says that a blob of the manifest is not there.
 	ErrMissing = errors.New("the image is not complete")
-	// ErrTooLarge says that something which has to be held in memory is larger
-	// than its limit.
+	// ErrTooLarge says that a document or file which has to fit into memory is
+	// larger than its limit.
 	ErrTooLarge = errors.New("too large to be read")
 )

@@ -14,8 +14,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// An image in a store, as partial.CompressedToImage wants it. Manifest and
-// configuration were checked when it was opened; a layer is while it is read.
+// A storedImage is an image in a store, as partial.CompressedToImage wants it. Its
+// manifest and configuration were checked on opening; a layer is checked while it
+// is read.
 type storedImage struct {
 	store            store
 	media            types.MediaType
@@ -23,8 +24,7 @@ type storedImage struct {
 	layers           map[v1.Hash]v1.Descriptor
 }
 
-// openImage checks the manifest in data, and reads what it calls its
-// configuration.
+// openImage checks the manifest in data, and reads its configuration.
 func openImage(s store, media types.MediaType, data []byte) (v1.Image, error) {
 	digest := sha256Of(data)
 	if err := checkShape(digest, data, "manifests"); err != nil {
@@ -49,7 +49,8 @@ func openImage(s store, media types.MediaType, data []byte) (v1.Image, error) {
 	return partial.CompressedToImage(image)
 }
 
-// list takes a layer of the manifest. One that is there twice has one size.
+// list adds a layer of the manifest. A layer that is listed twice must have the
+// same size both times.
 func (i *storedImage) list(layer v1.Descriptor) error {
 	if err := checkDescriptor("layer", layer); err != nil {
 		return err
@@ -62,8 +63,8 @@ func (i *storedImage) list(layer v1.Descriptor) error {
 	return nil
 }
 
-// checkShape refuses a document that is an image for one reader and an index
-// for another (CVE-2021-41190): it must not have the other one's key.
+// checkShape refuses a document that is an image for one reader and an index for
+// another (CVE-2021-41190): it must not have key, which belongs to the other kind.
 func checkShape(digest v1.Hash, data []byte, key string) error {
 	var keys map[string]json.RawMessage
 	if err := json.Unmarshal(data, &keys); err != nil {
@@ -96,7 +97,7 @@ func (l *storedLayer) Digest() (v1.Hash, error)            { return l.descriptor
 func (l *storedLayer) Size() (int64, error)                { return l.descriptor.Size, nil }
 func (l *storedLayer) MediaType() (types.MediaType, error) { return l.descriptor.MediaType, nil }
 
-// Exists spares partial.Exists the reading.
+// Exists spares partial.Exists from reading the layer.
 func (l *storedLayer) Exists() (bool, error) { return l.store.has(l.descriptor) }
 
 func (l *storedLayer) Compressed() (io.ReadCloser, error) {
@@ -104,7 +105,7 @@ func (l *storedLayer) Compressed() (io.ReadCloser, error) {
 }
 
 const (
-	// maxDepth is how deep indexes may lie in one another: builders make two.
+	// maxDepth is how deep indexes may be nested: builders nest two.
 	maxDepth = 4
 	// maxManifests is how many manifests are read to find the right one.
 	maxManifests = 256
@@ -119,8 +120,8 @@ type search struct {
 	have  []string // platforms of images that are not wanted
 }
 
-// find opens the image for want, given the content of a manifest or an index,
-// which was checked as far as it can be.
+// find opens the image for want, given the content of a manifest or an index. The
+// caller has checked the content as far as possible.
 func find(s store, media types.MediaType, data []byte, want v1.Platform) (v1.Image, error) {
 	f := &search{store: s, want: want}
 	image, err := f.document(media, data, 0)
@@ -130,7 +131,7 @@ func find(s store, media types.MediaType, data []byte, want v1.Platform) (v1.Ima
 	return image, err
 }
 
-// document is the image for want in a manifest or an index, or nil.
+// document returns the image for want in a manifest or an index, or nil.
 func (f *search) document(media types.MediaType, data []byte, depth int) (v1.Image, error) {
 	switch media = mediaOf(media, data); {
 	case media.IsIndex():
@@ -141,8 +142,8 @@ func (f *search) document(media types.MediaType, data []byte, depth int) (v1.Ima
 	return nil, fmt.Errorf("%w: %s is %s, want an image or an index", ErrNotImage, sha256Of(data), media)
 }
 
-// mediaOf is what a document is. A server of plain files may not know it, but
-// the document does.
+// mediaOf returns the media type of a document. A server of plain files may not
+// know it, but the document tells.
 func mediaOf(media types.MediaType, data []byte) types.MediaType {
 	if media.IsIndex() || media.IsImage() || media.IsSchema1() {
 		return media
@@ -203,9 +204,9 @@ func (f *search) index(data []byte, depth int) (v1.Image, error) {
 	return nil, nil
 }
 
-// entry follows an entry of an index, unless it is about something else or,
-// as the index says, for another platform: an archive of one platform may leave
-// out the images of the others.
+// entry follows an entry of an index, unless the entry is neither an image nor an
+// index, or the index gives another platform for it: an archive of one platform
+// may leave out the images of other platforms.
 func (f *search) entry(entry v1.Descriptor, depth int) (v1.Image, error) {
 	if !entry.MediaType.IsIndex() && !entry.MediaType.IsImage() {
 		return nil, nil

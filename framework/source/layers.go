@@ -18,16 +18,16 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
 )
 
-// maxWindow is the largest window of a zstd layer, in bytes, which bounds the
-// memory that a layer takes. Builders use 8 MiB or less; zstd's own program uses
-// more from level 20 on, and passes the limit with --ultra -22 and --long only.
+// maxWindow is the largest window of a zstd layer, in bytes. It bounds the memory
+// that a layer takes. Builders use 8 MiB or less; zstd's own program uses more
+// from level 20 on, and exceeds the limit only with --ultra -22 and --long.
 const maxWindow = 64 << 20
 
-// Layers are the image's layers as slotimage reads them, bottom to top. Each
-// is checked while it is read, as it is stored and as it unpacks: a layer that
+// Layers returns the image's layers as slotimage reads them, bottom to top. Each
+// is checked while it is read, in its stored and its unpacked form: a layer that
 // was read to its end without an error is the one that the manifest and the
-// configuration name. Watch, if it is not nil, is told how many stored bytes
-// were read, by one goroutine for each layer that is open.
+// configuration name. watch, if it is not nil, is called with the number of stored
+// bytes that were read, by one goroutine for each open layer.
 func Layers(image v1.Image, watch func(n int)) ([]slotimage.Layer, error) {
 	config, err := image.ConfigFile()
 	if err != nil {
@@ -79,7 +79,7 @@ type openLayer struct {
 	close     func() error
 }
 
-// Read implements io.Reader. At the end the blob is read to its end too.
+// Read implements io.Reader. At the end of the tar it reads the rest of the blob.
 func (l *openLayer) Read(p []byte) (int, error) {
 	n, err := l.tar.Read(p)
 	switch {
@@ -97,8 +97,7 @@ func (l *openLayer) Read(p []byte) (int, error) {
 // Close implements io.Closer.
 func (l *openLayer) Close() error { return l.close() }
 
-// unpack undoes the compression, which is known by its first bytes. Stop frees
-// what it took.
+// unpack undoes the compression, which the first bytes tell. stop frees its memory.
 func unpack(r io.Reader) (content io.Reader, stop func(), err error) {
 	head := bufio.NewReaderSize(r, 64<<10)
 	magic, err := head.Peek(4)
@@ -110,7 +109,7 @@ func unpack(r io.Reader) (content io.Reader, stop func(), err error) {
 		z, err := gzip.NewReader(head)
 		return z, func() {}, err
 	case bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		// One goroutine: who reads a layer may read its blob to the end besides.
+		// One goroutine: the reader of a layer may read its blob to the end too.
 		z, err := zstd.NewReader(head, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
 		if err != nil {
 			return nil, nil, err

@@ -42,8 +42,8 @@ func storedAs(t *testing.T, media types.MediaType, options ...tarball.LayerOptio
 	return testLayout(t, image), layer
 }
 
-// TestCompression: every layer is unpacked by what is in it, and one that was
-// altered is known by its digest, however unpacking ends.
+// TestCompression: the content of a layer decides how it is unpacked, and the
+// digest reveals an altered layer, however unpacking ends.
 func TestCompression(t *testing.T) {
 	for _, tt := range []struct {
 		name    string

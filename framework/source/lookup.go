@@ -19,8 +19,8 @@ import (
 const maxFile = 32 << 20
 
 // Files reads single files of an image as a container would see them: the
-// uppermost layer that has one counts. Symbolic links are not followed; a file
-// that is not there is not in the result.
+// uppermost layer with the file counts. Symbolic links are not followed; missing
+// files are not in the result.
 func Files(image v1.Image, names ...string) (map[string][]byte, error) {
 	stored, err := Layers(image, nil)
 	if err != nil {
@@ -46,16 +46,16 @@ func Files(image v1.Image, names ...string) (map[string][]byte, error) {
 type lookup struct {
 	names   []string
 	found   map[string][]byte
-	visible layers.Names // of the names and what is above them
+	visible layers.Names // of the names and their parents
 	below   int          // the layer that was read last
 }
 
-// done tells whether the layers that are left cannot have a name any more.
+// done tells whether the layers below cannot add any of the names.
 func (l *lookup) done() bool {
 	return !slices.ContainsFunc(l.names, func(name string) bool { return l.found[name] == nil && l.visible.Visible(name, l.below-1) })
 }
 
-// layer adds what one layer has. It is read to its end, so that it is checked.
+// layer adds the files of one layer. It reads the layer to its end, which checks it.
 func (l *lookup) layer(r io.Reader, number int) error {
 	l.below = number
 	for t := tar.NewReader(r); ; {
@@ -100,7 +100,7 @@ func (l *lookup) entry(h *tar.Header, content io.Reader, number int) error {
 	return err
 }
 
-// concerns tells whether name is one that is looked for, or above one.
+// concerns tells whether name is one of the wanted names, or a folder above one.
 func (l *lookup) concerns(name string) bool {
 	return slices.ContainsFunc(l.names, func(wanted string) bool { return wanted == name || strings.HasPrefix(wanted, name+"/") })
 }

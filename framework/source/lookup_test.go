@@ -15,8 +15,9 @@ import (
 	"github.com/kairos-build/kairos-build/framework/internal/layers/layerstest"
 )
 
-// layered is an image of layers, lowest first. An entry that ends in a slash is
-// a folder, one with "->" a symbolic link; others are files that hold their name.
+// layered returns an image of layers, lowest first. An entry that ends in a slash
+// is a folder, an entry with "->" a symbolic link; others are files that hold their
+// name.
 func layered(t *testing.T, layers ...[]string) v1.Image {
 	t.Helper()
 	var members [][]testimage.Entry
@@ -79,8 +80,7 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// TestFilesAgainstUnpacking: Files finds what a plain unpacker makes of the
-// layers.
+// TestFilesAgainstUnpacking: Files finds the files that a plain unpacker makes.
 func TestFilesAgainstUnpacking(t *testing.T) {
 	for seed := range uint64(150) {
 		random := layerstest.Random(seed)

@@ -24,7 +24,7 @@ type patience struct {
 	log     *slog.Logger
 }
 
-// try calls f until it succeeds, fails for good, or failed too often.
+// try calls f until it succeeds, fails for good, or has failed too often.
 func (p patience) try(ctx context.Context, what string, f func() error) error {
 	say := func(pause time.Duration, err error) {
 		p.log.Warn("trying again", "what", what, "in", pause, "error", err)
@@ -39,7 +39,7 @@ func (p patience) try(ctx context.Context, what string, f func() error) error {
 	return err
 }
 
-// statusError is an answer that is none.
+// statusError is an answer with a status that means failure.
 type statusError struct {
 	request string
 	code    int
@@ -49,8 +49,8 @@ func newStatusError(resp *http.Response) error {
 	return &statusError{resp.Request.Method + " " + shown(resp.Request), resp.StatusCode}
 }
 
-// shown is what a request asks for. The query of a place that a registry leads
-// to may be a key to it.
+// shown returns the address of a request without its query: where a registry
+// redirects, the query may be the key to a blob.
 func shown(req *http.Request) string { return fetch.Shown(req.URL.String()) }
 
 // Error implements error.
@@ -58,7 +58,7 @@ func (e *statusError) Error() string {
 	return fmt.Sprintf("%s: %d %s", e.request, e.code, http.StatusText(e.code))
 }
 
-// transient says whether an error may pass. What is not known may.
+// transient says whether an error may pass. Unknown errors may.
 func transient(err error) bool {
 	if status, ok := errors.AsType[*statusError](err); ok {
 		return fetch.MayPass(status.code)
@@ -72,7 +72,7 @@ func transient(err error) bool {
 	return !isCertificate(err) && !errors.Is(err, errNotOurs) && !errors.Is(err, ErrTooLarge) && !errors.Is(err, fetch.ErrDowngrade)
 }
 
-// isCertificate says whether the other side could not prove who it is.
+// isCertificate says whether the server could not prove its identity.
 func isCertificate(err error) bool {
 	_, ok := errors.AsType[*tls.CertificateVerificationError](err)
 	return ok

@@ -11,8 +11,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/partial"
 )
 
-// Present finds out whether everything that the manifest lists is there, without
-// reading it. Every blob that is missing is named; the error is ErrMissing then.
+// Present finds out whether every layer that the manifest lists is there, without
+// reading it. If not, the error wraps ErrMissing and names every missing blob.
 func Present(ctx context.Context, image v1.Image) error {
 	layers, err := image.Layers()
 	if err != nil {

@@ -14,11 +14,11 @@ import (
 	"testing"
 )
 
-// envProxied tells the test that it runs in a process of its own, and with which
-// certificates: Go's HTTP client reads the names of proxies once.
+// envProxied tells the test that it runs in a process of its own, and names the
+// file with certificates. Go's HTTP client reads the names of proxies only once.
 const envProxied = "KAIROS_TEST_PROXIED_CA"
 
-// TestProxy: a registry that only a proxy reaches.
+// TestProxy opens an image in a registry that only a proxy reaches.
 func TestProxy(t *testing.T) {
 	if ca := os.Getenv(envProxied); ca != "" {
 		o := quick()
@@ -40,7 +40,7 @@ func TestProxy(t *testing.T) {
 	}
 }
 
-// tunnelTo is a proxy that has one destination, whatever it is asked for.
+// tunnelTo is a proxy that connects every client to one destination.
 func tunnelTo(t *testing.T, destination string, count *atomic.Int32) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.Method != http.MethodConnect || req.Host != "example.com:443" {

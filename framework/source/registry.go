@@ -44,7 +44,7 @@ func pull(ctx context.Context, ref string, o Options) (v1.Image, error) {
 	for i, place := range places {
 		image, err := r.open(ctx, place)
 		if last := i == len(places)-1; err == nil && !last {
-			err = Present(ctx, image) // a mirror may have the half of it
+			err = Present(ctx, image) // a mirror may have half of the image
 		}
 		if err == nil {
 			return image, nil
@@ -58,13 +58,13 @@ func pull(ctx context.Context, ref string, o Options) (v1.Image, error) {
 	return nil, errors.Join(all...)
 }
 
-// places are where to look for an image, in order: the mirrors of its
+// places returns where to look for an image, in order: the mirrors of its
 // registry, then the registry.
 func places(ref name.Reference, mirrors map[string][]string) ([]name.Reference, error) {
 	host := ref.Context().RegistryStr()
 	var found []name.Reference
 	for _, key := range slices.Sorted(maps.Keys(mirrors)) {
-		registry, err := name.NewRegistry(key) // some have two names
+		registry, err := name.NewRegistry(key) // some registries have two names
 		if err != nil {
 			return nil, fmt.Errorf("mirrors of %q: %w", key, err)
 		}
@@ -127,7 +127,8 @@ func newPuller(o Options) (*puller, error) {
 	})}, nil
 }
 
-// rootCAs are the system's and those of a file; nil are the system's.
+// rootCAs returns the system's certificates and those of a file. nil stands for
+// the system's alone.
 func rootCAs(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil
@@ -146,7 +147,7 @@ func rootCAs(file string) (*x509.CertPool, error) {
 	return roots, nil
 }
 
-// open asks one registry.
+// open opens an image in one registry.
 func (p *puller) open(ctx context.Context, ref name.Reference) (v1.Image, error) {
 	inner, err := p.signIn(ctx, ref.Context())
 	if err != nil {
@@ -164,8 +165,8 @@ func (p *puller) open(ctx context.Context, ref name.Reference) (v1.Image, error)
 	return image, nil
 }
 
-// signIn makes a transport that carries the credentials. It stands below
-// steady, so that the rest of a blob can be asked for with a new token.
+// signIn makes a transport that carries the credentials. It stands below steady,
+// so that steady can ask for the rest of a blob with a new token.
 func (p *puller) signIn(ctx context.Context, repo name.Repository) (inner http.RoundTripper, err error) {
 	auth, err := authn.Resolve(ctx, p.keys, repo)
 	if err != nil {
@@ -180,7 +181,7 @@ func (p *puller) signIn(ctx context.Context, repo name.Repository) (inner http.R
 	return inner, err
 }
 
-// explain adds what can be done.
+// explain adds the reference, the kind of error and a remedy to an error.
 func (p *puller) explain(ctx context.Context, ref name.Reference, err error) error {
 	err = fetch.Scrubbed(err)
 	code := 0
@@ -203,7 +204,7 @@ func (p *puller) explain(ctx context.Context, ref name.Reference, err error) err
 	return fmt.Errorf("%s: %w: %w: check the name, the network and the proxy", ref.Name(), ErrRegistry, err)
 }
 
-// isAbout says whether an error is about the image, and not about the way to it.
+// isAbout says whether an error is one of kinds: about the image, not the way to it.
 func isAbout(err error, kinds ...error) bool {
 	return slices.ContainsFunc(kinds, func(kind error) bool { return errors.Is(err, kind) })
 }

@@ -31,7 +31,7 @@ import (
 
 const layerSize = 1 << 20
 
-// A fault stands before a registry; it handles a request, or returns false.
+// A fault stands in front of a registry. It handles a request, or returns false.
 type fault func(w http.ResponseWriter, r *http.Request) bool
 
 // A testRegistry is a registry with an image at /edge/node:v1.
@@ -89,7 +89,7 @@ func (r *testRegistry) during(f fault) {
 	r.fault = f
 }
 
-// largeImage has one layer that does not fit into the buffers on the way.
+// largeImage returns an image with one layer, too large for the buffers on the way.
 func largeImage(t *testing.T) v1.Image {
 	t.Helper()
 	image, err := random.Image(layerSize, 1)
@@ -129,7 +129,7 @@ func read(ctx context.Context, ref string, o Options) error {
 	return errors.Join(all...)
 }
 
-// cut answers with the first n bytes of what was asked for, and then does end.
+// cut answers with the first n bytes of the requested range, and then calls end.
 func cut(blob []byte, n int, end func(w http.ResponseWriter, r *http.Request)) fault {
 	return func(w http.ResponseWriter, r *http.Request) bool {
 		from := 0
@@ -278,8 +278,8 @@ func digestOf(t *testing.T, image v1.Image) string {
 	return manifest.Layers[0].Digest.String()
 }
 
-// TestRedirect: the rest is asked for where the blob was first asked for, since
-// the place that a registry redirects to is often good for minutes only.
+// TestRedirect: a request for the rest goes to the registry again, since the
+// address that it redirects to is often valid for minutes only.
 func TestRedirect(t *testing.T) {
 	image := largeImage(t)
 	blob := layerBlob(t, image)
@@ -322,7 +322,7 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// signedIn lets in who knows the password.
+// signedIn lets requests with the password through.
 func signedIn(w http.ResponseWriter, r *http.Request) bool {
 	if user, password, _ := r.BasicAuth(); user == "edge" && password == "secret" {
 		return false
@@ -356,7 +356,7 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
-// TestToken: a token that ends in the middle of a blob is renewed.
+// TestToken: a token that expires in the middle of a blob is renewed.
 func TestToken(t *testing.T) {
 	image := largeImage(t)
 	r := newRegistry(t, image, httptest.NewServer)

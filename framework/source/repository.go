@@ -25,8 +25,8 @@ type repository struct {
 	client *http.Client
 }
 
-// root reads the manifest or the index that ref names. The digest in ref is
-// checked; what is behind a tag, the registry decides.
+// root reads the manifest or the index that ref names. A digest in ref is checked;
+// for a tag, the registry decides.
 func (r *repository) root(ref name.Reference) (media types.MediaType, data []byte, err error) {
 	resp, err := r.do(http.MethodGet, "manifests", ref.Identifier())
 	if err != nil {
@@ -66,7 +66,7 @@ func (r *repository) has(blob v1.Descriptor) (bool, error) {
 	return true, resp.Body.Close()
 }
 
-// kindOf is where a registry has a blob: manifests stand apart.
+// kindOf returns the part of a registry that holds a blob: manifests stand apart.
 func kindOf(blob v1.Descriptor) string {
 	if blob.MediaType.IsIndex() || blob.MediaType.IsImage() {
 		return "manifests"
@@ -74,7 +74,7 @@ func kindOf(blob v1.Descriptor) string {
 	return "blobs"
 }
 
-// accepted are the manifests that are understood.
+// accepted returns the media types of manifests and indexes that can be read.
 func accepted() []string {
 	return []string{string(types.OCIImageIndex), string(types.OCIManifestSchema1), string(types.DockerManifestList), string(types.DockerManifestSchema2)}
 }

@@ -24,9 +24,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// root makes an image of one layer from a folder with a root file system. The
-// folder is read once here, for its digest, and again for each reading of the
-// layer, which fails if something changed in between.
+// root makes an image of one layer from a folder with a root file system. It reads
+// the folder once, for its digest. Each reader of the layer reads the folder again,
+// and fails if something changed in between.
 func root(ctx context.Context, dir string, want v1.Platform) (v1.Image, error) {
 	dir, err := filepath.EvalSymlinks(dir)
 	if err != nil {
@@ -52,7 +52,7 @@ func (c *counter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// A rootStore has a folder as one layer, without compression, and a
+// A rootStore is a store with a folder as one layer, without compression, and a
 // configuration.
 type rootStore struct {
 	ctx    context.Context // of the reading
@@ -87,8 +87,8 @@ func (r *rootStore) open(blob v1.Descriptor) (io.ReadCloser, error) {
 }
 
 // A tree is a folder as a tar stream: names in the order of their paths, owners
-// as numbers, extended attributes, hard links. Other file systems that are
-// mounted in it and sockets are left out.
+// as numbers, extended attributes, hard links. It leaves out sockets and the
+// content of other file systems that are mounted in the folder.
 type tree struct {
 	ctx    context.Context // of the reading
 	dir    string
@@ -194,8 +194,8 @@ func (t *tree) content(path string, size int64) (err error) {
 	return nil
 }
 
-// xattrs are a file's extended attributes as PAX records. File systems without
-// them have none.
+// xattrs returns a file's extended attributes as PAX records; none on a file
+// system without extended attributes.
 func xattrs(path string) (map[string]string, error) {
 	list, err := readXattr(func(b []byte) (int, error) { return unix.Llistxattr(path, b) })
 	if errors.Is(err, unix.ENOTSUP) || len(list) == 0 && err == nil {

@@ -34,7 +34,7 @@ func newRoot(t *testing.T) string {
 	return dir
 }
 
-// entries reads the one layer of a root.
+// entries lists the one layer of a root.
 func entries(t *testing.T, dir string) []string {
 	t.Helper()
 	image, err := Open(t.Context(), "dir:"+dir, Options{Arch: "amd64"})

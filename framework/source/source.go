@@ -3,25 +3,25 @@
 // Package source opens an OCI image wherever it is, for the builder and for the
 // node: in a registry, in an OCI layout folder, in a tar of such a folder, or
 // in a folder with a root file system, which becomes an image of one layer. It
-// only reads, keeps no more than a few megabytes in memory, and trusts nothing
-// but digests.
+// only reads, keeps no more than a few megabytes in memory, and trusts only
+// digests.
 //
 // # What is checked
 //
-// Everything that a descriptor names has the digest and the size that it says:
-// indexes, manifests and configurations before they are used, layers while they
-// are read. A layer that was read to its end without an error is the one that
-// the manifest and the configuration name. So whoever trusts the digest of an
-// image trusts all of it. What nothing names is taken as it is: the index.json of
-// a layout, and what a registry has behind a tag.
+// Every blob must have the digest and the size of its descriptor. Indexes,
+// manifests and configurations are checked before they are used, layers while they
+// are read. A layer that was read to its end without an error is the one that the
+// manifest and the configuration name. So the digest of an image vouches for all
+// of it. Two documents have no descriptor and are taken as they are: the index.json
+// of a layout, and the document that a registry gives for a tag.
 //
 // # Registries
 //
-// What breaks off or stalls is asked for again, with a Range for the rest of a
-// blob; mirrors are asked before the registry itself; credentials come from a
-// docker-style config.json, proxies from the environment. Options says how.
+// A request that breaks off or stalls is sent again, with a Range for the rest of
+// a blob. Mirrors are asked before the registry itself. Credentials come from a
+// docker-style config.json, proxies from the environment. Options has the details.
 //
-// It does not check signatures, and writes nothing anywhere.
+// The package does not check signatures, and writes nothing anywhere.
 package source
 
 import (
@@ -45,7 +45,7 @@ import (
 //	file:PATH     the same, or a folder with an OCI layout
 //	anything else a folder or file as above, if there is one, or a REF
 //
-// The context is that of all reading from the image, also later.
+// The context bounds all reading from the image, also after Open has returned.
 func Open(ctx context.Context, ref string, o Options) (v1.Image, error) {
 	o = o.withDefaults()
 	scheme, rest, _ := strings.Cut(ref, ":")
@@ -69,7 +69,7 @@ func Open(ctx context.Context, ref string, o Options) (v1.Image, error) {
 	return pull(ctx, ref, o)
 }
 
-// local opens a tar of a layout or, if that may be, a layout.
+// local opens a tar of a layout or, if folders is true, a layout folder.
 func local(path string, o Options, folders bool) (v1.Image, error) {
 	info, err := os.Stat(path)
 	switch {

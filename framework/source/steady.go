@@ -15,12 +15,12 @@ import (
 	"github.com/kairos-build/kairos-build/framework/fetch"
 )
 
-// errNotOurs is wrapped by answers that must not be asked for again.
+// errNotOurs is wrapped by errors of answers that are not worth another request.
 var errNotOurs = errors.New("the answer does not fit the request")
 
-// steady sends requests again that failed, and goes on with blobs that broke
-// off, so that those above it see one answer. It is not their judge: whoever
-// reads a blob checks its digest.
+// steady repeats failed requests and resumes blobs that broke off, so that its
+// callers see one answer. It checks no content: the reader of a blob checks its
+// digest.
 type steady struct {
 	inner    http.RoundTripper // signs in, and may renew its token
 	stall    time.Duration
@@ -54,8 +54,8 @@ func (s *steady) RoundTrip(req *http.Request) (resp *http.Response, err error) {
 	return resp, nil
 }
 
-// origin is the request whose redirects led to req. Its context ended with its
-// own answer; only the address and the headers are of use.
+// origin returns the request whose redirects led to req. Its context ended with
+// its own answer; only the address and the headers are of use.
 func origin(req *http.Request) *http.Request {
 	for req.Response != nil && req.Response.Request != nil {
 		req = req.Response.Request
@@ -65,8 +65,8 @@ func origin(req *http.Request) *http.Request {
 
 func isBlob(req *http.Request) bool { return strings.Contains(origin(req).URL.Path, "/blobs/") }
 
-// hold reads an answer that is no blob to its end, so that it is whole or is
-// asked for again.
+// hold reads an answer that is no blob to its end: an incomplete answer must fail
+// here, where the request can be repeated.
 func hold(resp *http.Response) error {
 	data, err := readAll(resp.Body, "the answer of "+resp.Request.URL.Redacted())
 	if err := errors.Join(err, resp.Body.Close()); err != nil {
@@ -76,7 +76,7 @@ func hold(resp *http.Response) error {
 	return nil
 }
 
-// once sends a request and watches over it and over its answer.
+// once sends a request and watches it and its answer for a stall.
 func (s *steady) once(req *http.Request, send func(*http.Request) (*http.Response, error)) (*http.Response, error) {
 	return fetch.Watched(req, s.stall, send)
 }
@@ -86,10 +86,10 @@ type blobBody struct {
 	s      *steady
 	origin *http.Request
 	body   io.ReadCloser
-	at     int64 // bytes that were given
+	at     int64 // bytes that were returned
 	size   int64 // of the blob, or -1
 	etag   string
-	broken error // why body gives nothing any more
+	broken error // why body has ended early
 }
 
 // Read implements io.Reader.
@@ -115,7 +115,7 @@ func (b *blobBody) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// resume asks for the rest.
+// resume asks for the rest of the blob.
 func (b *blobBody) resume() error {
 	broken := b.broken
 	b.s.patience.log.Warn("asking for the rest", "error", broken)
@@ -124,7 +124,7 @@ func (b *blobBody) resume() error {
 	}
 	first := true
 	err := b.s.patience.try(b.origin.Context(), shown(b.origin), func() error {
-		if first { // so that the pause stands before the first request
+		if first { // try pauses before the first request, too
 			first = false
 			return broken
 		}
@@ -141,11 +141,11 @@ func (b *blobBody) resume() error {
 func (b *blobBody) askRest() error {
 	req := b.origin.Clone(b.origin.Context())
 	rest := fmt.Sprintf("bytes=%d-", b.at)
-	if b.size >= 0 { // some servers know no open ranges
+	if b.size >= 0 { // some servers do not know open ranges
 		rest += strconv.FormatInt(b.size-1, 10)
 	}
 	req.Header.Set("Range", rest)
-	if strings.HasPrefix(b.etag, `"`) { // a weak one must not be used here
+	if strings.HasPrefix(b.etag, `"`) { // If-Range must not have a weak ETag
 		req.Header.Set("If-Range", b.etag)
 	}
 	resp, err := b.s.once(req, fetch.Client(b.s.inner).Do)
@@ -159,8 +159,8 @@ func (b *blobBody) askRest() error {
 	return nil
 }
 
-// take brings an answer to where the blob goes on. A read that makes no
-// progress would be tried for ever; so the first byte has to come here.
+// take positions an answer where the blob goes on. It reads the first byte: without
+// progress, the blob would be resumed for ever.
 func (b *blobBody) take(resp *http.Response) error {
 	switch resp.StatusCode {
 	case http.StatusPartialContent:
@@ -196,7 +196,7 @@ func unexpected(err error) error {
 	return err
 }
 
-// checkRange compares "bytes FIRST-LAST/SIZE" with what was asked for.
+// checkRange compares "bytes FIRST-LAST/SIZE" with the requested range.
 func (b *blobBody) checkRange(text string) error {
 	var first, last, size int64
 	if _, err := fmt.Sscanf(text, "bytes %d-%d/%d", &first, &last, &size); err != nil {

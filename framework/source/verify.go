@@ -15,14 +15,14 @@ import (
 
 // maxDocument is the largest manifest, index or configuration, in bytes, that
 // is read into memory. The OCI distribution specification asks registries to
-// take manifests of that size.
+// accept manifests of that size.
 const maxDocument = 4 << 20
 
-// unknown is the size of a blob that nothing has said yet.
+// unknown stands for a size that no descriptor gives.
 const unknown = -1
 
-// A store has blobs: a registry's repository, a folder, a tar. Nothing that it
-// gives is trusted: this file checks all of it, whatever the store is.
+// A store holds blobs: a registry's repository, a folder, a tar. No store is
+// trusted: this file checks all that they return.
 type store interface {
 	// open returns the content of a blob, or ErrMissing.
 	open(blob v1.Descriptor) (io.ReadCloser, error)
@@ -30,8 +30,8 @@ type store interface {
 	has(blob v1.Descriptor) (bool, error)
 }
 
-// openBlob opens a blob whose reader ends with an error unless the blob has the
-// digest and the size of its descriptor. What is the word for it in errors.
+// openBlob opens a blob. The reader ends with an error unless the blob has the
+// digest and the size of its descriptor. Errors call the blob what.
 func openBlob(s store, what string, blob v1.Descriptor) (*blobReader, error) {
 	if err := checkDescriptor(what, blob); err != nil {
 		return nil, err
@@ -76,7 +76,7 @@ func documentTooLarge(what string, size int64) error {
 	return fmt.Errorf("%w: %s has %d bytes, more than the %d that are read of one", ErrTooLarge, what, size, maxDocument)
 }
 
-// checkDescriptor refuses what cannot be checked.
+// checkDescriptor refuses a blob that cannot be checked.
 func checkDescriptor(what string, blob v1.Descriptor) error {
 	switch {
 	case blob.Digest.Algorithm != "sha256" || len(blob.Digest.Hex) != hex.EncodedLen(sha256.Size):
@@ -103,8 +103,8 @@ func newBlobReader(r io.ReadCloser, what string, blob v1.Descriptor) *blobReader
 	return &blobReader{checked{Reader: r, what: what, want: blob.Digest, size: blob.Size, sum: sha256.New()}, r}
 }
 
-// checked turns the end of a stream into an error when its digest or its size
-// is wrong. It reads no more than the size and one byte.
+// checked turns the end of a stream into an error when its digest or its size is
+// wrong. A stream that is longer than its size is an error at once.
 type checked struct {
 	io.Reader
 	what  string
@@ -147,8 +147,8 @@ func (c *checked) end() error {
 	return io.EOF
 }
 
-// judge says why unpacking a blob failed: reading failed, or the blob is not
-// the one that was asked for, or else it was always broken.
+// judge says why unpacking a blob failed: reading failed, or the blob is not the
+// requested one, or else the blob itself is broken.
 func (c *checked) judge(err error) error {
 	if c.err == nil {
 		if _, rest := io.Copy(io.Discard, c); rest != nil {

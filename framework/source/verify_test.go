@@ -48,7 +48,7 @@ func hashOf(t *testing.T, of interface{ Digest() (v1.Hash, error) }) v1.Hash {
 // A damage changes the content of a blob.
 type damage func([]byte) []byte
 
-// transports are the ways to an index whose blob victim has damage.
+// transports returns each way to an index, with a damage done to its blob victim.
 func transports() map[string]func(t *testing.T, index v1.ImageIndex, victim v1.Hash, d damage) (ref string) {
 	folder := func(t *testing.T, index v1.ImageIndex, victim v1.Hash, d damage) string {
 		dir := indexFolder(t, index)
@@ -95,8 +95,8 @@ func indexFolder(t *testing.T, index v1.ImageIndex) string {
 	return dir
 }
 
-// serveIndex returns the reference of the index in a registry that changes its
-// answers.
+// serveIndex returns the reference of the index in a registry whose answers pass
+// through change.
 func serveIndex(t *testing.T, index v1.ImageIndex, change func(http.ResponseWriter, *http.Request, *httptest.ResponseRecorder)) string {
 	t.Helper()
 	inner := registry.New(registry.Logger(slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)))
@@ -126,7 +126,7 @@ func serveIndex(t *testing.T, index v1.ImageIndex, change func(http.ResponseWrit
 }
 
 // TestEveryBlobIsChecked changes one byte of one blob of each kind, or its
-// length, on each way to an image. Each is refused with words that name the blob.
+// length, on each way to an image. The error must name the blob.
 func TestEveryBlobIsChecked(t *testing.T) {
 	image := testImage(t, "amd64")
 	inner := indexOf(testImage(t, "arm64"), image)
@@ -233,7 +233,7 @@ func TestIndexes(t *testing.T) {
 	}
 }
 
-// TestArchiveOfOnePlatform: it may lack what its index lists for the others.
+// TestArchiveOfOnePlatform: an archive may lack the images of other platforms.
 func TestArchiveOfOnePlatform(t *testing.T) {
 	amd, arm := testImage(t, "amd64"), testImage(t, "arm64")
 	index := mutate.AppendManifests(empty.Index,
@@ -250,8 +250,7 @@ func TestArchiveOfOnePlatform(t *testing.T) {
 	wantSame(t, image, amd)
 }
 
-// TestLimits: what does not fit into memory is not asked for, and the error names
-// the limit.
+// TestLimits: content above the limit is refused, and the error names the limit.
 func TestLimits(t *testing.T) {
 	large := testLayout(t, testImage(t, "amd64"))
 	if err := os.WriteFile(filepath.Join(large, "index.json"), bytes.Repeat([]byte(" "), maxDocument+1), 0o644); err != nil {
@@ -277,8 +276,8 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestLimitsOfARegistry: a configuration of a size that no memory has is not
-// even asked for, and an endless manifest is not read.
+// TestLimitsOfARegistry: a configuration that is larger than any memory is not
+// even requested, and an endless manifest is not read to an end.
 func TestLimitsOfARegistry(t *testing.T) {
 	image := testImage(t, "amd64")
 	config, err := image.ConfigName()
@@ -313,7 +312,7 @@ func TestLimitsOfARegistry(t *testing.T) {
 	}
 }
 
-// TestDocumentsThatAreTwoThings: readers would disagree on what is signed.
+// TestDocumentsThatAreTwoThings: readers would disagree on the signed content.
 func TestDocumentsThatAreTwoThings(t *testing.T) {
 	for name, tt := range map[string]struct{ says, document string }{
 		"an image with manifests":  {"an image and an index at once", `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{},"layers":[],"manifests":[]}`},
@@ -330,8 +329,8 @@ func TestDocumentsThatAreTwoThings(t *testing.T) {
 	}
 }
 
-// TestRedirectOutOfTLS: a blob is not fetched in clear text when it was asked for
-// over TLS.
+// TestRedirectOutOfTLS: a blob that was requested over TLS is not fetched in clear
+// text.
 func TestRedirectOutOfTLS(t *testing.T) {
 	image := largeImage(t)
 	r := newRegistry(t, image, httptest.NewTLSServer)

@@ -12,9 +12,9 @@ import (
 	"github.com/kairos-build/kairos-build/framework/strict/nearest"
 )
 
-// A Node is a value of a YAML document that is no cloud-config and is decoded
-// as strictly as one: whoever reads it reports problems at their places. What
-// reads a value returns false after it reported what is wrong.
+// A Node is a value of a YAML document other than a cloud-config, decoded as
+// strictly as one. A method that reads a value reports a problem at its place and
+// returns false.
 type Node struct{ v Value }
 
 // A Field is a key that a mapping may have.
@@ -25,9 +25,8 @@ type Field struct {
 }
 
 // DecodeDocument reads a YAML document whose root is a mapping and hands it to
-// decode. name is how the file is called in problems; path is what the paths of
-// keys begin with, not empty. An empty document is a warning, and decode is not
-// called.
+// decode. name is the file's name in problems; path, which may be empty, begins the
+// paths of keys. For an empty document it reports a warning and does not call decode.
 func DecodeDocument(name, path string, data []byte, decode func(root Node)) Problems {
 	f := NewFile(name)
 	f.Gap = 0
@@ -39,7 +38,7 @@ func DecodeDocument(name, path string, data []byte, decode func(root Node)) Prob
 	return f.Done()
 }
 
-// Map decodes a mapping by a table of its keys; others are errors.
+// Map decodes a mapping by a table of its keys. Any other key is an error.
 func (n Node) Map(fields ...Field) {
 	names := make([]string, len(fields))
 	for i, f := range fields {
@@ -62,15 +61,15 @@ func (n Node) Map(fields ...Field) {
 	}
 }
 
-// Each calls fn for every entry of a mapping whose keys are names, in the order
-// of the file.
+// Each calls fn for every entry of a mapping whose keys the writer chooses, in the
+// order of the file.
 func (n Node) Each(fn func(name string, key, value Node)) {
 	for _, p := range n.v.Pairs() {
 		fn(p.Name, Node{p.Key}, Node{p.Value})
 	}
 }
 
-// List returns the items of a list of what "of" says.
+// List returns the items of a list. of names them in problems.
 func (n Node) List(of string) []Node {
 	items := n.v.List(of)
 	out := make([]Node, len(items))
@@ -108,7 +107,7 @@ func (n Node) IsBool() bool {
 	return n.v.Node.Kind == yaml.ScalarNode && n.v.Node.ShortTag() == "!!bool"
 }
 
-// Position is where it stands.
+// Position is the place of n in the file.
 func (n Node) Position() Position { return n.v.Position() }
 
 // Fail reports an error at this place. The suggestion may be empty.
@@ -117,5 +116,5 @@ func (n Node) Fail(message, suggestion string) { n.v.Fail(message, suggestion) }
 // Warn reports a warning at this place.
 func (n Node) Warn(message, suggestion string) { n.v.Report(Warning, message, suggestion) }
 
-// Later reports that what is known is not implemented yet.
+// Later reports that the key or value what is known and not implemented yet.
 func (n Node) Later(what string) { n.v.Later(what) }

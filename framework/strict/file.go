@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package strict reads YAML so that no mistake is silent: each is told at its
-// line and column, all of a file at once, with what was probably meant. A key
-// that nobody knows is a mistake, as is one that is given twice.
+// Package strict reads YAML and reports every mistake of a file at once, each with its
+// line, its column and what was probably meant. An unknown key is a mistake, and so is
+// a duplicate key.
 //
-// It knows what a document is made of and nothing about what is in it: those who
-// read one (config, flavors, netconfig) have the keys and the rules.
+// The package knows YAML, not the documents written in it: config, flavors and
+// netconfig define the keys and the rules.
 package strict
 
 import (
@@ -28,15 +28,15 @@ const MaxSize = 16 << 20
 // maxVisits limits the work that aliases can multiply.
 const maxVisits = 1 << 20
 
-// A File is one that is being read.
+// A File is a YAML file that is being read.
 type File struct {
 	Name     string // as problems call it
-	Compat   bool   // numbers are taken for texts, and the reverse, with a warning
+	Compat   bool   // numbers are accepted as texts, and the reverse, with a warning
 	Lines    []string
 	Gap      int // characters between a key and its value: ": " in a file
 	Problems Problems
-	// Example is a key that the file may begin with, and Form how the key at a path
-	// is written, or empty: for messages.
+	// Example is a key that the file may begin with. Form shows how the key at a
+	// path is written, or is empty. Messages use both.
 	Example string
 	Form    func(path string) string
 
@@ -44,12 +44,13 @@ type File struct {
 	visits  int
 }
 
-// NewFile is a file that has nothing yet.
+// NewFile returns a File without content.
 func NewFile(name string) *File {
 	return &File{Name: name, Gap: 2, Example: "users:", Form: func(string) string { return "" }, secrets: map[int]int{}}
 }
 
-// Take takes the content of the file; false means that it is too large.
+// Take stores the content of the file. When it is too large, Take reports it and
+// returns false.
 func (f *File) Take(data []byte) bool {
 	if len(data) > MaxSize {
 		f.Add(1, 1, Error, "", fmt.Sprintf("the file has %d bytes, more than the %d MiB that a config may have", len(data), MaxSize>>20), "")
@@ -59,16 +60,16 @@ func (f *File) Take(data []byte) bool {
 	return true
 }
 
-// Done is what is to be said about the file.
+// Done returns the problems of the file, in order and without secrets.
 func (f *File) Done() Problems {
 	f.hideSecrets()
 	return f.Problems.oneEach().Sorted()
 }
 
-// Root is the root value, whose path is what those of its keys begin with.
+// Root is the value n at path. The paths of its keys begin with path.
 func (f *File) Root(n *yaml.Node, path string) Value { return Value{file: f, Node: n, Path: path} }
 
-// hideSecrets cuts the shown lines where the first secret begins.
+// hideSecrets cuts each shown line where its first secret begins.
 func (f *File) hideSecrets() {
 	for i := range f.Problems {
 		p := &f.Problems[i]
@@ -88,7 +89,7 @@ func (f *File) SecretAt(at Position) {
 	}
 }
 
-// AllSecret notes that all of a value is secret.
+// AllSecret marks a value and everything below it as secret.
 func (f *File) AllSecret(n *yaml.Node) {
 	f.Secret(n)
 	for _, below := range n.Content {
@@ -151,8 +152,8 @@ func (f *File) empty() {
 }
 
 // tabs reports every line that is indented with a tab, which YAML forbids.
-// The lines of a block scalar may hold tabs behind their indentation. It is
-// asked only about files that do not parse: quoted texts may hold tabs too.
+// The lines of a block scalar may hold tabs behind their indentation. Parse calls
+// it only when a file does not parse: quoted texts may hold tabs too.
 func (f *File) tabs() bool {
 	found := false
 	block := -1 // indentation of the line that began a block scalar
@@ -199,7 +200,7 @@ func (f *File) syntax(err error) {
 	f.Add(line, column, Error, "", "not valid YAML: "+message, suggestion)
 }
 
-// YAMLMessage takes the parser's error apart; line is 0 when it has none.
+// YAMLMessage splits the parser's error. line is 0 when the error has none.
 func YAMLMessage(err error) (line int, message string) {
 	m := yamlError.FindStringSubmatch(err.Error())
 	if m == nil {
@@ -211,7 +212,7 @@ func YAMLMessage(err error) (line int, message string) {
 
 // firstBadLine is the line, from 1, where the parser gives up. The parser
 // itself names the line where the enclosing mapping or list begins, which may
-// be the top of the file, so we look for the shortest beginning of the file
+// be the top of the file. So we look for the shortest beginning of the file
 // that gives the same message.
 func (f *File) firstBadLine(message string) int {
 	return 1 + sort.Search(len(f.Lines)-1, func(n int) bool {
@@ -226,7 +227,7 @@ func (f *File) firstBadLine(message string) int {
 	})
 }
 
-// missingColon is the one message whose line is right.
+// missingColon is the only message whose line is right.
 const missingColon = "could not find expected ':'"
 
 // syntaxHints say what to do about a message of the parser.

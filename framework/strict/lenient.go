@@ -11,10 +11,10 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Templates, installers and Go programs write keys that have no value. An empty
-// value is an absent one, with a warning, but where it could open something: an
-// empty password and an empty rule of sudo are errors. With File.Compat,
-// numbers in quotes and texts without are taken, too, as Kairos takes them.
+// Templates, installers and Go programs write keys without a value. An empty value
+// counts as absent, with a warning, unless that could grant access: an empty password
+// and an empty sudo rule are errors. With File.Compat, numbers in quotes and texts
+// without quotes are accepted too, as in Kairos.
 
 const (
 	emptyMessage   = "has no value: it counts as absent"
@@ -23,27 +23,26 @@ const (
 	textMessage    = "is a text, and is taken as what the text says"
 )
 
-// lenient are what is said about a value that was taken although it is not
-// written as it should be.
+// lenient are the messages about a value that was accepted in a wrong form.
 var lenient = []string{emptyMessage, numberMessage, textMessage}
 
-// Lenient tells whether p is about such a value.
+// Lenient tells whether p is about a value that was accepted in a wrong form.
 func (p Problem) Lenient() bool { return slices.Contains(lenient, p.Message) }
 
-// IsEmpty tells whether there is a key, or an item, and nothing behind it.
+// IsEmpty tells whether a key, or an item, has no value or an empty text.
 func (v Value) IsEmpty() bool {
 	return v.IsNull() || v.Node.Kind == yaml.ScalarNode && v.Node.ShortTag() == "!!str" && v.Node.Value == ""
 }
 
-// PlainNumber tells whether s is a number that every reader of YAML writes back as
-// it stands.
+// PlainNumber tells whether s is a number that every YAML program writes back
+// unchanged.
 func PlainNumber(s string) bool { return plainNumber.MatchString(s) }
 
 var plainNumber = regexp.MustCompile(`^(0|-?[1-9][0-9]*)$`)
 
-// unquoted is a text that was written as a number: 12 for "12". Numbers whose
-// text is lost on the way through a reader, such as 007 and 1e3, are none. Of
-// numbers with a point Kairos takes the text, as in only_os_version: 24.04.
+// unquoted is a text that was written as a number: 12 for "12". Numbers that a YAML
+// program may rewrite, such as 007 and 1e3, are refused. Numbers with a point are
+// texts in Kairos too, as in only_os_version: 24.04.
 func (v Value) unquoted() (string, bool) {
 	if v.Node.Kind != yaml.ScalarNode || !v.file.Compat {
 		return "", false
@@ -88,11 +87,11 @@ func (v Value) quotedInt() (int, bool) {
 	return n, true
 }
 
-// Empty reports a value that is not there.
+// Empty reports a missing value.
 func (v Value) Empty() { v.Report(Warning, emptyMessage, emptySuggested) }
 
-// oneEach leaves out what was said about the form of a value that is wrong
-// besides: one fault, one message.
+// oneEach drops the warnings about the form of a value that has an error too: one
+// fault, one message.
 func (ps Problems) oneEach() Problems {
 	wrong := map[string]bool{}
 	for _, p := range ps.Only(Error) {
@@ -108,7 +107,7 @@ func (v Value) IsText() bool {
 	return v.Node.Kind == yaml.ScalarNode && v.Node.ShortTag() == "!!str" && v.Node.Value != ""
 }
 
-// IsNull tells whether nothing is behind the key.
+// IsNull tells whether the key has no value.
 func (v Value) IsNull() bool {
 	return v.Node.Kind == yaml.ScalarNode && v.Node.ShortTag() == "!!null"
 }

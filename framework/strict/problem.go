@@ -33,11 +33,11 @@ type Position struct {
 // String prints p as editors and compilers do: file:line:column.
 func (p Position) String() string { return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column) }
 
-// A Problem is one thing that is to be said about a file. It is printed as
+// A Problem is one message about a file. It is printed as
 //
 //	oem/90.yaml:3:5: users[0].paswd: unknown key; did you mean "passwd"?
 //
-// and with Detail the line of the file and a caret follow.
+// Detail adds the line of the file and a caret.
 type Problem struct {
 	Position
 	Path       string   `json:"path,omitempty"` // of the key, such as users[0].passwd
@@ -45,13 +45,13 @@ type Problem struct {
 	Suggestion string   `json:"suggestion,omitempty"` // what to do, as a phrase
 	Severity   Severity `json:"severity"`
 
-	// Costs are the paths of what is left out because of an Error; none: the
-	// whole file is.
+	// Costs are the paths that are left out because of an Error. If there are
+	// none, the whole file is left out.
 	Costs []string `json:"costs,omitempty"`
 
 	Whole bool `json:"-"` // the whole file is left out, though the problem has a path
-	// source is the line of the file, without what stands behind a secret
-	// key. It is not part of the JSON document, which everybody may read.
+	// source is the line of the file, without the values of secret keys. It is
+	// not part of the JSON document, which everybody may read.
 	source string
 }
 
@@ -83,7 +83,7 @@ func (p Problem) Detail() string {
 		strings.Repeat(" ", len(gutter)-2) + "| " + indent(line, column-1) + "^"
 }
 
-// window is the part of a long line that has the place, and where it is there.
+// window is the part of a long line around the place, and the column in that part.
 func (p Problem) window() (line string, column int) {
 	const before = 60 // characters that are shown before the place
 	if p.Column <= shownWidth {
@@ -149,7 +149,7 @@ func (ps Problems) Refused() bool {
 	return slices.ContainsFunc(ps, func(p Problem) bool { return p.Severity == Error && len(p.Costs) == 0 })
 }
 
-// Without leaves out those that others have.
+// Without drops the problems that others has.
 func (ps Problems) Without(others Problems) Problems {
 	told := map[string]bool{}
 	for _, p := range others {
@@ -158,7 +158,7 @@ func (ps Problems) Without(others Problems) Problems {
 	return slices.DeleteFunc(ps, func(p Problem) bool { return told[p.Error()] })
 }
 
-// Costs are the paths of all that the file goes without, each once.
+// Costs are the paths of everything that is left out of the file, each once.
 func (ps Problems) Costs() []string {
 	seen := map[string]bool{}
 	var out []string
@@ -173,7 +173,7 @@ func (ps Problems) Costs() []string {
 	return out
 }
 
-// Sorted puts them in the order of the file.
+// Sorted sorts the problems by line and column, in place.
 func (ps Problems) Sorted() Problems {
 	slices.SortStableFunc(ps, func(a, b Problem) int {
 		if a.Line != b.Line {
@@ -198,7 +198,7 @@ func cut(line string, n int) string {
 // shownWidth is how much of a line is shown, in characters.
 const shownWidth = 160
 
-// Printable replaces what would disturb a terminal and shortens long lines.
+// Printable replaces characters that disturb a terminal, and shortens long lines.
 func Printable(line string) string { return shortened(undisturbing(line)) }
 
 func shortened(line string) string {
@@ -208,7 +208,7 @@ func shortened(line string) string {
 	return line
 }
 
-// undisturbing replaces what would disturb a terminal.
+// undisturbing replaces characters that disturb a terminal.
 func undisturbing(line string) string {
 	if !utf8.ValidString(line) {
 		line = strings.ToValidUTF8(line, "\uFFFD")

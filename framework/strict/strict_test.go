@@ -54,8 +54,8 @@ f:6:1: thing.colour: known key, not implemented yet in this version: colour`},
 	}
 }
 
-// TestSecret: what stands behind a secret key is not shown, nor what stands behind
-// a key that nobody knows, which may be one with a typo.
+// TestSecret: messages show neither the value of a secret key nor that of an unknown
+// key, which may be a secret key with a typo.
 func TestSecret(t *testing.T) {
 	for _, in := range []string{"password: geheim\n", "passwort: geheim\n", "{name: 1, password: geheim}\n"} {
 		if got := strict.DecodeDocument("f", "thing", []byte(in), thing).Error(); got == "" || strings.Contains(got, "geheim") {

@@ -13,7 +13,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
 )
 
-// A Value is a YAML node and where it stands. What reads it reports what is wrong
+// A Value is a YAML node and its place. A method that reads a value reports a problem
 // and returns false.
 type Value struct {
 	Path  string
@@ -22,14 +22,13 @@ type Value struct {
 	isKey bool
 }
 
-// With is another node, or the same one as a value and not as a key, at the path
-// of v.
+// With is the node n as a value, not a key, at the path of v.
 func (v Value) With(n *yaml.Node) Value { return v.file.Root(n, v.Path) }
 
 // IsMapping tells whether it is a mapping.
 func (v Value) IsMapping() bool { return v.Node.Kind == yaml.MappingNode }
 
-// Position is where it stands.
+// Position is the place of v in the file.
 func (v Value) Position() Position { return Position{v.file.Name, v.Node.Line, v.Node.Column} }
 
 // Report reports a problem at this place.
@@ -51,8 +50,7 @@ func hide(line string, n int) string {
 // Fail reports an error at this place.
 func (v Value) Fail(message, suggestion string) { v.Report(Error, message, suggestion) }
 
-// FailAt is fail for a mistake that costs other keys of the mapping v than the one
-// where it is told.
+// FailAt is Fail for a mistake in the mapping v that costs some of its keys.
 func (v Value) FailAt(message, suggestion string, keys ...string) {
 	v.Fail(message, suggestion)
 	p := &v.file.Problems[len(v.file.Problems)-1]
@@ -61,12 +59,12 @@ func (v Value) FailAt(message, suggestion string, keys ...string) {
 	}
 }
 
-// Later reports that what is known is not implemented yet.
+// Later reports that the key or value what is known and not implemented yet.
 func (v Value) Later(what string) {
 	v.Report(NotImplemented, "known key, not implemented yet in this version: "+what, "")
 }
 
-// Expected reports another kind of value than the one that is wanted.
+// Expected reports that the value is not of the kind what.
 func (v Value) Expected(what, suggestion string) {
 	if form := v.file.Form(v.Path); suggestion == "" && form != "" {
 		suggestion = "write it such as " + form
@@ -101,7 +99,7 @@ func describe(n *yaml.Node) string {
 	return "a value with the tag " + n.Tag
 }
 
-// At is the value n below v; step is what the path gains: "[0]" or a key.
+// At is the value n below v. step, "[0]" or a key, is added to the path.
 func (v Value) At(step string, n *yaml.Node) Value {
 	for i := 0; n.Kind == yaml.AliasNode && i < 100; i++ {
 		n = n.Alias
@@ -109,7 +107,7 @@ func (v Value) At(step string, n *yaml.Node) Value {
 	return v.file.Root(n, Below(v.Path, step))
 }
 
-// Below is a path and one step more: "[0]" or a key.
+// Below is path with one more step: "[0]" or a key.
 func Below(path, step string) string {
 	switch {
 	case strings.HasPrefix(step, "["):
@@ -124,7 +122,7 @@ func Below(path, step string) string {
 
 var plainKey = lazyregexp.New(`^[A-Za-z0-9_-]+$`)
 
-// work counts a visit; false means that aliases blew the file up.
+// work counts a visit. It returns false when aliases make the file too large.
 func (v Value) work() bool {
 	v.file.visits++
 	if v.file.visits == maxVisits {
@@ -134,8 +132,8 @@ func (v Value) work() bool {
 	return v.file.visits < maxVisits
 }
 
-// Text is a string. A number that stays what it is as a text is one too, with a
-// warning; all else must be quoted, so that what is written is what is meant.
+// Text is a string. With File.Compat, PlainNumbers and numbers with a point are taken
+// as texts, with a warning. Everything else must be quoted, so that the meaning is plain.
 func (v Value) Text() (string, bool) {
 	if v.Node.Kind == yaml.ScalarNode && v.Node.ShortTag() == "!!str" {
 		return v.Node.Value, true
@@ -212,8 +210,8 @@ func (v Value) List(of string) []Value {
 	return out
 }
 
-// Places returns all items of a list, for lists whose items are told apart by
-// their place.
+// Places returns all items of a list, also those without a value, for lists in which
+// the position counts.
 func (v Value) Places(of string) []Value {
 	if v.IsEmpty() {
 		v.Empty()
@@ -240,8 +238,8 @@ type Pair struct {
 	Key, Value Value
 }
 
-// Pairs returns the entries of a mapping, those of merge keys ("<<") behind
-// its own. Duplicate keys are reported.
+// Pairs returns the entries of a mapping, followed by those of its merge keys ("<<").
+// Duplicate keys are reported.
 func (v Value) Pairs() []Pair {
 	if v.IsEmpty() {
 		v.Empty()
@@ -307,7 +305,7 @@ func (v Value) pair(key, val *yaml.Node) Pair {
 	return Pair{Name: key.Value, Key: k, Value: v.At(key.Value, val)}
 }
 
-// RawPairs are the entries of a mapping as they stand there.
+// RawPairs are the entries of a mapping as written, unchecked.
 func (v Value) RawPairs() []Pair {
 	var out []Pair
 	for i := 0; i+1 < len(v.Node.Content); i += 2 {

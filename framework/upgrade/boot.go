@@ -16,7 +16,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
 )
 
-// writeBoot writes the boot partition. Its first sector comes last.
+// writeBoot writes the boot partition. The first sector comes last.
 func (u *run) writeBoot(ctx context.Context, image *slotimage.Image, out io.WriterAt) error {
 	err := fat32.Write(writerFunc(func(b []byte, off int64) (int, error) {
 		if err := context.Cause(ctx); err != nil {
@@ -35,13 +35,13 @@ type writerFunc func(b []byte, off int64) (int, error)
 // WriteAt implements io.WriterAt.
 func (f writerFunc) WriteAt(b []byte, off int64) (int, error) { return f(b, off) }
 
-// volumeID depends on the slot and on what is in it.
+// volumeID derives the volume ID from the slot and the root hash.
 func (u *run) volumeID() uint32 {
 	sum := sha256.Sum256(fmt.Appendf(nil, "kairos-boot-v1\n%s\n%s\n", u.plan.target, u.result.RootHash))
 	return binary.LittleEndian.Uint32(sum[:])
 }
 
-// readBack compares both partitions with what was written, from the medium.
+// readBack reads both partitions from the medium and compares them with what was written.
 func (u *run) readBack(ctx context.Context) error {
 	if err := errors.Join(u.root.Forget(), u.boot.Forget()); err != nil {
 		return fmt.Errorf("reading back slot %s: %w", u.plan.target, err)
@@ -65,7 +65,8 @@ func readBackError(ctx context.Context, t *target, err error) error {
 	return fmt.Errorf("%w: partition %s: %w; if that happens again, replace the medium", ErrReadBack, t.name, err)
 }
 
-// A comparer is an io.WriterAt that finds what it is given where it would go.
+// A comparer is an io.WriterAt that compares instead of writing: the data must already be
+// where it would go.
 type comparer struct{ r io.ReaderAt }
 
 // WriteAt implements io.WriterAt.

@@ -17,24 +17,24 @@ type Device interface {
 	io.WriterAt
 	io.Closer
 	Size() int64 // bytes
-	Sync() error // what was written is on the medium
+	Sync() error // puts what was written on the medium
 	// Forget makes the next reads come from the medium.
 	Forget() error
 }
 
-// writeback, in bytes, is how much may wait for the medium: memory that is
-// dirty cannot be used, and a last Sync of gigabytes would hold everything up.
+// writeback, in bytes, is how much may wait for the medium: dirty memory cannot be used
+// otherwise, and a final Sync of gigabytes would block everything.
 const writeback = 8 << 20
 
 // A Partition is the Device of a node: a block device or, in tests, a file.
 type Partition struct {
 	*os.File
 	size  int64
-	start int64 // of what waits for the medium
-	dirty int64
+	start int64 // of the bytes that wait for the medium
+	dirty int64 // how many wait
 }
 
-// OpenPartition opens a block device for nobody else: it is an error if it is
+// OpenPartition opens a block device exclusively. It returns an error if the device is
 // mounted or mapped.
 func OpenPartition(path string) (*Partition, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|unix.O_EXCL, 0)
@@ -54,8 +54,8 @@ func OpenPartition(path string) (*Partition, error) {
 // Size implements Device.
 func (p *Partition) Size() int64 { return p.size }
 
-// WriteAt implements io.WriterAt. Now and then it starts the way to the medium
-// and waits for what is underway.
+// WriteAt implements io.WriterAt. After every writeback bytes it starts their write to the
+// medium and waits for the piece before.
 func (p *Partition) WriteAt(b []byte, off int64) (int, error) {
 	n, err := p.File.WriteAt(b, off)
 	if err != nil {
@@ -79,13 +79,13 @@ func (p *Partition) push(end int64) error {
 		err = unix.SyncFileRange(fd, before, start-before, unix.SYNC_FILE_RANGE_WAIT_BEFORE|unix.SYNC_FILE_RANGE_WRITE|unix.SYNC_FILE_RANGE_WAIT_AFTER)
 	}
 	p.dirty = 0
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) { // the file system does not do that
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) { // the file system cannot do it
 		return nil
 	}
 	return os.NewSyscallError("sync_file_range", err)
 }
 
-// Forget implements Device. Call Sync before.
+// Forget implements Device. Call Sync first.
 func (p *Partition) Forget() error {
 	if err := unix.Fadvise(int(p.Fd()), 0, 0, unix.FADV_DONTNEED); err != nil {
 		return os.NewSyscallError("fadvise", err)

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestBlockDevice: what a node has are block devices, not files.
+// TestBlockDevice: a Partition works on a block device, as nodes have it, not only on files.
 func TestBlockDevice(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("loop devices need root")

@@ -9,8 +9,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
-// Why an upgrade did not happen. Up to ErrTooLarge, nothing was written unless
-// the error is an *IncompleteError too.
+// Reasons why an upgrade failed. With the errors up to ErrTooLarge nothing was written,
+// unless the error is also an *IncompleteError.
 var (
 	ErrBusy      = errors.New("another upgrade is running")
 	ErrSource    = errors.New("unknown kind of source")
@@ -20,17 +20,18 @@ var (
 	ErrUnfit     = errors.New("the image does not fit this node")
 	ErrDowngrade = errors.New("the image is older than the running system")
 	ErrTooLarge  = errors.New("the image is too large for the slot")
-	// ErrRootHash says that the root image is not the one that the builder got.
+	// ErrRootHash says that the root hash is not the one of the builder or the
+	// rehearsal.
 	ErrRootHash = errors.New("the root image is not the one that was built")
 	// ErrReadBack says that the medium does not hold what was written to it.
 	ErrReadBack = errors.New("the slot does not read back as it was written")
 )
 
-// IncompleteError is a failure after the first write: the slot that was being
-// written is bad, and the boot loader leaves it alone.
+// IncompleteError is a failure after the first write. The slot that was being written is
+// bad, and the boot loader does not boot it.
 type IncompleteError struct {
-	Slot layout.Slot // what was being written
-	Good layout.Slot // what is booted next, as before
+	Slot layout.Slot // the slot that was being written
+	Good layout.Slot // the slot that boots next, as before
 	Err  error
 }
 

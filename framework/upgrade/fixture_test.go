@@ -33,8 +33,8 @@ const (
 	bootSize = 40 << 20
 )
 
-// releaseOf is a release file's content with changes to the usual one; an
-// empty value removes the key.
+// releaseOf returns the content of a release file: the usual one with changes. An empty
+// value removes the key.
 func releaseOf(changes ...string) map[string]string {
 	r := map[string]string{keyVersion: "v1.1.0", keyArch: "amd64", keyFamily: "debian", keyModel: "generic", keyFlavor: "debian", keyRelease: "13"}
 	for i := 0; i < len(changes); i += 2 {
@@ -66,7 +66,7 @@ func layerOf(t testing.TB, files ...string) v1.Layer {
 	return layer
 }
 
-// noise does not compress.
+// noise returns text that does not compress.
 func noise(n int, seed uint32) string {
 	b := make([]byte, n)
 	for i := range b {
@@ -76,7 +76,7 @@ func noise(n int, seed uint32) string {
 	return string(b)
 }
 
-// imageOf is an image as the builder makes it, with its annotations.
+// imageOf returns an image as the builder makes it, with its annotations.
 func imageOf(t testing.TB, release map[string]string, more ...v1.Layer) v1.Image {
 	t.Helper()
 	layers := append([]v1.Layer{
@@ -120,7 +120,7 @@ func annotated(image v1.Image, changes ...string) v1.Image {
 	return mutate.Annotations(image, annotations).(v1.Image)
 }
 
-// enlarged adds a layer, and keeps the annotations as some programs do.
+// enlarged adds a layer and keeps the annotations, as some programs do.
 func enlarged(t testing.TB, image v1.Image, layer v1.Layer) v1.Image {
 	t.Helper()
 	manifest, err := image.Manifest()
@@ -153,8 +153,8 @@ type testNode struct {
 	t   testing.TB
 	dir string
 	env *env
-	efi string // the EFI partition
-	// fail is asked before each change: a write or sync of a partition, a save.
+	efi string // path of the EFI partition
+	// fail is called before each change: a write or sync of a partition, a save.
 	fail    func(what string) error
 	mu      sync.Mutex
 	closing error          // of every partition
@@ -163,7 +163,7 @@ type testNode struct {
 	loader  testLoader
 }
 
-// A testLoader is GRUB, which stages nothing.
+// A testLoader is GRUB; it only notes what it is to stage.
 type testLoader struct {
 	bootconf.Loader
 	staged map[string][]byte
@@ -227,14 +227,14 @@ func (d *testDevice) WriteAt(b []byte, off int64) (int, error) {
 	return d.Partition.WriteAt(b, off)
 }
 
-// Close fails if it should.
+// Close returns the error that the test asked for.
 func (d *testDevice) Close() error { return errors.Join(d.Partition.Close(), d.node.closing) }
 
-// Sync counts, and spares the tests the time.
+// Sync counts as a change but does not sync, to save time.
 func (d *testDevice) Sync() error { return d.node.change(d.name + " sync") }
 
-// An env is the node's boot environment, on an EFI partition of its own. A change
-// of it is one of the node's changes, which can be made to fail.
+// An env is the node's boot environment, on its own EFI partition. A write to it is one
+// of the node's changes, which can be made to fail.
 type env struct {
 	*bootenv.Store
 	node *testNode
@@ -263,7 +263,7 @@ func (e *env) Update(change func(slot.State) (slot.State, error)) (slot.State, e
 	return s, err
 }
 
-// slots is the state that is on the medium.
+// slots returns the state on the medium.
 func (n *testNode) slots() slot.State {
 	n.t.Helper()
 	s, err := n.env.Store.Load()
@@ -273,7 +273,7 @@ func (n *testNode) slots() slot.State {
 	return s
 }
 
-// come makes s the state of the node, by what happened before the test.
+// come makes s the state of the node, as if it had come to it before the test.
 func (n *testNode) come(s slot.State) {
 	n.t.Helper()
 	if err := n.env.Store.Save(s); err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/source"
 )
 
-// kinds of sources, as source.Open knows them.
+// kinds returns the kinds of sources that source.Open knows.
 func kinds() []string { return []string{"oci", "dir", "ocifile", "file"} }
 
 // open opens the image and checks that all of it is there.
@@ -42,8 +42,7 @@ func (u *run) open(ctx context.Context) error {
 	return nil
 }
 
-// checkManifest reports everything that is wrong with manifest and
-// configuration.
+// checkManifest reports all errors in the manifest and the configuration.
 func checkManifest(image v1.Image, arch string) error {
 	manifest, err := image.Manifest()
 	if err != nil {
@@ -71,8 +70,8 @@ func checkManifest(image v1.Image, arch string) error {
 	return errors.Join(all...)
 }
 
-// stored is the size of all layers, in bytes, as they are pulled. It is what the
-// manifest says, and for showing only.
+// stored returns the size of all layers as they are pulled, in bytes. The manifest
+// gives it; it is only for display.
 func stored(m *v1.Manifest) (total int64) {
 	for _, layer := range m.Layers {
 		total += min(layer.Size, math.MaxInt64-total)

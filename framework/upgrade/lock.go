@@ -13,11 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A lock is held as long as its file is open, so a process that dies gives it
-// back. The file has the process's id and stays.
+// A lock is held as long as its file is open, so a process that dies releases it. The
+// file holds the process ID and is never removed.
 type lock struct{ file *os.File }
 
-// acquire does not wait: whoever upgrades should know of the other one.
+// acquire takes the lock. It does not wait but returns ErrBusy: the caller should know of
+// the other upgrade.
 func acquire(path string) (*lock, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("locking upgrades: %w", err)

@@ -15,15 +15,15 @@ import (
 	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
-// Of an image of largeFiles sparse files of largeSize bytes.
+// The image has largeFiles sparse files of largeSize bytes.
 const (
 	largeFiles = 5
 	largeSize  = 64 << 20
 	maxHeap    = 60 << 20
 )
 
-// TestMemoryIsBounded: an image of hundreds of megabytes does not pass through
-// memory as a whole. Neither source nor target take room on the disk.
+// TestMemoryIsBounded: an image of hundreds of megabytes is never in memory as a whole.
+// Neither source nor target take space on the disk.
 func TestMemoryIsBounded(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it streams 320 MiB some times")
@@ -61,7 +61,7 @@ func sparse(t *testing.T, path, begin string, size int64) {
 	}
 }
 
-// holes is a new device that leaves zeros out.
+// holes is a new device that skips writes of zeros.
 type holes struct{ Device }
 
 func (h holes) WriteAt(b []byte, off int64) (int, error) {
@@ -71,7 +71,7 @@ func (h holes) WriteAt(b []byte, off int64) (int, error) {
 	return h.Device.WriteAt(b, off)
 }
 
-// watchHeap looks at the heap until it is stopped, and returns the most it had.
+// watchHeap samples the heap until stop is called, which returns the peak.
 func watchHeap() (stop func() uint64) {
 	quit, peak := make(chan struct{}), make(chan uint64)
 	go func() {

@@ -9,13 +9,13 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-// A plan is which slot is written.
+// A plan says which slot is written.
 type plan struct {
 	target layout.Slot
-	good   layout.Slot // while the target is written
+	good   layout.Slot // the good slot while the target is written
 }
 
-// choose plans by the state as it is, and finds out whether it allows that.
+// choose makes the plan from the current state and checks that the state allows it.
 func (u *run) choose(context.Context) error {
 	s, err := u.node.Store.Load()
 	if err != nil {
@@ -39,7 +39,7 @@ func (u *run) choose(context.Context) error {
 	return nil
 }
 
-// writing is the state while the target is written.
+// writing returns the state while the target is written.
 func (u *run) writing(s slot.State) (slot.State, error) {
 	if u.Recovery {
 		return s.WriteRecovery(u.node.Booted)
@@ -47,8 +47,8 @@ func (u *run) writing(s slot.State) (slot.State, error) {
 	return s.Write(u.node.Booted, u.plan.target)
 }
 
-// begin makes the target bad. An error after that may have reached the medium is
-// one after the first write.
+// begin makes the target bad. If that fails but may have reached the medium, the error
+// counts as one after the first write.
 func (u *run) begin(context.Context) error {
 	var before slot.State
 	allowed := false
@@ -61,13 +61,13 @@ func (u *run) begin(context.Context) error {
 		u.plan.good = next.Good
 		return nil
 	}
-	if now, _ := u.node.Store.Load(); !allowed || now == before { // a record that cannot be read is another one
+	if now, _ := u.node.Store.Load(); !allowed || now == before { // a state that cannot be read counts as changed
 		return err
 	}
 	return u.incomplete(err)
 }
 
-// incomplete is an error after the first write.
+// incomplete returns the error for a failure after the first write.
 func (u *run) incomplete(err error) error {
 	return &IncompleteError{Slot: u.plan.target, Good: u.plan.good, Err: err}
 }

@@ -117,7 +117,7 @@ func serve(t *testing.T, image v1.Image) string {
 	return ref
 }
 
-// largeRoot is a folder with a root file system.
+// largeRoot returns a folder with a root file system.
 func largeRoot(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -141,7 +141,7 @@ func TestForce(t *testing.T) {
 	}
 }
 
-// TestVersions: what is allowed, and what is said about it.
+// TestVersions: which versions are allowed, and with what warnings.
 func TestVersions(t *testing.T) {
 	for _, tt := range []struct {
 		name        string
@@ -203,8 +203,8 @@ func labeled(t *testing.T, image v1.Image, labels ...string) v1.Image {
 	return image
 }
 
-// deep has the release file below more than 64 MiB of layers: what a builder
-// makes on top of one of our images.
+// deep returns an image with the release file below more than 64 MiB of layers, as a
+// builder makes it on top of a kairos-build image.
 func deep(t *testing.T, release map[string]string) v1.Image {
 	t.Helper()
 	top, err := testimage.Layer(testimage.File("boot/large", noise(65<<20, 9)))
@@ -214,8 +214,8 @@ func deep(t *testing.T, release map[string]string) v1.Image {
 	return imageOf(t, release, top)
 }
 
-// TestTheReleaseFileDecides, wherever it is, and whatever labels say: an image that
-// fits is installed, and one that does not is refused before the first write.
+// TestTheReleaseFileDecides: wherever the release file is, and whatever labels say, an
+// image that fits is installed, and one that does not is refused before the first write.
 func TestTheReleaseFileDecides(t *testing.T) {
 	labels := layout.ReleaseLabels()
 	ours := func(r map[string]string) []string {
@@ -263,7 +263,7 @@ func TestTheReleaseFileDecides(t *testing.T) {
 	}
 }
 
-// TestKeys: what an image must have, and what its labels say of it, are one list.
+// TestKeys: the keys that an image must have are those that its labels repeat.
 func TestKeys(t *testing.T) {
 	want := slices.Sorted(maps.Keys(layout.ReleaseLabels()))
 	if diff := cmp.Diff(want, slices.Sorted(slices.Values(keys()))); diff != "" {
@@ -271,8 +271,7 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// TestKinds: each kind of source is one that source.Open takes for a kind, and no
-// part of a path.
+// TestKinds: source.Open takes each kind of source for a kind, not for part of a path.
 func TestKinds(t *testing.T) {
 	for _, kind := range kinds() {
 		_, err := source.Open(t.Context(), kind+":/None", source.Options{Arch: "amd64"})

@@ -14,14 +14,14 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
 )
 
-// A record is what the image's manifest says about what is made from it.
+// A record is what the image's manifest says about the slot made from it.
 type record struct {
-	rootSize, bootSize int64  // bytes, 0 if it does not say
+	rootSize, bootSize int64  // bytes, 0 if unknown
 	rootHash           string // empty unless the record is about the image's layers
 }
 
-// readRecord reads the annotations. A size counts whatever layers it is about: an
-// image that says that it is too large is not tried.
+// readRecord reads the annotations. The sizes count even if the record is about other
+// layers: an image that claims to be too large is refused.
 func (u *run) readRecord(layers []slotimage.Layer) (record, error) {
 	manifest, err := u.image.Manifest()
 	if err != nil {
@@ -40,7 +40,7 @@ func (u *run) readRecord(layers []slotimage.Layer) (record, error) {
 	return r, nil
 }
 
-// size reads a size in bytes; 0 if there is none.
+// size returns a size in bytes; 0 if the annotation is missing.
 func size(annotations map[string]string, name string) (int64, error) {
 	text, ok := annotations[name]
 	if !ok {
@@ -53,8 +53,8 @@ func size(annotations map[string]string, name string) (int64, error) {
 	return n, nil
 }
 
-// rehearse makes the root image and the boot partition without writing them
-// anywhere. What is wrong with the image, and its size, are known then.
+// rehearse makes the root image and the boot partition without writing them anywhere. It
+// finds errors of the image, its size and its root hash.
 func (u *run) rehearse(ctx context.Context) error {
 	u.Log.Info("the image has no record of its size, or one of other layers: it is read once more, to measure it")
 	layers, err := u.layers(StepCheck)
@@ -72,7 +72,7 @@ func (u *run) rehearse(ctx context.Context) error {
 	return u.writeBoot(ctx, image, &nowhere{u.boot, ctx})
 }
 
-// nowhere has the size of a target, and forgets what is written to it.
+// nowhere has the size of a target and discards what is written to it.
 type nowhere struct {
 	*target
 	ctx context.Context // of the one rehearsal that uses it
@@ -89,5 +89,5 @@ func (n *nowhere) WriteAt(b []byte, off int64) (int, error) {
 	return len(b), nil
 }
 
-// ReadAt implements io.ReaderAt. There is nothing.
+// ReadAt implements io.ReaderAt. It always returns io.EOF.
 func (n *nowhere) ReadAt([]byte, int64) (int, error) { return 0, io.EOF }

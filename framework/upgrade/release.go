@@ -19,7 +19,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/source"
 )
 
-// Keys of the release file that decide whether an image fits.
+// Keys of the release file that an image must have.
 const (
 	keyVersion = "KAIROS_VERSION"
 	keyArch    = "KAIROS_ARCH"
@@ -29,9 +29,9 @@ const (
 	keyRelease = "KAIROS_FLAVOR_RELEASE"
 )
 
-// fits checks what the image is, before anything is written. Its release file
-// decides: it is what the node will have, and it is in the image's topmost layers
-// if a builder put it there last.
+// fits checks whether the image fits the node, before anything is written. The image's
+// release file decides, because the node will have it. It is in the topmost layers if
+// the builder put it there last.
 func (u *run) fits(context.Context) error {
 	name, cmdline := strings.TrimPrefix(layout.ImageRelease, "/"), strings.TrimPrefix(layout.ImageCmdline, "/")
 	files, err := source.Files(u.image, name, cmdline)
@@ -57,8 +57,8 @@ func (u *run) fits(context.Context) error {
 	return u.judge(u.release)
 }
 
-// compareLabels tells of labels of ours that say something else than the release
-// file: people and registries go by them. Other labels are others'.
+// compareLabels warns of kairos labels that differ from the release file: people and
+// registries read them. It ignores all other labels.
 func (u *run) compareLabels() error {
 	config, err := u.image.ConfigFile()
 	if err != nil {
@@ -73,7 +73,7 @@ func (u *run) compareLabels() error {
 	return nil
 }
 
-// keys are those that an image must have.
+// keys returns the keys that an image must have.
 func keys() []string {
 	return []string{keyVersion, keyArch, keyFamily, keyModel, keyFlavor, keyRelease}
 }
@@ -110,7 +110,7 @@ func (u *run) judge(image map[string]string) error {
 	return errors.Join(all...)
 }
 
-// same wants the node and the image to agree on a key that the node has.
+// same requires the image to agree with the node on a key that the node has.
 func (u *run) same(image map[string]string, key, what string) error {
 	if have := u.node.Release[key]; have != "" && have != image[key] {
 		return fmt.Errorf("%w: its %s is %s, the node's is %s", ErrUnfit, what, image[key], have)
@@ -142,8 +142,8 @@ func (u *run) newer(image map[string]string) error {
 
 func asSemver(version string) string { return "v" + strings.TrimPrefix(version, "v") }
 
-// compareNumbers compares "12" with "13" and "24.04" with "24.10". What has
-// other words than numbers is equal to everything.
+// compareNumbers compares "12" with "13" and "24.04" with "24.10". A text with anything
+// but numbers counts as equal to every other.
 func compareNumbers(a, b string) int {
 	x, okX := numbers(a)
 	y, okY := numbers(b)
@@ -165,8 +165,7 @@ func numbers(text string) ([]int, bool) {
 	return list, true
 }
 
-// confirm wants the release file that was made part of the slot to be the one
-// that was judged.
+// confirm requires the release file in the slot to be the one that was judged.
 func (u *run) confirm(made map[string]string) error {
 	for _, key := range keys() {
 		if made[key] != u.release[key] {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package upgrade writes an image into the slot that does not run, and arms it.
-// It owns the order of the steps. It does not choose images, reboot, or judge
+// Package upgrade writes an image into the slot that does not run, and puts that slot on
+// trial. It owns the order of the steps. It does not choose images, reboot, or judge
 // whether the new system is healthy.
 //
 // # The order
 //
 //	lock       one upgrade at a time
 //	choose     the slot to write, and whether the state allows it
-//	open       manifest and configuration; every layer is listed and there
+//	open       manifest and configuration; every layer is listed and present
 //	verify     the signature, by a Verifier
 //	release    family, architecture, model, version: by the image's release file,
 //	           whatever its labels say
@@ -16,39 +16,38 @@
 //	           builder's record, or else by a rehearsal
 //	           ---- up to here, nothing was written ----
 //	begin      the slot is bad from now on: one sector
-//	spoil      its boot partition is no file system any more, so that an old
-//	           kernel never meets a new root, whatever the boot loader tries
+//	spoil      its boot partition stops being a file system, so that an old kernel
+//	           never meets a new root, whatever the boot loader tries
 //	write      layers -> EROFS + dm-verity, in one stream; the hash is compared
 //	           with the builder's or the rehearsal's; kernel and initrd follow
 //	read back  everything, from the medium
 //	arm        the slot is on trial: one sector
 //	stage      the image's boot loader is put beside the old one, if it differs;
-//	           when that fails, the old one stays and the slot is on trial still
+//	           if that fails, the old one stays and the slot is still on trial
 //
-// Whatever interrupts it, the slot that is good was not written to, and is what
-// boots; another Run begins at the beginning.
+// After any interruption the good slot is untouched and boots. Another Run starts from
+// the beginning.
 //
 // # The rehearsal
 //
-// How large a root image is, is known when it was made. A builder says it in the
-// manifest (slotimage.Image.Record), and its word is taken if it is about the
-// layers that the image has. An image that does not say it, or was given another
-// layer afterwards, is made once without being written anywhere. That reads the
-// layers twice, from a registry too; so whoever changes an image and has many
-// nodes should let kairos-build make the record.
+// The size of a root image is known only once it is made. A builder records it in the
+// manifest (slotimage.Image.Record). An upgrade trusts the record if it is about the
+// image's layers. If the record is missing, or the image got another layer afterwards,
+// the upgrade makes the root image once without writing it. That reads the layers
+// twice, also from a registry. To change an image for many nodes, let kairos-build make
+// the record.
 //
 // # Memory
 //
-// The kernel and the initrd, about 1 KiB for each file, 1/128 of the root image,
-// and about 40 MiB; layers and the root image pass through in pieces. An image
-// with 57 MiB for the boot partition, 30000 files and 460 MiB takes 150 MiB.
+// An upgrade holds the kernel and the initrd, about 1 KiB for each file, 1/128 of the
+// root image, and about 40 MiB. Layers and the root image pass through in pieces. An
+// image of 460 MiB with 30000 files and 57 MiB for the boot partition takes 150 MiB.
 //
 // # What cannot be known before the first write
 //
-// Whether the layers are as the manifest names them and will all come, if there
-// was no rehearsal; whether a builder's record about the right layers is false;
-// and whether the medium keeps what it is given. Nothing is written behind the
-// end of a partition in any case.
+// Without a rehearsal: whether all layers arrive and match the manifest. Also whether a
+// builder's record about the right layers is false, and whether the medium keeps what is
+// written to it. In no case is anything written beyond the end of a partition.
 package upgrade
 
 import (
@@ -76,22 +75,22 @@ type Installation struct {
 	Booted  layout.Slot       // the slot that runs
 	Release map[string]string // layout.ImageRelease of the running system
 	Store   slot.Store
-	Lock    string // path; its directory is made
+	Lock    string // path; a missing directory is made
 	// Open opens a partition by its GPT name, for reading and writing.
 	Open       func(partition string) (Device, error)
-	BootLoader BootLoader // of the disk
+	BootLoader BootLoader // of the node's disk
 }
 
 // A BootLoader starts the slots of a node.
 type BootLoader interface {
 	slotimage.BootLoader
-	// Stage puts the boot loader of an image that is armed beside this one; it
-	// replaces nothing yet. Notes are for the person.
+	// Stage puts the boot loader of an armed image beside this one. It replaces
+	// nothing yet. Notes are sentences for a person.
 	Stage(files map[string][]byte) (notes []string, err error)
 }
 
-// A Verifier decides whether an image may be installed, by its signature. It is
-// asked before the first write.
+// A Verifier decides whether an image may be installed, by the image's signature. Run
+// asks it before the first write.
 type Verifier interface {
 	Verify(ctx context.Context, ref string, digest v1.Hash, image v1.Image) error
 }
@@ -101,10 +100,10 @@ type Options struct {
 	Source   string         // oci:REF, dir:PATH, ocifile:FILE or file:PATH
 	Registry source.Options // Arch is the node's if it is empty
 	Recovery bool           // write the recovery slot, and no other
-	Force    bool           // also an older version, or one for another model
+	Force    bool           // allow an older version, or an image for another model
 	Tries    int            // boots that the new slot gets, 1 to slot.MaxTries; default slot.MaxTries
 	Verifier Verifier       // default: none, every image is trusted
-	// Progress is told what happens, by one goroutine at a time; default none.
+	// Progress is called by one goroutine at a time; default none.
 	Progress func(Progress)
 	Log      *slog.Logger // default none
 }
@@ -132,7 +131,7 @@ type Result struct {
 	Digest      string      `json:"digest"`   // of the image's manifest
 	RootHash    string      `json:"rootHash"` // dm-verity, 64 hex digits
 	Bytes       int64       `json:"bytes"`    // of the root image with its hash tree
-	Tries       int         `json:"tries"`    // boots that the slot has; 0 for recovery
+	Tries       int         `json:"tries"`    // boots that the slot gets; 0 for recovery
 	Seconds     float64     `json:"seconds"`
 	Warnings    []string    `json:"warnings"`
 }
@@ -164,7 +163,7 @@ type run struct {
 	plan     plan
 	image    v1.Image
 	release  map[string]string // the image's release file
-	rootHash string            // that the root image has to get
+	rootHash string            // that the root image must have
 	root     *target
 	boot     *target
 	written  *slotimage.Image
@@ -185,7 +184,7 @@ func newRun(n Installation, o Options) *run {
 	return &run{node: n, Options: o, result: Result{Source: o.Source, From: n.Release["KAIROS_VERSION"], Warnings: []string{}}}
 }
 
-// steps is the whole upgrade, in order.
+// steps runs the whole upgrade, in order.
 func (u *run) steps(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, u.close()) }()
 	for _, check := range []func(context.Context) error{u.choose, u.open, u.verify, u.fits, u.reserve} {
@@ -207,8 +206,8 @@ func (u *run) steps(ctx context.Context) (err error) {
 	return nil
 }
 
-// stageBootloader hands the image's boot loader on. Recovery's stays where it
-// is: the slots' is newer, or was proven.
+// stageBootloader stages the image's boot loader. It skips that of a recovery image: the
+// boot loader of the slots is newer, or proven.
 func (u *run) stageBootloader() {
 	if u.Recovery {
 		return

@@ -94,7 +94,7 @@ func (n *testNode) checkSlot(t *testing.T, s layout.Slot, want *slotimage.Image)
 		t.Error(err)
 	}
 	for _, file := range want.BootFiles(bootconf.Loader{}) {
-		if file.Path == layout.BootLabel { // says more than the builder knows
+		if file.Path == layout.BootLabel { // has values that the builder does not know
 			continue
 		}
 		if got := n.readFile(t, s, "/"+file.Path); got != string(file.Data) {
@@ -128,7 +128,7 @@ func (n *testNode) readFile(t *testing.T, s layout.Slot, name string) string {
 	return string(data)
 }
 
-// untouched: not even opened.
+// untouched checks that slots were not even opened.
 func (n *testNode) untouched(t *testing.T, slots ...layout.Slot) {
 	t.Helper()
 	for _, s := range slots {
@@ -157,8 +157,8 @@ func TestRecovery(t *testing.T) {
 	n.untouched(t, layout.SlotA, layout.SlotB)
 }
 
-// wantIncomplete: the upgrade failed after its beginning, and the node boots
-// what it booted before.
+// wantIncomplete checks that the upgrade failed after its first write, and that the node
+// boots what it booted before.
 func (n *testNode) wantIncomplete(t *testing.T, err error) {
 	t.Helper()
 	if incomplete, ok := errors.AsType[*IncompleteError](err); !ok || incomplete.Slot != "b" || incomplete.Good != "a" {
@@ -173,7 +173,7 @@ func (n *testNode) wantIncomplete(t *testing.T, err error) {
 	n.untouched(t, layout.SlotA, layout.SlotRecovery)
 }
 
-// wantOrder: the medium has each step before the next one begins.
+// wantOrder checks that each step is on the medium before the next one begins.
 func wantOrder(t *testing.T, order []string) {
 	t.Helper()
 	begin, end := []string{"state", "boot-b", "boot-b sync", "root-b"}, []string{"boot-b", "root-b sync", "boot-b sync", "state"}
@@ -185,8 +185,8 @@ func wantOrder(t *testing.T, order []string) {
 	}
 }
 
-// TestEveryInterruption: whichever change fails, or is the last before the
-// context ends, the good slot is good and the next upgrade works.
+// TestEveryInterruption: whichever change fails, or is the last before the context
+// ends, the good slot stays good and the next upgrade works.
 func TestEveryInterruption(t *testing.T) {
 	image, want := recorded(t, imageOf(t, releaseOf()))
 	src := "dir:" + store(t, image)
@@ -216,7 +216,7 @@ func TestEveryInterruption(t *testing.T) {
 				}
 				_, err := Run(ctx, n.Installation, Options{Source: src})
 				switch {
-				case how == "cancel" && at == len(order)-1: // it was done already
+				case how == "cancel" && at == len(order)-1: // the upgrade was already done
 					if err != nil {
 						t.Error(err)
 					}
@@ -240,8 +240,8 @@ func TestEveryInterruption(t *testing.T) {
 	}
 }
 
-// TestErrorsOfTheEnds: also the first sector and the last step may have been
-// written when they fail.
+// TestErrorsOfTheEnds: the first sector and the last step may be on the medium even if
+// their write fails.
 func TestErrorsOfTheEnds(t *testing.T) {
 	image, _ := recorded(t, imageOf(t, releaseOf()))
 	src := "dir:" + store(t, image)
@@ -265,7 +265,7 @@ func TestErrorsOfTheEnds(t *testing.T) {
 	}
 }
 
-// TestSpoiledFirst: an old kernel never stands beside a new root.
+// TestSpoiledFirst: an old kernel is never beside a new root.
 func TestSpoiledFirst(t *testing.T) {
 	n := newNode(t)
 	if _, err := Run(t.Context(), n.Installation, Options{Source: "dir:" + store(t, imageOf(t, releaseOf()))}); err != nil {
@@ -290,7 +290,7 @@ func TestSpoiledFirst(t *testing.T) {
 	}
 }
 
-// TestBadMedium: what was written is not what is there.
+// TestBadMedium: the medium does not hold what was written.
 func TestBadMedium(t *testing.T) {
 	image, _ := recorded(t, imageOf(t, releaseOf()))
 	src := "dir:" + store(t, image)
@@ -314,7 +314,7 @@ func TestBadMedium(t *testing.T) {
 	}
 }
 
-// forgetful has a byte that changes after it was written.
+// forgetful is a device with a byte that changes after it was written.
 type forgetful struct {
 	*testDevice
 	forgot *int
@@ -332,7 +332,7 @@ func (d *forgetful) Forget() error {
 	return errors.Join(err, d.testDevice.Forget())
 }
 
-// damaged is a layout of the image whose lowest layer has another byte.
+// damaged returns a layout of the image with a changed byte in the lowest layer.
 func damaged(t *testing.T, image v1.Image) (dir string, blob v1.Hash) {
 	t.Helper()
 	dir = store(t, image)
@@ -353,8 +353,8 @@ func damaged(t *testing.T, image v1.Image) (dir string, blob v1.Hash) {
 	return dir, blob
 }
 
-// TestBadImages are images of which that is known only in the middle: the
-// builder's record is about their layers, and is false.
+// TestBadImages: images whose faults show only in the middle of an upgrade. The builder's
+// record is about their layers, and is false.
 func TestBadImages(t *testing.T) {
 	image, _ := recorded(t, imageOf(t, releaseOf()))
 	altered, blob := damaged(t, image)
@@ -425,8 +425,8 @@ func TestDamagedRecordIsReplaced(t *testing.T) {
 	}
 }
 
-// TestFromARegistry goes the whole way, after the registry went away in the
-// middle of another try.
+// TestFromARegistry upgrades from a registry, after a try in which the registry went away
+// in the middle.
 func TestFromARegistry(t *testing.T) {
 	var gone atomic.Bool
 	inner := registry.New(registry.Logger(slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)))

@@ -14,11 +14,11 @@ import (
 	"github.com/kairos-build/kairos-build/framework/source"
 )
 
-// spoiled, in bytes, is how much of a boot partition is overwritten so that
-// nothing takes it for a file system.
+// spoiled, in bytes, is how much of a boot partition is overwritten, so that no program
+// takes it for a file system.
 const spoiled = 1 << 20
 
-// reserve opens the slot's partitions and finds out whether the image fits.
+// reserve opens the slot's partitions and checks that the image fits.
 func (u *run) reserve(ctx context.Context) (err error) {
 	slot := u.plan.target
 	if u.root, err = u.partition(slot.Root()); err != nil {
@@ -53,7 +53,7 @@ func (u *run) partition(name string) (*target, error) {
 	return &target{Device: dev, name: name}, nil
 }
 
-// close closes the partitions that are open.
+// close closes the open partitions.
 func (u *run) close() (err error) {
 	for _, t := range []**target{&u.root, &u.boot} {
 		if *t != nil {
@@ -101,7 +101,7 @@ func (u *run) writeRoot(ctx context.Context) (*slotimage.Image, error) {
 	return slotimage.Write(ctx, &during{u.root, ctx}, layers, u.node.BootLoader)
 }
 
-// layers are the image's; reading them is the progress of a step.
+// layers returns the image's layers. Reading them reports the progress of step.
 func (u *run) layers(step string) ([]slotimage.Layer, error) {
 	manifest, err := u.image.Manifest()
 	if err != nil {
@@ -115,7 +115,7 @@ func (u *run) layers(step string) ([]slotimage.Layer, error) {
 	})
 }
 
-// checkRootHash compares the root with what the builder recorded, or with the
+// checkRootHash compares the root hash with that of the builder's record or of the
 // rehearsal.
 func (u *run) checkRootHash(got string) error {
 	u.result.RootHash = got
@@ -125,7 +125,7 @@ func (u *run) checkRootHash(got string) error {
 	return nil
 }
 
-// A target is a partition that is written. Its errors name it.
+// A target is a partition that is written. Its errors name the partition.
 type target struct {
 	Device
 	name string
@@ -140,7 +140,7 @@ func (t *target) ReadAt(b []byte, off int64) (int, error) {
 	return n, err
 }
 
-// WriteAt implements io.WriterAt. Nothing is written behind the end.
+// WriteAt implements io.WriterAt. It writes nothing beyond the end.
 func (t *target) WriteAt(b []byte, off int64) (int, error) {
 	if err := t.room(end(b, off)); err != nil {
 		return 0, err
@@ -159,7 +159,7 @@ func (t *target) sync() error {
 	return nil
 }
 
-// end is where a write ends.
+// end returns the offset where a write ends.
 func end(b []byte, off int64) int64 {
 	if n := int64(len(b)); off <= math.MaxInt64-n {
 		return off + n
@@ -167,7 +167,7 @@ func end(b []byte, off int64) int64 {
 	return math.MaxInt64
 }
 
-// room is an error if the partition has less than need bytes.
+// room returns an error if the partition has less than need bytes.
 func (t *target) room(need int64) error {
 	if need <= t.Size() {
 		return nil
@@ -176,7 +176,7 @@ func (t *target) room(need int64) error {
 		ErrTooLarge, t.name, t.Size()>>20, (need-1)>>20+1)
 }
 
-// during is a target whose writing ends with a context.
+// during is a target that refuses writes once its context is done.
 type during struct {
 	*target
 	ctx context.Context // of the one Write that uses it

@@ -13,8 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"go.yaml.in/yaml/v3"
-
 	"github.com/kairos-build/kairos-build/ci/lab"
 	"github.com/kairos-build/kairos-build/ci/qemu"
 	"github.com/kairos-build/kairos-build/framework/machine/report"
@@ -59,7 +57,7 @@ func Boot(ctx context.Context, o lab.Options) (_ *Report, err error) {
 	if err != nil {
 		return nil, err
 	}
-	patch, err := rootAccess(o.Disk, key)
+	patch, err := lab.RootAccess(o.Disk, key)
 	if err != nil {
 		return nil, err
 	}
@@ -74,24 +72,6 @@ func Boot(ctx context.Context, o lab.Options) (_ *Report, err error) {
 		}
 		config.Log.Warn("the emulated kernel crashed; booting again", "try", try)
 	}
-}
-
-// accessFileOnce comes after the user's configs. It only lets root log in.
-const accessFileOnce = "99_kairos_simulate.yaml"
-
-// rootAccess returns a patch that lets the owner of a key log in as root.
-func rootAccess(path string, key qemu.Key) (_ qemu.Patch, err error) {
-	disk, err := lab.OpenDisk(path)
-	if err != nil {
-		return qemu.Patch{}, err
-	}
-	defer func() { err = errors.Join(err, disk.Close()) }()
-	doc := map[string]any{"users": []map[string]any{{"name": "root", "ssh_authorized_keys": []string{key.Authorized()}}}}
-	data, err := yaml.Marshal(doc)
-	if err != nil {
-		return qemu.Patch{}, err
-	}
-	return disk.OEM(map[string][]byte{accessFileOnce: append([]byte("#cloud-config\n"), data...)})
 }
 
 // bootOnce boots a machine once and fetches its reports.

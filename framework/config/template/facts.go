@@ -11,8 +11,8 @@ import (
 	"slices"
 )
 
-// Facts are what a template knows about the machine. Data says under which
-// names.
+// Facts are what a template knows about the machine. The method data gives them
+// their names.
 type Facts struct {
 	MachineID string // /etc/machine-id, 32 hex digits
 	Hostname  string
@@ -22,9 +22,9 @@ type Facts struct {
 	Arch      string // as Go and OCI have it: amd64, arm64
 	Slot      string // a, b or recovery
 	Mode      string // active, passive, recovery or live
-	// Hardware reads the other facts, by group and name as in groups; nil, and
-	// what it does not give: they are empty. It is asked when a text has a
-	// template.
+	// Hardware reads the other facts, by group and name as in groups. Facts that it
+	// does not give are empty, and all are when it is nil. It is called when a text
+	// has a template.
 	Hardware func() map[string]any
 }
 
@@ -51,8 +51,8 @@ var lists = map[string][]string{
 }
 
 // derived are made from the machine id, so they are the same at every boot of a
-// node and differ from node to node. They are no secrets: whoever knows the
-// machine id knows them.
+// node and differ from node to node. They are no secrets: the machine id is enough
+// to compute them.
 var derived = []string{"MachineID", "ProtectedID", "Random", "UUID"}
 
 // Names are the facts that a template may ask for.
@@ -71,8 +71,8 @@ func merged(a, b map[string][]string) map[string][]string {
 	return out
 }
 
-// data is what a template is executed with. Every fact is there, so that one
-// that this node lacks can be tested for.
+// data is the data of a template. Every fact is in it, so that a template can test
+// for one that this node lacks.
 func (f Facts) data() map[string]any {
 	values := f.values()
 	out := map[string]any{
@@ -134,7 +134,7 @@ func (f Facts) mac(what string) []byte {
 	return m.Sum(nil)
 }
 
-// uuid is made of the first 16 bytes, in the form of one that is random.
+// uuid is made of the first 16 bytes, in the form of a random UUID (version 4).
 func uuid(b []byte) string {
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:16])

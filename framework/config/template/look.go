@@ -66,8 +66,8 @@ func (l *looker) add(at parse.Node, ours bool, suggestion, format string, args .
 	l.wrong = append(l.wrong, finding{Error{Line: line, Message: fmt.Sprintf(format, args...), Suggestion: suggestion}, ours})
 }
 
-// list looks at nodes. facts tells whether the dot stands for the facts: below
-// range and with it is something else, which is only known on the node.
+// list checks nodes. facts tells whether the dot stands for the facts: inside range
+// and with it is another value, which only the node knows.
 func (l *looker) list(list *parse.ListNode, facts bool) {
 	if list == nil {
 		return
@@ -139,7 +139,7 @@ func (l *looker) function(n *parse.IdentifierNode) {
 	l.add(n, differs(n.Ident), suggestion(message), "%s", message)
 }
 
-// fact looks at what follows the dot.
+// fact checks what follows the dot.
 func (l *looker) fact(n parse.Node, names []string) {
 	asked := "." + strings.Join(names, ".")
 	switch {
@@ -156,7 +156,7 @@ func (l *looker) fact(n parse.Node, names []string) {
 	}
 }
 
-// value looks at what follows .Values, which Helm has too: one that is no group
+// value checks what follows .Values. Helm has .Values too, so a name that is no group
 // of ours may be Helm's.
 func (l *looker) value(n parse.Node, asked string, names []string) {
 	if len(names) == 0 || len(names) == 1 && slices.Contains(derived, names[0]) {
@@ -180,8 +180,8 @@ func (l *looker) value(n parse.Node, asked string, names []string) {
 	l.known = true
 }
 
-// isSlip tells whether a fact was surely meant. A short name of another program
-// is soon like one of ours, so both must be long.
+// isSlip tells whether a fact of ours was surely meant. Both names must be long: a short
+// name of another program is easily like one of ours.
 func isSlip(fact, asked string) bool {
 	return len(fact) > 5 && len(asked) > 6 && nearest.Distance(strings.ToLower(fact), strings.ToLower(asked)) == 1
 }

@@ -2,19 +2,19 @@
 
 // Package template fills the machine's facts into texts of a config, with
 // text/template and the functions of sprig that give the same result each
-// time. Functions that do not (now, randAlpha, genPrivateKey, env, …) are left
-// out: with them a second run of a stage would change what the first one made.
+// time. Other functions (now, randAlpha, genPrivateKey, env, …) are left out:
+// with them a second run of a stage would change the result of the first.
 //
-// Check knows every fact, so that what no node can fill in is found before the
-// boot. A template that does not parse, asks for a fact that does not exist or
-// fails is an Error with its place; no text is ever used half filled.
+// Check knows every fact, so it finds what no node can fill in before the boot.
+// A template that does not parse, asks for a fact that does not exist or fails
+// is an Error with its line. No text is ever used half filled.
 //
 // # Braces of other programs
 //
 // A content is a text for another program, such as a command or a file. It may
 // hold the templates of that program: docker's, Helm's, Jinja's. It is left as
-// it is when it asks for something that is none of ours, or does not parse, and
-// names none of our facts. With both in it nobody knows what is meant, so it is
+// it is when it does not parse or asks for something that is not ours, and
+// names none of our facts. When it does both, its meaning is not clear, so it is
 // an Error.
 package template
 

@@ -46,8 +46,8 @@ func TestRender(t *testing.T) {
 	}
 }
 
-// TestWithoutMachineID: what is made from it is empty then, and not the same on
-// every node.
+// TestWithoutMachineID: facts made from the machine id are empty without one, and not
+// the same on every node.
 func TestWithoutMachineID(t *testing.T) {
 	if got, err := Render("{{.Random}}{{.UUID}}{{.ProtectedID}}{{.Values.Random}}", Facts{}); err != nil || got != "" {
 		t.Errorf("got %q, %v", got, err)
@@ -117,7 +117,7 @@ func TestContent(t *testing.T) {
 	}
 }
 
-// TestNothingChangesByItself: the functions of which each call differs are out.
+// TestNothingChangesByItself: functions whose result differs at each call are left out.
 func TestNothingChangesByItself(t *testing.T) {
 	for _, name := range []string{"now", "randAlphaNum", "uuidv4", "genPrivateKey", "genCA", "shuffle", "bcrypt", "env", "expandenv", "getHostByName"} {
 		if Check("{{ "+name+" }}") == nil {
@@ -132,8 +132,8 @@ func TestNothingChangesByItself(t *testing.T) {
 // unbounded are words with which a short text can make a long one.
 var unbounded = regexp.MustCompile(`range|until|repeat|indent|seq|template|block|printf|wrap|\d{4}`)
 
-// FuzzRender: what cannot be filled in is an Error with a line; a text without
-// a template is itself, and a content of another program too.
+// FuzzRender: a template that cannot be filled in is an Error with a line. A text
+// without a template stays as it is, and so does a content of another program.
 func FuzzRender(f *testing.F) {
 	for _, s := range []string{"a", "{{ .OS }}", "{{ .Values.node.hostname | upper }}", "{{ .Nosuch }}", "{{ fail \"a\" }}", "{{ index .Values \"a\" }}", "{{ (dict) }}", "{{ (.Values).node.x }}"} {
 		f.Add(s)

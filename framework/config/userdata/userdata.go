@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package userdata takes apart what a node is given: a cloud-config, a script, or a
-// MIME message of several, packed by gzip or not. It is the same for a datasource,
-// for `kairos-build --cloud-config` and for validate. It changes nothing.
+// Package userdata splits the user data of a node: a cloud-config, a script, or a MIME
+// message of several, with or without gzip. Datasources, `kairos-build --cloud-config`
+// and validate share it. It changes nothing.
 package userdata
 
 import (
@@ -26,14 +26,14 @@ import (
 	"github.com/kairos-build/kairos-build/framework/strict"
 )
 
-// MaxSize is the largest user data, in bytes, also when it is unpacked.
+// MaxSize is the largest user data, in bytes, packed and unpacked.
 const MaxSize = 16 << 20
 
-// UserData is user data taken apart.
+// UserData has the parts of user data.
 type UserData struct {
 	Configs []Part // cloud-configs, also those with mistakes
 	Scripts []Part // programs that begin with #!
-	// Left are parts with which nothing is done. A problem of each says why.
+	// Left are the parts that are not used. A problem of each says why.
 	Left []config.File
 	name string
 }
@@ -45,7 +45,7 @@ type Part struct {
 	File config.File // of a config
 }
 
-// Problems are those of every part.
+// Problems are the problems of every part.
 func (u *UserData) Problems() config.Problems {
 	var out config.Problems
 	for _, f := range u.Files() {
@@ -63,8 +63,8 @@ func (u *UserData) Files() []config.File {
 	return append(out, u.Left...)
 }
 
-// Usable tells whether a node can do something with it: nothing at all can be
-// done too.
+// Usable tells whether a node can use some part of it. User data without any part is
+// usable too.
 func (u *UserData) Usable() bool {
 	return len(u.Scripts) > 0 || len(u.Configs)+len(u.Left) == 0 ||
 		slices.ContainsFunc(u.Configs, func(p Part) bool { return p.File.Used() })
@@ -95,11 +95,11 @@ func (u *UserData) Documents() ([]Part, error) {
 	return append(out, Part{name, data, file}), nil
 }
 
-// maxDepth of messages inside messages, and of packing.
+// maxDepth limits messages inside messages, and repeated packing.
 const maxDepth = 5
 
-// kinds are first lines of user data of cloud-init and others that are known
-// and not implemented.
+// kinds are the beginnings of user data of other kinds, of cloud-init for example,
+// that are known and not implemented.
 var kinds = []struct{ prefix, what string }{
 	{"#include", "#include (a list of URLs)"},
 	{"#cloud-config-archive", "#cloud-config-archive"},
@@ -114,11 +114,11 @@ var kinds = []struct{ prefix, what string }{
 // Options say how user data is read.
 type Options struct {
 	Encoded bool           // it may be base64
-	Configs config.Options // how the cloud-configs are
+	Configs config.Options // how the cloud-configs are read
 }
 
-// Parse takes user data apart. name is how it is called in problems. An error says
-// what it is instead.
+// Parse splits user data. name is its name in problems. An error says what the data is
+// instead.
 func (o Options) Parse(name string, data []byte) (*UserData, error) {
 	u := &UserData{name: name}
 	if o.Encoded {
@@ -133,8 +133,8 @@ func (o Options) Parse(name string, data []byte) (*UserData, error) {
 	return u, nil
 }
 
-// Read is Parse for those to whom all of it must be right: every part with which
-// nothing can be done is among the parts too, with its problem.
+// Read is Parse for callers that need every part to be right: it also returns the
+// parts that cannot be used, with their problems.
 func (o Options) Read(name string, data []byte) ([]Part, error) {
 	u, err := o.Parse(name, data)
 	if err != nil {
@@ -151,13 +151,13 @@ func (o Options) Read(name string, data []byte) ([]Part, error) {
 		}
 		out = append(out, documents[len(documents)-1])
 	}
-	if len(out) == 0 { // it says nothing, and that is a problem of a config
+	if len(out) == 0 { // it is empty, which DecodeFile reports
 		out = append(out, Part{Name: name, Data: data, File: o.Configs.DecodeFile(name, data)})
 	}
 	return out, nil
 }
 
-// Refused is a file with which nothing can be done, for the reason err.
+// Refused is a file that cannot be used, for the reason err.
 func Refused(name string, err error) config.File {
 	message := strings.TrimPrefix(strings.TrimPrefix(err.Error(), name), " ")
 	return config.File{Name: name, Config: new(config.Config), Problems: config.Problems{{
@@ -256,7 +256,7 @@ const (
 	scriptType = "text/x-shellscript"
 )
 
-// sniffed are types whose content says what it is, as in cloud-init.
+// sniffed are types for which the content tells the kind, as in cloud-init.
 var sniffed = []string{"", "text/plain", "text/x-not-multipart", "application/octet-stream", "application/gzip", "application/x-gzip", "application/x-yaml", "text/yaml", configType, scriptType}
 
 // message reads a MIME message (RFC 2045, RFC 2046).

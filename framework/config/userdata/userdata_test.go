@@ -66,7 +66,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// TestParseErrors: what we do not take is named, with what to do.
+// TestParseErrors: the error names what is not accepted, and what to do.
 func TestParseErrors(t *testing.T) {
 	for _, c := range []struct{ name, data, want string }{
 		{"include", "#include\nhttp://example.org\n", "u is of a kind that is not implemented: #include (a list of URLs); use #cloud-config, or a script with #! in its first line"},
@@ -91,7 +91,7 @@ func TestParseErrors(t *testing.T) {
 	}
 }
 
-// TestParseProblems: mistakes have their place in their part.
+// TestParseProblems: a problem has its place in its part.
 func TestParseProblems(t *testing.T) {
 	got, err := Options{}.Parse("nocloud/user-data", []byte(strings.Replace(message, "hostname: b", "hostnam: b", 1)))
 	if err != nil {
@@ -102,7 +102,7 @@ func TestParseProblems(t *testing.T) {
 	}
 }
 
-// TestGzipBomb: what unfolds to more than the limit is refused.
+// TestGzipBomb: data that unpacks to more than the limit is refused.
 func TestGzipBomb(t *testing.T) {
 	_, err := Options{}.Parse("u", packed(t, strings.Repeat(" ", MaxSize+1)))
 	if err == nil || err.Error() != "unpacking u: it unfolds to more than 16 MiB" {
@@ -121,8 +121,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// TestLeftParts: a part that nothing can be done with is told, and the others are
-// taken.
+// TestLeftParts: a part that cannot be used is reported, and the others are used.
 func TestLeftParts(t *testing.T) {
 	u, err := Options{}.Parse("u", []byte(strings.Replace(message, "text/plain", "text/jinja2", 1)))
 	if err != nil || len(u.Configs) != 1 || len(u.Scripts) != 1 || !u.Usable() {

@@ -61,8 +61,8 @@ func reason(ctx context.Context, err error) error {
 	return fetch.Reason(err)
 }
 
-// shown is the name of a config, which may be a file, without what may be a
-// secret of a URL.
+// shown is the name of a config: a file, or a URL without the parts that may be
+// secret.
 func shown(name string) string {
 	if strings.Contains(name, "://") {
 		return fetch.Shown(name)

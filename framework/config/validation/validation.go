@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package validation says of cloud-configs and network-configs whether they are valid. It is what
-// `kairos-build validate` and `kairos-agent validate` print, so that the same
-// file is accepted or refused in the same words. It reads files,
-// directories, standard input and URLs, and changes nothing.
+// Package validation tells whether cloud-configs and network-configs are valid. Both
+// `kairos-build validate` and `kairos-agent validate` use it, so that a file is
+// accepted or refused in the same words. It reads files, directories, standard input
+// and URLs, and changes nothing.
 package validation
 
 import (
@@ -22,22 +22,22 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/netconfig"
 )
 
-// Checker reads configs and prints what is to be said about them.
+// Checker reads configs and prints their problems.
 type Checker struct {
 	Options config.Options
 	Stdin   io.Reader // what the name "-" stands for
 	Out     io.Writer // a line for each file
 	Err     io.Writer // the problems
-	Colour  bool      // of what goes to Err, which is a terminal then
-	// Client asks for URLs; nil: one with the limits of this package.
+	Colour  bool      // for the problems; Err is a terminal
+	// Client fetches URLs; nil: that of package fetch.
 	Client *http.Client
 }
 
-// Stdin is how standard input is called in problems.
+// Stdin is the name of standard input in problems.
 const Stdin = "stdin"
 
-// Check reads what names say (files, directories, "-" or URLs) and prints it. ok is false
-// when one of them is not valid. The error is about one that cannot be read.
+// Check reads names (files, directories, "-" or URLs) and prints their problems. ok is
+// false when one of them is not valid. The error is about one that cannot be read.
 func (c Checker) Check(ctx context.Context, names []string) (ok bool, err error) {
 	files, err := c.Read(ctx, names)
 	if err != nil {
@@ -46,7 +46,7 @@ func (c Checker) Check(ctx context.Context, names []string) (ok bool, err error)
 	return c.Print(files), nil
 }
 
-// Read reads what names say, as Check does, and prints nothing.
+// Read reads names as Check does, and prints nothing.
 func (c Checker) Read(ctx context.Context, names []string) ([]config.File, error) {
 	var files []config.File
 	for _, name := range names {
@@ -76,7 +76,7 @@ func (c Checker) read(ctx context.Context, name string) ([]config.File, error) {
 	return c.apart(shown(name), data), nil
 }
 
-// apart takes a file apart as user data: a node that is given it does the same.
+// apart splits a file as user data, as a node does.
 func (c Checker) apart(name string, data []byte) []config.File {
 	parts, err := userdata.Options{Configs: c.Options}.Read(name, data)
 	if err != nil {
@@ -135,7 +135,7 @@ func (c Checker) Print(files []config.File) (ok bool) {
 	return ok
 }
 
-// Verdict says in few words how a file is.
+// Verdict is a short judgement of a file.
 func Verdict(f config.File) string {
 	count := func(s config.Severity) int { return len(f.Problems.Only(s)) }
 	switch lost := f.Problems.Costs(); {

@@ -66,7 +66,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestColour: the words are the same without it.
+// TestColour: the words are the same with and without colour.
 func TestColour(t *testing.T) {
 	plainly, _ := check(t, Checker{Stdin: strings.NewReader(bad)}, "-")
 	coloured, _ := check(t, Checker{Stdin: strings.NewReader(bad), Colour: true}, "-")
@@ -120,7 +120,7 @@ func write(t *testing.T, w http.ResponseWriter, text string) {
 	}
 }
 
-// TestFromHTTPSToHTTP: what was asked for over TLS comes over TLS.
+// TestFromHTTPSToHTTP: a redirection from https to http is refused.
 func TestFromHTTPSToHTTP(t *testing.T) {
 	server := httptest.NewTLSServer(http.RedirectHandler("http://192.0.2.1/", http.StatusFound))
 	defer server.Close()

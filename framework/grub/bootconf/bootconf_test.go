@@ -20,8 +20,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
 )
 
-// TestGRUBAgreesWithLayout: grub.cfg is a plain file, so the numbers and names
-// in it are checked here.
+// TestGRUBAgreesWithLayout: grub.cfg is a plain file, so this test checks its numbers and
+// names.
 func TestGRUBAgreesWithLayout(t *testing.T) {
 	text := string(bootconf.GRUB())
 	for _, p := range layout.Table(layout.Sizes{}) {
@@ -43,8 +43,8 @@ func TestGRUBAgreesWithLayout(t *testing.T) {
 	}
 }
 
-// TestGRUBAgreesWithSlot: the script reads and writes the variables of a slot.State
-// and no others, and counts as far as slot does.
+// TestGRUBAgreesWithSlot: the script reads and writes the variables of a slot.State and
+// no others, and counts as far as package slot.
 func TestGRUBAgreesWithSlot(t *testing.T) {
 	text := string(bootconf.GRUB())
 	names := slices.Sorted(slices.Values(slot.VarNames()))
@@ -99,8 +99,8 @@ func TestGRUBAgreesWithSlot(t *testing.T) {
 	}
 }
 
-// TestGRUBUsesKnownCommands: under Secure Boot no module can be loaded, so every
-// command has to be in Debian's signed GRUB, and in our BIOS core image.
+// TestGRUBUsesKnownCommands: under Secure Boot no module can be loaded, so every command
+// must be in Debian's signed GRUB, and in our BIOS core image.
 func TestGRUBUsesKnownCommands(t *testing.T) {
 	known := strings.Fields("if then else elif fi function } set [ serial terminal_input terminal_output regexp probe load_env save_env echo source linux initrd boot sleep reboot menuentry choose once trial count start spare fallback")
 	separators := regexp.MustCompile(`; *| then | else `)
@@ -150,9 +150,8 @@ func TestCheckCmdline(t *testing.T) {
 	}
 }
 
-// TestLineFits: the longest arguments that are accepted reach the kernel whole,
-// with the longest that grub.cfg can add. GRUB, of which this is the bound, drops
-// what is too long from the end of the line.
+// TestLineFits: the longest accepted arguments reach the kernel whole, together with the
+// longest that grub.cfg can add. GRUB drops the end of a line that is too long.
 func TestLineFits(t *testing.T) {
 	const kernelTakes, byGRUBForUEFI = 2048 - 1, 1
 	longest := map[string]string{
@@ -180,7 +179,7 @@ func TestLineFits(t *testing.T) {
 	}
 }
 
-// linuxArgs is what grub.cfg starts the kernel with.
+// linuxArgs returns the arguments of grub.cfg's linux command.
 func linuxArgs(t *testing.T) string {
 	t.Helper()
 	found := regexp.MustCompile(`if linux (.*); then`).FindStringSubmatch(string(bootconf.GRUB()))
@@ -190,8 +189,7 @@ func linuxArgs(t *testing.T) string {
 	return strings.ReplaceAll(found[1], `"`, "")
 }
 
-// TestEnv: what GRUB hands on is everything that it reads, and comes back as the
-// state that it is.
+// TestEnv: GRUB passes on all variables that it reads, and they parse to the same state.
 func TestEnv(t *testing.T) {
 	text := string(bootconf.GRUB())
 	read := regexp.MustCompile(`load_env --file "\$env" (.*)`).FindStringSubmatch(text)[1]
@@ -219,8 +217,8 @@ func TestEnv(t *testing.T) {
 	}
 }
 
-// TestNothingSavedIsNothingSaid: a variable that GRUB could not save is set back,
-// so that /init hears what the block holds.
+// TestNothingSavedIsNothingSaid: GRUB sets back a variable that it could not save, so that
+// /init gets what the block holds.
 func TestNothingSavedIsNothingSaid(t *testing.T) {
 	parts := strings.Split(string(bootconf.GRUB()), "if save_env --file")
 	for _, part := range parts[1:] {
@@ -235,7 +233,7 @@ func TestNothingSavedIsNothingSaid(t *testing.T) {
 	}
 }
 
-// FuzzFiles: what CheckCmdline lets through cannot end the string in BOOT.CFG.
+// FuzzFiles: arguments that CheckCmdline accepts cannot end the string in BOOT.CFG.
 func FuzzFiles(f *testing.F) {
 	f.Add("console=tty1 panic=10")
 	f.Add(`x" ; reboot "`)

@@ -1,23 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package bootenv keeps the slot.State in GRUB's environment block: the file
-// grubenv (framework/grub/grubenv) beside grub.cfg on the EFI partition. It
-// is the node's side of what framework/grub/bootconf describes.
+// grubenv (framework/grub/grubenv) beside grub.cfg on the EFI partition. It is the
+// node's side of framework/grub/bootconf.
 //
 // # How the state is changed
 //
-// The file system is not mounted and no file system driver is asked: the block
-// is found by reading the FAT, and then its first 512 bytes, which are one
-// sector, are overwritten where they lie, as GRUB does. The block's second
-// sector is padding and never changes, and neither does anything else. A disk
-// writes a sector as a whole or not at all, so after a cut of power there is the
-// old state or the new one.
+// The file system is not mounted, and no file system driver is involved. A Store finds
+// the block by reading the FAT. It then overwrites the first 512 bytes of the block,
+// one sector, in place, as GRUB does. The block's second sector is padding and never
+// changes, and neither does anything else. A disk writes a sector as a whole or not at
+// all, so after a power cut there is the old state or the new one.
 //
-// A save goes past the page cache where the device allows it, is flushed, and
-// read back. While it lasts the device is locked (flock), so two agents exclude
-// each other; reading takes no lock.
+// A save bypasses the page cache where the device allows it, is flushed, and read back.
+// Meanwhile the device is locked (flock), so two agents exclude each other. Reading
+// takes no lock.
 //
-// Variables that are not ours stay as they are, if there is room.
+// Other variables stay as they are, if there is room.
 package bootenv
 
 import (
@@ -34,32 +33,32 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-// sectorSize in bytes: what is written at once.
+// sectorSize is the unit of a write, in bytes.
 const sectorSize = 512
 
-// Errors of Open and Save. Each comes wrapped in a sentence that says what to do.
+// Errors of Open and Save. Each is wrapped in a sentence that says what to do.
 var (
-	ErrNoBlock = errors.New("no GRUB environment block") // or one that cannot be changed safely
+	ErrNoBlock = errors.New("no GRUB environment block") // or no safe way to change it
 	ErrMounted = blockdev.ErrMounted
 	ErrLocked  = blockdev.ErrLocked
 )
 
-// A Store is a slot.Store on one EFI partition. Its methods may not be called
-// at the same time; two Stores may.
+// A Store is a slot.Store on one EFI partition. Its methods must not be called
+// concurrently; those of two Stores may.
 type Store struct {
 	device string
 	file   *os.File // read-only; holds the lock
 	offset int64    // of the block, bytes
-	// What tests replace.
+	// Tests replace these.
 	open      func(device string) (medium, error)
 	mountInfo string
 }
 
 var _ slot.Store = (*Store)(nil)
 
-// Open finds the environment block on the FAT of an EFI partition, a block
-// device such as /dev/vda2 or an image of one. It opens it for reading; Save
-// needs the right to write. ErrNoBlock comes with the reason.
+// Open finds the environment block on the FAT of an EFI partition, a block device such
+// as /dev/vda2 or an image of one. It opens the partition for reading; Save needs the
+// right to write. ErrNoBlock is wrapped with the reason.
 func Open(device string) (*Store, error) {
 	f, err := os.Open(device)
 	if err != nil {
@@ -75,9 +74,9 @@ func Open(device string) (*Store, error) {
 // Close releases the device.
 func (s *Store) Close() error { return s.file.Close() }
 
-// Load returns the state by which GRUB will act. When the block is damaged the
-// error says how; GRUB then knows no variable and boots slot a, and that is the
-// state. The next Save makes the block whole.
+// Load returns the state that GRUB will use. If the block is damaged, the error says
+// how, and the state is slot.Initial: GRUB knows no variable then and boots slot a. The
+// next Save repairs the block.
 func (s *Store) Load() (slot.State, error) {
 	block, err := s.read()
 	if err != nil {
@@ -90,18 +89,18 @@ func (s *Store) Load() (slot.State, error) {
 	return state, err
 }
 
-// Save replaces the state. It returns an error, and nothing was written, for a
-// state that slot.State.Check refuses, when the partition is mounted for
-// writing (ErrMounted), and when another program holds it (ErrLocked).
+// Save replaces the state. It writes nothing and returns an error for a state that
+// slot.State.Check refuses, if the partition is mounted for writing (ErrMounted), and if
+// another program holds it (ErrLocked).
 func (s *Store) Save(state slot.State) error {
 	_, err := s.Update(func(slot.State) (slot.State, error) { return state, nil })
 	return err
 }
 
-// Update loads the state, lets change make the next one, and saves that, while
-// no other Store can. It returns the state that is on the medium then, as it was
-// read back: the new one, or the old one with the error of change or of saving.
-// Nothing is written when the block is whole and the state the same.
+// Update loads the state, calls change for the next one, and saves that. No other Store
+// can save meanwhile. It returns the new state as read back from the medium, or the old
+// state with the error of change or of saving. It writes nothing if the block is whole
+// and the state the same.
 func (s *Store) Update(change func(slot.State) (slot.State, error)) (state slot.State, err error) {
 	unlock, err := blockdev.Lock(s.file)
 	if err != nil {
@@ -123,11 +122,10 @@ func (s *Store) Update(change func(slot.State) (slot.State, error)) (state slot.
 	return s.Load()
 }
 
-// Change is what Update makes of a block of grubenv.Size bytes, whole or damaged:
-// the block with the state that change returns for the state of block. When
-// change keeps the state of a whole block, the result is block. Only the first
-// 512 bytes, one sector, differ. Variables that are not slot.VarNames stay as
-// they are.
+// Change does the work of Update on a block of grubenv.Size bytes, whole or damaged. It
+// returns the block with the state that change returns for the state of block. If
+// change keeps the state of a whole block, the result is block. Only the first 512
+// bytes, one sector, differ. Variables that are not in slot.VarNames stay as they are.
 func Change(block []byte, change func(slot.State) (slot.State, error)) ([]byte, error) {
 	old, damage := Parse(block)
 	next, err := change(old)
@@ -170,9 +168,8 @@ func (s *Store) read() ([]byte, error) {
 	return block, nil
 }
 
-// Parse reads a block of grubenv.Size bytes. Whatever is in it, the state is the
-// one by which GRUB will act, and passes slot.State.Check; the error says what is
-// damaged.
+// Parse reads a block of grubenv.Size bytes. Whatever is in it, the state is the one that
+// GRUB will use, and passes slot.State.Check. The error says what is damaged.
 func Parse(block []byte) (slot.State, error) {
 	vars, err := grubenv.Decode(block)
 	if err != nil {
@@ -181,8 +178,8 @@ func Parse(block []byte) (slot.State, error) {
 	return slot.ParseVars(vars)
 }
 
-// render makes the first sector of a block that holds state and what block has
-// of others' variables.
+// render makes the first sector of a block with state and with the other variables of
+// block.
 func render(block []byte, state slot.State) ([]byte, error) {
 	if err := state.Check(); err != nil {
 		return nil, fmt.Errorf("the state is not one that a node can have: %w", err)
@@ -203,5 +200,5 @@ func render(block []byte, state slot.State) ([]byte, error) {
 	return slices.Clip(whole[:sectorSize]), nil
 }
 
-// size of a block device or a file in bytes.
+// size returns the size of a block device or a file, in bytes.
 func size(f io.Seeker) (int64, error) { return f.Seek(0, io.SeekEnd) }

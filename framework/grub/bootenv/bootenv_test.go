@@ -33,7 +33,7 @@ func block(t testing.TB, vars map[string]string) []byte {
 	return b
 }
 
-// image is an EFI partition with these files besides others.
+// image returns the path of an EFI partition with these files and some others.
 func image(t *testing.T, files ...fat32.File) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "efi.img")
@@ -79,12 +79,12 @@ func TestSaveAndLoad(t *testing.T) {
 	}
 }
 
-// TestEveryStateOnEveryBlock: whatever state a block has, and whatever else is in
-// it, every state can be saved there, is what is read then, and leaves the rest.
+// TestEveryStateOnEveryBlock: whatever a block holds, every state can be saved there and
+// is read back, and the rest of the block stays.
 func TestEveryStateOnEveryBlock(t *testing.T) {
 	const others = "mine=x y\n"
-	// Blocks are told apart by which variables they have, and these are all such
-	// sets; one state of each is enough.
+	// Blocks differ by the variables that they have. These are all such sets; one
+	// state of each is enough.
 	blocks := map[string]slot.State{}
 	for _, s := range slot.Every() {
 		blocks[strings.Join(slices.Sorted(maps.Keys(s.Vars())), " ")] = s
@@ -108,7 +108,7 @@ func TestEveryStateOnEveryBlock(t *testing.T) {
 	}
 }
 
-// TestUpdateTellsWhatIsThere: not what was wished.
+// TestUpdateTellsWhatIsThere: Update returns the state on the medium, not the wanted one.
 func TestUpdateTellsWhatIsThere(t *testing.T) {
 	path := image(t, envFile(block(t, slot.Initial().Vars())))
 	s := open(t, path)
@@ -123,7 +123,7 @@ func TestUpdateTellsWhatIsThere(t *testing.T) {
 	}
 }
 
-// counter notes what is written.
+// counter notes the writes.
 type counter struct {
 	medium
 	writes *[]string
@@ -171,7 +171,7 @@ func TestOneWriteOfOneSector(t *testing.T) {
 	if !bytes.Equal(before, after) {
 		t.Error("something else changed")
 	}
-	// The same state again is no write.
+	// Saving the same state again writes nothing.
 	if err := s.Save(slot.State{Good: "a", Try: "b", Tries: 2}); err != nil || len(*writes) != 2 {
 		t.Errorf("error %v, writes %q", err, *writes)
 	}
@@ -276,7 +276,7 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// TestScatteredBlock: a file in two pieces, which others made so.
+// TestScatteredBlock: another program has left the file in two pieces.
 func TestScatteredBlock(t *testing.T) {
 	path := image(t, envFile(block(t, slot.Initial().Vars())), fat32.File{Path: "EFI/debian/zz", Data: make([]byte, 5)})
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
@@ -296,7 +296,7 @@ func TestScatteredBlock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Both are of 512-byte clusters: the chain of grubenv now goes on in a free one.
+	// Both have clusters of 512 bytes: the chain of grubenv now continues in a free one.
 	cluster := uint32((e[0].Offset-first[0].Offset)/512) + clusterOf(t, f, first[0].Offset)
 	put := func(at int64, value uint32) {
 		t.Helper()
@@ -330,7 +330,7 @@ func clusterOf(t *testing.T, f *os.File, offset int64) uint32 {
 	return uint32((offset-fatStart(t, f)-2*sectors*512)/512) + 2
 }
 
-// TestTwoAgents change the state at the same time: no change is lost.
+// TestTwoAgents: several agents change the state at the same time, and no change is lost.
 func TestTwoAgents(t *testing.T) {
 	path := image(t, envFile(block(t, map[string]string{"good": "a", "try": "b", "tries": "3"})))
 	var group sync.WaitGroup
@@ -362,7 +362,7 @@ func TestUpdateThatIsRefused(t *testing.T) {
 	}
 }
 
-// liar is a device that does not keep what it is given.
+// liar is a device that does not keep what is written to it.
 type liar struct{ medium }
 
 func (liar) WriteAt(p []byte, _ int64) (int, error) { return len(p), nil }
@@ -379,8 +379,8 @@ func TestReadBack(t *testing.T) {
 	}
 }
 
-// FuzzParse: whatever GRUB or others left, there is a state, and it can be
-// saved without touching the rest.
+// FuzzParse: whatever GRUB or other programs left, there is a state, and it can be saved
+// without a change to the rest.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte("good=a\ntry=b\ntries=2\n"))
 	f.Add([]byte("good=b\nbad=b\nnext=x\nmine=1\n#c\n"))

@@ -12,7 +12,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-// TestOnBlockDevice saves past the page cache of a loop device. It needs root.
+// TestOnBlockDevice saves to a loop device, bypassing its page cache. It needs root.
 func TestOnBlockDevice(t *testing.T) {
 	path := image(t, envFile(block(t, slot.Initial().Vars())))
 	out, err := exec.CommandContext(t.Context(), "losetup", "--find", "--show", path).Output()

@@ -48,8 +48,8 @@ func findIn(r io.ReaderAt, n int64) (int64, error) {
 	return locate(v, paths[0])
 }
 
-// locate refuses a file whose first sector, written where it lies, would be
-// something else.
+// locate returns the offset of a file. It refuses a file whose first sector cannot be
+// overwritten in place.
 func locate(v *fat32.Volume, path string) (int64, error) {
 	extents, err := v.Extents(path)
 	if err != nil {

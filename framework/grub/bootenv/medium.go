@@ -20,19 +20,19 @@ type medium interface {
 	io.WriterAt
 	io.Closer
 	Sync() error
-	Forget() error // what the page cache has of it
+	Forget() error // drops it from the page cache
 }
 
-// openMedium goes past the page cache on a block device with sectors of 512
-// bytes. With larger ones the kernel would refuse such a write, and the page
-// cache makes a whole one of it.
+// openMedium bypasses the page cache on a block device with sectors of 512 bytes. With
+// larger sectors the kernel would refuse such a write; there the page cache makes a whole
+// sector of it.
 func openMedium(device string) (medium, error) {
 	flags := os.O_RDWR
 	if sectorsFit(device) {
 		flags |= unix.O_DIRECT
 	}
 	f, err := os.OpenFile(device, flags, 0)
-	if errors.Is(err, unix.EINVAL) { // the driver does not have O_DIRECT
+	if errors.Is(err, unix.EINVAL) { // the driver does not support O_DIRECT
 		f, err = os.OpenFile(device, os.O_RDWR, 0)
 	}
 	if err != nil {
@@ -41,7 +41,7 @@ func openMedium(device string) (medium, error) {
 	return blockdev.Device{File: f}, nil
 }
 
-// sectorsFit tells whether device is a block device with sectors of our size.
+// sectorsFit tells whether device is a block device with sectors of sectorSize bytes.
 func sectorsFit(device string) bool {
 	f, err := os.Open(device)
 	if err != nil {
@@ -52,7 +52,7 @@ func sectorsFit(device string) bool {
 	return err == nil && n == sectorSize
 }
 
-// overwrite writes one sector, and reads it back.
+// overwrite writes one sector and reads it back.
 func overwrite(m medium, sector []byte, offset int64) (err error) {
 	page, err := alignedPage()
 	if err != nil {
@@ -77,7 +77,7 @@ func overwrite(m medium, sector []byte, offset int64) (err error) {
 	return nil
 }
 
-// alignedPage is memory as O_DIRECT wants it.
+// alignedPage returns a page of memory, aligned as O_DIRECT requires.
 func alignedPage() ([]byte, error) {
 	return unix.Mmap(-1, 0, os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
 }

@@ -10,10 +10,9 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-// Read reads the state from an EFI partition of size bytes: one that has no
-// device yet, or is one of several. A block that is damaged is an error, and so
-// is one that is missing (ErrNoBlock); a value that is not known counts as
-// nothing, as it does for GRUB.
+// Read reads the state from an EFI partition of size bytes that has no device yet, or is
+// one of several. A damaged block is an error, and so is a missing one (ErrNoBlock).
+// Unknown values count as empty, as for GRUB.
 func Read(r io.ReaderAt, size int64) (slot.State, error) {
 	offset, err := findIn(r, size)
 	if err != nil {

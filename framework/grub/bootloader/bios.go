@@ -11,16 +11,16 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
 )
 
-// A biosDisk is what BIOS needs of a disk: the MBR, and the two places for
+// A biosDisk is the part of a disk that BIOS uses: the MBR, and the two places for
 // core.img.
 type biosDisk struct {
-	mbr    []byte   // the sector
+	mbr    []byte   // the whole sector
 	halves [2]int64 // sectors where core.img can start
-	active int      // which half the MBR names; -1 when there is no boot code
+	active int      // the half that the MBR names; -1 if there is no boot code
 }
 
-// bios looks at the disk. It returns ErrForeign for boot code that is not ours,
-// and ErrNoRoom when core.img does not fit into half of its partition.
+// bios reads the disk. It returns ErrForeign for foreign boot code, and ErrNoRoom if
+// core.img does not fit into half of its partition.
 func (m Machine) bios(f *Files) (*biosDisk, error) {
 	part, ok := m.Table.Partition(layout.PartBIOS)
 	if !ok {
@@ -41,7 +41,7 @@ func (b *biosDisk) findActive() error {
 	code := b.mbr[:bootCodeSize]
 	switch sector := int64(binary.LittleEndian.Uint64(code[kernelSector:])); {
 	case bytes.Equal(code, make([]byte, bootCodeSize)):
-		b.active = -1 // the disk was made for UEFI alone
+		b.active = -1 // the disk was made only for UEFI
 	case sector == b.halves[0]:
 		b.active = 0
 	case sector == b.halves[1]:
@@ -52,7 +52,7 @@ func (b *biosDisk) findActive() error {
 	return nil
 }
 
-// spare is the sector where core.img can be written.
+// spare returns the sector where the new core.img can be written.
 func (b *biosDisk) spare() int64 {
 	if b.active == 0 {
 		return b.halves[1]
@@ -60,7 +60,7 @@ func (b *biosDisk) spare() int64 {
 	return b.halves[0]
 }
 
-// holds tells whether core.img, for that place, is there.
+// holds tells whether core.img, patched for that sector, is there.
 func (m Machine) holds(f *Files, sector int64) (bool, error) {
 	want := f.Core(sector)
 	got := make([]byte, len(want))
@@ -70,7 +70,7 @@ func (m Machine) holds(f *Files, sector int64) (bool, error) {
 	return bytes.Equal(got, want), nil
 }
 
-// biosPart says whether the BIOS programs are installed and staged.
+// biosPart tells whether the BIOS programs are installed and staged.
 func (m Machine) biosPart(f *Files) (part, error) {
 	p := part{name: "BIOS: boot.img and core.img", staged: true}
 	b, err := m.bios(f)

@@ -18,7 +18,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
 )
 
-// carryOn does what an agent does at each boot, until nothing is left to do.
+// carryOn does what an agent does at each boot, until the boot loader is current.
 func carryOn(t *testing.T, d *powercut.Disk, fw *firmware, f *Files) error {
 	t.Helper()
 	vars := Vars(nil)
@@ -56,8 +56,8 @@ func carryOn(t *testing.T, d *powercut.Disk, fw *firmware, f *Files) error {
 	return errors.New("it does not end")
 }
 
-// settleOn is a node: at each boot Settle, and Stage if an image that is newer
-// was installed.
+// settleOn does what a node does: Settle at each boot, and Stage if a newer image was
+// installed.
 func settleOn(_ *testing.T, d *powercut.Disk, fw *firmware, f *Files) error {
 	m := machine(d, nil)
 	if fw != nil {
@@ -81,15 +81,15 @@ func settleOn(_ *testing.T, d *powercut.Disk, fw *firmware, f *Files) error {
 	return errors.New("it does not end")
 }
 
-// TestEveryCut: whatever is cut, the machine boots, and the update can be
-// carried on.
+// TestEveryCut: after a power cut at any moment the machine boots, and the update can
+// continue.
 func TestEveryCut(t *testing.T) {
 	type way func(*testing.T, *powercut.Disk, *firmware, *Files) error
 	for _, c := range []struct {
 		name    string
 		uefi    bool
 		carryOn way
-		to      string // its grub.cfg is new in any case
+		to      string // the version after it; grub.cfg is new in any case
 	}{
 		{"UEFI", true, carryOn, "2"}, {"BIOS", false, carryOn, "2"},
 		{"UEFI, by boots", true, settleOn, "2"}, {"BIOS, by boots", false, settleOn, "2"},
@@ -141,8 +141,8 @@ func TestEveryCut(t *testing.T) {
 	}
 }
 
-// goesOn: a Promote that was cut is known as such after a reset, and not taken
-// for a trial that failed.
+// goesOn checks that an interrupted Promote is recognized after a reset, and not taken for
+// a failed trial.
 func goesOn(t *testing.T, d *powercut.Disk, fw *firmware, fresh *Files) error {
 	t.Helper()
 	if file(t, d, "EFI/BOOT/grubx64.efi") != string(fresh.programs[0].data) || file(t, d, "EFI/BOOT/BOOTX64.EFI") == string(fresh.programs[2].data) {
@@ -157,7 +157,7 @@ func goesOn(t *testing.T, d *powercut.Disk, fw *firmware, fresh *Files) error {
 	return err
 }
 
-// resume carries on after a cut, after a reset.
+// resume resets the machine after a power cut and continues the update.
 func resume(t *testing.T, when string, d *powercut.Disk, fw *firmware, carryOn func() error, fresh *Files) {
 	t.Helper()
 	if fw != nil {
@@ -199,7 +199,7 @@ func TestTheWay(t *testing.T) {
 	}
 	fw.boot()
 	expect(Running, fresh)
-	fw.boot() // the trial was reset
+	fw.boot() // a reset ended the trial
 	expect(Failed, fresh)
 	if err := Promote(m, fresh); !errors.Is(err, ErrFailed) {
 		t.Errorf("promoting after a failed trial: %v", err)
@@ -225,7 +225,7 @@ func TestTheWay(t *testing.T) {
 	if err := boots(t, d, fresh, fresh); err != nil {
 		t.Error(err)
 	}
-	// And back: core.img goes to the half that is free now.
+	// The way back: core.img goes to the half that is free now.
 	if err := carryOn(t, d, fw, old); err != nil {
 		t.Error(err)
 	}
@@ -260,7 +260,7 @@ func TestWithoutVariables(t *testing.T) {
 	}
 }
 
-// TestOnlySome: what did not change needs no trial, and is not written.
+// TestOnlySome: unchanged files need no trial and are not written.
 func TestOnlySome(t *testing.T) {
 	old := loader(t, release("1"))
 	d := newDisk(t, old)
@@ -320,7 +320,7 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
-// TestUEFIOnlyDisk: without boot code, that of an image with BIOS is installed.
+// TestUEFIOnlyDisk: a disk without boot code gets the boot code of an image with BIOS.
 func TestUEFIOnlyDisk(t *testing.T) {
 	fresh := loader(t, release("2"))
 	d := newDisk(t, loader(t, release("1")))

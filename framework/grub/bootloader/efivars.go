@@ -19,19 +19,18 @@ const EFIVars = "/sys/firmware/efi/efivars"
 
 const (
 	globalSuffix = "-8be4df61-93ca-11d2-aa0d-00e098032b8c" // EFI_GLOBAL_VARIABLE
-	// Non-volatile, and seen by boot services and at run time.
+	// Non-volatile, and visible to boot services and at run time.
 	variableAttributes = 7
 	immutable          = 0x10 // FS_IMMUTABLE_FL
 )
 
-// efivarfs is Vars on the file system of that name: a variable is a file, whose
-// first four bytes are attributes. The kernel marks files immutable, against
-// rm -rf; what is ours to change loses the mark first.
+// efivarfs is Vars on the file system efivarfs. A variable is a file; its first four bytes
+// are attributes. The kernel marks files immutable, against rm -rf; Set and Delete remove
+// the mark first.
 type efivarfs struct{ dir string }
 
-// OpenVars gives the variables in dir, which is EFIVars. It returns an error
-// that is fs.ErrNotExist when the machine was started by BIOS, and one when
-// they are mounted read-only.
+// OpenVars returns the variables in dir, which is EFIVars. The error is fs.ErrNotExist if
+// BIOS started the machine. Variables that are mounted read-only are an error too.
 func OpenVars(dir string) (Vars, error) {
 	if _, err := os.Stat(filepath.Join(dir, "BootCurrent"+globalSuffix)); err != nil {
 		return nil, fmt.Errorf("opening the firmware's variables: %w", err)
@@ -68,7 +67,7 @@ func (v efivarfs) Get(name string) ([]byte, error) {
 	return data[4:], nil
 }
 
-// Set implements Vars. The kernel wants it as one write.
+// Set implements Vars. The kernel requires a single write.
 func (v efivarfs) Set(name string, data []byte) (err error) {
 	if err := v.unlock(name); err != nil {
 		return err
@@ -90,8 +89,8 @@ func (v efivarfs) Delete(name string) error {
 	return os.Remove(v.path(name))
 }
 
-// unlock takes the mark away. File systems without marks, as in tests, have
-// none to take.
+// unlock removes the immutable mark. It does nothing on file systems without such marks,
+// as in tests.
 func (v efivarfs) unlock(name string) error {
 	f, err := os.Open(v.path(name))
 	if errors.Is(err, fs.ErrNotExist) {

@@ -15,29 +15,29 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
 )
 
-// Our boot entry is known by its description, which also is its state.
+// Descriptions of the kairos boot entry. They identify the entry and tell its state.
 const (
 	trialText  = "Kairos boot loader (trial)"
 	provenText = "Kairos boot loader (proven)"
-	// firstNumber of Boot####, from where a free one is looked for: firmware
-	// takes low ones.
+	// firstNumber is the Boot#### number where the search for a free one begins:
+	// firmware takes low numbers.
 	firstNumber = 0x4b00
 )
 
-// An entry is our boot entry, and what the firmware makes of it.
+// An entry is the kairos boot entry, and how the firmware uses it.
 type entry struct {
 	exists  bool
 	number  uint16
 	proven  bool
-	next    bool // it is BootNext
-	current bool // this boot is it
+	next    bool // BootNext names it
+	current bool // BootCurrent names it
 }
 
 var bootName = lazyregexp.New(`^Boot[0-9A-F]{4}$`)
 
 func entryName(number uint16) string { return fmt.Sprintf("Boot%04X", number) }
 
-// findEntry looks for our entry. Without variables there is none.
+// findEntry looks for the kairos boot entry. Without variables there is none.
 func findEntry(v Vars) (entry, error) {
 	e := entry{}
 	if v == nil {
@@ -81,7 +81,7 @@ func pointsTo(v Vars, variable string, number uint16) (bool, error) {
 	return err == nil && len(data) == 2 && binary.LittleEndian.Uint16(data) == number, err
 }
 
-// writeTrial makes the entry, and then the next boot one of it.
+// writeTrial makes the entry and then selects it for the next boot.
 func (m Machine) writeTrial(f *Files) error {
 	number, err := freeNumber(m.Vars)
 	if err != nil {
@@ -115,7 +115,7 @@ func (m Machine) markProven(f *Files) error {
 	return m.writeEntry(f, e.number, provenText)
 }
 
-// forget removes the trial: first the wish, then the entry.
+// forget removes the trial: first BootNext, then the entry.
 func forget(v Vars) error {
 	e, err := findEntry(v)
 	if err != nil || !e.exists {
@@ -145,10 +145,10 @@ func freeNumber(v Vars) (uint16, error) {
 	return 0, errors.New("all are taken")
 }
 
-// loadOption is an EFI_LOAD_OPTION (UEFI 2.10, 3.1.3) that starts a file on a
-// partition: attributes, length of the device path, description, device path.
-// The path has a hard drive node (10.3.5.1), a file node (10.3.5.4), and its
-// end. It has no optional data: the shim would take that for what to start.
+// loadOption returns an EFI_LOAD_OPTION (UEFI 2.10, 3.1.3) that starts a file on a
+// partition: attributes, length of the device path, description, device path. The path
+// has a hard drive node (10.3.5.1), a file node (10.3.5.4), and an end node. There is no
+// optional data: the shim would take it for the file to start.
 func loadOption(text string, part gpt.Partition, file string) []byte {
 	le := binary.LittleEndian
 	id := part.ID.OnDisk()
@@ -156,7 +156,7 @@ func loadOption(text string, part gpt.Partition, file string) []byte {
 	path = le.AppendUint32(path, uint32(part.Number))
 	path = le.AppendUint64(path, uint64(part.First))
 	path = le.AppendUint64(path, uint64(part.Last-part.First+1))
-	path = append(append(path, id[:]...), 2, 2) // of a GPT, known by its GUID
+	path = append(append(path, id[:]...), 2, 2) // GPT, identified by GUID
 	dos := ucs2(`\` + strings.ReplaceAll(file, "/", `\`))
 	path = append(path, 4, 4)
 	path = append(le.AppendUint16(path, uint16(4+len(dos))), dos...)
@@ -167,7 +167,7 @@ func loadOption(text string, part gpt.Partition, file string) []byte {
 	return append(append(option, ucs2(text)...), path...)
 }
 
-// ucs2 is s in 16-bit units with a NUL at the end.
+// ucs2 returns s in 16-bit units with a final NUL.
 func ucs2(s string) []byte {
 	var b []byte
 	for _, u := range append(utf16.Encode([]rune(s)), 0) {
@@ -176,7 +176,7 @@ func ucs2(s string) []byte {
 	return b
 }
 
-// description of a load option, or nothing when it is none.
+// description returns the description of a load option, or "" if option is not one.
 func description(option []byte) string {
 	if len(option) < 6 {
 		return ""

@@ -27,7 +27,7 @@ const (
 	Config   = bootconf.GRUBConfig
 	DirFile  = "grub-dir" // names the folder below EFI/ where the signed GRUB looks for grub.cfg
 	efiDir   = "efi/"
-	efiShim  = efiDir + "shim" // and the architecture, and .efi
+	efiShim  = efiDir + "shim" // the architecture and .efi follow
 	efiGRUB  = efiDir + "grub"
 	efiMok   = efiDir + "mm"
 )
@@ -35,13 +35,13 @@ const (
 // Facts of GRUB's BIOS images (grub 2.12: include/grub/i386/pc/boot.h,
 // util/setup.c). Offsets are in bytes.
 const (
-	// bootCodeSize of boot.img goes to the MBR; behind it are the disk
-	// signature and the partition records.
+	// bootCodeSize is how much of boot.img goes to the MBR. The disk signature and
+	// the partition records follow.
 	bootCodeSize = 0x1b8
-	// kernelSector in boot.img: the sector of core.img, 64 bits.
+	// kernelSector in boot.img holds the sector of core.img, 64 bits.
 	kernelSector = 0x5c
-	// driveCheck in boot.img is a jump over code that mistrusts the BIOS's
-	// boot drive number. On hard disks it is replaced by two nops.
+	// driveCheck in boot.img is a jump over code that mistrusts the BIOS's boot
+	// drive number. On hard disks two nops replace it.
 	driveCheck = 0x66
 	nops       = "\x90\x90"
 	// firstList at the end of core.img's first sector says where the rest is:
@@ -50,19 +50,19 @@ const (
 	loadSegment = 0x820
 )
 
-// ErrFiles is returned by New for files that make no boot loader.
+// ErrFiles is the error of New for files that do not make a boot loader.
 var ErrFiles = errors.New("the image's boot loader is not usable")
 
-// Files is the boot loader of an image, checked.
+// Files is the checked boot loader of an image.
 type Files struct {
 	bootconf.Loader
-	boot, core []byte // BIOS; nil when the image has none
+	boot, core []byte // for BIOS; nil if the image has none
 	script     []byte // grub.cfg
 	programs   []program
 	dir        string // below EFI/, where GRUB looks for grub.cfg
 }
 
-// A program is what UEFI starts, in the order of Promote.
+// A program is a program for UEFI. Files.programs is in the order of Promote.
 type program struct {
 	name      string // as in the staging folder: grubx64.efi
 	installed string // path on the EFI partition
@@ -71,8 +71,8 @@ type program struct {
 
 var dirName = lazyregexp.New(`^([a-z0-9_-]{1,8}|[A-Z0-9_-]{1,8})$`)
 
-// New checks the files of an image, by their names below layout.ImageBoot. It
-// needs programs for BIOS, for UEFI, or for both.
+// New checks the files of an image; their names are below layout.ImageBoot. It needs
+// programs for BIOS, for UEFI, or for both.
 func New(files map[string][]byte) (*Files, error) {
 	f := &Files{boot: files[BIOSBoot], core: files[BIOSCore], script: files[Config]}
 	f.dir = strings.TrimSpace(string(files[DirFile]))
@@ -99,8 +99,8 @@ func New(files map[string][]byte) (*Files, error) {
 	return f, nil
 }
 
-// takeEFI puts the programs where firmware looks on a disk without boot
-// entries: the shim as BOOT<ARCH>.EFI, and beside it what it loads.
+// takeEFI puts the programs where firmware looks on a disk without boot entries: the shim
+// as BOOT<ARCH>.EFI, and beside it the programs that the shim loads.
 func (f *Files) takeEFI(files map[string][]byte) error {
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		arch, ok := strings.CutPrefix(name, efiShim)
@@ -123,7 +123,7 @@ func (f *Files) take(files map[string][]byte, name, installed string) {
 	}
 }
 
-// EFI are the files of a new disk's EFI partition: grub.cfg, which BIOS boots read
+// EFI returns the files of a new disk's EFI partition: grub.cfg, which GRUB for BIOS reads
 // too, the programs where firmware finds them, by path, and the environment block.
 func (f *Files) EFI() ([]fat32.File, error) {
 	list := []fat32.File{f.config()}
@@ -135,7 +135,7 @@ func (f *Files) EFI() ([]fat32.File, error) {
 	return append(list, fat32.File{Path: f.Env(), Data: env}), err
 }
 
-// Env is the path of GRUB's environment block on the EFI partition.
+// Env returns the path of GRUB's environment block on the EFI partition.
 func (f *Files) Env() string { return "EFI/" + f.dir + "/" + bootconf.GRUBEnv }
 
 func (f *Files) config() fat32.File {
@@ -145,8 +145,8 @@ func (f *Files) config() fat32.File {
 // BIOS tells whether there are programs for BIOS.
 func (f *Files) BIOS() bool { return f.core != nil }
 
-// BootCode is the beginning of the MBR, which loads the core image that starts
-// at that sector of the disk. It is nil without BIOS.
+// BootCode returns the beginning of the MBR. It loads the core image that starts at that
+// sector of the disk. It is nil without BIOS.
 func (f *Files) BootCode(sector int64) []byte {
 	if f.boot == nil {
 		return nil
@@ -157,7 +157,7 @@ func (f *Files) BootCode(sector int64) []byte {
 	return code
 }
 
-// Core is the core image for that sector of the disk: it finds its own second
+// Core returns the core image for that sector of the disk: the image finds its own second
 // sector by number. It is nil without BIOS.
 func (f *Files) Core(sector int64) []byte {
 	if f.core == nil {
@@ -168,12 +168,12 @@ func (f *Files) Core(sector int64) []byte {
 	return image
 }
 
-// Room is what partition bios must have room for, and its bytes.
+// Room returns what partition bios must have room for, as words and in bytes.
 func (f *Files) Room() (what string, size int64) {
 	return BIOSCore + " twice, now and after an update,", 2 * int64(len(f.core))
 }
 
-// checkBIOS refuses what is not the pair of images that the patches are for.
+// checkBIOS refuses images that BootCode and Core cannot patch.
 func checkBIOS(boot, core []byte) error {
 	if len(boot) != gpt.SectorSize || boot[510] != 0x55 || boot[511] != 0xaa {
 		return fmt.Errorf("%w: %s is not GRUB's boot sector of %d bytes", ErrFiles, BIOSBoot, gpt.SectorSize)

@@ -21,21 +21,20 @@ var (
 	ErrFailed    = errors.New("the boot loader's trial did not come up")
 )
 
-// A Machine is what a boot loader lives on. Nobody else may change any of it
-// meanwhile; the EFI partition must not be mounted.
+// A Machine holds a boot loader. No other program may change any part of it meanwhile;
+// the EFI partition must not be mounted.
 type Machine struct {
 	Disk  fat32.Device // the whole disk
-	Table *gpt.Table   // its partitions, with those named bios and efi
+	Table *gpt.Table   // its partitions, including bios and efi
 	ESP   fat32.Device // the EFI partition
-	// Vars are the firmware's variables; nil when there are none, or when they
-	// cannot be written. Then nothing is proved by a trial.
+	// Vars are the firmware's variables; nil if there are none, or if they cannot be
+	// written. Then there are no trials.
 	Vars Vars
-	Time time.Time // of files that are written
+	Time time.Time // of the files that are written
 }
 
-// Vars are the firmware's variables with the GUID of EFI_GLOBAL_VARIABLE. Set
-// and Delete are done when they return. A variable that is missing is
-// fs.ErrNotExist.
+// Vars are the firmware's variables with the GUID of EFI_GLOBAL_VARIABLE. A change by Set
+// or Delete is permanent when they return. A missing variable is fs.ErrNotExist.
 type Vars interface {
 	Names() ([]string, error)
 	Get(name string) ([]byte, error)
@@ -43,7 +42,8 @@ type Vars interface {
 	Delete(name string) error
 }
 
-// settle flushes a device and lets the next read ask it, if it can.
+// settle flushes a device. If the device can drop its cache, the next read comes from the
+// medium.
 func settle(d fat32.Device) error {
 	if err := d.Sync(); err != nil {
 		return err
@@ -54,7 +54,7 @@ func settle(d fat32.Device) error {
 	return nil
 }
 
-// volume opens the EFI partition's file system, as it is now.
+// volume opens the file system of the EFI partition in its current state.
 func (m Machine) volume() (*fat32.Volume, error) {
 	if _, ok := m.Table.Partition(partEFI); !ok {
 		return nil, fmt.Errorf("%w: the disk has no partition %q", ErrForeign, partEFI)
@@ -67,7 +67,7 @@ func (m Machine) espSize() int64 {
 	return p.Size()
 }
 
-// same tells whether a file has these contents. One that is missing has not.
+// same tells whether a file exists and has these contents.
 func same(v *fat32.Volume, path string, data []byte) (bool, error) {
 	got, err := v.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -76,7 +76,7 @@ func same(v *fat32.Volume, path string, data []byte) (bool, error) {
 	return string(got) == string(data) && err == nil, err
 }
 
-// put replaces a file, if it is not the same already.
+// put replaces a file unless it is already the same.
 func (m Machine) put(file fat32.File) error {
 	v, err := m.volume()
 	if err != nil {

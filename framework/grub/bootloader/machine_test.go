@@ -20,7 +20,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
 )
 
-// release is the boot loader of an image; each version has other bytes.
+// release returns the boot loader of an image; each version has different bytes.
 func release(version string) map[string][]byte {
 	boot := bytes.Repeat([]byte(version[:1]), 512)
 	copy(boot[510:], "\x55\xaa")
@@ -54,7 +54,7 @@ func table() *gpt.Table {
 	}}
 }
 
-// newDisk is one as the builder makes it, with grub.cfg of a former version.
+// newDisk returns a disk as the builder makes it, with a grub.cfg of an earlier version.
 func newDisk(t testing.TB, f *Files) *powercut.Disk {
 	t.Helper()
 	image := make(memory, diskSize)
@@ -91,13 +91,12 @@ func machine(d *powercut.Disk, v Vars) Machine {
 	return Machine{Disk: d, Table: t, ESP: slice{d, t.Partitions[1].Offset()}, Vars: v, Time: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 }
 
-// firmware has variables, and remembers how they were between the disk's
-// flushes.
+// firmware has variables, and remembers their values between the disk's flushes.
 type firmware struct {
 	vars map[string][]byte
 	disk *powercut.Disk
 	past []snapshot
-	// torn counts changes while the disk had something to flush.
+	// torn counts changes made while the disk had data to flush.
 	torn int
 	fail error
 }
@@ -147,7 +146,7 @@ func (f *firmware) Delete(name string) error {
 	return nil
 }
 
-// boot is what the firmware does at a reset.
+// boot does what the firmware does at a reset.
 func (f *firmware) boot() {
 	f.vars["BootCurrent"] = []byte{0, 0}
 	if next, ok := f.vars["BootNext"]; ok {
@@ -157,9 +156,10 @@ func (f *firmware) boot() {
 	f.note()
 }
 
-// at are all the variables that there can be with a disk that was cut. Changes
-// come when nothing is to be flushed: so all were before a sector that is
-// written after the same flush, and without such a sector each may have been.
+// at returns every set of variables that is possible with d after its power cut.
+// Variables change only while the disk has nothing to flush. So if a sector written after
+// the last flush was kept, all changes after that flush came before it. Otherwise each of
+// them may have come or not.
 func (f *firmware) at(d *powercut.Disk) []*firmware {
 	var list []*firmware
 	for i, s := range f.past {
@@ -171,7 +171,7 @@ func (f *firmware) at(d *powercut.Disk) []*firmware {
 	return list
 }
 
-// file reads a file of the EFI partition, or says that there is none.
+// file returns the content of a file of the EFI partition, or a text that there is none.
 func file(t *testing.T, d *powercut.Disk, path string) string {
 	t.Helper()
 	v, err := machine(d, nil).volume()
@@ -188,8 +188,8 @@ func file(t *testing.T, d *powercut.Disk, path string) string {
 	return string(data)
 }
 
-// boots holds a disk to what firmware and BIOS need: whole programs of either
-// version, in pairs that start each other.
+// boots checks that UEFI and BIOS can boot a disk: whole programs of either version, in
+// pairs that start each other.
 func boots(t *testing.T, d *powercut.Disk, old, fresh *Files) error {
 	t.Helper()
 	is := func(f *Files, name string) bool {
@@ -236,7 +236,7 @@ func startsBIOS(d *powercut.Disk, versions ...*Files) error {
 	return fmt.Errorf("the MBR loads sector %d, where no whole core.img is", at)
 }
 
-// trialIsWhole: whenever the next boot is a trial, all of it is there.
+// trialIsWhole checks that all programs of a trial are there if the next boot is one.
 func trialIsWhole(t *testing.T, d *powercut.Disk, fw *firmware, fresh *Files) error {
 	t.Helper()
 	if _, ok := fw.vars["BootNext"]; !ok {

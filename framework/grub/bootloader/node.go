@@ -14,17 +14,16 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
 )
 
-// A Node is the Machine that runs this program, held against others.
+// A Node is the Machine that runs this program, locked against other programs.
 type Node struct {
 	Machine
 	closers []func() error
 }
 
-// OpenNode opens the disk that was booted, such as /dev/vda, and its EFI
-// partition, such as /dev/vda2 (both are in thisboot.Boot), and locks them until
-// Close: bootenv waits meanwhile. VarsDir is EFIVars; a machine without
-// variables, or with read-only ones, has none. Now is the time of files that
-// are written.
+// OpenNode opens the disk that was booted, such as /dev/vda, and its EFI partition, such
+// as /dev/vda2 (both are in thisboot.Boot), and locks them until Close: bootenv waits
+// meanwhile. varsDir is EFIVars. If it has no variables or is read-only, Machine.Vars is
+// nil. now is the time of the files that are written.
 func OpenNode(disk, esp, varsDir string, now time.Time) (*Node, error) {
 	n := &Node{Machine: Machine{Time: now}}
 	if err := n.open(disk, esp, varsDir); err != nil {
@@ -63,8 +62,8 @@ func (n *Node) open(disk, esp, varsDir string) error {
 	return err
 }
 
-// checkESP refuses a device that is not the EFI partition of the disk: what
-// Plan reads there and what the firmware starts would be two things.
+// checkESP refuses a device that is not the EFI partition of the disk: Plan would not read
+// what the firmware starts.
 func (n *Node) checkESP(part blockdev.Device) error {
 	p, ok := n.Table.Partition(partEFI)
 	size, err := part.Size()
@@ -82,7 +81,7 @@ func (n *Node) hold(path string) (blockdev.Device, error) {
 	if err != nil {
 		return d, err
 	}
-	n.closers = append(n.closers, d.Close) // which ends the lock
+	n.closers = append(n.closers, d.Close) // releases the lock
 	_, err = blockdev.Lock(d.File)
 	return d, err
 }

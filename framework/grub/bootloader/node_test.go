@@ -13,8 +13,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
 )
 
-// TestOpenNode updates a disk in a file; its EFI partition is another file, as
-// a node has two devices.
+// TestOpenNode updates a disk in a file. Its EFI partition is another file, since a node
+// has two devices.
 func TestOpenNode(t *testing.T) {
 	old, fresh := loader(t, release("1")), loader(t, release("2"))
 	d := newDisk(t, old)

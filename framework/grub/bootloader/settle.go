@@ -6,20 +6,20 @@ import (
 	"errors"
 )
 
-// An Outcome is what Settle found and made of it.
+// An Outcome is the state that Settle found, and the state after it.
 type Outcome struct {
 	Was, Now State
-	// Unproved says why the boot loader was replaced without a trial; nil when
-	// it was proved, and when it was not replaced.
+	// Unproved says why the boot loader was replaced without a trial; nil if a trial
+	// proved it, or if it was not replaced.
 	Unproved error
 }
 
-// Settle is the agent's step at each boot, after the running system became good:
-// it promotes the update whose trial this boot is, goes on with one that was
-// cut, and discards one whose trial did not come up. An update that can have no
-// trial is promoted too, now that its image is good, and Unproved says so; one
-// that can and has none gets it in the next boot. Without anything staged it
-// does nothing, and both states are empty.
+// Settle is the agent's step at each boot, after the running system became good. It
+// promotes an update whose trial this boot is, continues an interrupted promotion, and
+// discards an update whose trial did not come up. It also promotes an update that can
+// have no trial, now that its image is good, and Unproved says why. An update that can
+// have a trial and had none gets it in the next boot. If nothing is staged whole, Settle
+// removes leftovers, and both states are empty.
 func Settle(m Machine) (Outcome, error) {
 	f, err := Staging(m)
 	if errors.Is(err, ErrNotStaged) {
@@ -45,7 +45,7 @@ func (m Machine) settleState(f *Files, u Update) (unproved, err error) {
 	switch u.State {
 	case Running, Promoting, Promoted:
 		return nil, Promote(m, f)
-	case Outdated, Failed: // a cut in the middle of Stage or Discard; no proof
+	case Outdated, Failed: // Stage or Discard was interrupted, or the trial failed
 		return nil, Discard(m)
 	case Staged:
 		r, err := Stage(m, f)

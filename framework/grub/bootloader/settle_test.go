@@ -72,7 +72,7 @@ func TestStaging(t *testing.T) {
 	}
 }
 
-// TestOtherFolder: GRUB's folder is built into it, and the environment is there.
+// TestOtherFolder: GRUB's folder is built into it and holds the environment block.
 func TestOtherFolder(t *testing.T) {
 	files := release("2")
 	files["grub-dir"] = []byte("ubuntu")
@@ -82,7 +82,7 @@ func TestOtherFolder(t *testing.T) {
 	}
 }
 
-// TestCutStaging: what Stage left is whole, or nothing.
+// TestCutStaging: after an interruption the staging is whole, or nothing is staged.
 func TestCutStaging(t *testing.T) {
 	want := loader(t, release("2"))
 	d := newDisk(t, loader(t, release("1")))

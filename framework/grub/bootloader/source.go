@@ -11,20 +11,20 @@ import (
 	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
-// biosModules is what the BIOS core image holds: all that grub.cfg uses, so that
-// GRUB loads nothing but its configuration from the disk.
+// biosModules lists the modules in the BIOS core image: all that grub.cfg uses, so that
+// GRUB loads only its configuration from the disk.
 const biosModules = "biosdisk part_gpt fat linux normal configfile loadenv regexp probe test true echo serial terminal halt reboot sleep minicmd ls cat search"
 
-// A Source is where a distribution has the parts of its boot loader.
+// A Source says where a distribution has the parts of its boot loader.
 type Source struct {
 	Shim, MokManager, GRUB string // signed programs for UEFI
 	Dir                    string // below EFI/, where the signed GRUB looks for grub.cfg
 	Modules                string // folder of GRUB's modules for BIOS
-	Arch                   string // as EFI file names have it
+	Arch                   string // as in EFI file names
 }
 
-// Copies are the files of an image's boot loader that are copied, by their names
-// below layout.ImageBoot.
+// Copies returns the files of an image's boot loader that are copied: source paths by
+// their names below layout.ImageBoot.
 func (s Source) Copies() map[string]string {
 	return map[string]string{
 		efiShim + s.Arch + ".efi": s.Shim,
@@ -34,8 +34,8 @@ func (s Source) Copies() map[string]string {
 	}
 }
 
-// MakeCore is the command that makes BIOSCore. Its prefix names no disk, so GRUB
-// takes the one it was started from.
+// MakeCore returns the command that makes BIOSCore. Its prefix names no disk, so GRUB uses
+// the disk that it was started from.
 func (s Source) MakeCore(to string) []string {
 	table := layout.Table(layout.Sizes{})
 	efi := slices.IndexFunc(table, func(p layout.Partition) bool { return p.Name == partEFI })

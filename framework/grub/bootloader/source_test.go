@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestSource: what a build step puts into an image is what New takes from it.
+// TestSource: a build step puts into an image the files that New takes from it.
 func TestSource(t *testing.T) {
 	s := Source{Shim: "/s", MokManager: "/m", GRUB: "/g", Dir: "debian", Modules: "/mod", Arch: "x64"}
 	files := release("1")

@@ -13,15 +13,15 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
 )
 
-// stagingDir holds all that New needs, so that whoever promotes the update after
-// the trial does not need the image.
+// stagingDir holds everything that New needs, so that the agent can promote the update
+// after the trial without the image.
 const stagingDir = "EFI/KAIROS"
 
-// stagedDir is the name of grub-dir there. It is written last and removed
-// first: without it nothing is staged.
+// stagedDir is the name of grub-dir in stagingDir. It is written last and removed first:
+// without it nothing counts as staged.
 const stagedDir = "grub.dir"
 
-// staging are the files of the staging folder, in the order of writing.
+// staging returns the files of the staging folder, in the order of writing.
 func (f *Files) staging() []fat32.File {
 	list := []fat32.File{{Path: stagingDir + "/" + Config, Data: f.script}}
 	if f.BIOS() {
@@ -33,8 +33,8 @@ func (f *Files) staging() []fat32.File {
 	return append(list, fat32.File{Path: stagingDir + "/" + stagedDir, Data: []byte(f.dir)})
 }
 
-// stagedName translates a name in the staging folder to that of New, or to
-// nothing when it is not ours.
+// stagedName translates a name in the staging folder to the name that New knows, or to ""
+// for a foreign file.
 func stagedName(name string) string {
 	switch name = strings.ToLower(name); {
 	case name == stagedDir:
@@ -58,7 +58,7 @@ func allStaged(v *fat32.Volume, f *Files) (bool, error) {
 	return true, nil
 }
 
-// Staging reads what Stage wrote. It returns ErrNotStaged when there is nothing, or not all of it.
+// Staging reads what Stage wrote. It returns ErrNotStaged if nothing is there, or not all.
 func Staging(m Machine) (*Files, error) {
 	v, err := m.volume()
 	if err != nil {
@@ -83,7 +83,7 @@ func Staging(m Machine) (*Files, error) {
 	return f, nil
 }
 
-// Discard removes the staging and the boot entry. What is installed stays.
+// Discard removes the staging and the boot entry. The installed boot loader stays.
 func Discard(m Machine) error {
 	if err := forget(m.Vars); err != nil {
 		return fmt.Errorf("discarding the staged boot loader: %w", err)
@@ -100,8 +100,8 @@ func Discard(m Machine) error {
 	return nil
 }
 
-// leftovers are our files in the staging folder, and then the folder itself
-// unless something else is in it.
+// leftovers returns the staged files in the staging folder, and then the folder itself
+// unless it has other files.
 func (m Machine) leftovers() ([]string, error) {
 	v, err := m.volume()
 	if err != nil {
@@ -124,7 +124,7 @@ func (m Machine) leftovers() ([]string, error) {
 	return paths, err
 }
 
-// rank is the order of removal.
+// rank gives the order of removal: stagedDir first.
 func rank(path string) int {
 	if strings.HasSuffix(strings.ToLower(path), "/"+stagedDir) {
 		return 0

@@ -35,19 +35,19 @@ type Update struct {
 	// Changes names what is not installed yet, for a person: paths on the EFI
 	// partition, or the BIOS programs.
 	Changes []string
-	// Trial says that programs for UEFI change, which a boot can prove before.
+	// Trial says that programs for UEFI change; a trial can prove them.
 	Trial bool
 }
 
 // A part is a piece of the boot loader that is replaced at once.
 type part struct {
 	name      string
-	program   bool // that UEFI starts
+	program   bool // for UEFI
 	installed bool
 	staged    bool
 }
 
-// Plan finds out what an update would change and how far it is. It only reads.
+// Plan finds out what an update would change, and its state. It only reads.
 func Plan(m Machine, f *Files) (Update, error) {
 	parts, err := m.parts(f)
 	if err != nil {
@@ -91,7 +91,7 @@ func (m Machine) state(u Update, parts []part) (State, error) {
 	return Failed, nil
 }
 
-// parts looks at every piece.
+// parts compares every piece with the image and the staging.
 func (m Machine) parts(f *Files) ([]part, error) {
 	v, err := m.volume()
 	if err != nil {
@@ -125,10 +125,10 @@ func (m Machine) parts(f *Files) ([]part, error) {
 	return append(list, config), err
 }
 
-// Stage writes the update beside what is installed, reads it back, and arranges
-// that the next boot, and only that, is a trial of it. When that is not
-// possible, or nothing changes that a boot could prove, the update is only
-// staged, and Result says why. Nothing that is installed changes.
+// Stage writes the update beside the installed boot loader, reads it back, and arranges
+// that only the next boot is a trial of it. If a trial is not possible, or could prove
+// nothing, the update is only staged, and Result says why. The installed boot loader does
+// not change.
 func Stage(m Machine, f *Files) (Result, error) {
 	u, err := Plan(m, f)
 	if err != nil || len(u.Changes) == 0 {
@@ -148,9 +148,9 @@ func Stage(m Machine, f *Files) (Result, error) {
 // A Result is what Stage did.
 type Result struct {
 	Update
-	// Unproved is why the next boot is no trial; nil when it is one, and when
-	// there is nothing to do. Promote accepts such an update with a Machine
-	// whose Vars are nil.
+	// Unproved says why the next boot is no trial; nil if it is one, or if there is
+	// nothing to do. Promote accepts such an update with a Machine whose Vars are
+	// nil.
 	Unproved error
 }
 
@@ -172,7 +172,7 @@ func (m Machine) stage(f *Files) error {
 	return m.stageBIOS(f)
 }
 
-// arm arranges the trial, or says why there is none.
+// arm arranges the trial, or returns why there is none.
 func (m Machine) arm(f *Files, u Update) error {
 	switch {
 	case !u.Trial:
@@ -183,11 +183,11 @@ func (m Machine) arm(f *Files, u Update) error {
 	return m.writeTrial(f)
 }
 
-// Promote replaces what is installed by what is staged, in the order of the
-// package comment, and removes the staging. Call it when the running system,
-// booted by the trial, is good. It can be called again after a cut, and does
-// nothing when nothing changes. ErrNotStaged, ErrNotProved and ErrFailed say
-// that it is not time yet; nothing was changed then.
+// Promote replaces the installed boot loader by the staged one, in the order of the
+// package comment, and removes the staging. Call it when the running system, booted by
+// the trial, is good. It can be called again after an interruption. If nothing differs, it
+// only removes the staging. ErrNotStaged, ErrNotProved and ErrFailed say that the update
+// is not ready; then nothing was changed.
 func Promote(m Machine, f *Files) error {
 	u, err := Plan(m, f)
 	if err != nil {
@@ -243,7 +243,7 @@ func (m Machine) promote(f *Files, u Update) error {
 	return m.check(f)
 }
 
-// check reads back what is installed.
+// check reads back the installed boot loader.
 func (m Machine) check(f *Files) error {
 	parts, err := m.parts(f)
 	for _, p := range parts {

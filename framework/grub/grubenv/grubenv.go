@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package grubenv reads and writes GRUB's environment block, the file in which
-// the boot loader keeps what it must remember between boots. It owns the format
-// and knows nothing of the meaning of the variables; see framework/grub/bootconf.
+// Package grubenv reads and writes GRUB's environment block, the file in which the boot
+// loader keeps its state between boots. It owns the format and does not know the meaning
+// of the variables; see framework/grub/bootconf.
 //
 // A block has 1024 bytes: the line "# GRUB Environment Block", then lines
 // "name=value" in which a backslash or a newline of the value is preceded by a
 // backslash, then '#' up to the end (GRUB 2.12, grub-core/lib/envblk.c). GRUB
 // also writes comment lines that begin with '#'.
 //
-// GRUB overwrites the file's sectors where they lie. It writes two of them, but
-// when the used bytes end before the second, only the first one changes: a
-// change of state is one sector, which a disk writes as a whole or not at all.
-// So Encode refuses what is longer.
+// GRUB overwrites the file's two sectors in place. If the used bytes end before the
+// second sector, only the first one changes. Then a change of state is one sector, which
+// a disk writes as a whole or not at all. So Encode refuses longer content.
 package grubenv
 
 import (
@@ -24,7 +23,7 @@ import (
 	"strings"
 )
 
-// Size of a block in bytes.
+// Size is the size of a block in bytes.
 const Size = 1024
 
 // MaxUsed is how many bytes the signature and the variables may have together.
@@ -32,10 +31,10 @@ const MaxUsed = 512
 
 const header = "# GRUB Environment Block\n"
 
-// ErrTooLong is returned by Encode when the variables do not fit into MaxUsed.
+// ErrTooLong is the error of Encode if the variables do not fit into MaxUsed.
 var ErrTooLong = errors.New("GRUB environment does not fit into one sector")
 
-// Encode makes a block. Variables are in the order of their names.
+// Encode returns a block. Variables are in the order of their names.
 func Encode(vars map[string]string) ([]byte, error) {
 	var b strings.Builder
 	b.WriteString(header)
@@ -56,7 +55,8 @@ func Encode(vars map[string]string) ([]byte, error) {
 
 var escaper = strings.NewReplacer(`\`, `\\`, "\n", "\\\n")
 
-// checkName accepts what GRUB's script can name: letters, digits and '_'.
+// checkName accepts names that GRUB's script can use: letters, digits and '_', not
+// beginning with a digit.
 func checkName(s string) error {
 	ok := s != "" && (s[0] < '0' || s[0] > '9')
 	for _, r := range s {
@@ -68,9 +68,9 @@ func checkName(s string) error {
 	return nil
 }
 
-// Decode reads a block as GRUB does. When a name appears twice the last one
-// counts. It returns an error if b is not Size bytes, has no signature, or ends
-// in the middle of a line.
+// Decode reads a block as GRUB does. If a name appears twice, the last one counts. It
+// returns an error if b is not Size bytes, has no signature, has a NUL or a line that is
+// not name=value, or ends in the middle of a line.
 func Decode(b []byte) (map[string]string, error) {
 	if len(b) != Size {
 		return nil, fmt.Errorf("GRUB environment block of %d bytes: want %d", len(b), Size)
@@ -102,7 +102,7 @@ func Decode(b []byte) (map[string]string, error) {
 	return vars, nil
 }
 
-// cutLine takes one line, with its escapes undone.
+// cutLine returns the first line, with its escapes undone, and the rest.
 func cutLine(b []byte) (line string, rest []byte, err error) {
 	var out []byte
 	for i := 0; i < len(b); i++ {
@@ -121,10 +121,10 @@ func cutLine(b []byte) (line string, rest []byte, err error) {
 	return "", nil, fmt.Errorf("GRUB environment block: line %.40q has no end", out)
 }
 
-// Edit sets variables in a block of Size bytes as GRUB's save_env does, for tests
-// of what GRUB leaves: names are the variables that are set, and the ones without a
-// value in vars become empty. A variable keeps its place, what follows moves, and a
-// new one comes last. What does not fit is cut off.
+// Edit sets variables in a block of Size bytes as GRUB's save_env does, for tests of what
+// GRUB leaves. names are the variables to set; those without a value in vars become
+// empty. A variable keeps its place, later lines move, and a new variable comes last.
+// Content that does not fit is cut off.
 func Edit(block []byte, names []string, vars map[string]string) []byte {
 	left := maps.Clone(vars)
 	var b bytes.Buffer

@@ -12,8 +12,9 @@ import (
 	"github.com/kairos-build/kairos-build/framework/internal/kmod"
 )
 
-// choose resolves the list against what a kernel has: the modules to pack, in
-// loading order, and the names that it neither has as a module nor built in.
+// choose resolves the list against a kernel's index. It returns the modules to
+// pack, in loading order, and the names that the kernel has neither as a module nor
+// built in.
 func choose(index *kmod.Index, l List) (chosen []kmod.Module, missing []string) {
 	var names []string
 	for _, wanted := range l.all() {
@@ -26,7 +27,7 @@ func choose(index *kmod.Index, l List) (chosen []kmod.Module, missing []string) 
 	return index.Order(names...), missing
 }
 
-// find lists the modules that an entry of the list means.
+// find lists the modules that match an entry of the list.
 func find(index *kmod.Index, wanted string) []string {
 	if !strings.ContainsAny(wanted, "*?[/") {
 		if m, ok := index.Module(wanted); ok {
@@ -61,14 +62,15 @@ func checkRequired(l List, missing []string) error {
 	return fmt.Errorf("%w: %s; install the kernel's full set of modules", ErrRequired, strings.Join(lost, ", "))
 }
 
-// uncompressed is a module's path in the initrd.
+// uncompressed returns a module's path in the initrd, without the ending of a
+// compression.
 func uncompressed(file string) string {
 	dir, base := path.Split(file)
 	name, _, _ := strings.Cut(base, ".ko")
 	return dir + name + ".ko"
 }
 
-// indexFiles writes depmod's files anew for the chosen modules only.
+// indexFiles makes depmod's files for the chosen modules only.
 func indexFiles(index *kmod.Index, chosen []kmod.Module) map[string][]byte {
 	packed := map[string]bool{}
 	var dep, alias, soft bytes.Buffer

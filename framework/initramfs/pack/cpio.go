@@ -30,9 +30,9 @@ const trailer = "TRAILER!!!"
 
 // writeCPIO writes entries in the "newc" format, the only one an initramfs can
 // have (Documentation/driver-api/early-userspace/buffer-format.rst of the
-// kernel): sorted by path, so that a directory comes before what is in it, and
-// with owner, time and device of zero and inode numbers that count up. Missing
-// directories are made.
+// kernel): sorted by path, so that a directory comes before its entries, with
+// owner, time and device of zero, and with inode numbers that count up. It adds
+// missing directories.
 func writeCPIO(w io.Writer, entries []entry) error {
 	entries = withDirs(entries)
 	for i, e := range entries {
@@ -63,7 +63,7 @@ func withDirs(entries []entry) []entry {
 }
 
 // writeEntry writes the header, the name with its NUL, and the data; name and
-// data each end at a multiple of four.
+// data each end at a multiple of four bytes.
 func writeEntry(w io.Writer, e entry, inode int) error {
 	links := 1
 	if e.mode&0o170000 == typeDir {
@@ -87,5 +87,5 @@ func writeEntry(w io.Writer, e entry, inode int) error {
 	return err
 }
 
-// pad fills s up to a multiple of four with NULs.
+// pad fills s up to a multiple of four bytes with NULs.
 func pad(s string) string { return s + strings.Repeat("\x00", -len(s)&3) }

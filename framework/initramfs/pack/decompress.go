@@ -13,11 +13,11 @@ import (
 	"github.com/therootcompany/xz"
 )
 
-// maxModule bounds what a compressed module may become, in bytes.
+// maxModule is the largest size of a module after decompression, in bytes.
 const maxModule = 64 << 20
 
 // decompress returns the contents of a module file, by its ending: .ko, .xz,
-// .zst or .gz. What is behind them, the signature included, stays as it is.
+// .zst or .gz. The module, with its signature, stays as it is.
 func decompress(name string, data []byte) ([]byte, error) {
 	r, err := decompressor(name, bytes.NewReader(data))
 	if err != nil {

@@ -37,7 +37,7 @@ func ParseList(data []byte) (List, error) {
 // DefaultList is the list for servers and virtual machines.
 func DefaultList() (List, error) { return ParseList(defaultList) }
 
-// all is every entry once, sorted.
+// all returns every entry once, sorted.
 func (l List) all() []string {
 	names := slices.Concat(l.Required, l.Load)
 	for _, purpose := range slices.Sorted(maps.Keys(l.Devices)) {

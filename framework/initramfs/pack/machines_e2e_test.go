@@ -12,9 +12,9 @@ import (
 	"github.com/kairos-build/kairos-build/framework/internal/kmod"
 )
 
-// TestMachines asks the modules of a real kernel, as they are packed, for what
-// controllers of machines and of others' virtual machines ask for. The aliases are
-// those that Linux shows in sysfs.
+// TestMachines looks in the packed modules of a real kernel for the drivers of
+// controllers in machines and in virtual machines of other products. The aliases
+// are those that Linux shows in sysfs.
 func TestMachines(t *testing.T) {
 	dir := os.Getenv("KAIROS_E2E_MODULES")
 	if dir == "" {

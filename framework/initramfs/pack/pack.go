@@ -7,12 +7,12 @@
 // In the archive:
 //
 //	init                        the program
-//	dev/console                 so that the kernel can give it standard output
-//	usr/sbin/modprobe, sbin/…   links to init: what the kernel calls for modules
+//	dev/console                 the program's standard output
+//	usr/sbin/modprobe, sbin/…   links to init: the kernel calls them for modules
 //	lib/modules/VERSION/…       the modules, uncompressed, with modules.dep,
 //	                            modules.alias, modules.softdep and modules.load
 //
-// Modules are packed uncompressed: the kernel then loads them without
+// Modules are packed uncompressed: so the kernel loads them without
 // CONFIG_MODULE_DECOMPRESS, and the archive is compressed as a whole.
 package pack
 
@@ -30,11 +30,11 @@ import (
 	"github.com/kairos-build/kairos-build/framework/internal/kmod"
 )
 
-// ErrRequired is wrapped when modules are missing without which no node boots.
+// ErrRequired is wrapped when modules are missing that every node needs to boot.
 var ErrRequired = errors.New("the kernel lacks modules that every node needs")
 
-// A Compression is how the archive is compressed. Each needs support in the
-// kernel: CONFIG_RD_ZSTD for Zstd.
+// A Compression is a way to compress the archive. Zstd needs CONFIG_RD_ZSTD in the
+// kernel.
 type Compression string
 
 // The compressions.
@@ -62,7 +62,7 @@ type Result struct {
 	Kernel  string   // release
 	Modules []string // names of the modules packed, in loading order
 	// Missing are the names on the list that this kernel does not have, sorted.
-	// A cloud kernel misses many.
+	// A cloud kernel lacks many.
 	Missing []string
 	Size    int64 // bytes written
 	RawSize int64 // bytes of the archive before compression
@@ -102,7 +102,7 @@ func (o Options) list() (List, error) {
 	return DefaultList()
 }
 
-// entries is everything in the archive, in no special order.
+// entries returns everything in the archive, in no special order.
 func (o Options) entries(release string, index *kmod.Index, chosen []kmod.Module, list List) ([]entry, error) {
 	if len(o.Init) == 0 {
 		return nil, errors.New("the initrd has no program for /init")
@@ -129,9 +129,8 @@ func (o Options) entries(release string, index *kmod.Index, chosen []kmod.Module
 	return entries, nil
 }
 
-// module reads one module. A symbolic link is followed, but not out of the
-// modules directory: modules come from an image that somebody else may have
-// made.
+// module reads one module. It follows a symbolic link, but not out of the modules
+// directory: the modules may come from an untrusted image.
 func (o Options) module(m kmod.Module) (data []byte, err error) {
 	root, err := os.OpenRoot(o.Modules)
 	if err != nil {
@@ -145,7 +144,7 @@ func (o Options) module(m kmod.Module) (data []byte, err error) {
 	return decompress(m.Path, data)
 }
 
-// loadFile lists what is loaded on every machine, without what is built in.
+// loadFile lists the modules to load on every machine, without built-in ones.
 func loadFile(l List, index *kmod.Index) []byte {
 	var b []byte
 	for _, name := range l.Load {

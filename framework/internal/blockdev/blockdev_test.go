@@ -10,8 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// fakeSysfs makes a sysfs with a block device per entry: its place below
-// devices, and its files.
+// fakeSysfs makes a sysfs with a block device for each entry: the key is its path
+// below devices, the value its files.
 func fakeSysfs(t *testing.T, devices map[string]map[string]string) string {
 	t.Helper()
 	sys := t.TempDir()

@@ -25,8 +25,8 @@ func Open(path string) (Device, error) {
 // Size in bytes.
 func (d Device) Size() (int64, error) { return d.Seek(0, io.SeekEnd) }
 
-// Forget drops the page cache, so that the next read asks the device. What was
-// not flushed stays.
+// Forget drops the page cache, so that the next read comes from the device. Pages
+// that were not flushed stay.
 func (d Device) Forget() error {
 	return unix.Fadvise(int(d.Fd()), 0, 0, unix.FADV_DONTNEED)
 }

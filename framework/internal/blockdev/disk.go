@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package blockdev finds disks and their partitions in sysfs, waits for new
-// ones, tells the kernel about a partition that has grown, and keeps others away
-// from one while it is written. It does not know what is on a disk: that is
-// framework/ondisk.
+// Package blockdev finds disks and their partitions in sysfs, waits for new disks,
+// tells the kernel about a new or grown partition, and locks a device while it is
+// written. It does not know the content of a disk: that is framework/ondisk.
 package blockdev
 
 import (
@@ -17,26 +16,26 @@ import (
 	"strings"
 )
 
-// sectorSize is the unit of sizes in sysfs, in bytes, whatever the disk's own
-// sectors are.
+// sectorSize is the unit of sizes in sysfs, in bytes, whatever sectors the disk
+// itself has.
 const sectorSize = 512
 
 // A Disk is a whole disk that may hold a partition table.
 type Disk struct {
 	Name      string // vda, nvme0n1
 	Path      string // /dev/vda
-	Topology  string // its place in the device tree, the same at every boot: pci0000:00/...
+	Topology  string // path in the device tree, the same at every boot: pci0000:00/...
 	Model     string // as the disk reports it, or empty
 	Size      int64  // bytes
 	Removable bool
-	// WWID is the name that the disk's maker gave it and no other, as "naa.5000…",
-	// or empty. Names that are made from a model or a serial number, as cheap sticks
-	// have them, are left out: many have the same.
+	// WWID is the worldwide unique name from the disk's maker, such as "naa.5000…",
+	// or empty. Names that are made from a model or a serial number are left out:
+	// many cheap sticks have the same.
 	WWID string
 }
 
-// Same says whether d and other are two paths to one disk, as a server with two
-// cables to its disks has them.
+// Same says whether d and other are the same disk, or two paths to it, as in a
+// server with two cables to its disks.
 func (d Disk) Same(other Disk) bool {
 	return d.Name == other.Name || d.WWID != "" && d.WWID == other.WWID && d.Size == other.Size
 }
@@ -49,8 +48,8 @@ type Partition struct {
 	Size   int64  // bytes
 }
 
-// ignored are the prefixes of block devices that are no disks with a partition
-// table of ours, or that block when there is no medium.
+// ignored tells, by the prefix of its name, whether a block device is no disk with
+// a partition table of ours, or blocks without a medium.
 func ignored(name string) bool {
 	for _, prefix := range []string{"loop", "ram", "zram", "dm-", "md", "sr", "fd", "nbd"} {
 		if strings.HasPrefix(name, prefix) {
@@ -61,8 +60,8 @@ func ignored(name string) bool {
 }
 
 // Disks lists the disks below sysfs ("/sys") that have a medium: fixed disks
-// before removable ones, then by their place in the device tree. So the order
-// does not depend on which disk answered first.
+// before removable ones, then by their path in the device tree. So the order does
+// not depend on which disk answered first.
 func Disks(sysfs string) ([]Disk, error) {
 	entries, err := os.ReadDir(filepath.Join(sysfs, "block"))
 	if err != nil {
@@ -109,7 +108,7 @@ func readDisk(sysfs, name string) (Disk, error) {
 		return Disk{}, err
 	}
 	model, err := os.ReadFile(filepath.Join(dir, "device/model"))
-	if errors.Is(err, os.ErrNotExist) { // memory cards have a name
+	if errors.Is(err, os.ErrNotExist) { // memory cards have the file name instead
 		model, err = os.ReadFile(filepath.Join(dir, "device/name"))
 	}
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -127,7 +126,7 @@ func readDisk(sysfs, name string) (Disk, error) {
 	}, nil
 }
 
-// Partitions lists the partitions of the disk called name by number.
+// Partitions lists the partitions of the disk called name, sorted by number.
 func Partitions(sysfs, name string) ([]Partition, error) {
 	dir := filepath.Join(sysfs, "block", name)
 	files, err := filepath.Glob(filepath.Join(dir, "*", "partition"))

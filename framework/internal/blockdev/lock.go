@@ -14,15 +14,16 @@ import (
 // ErrLocked is returned by Lock when another program holds the device.
 var ErrLocked = errors.New("another program changes it")
 
-// How long Lock waits for another program, and how often it asks. udev holds
-// devices for moments, too.
+// How long Lock waits for another program, and how often it tries. udev also locks
+// devices, for moments.
 const (
 	lockTime  = 10 * time.Second
 	lockEvery = 20 * time.Millisecond
 )
 
-// Lock excludes other holders of a lock on the same device (flock), also in
-// this process, until unlock or the end of f. It gives up after 10 seconds.
+// Lock excludes other holders of a lock on the same device (flock), also in this
+// process, until unlock or until f is closed. It gives up with ErrLocked after 10
+// seconds.
 func Lock(f *os.File) (unlock func() error, err error) {
 	fd := int(f.Fd())
 	for waited := time.Duration(0); ; waited += lockEvery {

@@ -12,15 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// MountInfo is what CheckUnmounted reads on a running system.
+// MountInfo is the file for CheckUnmounted on a running system.
 const MountInfo = "/proc/self/mountinfo"
 
-// ErrMounted is returned by CheckUnmounted, with what to type.
+// ErrMounted is returned by CheckUnmounted, with the command that helps.
 var ErrMounted = errors.New("the partition is mounted for writing")
 
-// CheckUnmounted refuses a partition whose file system somebody else may change:
-// the kernel would write its own idea of a sector over ours. It looks into the
-// file mountInfo.
+// CheckUnmounted refuses a partition that is mounted for writing: the kernel would
+// overwrite our sectors with its cached copy. It reads the file mountInfo.
 func CheckUnmounted(f *os.File, mountInfo string) error {
 	text, err := os.ReadFile(mountInfo)
 	if err != nil {
@@ -42,8 +41,8 @@ func CheckUnmounted(f *os.File, mountInfo string) error {
 
 // writableMount finds where a device, known by its number MAJOR:MINOR or by its
 // path, is mounted for writing, in the text of mountinfo; see
-// proc_pid_mountinfo(5). What counts is the file system, not the mount: a
-// read-only view of it does not hold the others.
+// proc_pid_mountinfo(5). The options of the file system count, not those of the
+// mount: a file system may have read-only and writable mounts at once.
 func writableMount(mountInfo, number, source string) string {
 	for line := range strings.Lines(mountInfo) {
 		f := strings.Fields(line)

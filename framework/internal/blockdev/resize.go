@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// From include/uapi/linux/blkpg.h.
+// Numbers from include/uapi/linux/blkpg.h.
 const (
 	blkpg                = 0x1269
 	blkpgAddPartition    = 1
@@ -27,8 +27,8 @@ type blkpgArg struct {
 	data              unsafe.Pointer
 }
 
-// blkpgPartition encodes struct blkpg_partition: start and length in bytes,
-// then the partition's number; its names are not used by the kernel.
+// blkpgPartition encodes struct blkpg_partition: start and length in bytes, then
+// the partition's number. The kernel does not use the names in it.
 func blkpgPartition(p Partition) []byte {
 	b := make([]byte, blkpgPartitionSize)
 	binary.NativeEndian.PutUint64(b[0:], uint64(p.Start))
@@ -38,8 +38,7 @@ func blkpgPartition(p Partition) []byte {
 }
 
 // Resize tells the kernel that p, a partition of the open disk, now has
-// p.Size bytes. Unlike a new read of the whole table it works while partitions
-// of the disk are in use.
+// p.Size bytes. Unlike Reread, it works while partitions of the disk are in use.
 func Resize(disk *os.File, p Partition) error {
 	if err := tell(disk, blkpgResizePartition, p); err != nil {
 		return fmt.Errorf("telling the kernel that partition %d of %s now has %d bytes: %w", p.Number, disk.Name(), p.Size, err)
@@ -47,8 +46,8 @@ func Resize(disk *os.File, p Partition) error {
 	return nil
 }
 
-// Add tells the kernel of a new partition of the open disk, which then has a
-// device. The partition is in the table on the disk already.
+// Add tells the kernel of a new partition of the open disk, so that it gets a
+// device. The partition must be in the table on the disk already.
 func Add(disk *os.File, p Partition) error {
 	if err := tell(disk, blkpgAddPartition, p); err != nil {
 		return fmt.Errorf("telling the kernel of the new partition %d of %s: %w", p.Number, disk.Name(), err)

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Changes reports that devices came or went, from the kernel's uevents. What
-// changed is not told: the caller looks into sysfs again.
+// Changes reports that devices came or went, from the kernel's uevents. It does not
+// report which: the caller looks into sysfs again.
 type Changes struct{ fd int }
 
 // WatchChanges begins to listen. A device that appears after it returns is
@@ -28,8 +28,8 @@ func WatchChanges() (*Changes, error) {
 	return &Changes{fd: fd}, nil
 }
 
-// Wait returns when a device came or went, or after limit, and forgets every
-// event up to now. An overflow of the socket counts as a change.
+// Wait returns when a device came or went, or after limit, and discards all events
+// up to now. An overflow of the socket counts as a change.
 func (c *Changes) Wait(limit time.Duration) error {
 	fds := []unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLIN}}
 	if _, err := unix.Poll(fds, int(limit.Milliseconds())); err != nil && !errors.Is(err, unix.EINTR) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package console is the log of a program that runs before there is a system:
-// a slog.Handler that writes to the kernel's log (/dev/kmsg), from where every
-// line reaches every console and, later, the journal.
+// Package console is the log of a program that runs before the system starts: a
+// slog.Handler that writes to the kernel's log (/dev/kmsg). From there every line
+// reaches every console and, later, the journal.
 package console
 
 import (
@@ -18,12 +18,13 @@ import (
 // Kmsg is the kernel's log device. One write is one record.
 const Kmsg = "/dev/kmsg"
 
-// maxRecord is what the kernel takes as one record, less room for its own
+// maxRecord is the kernel's limit for one record, in bytes, less room for its own
 // prefix (PRINTKRB_RECORD_MAX of Linux 6 is 1024, LOG_LINE_MAX before that).
 const maxRecord = 976
 
-// The kernel prints what is below its console log level: 7 as a rule, 4 with
-// "quiet". So warnings take a level that "quiet" does not hide.
+// priority maps a level to the kernel's. The kernel prints records below its console
+// log level: 7 as a rule, 4 with "quiet". So warnings get a level that "quiet" does
+// not hide.
 func priority(level slog.Level) int {
 	switch {
 	case level >= slog.LevelError:
@@ -36,8 +37,8 @@ func priority(level slog.Level) int {
 	return 7
 }
 
-// Handler writes records as "PREFIX: MESSAGE key=value", one for each line of
-// the message.
+// Handler writes records as "PREFIX: MESSAGE key=value", one for each line of the
+// text.
 type Handler struct {
 	mu     *sync.Mutex
 	w      io.Writer
@@ -45,13 +46,13 @@ type Handler struct {
 	attrs  string
 }
 
-// New returns a handler that writes to w, usually the open Kmsg. Prefix stands
-// before every line, with a colon.
+// New returns a handler that writes to w, usually the open Kmsg. Every line begins
+// with prefix and a colon.
 func New(w io.Writer, prefix string) *Handler {
 	return &Handler{mu: new(sync.Mutex), w: w, prefix: prefix}
 }
 
-// Enabled implements slog.Handler: debugging lines are not written.
+// Enabled implements slog.Handler; debug records are not written.
 func (h *Handler) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
 
 // Handle implements slog.Handler.
@@ -105,8 +106,8 @@ func Open() io.Writer {
 	if err != nil {
 		return os.Stderr
 	}
-	// A kernel that was told otherwise on its command line refuses: then the
-	// limit is what its owner wants.
+	// The kernel refuses this if its command line sets printk_devkmsg: then the
+	// owner wants that setting.
 	_ = os.WriteFile("/proc/sys/kernel/printk_devkmsg", []byte("on\n"), 0o644)
 	return kmsg
 }

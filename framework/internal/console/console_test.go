@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// records keeps each write apart, as /dev/kmsg does.
+// records keeps each write as one record, as /dev/kmsg does.
 type records []string
 
 func (r *records) Write(b []byte) (int, error) {

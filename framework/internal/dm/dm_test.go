@@ -38,8 +38,8 @@ func TestVerityTable(t *testing.T) {
 	}
 }
 
-// The offsets are those of struct dm_ioctl and struct dm_target_spec in
-// include/uapi/linux/dm-ioctl.h, written down a second time.
+// TestRequest has the offsets of struct dm_ioctl and struct dm_target_spec in
+// include/uapi/linux/dm-ioctl.h a second time.
 func TestRequest(t *testing.T) {
 	for _, params := range []string{"", "1234567", "12345678", "123456789"} {
 		b, err := request("name", "uuid", &Table{Sectors: 0x1122334455, Target: "verity", Params: params})
@@ -86,7 +86,7 @@ func TestRequestWithoutTable(t *testing.T) {
 }
 
 func TestIoctlNumbers(t *testing.T) {
-	// DM_DEV_CREATE and so on of dm-ioctl.h, as the compiler works them out.
+	// DM_DEV_CREATE and so on of dm-ioctl.h, as a C compiler computes them.
 	for c, want := range map[command]uintptr{devCreate: 0xc138fd03, devRemove: 0xc138fd04, devSuspend: 0xc138fd06, tableLoad: 0xc138fd09} {
 		if got := c.ioctlNumber(); got != want {
 			t.Errorf("number of command %d is %#x, want %#x", c, got, want)

@@ -2,8 +2,8 @@
 
 // Package dm makes device-mapper devices with the kernel's own interface, the
 // ioctls of /dev/mapper/control (include/uapi/linux/dm-ioctl.h), so that an
-// initramfs needs neither libdevmapper nor udev. It only makes read-only
-// devices of one target.
+// initramfs needs neither libdevmapper nor udev. It makes only read-only devices
+// with one target.
 package dm
 
 import (
@@ -57,8 +57,8 @@ const (
 
 const flagReadOnly = 1 << 0
 
-// request encodes struct dm_ioctl, with the target of table behind it when
-// table is not nil. Strings behind a target are NUL-terminated and padded to
+// request encodes struct dm_ioctl, with the target of table after it when
+// table is not nil. Strings after a target are NUL-terminated and padded to
 // eight bytes.
 func request(name, uuid string, table *Table) ([]byte, error) {
 	if len(name) >= nameSize || len(uuid) >= uuidSize {
@@ -89,9 +89,9 @@ func request(name, uuid string, table *Table) ([]byte, error) {
 // ioctlNumber is _IOWR(0xfd, c, struct dm_ioctl).
 func (c command) ioctlNumber() uintptr { return 3<<30 | headerSize<<16 | 0xfd<<8 | uintptr(c) }
 
-// CreateReadOnly makes a device from table and returns its path, /dev/dm-N.
-// The device is named name; uuid may be empty. When the table is refused, the
-// device is removed again.
+// CreateReadOnly makes a device from table and returns its path, /dev/dm-N. The
+// device gets the name name; uuid may be empty. If the kernel refuses the table,
+// the device is removed again.
 func CreateReadOnly(name, uuid string, table Table) (path string, err error) {
 	control, err := os.OpenFile(Control, os.O_RDWR, 0)
 	if err != nil {
@@ -130,7 +130,7 @@ func call(control *os.File, c command, name, uuid string, table *Table) (dev uin
 	if errno != 0 {
 		return 0, errno
 	}
-	// The kernel encodes the number as huge_encode_dev does, which is how
-	// unix.Minor reads it.
+	// The kernel encodes the number with huge_encode_dev, which unix.Minor can
+	// read.
 	return binary.LittleEndian.Uint64(b[offDev:]), nil
 }

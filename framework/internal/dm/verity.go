@@ -10,7 +10,7 @@ import (
 
 // Verity describes a dm-verity mapping of one device that holds both the data,
 // from its first byte, and the hash tree. The hash is SHA-256 and the format is
-// version 1, the only ones that we write.
+// version 1: we write no others.
 // See https://docs.kernel.org/admin-guide/device-mapper/verity.html.
 type Verity struct {
 	Device        string // path of the device, such as /dev/vda4
@@ -28,7 +28,7 @@ type Verity struct {
 // hash (Linux 5.9 and later).
 const PanicOnCorruption = "panic_on_corruption"
 
-// Table is the mapping as one line of a device-mapper table.
+// Table returns the mapping as one line of a device-mapper table.
 func (v Verity) Table() Table {
 	salt := "-"
 	if len(v.Salt) > 0 {

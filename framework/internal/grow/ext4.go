@@ -40,11 +40,11 @@ type Ext4 struct {
 	BlockSize int64 // bytes
 	Blocks    int64
 	UUID      [16]byte
-	// Errors is set when the kernel found the file system damaged. It will
-	// not grow before e2fsck has repaired it.
+	// Errors is set when the kernel found the file system damaged. It does
+	// not grow until e2fsck has repaired it.
 	Errors bool
-	// NeedsRecovery is set when the journal holds what is not yet in place: the
-	// last mount ended with a loss of power. The numbers above may be old.
+	// NeedsRecovery is set when the journal must be replayed, since the last mount
+	// ended with a power cut. The numbers above may be old.
 	NeedsRecovery bool
 }
 
@@ -71,8 +71,8 @@ func parseExt4(b []byte) (Ext4, error) {
 	}, nil
 }
 
-// Inspect reads the superblock on device; the error wraps ErrNotExt4 when
-// there is none. While the file system is mounted some of it may be old.
+// Inspect reads the superblock on device; the error wraps ErrNotExt4 when there is
+// none. While the file system is mounted, the superblock on disk may be old.
 func Inspect(device string) (fs Ext4, err error) {
 	f, err := os.Open(device)
 	if err != nil {

@@ -116,7 +116,7 @@ func TestFit(t *testing.T) {
 	if err := os.Truncate(path, larger); err != nil {
 		t.Fatal(err)
 	}
-	// The kernel has no such disk and says so, after the table is written.
+	// A file is no disk for the kernel: Resize fails after the table is written.
 	change, err := Fit(path, larger, table, "persistent")
 	if err == nil || change.Grown != 62<<20 || change.Personal {
 		t.Errorf("got %+v and error %v, want a size of %d and the kernel's word that this is no disk", change, err, 62<<20)
@@ -149,7 +149,7 @@ func TestFitWithNothingToGain(t *testing.T) {
 }
 
 // TestFitGivesAnIdentity: two disks of one image differ after their first boots,
-// whether something can grow or not, and keep what they have got.
+// whether a partition can grow or not, and keep their identities.
 func TestFitGivesAnIdentity(t *testing.T) {
 	const sectors = 4130
 	for _, name := range []string{"persistent", "nobody"} {

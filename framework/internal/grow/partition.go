@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package grow fits a disk to the machine that it came to, while the disk is in
-// use: its partition table gets an identity of its own and a last partition up to
-// the disk's end, and the ext4 file system in that becomes as large. Each step
-// looks at what is there, so a step that was interrupted, or a disk that was
-// enlarged later, is taken care of at the next boot.
+// Package grow fits a disk to its machine, while the disk is in use: the partition
+// table gets an identity of its own, the last partition grows to the end of the
+// disk, and its ext4 file system grows with it. Each step starts from the state of
+// the disk, so the next boot finishes a step that was interrupted, and uses the
+// space of a disk that was enlarged.
 //
 // # Identity
 //
-// Every disk that is written from an image has the GUIDs of that image: they are
-// derived (gpt.GUID.Derived). At its first boot a disk gets random ones, so that
-// it is told from all others: by GRUB and /init, by the firmware, whose boot
-// entries name a partition by its GUID, and by udev.
+// Every disk that is written from an image has the GUIDs of that image, which are
+// derived (gpt.GUID.Derived). At its first boot a disk gets random GUIDs, so that
+// GRUB, /init, udev and the firmware, whose boot entries name a partition by its
+// GUID, can tell it from all others.
 package grow
 
 import (
@@ -30,11 +30,11 @@ type Change struct {
 	Grown    int64      // the new size of the partition that has grown, bytes, or 0
 }
 
-// Fit gives the disk at path its own identity, if it has that of its image, and
-// grows the partition called name to the disk's end, in one new table (see
-// gpt.Rewrite for what a power cut leaves). The kernel is told of the new size.
-// Size is the disk's, in bytes. When the partition cannot grow, or there is none
-// of that name, that is an error, but the identity is written all the same.
+// Fit gives the disk at path its own identity, if it still has that of its image,
+// and grows the partition called name to the end of the disk, in one new table (see
+// gpt.Rewrite for power cuts). It tells the kernel the new size. size is the
+// disk's, in bytes. If the partition cannot grow or does not exist, Fit returns an
+// error, but writes the identity all the same.
 func Fit(path string, size int64, table *gpt.Table, name string) (Change, error) {
 	next, err := fitted(table, size/gpt.SectorSize, name)
 	old, _ := table.Partition(name)
@@ -56,7 +56,8 @@ func Fit(path string, size int64, table *gpt.Table, name string) (Change, error)
 	return c, explain(path, err)
 }
 
-// fitted is the table for a disk of that many sectors, and why nothing grows.
+// fitted returns the table for a disk of that many sectors, and an error that tells
+// why the partition cannot grow.
 func fitted(table *gpt.Table, sectors int64, name string) (*gpt.Table, error) {
 	if table.DiskGUID.Derived() {
 		table = table.Personal()
@@ -66,7 +67,7 @@ func fitted(table *gpt.Table, sectors int64, name string) (*gpt.Table, error) {
 		return larger, nil
 	}
 	same := *table
-	same.Sectors = max(same.Sectors, sectors) // its backup belongs at the end
+	same.Sectors = max(same.Sectors, sectors) // the backup belongs at the end
 	return &same, err
 }
 

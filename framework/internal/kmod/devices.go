@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// Modaliases lists what the devices below sysfs ("/sys") ask for, each once
-// and in the order in which they are found. Every device that asks for a module
-// is on a bus, so the buses' device lists are read and not the whole tree.
+// Modaliases lists the aliases of the devices below sysfs ("/sys"), each once and
+// in the order in which they are found. Every device that asks for a module is on a
+// bus, so it reads the device lists of the buses and not the whole tree.
 //
-// Most devices have a file for it. Of others, such as memory cards (mmc), only
-// the event says it that announced them; the file uevent holds that.
+// Most devices have a file modalias. For others, such as memory cards (mmc), only
+// the file uevent holds the alias.
 func Modaliases(sysfs string) ([]string, error) {
 	devices, err := filepath.Glob(filepath.Join(sysfs, "bus/*/devices/*"))
 	if err != nil {
@@ -30,7 +30,8 @@ func Modaliases(sysfs string) ([]string, error) {
 	return list, nil
 }
 
-// modalias is what one device asks for, or nothing; it may go away meanwhile.
+// modalias returns the alias of one device, or "": the device may have no alias, or
+// may go away meanwhile.
 func modalias(device string) string {
 	if data, err := os.ReadFile(filepath.Join(device, "modalias")); err == nil {
 		return strings.TrimSpace(string(data))

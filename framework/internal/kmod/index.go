@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package kmod knows which kernel modules exist, which one a device asks for,
-// and in which order they are loaded. It reads the text files that depmod
-// writes (modules.dep, modules.alias, modules.softdep, modules.builtin; see
-// depmod.d(5), modules.dep(5)), so it needs no kmod library and no modprobe.
-// The packer uses it to choose what goes to an initrd, /init to load it.
+// Package kmod finds kernel modules, the modules that a device asks for, and the
+// order in which to load them. It reads the text files that depmod writes
+// (modules.dep, modules.alias, modules.softdep, modules.builtin; see depmod.d(5),
+// modules.dep(5)), so it needs no kmod library and no modprobe. The packer uses it
+// to choose the modules of an initrd, /init to load them.
 package kmod
 
 import (
@@ -25,11 +25,11 @@ const (
 	FileBuiltin = "modules.builtin"
 )
 
-// FileLoad is not depmod's: the packer lists in it, one name a line, the
-// modules that /init loads on every machine.
+// FileLoad is a file of ours, not depmod's: the packer lists in it, one name a
+// line, the modules that /init loads on every machine.
 const FileLoad = "modules.load"
 
-// Dir is where an initrd of ours has the modules of a kernel release.
+// Dir returns the directory for the modules of a kernel release in our initrd.
 func Dir(release string) string { return "/lib/modules/" + release }
 
 // A Module is one line of modules.dep.
@@ -45,8 +45,8 @@ type Alias struct {
 	Module  string // normalised name
 }
 
-// A Softdep lists what should be there before and after a module is loaded.
-// Entries are module names or aliases.
+// A Softdep lists what to load before and after a module. Entries are module names
+// or aliases.
 type Softdep struct {
 	Module    string
 	Pre, Post []string
@@ -55,7 +55,7 @@ type Softdep struct {
 // anyKind is where byKind keeps patterns with a wildcard before the colon.
 const anyKind = "*"
 
-// Index is what depmod found out about one kernel's modules.
+// Index is depmod's data on one kernel's modules.
 type Index struct {
 	modules  []Module
 	byName   map[string]int
@@ -66,8 +66,8 @@ type Index struct {
 	builtin  map[string]bool
 }
 
-// Name is the name of the module in the file at path, in the one spelling
-// that is used for comparing: kernel/drivers/md/dm-verity.ko.xz is dm_verity.
+// Name returns the normalised name of the module in file, for comparisons:
+// kernel/drivers/md/dm-verity.ko.xz is dm_verity.
 func Name(file string) string {
 	base, _, _ := strings.Cut(path.Base(file), ".ko")
 	return strings.ReplaceAll(base, "-", "_")
@@ -184,7 +184,7 @@ func (x *Index) Softdep(name string) (Softdep, bool) {
 	return s, ok
 }
 
-// Builtin says whether name is part of the kernel itself.
+// Builtin says whether the module name is built into the kernel.
 func (x *Index) Builtin(name string) bool { return x.builtin[Name(name)] }
 
 // Module finds a module by its name, in either spelling.
@@ -196,8 +196,8 @@ func (x *Index) Module(name string) (Module, bool) {
 	return x.modules[i], true
 }
 
-// Resolve lists the modules that name means: the module of that name, else
-// those that have it as an alias, which may be a device's modalias.
+// Resolve lists the modules for name: the module of that name, or else the modules
+// whose aliases match it, as for a device's modalias.
 func (x *Index) Resolve(name string) []string {
 	if m, ok := x.Module(name); ok {
 		return []string{m.Name}

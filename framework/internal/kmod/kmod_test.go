@@ -170,7 +170,7 @@ func TestModaliases(t *testing.T) {
 		"bus/virtio/devices/virtio0/modalias":   "virtio:d2v1\n",
 		"bus/virtio/devices/virtio0/status":     "0\n",
 		"bus/virtio/devices/virtio0/uevent":     "MODALIAS=virtio:unread\n",
-		// As a kernel 6.12 shows them; neither has a file modalias.
+		// As Linux 6.12 shows them; neither has a file modalias.
 		"bus/mmc/devices/mmc0:4567/uevent": "DRIVER=mmcblk\nMMC_TYPE=SD\nMMC_NAME=QEMU!\nMODALIAS=mmc:block\n",
 		"bus/cpu/devices/cpu0/uevent":      "OF_NAME=cpu\n",
 	} {
@@ -222,8 +222,8 @@ func TestMatch(t *testing.T) {
 	}
 }
 
-// FuzzMatch compares with path.Match where the two agree on what a pattern
-// means, and otherwise looks for crashes.
+// FuzzMatch compares with path.Match where both read a pattern in the same way, and
+// otherwise looks for crashes.
 func FuzzMatch(f *testing.F) {
 	f.Add("pci:v00008086d*sv*sd*bc01sc06i01*", "pci:v00008086d00002922sv00001AF4sd00001100bc01sc06i01")
 	f.Add("a[b-d]*?", "acxx")

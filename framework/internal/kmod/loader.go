@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Insert hands the module in file to the kernel, with its parameters as they
-// would stand on modprobe's command line.
+// Insert loads the module in file into the kernel, with its parameters as on
+// modprobe's command line.
 type Insert func(file, params string) error
 
 // A Loader loads modules from Dir, each at most once. Everything but Index
@@ -23,8 +23,8 @@ type Loader struct {
 	Dir   string // the modules directory, such as /lib/modules/6.12.1-amd64
 	// Params holds module parameters by normalised module name.
 	Params map[string]string
-	// Blacklist holds normalised names of modules that no device may ask for.
-	// They can still be loaded by name.
+	// Blacklist holds normalised names of modules that are not loaded for a
+	// device. They can still be loaded by name.
 	Blacklist map[string]bool
 	Insert    Insert // default FinitModule
 	Log       *slog.Logger
@@ -33,11 +33,11 @@ type Loader struct {
 	loaded int
 }
 
-// Loaded counts the modules that the kernel took from this loader.
+// Loaded returns how many modules this loader has loaded.
 func (l *Loader) Loaded() int { return l.loaded }
 
-// ByName loads modules, given by name or alias, with all they depend on. It
-// goes on after an error and returns all of them.
+// ByName loads modules, given by name or alias, with all their dependencies. It
+// goes on after an error, and returns all errors.
 func (l *Loader) ByName(names ...string) error {
 	var errs []error
 	for _, m := range l.Index.Order(names...) {
@@ -46,8 +46,8 @@ func (l *Loader) ByName(names ...string) error {
 	return errors.Join(errs...)
 }
 
-// ByModalias loads what a device asks for, blacklisted modules excepted.
-// Modules that refuse the machine are not errors: a device's alias is a guess.
+// ByModalias loads the modules that a device asks for, except blacklisted ones. A
+// module that does not load is no error: a device's alias is a guess.
 func (l *Loader) ByModalias(modalias string) {
 	for _, name := range l.Index.Resolve(modalias) {
 		if l.Blacklist[name] {
@@ -101,6 +101,6 @@ func FinitModule(file, params string) error {
 	return errors.Join(err, f.Close())
 }
 
-// Refused says whether a module was not loaded only because this machine has
-// no use for it, such as a crypto driver for instructions the CPU lacks.
+// Refused says whether a module was not loaded only because this machine has no use
+// for it, such as a crypto driver for instructions that the CPU lacks.
 func Refused(err error) bool { return errors.Is(err, unix.ENODEV) }

@@ -29,8 +29,8 @@ func match(pattern, name string) bool {
 	return strings.Trim(pattern[p:], "*") == ""
 }
 
-// matchOne compares c with the first element of pattern, and returns how many
-// bytes of the pattern that element takes.
+// matchOne compares c with the first element of pattern, and returns the element's
+// length in bytes.
 func matchOne(pattern string, c byte) (size int, ok bool) {
 	if pattern == "" {
 		return 0, false

@@ -4,9 +4,9 @@ package kmod
 
 import "slices"
 
-// Order lists the modules that names need, names included, each once and each
-// after what it depends on. Soft dependencies are followed where they exist; a
-// name that is neither a module nor an alias is skipped.
+// Order lists the modules of names and all their dependencies, each once and after
+// its own dependencies. It follows soft dependencies that exist, and skips a name
+// that is neither a module nor an alias.
 func (x *Index) Order(names ...string) []Module {
 	o := orderer{index: x, seen: map[string]bool{}}
 	for _, name := range names {

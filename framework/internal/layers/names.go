@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package layers knows what the names in the layers of an OCI image mean: what
-// an upper layer hides of those below it. Whoever reads layers asks it, from
-// the top down (framework/slot/slotimage, framework/source) or from the bottom up
+// Package layers interprets the names in the layers of an OCI image: it decides
+// what an upper layer hides of the layers below it. Its users read layers from the
+// top down (framework/slot/slotimage, framework/source) or from the bottom up
 // (framework/machine/unpack).
 //
 // # What hides what
@@ -16,12 +16,12 @@
 //	NAME, anything else, a hard link too
 //	                   hides NAME, and all that is below it
 //
-// in the layers below, and never in the layer itself, wherever in it the marker
-// stands: before or behind entries of the names that it hides. An entry whose
-// directories the layer does not have as entries makes them, and keeps those of
+// These rules apply to the layers below, and never to the layer itself, whether the
+// marker stands before or after entries of the names that it hides. An entry makes
+// its parent directories where the layer has no entries for them, and keeps those of
 // the layers below.
 //
-// Other names that begin with .wh..wh. are aufs' own and mean nothing.
+// Other names that begin with .wh..wh. belong to aufs and are ignored.
 package layers
 
 import (
@@ -39,8 +39,8 @@ const (
 	maxPath    = 4095 // PATH_MAX without its NUL
 )
 
-// ErrBadEntry says that a layer has an entry that is not valid, or that does not
-// fit what the other layers have.
+// ErrBadEntry says that a layer has an entry that is not valid, or that contradicts
+// another entry.
 var ErrBadEntry = errors.New("bad layer entry")
 
 // Clean makes a path from a name in a tar: "./a/b", "/a/b" and "a/b/" are all
@@ -60,14 +60,13 @@ func Clean(name string) (string, error) {
 	return ".", nil
 }
 
-// A Mark is what a layer says about the layers below it. One with an empty path
-// says nothing.
+// A Mark hides files of the layers below. A mark with an empty path hides nothing.
 type Mark struct {
 	Path   string
 	Opaque bool // only what is below Path is hidden
 }
 
-// ParseMark says whether a name, which is clean, is a marker and no file.
+// ParseMark says whether a name from Clean is a marker and no file.
 func ParseMark(name string) (m Mark, ok bool, err error) {
 	dir, base := path.Split(name)
 	if !strings.HasPrefix(base, markPrefix) {
@@ -85,7 +84,7 @@ func ParseMark(name string) (m Mark, ok bool, err error) {
 	}
 }
 
-// Hides tells whether the mark is about path.
+// Hides tells whether the mark hides path.
 func (m Mark) Hides(path string) bool {
 	switch m.Path {
 	case "":
@@ -98,9 +97,9 @@ func (m Mark) Hides(path string) bool {
 	return strings.HasPrefix(path, m.Path+"/")
 }
 
-// Names is the tree of paths that decides which entries are visible. Its layers
-// are numbered from the bottom up, and are put in from the top down: entries
-// (Claim) and marks (Hide) of one layer in any order. The zero value is empty.
+// Names is the tree of paths that decides which entries are visible. Layers are
+// numbered from the bottom up, and are added from the top down: entries (Claim) and
+// marks (Hide) of one layer in any order. The zero value is empty.
 type Names struct{ root name }
 
 type kind uint8
@@ -116,12 +115,12 @@ const (
 // if n < below, and strictly below it also if n < inside.
 type name struct {
 	kind          kind
-	layer         int // that made it what it is
+	layer         int // that gave the path its kind
 	below, inside int
 	children      map[string]*name
 }
 
-// get makes the name of path if there is none.
+// get returns the name of path, and makes it if it is missing.
 func (t *Names) get(path string) *name {
 	n := &t.root
 	if path == "." {
@@ -172,27 +171,27 @@ func (t *Names) Hide(m Mark, layer int) {
 	}
 }
 
-// IsFile tells whether the layer has, at path, what is visible there and is no
-// directory.
+// IsFile tells whether the visible file at path is no directory and comes from
+// layer.
 func (t *Names) IsFile(path string, layer int) bool {
 	n := t.find(path)
 	return n != nil && n.kind == other && n.layer == layer
 }
 
-// Has tells whether a layer that was put in has path, or something below it.
+// Has tells whether a layer that was added has path, or an entry below it.
 func (t *Names) Has(path string) bool {
 	n := t.find(path)
 	return n != nil && n.kind != unknown
 }
 
-// IsImplied tells whether path is a directory only because of what is below it.
+// IsImplied tells whether path is a directory only because of entries below it.
 func (t *Names) IsImplied(path string) bool {
 	n := t.find(path)
 	return n != nil && n.kind == parent
 }
 
-// Visible tells whether the layers above hide nothing of path in layer. What
-// takes the place of path itself does not count: see Has.
+// Visible tells whether no mark or file of the layers above hides path in layer. An
+// upper directory at path itself does not count: see Has.
 func (t *Names) Visible(path string, layer int) bool {
 	n := &t.root
 	if path == "." {
@@ -209,8 +208,8 @@ func (t *Names) Visible(path string, layer int) bool {
 	return layer >= n.below
 }
 
-// Claim says whether an entry of layer at path is visible, and if so takes the
-// path for it. A directory that is visible may have been claimed before.
+// Claim says whether an entry of layer at path is visible, and if so claims the path
+// for it. The same layer may claim a directory twice.
 func (t *Names) Claim(path string, layer int, isDir bool) (visible bool, err error) {
 	n, visible, err := t.walk(path, layer)
 	if !visible || err != nil {
@@ -222,8 +221,8 @@ func (t *Names) Claim(path string, layer int, isDir bool) (visible bool, err err
 	return n.claimOther(layer)
 }
 
-// walk goes down to path and checks that layer is visible there. Directories
-// that are visible on the way are there from then on, also when path is not.
+// walk goes down to path and checks that layer is visible there. The visible
+// directories on the way exist from then on, even if path is hidden.
 func (t *Names) walk(path string, layer int) (n *name, visible bool, err error) {
 	n = &t.root
 	if path == "." {
@@ -246,8 +245,8 @@ func (t *Names) walk(path string, layer int) (n *name, visible bool, err error) 
 	return n, true, nil
 }
 
-// Implied are the directories that are there only because of what was below
-// them, in the order of their paths.
+// Implied returns the directories that exist only because of entries below them,
+// sorted by path.
 func (t *Names) Implied() []string {
 	var out []string
 	for part, c := range t.root.children {
@@ -269,7 +268,7 @@ func (n *name) implied(path string, out []string) []string {
 
 func (n *name) claimDir(layer int) (bool, error) {
 	switch {
-	case n.kind == other: // of the same layer, or it would hide this entry
+	case n.kind == other: // of the same layer: one from above would hide this entry
 		return false, fmt.Errorf("%w: the layer has it twice, once as a directory", ErrBadEntry)
 	case n.kind == directory && n.layer > layer:
 		return false, nil
@@ -281,7 +280,7 @@ func (n *name) claimDir(layer int) (bool, error) {
 func (n *name) claimOther(layer int) (bool, error) {
 	switch {
 	case n.kind == directory && n.layer > layer:
-		n.inside = max(n.inside, layer) // it ends what lower layers have in the directory
+		n.inside = max(n.inside, layer) // hides the directory's content in lower layers
 		return false, nil
 	case n.kind == directory:
 		return false, fmt.Errorf("%w: the layer has it twice, once as a directory", ErrBadEntry)

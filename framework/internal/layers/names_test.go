@@ -15,8 +15,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/internal/layers/layerstest"
 )
 
-// TestNamesAgainstUnpacking: from the top down, the names that stay are those of
-// a plain unpacker.
+// TestNamesAgainstUnpacking: from the top down, the visible names are those of a
+// plain unpacker.
 func TestNamesAgainstUnpacking(t *testing.T) {
 	for seed := range uint64(500) {
 		all := layerstest.Random(seed)

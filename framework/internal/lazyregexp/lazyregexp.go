@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package lazyregexp compiles a regular expression when it is first used. A
-// table of a package can then hold expressions without a cost for each start of a
-// program: several programs of a node start at every boot.
+// Package lazyregexp compiles a regular expression at its first use. So expressions
+// in a package's tables do not slow down the start of a program: several programs of
+// a node start at every boot.
 package lazyregexp
 
 import (
@@ -18,8 +18,8 @@ type Regexp struct {
 	compile func() *regexp.Regexp
 }
 
-// New takes an expression that must be valid. In a test it is compiled at once,
-// so that one with a mistake is seen.
+// New takes an expression, which must be valid. In a test it compiles the expression
+// at once, so that a mistake shows.
 func New(text string) *Regexp {
 	re := &Regexp{text: text, compile: sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(text) })}
 	if strings.HasSuffix(os.Args[0], ".test") {
@@ -28,16 +28,16 @@ func New(text string) *Regexp {
 	return re
 }
 
-// String is the expression as it was given.
+// String returns the text of the expression.
 func (r *Regexp) String() string { return r.text }
 
-// MatchString is as regexp.Regexp has it.
+// MatchString is that of regexp.Regexp.
 func (r *Regexp) MatchString(s string) bool { return r.compile().MatchString(s) }
 
-// FindStringSubmatch is as regexp.Regexp has it.
+// FindStringSubmatch is that of regexp.Regexp.
 func (r *Regexp) FindStringSubmatch(s string) []string { return r.compile().FindStringSubmatch(s) }
 
-// ReplaceAllString is as regexp.Regexp has it.
+// ReplaceAllString is that of regexp.Regexp.
 func (r *Regexp) ReplaceAllString(s, with string) string {
 	return r.compile().ReplaceAllString(s, with)
 }

@@ -14,7 +14,7 @@ func TestRegexp(t *testing.T) {
 	}
 }
 
-// TestMistake: a test sees an expression with a mistake without using it.
+// TestMistake: in a test, New panics at an expression with a mistake.
 func TestMistake(t *testing.T) {
 	defer func() {
 		if recover() == nil {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package mount makes the mounts of a node: file systems, overlays and binds,
-// and the switch from the initramfs to the real root. Its errors name what was
-// mounted where.
+// and the switch from the initramfs to the real root. Its errors name source and
+// target.
 package mount
 
 import (
@@ -23,8 +23,8 @@ const (
 	NoAtime  = unix.MS_NOATIME
 )
 
-// FS mounts a file system. Options are those of the file system itself, comma
-// separated, as in mount(8).
+// FS mounts a file system. options are those of the file system itself, separated
+// by commas, as in mount(8).
 func FS(fstype, source, target string, flags uintptr, options string) error {
 	if err := unix.Mount(source, target, fstype, flags, options); err != nil {
 		return fmt.Errorf("mounting %s (%s) at %s: %w", source, fstype, target, err)
@@ -32,8 +32,8 @@ func FS(fstype, source, target string, flags uintptr, options string) error {
 	return nil
 }
 
-// MakeFS makes the directory target where it is missing, with mode 0755, and
-// mounts a file system there.
+// MakeFS makes the directory target if it is missing, with mode 0755, and mounts a
+// file system there.
 func MakeFS(fstype, source, target string, flags uintptr, options string) error {
 	if err := os.MkdirAll(target, 0o755); err != nil {
 		return fmt.Errorf("mounting %s (%s): %w", source, fstype, err)
@@ -65,9 +65,9 @@ func Unmount(target string) error {
 	return nil
 }
 
-// Overlay makes dir writable: what is written goes to store, a directory on a
-// writable file system, which gets the folders upper and work. The top of the
-// overlay has the owner and the mode of dir.
+// Overlay makes dir writable: writes go to store, a directory on a writable file
+// system, which gets the folders upper and work. The top of the overlay has the
+// owner and the mode of dir.
 func Overlay(dir, store string) error {
 	upper, work := filepath.Join(store, "upper"), filepath.Join(store, "work")
 	for _, d := range []string{upper, work} {

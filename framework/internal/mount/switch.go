@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Enter makes root, a mount, the root of this process and of every other one:
-// the mounts in moved (such as /dev) go along, and what the initramfs holds is
-// deleted, since it would take memory for ever. The caller then executes the
+// Enter makes root, a mount, the root of this process and of every other one. It
+// moves the mounts in moved (such as /dev) there, and deletes the files of the
+// initramfs, since they would take memory for ever. The caller then executes the
 // new init. After an error the old root may be gone.
 // See Documentation/filesystems/ramfs-rootfs-initramfs.rst of the kernel.
 func Enter(root string, moved []string) error {
@@ -37,8 +37,8 @@ func Enter(root string, moved []string) error {
 	return os.Chdir("/")
 }
 
-// empty deletes what is in dir on the same file system; it does not descend
-// into mounts, and leaves the directories that hold one.
+// empty deletes the files and directories in dir on the same file system. It does
+// not descend into mounts, and leaves the directories that hold one.
 func empty(dir string) error {
 	device, err := deviceOf(dir)
 	if err != nil {

@@ -16,15 +16,14 @@ import (
 )
 
 // ManifestName is the manifest's file in Sync.Dir: one JSON object with version,
-// paths (a Record for each persistent path), and the SHA-256 of the text of
-// paths, because a damaged manifest would be taken for local changes.
+// paths (a Record for each persistent path), and the SHA-256 of the text of paths.
+// Without the digest, damage in the manifest would look like local changes.
 const ManifestName = "manifest.json"
 
-// manifestVersion is what this package writes and reads.
+// manifestVersion is the version that this package writes and reads.
 const manifestVersion = 1
 
-// ErrManifest is wrapped by errors about a manifest that is not as it was
-// written.
+// ErrManifest is wrapped by errors about a damaged manifest.
 var ErrManifest = errors.New("damaged manifest")
 
 // A Kind is the type of a file. No kind means that there is no file.
@@ -38,8 +37,8 @@ const (
 	KindSpecial Kind = "special" // a device, socket or pipe
 )
 
-// An Entry is one version of one file. The zero value is a file that is not
-// there. Entries are equal when nothing is to be done.
+// An Entry is one version of one file. The zero value stands for an absent file.
+// Two versions with equal entries need no change.
 type Entry struct {
 	Kind Kind   `json:"kind"`
 	Mode uint32 `json:"mode,omitempty"` // with setuid, setgid and sticky; 0 for links
@@ -56,7 +55,7 @@ type Entry struct {
 // The directory itself is ".".
 type Tree map[string]Entry
 
-// A Record is what is known of a path since it was synchronised last.
+// A Record is the state of a path at its last synchronisation.
 type Record struct {
 	RootHash string   `json:"rootHash"` // of the image
 	Entries  Tree     `json:"entries"`  // of the image
@@ -64,7 +63,7 @@ type Record struct {
 	Local    []string `json:"local,omitempty"`
 }
 
-// A manifest has the records by path in the running system.
+// A manifest holds the records, by path in the running system.
 type manifest map[string]Record
 
 type envelope struct {
@@ -116,8 +115,8 @@ func (m manifest) check() error {
 	return nil
 }
 
-// loadManifest reads the manifest in dir. One that is missing is empty; so is
-// a damaged one, with an error.
+// loadManifest reads the manifest in dir. It returns an empty manifest if there is
+// none, and an empty one with an error if it is damaged.
 func loadManifest(dir string) (manifest, error) {
 	data, err := regular.Read(filepath.Join(dir, ManifestName), regular.MaxText)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -133,8 +132,8 @@ func loadManifest(dir string) (manifest, error) {
 	return m, nil
 }
 
-// save replaces the manifest in dir: after a power cut there is the old one or
-// this one.
+// save replaces the manifest in dir: after a power cut dir holds the old one or this
+// one.
 func (m manifest) save(dir string) error {
 	data, err := m.encode()
 	if err != nil {

@@ -14,17 +14,17 @@ import (
 	"strings"
 )
 
-// A verdict is what the rule says of three versions.
+// A verdict is the result of the rule for three versions.
 type verdict int
 
 const (
-	same     verdict = iota // nothing is to be done
-	take                    // the image's version
-	local                   // stays: changed here only
-	conflict                // stays: changed here and in the image
+	same     verdict = iota // no change
+	take                    // take the image's version
+	local                   // ours stays: changed here only
+	conflict                // ours stays: changed here and in the image
 )
 
-// decide is the rule.
+// decide applies the rule of the package.
 func decide[T comparable](base, ours, theirs T) verdict {
 	switch {
 	case ours == theirs:
@@ -37,7 +37,7 @@ func decide[T comparable](base, ours, theirs T) verdict {
 	return conflict
 }
 
-// Reasons for what is kept.
+// Reasons in Kept.Why.
 const (
 	whyBoth     = "changed here, and in the image"
 	whyRemoved  = "changed here, removed from the image"
@@ -97,7 +97,7 @@ func (n *node) at(rel string) *node {
 
 func (n *node) names() []string { return slices.Sorted(maps.Keys(n.children)) }
 
-// A merge is what is to be done for one path.
+// A merge is the plan for one path.
 type merge struct {
 	path   Path
 	record Record // the next one
@@ -117,7 +117,7 @@ func (m *merge) plan(base Tree) error {
 	return err
 }
 
-// visit plans what becomes of rel, and tells whether it is there and goes.
+// visit plans for rel, and tells whether it exists and goes.
 func (m *merge) visit(rel string, n *node) (goes bool, err error) {
 	ours, err := look(m.path.Store, rel, n.base, n.theirs)
 	switch {
@@ -147,7 +147,7 @@ func (m *merge) visitChildren(rel string, n *node) (going int, err error) {
 	return going, nil
 }
 
-// visitFile plans for what is no directory here: a file, or nothing.
+// visitFile plans for a rel that is not a directory in the store: a file, or absent.
 func (m *merge) visitFile(rel string, n *node, ours Entry) (goes bool) {
 	switch v := decide(n.base, ours, n.theirs); {
 	case v == same:
@@ -168,8 +168,8 @@ func (m *merge) visitFile(rel string, n *node, ours Entry) (goes bool) {
 	return false
 }
 
-// put plans to take theirs with all that is in it. There is nothing here that
-// it could hide.
+// put plans to take theirs with everything below it. The store has nothing there
+// that this could hide.
 func (m *merge) put(rel string, n *node, ours Entry) {
 	dirs := ours.Kind == KindDir || ours.Kind != "" && n.theirs.Kind == KindDir
 	m.do(op{do: put, from: rel, to: rel, exchange: dirs, fresh: ours.Kind == ""})
@@ -180,7 +180,8 @@ func (m *merge) put(rel string, n *node, ours Entry) {
 	}
 }
 
-// leaveOut reports what the image has anew below a directory that is not here.
+// leaveOut reports new and changed files of the image whose directory is not in the
+// store.
 func (m *merge) leaveOut(rel string, n *node) {
 	for _, name := range n.names() {
 		child, childRel := n.children[name], path.Join(rel, name)
@@ -192,7 +193,7 @@ func (m *merge) leaveOut(rel string, n *node) {
 	}
 }
 
-// leaveDir plans for a directory that is none in the image.
+// leaveDir plans for a directory that is not a directory in the image.
 func (m *merge) leaveDir(rel string, n *node, ours Entry) (goes bool, err error) {
 	going, err := m.visitChildren(rel, n)
 	if err != nil {
@@ -235,10 +236,10 @@ func hasOthers(dir string, n int) (others bool, err error) {
 	return len(names) > n, err
 }
 
-// mergeAttributes applies the rule to the mode and to the owner of a directory
-// each: setting both is two steps, and the power may fail in between.
+// mergeAttributes applies the rule to the mode and the owner of a directory
+// separately: setting both takes two steps, and a power cut may come in between.
 func (m *merge) mergeAttributes(rel string, base, ours, theirs Entry) {
-	if base.Kind != KindDir { // made here, with attributes of its own
+	if base.Kind != KindDir { // made here: no attribute is as in the base
 		base = Entry{Mode: ^uint32(0), UID: ^uint32(0), GID: ^uint32(0)}
 	}
 	type owner struct{ uid, gid uint32 }
@@ -270,13 +271,13 @@ func (m *merge) keep(rel, why string) {
 	m.record.Kept = append(m.record.Kept, Kept{Path: m.name(rel), Why: why})
 }
 
-// name is rel in the running system.
+// name returns the path of rel in the running system.
 func (m *merge) name(rel string) string { return path.Join(m.path.Name, rel) }
 
-// stage writes the new versions to files of their own in dir. Number tells the
+// stage writes the new versions to files of their own in dir. number tells the
 // merges apart.
 func (m *merge) stage(dir string, number int) error {
-	if number == 0 { // the first one removes what an interrupted boot left
+	if number == 0 { // the first merge removes the files of an interrupted boot
 		if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o700)); err != nil {
 			return err
 		}

@@ -21,14 +21,14 @@ const (
 	chown  action = "chown"  // of a directory
 )
 
-// An op is one action, with paths of this system.
+// An op is one action. Its paths include the mount point of the root.
 type op struct {
 	do       action
 	from, to string
 	entry    Entry  // chmod, chown
 	staged   string // put: the new version
-	exchange bool   // put: something is in the way that rename does not replace
-	fresh    bool   // put: nothing was there
+	exchange bool   // put: rename cannot replace the old version
+	fresh    bool   // put: there is no old version
 }
 
 // stage writes the new version to the path staged.

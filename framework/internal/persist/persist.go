@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package persist keeps the stored copies of persistent paths in step with the
-// image. A persistent path (/etc/ssh) is copied from the image once and bound
-// over it from then on; this package carries over what a later image changes
-// there, without losing what was changed on the node. It runs in /init, before
-// the binds, and only when the image is another one than last time.
+// image. A persistent path (/etc/ssh) is copied from the image once, and the copy is
+// bound over the path from then on. This package applies the changes of a later
+// image to the copy, without losing the changes of the node. It runs in /init,
+// before the binds, and merges only when the image is not the one of last time.
 //
 // # The rule
 //
-// Three versions of each file are compared: base, what the image had when it
-// was synchronised last (the manifest); ours, what is stored; and theirs, what
-// the image has now. Absent is a version too.
+// It compares three versions of each file: base, the image's file at the last
+// synchronisation (from the manifest); ours, the stored file; and theirs, the
+// image's file now. Absent is a version too.
 //
 //	ours = theirs                 nothing
 //	ours = base                   theirs: changed, added or removed
@@ -20,29 +20,27 @@
 // So a file that was deleted here stays deleted. A version is type, mode, owner,
 // file capability and content (of a link: its target); times and other extended
 // attributes are copied and not compared. Directories are merged: mode and owner
-// each by the rule, then what is in them. A directory goes when it is empty
-// after its files went. A device, socket or pipe that is stored stays.
+// separately by the rule, then their files. A directory goes when its files went and
+// it is empty. A stored device, socket or pipe stays.
 //
 // Without a manifest (a node of an older version, or a damaged file) base is
-// empty: what is missing is added, what differs stays and is reported, nothing
-// is removed. Booting the old slot again is the same rule in the other
-// direction.
+// empty: missing files are added, different files stay and are reported, nothing is
+// removed. A boot of the old slot applies the same rule in the other direction.
 //
-// The work is in proportion to the files of the image and of the manifest. What
-// else is stored is not looked at, and a stored file is read only when its size
-// is that of base or theirs.
+// The work is in proportion to the files of the image and of the manifest. Other
+// stored files are not looked at, and a stored file is read only when its size is
+// that of base or theirs.
 //
 // # After a power cut
 //
-// New versions are written to a directory of their own; the file system is
-// flushed; each is renamed into place, which is one atomic step from base to
-// theirs; the file system is flushed again; then the manifest is replaced. After
-// a cut each file is base or theirs, so the next boot, with the old manifest,
-// finds it done or does it.
+// Run writes the new versions to a directory of their own and flushes the file
+// system. It renames each into place, which is one atomic step from base to theirs,
+// and flushes again. Then it replaces the manifest. After a power cut each file is
+// base or theirs, so the next boot, with the old manifest, finishes the work.
 //
 // # To take the image's version of a file that was kept
 //
-// `mount --bind / /mnt` shows the image without what is bound over it: copy the
+// `mount --bind / /mnt` shows the image without the binds over it: copy the
 // file from /mnt with cp -a.
 package persist
 
@@ -64,7 +62,7 @@ type Path struct {
 	New   bool   // Store was copied from Image at this boot
 }
 
-// A Sync carries the changes of an image over to the stored copies.
+// A Sync applies the changes of an image to the stored copies.
 type Sync struct {
 	Dir      string // holds the manifest; on the file system of the stored copies
 	RootHash string // of the image
@@ -72,12 +70,12 @@ type Sync struct {
 	flush func(dir string) error // for tests; the default is flush
 }
 
-// stagingName is a directory in Sync.Dir. What is in it is worth nothing.
+// stagingName is a directory in Sync.Dir. Its files may be deleted at any time.
 const stagingName = "image-sync.unfinished"
 
-// Run synchronises the paths. The error joins what went wrong: a path that it
-// is about stays as it is, or half way, and is tried again at the next boot. The
-// report is valid in any case.
+// Run synchronises the paths. The error joins all errors: the paths in it stay as
+// they are, or half way, and the next boot tries again. The report is valid in any
+// case.
 func (s Sync) Run(paths []Path) (Report, error) {
 	if s.flush == nil {
 		s.flush = flush
@@ -115,7 +113,7 @@ func (r *run) all(paths []Path) error {
 	return errors.Join(append(errs, r.commit())...)
 }
 
-// prepare decides what to do for p, and stages it.
+// prepare plans the changes for p, and stages them.
 func (r *run) prepare(p Path) error {
 	record, known := r.old[p.Name]
 	if known && !p.New && record.RootHash == r.sync.RootHash {
@@ -140,7 +138,7 @@ func (r *run) prepare(p Path) error {
 
 func (r *run) staging() string { return filepath.Join(r.sync.Dir, stagingName) }
 
-// recheck drops from the record what is as in the image by now.
+// recheck drops files from the record that are equal to the image's by now.
 func (r *run) recheck(p Path, record Record) error {
 	var kept []Kept
 	for _, k := range record.Kept {
@@ -165,8 +163,8 @@ func (r *run) recheck(p Path, record Record) error {
 	return nil
 }
 
-// differs compares the stored file called name in the running system with the
-// image's.
+// differs tells whether the stored file, called name in the running system, differs
+// from the image's.
 func (record Record) differs(p Path, name string) (bool, error) {
 	rel, err := filepath.Rel(p.Name, name)
 	if err != nil {
@@ -177,7 +175,7 @@ func (record Record) differs(p Path, name string) (bool, error) {
 	return ours != theirs, err
 }
 
-// commit puts what was staged in its place, and then replaces the manifest.
+// commit moves the staged files into place, and then replaces the manifest.
 func (r *run) commit() error {
 	if err := r.sync.flush(r.sync.Dir); err != nil {
 		return err
@@ -214,7 +212,7 @@ func (r *run) apply(m merge) error {
 	return nil
 }
 
-// flush puts everything of the file system of dir on the medium.
+// flush writes everything on the file system of dir to the medium.
 func flush(dir string) error {
 	f, err := os.Open(dir)
 	if err != nil {

@@ -28,7 +28,7 @@ func (l lab) sync() Sync {
 	return Sync{Dir: filepath.Join(l.dir, "state"), RootHash: l.hash, flush: func(string) error { return nil }}
 }
 
-// newLab is a node after its first boot from an image with these files.
+// newLab returns a node after its first boot from an image with these files.
 func newLab(t *testing.T, image files) lab {
 	t.Helper()
 	l := lab{dir: t.TempDir()}

@@ -80,7 +80,7 @@ func describe(t *testing.T, name string) string {
 	return string(data) + suffix(0o644)
 }
 
-// randomFiles makes a small tree with few names, so that trees meet.
+// randomFiles makes a small tree with few names, so that trees collide.
 func randomFiles(r *rand.Rand) files {
 	f := files{}
 	f.grow(r, "", 0)
@@ -132,7 +132,7 @@ func (f files) mutated(r *rand.Rand) files {
 
 func isDirSpec(spec string) bool { text, _ := parse(spec); return text == "d" }
 
-// checkMerge holds the result to the rule, by what the trees were.
+// checkMerge checks the result of a merge of these trees against the rule.
 func checkMerge(base, ours, theirs, got files, r Report) error {
 	kept := map[string]bool{}
 	for _, k := range r.Kept {
@@ -153,8 +153,8 @@ func checkMerge(base, ours, theirs, got files, r Report) error {
 	return nil
 }
 
-// underPut: the image's new directory took the place of an untouched file, with
-// all that is in it.
+// underPut tells whether rel is below a new directory of the image, which replaced
+// an unchanged file with everything below it.
 func underPut(base, ours, theirs files, rel string) bool {
 	for dir := path.Dir(rel); dir != "."; dir = path.Dir(dir) {
 		if ours[dir] == base[dir] && !isDirSpec(ours[dir]) && isDirSpec(theirs[dir]) {
@@ -164,7 +164,7 @@ func underPut(base, ours, theirs files, rel string) bool {
 	return false
 }
 
-// coveredByKept: its directory is not here, or is reported.
+// coveredByKept tells whether a directory above rel is missing here, or is reported.
 func coveredByKept(kept map[string]bool, ours files, rel string) bool {
 	for dir := path.Dir(rel); dir != "."; dir = path.Dir(dir) {
 		if kept[dir] || ours[dir] == "" || !isDirSpec(ours[dir]) {
@@ -201,7 +201,7 @@ func TestRandomTrees(t *testing.T) {
 	}
 }
 
-// checkCuts ends the merge after each of its steps, and boots again.
+// checkCuts cuts the power after each step of a merge, and boots again.
 func (l lab) checkCuts(t *testing.T, before string, want files, report Report) {
 	t.Helper()
 	for cut := 0; ; cut++ {

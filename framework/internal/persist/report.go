@@ -14,13 +14,12 @@ import (
 // `kairos-agent status`.
 const ReportPath = "/run/kairos/persistent.json"
 
-// A Report says what became of the persistent paths at a boot, and what differs
-// from the image since the last synchronisation. Paths are those of the running
-// system.
+// A Report says what a boot did to the persistent paths, and which files differ from
+// the image since the last synchronisation. Paths are those of the running system.
 type Report struct {
 	RootHash string `json:"rootHash"` // of the image, 64 hex digits
 	// Changed, Added and Removed count the files and directories that this boot
-	// brought up to the image.
+	// changed to follow the image.
 	Changed int `json:"changed"`
 	Added   int `json:"added"`
 	Removed int `json:"removed"`
@@ -29,7 +28,7 @@ type Report struct {
 	Kept []Kept `json:"kept"`
 	// Local are files of the image that are changed or deleted here only.
 	Local []string `json:"local"`
-	// Milliseconds that it took, for the caller of Sync.Run to set.
+	// Milliseconds is the duration; the caller of Sync.Run sets it.
 	Milliseconds float64 `json:"milliseconds"`
 }
 
@@ -39,7 +38,7 @@ type Kept struct {
 	Why  string `json:"why"`
 }
 
-// report collects what the records of the paths say.
+// report collects the counts of the run and the records of the paths.
 func (r *run) report(paths []Path) Report {
 	rep := Report{Changed: r.changed, Added: r.added, Removed: r.removed, Kept: []Kept{}, Local: []string{}}
 	for _, p := range paths {

@@ -18,7 +18,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/internal/regular"
 )
 
-// scan reads every entry of the directory dir, which is the image's.
+// scan reads every entry of dir, a directory of the image.
 func scan(dir string) (Tree, error) {
 	tree := Tree{}
 	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
@@ -38,9 +38,9 @@ func scan(dir string) (Tree, error) {
 	return tree, nil
 }
 
-// look reads the entry rel of the stored directory dir. The content of a file
-// is read only if it may be one of like. An entry below something that is not a
-// directory is not there: a link must not lead elsewhere.
+// look reads the entry rel of the stored directory dir. It reads the content of a
+// file only if the size is that of one of like. An entry below anything but a
+// directory counts as absent: a link must not lead elsewhere.
 func look(dir, rel string, like ...Entry) (Entry, error) {
 	parts := strings.Split(rel, "/")
 	at := dir
@@ -70,8 +70,8 @@ func look(dir, rel string, like ...Entry) (Entry, error) {
 
 func absent(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) }
 
-// read makes the entry of the file at path. Without wantSum of its size the
-// content of a file stays out.
+// read makes the entry of the file at path. It reads the content of a regular file
+// only if wantSum accepts its size.
 func read(path string, wantSum func(size int64) bool) (Entry, error) {
 	var st unix.Stat_t
 	if err := unix.Lstat(path, &st); err != nil {
@@ -113,7 +113,7 @@ func (e *Entry) readFile(path string) (err error) {
 	return nil
 }
 
-// capability is the file's security.capability in hex, see capabilities(7).
+// capability returns the file's security.capability in hex, see capabilities(7).
 func capability(path string) (string, error) {
 	buf := make([]byte, 64) // struct vfs_ns_cap_data has 24 bytes
 	n, err := unix.Lgetxattr(path, "security.capability", buf)

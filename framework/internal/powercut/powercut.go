@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package powercut is for tests: a disk in memory that remembers the order of
-// what was written and flushed, and gives every content that a cut of power can
-// leave on a real one.
+// Package powercut is for tests: a disk in memory that remembers the order of its
+// writes and flushes, and gives the contents that a power cut can leave on a real
+// disk.
 //
 // A disk writes a sector of 512 bytes as a whole or not at all. Between two
-// flushes it writes in any order. So the states are: everything up to a flush,
-// and of the sectors after it any subset. All of those are too many: States
-// gives every prefix, every state with one sector missing, and random subsets.
+// flushes it writes in any order. So a power cut leaves everything up to a flush,
+// and any subset of the sectors after it. All subsets are too many: States gives
+// every prefix, every state with one sector missing, and random subsets.
 package powercut
 
 import (
@@ -19,19 +19,19 @@ import (
 
 const sectorSize = 512
 
-// A Disk is what a device holds. It is an io.ReaderAt and an io.WriterAt with a
-// Sync. It refuses writes that are not of whole sectors.
+// A Disk is the content of a device. It is an io.ReaderAt and an io.WriterAt with a
+// Sync. It refuses writes of anything but whole sectors.
 type Disk struct {
 	base   []byte // shared, never changed
 	now    map[int64][]byte
 	epochs []epoch // the last one is not flushed
-	// Cut is, of a disk that States gives, how many flushes were before it.
+	// Cut is the number of flushes before the power cut, on a disk from States.
 	Cut int
-	// Kept is how many sectors were written after them, and are there.
+	// Kept is the number of sectors on it that were written after those flushes.
 	Kept int
 }
 
-// An epoch is what was written between two flushes, cut into sectors.
+// An epoch holds the writes between two flushes, split into sectors.
 type epoch []write
 
 type write struct {
@@ -39,7 +39,7 @@ type write struct {
 	data   []byte
 }
 
-// New makes a disk that holds image, which the caller no longer changes.
+// New makes a disk that holds image. The caller must not change image any more.
 func New(image []byte) *Disk {
 	return &Disk{base: image, now: map[int64][]byte{}, epochs: []epoch{nil}}
 }
@@ -90,11 +90,11 @@ func (d *Disk) Sync() error {
 // Pending is the number of sectors that were written and not flushed.
 func (d *Disk) Pending() int { return len(d.epochs[len(d.epochs)-1]) }
 
-// Flushes is how many there were.
+// Flushes is the number of flushes.
 func (d *Disk) Flushes() int { return len(d.epochs) - 1 }
 
-// Written lists the numbers of sectors written, for each flush; the last list
-// is what was not flushed.
+// Written lists the numbers of the sectors that were written before each flush; the
+// last list has those that were not flushed.
 func (d *Disk) Written() [][]int64 {
 	lists := make([][]int64, len(d.epochs))
 	for i, e := range d.epochs {
@@ -105,9 +105,9 @@ func (d *Disk) Written() [][]int64 {
 	return lists
 }
 
-// States gives the disks that a cut of power leaves, each with words that say
-// when it was. For every flush there are that many random subsets; the same
-// seed gives the same ones.
+// States gives the disks that a power cut can leave, each with a text that says when
+// the power was cut. Every flush has at most that many random subsets; the same seed
+// gives the same ones.
 func (d *Disk) States(subsets int, seed uint64) iter.Seq2[string, *Disk] {
 	random := coin(seed | 1)
 	return func(yield func(string, *Disk) bool) {
@@ -126,7 +126,8 @@ func (d *Disk) States(subsets int, seed uint64) iter.Seq2[string, *Disk] {
 	}
 }
 
-// choices are sets of writes, as functions that say whether one is in it.
+// choices gives sets of writes, as functions that tell whether a write is in the
+// set.
 func (e epoch) choices(subsets int, random *coin) iter.Seq2[string, func(int) bool] {
 	return func(yield func(string, func(int) bool) bool) {
 		for n := range e {

@@ -11,7 +11,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/internal/powercut"
 )
 
-// contents is the first byte of each of the first n sectors.
+// contents returns the first byte of each sector.
 func contents(t *testing.T, d *powercut.Disk) string {
 	t.Helper()
 	b := make([]byte, d.Size())

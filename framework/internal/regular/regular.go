@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package regular reads regular files, as much of them as the caller says, and
-// refuses what only has the name of one: to open a named pipe is to wait for
-// whoever holds its other end, to open a device may do something, and a file
-// whose size somebody else chose fills the memory. Root reads files below
-// directories of users with it.
+// Package regular reads regular files up to a limit, and refuses all others: opening
+// a named pipe waits for its other end, opening a device may have effects, and a
+// file of any size may fill the memory. Root uses it to read files in users'
+// directories.
 //
-// A symbolic link in the last place is refused too, because it leads where its
-// owner wants. An open never waits: not for a pipe, and not for a lease (see
-// fcntl(2)) that the file's owner holds.
+// It also refuses a path that ends in a symbolic link, which may lead anywhere. An
+// open never waits: neither for a pipe nor for a lease (see fcntl(2)) of the file's
+// owner.
 package regular
 
 import (
@@ -21,13 +20,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// MaxText is a limit for files that are read as a whole and have no narrower
-// one, in bytes.
+// MaxText is a limit, in bytes, for files that are read as a whole and have no
+// lower one.
 const MaxText = 32 << 20
 
 // Errors that callers tell apart.
 var (
-	// ErrKind is wrapped by errors about what is no regular file.
+	// ErrKind is wrapped by errors about files that are not regular.
 	ErrKind = errors.New("not a regular file")
 	// ErrTooLarge is wrapped by errors about files above the limit.
 	ErrTooLarge = errors.New("too large")
@@ -36,8 +35,8 @@ var (
 // Open opens a regular file for reading.
 func Open(path string) (*os.File, error) { return OpenAt(unix.AT_FDCWD, path) }
 
-// OpenAt opens a regular file for reading. The name is seen from the directory
-// that dir has open.
+// OpenAt opens a regular file for reading. The name is relative to the directory
+// with the descriptor dir.
 func OpenAt(dir int, name string) (*os.File, error) {
 	fail := func(err error) (*os.File, error) { return nil, &fs.PathError{Op: "open", Path: name, Err: err} }
 	var st unix.Stat_t
@@ -57,7 +56,7 @@ func OpenAt(dir int, name string) (*os.File, error) {
 		return fail(err)
 	}
 	if err = unix.Fstat(fd, &st); err == nil {
-		err = check(st.Mode) // of what was opened: the name may have changed hands
+		err = check(st.Mode) // of the open file: the name may have changed hands
 	}
 	if err == nil {
 		err = unix.SetNonblock(fd, false) // regular files do not wait
@@ -83,8 +82,8 @@ func check(mode uint32) error {
 	}
 }
 
-// Content reads an open file to its end. More than limit bytes are an error.
-// The size that the file tells is not believed: those of /proc say none.
+// Content reads an open file to its end. More than limit bytes are an error. It does
+// not rely on the file's size, which is 0 for files in /proc.
 func Content(f *os.File, limit int64) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(data)) > limit {
@@ -99,10 +98,10 @@ func Content(f *os.File, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// Read is the content of a regular file of at most limit bytes.
+// Read returns the content of a regular file of at most limit bytes.
 func Read(path string, limit int64) ([]byte, error) { return ReadAt(unix.AT_FDCWD, path, limit) }
 
-// ReadAt is Read of a name that is seen from the directory that dir has open.
+// ReadAt is Read for a name relative to the directory with the descriptor dir.
 func ReadAt(dir int, name string, limit int64) (data []byte, err error) {
 	f, err := OpenAt(dir, name)
 	if err != nil {

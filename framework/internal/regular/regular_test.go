@@ -76,7 +76,7 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// TestGrowing: the limit holds for what is read, whatever the size was.
+// TestGrowing: the limit holds for the content, whatever size the file claims.
 func TestGrowing(t *testing.T) {
 	f, err := Open("/proc/self/mountinfo") // its size is 0
 	if err != nil {

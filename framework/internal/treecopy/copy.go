@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package treecopy copies a directory with everything that matters for it to
-// be used in the place of the original: contents, types, owners, modes, times
-// and extended attributes. Hard links become copies.
+// Package treecopy copies a directory so that the copy can replace the original:
+// with contents, types, owners, modes, times and extended attributes. Hard links
+// become copies.
 package treecopy
 
 import (
@@ -18,12 +18,11 @@ import (
 	"github.com/kairos-build/kairos-build/framework/internal/regular"
 )
 
-// Copy copies the file or directory from to the path to, which must not exist.
-// What it has written when it fails stays there. Nothing is flushed: the
-// caller knows when it must be.
+// Copy copies the file or directory from to the path to, which must not exist. After
+// an error a partial copy stays. Nothing is flushed: that is up to the caller.
 func Copy(from, to string) error { return copyNode(from, to, copyEntries) }
 
-// One copies like Copy, and of a directory no more than the directory.
+// One copies like Copy, but a directory without its entries.
 func One(from, to string) error {
 	return copyNode(from, to, func(string, string) error { return nil })
 }
@@ -112,8 +111,8 @@ func copyAttributes(from, to string, st *unix.Stat_t) error {
 	return nil
 }
 
-// copyXattrs copies what both file systems know. Attributes of an overlay's
-// own bookkeeping are never listed by the kernel.
+// copyXattrs copies the extended attributes that both file systems support. The
+// kernel never lists those that overlayfs uses itself.
 func copyXattrs(from, to string) error {
 	names, err := listXattrs(from)
 	if err != nil {

@@ -11,21 +11,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// suffix marks a copy that is not finished. Such a copy is worth nothing.
+// suffix marks an unfinished copy, which may be deleted at any time.
 const suffix = ".unfinished"
 
-// A Batch makes several copies on one file system so that each is there whole
-// or not at all, whenever the power fails: Add copies under another name, and
-// Commit flushes the file system once and then renames.
+// A Batch makes several copies on one file system. After a power cut each is there
+// whole or not at all: Add copies under another name, and Commit flushes the file
+// system once and then renames.
 type Batch struct {
 	// Dir is the directory that holds the copies.
 	Dir   string
 	names []string
 }
 
-// Add copies the directory from to name in Dir, to be there after Commit.
-// An empty from means an empty directory with mode 0755. What an interrupted
-// boot left is deleted first.
+// Add copies the directory from to name in Dir, where it appears with Commit. An
+// empty from means an empty directory with mode 0755. Add first deletes the
+// unfinished copy of an interrupted boot.
 func (b *Batch) Add(from, name string) error {
 	unfinished := b.Dir + "/" + name + suffix
 	if err := os.RemoveAll(unfinished); err != nil {

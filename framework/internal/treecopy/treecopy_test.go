@@ -72,8 +72,7 @@ func sampleTree(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
-	// Not every file system has user attributes; where it has not, the copy
-	// has none either.
+	// Some file systems have no user attributes; then the copy has none either.
 	_ = unix.Setxattr(filepath.Join(root, "secret"), "user.test", []byte("value"), 0)
 	_ = unix.Setxattr(filepath.Join(root, "sub"), "user.test", []byte(""), 0)
 	return root

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package wipe makes a new file system on the persistent partition. That cannot
-// be done while it is mounted, as it is from the beginning of every boot to its
-// end, so it takes two: the agent leaves a Request on the oem partition, and
-// /init of the next boot acts on it before it mounts the partition.
+// Package wipe makes a new file system on the persistent partition. A running system
+// always has that partition mounted, so wiping takes two programs: the agent leaves
+// a Request on the oem partition, and /init of the next boot acts on it before it
+// mounts the persistent partition.
 //
-// A request names the UUID of the new file system. One that has it is new, so a
-// request that cannot be removed (a read-only oem partition) does not wipe the
-// partition at every boot. The superblock is written last, so the UUID is there
-// when everything else is: a cut of power leaves a partition without a file
-// system, and the request, which the next boot acts on.
+// A request names the UUID of the new file system. A file system with that UUID is
+// new already, so a request that cannot be removed (a read-only oem partition) does
+// not wipe the partition at every boot. The superblock with the UUID is written
+// last: a power cut leaves a partition without a file system, and the request, which
+// the next boot acts on.
 package wipe
 
 import (
@@ -84,9 +84,9 @@ func (r Request) uuid() (id [16]byte, err error) {
 	return [16]byte(raw), nil
 }
 
-// Do acts on the request: device gets an empty file system, unless it has it
-// already. Size is the partition's, in bytes; the file system is small, and
-// grows when it is mounted. It tells whether it wrote.
+// Do acts on the request: device gets an empty file system, unless it has that one
+// already. size is the partition's, in bytes; the file system starts small, and
+// grows when it is mounted. Do tells whether it wrote.
 func (r Request) Do(device string, size int64, now time.Time) (wiped bool, err error) {
 	id, err := r.uuid()
 	if err != nil {
@@ -110,17 +110,17 @@ func (r Request) Do(device string, size int64, now time.Time) (wiped bool, err e
 	return true, nil
 }
 
-// newSize is that of a new disk's persistent partition, in bytes.
+// newSize is the size of a new disk's persistent partition, in bytes.
 const newSize = 64 * layout.MiB
 
-// disk is what format needs of a device.
+// disk is the part of a device that format needs.
 type disk interface {
 	io.WriterAt
 	Sync() error
 }
 
-// format makes a file system of size bytes on a device that holds old data. The
-// block with the superblock goes first and comes last.
+// format makes a file system of size bytes on a device that holds old data. It
+// erases the block with the superblock first and writes it last.
 func format(d disk, size int64, o ext4.Options) error {
 	if err := zero(d, size); err != nil {
 		return err
@@ -138,8 +138,7 @@ func format(d disk, size int64, o ext4.Options) error {
 	return d.Sync()
 }
 
-// zero writes zeros over the first size bytes, which is what ext4.Write wants
-// to find.
+// zero writes zeros over the first size bytes, as ext4.Write expects.
 func zero(d disk, size int64) error {
 	buf := make([]byte, layout.MiB)
 	for at := int64(0); at < size; at += int64(len(buf)) {
@@ -150,7 +149,7 @@ func zero(d disk, size int64) error {
 	return d.Sync()
 }
 
-// headLast holds the first block back.
+// headLast is a writer that keeps the first block in memory.
 type headLast struct {
 	w    io.WriterAt
 	head [4096]byte

@@ -129,7 +129,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		again, err := r.Encode()
 		if err != nil {
-			return // a year that JSON cannot say
+			return // a year that JSON cannot express
 		}
 		if got, err := decode(again); err != nil || !cmp.Equal(r, got) {
 			t.Errorf("got %+v, %v; want %+v", got, err, r)

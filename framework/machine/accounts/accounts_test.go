@@ -76,7 +76,7 @@ func TestAddUser(t *testing.T) {
 	}
 }
 
-// TestBrokenLines are left alone, and are nobody.
+// TestBrokenLines: lines that do not parse name no group and stay unchanged.
 func TestBrokenLines(t *testing.T) {
 	db, err := Read(newRoot(t, image))
 	if err != nil {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package accounts edits passwd(5), shadow(5), group(5) and gshadow(5) without
-// the tools of the distribution. Lines that it does not understand, such as
-// comments and NIS entries, stay as they are.
+// the distribution's tools. Lines that do not parse, such as comments and NIS
+// entries, stay as they are.
 package accounts
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
-// Locked is the password field of an account that no password opens.
+// Locked is the password field of an account that accepts no password.
 const Locked = "*"
 
 // Account is a line of passwd(5), without the password.
@@ -25,7 +25,7 @@ type Account struct {
 	Home, Shell string
 }
 
-// Database is the four files. The two shadow files may be missing.
+// Database holds the four files. The two shadow files may be missing.
 type Database struct{ passwd, shadow, group, gshadow table }
 
 // Read reads the files below /etc of root.
@@ -52,8 +52,8 @@ func (db *Database) tables() []*table {
 	return []*table{&db.group, &db.gshadow, &db.passwd, &db.shadow}
 }
 
-// Write writes the files that changed, groups first, so that no account ever
-// has a group that does not exist.
+// Write writes the files that changed. It writes groups first, so that every
+// account's group exists at all times.
 func (db *Database) Write(root tree.Root) (changed bool, err error) {
 	for _, t := range db.tables() {
 		wrote, err := t.write(root)
@@ -76,7 +76,7 @@ func (db *Database) Account(name string) (Account, bool) {
 	return Account{Name: name, UID: uid, GID: gid, Gecos: f[4], Home: f[5], Shell: f[6]}, errUID == nil && errGID == nil
 }
 
-// SetAccount adds or changes an account. A new one has no password.
+// SetAccount adds or changes an account. A new account is Locked.
 func (db *Database) SetAccount(a Account) {
 	password := "x"
 	if f := db.passwd.find(a.Name); f != nil {
@@ -99,9 +99,9 @@ func (db *Database) Password(name string) string {
 	return ""
 }
 
-// SetPassword sets the password field of an account that exists. The date of
-// the change is left out: a node's clock may be wrong when it boots, and a
-// date would turn password aging on.
+// SetPassword sets the password field of an existing account. It does not set the
+// date of the change: a node's clock may be wrong at boot, and a date would turn
+// password aging on.
 func (db *Database) SetPassword(name, hash string) {
 	t := db.passwordTable(name)
 	if f := t.find(name); f != nil {
@@ -116,7 +116,7 @@ func (db *Database) passwordTable(name string) *table {
 	return &db.passwd
 }
 
-// passwordField is the number of the password's field, in both tables.
+// passwordField is the index of the password field in both tables.
 const passwordField = 1
 
 // Group returns the id of the group called name.
@@ -137,7 +137,7 @@ func (db *Database) AddGroup(name string, gid int) {
 	}
 }
 
-// AddMember makes user a member of a group that exists.
+// AddMember makes user a member of an existing group.
 func (db *Database) AddMember(group, user string) (changed bool) {
 	for _, t := range []*table{&db.group, &db.gshadow} {
 		f := t.find(group)
@@ -151,8 +151,8 @@ func (db *Database) AddMember(group, user string) (changed bool) {
 	return changed
 }
 
-// UIDs and GIDs tell which ids are taken, and by whom.
+// UIDs maps each uid in use to its user name.
 func (db *Database) UIDs() map[int]string { return db.passwd.ids() }
 
-// GIDs is like UIDs, for groups.
+// GIDs maps each gid in use to its group name.
 func (db *Database) GIDs() map[int]string { return db.group.ids() }

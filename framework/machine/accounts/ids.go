@@ -11,15 +11,14 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
-// IDsFile is where the ids that were given out are kept. It is on persistent
-// storage: /etc is new at every boot, but the files in /home keep their
-// numbers.
+// IDsFile records the ids that were assigned. It is on persistent storage: /etc
+// is new at every boot, but the files in /home keep their numeric owners.
 //
 // It is a JSON document: {"version": 1, "users": {NAME: id}, "groups": {NAME: id}}.
-// Entries are never removed, so that no user gets the files of a former one.
+// Entries are never removed, so that no user inherits the files of a former user.
 const IDsFile = "/var/lib/kairos/users.json"
 
-// IDs are the ids that were given out at this boot or an earlier one.
+// IDs are the ids that were assigned at this boot or an earlier one.
 type IDs struct {
 	Version int            `json:"version"`
 	Users   map[string]int `json:"users"`
@@ -32,8 +31,8 @@ const (
 	firstSystem, lastSystem = 100, 999
 )
 
-// ReadIDs reads IDsFile. The IDs are never nil: a missing file has none, and
-// a damaged one has none and an error to report.
+// ReadIDs reads IDsFile. It never returns nil: a missing file gives empty IDs,
+// and a damaged or unreadable file gives empty IDs and an error to report.
 func ReadIDs(root tree.Root) (*IDs, error) {
 	data, err := root.Read(IDsFile)
 	switch {
@@ -65,10 +64,10 @@ func (ids *IDs) Write(root tree.Root) error {
 	return nil
 }
 
-// Free picks an id for name: what kept says (the record), else wish (0 for
-// none) when nobody has it, else the lowest free one above 1000, or the
-// highest free one below 1000 for a system account. reserved are ids that must
-// not be given to anybody else, such as those of files in /home.
+// Free picks an id for name: the recorded id in kept, else wish (0: no wish), else
+// the lowest free id from 1000 up, or for a system account the highest free id
+// below 1000. An id in use is never picked. The last step also skips the ids in
+// reserved, such as the owners of files in /home.
 func Free(name string, kept map[string]int, wish int, system bool, taken map[int]string, reserved map[int]bool) (int, error) {
 	if id, ok := kept[name]; ok && taken[id] == "" {
 		return id, nil
@@ -88,7 +87,7 @@ func Free(name string, kept map[string]int, wish int, system bool, taken map[int
 	return 0, errors.New("no id is free")
 }
 
-// belongs tells whether id was given to another name.
+// belongs tells whether id was assigned to another name.
 func belongs(id int, name string, kept map[string]int) bool {
 	for other, of := range kept {
 		if of == id && other != name {

@@ -15,8 +15,8 @@ import (
 
 const lockFile = "/etc/.pwd.lock"
 
-// Lock takes the lock that lckpwdf(3) takes, and so useradd, passwd and
-// systemd-sysusers. It waits until ctx ends.
+// Lock takes the lock of lckpwdf(3), which useradd, passwd and systemd-sysusers
+// use too. It waits until ctx ends.
 func Lock(ctx context.Context, root tree.Root) (unlock func() error, err error) {
 	f, err := root.OpenLock(lockFile)
 	if err != nil {

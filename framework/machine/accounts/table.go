@@ -11,12 +11,12 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
-// table is one file of lines whose fields are separated by colons. Splitting
-// and joining a line gives the same line, so nothing is lost.
+// table is one file of lines with fields separated by colons. Splitting and
+// joining a line gives the same line, so nothing is lost.
 type table struct {
 	path   string
 	fields int
-	mode   fs.FileMode // when the file is new
+	mode   fs.FileMode // default; read takes the file's own
 	exists bool
 	before string
 	lines  [][]string
@@ -54,7 +54,7 @@ func (t *table) text() string {
 	return b.String()
 }
 
-// write replaces the file when its lines changed, with its old mode and owner.
+// write replaces the file if its lines changed. Mode and owner stay.
 func (t *table) write(root tree.Root) (changed bool, err error) {
 	text := t.text()
 	if !t.exists || text == t.before {
@@ -63,8 +63,8 @@ func (t *table) write(root tree.Root) (changed bool, err error) {
 	return root.Replace(t.path, tree.File{Data: []byte(text), Mode: t.mode, UID: t.uid, GID: t.gid})
 }
 
-// find returns the fields of the line whose first field is name: changing
-// them changes the table.
+// find returns the fields of the line whose first field is name. Changing them
+// changes the table.
 func (t *table) find(name string) []string {
 	i := slices.IndexFunc(t.lines, func(f []string) bool { return f[0] == name && len(f) == t.fields })
 	if i < 0 {
@@ -73,7 +73,7 @@ func (t *table) find(name string) []string {
 	return t.lines[i]
 }
 
-// set changes or adds the line of name. A new line goes before NIS entries,
+// set changes or adds the line of name. A new line goes before the NIS entries,
 // which begin with + or -.
 func (t *table) set(name string, rest ...string) {
 	if f := t.find(name); f != nil {
@@ -87,7 +87,7 @@ func (t *table) set(name string, rest ...string) {
 	t.lines = slices.Insert(t.lines, end, append([]string{name}, rest...))
 }
 
-// ids are the numbers in the third field.
+// ids maps the number in the third field of each line to its name.
 func (t *table) ids() map[int]string {
 	out := map[int]string{}
 	for _, f := range t.lines {
@@ -101,7 +101,7 @@ func (t *table) ids() map[int]string {
 	return out
 }
 
-// addName adds name to names with commas between.
+// addName adds name to names, a comma-separated list.
 func addName(names, name string) string {
 	if names == "" {
 		return name

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package apply makes a machine be as its config says: host name, users,
-// files, SSH host keys. Doing it twice changes nothing. One thing that fails
-// does not stop the others; each has its outcome in the report.
+// Package apply brings a machine into the state that its config describes: host
+// name, users, files, SSH host keys. A second run changes nothing. A failure of
+// one item does not stop the others; the report has an outcome for each.
 package apply
 
 import (
@@ -27,23 +27,23 @@ type Machine struct {
 	Root   tree.Root
 	Log    *slog.Logger
 	Random io.Reader // salts and keys
-	// SetHostname tells the kernel; nil: only the files are written.
+	// SetHostname sets the kernel's host name; nil: only the files are written.
 	SetHostname func(name string) error
-	// Keys knows the keys of places such as github:NAME; nil: an entry that
-	// names one is a failure.
+	// Keys resolves key sources such as github:NAME; nil: an entry that names
+	// a source is a failure.
 	Keys *sshkeys.Store
-	// CheckSudoers tells what is wrong with the content of a sudoers file;
+	// CheckSudoers returns an error for invalid content of a sudoers file;
 	// nil: nothing is checked.
 	CheckSudoers func(ctx context.Context, data []byte) error
-	// ReloadUnits makes systemd read changed units; nil: it is not told.
+	// ReloadUnits makes systemd read changed units; nil: no reload.
 	ReloadUnits func(ctx context.Context) error
 
 	items  []report.Item
 	reload bool // some unit changed
-	adding bool // keys and rules are added to those that are there
+	adding bool // keys and rules are added to the existing ones
 }
 
-// Apply applies c and returns what happened, in order.
+// Apply applies c and returns the outcomes in order.
 func (m *Machine) Apply(ctx context.Context, c *config.Config) []report.Item {
 	m.items, m.reload, m.adding = nil, false, false
 	m.hostname(c)
@@ -56,9 +56,9 @@ func (m *Machine) Apply(ctx context.Context, c *config.Config) []report.Item {
 	return m.items
 }
 
-// ApplyStep applies the users, files and host name that a step of a stage asks
-// for. What the rest of the config gave stays: keys are added to those that a
-// user has, and sudo rules that it does not name are left alone.
+// ApplyStep applies the users, files and host name of one step of a stage. The
+// effects of the rest of the config stay: new keys are added to a user's existing
+// keys, and sudo rules that the step does not name are left alone.
 func (m *Machine) ApplyStep(ctx context.Context, c *config.Config) []report.Item {
 	m.items, m.reload, m.adding = nil, false, true
 	m.users(ctx, c)
@@ -84,7 +84,7 @@ func (m *Machine) done(kind, name string, outcome report.Outcome, origin config.
 	m.Log.Log(context.Background(), level, item.String())
 }
 
-// finish records an item by whether it changed and its error.
+// finish records an item as failed, changed or unchanged.
 func (m *Machine) finish(kind, name string, changed bool, err error, origin config.Position) {
 	switch {
 	case err != nil:
@@ -96,7 +96,7 @@ func (m *Machine) finish(kind, name string, changed bool, err error, origin conf
 	}
 }
 
-// explain adds what to do to errors whose reason is our layout.
+// explain adds advice to errors that our disk layout causes.
 func explain(err error) string {
 	text := strings.ReplaceAll(err.Error(), "\n", "; ")
 	switch {
@@ -123,8 +123,8 @@ func (m *Machine) hostname(c *config.Config) {
 	m.finish("hostname", name, changed, err, origin)
 }
 
-// defaultHostname is as in Kairos: kairos- and the first four digits of the
-// machine id. An image that has a host name of its own keeps it.
+// defaultHostname follows Kairos: kairos- and the first four digits of the
+// machine id. It is empty if the image has its own host name, other than localhost.
 func (m *Machine) defaultHostname() string {
 	have, err := m.Root.Read("/etc/hostname")
 	if err == nil && strings.TrimSpace(string(have)) != "" && strings.TrimSpace(string(have)) != "localhost" {
@@ -154,7 +154,7 @@ func (m *Machine) setHostname(name string, c *config.Config) (changed bool, err 
 	return changed || changedHosts, nil
 }
 
-// setHosts puts the name into /etc/hosts, unless the config says no.
+// setHosts puts the name into /etc/hosts, unless manage_etc_hosts is false.
 func (m *Machine) setHosts(name string, c *config.Config) (changed bool, err error) {
 	if c.ManageHosts != nil && !*c.ManageHosts {
 		return false, nil
@@ -169,8 +169,8 @@ func (m *Machine) setHosts(name string, c *config.Config) (changed bool, err err
 	return m.Root.Replace("/etc/hosts", tree.File{Data: hostsWith(hosts, name), Mode: 0o644})
 }
 
-// hostsWith makes 127.0.1.1 stand for name, as Debian's installer does, so that
-// programs such as sudo can resolve the host name without a network.
+// hostsWith maps 127.0.1.1 to name, as Debian's installer does, so that programs
+// such as sudo can resolve the host name without a network.
 func hostsWith(hosts []byte, name string) []byte {
 	short, _, qualified := strings.Cut(name, ".")
 	line := "127.0.1.1 " + name

@@ -147,7 +147,7 @@ func TestApplyTwice(t *testing.T) {
 	}
 }
 
-// snapshot is every file with mode, inode and content.
+// snapshot returns mode, modification time and content of every file.
 func snapshot(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
@@ -207,7 +207,7 @@ func TestWhatIsWritten(t *testing.T) {
 	}
 }
 
-// TestNextBoot: /etc is as in the image again, the persistent paths are not.
+// TestNextBoot: /etc comes from the image again; the persistent paths keep their content.
 func TestNextBoot(t *testing.T) {
 	m := newMachine(t)
 	apply(t, m, "users: [{name: zoe}, {name: ada, groups: [extra]}]")
@@ -252,7 +252,7 @@ func TestKeysThatGoAndStay(t *testing.T) {
 	}
 }
 
-// TestKeysStayInside: a user's links lead root nowhere.
+// TestKeysStayInside: root does not follow a user's symbolic links.
 func TestKeysStayInside(t *testing.T) {
 	for name, link := range map[string]string{".ssh": "../../etc", ".ssh/authorized_keys": "../../../etc/passwd"} {
 		t.Run(name, func(t *testing.T) {

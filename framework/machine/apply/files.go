@@ -17,7 +17,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
-// unitDirs hold files that systemd must be told about when they change.
+// unitDirs are the directories whose files systemd must reload after a change.
 var unitDirs = []string{"/etc/systemd/", "/run/systemd/", "/usr/local/lib/systemd/"}
 
 // files writes the files of c, in order.
@@ -37,7 +37,7 @@ func (m *Machine) files(c *config.Config) {
 	}
 }
 
-// reloadUnits comes last: on a slow machine it takes longer than all the rest.
+// reloadUnits runs last: on a slow machine it takes longer than all the rest.
 func (m *Machine) reloadUnits(ctx context.Context) {
 	if !m.reload || m.ReloadUnits == nil {
 		return
@@ -70,8 +70,8 @@ func (m *Machine) writeFile(db *accounts.Database, f config.WriteFile) (changed 
 	return m.Root.Replace(f.Path, tree.File{Data: data, Mode: tree.Bits(f.Mode), UID: uid, GID: gid})
 }
 
-// appended is what the file is to hold: its content as it is when what we
-// would append is in it, else with it at the end.
+// appended returns the new content of the file. It is the old content if that
+// contains the text to append already, else the old content with the text at the end.
 func (m *Machine) appended(f config.WriteFile) ([]byte, error) {
 	old, err := m.Root.Read(f.Path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -86,8 +86,8 @@ func (m *Machine) appended(f config.WriteFile) ([]byte, error) {
 	return append(old, f.Content...), nil
 }
 
-// Owner looks names up on the system below root. A user without a group has its
-// own primary group.
+// Owner looks up the user and the group on the system below root; each is a name
+// or a number. An empty group stands for the primary group of a user given by name.
 func Owner(root tree.Root, user, group string) (uid, gid int, err error) {
 	db, err := accounts.Read(root)
 	if err != nil {

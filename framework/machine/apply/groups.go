@@ -13,8 +13,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/report"
 )
 
-// rootGroups makes the groups that the key groups lists, and adds the members
-// that exist. It comes after the users.
+// rootGroups creates the groups of the top-level key groups, and adds the members
+// that exist. It runs after users.
 func (m *Machine) rootGroups(ctx context.Context, c *config.Config) {
 	if len(c.Groups) == 0 {
 		return

@@ -11,7 +11,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/config"
 )
 
-// applyMerged applies a config as a boot does, which merges first.
+// applyMerged applies a config as a boot does: merged first.
 func applyMerged(t *testing.T, m *Machine, text string) {
 	t.Helper()
 	c, problems := config.Decode("c.yaml", []byte(text))

@@ -14,8 +14,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
-// home makes a user's home directory, with the files of /etc/skel. One that
-// exists is left alone.
+// home creates a user's home directory with the files of /etc/skel. An existing
+// home is left alone.
 func (m *Machine) home(u config.User, a accounts.Account) {
 	if isSet(u.NoCreateHome) || a.UID == 0 {
 		return
@@ -56,7 +56,7 @@ func (m *Machine) checkHome(a accounts.Account, info fs.FileInfo) error {
 }
 
 // newHome fills a directory beside the home and renames it, so that a home is
-// there as a whole or not at all.
+// complete or absent.
 func (m *Machine) newHome(a accounts.Account) error {
 	parent, name, err := m.Root.Parent(a.Home)
 	if err != nil {
@@ -96,7 +96,7 @@ func (m *Machine) copySkeleton(home *tree.Dir, a accounts.Account) error {
 	return copyDir(skel, home, a)
 }
 
-// copyDir copies files, directories and links, and gives them to a user.
+// copyDir copies files, directories and symbolic links; account a owns the copies.
 func copyDir(from, to *tree.Dir, a accounts.Account) error {
 	entries, err := from.List()
 	if err != nil {

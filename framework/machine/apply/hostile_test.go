@@ -15,7 +15,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/report"
 )
 
-// applySoon is apply, which no user may hold.
+// applySoon is apply with a limit of 20 seconds: no user may block the boot.
 func applySoon(t *testing.T, m *Machine, text string) []report.Item {
 	t.Helper()
 	done := make(chan []report.Item, 1)
@@ -29,8 +29,8 @@ func applySoon(t *testing.T, m *Machine, text string) []report.Item {
 	}
 }
 
-// TestHostileHomes: whatever a user puts into its home costs that user its keys
-// and nobody anything else.
+// TestHostileHomes: a hostile file in a user's home costs that user one item, and
+// affects no other item.
 func TestHostileHomes(t *testing.T) {
 	const config = `
 users: [{name: ada, ssh_authorized_keys: ['` + key1 + `']}, {name: bob, ssh_authorized_keys: ['` + key2 + `']}]
@@ -84,7 +84,7 @@ write_files: [{path: /home/ada/log, content: more, append: true}, {path: /etc/mo
 	}
 }
 
-// sparse makes a file of 8 TiB that takes no room.
+// sparse makes a file of 8 TiB that takes no space.
 func sparse(name string) error {
 	return errors.Join(os.WriteFile(name, nil, 0o600), os.Truncate(name, 8<<40))
 }

@@ -20,9 +20,9 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
-// The keys from the config stand between two lines of a user's
-// authorized_keys, so that a key that was taken out of the config goes, and a
-// key that the user added stays.
+// These lines of a user's authorized_keys enclose the keys from the config. A key
+// that was removed from the config is deleted there; a key outside them, which the
+// user added, stays.
 const (
 	keysBegin = "# Keys from the cloud-config begin here: changes up to the end mark are lost at the next boot."
 	keysEnd   = "# Keys from the cloud-config end here."
@@ -32,13 +32,13 @@ const (
 	sshDir  = ".ssh"
 	keyName = "authorized_keys"
 	keyFile = sshDir + "/" + keyName
-	// maxKeyFile is the most that is read of a user's file, in bytes.
+	// maxKeyFile is the largest key file that is read, in bytes.
 	maxKeyFile = 1 << 20
 )
 
-// authorizedKeys writes the keys of u into its home. The home belongs to the
-// user, who could put links there: the directories are opened one by one, and
-// none of those links is followed.
+// authorizedKeys writes the keys of u into its home. The home belongs to the user
+// and may contain hostile symbolic links, so the directories are opened one by one
+// and no link is followed.
 func (m *Machine) authorizedKeys(u config.User, a accounts.Account) {
 	if len(u.SSHAuthorizedKeys) == 0 && (m.adding || !m.Root.Exists(a.Home+"/"+keyFile)) {
 		return
@@ -46,8 +46,8 @@ func (m *Machine) authorizedKeys(u config.User, a accounts.Account) {
 	m.giveKeys(u, a, m.entries(u))
 }
 
-// entries are what u is to have: in a step, its own; else also what the steps
-// that ran before gave it.
+// entries returns the key entries for u: in a step, the step's own entries; else
+// also those of the steps that ran before.
 func (m *Machine) entries(u config.User) []string {
 	if m.Keys == nil {
 		return u.SSHAuthorizedKeys
@@ -62,8 +62,8 @@ func (m *Machine) entries(u config.User) []string {
 	return all
 }
 
-// giveKeys makes entries the keys of u; a step adds them. Those of a place that
-// was never asked may stand in the file from before, so then nothing goes.
+// giveKeys makes entries the keys of u; a step adds them. If a key source was never
+// fetched, the file may hold its keys from before, so no key is removed.
 func (m *Machine) giveKeys(u config.User, a accounts.Account, entries []string) {
 	keys, missing := m.resolved(u, entries)
 	changed, err := m.writeKeys(a, func(old []byte) []string {
@@ -75,8 +75,8 @@ func (m *Machine) giveKeys(u config.User, a accounts.Account, entries []string) 
 	m.finish("keys", u.Name, changed, err, u.Origin)
 }
 
-// resolved are the keys of entries that are known by now. Those of a place that
-// was never asked come later, when the node has a network: that is no failure.
+// resolved returns the known keys of entries, and the key sources that were never
+// fetched. Those are no failure: they are fetched when the node has a network.
 func (m *Machine) resolved(u config.User, entries []string) (keys, missing []string) {
 	if m.Keys == nil {
 		keys = slices.DeleteFunc(slices.Clone(entries), config.IsKeySource)
@@ -95,8 +95,8 @@ func (m *Machine) resolved(u config.User, entries []string) (keys, missing []str
 	return keys, missing
 }
 
-// RefreshKeys gives the users their keys anew, after those of a place have
-// changed: exactly the lists that Machine.Keys has noted in this boot.
+// RefreshKeys writes the users' keys again after the keys of a source changed. It
+// uses exactly the lists that Machine.Keys recorded in this boot.
 func (m *Machine) RefreshKeys() []report.Item {
 	m.items, m.adding = nil, false
 	wanted, err := m.Keys.Wanted()
@@ -123,7 +123,7 @@ func (m *Machine) RefreshKeys() []report.Item {
 	return m.items
 }
 
-// writeKeys makes the keys of an account those that choose makes of the file.
+// writeKeys writes the keys of an account: choose makes them from the old file.
 func (m *Machine) writeKeys(a accounts.Account, choose func(old []byte) []string) (changed bool, err error) {
 	if m.Root.Dry != nil {
 		return m.wouldWriteKeys(a, choose)
@@ -154,7 +154,7 @@ func (m *Machine) writeKeys(a accounts.Account, choose func(old []byte) []string
 	return true, replaceKeys(home, ssh, a, want)
 }
 
-// readKeys opens the directory of a user's keys and reads them.
+// readKeys opens a user's .ssh directory and reads the keys.
 func readKeys(home *tree.Dir) (ssh *tree.Dir, data []byte, err error) {
 	ssh, err = home.Open(sshDir)
 	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
@@ -167,8 +167,8 @@ func readKeys(home *tree.Dir) (ssh *tree.Dir, data []byte, err error) {
 	return ssh, data, err
 }
 
-// wouldWriteKeys is writeKeys of a dry run, in which the home and the keys may
-// be those that it has made.
+// wouldWriteKeys is writeKeys for a dry run, in which the home and the keys may
+// exist only in the dry run.
 func (m *Machine) wouldWriteKeys(a accounts.Account, choose func(old []byte) []string) (changed bool, err error) {
 	if !m.Root.Exists(a.Home) {
 		return false, fmt.Errorf("the home directory %s does not exist", a.Home)
@@ -185,7 +185,7 @@ func (m *Machine) wouldWriteKeys(a accounts.Account, choose func(old []byte) []s
 	return m.Root.Replace(path, tree.File{Data: want, Mode: 0o600, UID: a.UID, GID: a.GID})
 }
 
-// keysAreGood tells whether owner and mode are what sshd asks for.
+// keysAreGood tells whether sshd accepts the owner and the mode.
 func (m *Machine) keysAreGood(ssh *tree.Dir, a accounts.Account) bool {
 	for name, mode := range map[string]fs.FileMode{".": fs.ModeDir | 0o700, keyName: 0o600} {
 		info, err := ssh.Lstat(name)
@@ -199,7 +199,7 @@ func (m *Machine) keysAreGood(ssh *tree.Dir, a accounts.Account) bool {
 	return true
 }
 
-// replaceKeys writes the keys, and makes the directory when ssh is nil.
+// replaceKeys writes the keys. It creates the directory if ssh is nil.
 func replaceKeys(home, ssh *tree.Dir, a accounts.Account, data []byte) (err error) {
 	dir := tree.File{Mode: 0o700, UID: a.UID, GID: a.GID}
 	if ssh == nil {
@@ -213,7 +213,7 @@ func replaceKeys(home, ssh *tree.Dir, a accounts.Account, data []byte) (err erro
 	return ssh.Write(keyName, tree.File{Data: data, Mode: 0o600, UID: a.UID, GID: a.GID})
 }
 
-// mergeKeys replaces what stands between the marks, or adds it at the top.
+// mergeKeys removes the old keys between the marks and puts keys at the top.
 func mergeKeys(old []byte, keys []string) []byte {
 	var others []string
 	inside := false
@@ -239,7 +239,7 @@ func mergeKeys(old []byte, keys []string) []byte {
 	return []byte(strings.Join(lines, "\n") + "\n")
 }
 
-// between are the keys that stand between the marks.
+// between returns the keys between the marks.
 func between(old []byte) []string {
 	var out []string
 	inside := false

@@ -13,7 +13,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
-// TestOwners needs root, because only root can give files away.
+// TestOwners needs root, because only root can change the owner of a file.
 func TestOwners(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("SKIPPED: the owners of files can only be tested by root")
@@ -60,7 +60,7 @@ func TestOwners(t *testing.T) {
 	})
 }
 
-// TestIDFromHome: without the record, the owner of a home tells the id.
+// TestIDFromHome: without the record, the id comes from the owner of the home.
 func TestIDFromHome(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("SKIPPED: the owners of files can only be tested by root")

@@ -26,11 +26,11 @@ import (
 
 const sshdProgram = "/usr/sbin/sshd"
 
-// PasswordConfig is read by sshd through the Include line of our drop-in. It
-// is on a tmpfs, so it says what the config says at this boot.
+// PasswordConfig is read by sshd through the Include line of our drop-in. It is
+// on a tmpfs, so it always comes from the config of this boot.
 const PasswordConfig = "/run/kairos/sshd_config.d/10-password.conf"
 
-// sshd applies ssh_pwauth: what it says of everybody, and of single users.
+// sshd applies ssh_pwauth, for all users and for single users.
 func (m *Machine) sshd(c *config.Config) {
 	origin := c.Origins["ssh_pwauth"]
 	data := passwordLogins(c)
@@ -44,8 +44,8 @@ func (m *Machine) sshd(c *config.Config) {
 	m.finish("sshd", "password logins", changed, err, origin)
 }
 
-// passwordLogins is the content of PasswordConfig. A Match block of an included
-// file ends with the file, see sshd_config(5).
+// passwordLogins is the content of PasswordConfig; nil: no file. A Match block of
+// an included file ends with the file, see sshd_config(5).
 func passwordLogins(c *config.Config) []byte {
 	if c.SSHPasswordAuth == nil && len(c.PasswordLogins) == 0 {
 		return nil
@@ -74,9 +74,9 @@ type hostKey struct {
 	generate func(random io.Reader) (crypto.PrivateKey, error)
 }
 
-// hostKeyKinds are made at the first boot. There is no RSA key on purpose:
-// every client since OpenSSH 6.5 (2014) knows Ed25519, and an RSA key costs
-// seconds on a slow processor. An RSA key that someone puts there is used.
+// hostKeyKinds are generated at the first boot. RSA is left out on purpose: every
+// client since OpenSSH 6.5 (2014) knows Ed25519, and generating an RSA key takes
+// seconds on a slow processor. An RSA key that a user installs is used.
 var hostKeyKinds = []hostKey{
 	{"ed25519", func(random io.Reader) (crypto.PrivateKey, error) {
 		_, key, err := ed25519.GenerateKey(random)
@@ -87,8 +87,8 @@ var hostKeyKinds = []hostKey{
 	}},
 }
 
-// hostKeys makes the host keys that are missing, and again those that a power
-// cut left empty or half written: sshd would refuse to start with them.
+// hostKeys generates the missing host keys. It also replaces keys that a power cut
+// left empty or half written, because sshd refuses to start with them.
 func (m *Machine) hostKeys() {
 	if !m.Root.Exists(sshdProgram) {
 		return
@@ -143,8 +143,8 @@ func (m *Machine) newHostKey(k hostKey, path string, outcome report.Outcome, not
 	return outcome, note, nil
 }
 
-// writeKeyPair writes a private key and its public half, unless they are there
-// as they should be. The comment of a public key is kept.
+// writeKeyPair writes a private key and its public half, unless both are correct
+// already. The comment of a correct public key is kept.
 func (m *Machine) writeKeyPair(path string, private []byte, public ssh.PublicKey) (changed bool, err error) {
 	changed, err = m.Root.Replace(path, tree.File{Data: private, Mode: 0o600})
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
-// TestApplyStep: what the rest of the config gave a user stays.
+// TestApplyStep: a user keeps what the rest of the config gave.
 func TestApplyStep(t *testing.T) {
 	m := newMachine(t)
 	apply(t, m, full)
@@ -39,8 +39,8 @@ func TestApplyStep(t *testing.T) {
 	}
 }
 
-// TestApplyStepAlone: no host name, no host keys and no change of a user that
-// the step says nothing about.
+// TestApplyStepAlone: an empty step sets no host name, makes no host keys and
+// changes no user.
 func TestApplyStepAlone(t *testing.T) {
 	m := newMachine(t)
 	if items := m.ApplyStep(t.Context(), new(config.Config)); len(items) > 0 {
@@ -68,8 +68,8 @@ func TestApplyStepDry(t *testing.T) {
 	}
 }
 
-// TestStepBeforeUsers: a step of the initramfs runs before the users at the top
-// of the config are made. What they do not say stays as the step made it.
+// TestStepBeforeUsers: a step of the initramfs stage runs before the top-level
+// users are created. Settings that those users leave out stay as the step made them.
 func TestStepBeforeUsers(t *testing.T) {
 	m := newMachine(t)
 	m.Keys = &sshkeys.Store{Root: m.Root}

@@ -11,8 +11,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
-// sudo writes the rules of u, or removes those of an earlier run. Those of a step
-// stay when u says nothing: a step of the initramfs runs before all users.
+// sudo writes the rules of u, or removes those of an earlier run. If u has no key
+// sudo, the rules of a step stay: a step of the initramfs stage runs before users.
 func (m *Machine) sudo(ctx context.Context, u config.User) {
 	path := sudoersFile(u.Name)
 	if u.Sudo == nil && (m.adding || m.fromStep(path)) {
@@ -41,13 +41,13 @@ func (m *Machine) writeSudo(ctx context.Context, u config.User, path string) (ch
 	return m.Root.Replace(path, tree.File{Data: data, Mode: 0o440})
 }
 
-// sudoersFile is the file of a user. sudo skips files with a dot in their
-// name; a plus cannot stand in a user's name, so it is free to stand for it.
+// sudoersFile is the file of a user. sudo skips files with a dot in their name,
+// so a plus, which no user name contains, stands for the dot.
 func sudoersFile(user string) string {
 	return "/etc/sudoers.d/90-kairos-" + strings.ReplaceAll(user, ".", "+")
 }
 
-// The first line of a file of rules tells who wrote it.
+// The first line of a file of rules tells whether users or a step wrote it.
 const (
 	rulesOfUsers = "# From the cloud-config; written anew at every boot.\n"
 	rulesOfStep  = "# From a step of the cloud-config; written anew at every boot.\n"

@@ -16,7 +16,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
-// lockTime is how long we wait for other programs that edit accounts.
+// lockTime is the longest wait for another program that edits accounts.
 const lockTime = 15 * time.Second
 
 // accountsWork is one run over the account files.
@@ -27,7 +27,7 @@ type accountsWork struct {
 	kept map[int]bool // owners of home directories
 }
 
-// users makes every user of c, then gives each its home, keys and sudo rules.
+// users creates every user of c, then its home, keys and sudo rules.
 func (m *Machine) users(ctx context.Context, c *config.Config) {
 	users := withRootKeys(c)
 	if len(users) == 0 {
@@ -49,8 +49,8 @@ func (m *Machine) users(ctx context.Context, c *config.Config) {
 	}
 }
 
-// withRootKeys gives root the keys that are for nobody else: a config has them
-// only when nobody is listed.
+// withRootKeys gives root the top-level keys. A merged config has them only if it
+// lists no users.
 func withRootKeys(c *config.Config) []config.User {
 	if len(c.SSHAuthorizedKeys) == 0 {
 		return c.Users
@@ -59,8 +59,8 @@ func withRootKeys(c *config.Config) []config.User {
 	return config.Merge(&config.Config{Users: c.Users}, &config.Config{Users: []config.User{root}}).Users
 }
 
-// editAccounts changes the account files under their lock. The ids are on disk
-// before an account uses them.
+// editAccounts changes the account files under their lock. It records the ids on
+// disk before an account uses them.
 func (m *Machine) editAccounts(ctx context.Context, users []config.User) (db *accounts.Database, err error) {
 	ctx, cancel := context.WithTimeout(ctx, lockTime)
 	defer cancel()
@@ -87,7 +87,7 @@ func (m *Machine) editAccounts(ctx context.Context, users []config.User) (db *ac
 	return db, err
 }
 
-// homeOwners are the ids that own something directly below /home.
+// homeOwners returns the uids that own an entry of /home.
 func (m *Machine) homeOwners() map[int]bool {
 	out := map[int]bool{}
 	homes, err := m.Root.List("/home")
@@ -101,7 +101,7 @@ func (m *Machine) homeOwners() map[int]bool {
 	return out
 }
 
-// user makes one account and its groups.
+// user creates or changes one account and its groups.
 func (w *accountsWork) user(u config.User) {
 	before, existed := w.db.Account(u.Name)
 	oldPassword := w.db.Password(u.Name)
@@ -123,7 +123,7 @@ func (w *accountsWork) user(u config.User) {
 	}
 }
 
-// account is the line of passwd(5) that u is to have.
+// account returns the line of passwd(5) for u.
 func (w *accountsWork) account(u config.User) (accounts.Account, error) {
 	a, exists := w.db.Account(u.Name)
 	if !exists {
@@ -155,8 +155,8 @@ func (w *accountsWork) account(u config.User) (accounts.Account, error) {
 	return a, nil
 }
 
-// newAccount picks the ids of an account: the asked one, the recorded one, the
-// owner of a home directory that is already there, or a free one.
+// newAccount picks the ids of an account: the uid in the config, the recorded one,
+// the owner of an existing home directory, or a free one.
 func (w *accountsWork) newAccount(u config.User) (accounts.Account, error) {
 	a := accounts.Account{Name: u.Name, Home: "/home/" + u.Name, Shell: w.m.defaultShell()}
 	home := a.Home
@@ -186,8 +186,8 @@ func (w *accountsWork) newAccount(u config.User) (accounts.Account, error) {
 
 func isSet(b *bool) bool { return b != nil && *b }
 
-// ownerOf is the uid of a home directory that was left by an earlier boot, or
-// 0 when there is none or it belongs to the system.
+// ownerOf returns the owner of a home directory of an earlier boot, or 0 if there
+// is none or its owner is a system account (below 1000).
 func (m *Machine) ownerOf(home string) int {
 	info, err := m.Root.Stat(home)
 	if err != nil || !info.IsDir() {
@@ -206,7 +206,7 @@ func (m *Machine) defaultShell() string {
 	return "/bin/sh"
 }
 
-// group returns the id of a group and makes it when it does not exist.
+// group returns the id of a group. It creates the group if it does not exist.
 func (w *accountsWork) group(name string, wish int, system bool) (int, error) {
 	if gid, ok := w.db.Group(name); ok {
 		return gid, nil
@@ -220,8 +220,8 @@ func (w *accountsWork) group(name string, wish int, system bool) (int, error) {
 	return gid, nil
 }
 
-// groups makes u a member of its groups. A group that the image does not have
-// is made, as a system group.
+// groups makes u a member of its groups. A group that the image does not have is
+// created as a system group.
 func (w *accountsWork) groups(u config.User) (changed bool) {
 	for _, name := range u.Groups {
 		_, existed := w.db.Group(name)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package crypt makes password hashes that every distribution's crypt(3)
+// Package crypt makes password hashes that the crypt(3) of every distribution
 // reads: sha512crypt, as specified in
-// https://www.akkadia.org/drepper/SHA-crypt.txt. The hash itself is go-crypt's;
-// the limits are ours, since whoever writes a config chooses the rounds.
+// https://www.akkadia.org/drepper/SHA-crypt.txt. go-crypt computes the hash; this
+// package sets the limits, because the author of a config chooses the rounds.
 package crypt
 
 import (
@@ -40,7 +40,8 @@ func Hash(password string, random io.Reader) (string, error) {
 	return sha512crypt(password, string(salt), defaultRounds, false), nil
 }
 
-// Matches tells whether hash is a sha512crypt hash of password.
+// Matches tells whether hash is a sha512crypt hash of password. A hash of more
+// than 50,000 rounds never matches.
 func Matches(hash, password string) bool {
 	rest, ok := strings.CutPrefix(hash, prefix)
 	if !ok {
@@ -60,7 +61,7 @@ func Matches(hash, password string) bool {
 	return ok && subtle.ConstantTimeCompare([]byte(want), []byte(hash)) == 1
 }
 
-// sha512crypt is the hash with the limits of the specification.
+// sha512crypt computes the hash within the limits of the specification.
 func sha512crypt(password, salt string, rounds int, explicit bool) string {
 	rounds = min(max(rounds, minRounds), maxRounds)
 	salt = salt[:min(len(salt), 16)]

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// The first are those of the specification, section "Test vectors"; the last
-// two are what libxcrypt says.
+// The first vectors come from the specification, section "Test vectors", the last
+// two from libxcrypt.
 var vectors = []struct {
 	salt, password string
 	rounds         int

@@ -9,7 +9,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/config/userdata"
 )
 
-// azureTag is the asset tag of the chassis of every machine of Azure.
+// azureTag is the chassis asset tag of every Azure machine.
 const azureTag = "7783-7084-3265-9085-8269-3286-77"
 
 // azure is the instance metadata service of Azure.

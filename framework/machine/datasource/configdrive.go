@@ -4,7 +4,7 @@ package datasource
 
 import "context"
 
-// configDrive is OpenStack's: a disk or CD-ROM with the label config-2.
+// configDrive is OpenStack's config drive: a disk or CD-ROM with the label config-2.
 type configDrive struct{}
 
 func (configDrive) Name() string    { return "config-drive" }
@@ -17,8 +17,7 @@ func (configDrive) Fetch(ctx context.Context, m *Access) (*Data, error) {
 	})
 }
 
-// novaData reads the files that OpenStack's compute service hands over, on a
-// disk or by HTTP
+// novaData reads the files of OpenStack's compute service, from a disk or by HTTP
 // (https://docs.openstack.org/nova/latest/user/metadata.html).
 func novaData(read func(name string) ([]byte, error)) (*Data, error) {
 	raw, err := read("meta_data.json")

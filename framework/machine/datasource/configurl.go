@@ -9,8 +9,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/fetch"
 )
 
-// ConfigURL is the source that the kernel argument kairos.config_url, or the
-// key config_url of a config, names.
+// ConfigURL is the URL in the kernel argument kairos.config_url or in the key
+// config_url of a config.
 type ConfigURL string
 
 // Name is "url".
@@ -19,11 +19,11 @@ func (ConfigURL) Name() string { return "url" }
 // Local is false.
 func (ConfigURL) Local() bool { return false }
 
-// Here is true when there is a URL.
+// Here is true if there is a URL.
 func (u ConfigURL) Here(Facts) bool { return u != "" }
 
-// Fetch gets the config; one that is missing is an error, because somebody
-// named it.
+// Fetch gets the config. A missing config is an error, because the URL was set
+// on purpose.
 func (u ConfigURL) Fetch(ctx context.Context, m *Access) (*Data, error) {
 	if !isHTTP(string(u)) {
 		return nil, errors.New("the URL of the config begins with neither http:// nor https://: " + fetch.Shown(string(u)))

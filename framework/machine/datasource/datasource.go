@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package datasource finds what the place where a node runs wants to tell it:
-// user data (a cloud-config or a script), a host name, SSH keys and a network
-// configuration, from a CD-ROM or disk, the firmware, a metadata service or a
-// URL. It stores what is correct below /oem and leaves a record; it applies
-// nothing.
+// Package datasource finds the data that a cloud, hypervisor or operator provides
+// for a node: user data (a cloud-config or a script), a host name, SSH keys and a
+// network configuration. They come from a CD-ROM or disk, the firmware, a metadata
+// service or a URL. The package stores correct data below /oem and writes a record;
+// it applies nothing.
 //
-// A source is either local, and then read before the cloud-config is, or asked
-// over the network. Which ones are there is decided by what the machine says of
-// itself (DMI, the kernel command line): no service is asked in vain.
+// A local source is read before the cloud-config; a remote source is asked over
+// the network. DMI and the kernel command line decide which sources exist on a
+// machine, so that no service is asked in vain.
 package datasource
 
 import (
@@ -27,37 +27,37 @@ import (
 	"github.com/kairos-build/kairos-build/framework/strict/nearest"
 )
 
-// MaxSize is the largest user data, in bytes, also when it is unpacked.
+// MaxSize is the largest user data, in bytes, packed or unpacked.
 const MaxSize = userdata.MaxSize
 
-// ErrNone says that a source is not there.
+// ErrNone is the error of a source that this machine does not have.
 var ErrNone = errors.New("no such datasource here")
 
-// Data is what a source says. Everything may be empty.
+// Data is the data of a source. Any field may be empty.
 type Data struct {
 	Source     string // its name, such as nocloud
 	Place      string // a device, a file or a URL without secrets
 	InstanceID string
 	Hostname   string
-	Keys       []string // of SSH, one line each
-	UserData   []byte   // as it came
-	// Encoded: UserData may be base64, as some services have it.
+	Keys       []string // SSH public keys, one line each
+	UserData   []byte   // unchanged
+	// Encoded: UserData may be base64, as some services deliver it.
 	Encoded       bool
-	NetworkConfig []byte // of cloud-init, version 1 or 2
-	// Notes are sentences about what is there and not used.
+	NetworkConfig []byte // cloud-init network-config, version 1 or 2
+	// Notes are sentences about data that is present and not used.
 	Notes []string
 }
 
-// A Source is one place to ask.
+// A Source is one datasource.
 type Source interface {
 	// Name is its name in records, commands and configs.
 	Name() string
 	// Local tells whether it works before there is a network.
 	Local() bool
-	// Here tells whether the machine says that it has the source. A local
-	// source that can only be found by looking says yes.
+	// Here tells whether the facts show that the machine has the source. It is
+	// true for a local source that can only be found by a search.
 	Here(f Facts) bool
-	// Fetch asks it. The error is ErrNone when it is not there.
+	// Fetch gets the data. The error is ErrNone if the source does not exist.
 	Fetch(ctx context.Context, m *Access) (*Data, error)
 }
 
@@ -67,24 +67,24 @@ type Access struct {
 	FS fs.FS
 	// Open opens a block device for reading, by a name such as /dev/sr0.
 	Open func(device string) (*os.File, error)
-	// Client asks services; nil: one that waits five seconds for an answer and
-	// goes through no proxy.
+	// Client asks services; nil: a client with a timeout of five seconds that
+	// uses no proxy.
 	Client *http.Client
-	// Patience is how long a service that does not answer is asked again; 0:
-	// two minutes.
+	// Patience is how long a service that does not answer is retried; 0: two
+	// minutes.
 	Patience time.Duration
-	// Pause is before the second attempt, twice that before the next, at most
-	// 16 times; 0: a second.
+	// Pause is the time before the second attempt; 0: one second. It doubles
+	// before each further attempt, up to 16 seconds.
 	Pause time.Duration
 	// LoadModule loads a kernel module; nil: none is loaded.
 	LoadModule func(ctx context.Context, name string) error
 	Log        *slog.Logger
 
-	base map[string]string // addresses by source, from the command line
+	base map[string]string // address by source, see SetBase
 }
 
-// All lists every source in the order in which they are asked: what is close
-// comes first.
+// All lists every source in the order in which they are asked: local sources
+// first.
 func All() []Source {
 	return []Source{
 		noCloud{}, configDrive{}, firmware{}, ovf{}, seed{},
@@ -92,16 +92,16 @@ func All() []Source {
 	}
 }
 
-// aliases are the names that Kairos and cloud-init have for our sources.
+// aliases maps names in Kairos and cloud-init to our sources.
 var aliases = map[string][]string{
 	"cdrom": {"nocloud"}, "cidata": {"nocloud"}, "aws": {"ec2"}, "gcp": {"gce"}, "configdrive": {"config-drive"},
 	"equinix": {"packet"}, "azure": {"ovf", "azure"}, "qemu": {"firmware"},
 }
 
-// later are providers of Kairos that we do not have.
+// later lists the providers of Kairos that are not implemented yet.
 var later = []string{"vmware", "maas", "scaleway"}
 
-// Named returns the sources that a name stands for; an alias may have several.
+// Named returns the sources of a name; an alias may have several.
 func Named(name string) ([]Source, error) {
 	if slices.Contains(later, name) {
 		return nil, fmt.Errorf("the datasource %q is known and not implemented yet in this version", name)
@@ -129,7 +129,7 @@ func unknown(name string) error {
 	return fmt.Errorf("there is no datasource %q; they are %s", name, strings.Join(Names(), ", "))
 }
 
-// Names lists what Named takes, the ones that are not implemented too.
+// Names lists all known names and aliases, including the unimplemented ones.
 func Names() []string {
 	out := slices.Clone(later)
 	for _, s := range All() {
@@ -142,9 +142,9 @@ func Names() []string {
 	return slices.Compact(out)
 }
 
-// Fetch asks sources in their order and returns the first answer. Without one
-// the error is ErrNone, or what went wrong. A source that is there and fails
-// does not keep the next from being asked.
+// Fetch asks sources in order and returns the first answer, with the errors of the
+// sources before it: after a failure, the next source is asked. Without an answer
+// it returns these errors, or ErrNone.
 func (m *Access) Fetch(ctx context.Context, sources []Source) (*Data, error) {
 	var errs []error
 	for _, s := range sources {
@@ -173,8 +173,8 @@ func (m *Access) log() *slog.Logger {
 	return m.Log
 }
 
-// text is a file below FS without blanks around it; empty when it cannot be
-// read.
+// text returns a file below FS without surrounding blanks and NULs; empty if it
+// cannot be read.
 func (m *Access) text(name string) string { return text(m.FS, name) }
 
 func text(fsys fs.FS, name string) string {
@@ -185,7 +185,7 @@ func text(fsys fs.FS, name string) string {
 	return strings.Trim(strings.TrimSpace(string(data)), "\x00")
 }
 
-// lines are the lines that say something.
+// lines returns the lines that are neither blank nor comments.
 func lines(s string) []string {
 	var out []string
 	for line := range strings.Lines(s) {

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// ec2 is the instance metadata service of Amazon EC2, version 2, which is asked
-// with a token, or version 1.
+// ec2 is the instance metadata service of Amazon EC2: version 2, which needs a
+// token, or version 1.
 type ec2 struct{}
 
 func (ec2) Name() string { return "ec2" }
@@ -55,7 +55,8 @@ func (ec2) Fetch(ctx context.Context, m *Access) (*Data, error) {
 	return d, err
 }
 
-// ec2Token asks for a token. A service that has none is of version 1.
+// ec2Token returns the header with a token; nil for a service of version 1, which
+// gives none.
 func ec2Token(ctx context.Context, m *Access, base string) (map[string]string, error) {
 	token, err := m.ask(ctx, request{method: http.MethodPut, url: base + "/latest/api/token", header: map[string]string{tokenLife: "300"}})
 	var status refused
@@ -69,7 +70,7 @@ func ec2Token(ctx context.Context, m *Access, base string) (map[string]string, e
 	return nil, err
 }
 
-// ec2Keys reads the list of keys, "0=name", and each of them.
+// ec2Keys reads the list of keys, with lines such as "0=name", and then each key.
 func ec2Keys(get func(path string) (string, error)) ([]string, error) {
 	list, err := get("meta-data/public-keys/")
 	if err != nil {

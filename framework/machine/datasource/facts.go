@@ -10,31 +10,31 @@ import (
 
 // Keys of the kernel command line.
 const (
-	// ArgConfigURL has the URL of a config; Kairos has both names.
+	// ArgConfigURL is the URL of a config; Kairos has both names.
 	ArgConfigURL    = "kairos.config_url"
 	argConfigURLOld = "config_url"
-	// ArgDatasource names sources to ask, whatever the machine says, with
-	// commas between; NAME@URL gives the address of a service.
+	// ArgDatasource is a comma-separated list of the sources to ask, in place of
+	// the detected ones. NAME@URL sets the address of a service.
 	ArgDatasource = "kairos.datasource"
 	// argSeed is cloud-init's: nocloud;s=URL;h=HOSTNAME;i=INSTANCE.
 	argSeed = "ds"
 )
 
-// Facts are what a machine says of itself.
+// Facts are the properties of a machine that tell which sources it has.
 type Facts struct {
-	// DMI has the files of /sys/class/dmi/id, such as sys_vendor.
+	// DMI holds the files of /sys/class/dmi/id by name, such as sys_vendor.
 	DMI        map[string]string
 	Hypervisor string // /sys/hypervisor/uuid, of Xen
 	ConfigURL  string
-	Asked      []string // by ArgDatasource
-	// Seed is what "ds=nocloud;…" says, of the command line or the serial
-	// number of the machine; nil: nothing.
+	Asked      []string // from ArgDatasource
+	// Seed comes from "ds=nocloud;…" on the kernel command line or in the
+	// serial number of the machine; nil: there is none.
 	Seed *Seed
 }
 
-// Seed is where NoCloud's files are, and what they need not say.
+// Seed says where NoCloud's files are, and has defaults for their meta-data.
 type Seed struct {
-	URL                  string // http, https, file or a directory; empty: labels are looked for
+	URL                  string // http, https, file or a directory; empty: search by label
 	Hostname, InstanceID string
 }
 
@@ -43,7 +43,7 @@ var dmiFiles = []string{
 	"product_name", "product_serial", "product_uuid", "product_version", "sys_vendor",
 }
 
-// ReadFacts reads sys and proc below fsys. What cannot be read is empty.
+// ReadFacts reads sys and proc below fsys. Unreadable values are empty.
 func ReadFacts(fsys fs.FS) Facts {
 	f := Facts{DMI: map[string]string{}, Hypervisor: text(fsys, "sys/hypervisor/uuid")}
 	for _, name := range dmiFiles {
@@ -66,8 +66,8 @@ func ReadFacts(fsys fs.FS) Facts {
 	return f
 }
 
-// arguments are those of a kernel command line; the last of equal ones wins.
-// Quotes may stand around an argument or its value.
+// arguments parses a kernel command line. The last argument of a name wins. Double
+// quotes may enclose an argument or its value.
 func arguments(line string) map[string]string {
 	out := map[string]string{}
 	for _, arg := range splitQuoted(line) {
@@ -77,7 +77,7 @@ func arguments(line string) map[string]string {
 	return out
 }
 
-// splitQuoted splits at blanks that are not in double quotes.
+// splitQuoted splits at blanks outside double quotes.
 func splitQuoted(line string) []string {
 	quoted := false
 	return strings.FieldsFunc(line, func(r rune) bool {
@@ -109,9 +109,9 @@ func parseSeed(s string) *Seed {
 	return out
 }
 
-// Detect chooses from All what is to be asked on this machine, in order: local
-// sources, and those that need a network. An error names what the command line
-// asks for and is not there.
+// Detect chooses from All, in order, the sources to ask on this machine: local
+// sources, and those that need a network. The error names an unknown source on the
+// kernel command line.
 func (m *Access) Detect(f Facts) (local, remote []Source, err error) {
 	chosen := func(s Source) bool { return s.Here(f) }
 	if len(f.Asked) > 0 {
@@ -132,7 +132,7 @@ func (m *Access) Detect(f Facts) (local, remote []Source, err error) {
 	return local, remote, err
 }
 
-// asked reads the value of ArgDatasource.
+// asked parses the value of ArgDatasource, without its commas.
 func (m *Access) asked(names []string) (map[string]bool, error) {
 	out := map[string]bool{}
 	for _, word := range names {
@@ -151,8 +151,7 @@ func (m *Access) asked(names []string) (map[string]bool, error) {
 	return out, nil
 }
 
-// SetBase gives the address of a service, in place of the usual one: scheme and
-// host, without a path.
+// SetBase sets the address of a service: scheme and host, without a path.
 func (m *Access) SetBase(source, url string) {
 	if m.base == nil {
 		m.base = map[string]string{}
@@ -160,7 +159,7 @@ func (m *Access) SetBase(source, url string) {
 	m.base[source] = strings.TrimSuffix(url, "/")
 }
 
-// baseOf is the address of a service.
+// baseOf returns the address of a service.
 func (m *Access) baseOf(source, usual string) string {
 	if url, ok := m.base[source]; ok {
 		return url

@@ -31,8 +31,8 @@ func names(sources []Source) []string {
 	return out
 }
 
-// TestDetect: which services a machine is asked about. The strings are those of
-// real machines.
+// TestDetect: which services are asked on a machine. The strings are those of real
+// machines.
 func TestDetect(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -114,8 +114,8 @@ func TestConfigURLFact(t *testing.T) {
 	}
 }
 
-// TestFast has no limit of its own: it says how long a machine without a
-// datasource looks for one.
+// TestFast logs how long the search takes on a machine without a datasource. It
+// sets no limit.
 func TestFast(t *testing.T) {
 	m, root := newMachine(t)
 	put(t, root, "sys/class/dmi/id/sys_vendor", "QEMU\n")
@@ -135,7 +135,7 @@ func TestFast(t *testing.T) {
 	t.Logf("no datasource was found in %v", time.Since(start))
 }
 
-// TestDocs: the page about datasources has every one.
+// TestDocs: docs/datasources.md names every source.
 func TestDocs(t *testing.T) {
 	page, err := os.ReadFile("../../../docs/datasources.md")
 	if err != nil {

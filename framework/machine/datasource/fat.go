@@ -7,16 +7,16 @@ import (
 	"io"
 )
 
-// fatTable is a file allocation table: the reader follows its chains without
-// looking for circles, so we look first.
+// fatTable is a file allocation table. The reader of go-diskfs follows its chains
+// without a check for cycles, so we check first.
 type fatTable struct {
-	bits     int // of an entry: 12, 16, 32
+	bits     int // per entry: 12, 16 or 32
 	clusters uint32
 	data     []byte
 }
 
-// readTable reads the first table of a file system whose boot sector fatLabel
-// took.
+// readTable reads the first table of a file system. fatLabel has accepted its boot
+// sector.
 func readTable(r io.ReaderAt) (*fatTable, bool) {
 	b := make([]byte, 512)
 	if _, err := r.ReadAt(b, 0); err != nil || b[13] == 0 {
@@ -37,13 +37,14 @@ func readTable(r io.ReaderAt) (*fatTable, bool) {
 	}
 	t := &fatTable{clusters: (total - before) / uint32(b[13]), data: make([]byte, size*512)}
 	t.bits = fatBits(rootEntries, t.clusters)
-	// Some writers count a few clusters more than their table has.
+	// Some writers count a few more clusters than their table has entries.
 	t.clusters = min(t.clusters, size*512*8/uint32(t.bits)-3)
 	_, err := r.ReadAt(t.data, int64(reserved)*512)
 	return t, err == nil
 }
 
-// fatBits follows Microsoft's specification: clusters are counted.
+// fatBits tells FAT12 from FAT16 by the number of clusters, as Microsoft's
+// specification does. A volume without root entries is FAT32.
 func fatBits(rootEntries, clusters uint32) int {
 	switch {
 	case rootEntries == 0:
@@ -66,13 +67,13 @@ func (t *fatTable) next(cluster uint32) uint32 {
 	return le.Uint32(t.data[4*cluster:]) & 0x0fffffff
 }
 
-// ends tells whether no chain goes round in a circle.
+// ends tells whether every chain ends: none has a cycle.
 func (t *fatTable) ends() bool {
-	seen := make([]uint32, t.clusters+2) // by the start of the walk
+	seen := make([]uint32, t.clusters+2) // the start of the walk that came here
 	for start := uint32(2); start < t.clusters+2; start++ {
 		for at := start; at >= 2 && at < t.clusters+2 && seen[at] != start; at = t.next(at) {
 			if seen[at] != 0 {
-				break // walked before, and it ended
+				break // an earlier walk ended from here
 			}
 			seen[at] = start
 			if next := t.next(at); next >= 2 && next < t.clusters+2 && seen[next] == start {
@@ -83,7 +84,7 @@ func (t *fatTable) ends() bool {
 	return true
 }
 
-// fatBounded tells whether the reader comes to an end.
+// fatBounded tells whether the reader terminates on this file system.
 func fatBounded(r io.ReaderAt) bool {
 	t, ok := readTable(r)
 	return ok && t.ends()

@@ -15,8 +15,8 @@ import (
 	"strings"
 )
 
-// firmware is what a hypervisor hands over beside disks and network: QEMU's
-// fw_cfg, and credentials of systemd in SMBIOS strings or fw_cfg
+// firmware is the data that a hypervisor passes without disk or network: QEMU's
+// fw_cfg, and systemd credentials in SMBIOS strings or fw_cfg
 // (https://systemd.io/CREDENTIALS).
 type firmware struct{}
 
@@ -26,14 +26,13 @@ func (firmware) Here(Facts) bool { return true }
 
 const (
 	fwCfg = "sys/firmware/qemu_fw_cfg/by_name/opt"
-	// fwCfgDevice is what QEMU's ACPI tables call the device.
+	// fwCfgDevice is the device's name in QEMU's ACPI tables.
 	fwCfgDevice = "sys/bus/acpi/devices/QEMU0002:00"
-	// fwCfgPrefix is that of our files: opt/io.kairos/user-data.
+	// fwCfgPrefix is the prefix of our files, such as opt/io.kairos/user-data.
 	fwCfgPrefix = "io.kairos"
-	// credential is the beginning of the names of our credentials:
-	// kairos.user-data.
+	// credential is the prefix of our credentials, such as kairos.user-data.
 	credential = "kairos."
-	// imported is where systemd puts the credentials that it finds.
+	// imported is the directory into which systemd imports credentials.
 	imported = "run/credentials/@system"
 )
 
@@ -41,7 +40,7 @@ func (firmware) Fetch(ctx context.Context, m *Access) (*Data, error) {
 	if err := m.loadFwCfg(ctx); err != nil {
 		m.log().Warn("QEMU's fw_cfg cannot be read", "error", err)
 	}
-	found := map[string]string{} // place by name of the file
+	found := map[string]string{} // place by file name
 	d, err := seedData(func(name string) ([]byte, error) {
 		data, place, err := m.firmwareFile(name)
 		if data != nil {
@@ -63,7 +62,7 @@ func (firmware) Fetch(ctx context.Context, m *Access) (*Data, error) {
 	return d, nil
 }
 
-// loadFwCfg loads the module on a machine of QEMU.
+// loadFwCfg loads the fw_cfg module on a QEMU machine.
 func (m *Access) loadFwCfg(ctx context.Context) error {
 	if m.LoadModule == nil || !exists(m.FS, fwCfgDevice) || exists(m.FS, path.Dir(fwCfg)) {
 		return nil
@@ -76,8 +75,8 @@ func exists(fsys fs.FS, name string) bool {
 	return err == nil
 }
 
-// firmwareFile returns one of NoCloud's files and where it was; nil when it is
-// nowhere.
+// firmwareFile returns one of NoCloud's files and its place; nil if it is
+// missing.
 func (m *Access) firmwareFile(name string) (data []byte, place string, err error) {
 	for _, file := range []struct{ name, place string }{
 		{fwCfg + "/" + fwCfgPrefix + "/" + name + "/raw", "fw_cfg"},
@@ -93,7 +92,7 @@ func (m *Access) firmwareFile(name string) (data []byte, place string, err error
 	return data, "SMBIOS", err
 }
 
-// readLimited returns a file; nil when it is missing.
+// readLimited returns a file of at most MaxSize bytes; nil if it is missing.
 func readLimited(fsys fs.FS, name string) (data []byte, err error) {
 	f, err := fsys.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -113,8 +112,8 @@ func readLimited(fsys fs.FS, name string) (data []byte, err error) {
 	return data, err
 }
 
-// smbios looks for a credential in the OEM strings of the SMBIOS tables; nil
-// when it is not there.
+// smbios returns a credential from the OEM strings of the SMBIOS tables; nil if it
+// is missing.
 func (m *Access) smbios(name string) ([]byte, error) {
 	list, err := m.oemStrings()
 	if err != nil {
@@ -135,8 +134,8 @@ func (m *Access) smbios(name string) ([]byte, error) {
 	return nil, nil
 }
 
-// oemStrings are those of the structures of type 11. The module dmi_sysfs has
-// them one by one; the table as a whole is always there.
+// oemStrings returns the strings of the structures of type 11. The module dmi_sysfs
+// provides them one by one; the whole table is always present.
 func (m *Access) oemStrings() ([]string, error) {
 	entries, err := fs.Glob(m.FS, "sys/firmware/dmi/entries/11-*/raw")
 	if err != nil {
@@ -165,8 +164,8 @@ const (
 	typeEnd        = 127
 )
 
-// oemStrings reads a chain of SMBIOS structures (DSP0134, 6.1): type, length of
-// the formatted part, handle; then texts that end with NUL, and one NUL more.
+// oemStrings reads a chain of SMBIOS structures (DSP0134, 6.1): type, length of the
+// formatted part, handle; then NUL-terminated strings and one more NUL.
 func oemStrings(table []byte) []string {
 	var out []string
 	for len(table) >= 4 {

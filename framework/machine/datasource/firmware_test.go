@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// structure is one of an SMBIOS table.
+// structure makes a structure of an SMBIOS table.
 func structure(kind byte, texts ...string) string {
 	out := string([]byte{kind, 5, 1, 0, byte(len(texts))})
 	for _, s := range texts {
@@ -56,8 +56,8 @@ func TestFirmware(t *testing.T) {
 	}
 }
 
-// TestFwCfgModule: the module is loaded on QEMU only, and its failure does not
-// hide the other places.
+// TestFwCfgModule: the module is loaded on QEMU only. If that fails, the other
+// places are still read.
 func TestFwCfgModule(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -98,7 +98,7 @@ func TestSeedDirectory(t *testing.T) {
 	}
 }
 
-// FuzzOEMStrings: the table is the firmware's.
+// FuzzOEMStrings: the table comes from the firmware and may be damaged.
 func FuzzOEMStrings(f *testing.F) {
 	f.Add([]byte(structure(11, "a", "b")))
 	f.Fuzz(func(_ *testing.T, table []byte) { oemStrings(table) })

@@ -25,7 +25,7 @@ func (gce) Here(f Facts) bool {
 
 const flavorHeader, flavor = "Metadata-Flavor", "Google"
 
-// gceAttributes are what a user sets, of an instance or of its project.
+// gceAttributes are the attributes that a user sets on an instance or a project.
 type gceAttributes struct {
 	UserData string `json:"user-data"`
 	Encoding string `json:"user-data-encoding"`
@@ -83,7 +83,7 @@ func (d *Data) gceUserData(own gceAttributes) error {
 	return nil
 }
 
-// gceKeys are lines of "user:key", without those whose time is over.
+// gceKeys returns the keys of the lines "user:key", without expired keys.
 func gceKeys(own, project gceAttributes, now time.Time) []string {
 	text := own.Keys + "\n" + own.OldKeys
 	if own.OldKeys == "" && !strings.EqualFold(own.Block, "true") {
@@ -99,7 +99,7 @@ func gceKeys(own, project gceAttributes, now time.Time) []string {
 	return keys
 }
 
-// gceExpired reads the comment of a key that gcloud made for a time:
+// gceExpired reads the expiry in the comment of a key that gcloud made:
 // google-ssh {"userName":"a","expireOn":"2026-01-02T15:04:05+0000"}.
 func gceExpired(key string, now time.Time) bool {
 	_, comment, ok := strings.Cut(key, " google-ssh {")

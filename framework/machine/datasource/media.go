@@ -27,11 +27,11 @@ import (
 	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
-// Media are read without mounting them: nothing can be left mounted, and no
-// kernel module for their file systems is needed.
+// Media are read without a mount: nothing can be left mounted, and no kernel
+// module for their file systems is needed.
 
-// devices lists the block devices that may hold a medium: CD-ROMs first, then
-// by name. Our own partitions and devices without a medium are left out.
+// devices lists the block devices that may hold a medium: CD-ROMs first, then by
+// name. It leaves out our own partitions, virtual devices and empty drives.
 func (m *Access) devices() ([]string, error) {
 	entries, err := fs.ReadDir(m.FS, "sys/class/block")
 	if errors.Is(err, fs.ErrNotExist) {
@@ -65,7 +65,7 @@ func rank(device string) int {
 	return 1
 }
 
-// ours tells whether a partition has one of the names of our layout.
+// ours tells whether a partition has a name from our disk layout.
 func (m *Access) ours(name string) bool {
 	for line := range strings.Lines(m.text("sys/class/block/" + name + "/uevent")) {
 		if partition, ok := strings.CutPrefix(strings.TrimSpace(line), "PARTNAME="); ok {
@@ -75,20 +75,19 @@ func (m *Access) ours(name string) bool {
 	return false
 }
 
-// withLabel calls use with the first medium whose label is one of labels, in
-// any case. The error is ErrNone when there is none.
+// withLabel calls use with the first medium whose label is one of labels, upper or
+// lower case. The error is ErrNone if there is none.
 func (m *Access) withLabel(ctx context.Context, labels []string, use func(v *volume) (*Data, error)) (*Data, error) {
 	return m.withVolume(ctx, func(v *volume) bool {
 		return slices.ContainsFunc(labels, func(l string) bool { return strings.EqualFold(l, v.label) })
 	}, use)
 }
 
-// driveTime is how long a drive may take to appear after its driver was loaded.
+// driveTime is the longest wait for a drive after its driver was loaded.
 const driveTime = 500 * time.Millisecond
 
-// loadDrives loads the driver of CD-ROM drives when there is a drive without
-// one: the initramfs does not wait for drives that it does not need, and udev
-// comes later.
+// loadDrives loads the driver of CD-ROM drives if a drive has none: the initramfs
+// does not wait for drives that it does not need, and udev starts later.
 func (m *Access) loadDrives(ctx context.Context) error {
 	if m.LoadModule == nil || !m.hasDrive() || m.driveReady() {
 		return nil
@@ -102,8 +101,8 @@ func (m *Access) loadDrives(ctx context.Context) error {
 	return nil
 }
 
-// hasDrive tells whether there is a SCSI device of type 5, a CD-ROM drive; those
-// of SATA are SCSI devices too.
+// hasDrive tells whether there is a SCSI device of type 5, a CD-ROM drive. SATA
+// drives are SCSI devices too.
 func (m *Access) hasDrive() bool {
 	types, err := fs.Glob(m.FS, "sys/bus/scsi/devices/*/type")
 	return err == nil && slices.ContainsFunc(types, func(name string) bool { return m.text(name) == "5" })
@@ -114,8 +113,8 @@ func (m *Access) driveReady() bool {
 	return err == nil && len(drives) > 0
 }
 
-// withVolume calls use with the first medium that fits. Devices that cannot be
-// read are no media.
+// withVolume calls use with the media that fit, until it returns anything but
+// ErrNone. Unreadable devices are skipped.
 func (m *Access) withVolume(ctx context.Context, fits func(v *volume) bool, use func(v *volume) (*Data, error)) (*Data, error) {
 	if err := m.loadDrives(ctx); err != nil {
 		m.log().Warn("the driver of the CD-ROM drive cannot be loaded", "error", err)
@@ -142,7 +141,7 @@ func (m *Access) tryDevice(device string, fits func(v *volume) bool, use func(v 
 	defer func() { err = errors.Join(err, f.Close()) }()
 	v, err := openVolume(f, device)
 	if err != nil || !fits(v) {
-		return nil, ErrNone // what else is on disks is none of our business
+		return nil, ErrNone // other content of disks is no error
 	}
 	data, err = use(v)
 	if data != nil {
@@ -164,18 +163,19 @@ type volume struct {
 var errNotAVolume = errors.New("neither ISO 9660 nor FAT")
 
 const (
-	isoDescriptor = 32768 // offset of the first volume descriptor
+	isoDescriptor = 32768 // offset of the first volume descriptor, in bytes
 	isoSector     = 2048
-	// maxISOTable in bytes, of a path table or a root directory: the reader takes
-	// them into memory as a whole.
+	// maxISOTable is the largest path table or root directory, in bytes: the
+	// reader loads them whole into memory.
 	maxISOTable = 1 << 20
-	// maxDescriptors of a volume; others have no more than a few.
+	// maxDescriptors is the limit per volume; a usual volume has only a few.
 	maxDescriptors = 16
-	// maxFATSectors is the same for a FAT; a larger one is of a disk for data.
+	// maxFATSectors is the largest FAT, in sectors, as it is loaded whole too; a
+	// larger FAT belongs to a data disk.
 	maxFATSectors = 32768
 )
 
-// openVolume looks at the superblocks only.
+// openVolume reads the superblocks only.
 func openVolume(f *os.File, device string) (*volume, error) {
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
@@ -202,8 +202,8 @@ func isoLabel(r io.ReaderAt) (string, bool) {
 	return strings.TrimRight(string(b[40:72]), " \x00"), true
 }
 
-// isoBounded looks at every volume descriptor up to the terminator: a damaged
-// one must not make the reader ask for gigabytes.
+// isoBounded checks every volume descriptor up to the terminator: a damaged
+// descriptor must not make the reader allocate gigabytes.
 func isoBounded(r io.ReaderAt) bool {
 	b := make([]byte, isoSector)
 	for i := range int64(maxDescriptors) {
@@ -223,8 +223,8 @@ func isoBounded(r io.ReaderAt) bool {
 	return false
 }
 
-// fatLabel reads the boot sector: FAT32 has no entries for a root directory and
-// its label further back.
+// fatLabel reads the label in the boot sector. FAT32 has no root directory entries
+// and keeps its label further back.
 func fatLabel(r io.ReaderAt) (string, bool) {
 	b := make([]byte, 512)
 	le := binary.LittleEndian
@@ -241,8 +241,8 @@ func fatLabel(r io.ReaderAt) (string, bool) {
 	return strings.TrimRight(string(field), " \x00"), true
 }
 
-// open makes the file system readable. The reader may panic on a damaged one;
-// a boot must not end by that.
+// open opens the file system. The reader may panic on a damaged file system; the
+// panic becomes an error, so that the boot goes on.
 func (v *volume) open() (err error) {
 	if v.files != nil {
 		return nil
@@ -265,7 +265,7 @@ func (v *volume) open() (err error) {
 	return nil
 }
 
-// readFAT tries the three kinds, which are told apart by counting clusters.
+// readFAT tries the three FAT types; only the number of clusters tells them apart.
 func readFAT(f *os.File, size int64) (filesystem.FileSystem, error) {
 	b := file.New(f, true)
 	if fs32, err := fat32.Read(b, size, 0, 512); err == nil {
@@ -287,8 +287,8 @@ func (v *volume) survive(what string, err *error) {
 	}
 }
 
-// read returns a file of at most MaxSize bytes, in any case of its name; nil
-// when it is missing.
+// read returns a file of at most MaxSize bytes; nil if it is missing. Upper and
+// lower case of the name are equal.
 func (v *volume) read(name string) (data []byte, err error) {
 	if err := v.open(); err != nil {
 		return nil, err
@@ -317,7 +317,7 @@ func (v *volume) read(name string) (data []byte, err error) {
 	return data, nil
 }
 
-// find is the entry of a directory that is called name; empty: there is none.
+// find returns the directory entry called name, upper or lower case; empty: none.
 func (v *volume) find(dir, name string) (string, error) {
 	entries, err := v.files.ReadDir(dir)
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// newMachine has an empty root directory.
+// newMachine returns a machine with an empty root directory, and that directory.
 func newMachine(t *testing.T) (*Access, string) {
 	t.Helper()
 	root := t.TempDir()
@@ -42,7 +42,7 @@ func put(t *testing.T, root, name, data string) {
 	}
 }
 
-// device puts the image at image into the machine, as /dev/NAME.
+// device moves the image file into the machine as /dev/NAME.
 func device(t *testing.T, root, name, image string) {
 	t.Helper()
 	put(t, root, "sys/class/block/"+name+"/size", "4096\n")
@@ -80,7 +80,7 @@ func isoImage(t *testing.T, o iso9660.FinalizeOptions, files map[string]string) 
 	return image
 }
 
-// fatImage makes a disk without partitions, with FAT of a width.
+// fatImage makes a disk without partitions, with FAT12, FAT16 or FAT32.
 func fatImage(t *testing.T, bits int, label string, files map[string]string) string {
 	t.Helper()
 	size := map[int]int64{12: 2 << 20, 16: 24 << 20, 32: 64 << 20}[bits]
@@ -138,7 +138,7 @@ var noCloudData = &Data{
 	UserData: []byte("#cloud-config\nhostname: a\n"), NetworkConfig: []byte("version: 2\n"),
 }
 
-// TestNoCloudMedia: CD-ROMs and disks in the formats that hypervisors make.
+// TestNoCloudMedia: CD-ROMs and disks in the formats of hypervisors.
 func TestNoCloudMedia(t *testing.T) {
 	for _, c := range []struct {
 		name, device string
@@ -208,7 +208,7 @@ func TestOtherMedia(t *testing.T) {
 	}
 }
 
-// TestNoMedium: what else is on disks is no datasource and no error; our own
+// TestNoMedium: other content of disks is no datasource and no error. Our own
 // partitions are not even opened.
 func TestNoMedium(t *testing.T) {
 	m, root := newMachine(t)
@@ -234,8 +234,8 @@ func TestNoMedium(t *testing.T) {
 	}
 }
 
-// TestDamagedMedium: a medium with the right label that cannot be read is an
-// error, whatever is broken, and never the end of the program.
+// TestDamagedMedium: an unreadable medium with the right label gives an error and
+// never a crash, whatever is damaged.
 func TestDamagedMedium(t *testing.T) {
 	m, root := newMachine(t)
 	image := isoImage(t, iso9660.FinalizeOptions{RockRidge: true, VolumeIdentifier: "cidata"}, noCloudFiles)
@@ -281,8 +281,8 @@ func TestDeviceOrder(t *testing.T) {
 	}
 }
 
-// TestDriveDriver: the driver of a drive that is there without one is loaded,
-// and the drive is waited for; elsewhere nothing is.
+// TestDriveDriver: for a drive without a driver, the agent loads the driver and
+// waits for the drive. On other machines it loads nothing.
 func TestDriveDriver(t *testing.T) {
 	for _, c := range []struct{ name, kind, want string }{{"a drive", "5\n", "sr_mod"}, {"a disk", "0\n", ""}} {
 		t.Run(c.name, func(t *testing.T) {
@@ -303,8 +303,8 @@ func TestDriveDriver(t *testing.T) {
 	}
 }
 
-// TestCircle: a chain of clusters that goes round in a circle is an error, not a
-// boot without an end.
+// TestCircle: a cycle in a chain of clusters gives an error; the boot does not
+// hang.
 func TestCircle(t *testing.T) {
 	for _, bits := range []int{12, 16, 32} {
 		m, root := newMachine(t)
@@ -321,7 +321,7 @@ func TestCircle(t *testing.T) {
 		if _, err := f.ReadAt(boot, 0); err != nil {
 			t.Fatal(err)
 		}
-		// Clusters 2 and 3 lead to each other; both tables say so.
+		// Clusters 2 and 3 point to each other in both tables.
 		entry := map[int][]byte{12: {3, 0x20, 0x00}, 16: {3, 0, 2, 0}, 32: {3, 0, 0, 0, 2, 0, 0, 0}}[bits]
 		first := int64(binary.LittleEndian.Uint16(boot[14:])) * 512
 		for _, at := range []int64{first, first + int64(len(table.data))} {

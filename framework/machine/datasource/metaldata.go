@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// metaldata is the metadata service of the same name, which Kairos knows. It is
-// asked by name only.
+// metaldata is the metadata service of the same name, which Kairos supports. It is
+// asked only if the config or the command line names it.
 type metaldata struct{}
 
 func (metaldata) Name() string    { return "metaldata" }

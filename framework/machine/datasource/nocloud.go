@@ -15,8 +15,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/fetch"
 )
 
-// noCloud is a CD-ROM or disk with the label cidata, as Proxmox, libvirt and
-// VMware make it: user-data, meta-data and network-config.
+// noCloud is a CD-ROM or disk with the label cidata, as Proxmox, libvirt and VMware
+// make it, with the files user-data, meta-data and network-config.
 type noCloud struct{}
 
 func (noCloud) Name() string    { return "nocloud" }
@@ -49,8 +49,8 @@ func seedData(read func(name string) ([]byte, error)) (*Data, error) {
 	return d, nil
 }
 
-// metaData takes what we know from NoCloud's meta-data. Other keys are those of
-// whoever made it.
+// metaData reads the keys that we use from NoCloud's meta-data. Unknown keys are
+// no error: each platform adds its own.
 func (d *Data) metaData(data []byte) error {
 	var meta struct {
 		InstanceID    yaml.Node `yaml:"instance-id"`
@@ -74,8 +74,8 @@ func (d *Data) metaData(data []byte) error {
 	return nil
 }
 
-// scalars are the texts below a node: keys come as one text, as a list, and in
-// mappings by name.
+// scalars returns the texts below a node: SSH keys come as one text, as a list, or
+// as mappings by name.
 func scalars(n *yaml.Node) []string {
 	switch n.Kind {
 	case yaml.ScalarNode:
@@ -97,7 +97,7 @@ func scalars(n *yaml.Node) []string {
 }
 
 // seed is a directory with NoCloud's files: ds=nocloud;s=file:///path/ on the
-// command line or in the machine's serial number.
+// kernel command line or in the machine's serial number.
 type seed struct{}
 
 func (seed) Name() string      { return "seed" }
@@ -135,7 +135,7 @@ func (seed) Fetch(_ context.Context, m *Access) (*Data, error) {
 	return d, nil
 }
 
-// fill adds what the meta-data does not say.
+// fill adds the host name and instance id if the meta-data has none.
 func (s *Seed) fill(d *Data) {
 	if d.Hostname == "" {
 		d.Hostname = s.Hostname

@@ -15,7 +15,7 @@ type openStack struct{}
 func (openStack) Name() string { return "openstack" }
 func (openStack) Local() bool  { return false }
 
-// Here knows the names that cloud-init's ds-identify has.
+// Here checks the names that cloud-init's ds-identify checks.
 func (openStack) Here(f Facts) bool {
 	tag := f.DMI["chassis_asset_tag"]
 	return strings.HasPrefix(f.DMI["product_name"], "OpenStack") ||

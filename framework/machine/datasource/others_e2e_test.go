@@ -14,8 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// TestMediaOfOthers reads what the tools make that hypervisors use. A tool that
-// is not installed is skipped.
+// TestMediaOfOthers reads media made by the tools that hypervisors use. Tools that
+// are not installed are skipped.
 func TestMediaOfOthers(t *testing.T) {
 	iso := func(words ...string) func(t *testing.T, dir, image string) {
 		return func(t *testing.T, dir, image string) {

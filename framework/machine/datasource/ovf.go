@@ -12,8 +12,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/config/userdata"
 )
 
-// ovf is a CD-ROM with ovf-env.xml: what hypervisors with the Open
-// Virtualization Format give to a new machine, and Azure.
+// ovf is a CD-ROM with ovf-env.xml. Azure and hypervisors with the Open
+// Virtualization Format attach it to a new machine.
 type ovf struct{}
 
 func (ovf) Name() string    { return "ovf" }
@@ -22,7 +22,7 @@ func (ovf) Here(Facts) bool { return true }
 
 const ovfFile = "ovf-env.xml"
 
-// Fetch looks at CD-ROMs only: the name of the file is all that tells.
+// Fetch looks at CD-ROMs only: nothing but the file name identifies the medium.
 func (ovf) Fetch(ctx context.Context, m *Access) (*Data, error) {
 	return m.withVolume(ctx, func(v *volume) bool { return strings.HasPrefix(v.device, "/dev/sr") }, func(v *volume) (*Data, error) {
 		raw, err := v.read(ovfFile)
@@ -33,8 +33,8 @@ func (ovf) Fetch(ctx context.Context, m *Access) (*Data, error) {
 	})
 }
 
-// ovfData reads the provisioning section of Azure, and the properties that
-// other makers of OVF use.
+// ovfData reads Azure's provisioning section, and the properties that other OVF
+// platforms use.
 func ovfData(raw []byte) (*Data, error) {
 	var env struct {
 		ID     string `xml:"id,attr"`

@@ -7,8 +7,8 @@ import (
 	"context"
 )
 
-// packet is the metadata service of Equinix Metal. Nothing on such a machine
-// says so: it is asked by name only.
+// packet is the metadata service of Equinix Metal. Nothing identifies such a
+// machine, so the service is asked only if the config or the command line names it.
 type packet struct{}
 
 func (packet) Name() string    { return "packet" }
@@ -27,7 +27,7 @@ func (packet) Fetch(ctx context.Context, m *Access) (*Data, error) {
 	}
 	d := &Data{Place: base, InstanceID: doc.ID, Hostname: doc.Hostname, Keys: doc.Keys}
 	data, err := m.optional(ctx, base+"/userdata", nil)
-	if err == nil && !bytes.HasPrefix(data, []byte("#!ipxe")) { // that was for the firmware
+	if err == nil && !bytes.HasPrefix(data, []byte("#!ipxe")) { // a script for the firmware
 		d.UserData = data
 	}
 	return d, err

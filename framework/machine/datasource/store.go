@@ -19,27 +19,26 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
-// Where things are stored. Everything below /oem is for root only: user data
-// often holds secrets.
+// The files. Only root can read those below /oem: user data often holds secrets.
 const (
-	// UserDataFile is where Kairos has it. Further cloud-configs of a MIME
+	// UserDataFile is the same path as in Kairos. Further cloud-configs of a MIME
 	// message are beside it, as 95_userdata_2.yaml and so on, and its scripts in
 	// 95_userdata_scripts.yaml, as steps of the stage "boot".
 	UserDataFile = "/oem/95_userdata.yaml"
-	// ConfigURLFile is what the key config_url of a config named. It is not
-	// UserDataFile, which may be where the key stands.
+	// ConfigURLFile is the config from the key config_url. It is not
+	// UserDataFile, because that file may contain the key.
 	ConfigURLFile = "/oem/96_config_url.yaml"
-	// RejectedFile is the user data that was not correct, as it came.
+	// RejectedFile is the rejected user data, unchanged.
 	RejectedFile = "/oem/.kairos/userdata.rejected"
-	// StateFile remembers what came last, for boots without the source.
+	// StateFile holds the Memory, for boots without the source.
 	StateFile = "/oem/.kairos/datasource.json"
-	// RecordFile is what this boot got; it holds no secrets.
+	// RecordFile holds the Record of this boot; it has no secrets.
 	RecordFile = "/run/kairos/datasource.json"
-	// Sentinel exists when this boot has user data, as in Kairos.
+	// Sentinel exists if this boot has user data, as in Kairos.
 	Sentinel = "/run/.userdata_load"
 )
 
-// Memory is what is remembered across boots; it may hold secrets.
+// Memory is the state that is kept across boots; it may hold secrets.
 type Memory struct {
 	Source        string   `json:"source"`
 	InstanceID    string   `json:"instanceId,omitempty"`
@@ -47,20 +46,20 @@ type Memory struct {
 	Keys          []string `json:"keys,omitempty"`
 	NetworkConfig string   `json:"networkConfig,omitempty"` // the last correct one
 	Files         []string `json:"files,omitempty"`         // of the user data
-	// Partly: a mistake costs something of the user data that is stored.
+	// Partly: errors make parts of the stored user data unusable.
 	Partly bool `json:"partly,omitempty"`
 }
 
-// An Outcome says what became of something.
+// An Outcome says what happened to user data or a network-config.
 type Outcome string
 
 // The outcomes.
 const (
 	None      Outcome = "none"      // the source has none
-	Stored    Outcome = "stored"    // new, or not as it was
-	Unchanged Outcome = "unchanged" // as it was stored already
-	Refused   Outcome = "refused"   // not correct; the last correct one stays
-	Kept      Outcome = "kept"      // there is no source now; the last one stays
+	Stored    Outcome = "stored"    // new or changed
+	Unchanged Outcome = "unchanged" // equal to the stored one
+	Refused   Outcome = "refused"   // not correct; the stored one stays
+	Kept      Outcome = "kept"      // no source, or it has none now; the stored one stays
 )
 
 // Record is the document in RecordFile. Readers ignore keys that they do not
@@ -71,23 +70,23 @@ type Record struct {
 	Place         string   `json:"place,omitempty"`
 	InstanceID    string   `json:"instanceId,omitempty"`
 	Hostname      string   `json:"hostname,omitempty"`
-	Keys          int      `json:"keys"` // how many
+	Keys          int      `json:"keys"` // their number
 	UserData      Outcome  `json:"userData"`
 	NetworkConfig Outcome  `json:"networkConfig"`
 	Files         []string `json:"files,omitempty"`
-	// Waiting names sources that are asked when there is a network.
+	// Waiting names the sources that are asked once there is a network.
 	Waiting []string `json:"waiting,omitempty"`
-	// Problems and Messages are what a person must know.
+	// Problems and Messages are for the operator.
 	Problems     config.Problems `json:"problems,omitempty"`
 	Messages     []string        `json:"messages,omitempty"`
 	Notes        []string        `json:"notes,omitempty"`
 	Milliseconds float64         `json:"milliseconds"`
 }
 
-// Changed tells whether something is stored that was not before.
+// Changed tells whether new data was stored.
 func (r *Record) Changed() bool { return r.UserData == Stored || r.NetworkConfig == Stored }
 
-// Lines are what a person must know, one line each.
+// Lines returns the problems and messages, one line each.
 func (r *Record) Lines() []string {
 	var out []string
 	for _, p := range r.Problems {
@@ -96,17 +95,17 @@ func (r *Record) Lines() []string {
 	return append(out, r.Messages...)
 }
 
-// fail adds an error to what a person must know.
+// fail adds an error to the messages.
 func (r *Record) fail(err error) {
 	if err != nil {
 		r.Messages = append(r.Messages, strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
 }
 
-// Store is where data goes.
+// Store stores data below Root.
 type Store struct{ Root tree.Root }
 
-// Memory reads what is remembered; the zero Memory when there is nothing.
+// Memory reads StateFile; the zero Memory if it does not exist.
 func (s Store) Memory() (Memory, error) {
 	var out Memory
 	data, err := s.Root.Read(StateFile)
@@ -119,7 +118,7 @@ func (s Store) Memory() (Memory, error) {
 	return out, err
 }
 
-// Keep makes the record of a boot without a source.
+// Keep returns the record of a boot without a source.
 func (s Store) Keep() *Record {
 	r := &Record{UserData: None, NetworkConfig: None}
 	state, err := s.Memory()
@@ -134,8 +133,9 @@ func (s Store) Keep() *Record {
 	return r
 }
 
-// Put stores what is correct of d, in place of what was there. User data with
-// an error is kept aside, and what was stored stays.
+// Put stores the correct parts of d in place of the earlier data. User data that is
+// unusable, or that has an error while correct user data of the same instance is
+// stored, goes to RejectedFile; the stored user data stays.
 func (s Store) Put(d *Data) (*Record, error) {
 	r := &Record{Source: d.Source, Place: d.Place, InstanceID: d.InstanceID, Notes: d.Notes}
 	old, err := s.Memory()
@@ -149,7 +149,7 @@ func (s Store) Put(d *Data) (*Record, error) {
 	return r, errors.Join(userErr, s.remember(state))
 }
 
-// metaData takes over what is correct: host name and keys.
+// metaData takes the host name and the keys that are correct.
 func (s *Memory) metaData(d *Data, r *Record) {
 	if d.Hostname != "" {
 		name, err := usableName(d.Hostname)
@@ -168,8 +168,8 @@ func (s *Memory) metaData(d *Data, r *Record) {
 	r.Hostname, r.Keys = s.Hostname, len(s.Keys)
 }
 
-// usableName is a host name; of one with a domain that is too long for Linux, as
-// clouds give them, the first part.
+// usableName returns the host name. If it is not valid, such as a cloud's name with
+// a domain too long for Linux, it returns the part before the first dot.
 func usableName(name string) (string, error) {
 	if err := config.CheckHostname(name); err != nil {
 		short, _, qualified := strings.Cut(name, ".")
@@ -192,7 +192,7 @@ func (s Store) remember(state Memory) error {
 	return nil
 }
 
-// network decides which network-config counts from now on.
+// network decides which network-config is used from now on.
 func (s *Memory) network(d *Data, r *Record, old Memory, another bool) {
 	text := string(d.NetworkConfig)
 	switch {
@@ -217,14 +217,14 @@ func (s *Memory) network(d *Data, r *Record, old Memory, another bool) {
 	r.Messages = append(r.Messages, "network-config of datasource "+d.Source+" is not used, because of the errors above")
 }
 
-// userData stores user data that is correct.
+// userData stores user data, or rejects it; see Put.
 func (s Store) userData(d *Data, r *Record, state *Memory, old Memory, another bool) error {
 	parsed, err := userdata.Options{Encoded: d.Encoded}.Parse(d.Source+"/user-data", d.UserData)
 	if err == nil {
 		r.Problems = append(r.Problems, parsed.Problems()...)
 	}
 	whole := err == nil && !parsed.Problems().Failed()
-	better := len(old.Files) > 0 && !another && !old.Partly // what is stored is
+	better := len(old.Files) > 0 && !another && !old.Partly // the stored user data is correct
 	if err != nil || !parsed.Usable() || !whole && better {
 		r.UserData = Refused
 		r.fail(err)
@@ -256,7 +256,7 @@ func (s Store) userData(d *Data, r *Record, state *Memory, old Memory, another b
 	return errors.Join(err, removeErr)
 }
 
-// A storedFile is one that the config loader will read.
+// A storedFile is a file that the config loader will read.
 type storedFile struct {
 	path string
 	data []byte
@@ -270,7 +270,7 @@ func paths(files []storedFile) []string {
 	return out
 }
 
-// replace writes files and removes those of before that are not among them.
+// replace writes files and removes the earlier files that are not among them.
 func (s Store) replace(files []storedFile, before []string) (changed bool, err error) {
 	var errs []error
 	for _, f := range files {
@@ -292,7 +292,7 @@ func (s Store) replace(files []storedFile, before []string) (changed bool, err e
 	return changed, nil
 }
 
-// filesOf are the documents of user data, the first at main.
+// filesOf returns a file for each document of the user data, the first at main.
 func filesOf(u *userdata.UserData, main string) ([]storedFile, error) {
 	documents, err := u.Documents()
 	if err != nil {
@@ -313,8 +313,8 @@ func filesOf(u *userdata.UserData, main string) ([]storedFile, error) {
 	return out, nil
 }
 
-// PutConfig stores the cloud-config of a URL, or what a step asked for, at path
-// and remembers nothing else.
+// PutConfig stores the cloud-config of a URL, or of a step's datasource, in the file
+// at. It does not write StateFile.
 func (s Store) PutConfig(d *Data, at string) (*Record, error) {
 	r := &Record{Source: d.Source, Place: d.Place, Notes: d.Notes, NetworkConfig: None, UserData: None}
 	parsed, err := userdata.Options{Encoded: d.Encoded}.Parse(d.Source+"/user-data", d.UserData)
@@ -340,7 +340,7 @@ func (s Store) PutConfig(d *Data, at string) (*Record, error) {
 	return r, err
 }
 
-// Write writes the record, and the sentinel when there is user data.
+// Write writes the record, and Sentinel if there is user data.
 func (s Store) Write(r *Record) error {
 	r.Version = 1
 	data, err := json.MarshalIndent(r, "", "  ")
@@ -356,7 +356,7 @@ func (s Store) Write(r *Record) error {
 	return nil
 }
 
-// Read reads the record; nil when there is none.
+// Read reads the record; nil if there is none.
 func Read(root tree.Root) (*Record, error) {
 	data, err := root.Read(RecordFile)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -49,8 +49,8 @@ const (
 	partly2 = "#cloud-config\nhostname: q\nusers: [{name: ada, shell: geheim}]\n"
 )
 
-// TestPut goes through the life of a node: what is stored, what stays and what
-// is replaced.
+// TestPut goes through the life of a node: which user data is stored, kept and
+// replaced.
 func TestPut(t *testing.T) {
 	s, dir := newStore(t)
 	for _, c := range []struct {
@@ -90,7 +90,7 @@ func TestPut(t *testing.T) {
 	}
 }
 
-// TestRefused: a mistake is told with its place, and without the secret.
+// TestRefused: an error names the position of a mistake, without the secret.
 func TestRefused(t *testing.T) {
 	s, _ := newStore(t)
 	r := mustPut(t, s, Data{Source: "nocloud", UserData: []byte(bad)})
@@ -103,7 +103,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestUnchangedIsNotWritten: the file of the same data is not touched.
+// TestUnchangedIsNotWritten: equal data does not touch the file.
 func TestUnchangedIsNotWritten(t *testing.T) {
 	s, dir := newStore(t)
 	mustPut(t, s, Data{Source: "ec2", UserData: []byte(good)})
@@ -124,8 +124,8 @@ func TestUnchangedIsNotWritten(t *testing.T) {
 	}
 }
 
-// TestSecretFiles: what may hold secrets is for root only, the record is for all
-// and has none.
+// TestSecretFiles: only root can read files that may hold secrets. All users can
+// read the record, which has none.
 func TestSecretFiles(t *testing.T) {
 	s, dir := newStore(t)
 	r := mustPut(t, s, Data{Source: "ec2", Keys: []string{"ssh-rsa geheim"}, UserData: []byte(bad), NetworkConfig: []byte("version: 2\n")})
@@ -146,8 +146,8 @@ func TestSecretFiles(t *testing.T) {
 	}
 }
 
-// TestSeveralParts: each config of a message is a file of its own, scripts are
-// steps, and what is not there any more goes.
+// TestSeveralParts: each config of a message becomes a file, scripts become steps,
+// and files of an earlier message are removed.
 func TestSeveralParts(t *testing.T) {
 	s, dir := newStore(t)
 	r := mustPut(t, s, Data{Source: "ec2", UserData: []byte(message)})
@@ -169,8 +169,8 @@ func TestSeveralParts(t *testing.T) {
 	}
 }
 
-// TestMetaData: a host name and keys are remembered for boots without the
-// source; a wrong host name is said and not used.
+// TestMetaData: host name and keys are kept for boots without the source. A wrong
+// host name is reported and not used.
 func TestMetaData(t *testing.T) {
 	s, _ := newStore(t)
 	mustPut(t, s, Data{Source: "ec2", InstanceID: "i", Hostname: "n.example.org", Keys: []string{sshKey}})
@@ -195,7 +195,7 @@ func TestMetaData(t *testing.T) {
 	}
 }
 
-// TestNetworkConfig: the last correct one counts.
+// TestNetworkConfig: the last correct network-config is used.
 func TestNetworkConfig(t *testing.T) {
 	s, _ := newStore(t)
 	one, two := "version: 2\nethernets: {a: {dhcp4: true}}\n", "version: 2\nethernets: {b: {dhcp4: true}}\n"
@@ -247,7 +247,7 @@ func TestNamed(t *testing.T) {
 	}
 }
 
-// TestProvidersOfSteps: a step takes the names that we have, and no others.
+// TestProvidersOfSteps: a step accepts exactly the names in Names, and file.
 func TestProvidersOfSteps(t *testing.T) {
 	for _, name := range append(Names(), "file") {
 		_, problems := config.Decode("f", []byte("stages: {network: [{datasource: {providers: ["+name+"], path: /x}}]}"))

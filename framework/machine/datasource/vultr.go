@@ -30,7 +30,7 @@ func (vultr) Fetch(ctx context.Context, m *Access) (*Data, error) {
 	if len(d.UserData) > 0 {
 		return d, nil
 	}
-	// Older machines have it where EC2 has it.
+	// On older machines the user data has the same path as on EC2.
 	var err error
 	d.UserData, err = m.optional(ctx, base+"/latest/user-data", nil)
 	return d, err

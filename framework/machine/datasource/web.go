@@ -15,27 +15,27 @@ import (
 	"github.com/kairos-build/kairos-build/framework/fetch"
 )
 
-// linkLocal is where most services answer.
+// linkLocal is the address of most services.
 const linkLocal = "http://169.254.169.254"
 
-// errMissing is an answer that says that there is nothing: 404, or 204.
+// errMissing is an answer without content: status 404 or 204.
 var errMissing = errors.New("there is nothing")
 
-// refused is an answer that asking again does not change.
+// refused is an answer with a status other than 200, 204 and 404.
 type refused struct{ status int }
 
 func (e refused) Error() string { return fmt.Sprintf("%d %s", e.status, http.StatusText(e.status)) }
 
-// A request is what a service is asked.
+// A request is a request to a service.
 type request struct {
 	method string // default GET
 	url    string
 	header map[string]string
-	answer *http.Header // where the header of the answer is put; nil: nowhere
+	answer *http.Header // receives the header of the answer; may be nil
 }
 
-// ask asks again, while Patience lasts, as long as there is no answer or one
-// that says that the service cannot now.
+// ask sends a request. For at most Patience it retries while the service gives no
+// answer or a temporary error.
 func (m *Access) ask(ctx context.Context, r request) (body []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, m.patience())
 	defer cancel()
@@ -54,7 +54,8 @@ func (m *Access) patience() time.Duration {
 	return m.Patience
 }
 
-// once asks once. The error has no query and no user: they may be secrets.
+// once sends a request once. The error omits query and user of the URL: they may be
+// secrets.
 func (m *Access) once(ctx context.Context, r request) (body []byte, again bool, err error) {
 	method := r.method
 	if method == "" {
@@ -97,7 +98,8 @@ func readAnswer(answer *http.Response) (body []byte, again bool, err error) {
 	return body, true, err
 }
 
-// client goes through no proxy: a metadata service answers only its own node.
+// client returns a client without a proxy: a metadata service answers only its own
+// node.
 func (m *Access) client() *http.Client {
 	if m.Client == nil {
 		m.Client = fetch.Client(&http.Transport{DisableKeepAlives: true})
@@ -106,7 +108,7 @@ func (m *Access) client() *http.Client {
 	return m.Client
 }
 
-// optional asks for what may be missing; then it is nil.
+// optional gets a document that may be missing; then it returns nil.
 func (m *Access) optional(ctx context.Context, url string, header map[string]string) ([]byte, error) {
 	body, err := m.ask(ctx, request{url: url, header: header})
 	if errors.Is(err, errMissing) {
@@ -115,7 +117,7 @@ func (m *Access) optional(ctx context.Context, url string, header map[string]str
 	return body, err
 }
 
-// document asks for a JSON document.
+// document gets and decodes a JSON document.
 func (m *Access) document(ctx context.Context, url string, header map[string]string, into any) error {
 	body, err := m.ask(ctx, request{url: url, header: header})
 	if err != nil {
@@ -124,7 +126,7 @@ func (m *Access) document(ctx context.Context, url string, header map[string]str
 	return decodeJSON(fetch.Shown(url), body, into)
 }
 
-// decodeJSON keeps the bytes out of the error: they may be secrets.
+// decodeJSON keeps the data out of the error: it may hold secrets.
 func decodeJSON(name string, data []byte, into any) error {
 	if err := json.Unmarshal(data, into); err != nil {
 		if _, ok := errors.AsType[*json.SyntaxError](err); ok {
@@ -135,7 +137,7 @@ func decodeJSON(name string, data []byte, into any) error {
 	return nil
 }
 
-// textList is a JSON list of strings, or one string with a line for each.
+// textList is a JSON list of strings, or one string with one item per line.
 type textList []string
 
 // UnmarshalJSON takes both.
@@ -151,7 +153,7 @@ func (l *textList) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// anyText is a JSON string, or a number as it is written.
+// anyText is a JSON string, or a number as text.
 type anyText string
 
 // UnmarshalJSON takes both.

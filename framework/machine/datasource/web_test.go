@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// service is a metadata service: answers by method and path.
+// service is a metadata service: bodies by method and path.
 type service map[string]string
 
 func (s service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -26,7 +26,7 @@ func (s service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte(body)) // a client that went away is its own test
 }
 
-// needs refuses requests without a header, as the services do.
+// needs refuses requests without a certain header, as the real services do.
 func needs(header, value string, status int, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get(header) != value {
@@ -37,7 +37,7 @@ func needs(header, value string, status int, next http.Handler) http.Handler {
 	})
 }
 
-// imdsV2 gives a token and wants it.
+// imdsV2 issues a token and requires it.
 func imdsV2(next http.Handler) http.Handler {
 	guarded := needs(tokenHeader, "t0ken", http.StatusUnauthorized, next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -52,7 +52,7 @@ func imdsV2(next http.Handler) http.Handler {
 	})
 }
 
-// readOnly is a service that knows no PUT.
+// readOnly is a service that accepts only GET.
 func readOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet {
@@ -72,7 +72,7 @@ func google(next http.Handler) http.Handler {
 
 const userData = "#cloud-config\nhostname: a\n"
 
-// amazon is what http://169.254.169.254 has on EC2.
+// amazon is the content of http://169.254.169.254 on EC2.
 var amazon = service{
 	"GET /latest/meta-data/instance-id":               "i-0abc",
 	"GET /latest/meta-data/local-hostname":            "ip-10-0-0-1.ec2.internal",
@@ -82,7 +82,7 @@ var amazon = service{
 	"GET /latest/user-data":                           userData,
 }
 
-// TestServices: every service against a fake that is as strict as it.
+// TestServices: every source against a fake as strict as the real service.
 func TestServices(t *testing.T) {
 	nova := service{
 		"GET /openstack/latest/meta_data.json":    `{"uuid":"u-1","name":"n","hostname":"n.novalocal","public_keys":{"k":"ssh-rsa A\n"},"availability_zone":"z"}`,
@@ -148,7 +148,7 @@ func TestNoUserData(t *testing.T) {
 	}
 }
 
-// TestNotGoogle: something else that answers at the address is not believed.
+// TestNotGoogle: the answer of another server at the address is not used.
 func TestNotGoogle(t *testing.T) {
 	server := httptest.NewServer(service{"GET /computeMetadata/v1/?recursive=true": "{}"})
 	defer server.Close()
@@ -171,13 +171,13 @@ func TestSeedURL(t *testing.T) {
 	}
 }
 
-// TestPatience: a service that cannot now is asked again, one that refuses is
-// not, and there is an end.
+// TestPatience: a temporary error is retried, a refusal is not, and the retries
+// end.
 func TestPatience(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		answers []int // the last one stays
-		asked   int   // 0: more than twice
+		asked   int   // 0: any number
 		want    string
 	}{
 		{"late", []int{503, 429, 500, 200}, 4, ""},
@@ -211,7 +211,7 @@ func TestPatience(t *testing.T) {
 func TestConfigURLErrors(t *testing.T) {
 	m := &Access{FS: sys(nil), Pause: time.Millisecond, Patience: 20 * time.Millisecond}
 	server := httptest.NewServer(service{})
-	server.Close() // nobody answers
+	server.Close() // so that no server answers
 	for _, c := range []struct{ url, want string }{
 		{"ftp://u:geheim@example.org/x?geheim", "begins with neither http:// nor https://: ftp://example.org/x"},
 		{strings.Replace(server.URL, "http://", "http://u:geheim@", 1) + "/x?geheim", "gave up after"},
@@ -223,8 +223,8 @@ func TestConfigURLErrors(t *testing.T) {
 	}
 }
 
-// TestFetchGoesOn: a source that fails does not hide the next, and what went
-// wrong is said.
+// TestFetchGoesOn: after the failure of a source the next is asked, and the failure
+// is reported.
 func TestFetchGoesOn(t *testing.T) {
 	server := httptest.NewServer(service{"GET /metadata/v1.json": `{"droplet_id":1}`})
 	defer server.Close()

@@ -17,17 +17,17 @@ import (
 	"github.com/kairos-build/kairos-build/framework/internal/regular"
 )
 
-// files are the files of one directory as go-git wants them. go-git's own ones
-// follow links wherever they lead; these stay inside of the directory, and wait
-// for no named pipe.
+// files implements go-git's file system for one directory. go-git's own
+// implementation follows links out of the directory; this one stays inside, and
+// does not block on a named pipe.
 type files struct {
 	root *os.Root
-	next atomic.Int64 // of temporary names
+	next atomic.Int64 // number in temporary names
 }
 
 var _ billy.Filesystem = (*files)(nil)
 
-// inner is a name as os.Root has it.
+// inner turns a name of go-git into a name for os.Root.
 func inner(name string) string {
 	if name = strings.TrimPrefix(path.Clean("/"+name), "/"); name == "" {
 		return "."
@@ -43,7 +43,7 @@ func (f *files) Create(name string) (billy.File, error) {
 // Open implements billy.Basic.
 func (f *files) Open(name string) (billy.File, error) { return f.OpenFile(name, os.O_RDONLY, 0) }
 
-// OpenFile implements billy.Basic. A file that is made gets its directories.
+// OpenFile implements billy.Basic. It creates the parent directories of a new file.
 func (f *files) OpenFile(name string, flag int, perm os.FileMode) (billy.File, error) {
 	if flag&os.O_CREATE != 0 {
 		if err := f.root.MkdirAll(path.Dir(inner(name)), 0o755); err != nil {
@@ -137,7 +137,7 @@ type file struct {
 	name string
 }
 
-// Name is the one that it was opened by.
+// Name is the name that the file was opened by.
 func (f file) Name() string { return f.name }
 
 // Lock implements billy.File.

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package gitrepo makes a directory the work tree of a branch of a repository.
-// What it makes it makes beside the directory and renames; what is there and is
-// no such work tree it refuses to touch. When the branch has moved, files that
-// it has are as it has them; others in the directory stay.
+// Package gitrepo makes a directory the work tree of a branch of a repository. It
+// clones beside the directory and renames; it refuses a directory with any other
+// content. When the branch has moved, it updates the files of the branch; other
+// files in the directory stay.
 //
-// A work tree may lie below a directory of a user. So it is reached by an open
-// directory (framework/machine/tree), files are those of package os's Root, and a
-// repository that does not belong to root is not used.
+// A work tree may lie below a directory of a user. So the package reaches it by an
+// open directory (framework/machine/tree), accesses files through os.Root, and does
+// not use a repository that does not belong to root.
 //
-// Why a library and not the program: no image of ours has git, which brings Perl
-// along. go-git makes the agent 4 MB larger (13.4 to 17.4 MB) and its start 3 ms
+// It uses a library because no image of ours has the program git, which depends on
+// Perl. go-git makes the agent 4 MB larger (13.4 to 17.4 MB) and its start 3 ms
 // slower (11 to 14 ms), measured with v5.16.4 on amd64.
 package gitrepo
 
@@ -46,23 +46,22 @@ import (
 
 const remote = "origin"
 
-// overHTTP makes go-git keep to the rules of our HTTP clients. It has one list
-// of protocols for the whole program.
+// overHTTP makes go-git use our HTTP client and its rules. go-git has one list of
+// protocols for the whole program.
 var overHTTP = sync.OnceFunc(func() {
 	ours := githttp.NewClient(fetch.Client(http.DefaultTransport))
 	client.InstallProtocol("http", ours)
 	client.InstallProtocol("https", ours)
 })
 
-// said is an error of go-git without the URL that was asked: it may hold a
-// secret.
+// said is an error of go-git with the URL shortened: it may hold a secret.
 func said(g config.Git, err error) string {
 	address := g.URL.Text
 	return strings.ReplaceAll(fetch.Reason(err).Error(), address, fetch.Shown(address))
 }
 
-// Checkout makes name in the directory parent the work tree of g. It tells
-// whether anything had to change.
+// Checkout makes name in the directory parent the work tree of g. It returns
+// whether anything changed.
 func Checkout(ctx context.Context, g config.Git, parent *tree.Dir, name string) (changed bool, err error) {
 	overHTTP()
 	auth, err := authOf(g)
@@ -99,8 +98,8 @@ func Checkout(ctx context.Context, g config.Git, parent *tree.Dir, name string) 
 	return update(ctx, g, auth, repo)
 }
 
-// ours refuses a directory that is no repository of root's, as git does: its
-// configuration says where the credentials of g are sent to.
+// ours refuses a directory that is no repository of root, as git does: the
+// configuration of a repository decides where the credentials of g are sent.
 func ours(g config.Git, dir *tree.Dir) error {
 	for _, name := range []string{".", git.GitDirName} {
 		info, err := dir.Lstat(name)
@@ -117,7 +116,7 @@ func ours(g config.Git, dir *tree.Dir) error {
 	return nil
 }
 
-// workTree are the files of a directory, until done is called.
+// workTree returns the files of a directory; done closes it.
 func workTree(dir *tree.Dir) (work billy.Filesystem, done func() error, err error) {
 	root, err := dir.OpenRoot()
 	if err != nil {
@@ -126,7 +125,7 @@ func workTree(dir *tree.Dir) (work billy.Filesystem, done func() error, err erro
 	return &files{root: root}, root.Close, nil
 }
 
-// storage is the repository in a work tree.
+// storage returns the repository in a work tree.
 func storage(work billy.Filesystem) *filesystem.Storage {
 	return filesystem.NewStorage(chroot.New(work, "/"+git.GitDirName), cache.NewObjectLRUDefault())
 }
@@ -158,7 +157,7 @@ func clone(ctx context.Context, g config.Git, auth transport.AuthMethod, parent 
 	return parent.Rename(next, name)
 }
 
-// update fetches the branch and makes the work tree be as it is there.
+// update fetches the branch and brings the work tree to its state.
 func update(ctx context.Context, g config.Git, auth transport.AuthMethod, repo *git.Repository) (changed bool, err error) {
 	if err := sameRemote(g, repo); err != nil {
 		return false, err
@@ -200,7 +199,7 @@ func sameRemote(g config.Git, repo *git.Repository) error {
 	return nil
 }
 
-// named is the first of some URLs in brackets.
+// named returns the first URL in brackets, or nothing.
 func named(urls []string) string {
 	if len(urls) == 0 {
 		return ""
@@ -208,8 +207,8 @@ func named(urls []string) string {
 	return " (" + fetch.Shown(urls[0]) + ")"
 }
 
-// moveTo makes the branch, the index and the files of both what they are in
-// commit. A reset of everything would delete the files of others.
+// moveTo moves the branch to commit, and resets the files of the index and of the
+// commit. A reset of everything would delete files that git does not track.
 func moveTo(repo *git.Repository, branch string, commit plumbing.Hash) error {
 	name := plumbing.NewBranchReferenceName(branch)
 	files, err := filesOf(repo, commit)
@@ -232,7 +231,7 @@ func moveTo(repo *git.Repository, branch string, commit plumbing.Hash) error {
 	return work.Reset(&git.ResetOptions{Commit: commit, Mode: git.HardReset, Files: files})
 }
 
-// filesOf are the files of the index and those of a commit.
+// filesOf returns the files of the index and of a commit.
 func filesOf(repo *git.Repository, commit plumbing.Hash) ([]string, error) {
 	index, err := repo.Storer.Index()
 	if err != nil {
@@ -257,8 +256,8 @@ func filesOf(repo *git.Repository, commit plumbing.Hash) ([]string, error) {
 	return out, err
 }
 
-// authOf is what the server is shown; nil: nothing, or what the node has in its
-// SSH agent.
+// authOf returns the credentials for the server; nil: none. SSH needs a key or a
+// password.
 func authOf(g config.Git) (transport.AuthMethod, error) {
 	a := g.Auth
 	endpoint, err := transport.NewEndpoint(g.URL.Text)
@@ -295,7 +294,7 @@ func authOf(g config.Git) (transport.AuthMethod, error) {
 	return nil, errors.New("a repository over SSH needs auth.private_key or auth.password")
 }
 
-// hostKeys tells whether a server is the right one; nil: by the node's own
+// hostKeys returns the check of the server's host key; nil: against the node's
 // known_hosts.
 func hostKeys(a config.GitAuth) (ssh.HostKeyCallback, error) {
 	if a.PublicKey != "" {

@@ -21,7 +21,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
-// program runs git, without the settings of whoever runs the test.
+// program runs git, without the configuration of the user who runs the test.
 func program(t *testing.T, dir string, words ...string) {
 	t.Helper()
 	cmd := exec.Command("git", append([]string{"-C", dir, "-c", "user.name=a", "-c", "user.email=a@example.org"}, words...)...)
@@ -31,7 +31,7 @@ func program(t *testing.T, dir string, words ...string) {
 	}
 }
 
-// commit makes a file and commits it.
+// commit writes a file and commits it.
 func commit(t *testing.T, dir, name, data string) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o644); err != nil {
@@ -75,7 +75,7 @@ func checkout(t *testing.T, g config.Git, dir string) (changed bool, err error) 
 	return Checkout(t.Context(), g, parent, name)
 }
 
-// TestCheckout is the life of a work tree.
+// TestCheckout goes through the life of a work tree.
 func TestCheckout(t *testing.T) {
 	from, dir := newRepository(t), filepath.Join(t.TempDir(), "site")
 	g := config.Git{URL: config.Text{Text: "file://" + from}, Path: config.Text{Text: "/opt/site"}}
@@ -158,7 +158,8 @@ func write(t *testing.T, dir, name string) {
 	}
 }
 
-// TestWorkTreeOfAUser: a user's repository could send the credentials elsewhere.
+// TestWorkTreeOfAUser: a user's repository is refused; it could send the credentials
+// elsewhere.
 func TestWorkTreeOfAUser(t *testing.T) {
 	from, dir := newRepository(t), t.TempDir()
 	g := config.Git{URL: config.Text{Text: "file://" + from}, Path: config.Text{Text: "/site"}}
@@ -182,8 +183,8 @@ func TestWorkTreeOfAUser(t *testing.T) {
 	}
 }
 
-// TestLinksInTheWorkTree: a directory of the work tree that was given to a user
-// leads nowhere else, whatever the user puts there.
+// TestLinksInTheWorkTree: a user who owns a directory of the work tree can lead
+// Checkout to no file outside, and cannot block it.
 func TestLinksInTheWorkTree(t *testing.T) {
 	from, parent := newRepository(t), t.TempDir()
 	g := config.Git{URL: config.Text{Text: "file://" + from}, Path: config.Text{Text: "/site"}}
@@ -224,8 +225,8 @@ func TestLinksInTheWorkTree(t *testing.T) {
 	}
 }
 
-// TestDowngrade: a repository that is asked for over TLS is not cloned without
-// it, and the error has no secret of the URL.
+// TestDowngrade: a redirect from HTTPS to HTTP is refused, and the error has no
+// secret of the URL.
 func TestDowngrade(t *testing.T) {
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "http://192.0.2.1/site.git?token=geheim", http.StatusFound)

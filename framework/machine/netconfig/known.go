@@ -9,16 +9,16 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// rootKeys are those of a network-config; telling are the ones that say by
-// themselves that a file is one. A cloud-config has none of them.
+// rootKeys are the root keys of a network-config. The keys in telling identify a
+// file as one: no cloud-config has them.
 var (
 	telling  = []string{"config", "ethernets", "bonds", "bridges", "vlans", "wifis"}
 	rootKeys = append([]string{"version", "renderer", "tunnels", "modems", "vrfs", "dummy-devices", "nm-devices", "openvswitch", "virtual-ethernets"}, telling...)
 )
 
-// Is tells whether data is a network-config, by its keys, and whether it is
-// below the key "network", as netplan has it. A file that says of itself that it
-// is a cloud-config may have that key too, so it is none.
+// Is tells from its keys whether data is a network-config. They may be below the
+// key "network", as in netplan, unless the file begins with #cloud-config: a
+// cloud-config may have that key too.
 func Is(data []byte) bool {
 	keys, inner := keysOf(data)
 	if len(keys) == 1 && keys[0] == "network" && !bytes.HasPrefix(data, []byte("#cloud-config")) {
@@ -29,8 +29,8 @@ func Is(data []byte) bool {
 	return slices.ContainsFunc(keys, tells) && (slices.Contains(keys, "version") || !slices.ContainsFunc(keys, func(key string) bool { return !known(key) }))
 }
 
-// keysOf are the keys of the root mapping and those of the mapping below
-// "network". What is no YAML has none.
+// keysOf returns the keys of the root mapping and of the mapping below "network".
+// It returns none if data is not YAML.
 func keysOf(data []byte) (root, inner []string) {
 	var doc yaml.Node
 	if yaml.Unmarshal(data, &doc) != nil || len(doc.Content) != 1 {

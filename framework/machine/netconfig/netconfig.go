@@ -2,8 +2,8 @@
 
 // Package netconfig decodes the network-config of cloud-init, versions 1 and 2
 // (https://docs.cloud-init.io/en/latest/reference/network-config.html), and
-// renders it as files of systemd-networkd. It is as strict as framework/config:
-// a file with an error is not used at all. It reads and writes no file.
+// renders files for systemd-networkd. It is strict: a network-config with an error
+// is not used at all. It reads and writes no files.
 package netconfig
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/strict"
 )
 
-// A Kind says what a link is.
+// A Kind is the kind of a link.
 type Kind string
 
 // The kinds of links.
@@ -31,19 +31,19 @@ type Config struct {
 	// DNS and Search are for all links.
 	DNS    []netip.Addr
 	Search []string
-	routes []placedRoute // of version 1, which belong to no link
+	routes []placedRoute // of version 1, not yet assigned to a link
 }
 
 // A Link is one interface.
 type Link struct {
-	Name   string // of the interface, or only of the entry when there is a Match
+	Name   string // of the interface, or only of the entry if there is a Match
 	Kind   Kind
 	Origin config.Position
-	// Match finds the port; zero: the port is called Name.
+	// Match selects the port; zero: the port with the name Name.
 	Match    Match
-	SetName  string // the port is to be called so
-	MAC      string // the address that it is to have
-	MTU      int    // bytes; 0: as it is
+	SetName  string // the new name of the port
+	MAC      string // the new address
+	MTU      int    // bytes; 0: unchanged
 	Optional bool   // the node is online without it
 
 	DHCP4, DHCP6           bool
@@ -59,16 +59,16 @@ type Link struct {
 	Parent                 string    // of a VLAN
 	VLAN                   int       // its id
 
-	members, parent []strict.Node // where they stand, to report them
+	members, parent []strict.Node // their positions, for problems
 }
 
-// Match finds a port of the machine.
+// Match selects a port of the machine.
 type Match struct{ Name, MAC, Driver string }
 
 // A Route is one route.
 type Route struct {
 	To     netip.Prefix // zero: the default route of the family of Via
-	Via    netip.Addr   // zero: on the link
+	Via    netip.Addr   // zero: directly on the link
 	From   netip.Addr
 	Metric int // 0: not given
 	Table  int
@@ -78,7 +78,7 @@ type Route struct {
 	Scope  string
 }
 
-// A Setting is a key of a file of systemd-networkd and its value.
+// A Setting is a key and a value in a file of systemd-networkd.
 type Setting struct{ Key, Value string }
 
 type placedRoute struct {
@@ -86,19 +86,19 @@ type placedRoute struct {
 	route Route
 }
 
-// Decode reads a network-config. name is how it is called in problems. The
-// config must not be used when the problems hold an Error.
+// Decode reads a network-config. name is its name in problems. The config must not
+// be used if the problems hold an Error.
 func Decode(name string, data []byte) (*Config, config.Problems) {
 	c := new(Config)
 	path := "network"
 	if keys, _ := keysOf(data); slices.Contains(keys, path) {
-		path = "" // it stands in the file
+		path = "" // the file has this key
 	}
 	problems := strict.DecodeDocument(name, path, data, func(root strict.Node) { c.root(unwrap(root)) })
 	return c, problems
 }
 
-// unwrap takes "network:" away, in which netplan has everything.
+// unwrap returns the mapping below "network:", as in netplan, if there is one.
 func unwrap(root strict.Node) strict.Node {
 	inner := root
 	root.Each(func(name string, _, value strict.Node) {
@@ -128,7 +128,7 @@ func (c *Config) root(n strict.Node) {
 	c.check()
 }
 
-// check looks at what no single key can: names that links have of each other.
+// check checks the references between links.
 func (c *Config) check() {
 	seen := map[string]bool{}
 	for i := range c.Links {
@@ -151,8 +151,7 @@ func (c *Config) check() {
 	c.placeRoutes()
 }
 
-// placeRoutes gives the routes of version 1 to the link that reaches their
-// gateway.
+// placeRoutes assigns each route of version 1 to the link that reaches its gateway.
 func (c *Config) placeRoutes() {
 	for _, p := range c.routes {
 		l := c.reaching(p.route.Via)
@@ -184,7 +183,7 @@ func (c *Config) link(name string) *Link {
 	return nil
 }
 
-// add takes a link whose name is new.
+// add appends a link. A second link with the same name is an error.
 func (c *Config) add(at strict.Node, l Link) {
 	if c.link(l.Name) != nil {
 		at.Fail("the interface "+quote(l.Name)+" is listed twice", "put both entries into one")

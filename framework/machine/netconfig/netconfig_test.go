@@ -13,7 +13,7 @@ import (
 	"github.com/kairos-build/kairos-build/ci/golden"
 )
 
-// TestRender shows what a network-config of each version becomes.
+// TestRender shows the rendered files of a network-config of each version.
 func TestRender(t *testing.T) {
 	for _, name := range []string{"v1", "v2"} {
 		t.Run(name, func(t *testing.T) {
@@ -34,7 +34,7 @@ func TestRender(t *testing.T) {
 	}
 }
 
-// TestProblems: every mistake has its place and says what to do.
+// TestProblems: a problem has the position of the mistake and says what to do.
 func TestProblems(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
 		{"no version", "ethernets: {}\n", `n:1:1: network: this network-config has no version that we know; add "version: 2", or 1`},
@@ -72,7 +72,7 @@ func TestProblems(t *testing.T) {
 	}
 }
 
-// TestNothing: an empty file is no error, and asks for nothing.
+// TestNothing: an empty network-config is no error and renders no files.
 func TestNothing(t *testing.T) {
 	c, problems := Decode("n", []byte("version: 2\n"))
 	if len(problems) > 0 || len(c.Files()) > 0 {
@@ -93,7 +93,7 @@ func TestTwice(t *testing.T) {
 	}
 }
 
-// TestDocs: the examples in the documentation are correct.
+// TestDocs: the examples in docs are correct.
 func TestDocs(t *testing.T) {
 	pages, err := filepath.Glob("../../../docs/*.md")
 	if err != nil {
@@ -121,8 +121,8 @@ func TestDocs(t *testing.T) {
 	}
 }
 
-// FuzzDecode: whatever comes, no line of what we write is not ours: files of
-// systemd have a key or a section on each.
+// FuzzDecode: no input can inject a line into a rendered file, where each line is a
+// key or a section, nor place a file outside Dir.
 func FuzzDecode(f *testing.F) {
 	for _, name := range []string{"v1", "v2"} {
 		data, err := os.ReadFile("testdata/" + name + ".yaml")

@@ -9,25 +9,25 @@ import (
 	"strings"
 )
 
-// Dir and ResolvedFile are where the rendered files belong. Both are gone after
-// a reboot.
+// Dir and ResolvedFile are the places of the rendered files. Both are gone after a
+// reboot.
 const (
 	Dir          = "/run/systemd/network"
 	ResolvedFile = "/run/systemd/resolved.conf.d/10-kairos.conf"
 )
 
-// Prefix is what the names of our files in Dir begin with. They come before the
-// framework's 80-kairos-dhcp.network, so that DHCP stays for the ports that no
-// file of ours matches. A file in /etc/systemd/network with a lower number wins.
+// Prefix begins the names of our files in Dir. They sort before the framework's
+// 80-kairos-dhcp.network, so that DHCP remains for the ports that none of them
+// matches. A file in /etc/systemd/network with a lower number wins.
 const Prefix = "10-kairos-"
 
-// A File is one that systemd reads; everybody may read it.
+// A File is a file that systemd reads; every user may read it.
 type File struct {
 	Path string // absolute
 	Data []byte
 }
 
-// Files renders c, in the order of the links.
+// Files renders c in the order of the links.
 func (c *Config) Files() []File {
 	var out []File
 	for _, l := range c.Links {
@@ -53,7 +53,7 @@ func (l Link) file(kind string, u *unit) File {
 	return File{Dir + "/" + Prefix + l.Name + "." + kind, u.bytes()}
 }
 
-// unit is a file of systemd that is being written.
+// unit builds a file for systemd.
 type unit struct{ b strings.Builder }
 
 func (u *unit) bytes() []byte {
@@ -62,7 +62,7 @@ func (u *unit) bytes() []byte {
 
 func (u *unit) section(name string) { u.b.WriteString("\n[" + name + "]\n") }
 
-// key writes a key that has a value.
+// key writes a key, unless its value is empty.
 func (u *unit) key(name, value string) {
 	if value != "" {
 		u.b.WriteString(name + "=" + value + "\n")
@@ -77,7 +77,7 @@ func (u *unit) number(name string, n int) {
 
 func (u *unit) list(name string, values []string) { u.key(name, strings.Join(values, " ")) }
 
-// settings writes a section that has keys.
+// settings writes a section, unless it has no keys.
 func (u *unit) settings(section string, list []Setting) {
 	list = slices.DeleteFunc(slices.Clone(list), func(s Setting) bool { return s.Key == primary })
 	if len(list) == 0 {
@@ -97,8 +97,8 @@ func texts[T fmt.Stringer](list []T) []string {
 	return out
 }
 
-// match finds a port by its permanent address: a bond has the current one of a
-// member.
+// match selects a port by its permanent MAC address: its current address may also
+// be the address of the bond above it.
 func (l Link) match(u *unit) {
 	u.section("Match")
 	u.key("PermanentMACAddress", l.Match.MAC)
@@ -110,8 +110,8 @@ func (l Link) match(u *unit) {
 	u.key("Name", name)
 }
 
-// original is the name, or a pattern for it, that a port has from the kernel;
-// empty when it is found by something else.
+// original is the kernel's name of a port, or a pattern for it; empty if Match has
+// other criteria only.
 func (l Link) original() string {
 	if l.Match == (Match{}) {
 		return l.Name
@@ -119,7 +119,7 @@ func (l Link) original() string {
 	return l.Match.Name
 }
 
-// linkFile is for udev, which gives names.
+// linkFile renders the .link file, by which udev renames a port.
 func (l Link) linkFile() *unit {
 	u := new(unit)
 	u.section("Match")
@@ -150,7 +150,7 @@ func (l Link) netdev() *unit {
 	return u
 }
 
-// primary is the parameter of a bond that belongs to its member.
+// primary is a parameter of a bond that networkd expects in the member's file.
 const primary = "primary"
 
 func (c *Config) network(l Link) *unit {
@@ -180,7 +180,7 @@ func (c *Config) linkSection(u *unit, l Link) {
 	}
 }
 
-// hasNetwork tells whether l is to get an address.
+// hasNetwork tells whether l gets an address.
 func (l Link) hasNetwork() bool {
 	return l.DHCP4 || l.DHCP6 || len(l.Addresses) > 0 || l.AcceptRA != nil && *l.AcceptRA
 }
@@ -198,7 +198,7 @@ func (c *Config) networkSection(u *unit, l Link) {
 		u.key("IPv6AcceptRA", yesNo(*l.AcceptRA))
 	}
 	if l.Kind != Ethernet {
-		// Without a carrier an address is set too: others may wait for it.
+		// Services may wait for the address, so set it without a carrier too.
 		u.key("ConfigureWithoutCarrier", "yes")
 	}
 	for _, a := range l.Addresses {
@@ -210,7 +210,7 @@ func (c *Config) networkSection(u *unit, l Link) {
 	u.list("Domains", l.Search)
 }
 
-// masters are the lines about the links that l is part of, or the parent of.
+// masters writes the keys for the bond or bridge of l, and for the VLANs on l.
 func (c *Config) masters(u *unit, l Link) {
 	for _, m := range c.Links {
 		switch {

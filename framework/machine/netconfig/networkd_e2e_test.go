@@ -49,8 +49,7 @@ vlans:
   vlan15: {id: 15, link: bond0}
 `
 
-// TestNetworkd: systemd-networkd does what our files say, and knows every key
-// in them.
+// TestNetworkd: systemd-networkd applies our files and knows every key in them.
 func TestNetworkd(t *testing.T) {
 	if _, err := os.Stat("/usr/lib/systemd/systemd-networkd"); err != nil || os.Geteuid() != 0 {
 		t.Skip("needs systemd-networkd, and root for namespaces")

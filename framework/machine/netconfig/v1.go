@@ -9,7 +9,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/strict"
 )
 
-// v1 reads version 1: a list of things with a type.
+// v1 reads version 1: a list of items, each with a type.
 func (c *Config) v1(n strict.Node) {
 	n.Map(strict.Field{Name: "version", Decode: func(strict.Node) {}},
 		strict.Field{Name: "config", Decode: func(n strict.Node) {
@@ -115,7 +115,7 @@ func (l *Link) v1Own() []strict.Field {
 	return nil
 }
 
-// v1Subnet is one address of a link, or a way to get it.
+// v1Subnet reads one address of a link, or the way to get one.
 func (l *Link) v1Subnet(n strict.Node) {
 	kind, at, mask, gateway := "", "", "", netip.Addr{}
 	var routes []Route
@@ -147,7 +147,7 @@ func (l *Link) v1Subnet(n strict.Node) {
 	l.Routes = append(l.Routes, routes...)
 }
 
-// more puts what get reads behind what is there.
+// more appends the list that get reads to have.
 func more[T any](have []T, get func(strict.Node) ([]T, bool)) func(strict.Node) ([]T, bool) {
 	return func(n strict.Node) ([]T, bool) {
 		list, ok := get(n)
@@ -229,7 +229,7 @@ func (r v1Route) route(n strict.Node) (Route, bool) {
 	return out, true
 }
 
-// v1BondParameters: the names are those of the kernel module, and with "_" too.
+// v1BondParameters has the names of the kernel module, with "-" and with "_".
 var v1BondParameters = dashAndUnderscore([]parameter{
 	{"bond-mode", "Mode", bondMode},
 	{"bond-miimon", "MIIMonitorSec", milliseconds}, {"bond-lacp-rate", "LACPTransmitRate", lacpRate},
@@ -258,7 +258,7 @@ func dashAndUnderscore(list []parameter) []parameter {
 	return out
 }
 
-// bondModes are the numbers of the kernel module.
+// bondModes are the modes by their number in the kernel module.
 var bondModes = []string{"balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb"}
 
 func bondMode(n strict.Node) (string, bool) {

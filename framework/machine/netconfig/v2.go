@@ -9,7 +9,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/strict"
 )
 
-// v2 reads version 2, which is that of netplan.
+// v2 reads version 2, the format of netplan.
 func (c *Config) v2(n strict.Node) {
 	n.Map(slices.Concat([]strict.Field{
 		{Name: "version", Decode: func(strict.Node) {}},
@@ -82,7 +82,7 @@ func (l *Link) v2(n strict.Node) {
 	n.Map(fields...)
 }
 
-// own are the keys that only links of a kind have.
+// own returns the keys that only this kind of link has.
 func (l *Link) own() []strict.Field {
 	switch l.Kind {
 	case Bond:
@@ -213,7 +213,7 @@ var dhcp6Overrides = []parameter{
 	{"use-routes", "", nil}, {"use-mtu", "", nil}, {"route-metric", "", nil},
 }
 
-// bondParameters: the names are those of netplan.
+// bondParameters has the names of netplan.
 var bondParameters = []parameter{
 	{"mode", "Mode", choice("balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb")},
 	{"lacp-rate", "LACPTransmitRate", choice("slow", "fast")},

@@ -16,7 +16,7 @@ import (
 
 var (
 	// interfaceName: the kernel allows 15 bytes (IFNAMSIZ) without slash, colon
-	// and blank; we leave out what would mean something in a file of networkd.
+	// and blank. We also exclude the special characters of networkd's files.
 	interfaceName = lazyregexp.New(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$`)
 	entryName     = lazyregexp.New(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$`)
 	globName      = lazyregexp.New(`^[A-Za-z0-9_.*?\[\]-]{1,64}$`)
@@ -26,7 +26,7 @@ var (
 
 func quote(s string) string { return strconv.Quote(strict.Printable(s)) }
 
-// set stores what get reads.
+// set stores the value that get reads.
 func set[T any](into *T, get func(strict.Node) (T, bool)) func(strict.Node) {
 	return func(n strict.Node) {
 		if x, ok := get(n); ok {
@@ -35,7 +35,7 @@ func set[T any](into *T, get func(strict.Node) (T, bool)) func(strict.Node) {
 	}
 }
 
-// matching is a text of a shape.
+// matching reads a text of the given shape.
 func matching(shape *lazyregexp.Regexp, what string) func(strict.Node) (string, bool) {
 	return func(n strict.Node) (string, bool) {
 		s, ok := n.Text()
@@ -88,7 +88,7 @@ func address(n strict.Node) (netip.Addr, bool) {
 	return a, true
 }
 
-// prefix is an address with the length of its network.
+// prefix reads an address with the length of its network.
 func prefix(n strict.Node) (netip.Prefix, bool) {
 	s, ok := n.Text()
 	if !ok {
@@ -102,7 +102,7 @@ func prefix(n strict.Node) (netip.Prefix, bool) {
 	return p, true
 }
 
-// masked joins an address and a netmask, which is a length or dotted.
+// masked joins an address and a netmask, either a length or dotted.
 func masked(a netip.Addr, mask string) (netip.Prefix, error) {
 	if mask == "" {
 		return netip.PrefixFrom(a, a.BitLen()), nil
@@ -124,8 +124,8 @@ func masked(a netip.Addr, mask string) (netip.Prefix, error) {
 	return netip.PrefixFrom(a, ones), nil
 }
 
-// items reads a list of what get takes. A single value counts as a list of one,
-// as in version 1.
+// items reads a list with get. A single value counts as a list of one, as in
+// version 1.
 func items[T any](of string, get func(strict.Node) (T, bool)) func(strict.Node) ([]T, bool) {
 	return func(n strict.Node) ([]T, bool) {
 		list := []strict.Node{n}
@@ -147,7 +147,7 @@ var (
 	domains   = items("domains", matching(domainName, "a domain"))
 )
 
-// choice is one of some words.
+// choice reads one of the words.
 func choice(words ...string) func(strict.Node) (string, bool) {
 	return func(n strict.Node) (string, bool) {
 		s, ok := n.Word()
@@ -167,7 +167,8 @@ func yesNo(b bool) string {
 	return "no"
 }
 
-// A parameter is a key of ours that becomes a key of networkd.
+// A parameter maps a key of the network-config to a key of networkd; without a key
+// of networkd it is not implemented.
 type parameter struct {
 	name, key string
 	value     func(strict.Node) (string, bool)
@@ -192,7 +193,7 @@ func count(n strict.Node) (string, bool) {
 	return strconv.Itoa(i), ok
 }
 
-// milliseconds is a number of them, or a duration of systemd.
+// milliseconds reads a number of milliseconds, or a duration of systemd.
 func milliseconds(n strict.Node) (string, bool) { return timed(n, "ms") }
 
 func seconds(n strict.Node) (string, bool) { return timed(n, "s") }
@@ -205,13 +206,14 @@ func timed(n strict.Node, unit string) (string, bool) {
 	return s, ok
 }
 
-// words are joined by blanks.
+// words reads a list of words and joins them by blanks.
 func words(n strict.Node) (string, bool) {
 	list, ok := items("names", word)(n)
 	return strings.Join(list, " "), ok
 }
 
-// fieldsOf makes keys of a mapping out of parameters, in the order of the file.
+// fieldsOf turns parameters into fields of a mapping. The settings in into are in
+// the order of the file.
 func fieldsOf(list []parameter, into *[]Setting) []strict.Field {
 	var out []strict.Field
 	for _, p := range list {

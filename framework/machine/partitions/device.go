@@ -14,12 +14,12 @@ import (
 	"github.com/kairos-build/kairos-build/framework/config"
 )
 
-// scriptTime is what a program that names a device has.
+// scriptTime is the time limit of a program that names a device.
 const scriptTime = time.Minute
 
-// named is the device that the config names: by its path, by a program that
-// prints the path, or by the label of a file system. With both a path and a
-// label the path counts, as in Kairos.
+// named returns the device that the config names: by its path, by a program that
+// prints the path, or by the label of a file system. A path wins over a label, as
+// in Kairos.
 func named(ctx context.Context, l config.DiskLayout) (string, error) {
 	if words, ok := Script(l); ok {
 		return scripted(ctx, words)
@@ -35,21 +35,21 @@ func named(ctx context.Context, l config.DiskLayout) (string, error) {
 	return path, nil
 }
 
-// Script is the program, with its arguments, that names the device.
+// Script returns the program that names the device, with its arguments.
 func Script(l config.DiskLayout) (words []string, ok bool) {
 	command, ok := strings.CutPrefix(l.Path.Text, config.ScriptDevice)
 	words = strings.Fields(command)
 	return words, ok && len(words) > 0
 }
 
-// scripted runs a program and takes what it prints as the path of a device.
+// scripted runs a program and returns its output, the path of a device.
 func scripted(ctx context.Context, words []string) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, scriptTime, fmt.Errorf("it has %v", scriptTime))
 	defer cancel()
 	var talk bytes.Buffer
 	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
 	cmd.Stderr = &talk
-	cmd.WaitDelay = time.Second // what it left behind may hold its output
+	cmd.WaitDelay = time.Second // a leftover child process may hold its output open
 	out, err := cmd.Output()
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
@@ -67,7 +67,7 @@ func scripted(ctx context.Context, words []string) (string, error) {
 	return path, nil
 }
 
-// behind is the last line that a program printed, as the end of a sentence.
+// behind returns the last line of text, as the end of a sentence.
 func behind(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	if last := strings.TrimSpace(lines[len(lines)-1]); last != "" {

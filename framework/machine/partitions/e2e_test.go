@@ -18,7 +18,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/config"
 )
 
-// loopDisk is an empty disk of the kernel, 64 MiB large.
+// loopDisk makes an empty loop device of 64 MiB.
 func loopDisk(t *testing.T) string {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -60,7 +60,7 @@ func labels(t *testing.T, device string, numbers ...int) []string {
 	return out
 }
 
-// TestRealDisk: with the kernel and the programs of this machine.
+// TestRealDisk uses the kernel and the programs of this machine.
 func TestRealDisk(t *testing.T) {
 	device := loopDisk(t)
 	l := config.DiskLayout{Path: config.Text{Text: device, Path: "p"}, Init: true, Add: []config.NewPartition{

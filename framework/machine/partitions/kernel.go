@@ -18,15 +18,15 @@ import (
 	"github.com/kairos-build/kairos-build/framework/internal/grow"
 )
 
-// KernelDisks are those of the kernel that runs. Boot is the device of the disk that
-// was booted, or empty.
+// KernelDisks are the disks of the running kernel. Boot is the device of the boot
+// disk, or empty.
 type KernelDisks struct{ Boot string }
 
 // BootDisk implements Disks.
 func (m KernelDisks) BootDisk() string { return m.Boot }
 
-// Disk implements Disks. A path or label of a partition means the disk that it
-// is on; see named.
+// Disk implements Disks. A path or label of a partition stands for its disk; see
+// named.
 func (m KernelDisks) Disk(ctx context.Context, l config.DiskLayout) (string, error) {
 	path, err := named(ctx, l)
 	if err != nil {
@@ -49,7 +49,7 @@ func (m KernelDisks) Disk(ctx context.Context, l config.DiskLayout) (string, err
 	return device, nil
 }
 
-// Device implements Disks, as the kernel names partitions.
+// Device implements Disks with the kernel's names of partitions.
 func (m KernelDisks) Device(disk string, number int) string {
 	if last := disk[len(disk)-1]; last >= '0' && last <= '9' {
 		return fmt.Sprintf("%sp%d", disk, number)
@@ -94,10 +94,10 @@ func (m KernelDisks) Run(ctx context.Context, words ...string) error {
 	return nil
 }
 
-// deviceTime is how long the node of a new partition may take.
+// deviceTime is the longest wait for the device node of a new partition.
 const deviceTime = 5 * time.Second
 
-// Added implements Disks. The kernel makes the device by itself.
+// Added implements Disks. The kernel creates the device node by itself.
 func (m KernelDisks) Added(disk *os.File, p blockdev.Partition) error {
 	if err := blockdev.Add(disk, p); err != nil {
 		return err
@@ -118,8 +118,8 @@ func (m KernelDisks) Resized(disk *os.File, p blockdev.Partition) error {
 	return blockdev.Resize(disk, p)
 }
 
-// Grow implements Disks. A file system that is not mounted is checked before, as
-// resize2fs asks for.
+// Grow implements Disks. An unmounted file system is checked first, because
+// resize2fs demands it.
 func (m KernelDisks) Grow(ctx context.Context, device string, size int64) (changed bool, err error) {
 	have, err := grow.Inspect(device)
 	if err != nil || have.Blocks*have.BlockSize > size-have.BlockSize {
@@ -140,7 +140,7 @@ func (m KernelDisks) Grow(ctx context.Context, device string, size int64) (chang
 	default:
 		err := exec.CommandContext(ctx, "e2fsck", "-f", "-p", device).Run()
 		if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == 1 {
-			err = nil // it mended something
+			err = nil // it repaired the file system
 		}
 		if err != nil {
 			return false, fmt.Errorf("checking %s with e2fsck: %w", device, err)

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package partitions adds partitions with file systems to a disk, and makes its
-// last partition larger. It never removes, moves or shrinks one, makes a table
-// on an empty disk only, and leaves the disk that the node was booted from
-// alone: there, /init gives the last partition all the room at every boot.
+// Package partitions adds partitions with file systems to a disk, and expands its
+// last partition. It never removes, moves or shrinks a partition, and makes a table
+// on an empty disk only. It leaves the boot disk alone: there, /init gives the last
+// partition all the space at every boot.
 //
 // # The order
 //
-//	find     the disk, its table, what of the config is missing, the programs
-//	         that are needed; all sizes are added up
+//	find     the disk, its table, the missing partitions, the programs that are
+//	         needed; add up all sizes
 //	         ---- up to here, nothing was written ----
-//	clear    the first and the last MiB of the room that new partitions get, so
-//	         that remains of something older are not taken for a file system
+//	clear    the first and the last MiB of each new partition, so that old data is
+//	         not taken for a file system
 //	table    backup, flush, primary, flush
-//	kernel   is told about each partition
-//	file system  is made where a partition of the config is empty; so a run that
-//	         was cut goes on here the next time
+//	kernel   tell it about each partition
+//	file system  make one in each empty partition of the config; so the next run
+//	         completes an interrupted run
 package partitions
 
 import (
@@ -34,30 +34,30 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
 )
 
-// Disks are those that a config may change.
+// Disks are the disks that a config may change.
 type Disks interface {
-	// Disk is the device of the disk that the config means.
+	// Disk is the device of the disk that the config names.
 	Disk(ctx context.Context, l config.DiskLayout) (string, error)
-	// BootDisk is the device of the disk that was booted, or empty.
+	// BootDisk is the device of the boot disk, or empty.
 	BootDisk() string
-	// Device is that of a partition of a disk.
+	// Device is the device of a partition of a disk.
 	Device(disk string, number int) string
-	// Label is that of the file system on a device, and its type; empty without
-	// one.
+	// Label returns label and type of the file system on a device; empty if
+	// there is none.
 	Label(ctx context.Context, device string) (label, fs string, err error)
-	// Has tells whether a program is there.
+	// Has tells whether a program is installed.
 	Has(program string) bool
 	Run(ctx context.Context, words ...string) error
-	// Added and Resized tell the kernel.
+	// Added and Resized tell the kernel about a partition.
 	Added(disk *os.File, p blockdev.Partition) error
 	Resized(disk *os.File, p blockdev.Partition) error
-	// Grow makes the file system on a device as large as the device, which has
-	// size bytes. It tells whether it was smaller.
+	// Grow makes the file system on a device as large as the device, size
+	// bytes. It returns whether the file system was smaller.
 	Grow(ctx context.Context, device string, size int64) (changed bool, err error)
 }
 
-// Apply makes a disk have what l asks for. It tells what it did, a phrase each;
-// nothing when all of it was there.
+// Apply brings a disk to the layout l. It returns a phrase for each change; none if
+// the disk has the layout already.
 func Apply(ctx context.Context, n Disks, l config.DiskLayout) (done []string, err error) {
 	path, err := n.Disk(ctx, l)
 	if err != nil {
@@ -115,7 +115,7 @@ func (w *work) run(ctx context.Context) error {
 	return errors.Join(w.fileSystems(ctx), w.grow(ctx))
 }
 
-// bootDisk refuses what would change the table of the disk that was booted.
+// bootDisk refuses partitions that would change the table of the boot disk.
 func (w *work) bootDisk() error {
 	if len(w.layout.Add) == 0 {
 		return nil // /init has expanded it
@@ -128,7 +128,7 @@ func (w *work) bootDisk() error {
 	return nil
 }
 
-// read finds the table, or makes one in memory for an empty disk.
+// read reads the table, or makes one in memory for an empty disk.
 func (w *work) read() (err error) {
 	if w.size, err = w.disk.Seek(0, io.SeekEnd); err != nil {
 		return err
@@ -151,8 +151,8 @@ func (w *work) read() (err error) {
 	return nil
 }
 
-// blank tells whether the first and the last MiB are zeros: tables, superblocks
-// and boot sectors are there.
+// blank tells whether the first and the last MiB are zeros. Tables, superblocks and
+// boot sectors would be there.
 func blank(r io.ReaderAt, size int64) (bool, error) {
 	for _, at := range []int64{0, max(0, size-layout.MiB)} {
 		b := make([]byte, min(layout.MiB, size))
@@ -166,7 +166,7 @@ func blank(r io.ReaderAt, size int64) (bool, error) {
 	return true, nil
 }
 
-// missing are the partitions that the disk has not, by name and by label.
+// missing returns the partitions that the disk lacks, by name and by label.
 func (w *work) missing(ctx context.Context) ([]config.NewPartition, error) {
 	labels := map[string]bool{}
 	for _, p := range w.table.Partitions {
@@ -185,7 +185,7 @@ func (w *work) missing(ctx context.Context) ([]config.NewPartition, error) {
 	return out, nil
 }
 
-// programs are looked for before anything is written.
+// programs checks that the programs exist, before anything is written.
 func (w *work) programs(ctx context.Context, missing []config.NewPartition) error {
 	if err := checkMakers(missing, w.node.Has); err != nil {
 		return err
@@ -204,8 +204,8 @@ func (w *work) programs(ctx context.Context, missing []config.NewPartition) erro
 	return err
 }
 
-// Check says what an image lacks for a layout, without looking at a disk: the
-// program that names the disk, and those that make its file systems.
+// Check returns an error if an image lacks a program for a layout: the one that
+// names the disk, or one that makes a file system. It reads no disk.
 func Check(l config.DiskLayout, has func(program string) bool) error {
 	if words, ok := Script(l); ok && !has(words[0]) {
 		return fmt.Errorf("there is no program %s, which names the disk", words[0])
@@ -222,7 +222,7 @@ func checkMakers(partitions []config.NewPartition, has func(program string) bool
 	return nil
 }
 
-// expandable is the partition that is to be expanded, if one is.
+// expandable returns the partition to expand, if any.
 func (w *work) expandable() (gpt.Partition, bool) {
 	i := expandable(w.table, w.layout.Add)
 	if w.layout.Expand == nil || i < 0 {
@@ -231,7 +231,7 @@ func (w *work) expandable() (gpt.Partition, bool) {
 	return w.table.Partitions[i], true
 }
 
-// mkfs is the command that makes the file system of p.
+// mkfs returns the command that makes the file system of p.
 func mkfs(p config.NewPartition, device string) []string {
 	words := map[string][]string{
 		"vfat": {"mkfs.vfat"}, "swap": {"mkswap"}, "xfs": {"mkfs.xfs", "-q"}, "btrfs": {"mkfs.btrfs", "-q"},
@@ -285,12 +285,13 @@ func kernels(p gpt.Partition) blockdev.Partition {
 	return blockdev.Partition{Number: p.Number, Start: p.Offset(), Size: p.Size()}
 }
 
-// fileSystems makes those that are missing. What is not empty is left alone.
+// fileSystems makes the missing file systems. It leaves a partition that is not
+// empty alone.
 func (w *work) fileSystems(ctx context.Context) error {
 	for _, a := range w.layout.Add {
 		p, ok := w.table.Partition(a.Name)
 		if !ok {
-			continue // one with its label is there
+			continue // a partition has its label
 		}
 		empty, err := blank(io.NewSectionReader(w.disk, p.Offset(), p.Size()), p.Size())
 		if err != nil {
@@ -307,7 +308,7 @@ func (w *work) fileSystems(ctx context.Context) error {
 	return nil
 }
 
-// grow makes the file system of the last partition fill it.
+// grow makes the ext file system of the expandable partition fill it.
 func (w *work) grow(ctx context.Context) error {
 	last, ok := w.expandable()
 	if !ok {

@@ -19,7 +19,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
 )
 
-// node has one disk, which is a file. Its programs note what they were asked.
+// node has one disk, which is a file. It records the commands and calls in ran.
 type node struct {
 	KernelDisks
 	path   string
@@ -50,7 +50,7 @@ func (n *node) Grow(_ context.Context, device string, size int64) (bool, error) 
 	return false, nil
 }
 
-// Run makes a file system: a word in the partition.
+// Run makes a fake file system: it writes a word into the partition.
 func (n *node) Run(_ context.Context, words ...string) error {
 	command := strings.Join(words, " ")
 	n.ran = append(n.ran, command)
@@ -88,7 +88,7 @@ func (n *node) scribble(at int64) error {
 	return errors.Join(err, f.Close())
 }
 
-// newNode has a disk of 64 MiB with partitions of 1 MiB each, by name.
+// newNode returns a node with a disk of 64 MiB and partitions of 1 MiB with names.
 func newNode(t *testing.T, names ...string) *node {
 	t.Helper()
 	n := &node{path: filepath.Join(t.TempDir(), "disk"), labels: map[string][2]string{}}
@@ -112,7 +112,7 @@ func newNode(t *testing.T, names ...string) *node {
 	return n
 }
 
-// partitionsOf is "NUMBER NAME FIRST+SIZE", in MiB.
+// partitionsOf returns "NUMBER NAME FIRST+SIZE" of each partition, in MiB.
 func partitionsOf(n *node) []string {
 	var out []string
 	for _, p := range n.table().Partitions {

@@ -14,21 +14,21 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
 )
 
-// A plan is what is to become of a partition table. It has everything that is
-// there, at its place, with at most the last one made larger.
+// A plan is the new partition table. It has all old partitions at their places; at
+// most one of them is larger.
 type plan struct {
 	table *gpt.Table
 	grown *gpt.Partition  // nil: none
 	added []gpt.Partition // in the order of the config
 }
 
-// changes tells whether the table is another one.
+// changes tells whether the table changes.
 func (p plan) changes() bool { return p.grown != nil || len(p.added) > 0 }
 
 const sectorsPerMiB = layout.MiB / gpt.SectorSize
 
-// newPlan lays partitions out behind those that are there. Missing are those of
-// the config that the disk does not have. It only counts.
+// newPlan places the missing partitions of the config behind the existing ones. It
+// writes nothing.
 func newPlan(t *gpt.Table, sectors int64, l config.DiskLayout, missing []config.NewPartition) (plan, error) {
 	if sectors < t.Sectors {
 		return plan{}, fmt.Errorf("its partition table is for %d sectors and the disk has %d", t.Sectors, sectors)
@@ -48,8 +48,8 @@ func newPlan(t *gpt.Table, sectors int64, l config.DiskLayout, missing []config.
 	return p, nil
 }
 
-// usableEnd is the first sector that no partition may have, aligned. The backup
-// of the table takes the 33 sectors at the end.
+// usableEnd is the first sector after the space for partitions, aligned to 1 MiB.
+// The backup of the table takes the 33 sectors at the end of the disk.
 func usableEnd(sectors int64) int64 { return (sectors - 33) / sectorsPerMiB * sectorsPerMiB }
 
 // last is the index of the partition that ends last, or -1.
@@ -63,8 +63,8 @@ func (p plan) last() int {
 	return at
 }
 
-// expandable is the index of the partition that expand_partition means: the last
-// one that the config does not add itself; or -1.
+// expandable is the index of the partition that expand_partition expands: the last
+// partition that the config does not add itself; or -1.
 func expandable(t *gpt.Table, add []config.NewPartition) int {
 	at := -1
 	for i, x := range t.Partitions {
@@ -76,8 +76,8 @@ func expandable(t *gpt.Table, add []config.NewPartition) int {
 	return at
 }
 
-// expand makes partition i size MiB large, or reach to the next one or to end for
-// 0. One that is larger already stays as it is.
+// expand makes partition i size MiB large; size 0 extends it to the next partition
+// or to end. A partition that is larger already stays unchanged.
 func (p *plan) expand(i int, size, end int64) error {
 	if i < 0 {
 		return errors.New("there is no partition that could be expanded")

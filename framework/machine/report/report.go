@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package report is the document that `kairos-agent boot` leaves in
-// /run/kairos/config.json: which config files there were, what is to be said
-// about them, and what was done. It holds no secrets; everybody may read it.
+// Package report is the document that `kairos-agent boot` writes to
+// /run/kairos/config.json: the config files, their problems, and the outcomes. It
+// holds no secrets; every user may read it.
 package report
 
 import (
@@ -17,19 +17,19 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
-// Path is where the document is.
+// Path is the path of the document.
 const Path = "/run/kairos/config.json"
 
-// Version is the value of Report.Version that this package writes. Readers
-// ignore keys that they do not know; a key never changes its meaning.
+// Version is the value of Report.Version that this package writes. Readers ignore
+// unknown keys; a key never changes its meaning.
 const Version = 1
 
 // Report is the document.
 type Report struct {
 	Version int `json:"version"`
-	// OK is true when every file was used and every item is as it should be.
+	// OK is true if no file has an error and no item failed.
 	OK           bool    `json:"ok"`
-	Milliseconds float64 `json:"milliseconds"` // that applying took
+	Milliseconds float64 `json:"milliseconds"` // the time to apply the config
 	Files        []File  `json:"files"`        // in merge order
 	Items        []Item  `json:"items"`        // in the order in which they were applied
 }
@@ -37,9 +37,9 @@ type Report struct {
 // File is one config file.
 type File struct {
 	Name string `json:"name"`
-	Used bool   `json:"used"` // false when an error costs all of it
-	// LastGood is true when the users and keys of an earlier, correct version
-	// of the file were used in the place of what its errors cost.
+	Used bool   `json:"used"` // false if an error makes all of it unusable
+	// LastGood is true if the users and keys of an earlier, correct version of
+	// the file replaced the parts that its errors make unusable.
 	LastGood bool            `json:"lastGood,omitempty"`
 	Problems config.Problems `json:"problems"`
 }
@@ -54,18 +54,18 @@ const (
 	Unchanged Outcome = "unchanged"
 	Failed    Outcome = "failed"
 	Ran       Outcome = "ran" // a command, which may change anything
-	// Asked is a unit that systemd was asked to start, and that was not waited
-	// for: the status has what became of it.
+	// Asked is a unit that systemd was asked to start without waiting for it;
+	// the status shows its result.
 	Asked Outcome = "asked"
 )
 
 // Item is one thing that the config asks for.
 type Item struct {
-	Kind    string  `json:"kind"` // user, group, file, hostname, keys, sudo, home, hostkey, sshd
+	Kind    string  `json:"kind"` // such as user, group, file, hostname, keys, sudo, home, hostkey, sshd
 	Name    string  `json:"name"`
 	Outcome Outcome `json:"outcome"`
 	Message string  `json:"message,omitempty"` // why it failed, or a note
-	// Origin is where the config asks for it: file:line:column.
+	// Origin is its position in the config: file:line:column.
 	Origin string `json:"origin,omitempty"`
 }
 
@@ -81,7 +81,7 @@ func (i Item) String() string {
 	return s
 }
 
-// Changed tells whether applying changed anything.
+// Changed tells whether any item was created or changed.
 func (r *Report) Changed() bool {
 	for _, i := range r.Items {
 		if i.Outcome == Created || i.Outcome == Changed {
@@ -91,8 +91,8 @@ func (r *Report) Changed() bool {
 	return false
 }
 
-// Lines are what a person must know, one line each: every problem of a file
-// and every item that failed. Nothing to say gives no lines.
+// Lines returns the lines for the operator: every problem of a file and every
+// failed item; none if all is well.
 func (r *Report) Lines() []string {
 	var out []string
 	for _, f := range r.Files {
@@ -132,8 +132,8 @@ func Use(ps config.Problems) string {
 	}
 }
 
-// Unused says what is not used of a file, and what to type; nothing, when all of
-// it is.
+// Unused says which parts of a file are not used, and what to type; empty if the
+// whole file is used.
 func Unused(f config.File) string {
 	if f.Whole() {
 		return ""
@@ -145,7 +145,7 @@ func Unused(f config.File) string {
 	return fmt.Sprintf("%s: %s, because of its errors; type: %s", f.Name, Use(f.Problems), command)
 }
 
-// maxLost is how many parts of a file are named on one line.
+// maxLost is the highest number of parts of a file that are named on one line.
 const maxLost = 6
 
 func lastGood(f File) string {
@@ -174,8 +174,8 @@ func (r *Report) Write(root tree.Root) error {
 	return nil
 }
 
-// ErrNone is returned by Read when there is no document: `kairos-agent boot`
-// did not run.
+// ErrNone is returned by Read if there is no document: `kairos-agent boot` did not
+// run.
 var ErrNone = errors.New("no config report: kairos-boot.service did not run")
 
 // Read reads the document.

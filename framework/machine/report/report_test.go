@@ -57,7 +57,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// TestDocument holds the document's form, which others read.
+// TestDocument fixes the form of the document, which other programs read.
 func TestDocument(t *testing.T) {
 	root := tree.Root{Dir: t.TempDir(), KeepOwner: true}
 	if err := sample().Write(root); err != nil {

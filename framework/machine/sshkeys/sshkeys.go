@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package sshkeys knows the keys of the places that a config names in lists of
-// SSH keys: github:NAME, gitlab:NAME and URLs. It fetches them (Refresh), keeps
-// what it got on the persistent partition, and hands out what it kept (Cached),
-// so that a node without a network has the keys of its last boot.
+// Package sshkeys holds the keys of the key sources in a config: github:NAME,
+// gitlab:NAME and URLs. It fetches keys (Refresh), caches them on the persistent
+// partition, and returns the cached keys (Cached), so that a node without a network
+// has the keys of its last boot.
 //
-// What a place gave is replaced only by what it gives later: an answer without
-// a key, a refusal or a page that is none of keys leaves the keys that are known
-// and is an error. Who took their last key away has to be taken out of the
-// config.
+// Only new keys of a source replace its cached keys. An answer without a key, a
+// refusal or a page that is no list of keys is an error and leaves the cache
+// unchanged. To revoke the last key of a source, remove the source from the config.
 //
-// It writes to no home directory: framework/machine/apply does. For that it keeps
-// the lists that were asked for in this boot (Want, Wanted).
+// The package writes to no home directory; framework/machine/apply does. For it,
+// sshkeys keeps the lists of keys of this boot (Want, Wanted).
 package sshkeys
 
 import (
@@ -36,15 +35,15 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
-// Dir has a file for each place, with the keys that it gave. Only root can read
-// them: a URL may hold a secret.
+// Dir has a file with the keys of each source. Only root can read it: a URL may
+// hold a secret.
 const Dir = "/var/lib/kairos/ssh-keys"
 
-// WantedPath has the lists that users have in this boot.
+// WantedPath holds the lists of the users in this boot.
 const WantedPath = "/run/kairos/ssh-keys.json"
 
-// What a place may give at most. Nobody needs more, and an answer that never
-// ends must not fill the node.
+// The limits of an answer. They are ample, and an endless answer must not fill the
+// node.
 const (
 	MaxBytes = 256 << 10
 	MaxKeys  = 100
@@ -52,32 +51,33 @@ const (
 
 // A Fetcher fetches the content of a URL.
 type Fetcher interface {
-	// Fetch calls use with the content, again after a failure that may pass.
+	// Fetch calls use with the content. It retries after a temporary failure.
 	Fetch(ctx context.Context, url string, use func(io.Reader) error) error
 }
 
 // A Store keeps keys below a root.
 type Store struct{ Root tree.Root }
 
-// Entry is what is known about one place, and the document of its file. Readers
-// ignore keys that they do not know.
+// Entry holds the cached keys of one source. It is the document in the source's
+// file; readers ignore unknown keys.
 type Entry struct {
 	Version int       `json:"version"`
 	Source  string    `json:"source"`
-	Fetched time.Time `json:"fetched"` // when the keys were new, by the node's clock
+	Fetched time.Time `json:"fetched"` // when the keys last changed, by the node's clock
 	Keys    []string  `json:"keys"`    // lines of authorized_keys
 }
 
-// Name is a source as it is shown: a URL without what may be a secret.
+// Name is a source for display: a URL without its possible secrets.
 func Name(source string) string { return fetch.Shown(source) }
 
-// path of the file of a source. A hash stands for any text there is.
+// path is the path of a source's file. Its name is a hash, because a source can be
+// any text.
 func path(source string) string {
 	sum := sha256.Sum256([]byte(source))
 	return Dir + "/" + hex.EncodeToString(sum[:16]) + ".json"
 }
 
-// Cached is what is kept of a source; ok is false when nothing is.
+// Cached returns the cached entry of a source; ok is false if there is none.
 func (s Store) Cached(source string) (e Entry, ok bool, err error) {
 	data, err := s.Root.Read(path(source))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -92,8 +92,8 @@ func (s Store) Cached(source string) (e Entry, ok bool, err error) {
 	return e, e.Source == source && len(e.Keys) > 0, nil
 }
 
-// Resolve puts keys in the place of the sources in a list. Missing are the
-// sources of which no key is known.
+// Resolve replaces the sources in a list by their cached keys. missing are the
+// sources without cached keys.
 func (s Store) Resolve(list []string) (keys, missing []string, err error) {
 	for _, entry := range list {
 		if !config.IsKeySource(entry) {
@@ -110,26 +110,25 @@ func (s Store) Resolve(list []string) (keys, missing []string, err error) {
 	return keys, missing, err
 }
 
-// A KeptError is a refresh that got no keys, while those of an earlier one are
-// kept.
+// A KeptError is a refresh that got no keys, while earlier keys are cached.
 type KeptError struct {
 	Err  error
 	Kept Entry
-	// Refused is true when the place was there and had no keys to give, false
-	// when it did not answer.
+	// Refused is true if the source answered without keys, false if it did not
+	// answer.
 	Refused bool
 }
 
-// Error says what stays.
+// Error names the reason and the keys that stay.
 func (e *KeptError) Error() string {
 	return fmt.Sprintf("%v; its %d keys of %s stay", e.Err, len(e.Kept.Keys), e.Kept.Fetched.Format(time.DateOnly))
 }
 
-// Unwrap is the reason.
+// Unwrap returns the reason.
 func (e *KeptError) Unwrap() error { return e.Err }
 
-// Refresh fetches the keys of a source and keeps them. It tells whether they are
-// others than before. After an error what was kept stays; a *KeptError has it.
+// Refresh fetches the keys of a source and caches them. It returns whether they
+// changed. After an error the cached keys stay; a *KeptError has them.
 func (s Store) Refresh(ctx context.Context, from Fetcher, bases config.ForgeBases, source string) (changed bool, err error) {
 	address, _ := bases.KeyAddress(source)
 	keys, refused, err := ask(ctx, from, address)
@@ -158,9 +157,9 @@ func (s Store) keep(e Entry) error {
 	return nil
 }
 
-// ask reads the keys at an address. What is wrong with the content is no
-// reason to ask again, so it leaves the callback by a variable. Refused: there
-// was an answer.
+// ask reads the keys at an address. Wrong content is no reason to ask again, so
+// that error leaves the callback by a variable. refused is true if the source
+// answered.
 func ask(ctx context.Context, from Fetcher, address string) (keys []string, refused bool, err error) {
 	var wrong error
 	err = from.Fetch(ctx, address, func(content io.Reader) error {
@@ -180,8 +179,8 @@ func ask(ctx context.Context, from Fetcher, address string) (keys []string, refu
 	return keys, ok && answer.Refused(), err
 }
 
-// Parse reads the lines of an authorized_keys file. One line that is no key
-// spoils them all: then this is no list of keys, or a part of one.
+// Parse reads the lines of an authorized_keys file. One line that is no key makes
+// it fail: the data is then no list of keys, or only a part of one.
 func Parse(data []byte) ([]string, error) {
 	if len(data) > MaxBytes {
 		return nil, fmt.Errorf("the answer has more than %d KiB", MaxBytes>>10)

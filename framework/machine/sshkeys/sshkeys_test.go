@@ -27,7 +27,7 @@ type refused struct{}
 func (refused) Error() string { return "404 Not Found" }
 func (refused) Refused() bool { return true }
 
-// pages are what is behind a URL: a text, or an error.
+// pages maps a URL to its content: a text, or an error.
 type pages map[string]any
 
 func (p pages) Fetch(_ context.Context, url string, use func(io.Reader) error) error {
@@ -84,7 +84,7 @@ func TestRefresh(t *testing.T) {
 	}
 }
 
-// TestForges: addresses, and their mirrors.
+// TestForges: the addresses of the forges and of their mirrors.
 func TestForges(t *testing.T) {
 	for _, c := range []struct {
 		bases      config.ForgeBases
@@ -105,7 +105,7 @@ func TestForges(t *testing.T) {
 	}
 }
 
-// TestKeptFile: only root can read it, and a damaged one is an error.
+// TestKeptFile: only root can read the cache file, and a damaged file is an error.
 func TestKeptFile(t *testing.T) {
 	dir := t.TempDir()
 	s := Store{tree.Root{Dir: dir, KeepOwner: true}}

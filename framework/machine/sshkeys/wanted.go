@@ -13,15 +13,15 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
-// lists are the document at WantedPath: the entries of each user, keys and
-// sources, by where the config has them. Steps may run before the users at the
-// top of the config are made, and after.
+// lists is the document at WantedPath: the entries (keys and sources) of each user,
+// by their place in the config. Steps may run before and after the top-level users
+// are created.
 type lists struct {
-	Users map[string][]string `json:"users"` // at the top
+	Users map[string][]string `json:"users"` // top-level users
 	Steps map[string][]string `json:"steps"`
 }
 
-// Wanted are the lists of SSH keys that users have in this boot.
+// Wanted returns the list of entries of each user in this boot.
 func (s Store) Wanted() (map[string][]string, error) {
 	l, err := s.lists()
 	out := map[string][]string{}
@@ -53,9 +53,9 @@ func (s Store) lists() (l lists, err error) {
 	return l, err
 }
 
-// Want notes the entries of a user: those of a step are added to what other
-// steps of this boot gave, others take the place of earlier ones. It returns all
-// that the user has. A damaged document is begun anew.
+// Want records the entries of a user and returns all entries that the user has. The
+// entries of a step are added to those of other steps in this boot; top-level
+// entries replace earlier ones. A damaged document is begun anew.
 func (s Store) Want(user string, entries []string, step bool) (all []string, err error) {
 	l, damage := s.lists()
 	if step {

@@ -19,9 +19,9 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
-// BenchmarkOverhead is what the engine adds to a boot, outside of what the
-// commands of the steps do: decoding, planning, conditions, templates, the
-// report. The system is one that does nothing.
+// BenchmarkOverhead measures the time that the engine adds to a boot without the
+// commands of the steps: decoding, planning, conditions, templates, the report. The
+// System does nothing.
 func BenchmarkOverhead(b *testing.B) {
 	for _, n := range []int{0, 1, 200} {
 		b.Run(fmt.Sprintf("%d steps", n), func(b *testing.B) {

@@ -10,7 +10,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/report"
 )
 
-// withBeforeAndAfter are the stages that the name of one stands for.
+// withBeforeAndAfter returns the stages that a stage name stands for.
 func withBeforeAndAfter(name string) []string {
 	if slices.Contains(config.BootStages(), name) {
 		return []string{name + ".before", name, name + ".after"}
@@ -18,8 +18,9 @@ func withBeforeAndAfter(name string) []string {
 	return []string{name}
 }
 
-// Plans are those of the named stages, each with its .before and .after, that
-// have steps. With config.BootStages they are those of a boot, in its order.
+// Plans returns the plans of the named stages that have steps. A stage of the boot
+// comes with its .before and .after. With config.BootStages as names, these are the
+// plans of a boot, in order.
 func Plans(c *config.Config, names ...string) []Plan {
 	var out []Plan
 	for _, name := range names {
@@ -32,9 +33,9 @@ func Plans(c *config.Config, names ...string) []Plan {
 	return out
 }
 
-// FillHostname fills in the template of the host name at the top of a config.
-// With one that fails the node keeps its default name, and what is returned
-// says so; else it is nil.
+// FillHostname fills in the template of the top-level host name. If that fails, the
+// node keeps its default name and FillHostname returns a failed item; else it
+// returns nil.
 func FillHostname(c *config.Config, facts template.Facts) *report.Item {
 	name, err := template.Render(c.Hostname, facts)
 	if err == nil && name != "" {
@@ -49,5 +50,5 @@ func FillHostname(c *config.Config, facts template.Facts) *report.Item {
 	return item
 }
 
-// ParameterPath is the file of a kernel parameter, named as in sysctl.d(5).
+// ParameterPath returns the file of a kernel parameter, named as in sysctl.d(5).
 func ParameterPath(name string) string { return parameterPath(name) }

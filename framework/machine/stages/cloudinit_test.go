@@ -22,8 +22,8 @@ mounts: [[vdb, /srv/my-data, ext4, noatime]]
 disable_root: true
 `
 
-// TestCloudInitTwice: the keys of cloud-init make what they should, and
-// nothing changes the second time.
+// TestCloudInitTwice: the keys of cloud-init have their effect, and a second run
+// changes nothing.
 func TestCloudInitTwice(t *testing.T) {
 	e, f := newEngine(t)
 	put(t, filepath.Join(e.Root.Dir, "usr/share/zoneinfo/Europe/Berlin"), "")
@@ -56,8 +56,8 @@ func TestCloudInitTwice(t *testing.T) {
 	}
 }
 
-// TestTimezoneMissing: a zone that the image has not is a failure, not a
-// dangling link.
+// TestTimezoneMissing: a zone that the image lacks gives a failure, not a dangling
+// link.
 func TestTimezoneMissing(t *testing.T) {
 	e, _ := newEngine(t)
 	r := e.Run(t.Context(), NewPlan("fs", steps(t, "fs", "timezone: Europe/Nowhere\n")))

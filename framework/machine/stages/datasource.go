@@ -12,8 +12,8 @@ import (
 
 const datasourceKind = "datasource"
 
-// datasource fetches user data. Other steps go on meanwhile: it may take
-// minutes until a service answers.
+// datasource fetches user data. Other steps go on meanwhile: a service may take
+// minutes to answer.
 func (w *work) datasource(ctx context.Context) {
 	d := w.step.Datasource
 	if len(d.Providers) == 0 {

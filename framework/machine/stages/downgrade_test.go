@@ -12,8 +12,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/fetch"
 )
 
-// TestDowngrade: a download that begins over TLS is not finished without it, and
-// asking again does not change that.
+// TestDowngrade: a redirect of a download from HTTPS to HTTP is refused, without a
+// retry.
 func TestDowngrade(t *testing.T) {
 	asked := 0
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

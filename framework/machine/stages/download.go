@@ -20,14 +20,14 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
-// Content is what a URL gives.
+// Content is the content of a URL.
 type Content = io.Reader
 
-// errChecksum is not worth another try.
+// errChecksum stops the retries of a download.
 var errChecksum = errors.New("the checksum differs")
 
-// downloads fetches what is not there with its checksum. A file without a
-// checksum is fetched each time, and replaced when it differs.
+// downloads fetches the files that are missing or do not match their checksum. A
+// file without a checksum is fetched each time, and replaced if it differs.
 func (w *work) downloads(ctx context.Context) {
 	for _, d := range w.step.Downloads {
 		changed, err := w.download(ctx, d)
@@ -64,7 +64,7 @@ func (w *work) download(ctx context.Context, d config.Download) (changed bool, e
 	return changed, err
 }
 
-// wouldDownload notes a file with words in place of its content.
+// wouldDownload notes a file for the dry run, with words in place of its content.
 func (w *work) wouldDownload(d config.Download) error {
 	if err := w.Root.CheckWritable(d.Path.Text); err != nil {
 		return err
@@ -77,13 +77,12 @@ func (w *work) wouldDownload(d config.Download) error {
 	return nil
 }
 
-// maxCompared is the size from which on a file is taken for another one than
-// that of the URL, without being read, in bytes. A user can make a file without
-// blocks that takes days to read.
+// maxCompared is the largest file, in bytes, that is read for comparison. A larger
+// file counts as different: a user can make a sparse file that takes days to read.
 const maxCompared = 16 << 30
 
-// present is the file that is at the path of a download, open. Without one, or
-// with something else in its place, the sum is empty.
+// present is the open file at the path of a download. The sum is empty if there is
+// no regular file.
 type present struct {
 	dir  *tree.Dir
 	file *os.File
@@ -99,7 +98,7 @@ func (p present) close() {
 	}
 }
 
-// lookAt sums what is at path.
+// lookAt opens the file at path and computes its sum.
 func (w *work) lookAt(ctx context.Context, path string) (p present, err error) {
 	dir, name, err := w.Root.OpenParent(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -141,10 +140,10 @@ func sumOf(ctx context.Context, f *os.File) (string, error) {
 		}
 		at += n
 	}
-	return "", nil // it grows
+	return "", nil // the file grows
 }
 
-// store puts content in the place of name when it is whole and right.
+// store replaces name by content, if content is complete and correct.
 func (w *work) store(d config.Download, dir *tree.Dir, name string, have present, content Content) (changed bool, err error) {
 	next, err := dir.Create(name)
 	if err != nil {
@@ -170,13 +169,13 @@ func (w *work) store(d config.Download, dir *tree.Dir, name string, have present
 	return true, next.Commit(f)
 }
 
-// fileOf has the mode and the owner of a download.
+// fileOf returns the mode and the owner of a download.
 func (w *work) fileOf(d config.Download) (tree.File, error) {
 	uid, gid, err := apply.Owner(w.Root, d.Owner, d.Group)
 	return tree.File{Mode: tree.Bits(d.Mode), UID: uid, GID: gid}, err
 }
 
-// attributes gives the file that is there its mode and owner.
+// attributes gives the existing file its mode and owner.
 func (w *work) attributes(d config.Download, have present) (changed bool, err error) {
 	f, err := w.fileOf(d)
 	if err != nil {

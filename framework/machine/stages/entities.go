@@ -30,8 +30,8 @@ func (w *work) deleteEntities() {
 	}
 }
 
-// withLine replaces the lines that begin with prefix by one, in the place of
-// the first of them; without one it stands at the end.
+// withLine replaces the lines that begin with prefix by one line, at the place of
+// the first of them. Without such a line, it appends line.
 func withLine(lines []string, prefix, line string) []string {
 	at := slices.IndexFunc(lines, func(l string) bool { return strings.HasPrefix(l, prefix) })
 	if at < 0 {
@@ -42,8 +42,8 @@ func withLine(lines []string, prefix, line string) []string {
 	return lines[:at+1+len(rest)]
 }
 
-// editLines changes the lines of a file that keeps its mode and owner. One that
-// does not exist is made with mode.
+// editLines changes the lines of a file, which keeps its mode and owner. A missing
+// file is made with mode.
 func (w *work) editLines(path string, mode fs.FileMode, edit func([]string) []string) (changed bool, err error) {
 	f := tree.File{Mode: mode}
 	data, err := w.Root.Read(path)
@@ -52,7 +52,7 @@ func (w *work) editLines(path string, mode fs.FileMode, edit func([]string) []st
 	}
 	var lines []string
 	if err == nil {
-		if info, err := w.Root.Stat(path); err == nil { // it is not there in a dry run that made it
+		if info, err := w.Root.Stat(path); err == nil { // fails if only a dry run made the file
 			f.Mode = info.Mode()
 			f.UID, f.GID = tree.Owner(info)
 		}

@@ -12,8 +12,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/osrelease"
 )
 
-// ReadFacts reads what is known about the machine below root; what cannot be
-// read is empty. Slot and mode are left to the caller.
+// ReadFacts reads the facts of the machine below root. Unreadable facts are empty.
+// The caller sets slot and mode.
 func ReadFacts(root tree.Root) template.Facts {
 	release := osrelease.Of(func(name string) ([]byte, error) { return root.Read("/" + name) })
 	return template.Facts{
@@ -32,7 +32,7 @@ func line(root tree.Root, path string) string {
 	return strings.TrimSpace(text)
 }
 
-// keyValues reads a file of the format of os-release(5), if it can be read.
+// keyValues reads a file in the format of os-release(5); nil if it is unreadable.
 func keyValues(root tree.Root, path string) map[string]string {
 	data, err := root.Read(path)
 	if err != nil {

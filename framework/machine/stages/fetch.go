@@ -20,7 +20,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/source"
 )
 
-// unpackImages puts the files of images into directories.
+// unpackImages unpacks images into directories.
 func (w *work) unpackImages(ctx context.Context) {
 	if len(w.step.UnpackImages) == 0 {
 		return
@@ -60,7 +60,7 @@ func (w *work) unpackImage(ctx context.Context, u config.UnpackImage) (changed b
 	return unpack.Image(ctx, image, dir, unpack.Options{Ref: ref, KeepOwner: w.Root.KeepOwner})
 }
 
-// unpacked tells whether a directory is known to have the image that ref names.
+// unpacked tells whether a directory is known to hold the image ref.
 func (w *work) unpacked(path, ref string) (bool, error) {
 	dir, err := w.Root.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -77,8 +77,8 @@ func openImage(ctx context.Context, ref, arch string) (v1.Image, error) {
 	return source.Open(ctx, ref, source.Options{Arch: arch})
 }
 
-// wouldFill notes for a dry run that a directory gets content, unless it has
-// some.
+// wouldFill notes for a dry run that a directory gets content, unless it has some
+// already.
 func (w *work) wouldFill(path, what string) (changed bool, err error) {
 	if err := w.Root.CheckWritable(path); err != nil {
 		return false, err
@@ -88,7 +88,7 @@ func (w *work) wouldFill(path, what string) (changed bool, err error) {
 		return false, err
 	}
 	if len(entries) > 0 {
-		return false, nil // what it would be is not known without the network
+		return false, nil // the new content is unknown without the network
 	}
 	w.Root.Dry.Note(tree.Change{Path: path, New: []byte(what + "\n"), Mode: fs.ModeDir | 0o755})
 	return true, nil

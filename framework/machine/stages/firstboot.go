@@ -15,8 +15,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
-// firstboot asks systemd-firstboot(1) for the settings of the step, all of them
-// when one is not so yet: it writes each of its files as a whole.
+// firstboot applies the settings of the step with systemd-firstboot(1). If one of
+// them differs it passes all, because systemd-firstboot writes whole files.
 func (w *work) firstboot(ctx context.Context) {
 	words := []string{"systemd-firstboot", "--force"}
 	var missing []config.Setting
@@ -48,7 +48,7 @@ func (w *work) firstboot(ctx context.Context) {
 	}
 }
 
-// noZone says that the image lacks a time zone, in words that say which.
+// noZone is an error that names the time zone, if the image lacks it.
 func (w *work) noZone(s config.Setting) error {
 	if s.Name != "timezone" || w.Root.Exists(zones+s.Value.Text) {
 		return nil
@@ -58,19 +58,19 @@ func (w *work) noZone(s config.Setting) error {
 
 const firstbootKind = "firstboot"
 
-// noteSetting tells a dry run what would change.
+// noteSetting notes the change of a setting for a dry run.
 func (w *work) noteSetting(s config.Setting, have string) {
 	if w.Dry() {
 		w.Root.Dry.Note(tree.Change{Path: settingFiles[s.Name].paths[0], Old: []byte(have + "\n"), New: []byte(s.Value.Text + "\n"), Mode: 0o644})
 	}
 }
 
-// settingFiles are where systemd-firstboot writes what it is told: a variable of
-// the first file that there is, or the whole of it. Debian 12 has the locale in
-// a place of its own. What is like LANG is not written for LC_MESSAGES.
+// settingFiles are the files where systemd-firstboot stores a setting: a variable of
+// the first file that has it, or the whole file. Debian 12 keeps the locale in a
+// file of its own. systemd-firstboot does not write LC_MESSAGES if it equals LANG.
 var settingFiles = map[string]struct {
 	paths     []string
-	variables []string // the first that is set
+	variables []string // the first that is set counts
 }{
 	"locale":          {[]string{"/etc/locale.conf", "/etc/default/locale"}, []string{"LANG"}},
 	"locale-messages": {[]string{"/etc/locale.conf", "/etc/default/locale"}, []string{"LC_MESSAGES", "LANG"}},
@@ -79,10 +79,10 @@ var settingFiles = map[string]struct {
 	"timezone":        {[]string{"/etc/localtime"}, nil},
 }
 
-// zones is what the link /etc/localtime leads to, see localtime(5).
+// zones is the directory that the link /etc/localtime points into, see localtime(5).
 const zones = "/usr/share/zoneinfo/"
 
-// setting is what a setting is now, or empty.
+// setting returns the current value of a setting, or empty.
 func (w *work) setting(name string) (string, error) {
 	f, ok := settingFiles[name]
 	switch {
@@ -107,7 +107,7 @@ func (w *work) setting(name string) (string, error) {
 func (w *work) timezone(path string) (string, error) {
 	target, err := w.Root.Readlink(path)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EINVAL) {
-		return "", nil // there is none, or a file that says no name
+		return "", nil // missing, or a file without a name
 	}
 	_, zone, _ := strings.Cut(filepath.Join("/etc", target), zones)
 	return zone, err

@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// rooted runs the real program, on the files below a directory.
+// rooted runs the real program on the files below a directory.
 type rooted struct {
 	dir  string
 	runs int
@@ -26,7 +26,7 @@ func (r *rooted) Run(ctx context.Context, words ...string) (string, error) {
 	return string(out), err
 }
 
-// TestFirstboot: what the real systemd-firstboot writes is what is read back.
+// TestFirstboot: the settings that the real systemd-firstboot writes are read back.
 func TestFirstboot(t *testing.T) {
 	if _, err := exec.LookPath("systemd-firstboot"); err != nil {
 		t.Skip("SKIPPED: systemd-firstboot is not installed")

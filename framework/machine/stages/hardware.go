@@ -13,8 +13,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
-// firmwareFiles are the facts that the firmware tells, and where the kernel has
-// them; see Documentation/ABI/testing/sysfs-firmware-dmi-tables.
+// firmwareFiles maps the facts of the firmware to files of the kernel; see
+// Documentation/ABI/testing/sysfs-firmware-dmi-tables.
 var firmwareFiles = map[string]map[string]string{
 	"product": {"name": "product_name", "vendor": "sys_vendor", "version": "product_version", "serial": "product_serial", "uuid": "product_uuid", "sku": "product_sku"},
 	"board":   {"name": "board_name", "vendor": "board_vendor", "version": "board_version", "serial": "board_serial", "assettag": "board_asset_tag"},
@@ -22,8 +22,7 @@ var firmwareFiles = map[string]map[string]string{
 	"bios":    {"vendor": "bios_vendor", "version": "bios_version", "date": "bios_date"},
 }
 
-// readHardware reads the facts of the machine, by the names that they have in
-// templates.
+// readHardware reads the facts of the machine, by their names in templates.
 func readHardware(root tree.Root) map[string]any {
 	out := map[string]any{
 		"node":    map[string]any{"timezone": zoneOf(root)},
@@ -45,7 +44,7 @@ func readHardware(root tree.Root) map[string]any {
 	return out
 }
 
-// machineName is the architecture as uname(2) has it.
+// machineName is the architecture in the words of uname(2).
 func machineName() string {
 	if name, ok := map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH]; ok {
 		return name
@@ -65,7 +64,8 @@ func zoneOf(root tree.Root) string {
 	return zone
 }
 
-// processor reads /proc/cpuinfo, of which only the first entry is a text for us.
+// processor reads /proc/cpuinfo: vendor and model of the first entry, and the
+// number of entries.
 func processor(root tree.Root) map[string]any {
 	out := map[string]any{}
 	data, err := root.Read("/proc/cpuinfo")
@@ -89,7 +89,7 @@ func processor(root tree.Root) map[string]any {
 	return out
 }
 
-// mebibytes is the memory that the kernel has.
+// mebibytes returns the memory of the kernel, in MiB.
 func mebibytes(root tree.Root) float64 {
 	data, err := root.Read("/proc/meminfo")
 	if err != nil {
@@ -111,7 +111,7 @@ func number(text string) float64 {
 	return n
 }
 
-// devices are what a directory of sysfs has, in the order of their names.
+// devices reads the devices in a directory of sysfs, sorted by name.
 func devices(root tree.Root, dir string, read func(root tree.Root, path string) map[string]any) []any {
 	entries, err := root.List(dir)
 	if err != nil {
@@ -128,7 +128,7 @@ func devices(root tree.Root, dir string, read func(root tree.Root, path string) 
 	return out
 }
 
-// networkCard leaves out what is no hardware, such as lo and bridges.
+// networkCard returns nil for a device without hardware, such as lo and bridges.
 func networkCard(root tree.Root, path string) map[string]any {
 	if !root.Exists(path + "/device") {
 		return nil
@@ -144,8 +144,8 @@ func driver(root tree.Root, path string) string {
 	return gopath.Base(target)
 }
 
-// disk leaves out what is no hardware, such as loop devices. Its size is in GB,
-// as in Kairos.
+// disk returns nil for a device without hardware, such as a loop device. The size
+// is in GB, as in Kairos.
 func disk(root tree.Root, path string) map[string]any {
 	if !root.Exists(path + "/device") {
 		return nil

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestHostileFiles: what a user puts in the place of a file of a step does not
-// hold the stage.
+// TestHostileFiles: a pipe, link or endless file of a user, at the path of a step's
+// file, does not block the stage.
 func TestHostileFiles(t *testing.T) {
 	for name, do := range map[string]func(path string) error{
 		"a pipe":             func(path string) error { return unix.Mkfifo(path, 0o600) },

@@ -20,8 +20,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/partitions"
 )
 
-// steps that have one key each, or a key and what it needs. DIR is the host path
-// of the root.
+// oneKey has a step for each key, with the other keys that it needs. DIR stands for
+// the host path of the root.
 var oneKey = map[string]string{
 	"name":                 "{name: x, commands: [a]}",
 	"if":                   "{if: a, commands: [b]}",
@@ -93,7 +93,7 @@ func TestEveryKeyTwice(t *testing.T) {
 	}
 }
 
-// anyRun is run for configs that have keys which do nothing here.
+// anyRun is run for configs with keys that do nothing here and so give warnings.
 func anyRun(t *testing.T, e *Engine, text string) StageReport {
 	t.Helper()
 	c, problems := config.Decode("c.yaml", []byte(text))
@@ -103,7 +103,7 @@ func anyRun(t *testing.T, e *Engine, text string) StageReport {
 	return e.Run(t.Context(), NewPlan("boot", c.Stages["boot"]))
 }
 
-// prepare makes what a key takes its content from.
+// prepare sets up the image, disk or repository that a key needs.
 func prepare(t *testing.T, key string, e *Engine) {
 	t.Helper()
 	switch key {
@@ -154,7 +154,7 @@ func repository(t *testing.T, dir string) {
 	}
 }
 
-// fileDisk is a node whose disk is a file. The file systems are made in it.
+// fileDisk is a node whose disk is a file with the file systems.
 type fileDisk struct {
 	partitions.KernelDisks
 	dir string
@@ -167,7 +167,7 @@ func (d fileDisk) Label(context.Context, string) (label, fs string, err error) {
 func (d fileDisk) Has(string) bool                                             { return true }
 func (d fileDisk) Added(*os.File, blockdev.Partition) error                    { return nil }
 
-// Run writes a word to the beginning of the partition, as mkfs would.
+// Run writes a word near the beginning of the partition, as mkfs would.
 func (d fileDisk) Run(_ context.Context, words ...string) error {
 	f, err := os.OpenFile(filepath.Join(d.dir, "disk"), os.O_WRONLY, 0)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
-// dns writes resolv.conf(5) as a whole.
+// dns writes the whole resolv.conf(5).
 func (w *work) dns() {
 	d := w.step.DNS
 	if len(d.Nameservers)+len(d.Search)+len(d.Options) == 0 {
@@ -43,8 +43,8 @@ func joined(texts []config.Text) string {
 	return strings.Join(words, " ")
 }
 
-// sysctl writes kernel parameters below /proc/sys. They are files that cannot
-// be replaced by rename.
+// sysctl writes kernel parameters below /proc/sys. These files cannot be replaced
+// by rename.
 func (w *work) sysctl() {
 	for _, s := range w.step.Sysctl {
 		changed, err := w.setParameter(parameterPath(s.Name), s.Value.Text)
@@ -52,8 +52,8 @@ func (w *work) sysctl() {
 	}
 }
 
-// parameterPath follows sysctl.d(5): when the first separator is a slash, dots
-// are part of names, else slashes and dots are exchanged.
+// parameterPath follows sysctl.d(5): if the first separator is a slash, dots are
+// part of names; else slashes and dots are exchanged.
 func parameterPath(name string) string {
 	if i := strings.IndexAny(name, "./"); i < 0 || name[i] == '/' {
 		return "/proc/sys/" + name
@@ -76,7 +76,7 @@ func (w *work) setParameter(path, value string) (changed bool, err error) {
 	return true, w.Root.WriteInPlace(path, []byte(value+"\n"))
 }
 
-// modules loads those that are not there.
+// modules loads the missing kernel modules.
 func (w *work) modules(ctx context.Context) {
 	for _, name := range w.step.Modules {
 		if w.Root.Exists("/sys/module/" + strings.ReplaceAll(name, "-", "_")) {
@@ -87,7 +87,7 @@ func (w *work) modules(ctx context.Context) {
 	}
 }
 
-// run runs a program, but not in a dry run. Its words become part of the error.
+// run runs a program, except in a dry run. An error includes the command line.
 func (w *work) run(ctx context.Context, words ...string) error {
 	if w.Dry() {
 		return nil
@@ -99,8 +99,8 @@ func (w *work) run(ctx context.Context, words ...string) error {
 	return nil
 }
 
-// timesyncdFile is below /run, so that it goes when the config does:
-// /etc/systemd is kept.
+// timesyncdFile is below /run, so that it vanishes together with the config:
+// /etc/systemd is persistent.
 const timesyncdFile = "/run/systemd/timesyncd.conf.d/50-kairos-stages.conf"
 
 // timesyncd sets the keys of the step and keeps those of other steps.
@@ -126,7 +126,7 @@ func (w *work) timesyncd(ctx context.Context) {
 }
 
 // environment sets variables in a file for pam_env(8) and EnvironmentFile= of
-// systemd.exec(5), and keeps others that are in it.
+// systemd.exec(5), and keeps the other variables in it.
 func (w *work) environment() {
 	if len(w.step.Environment) == 0 {
 		return
@@ -141,8 +141,8 @@ func (w *work) environment() {
 	w.item("environment", path, changed, err, w.step.Origin)
 }
 
-// environmentMode is that of a new file of variables: with a secret among them,
-// it is for root alone.
+// environmentMode is the mode of a new file of variables: only root can read it if
+// it holds a secret.
 func (w *work) environmentMode() fs.FileMode {
 	for _, s := range w.step.Environment {
 		if config.LooksSecret(s.Name) {
@@ -152,7 +152,7 @@ func (w *work) environmentMode() fs.FileMode {
 	return 0o644
 }
 
-// quoted is text as both readers understand it.
+// quoted quotes text for both pam_env and systemd.
 func quoted(text string) string {
 	if !strings.ContainsAny(text, " \t\"'\\#$;&|<>()*?`") {
 		return text

@@ -14,12 +14,11 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
-// mountUnitDir has the mount units of this boot.
+// mountUnitDir holds the mount units of this boot.
 const mountUnitDir = "/run/systemd/system"
 
-// mountable says why a mount unit cannot be started on this node, or nil. It
-// makes the mount point where systemd would. A unit that is not ours is systemd's
-// business.
+// mountable returns an error if a mount unit cannot be started on this node. It
+// makes the mount point, as systemd would. It accepts every unit that is not ours.
 func (w *work) mountable(unit string) error {
 	if path.Ext(unit) != ".mount" {
 		return nil
@@ -45,7 +44,7 @@ func (w *work) mountable(unit string) error {
 	return err
 }
 
-// unitSetting is the last value of a key in a unit file.
+// unitSetting returns the last value of a key in a unit file.
 func unitSetting(unit, key string) (value string) {
 	for l := range strings.Lines(unit) {
 		if rest, ok := strings.CutPrefix(l, key+"="); ok {
@@ -55,7 +54,7 @@ func unitSetting(unit, key string) (value string) {
 	return value
 }
 
-// mountHelper is the program without which mount(8) cannot mount a type, or
+// mountHelper returns the program that mount(8) needs for a file system type, or
 // empty.
 func mountHelper(kind string) string {
 	switch kind {
@@ -68,10 +67,10 @@ func mountHelper(kind string) string {
 	return ""
 }
 
-// searchPath is that of a unit's processes; see systemd.exec(5).
+// searchPath is the PATH of a unit's processes; see systemd.exec(5).
 var searchPath = []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"}
 
-// HasProgram tells whether a system has a program, by its name or its path.
+// HasProgram tells whether a system has a program, given by name or path.
 func HasProgram(root tree.Root, name string) bool {
 	if strings.Contains(name, "/") {
 		return root.Exists(name)

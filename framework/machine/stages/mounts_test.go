@@ -13,8 +13,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
-// TestMounts: a mount that cannot be is a failure, on a node and in a dry run;
-// one that systemd is asked for is not told as done.
+// TestMounts: an impossible mount is a failure, on a node and in a dry run. A mount
+// that systemd was asked for is not reported as done.
 func TestMounts(t *testing.T) {
 	const failed = "failed: there is no directory /data, and none can be made: the root is read-only; mount it below /mnt, /media, /srv or /var, or build the image with --mount-point /data"
 	for _, c := range []struct {

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestOffline: before systemd runs, units are enabled and none is started.
+// TestOffline: before systemd runs, a unit can be enabled but not started.
 func TestOffline(t *testing.T) {
 	e, f := newEngine(t)
 	e.Offline = true
@@ -29,7 +29,7 @@ func TestOffline(t *testing.T) {
 	}
 }
 
-// TestEnvironmentMode: a new file with a secret in it is for root alone.
+// TestEnvironmentMode: only root can read a new file with a secret.
 func TestEnvironmentMode(t *testing.T) {
 	for _, c := range []struct {
 		environment string

@@ -4,11 +4,11 @@ package stages
 
 import "strings"
 
-// What is kept of the output of the commands of a step, in bytes.
+// outputBytes is how much of the output of a step's commands is kept.
 const outputBytes = 4096
 
-// An ending keeps the end of what is written to it: a command may print more
-// than a node has memory. The zero value is empty.
+// An ending keeps the end of the text written to it: the output of a command may
+// exceed the node's memory. The zero value is empty.
 type ending struct{ kept []byte }
 
 // Write never fails.
@@ -20,7 +20,7 @@ func (e *ending) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// tail is the end of text, without what would disturb a terminal.
+// tail returns the end of text, without control characters.
 func tail(text string) string {
 	if extra := len(text) - outputBytes; extra > 0 {
 		text = "…" + text[extra:]
@@ -38,11 +38,10 @@ func printable(r rune) rune {
 	return r
 }
 
-// maxLine is how long a line on the console or above the login prompt gets, in
-// bytes.
+// maxLine is the longest line on the console or above the login prompt, in bytes.
 const maxLine = 400
 
-// oneLine is text on one line, and not a long one.
+// oneLine returns text on one line, cut to maxLine.
 func oneLine(text string) string {
 	text = strings.Join(strings.Fields(strings.Map(printable, text)), " ")
 	if len(text) > maxLine {

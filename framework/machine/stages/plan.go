@@ -19,15 +19,15 @@ type Plan struct {
 	Steps []Planned // in the order of the files
 }
 
-// Planned is a step and what comes before it.
+// Planned is a step and the steps before it.
 type Planned struct {
 	Step   config.Step
-	Waits  []int // indices of steps that must be over, sorted
-	Strict []int // those of Waits that must not have failed: what "after" names
-	Err    error // why the step cannot run: it names no step, or waits for itself
+	Waits  []int // indices of the steps that must end first, sorted
+	Strict []int // those of Waits that must not fail: the steps in "after"
+	Err    error // the step cannot run: it names a missing step, or waits for itself
 }
 
-// Title is the name of the step, or its place in the config.
+// Title returns the name of the step, or its path in the config.
 func (s Planned) Title() string {
 	if s.Step.Name != "" {
 		return s.Step.Name
@@ -35,9 +35,9 @@ func (s Planned) Title() string {
 	return s.Step.Path
 }
 
-// NewPlan orders the steps of a stage. A step with "after" waits for the steps
-// that it names and for no other; one without waits for the step before it,
-// unless that one waits for it.
+// NewPlan orders the steps of a stage. A step with "after" waits for exactly the
+// steps that it names. A step without "after" waits for the step before it, unless
+// that step waits for it.
 func NewPlan(stage string, steps []config.Step) Plan {
 	p := Plan{Stage: stage, Steps: make([]Planned, len(steps))}
 	for i, s := range steps {
@@ -59,7 +59,7 @@ func NewPlan(stage string, steps []config.Step) Plan {
 	return p
 }
 
-// named resolves what step i names in "after".
+// named resolves the names in "after" of step i.
 func (p Plan) named(i int) {
 	at := &p.Steps[i]
 	for _, t := range at.Step.After {
@@ -74,8 +74,8 @@ func (p Plan) named(i int) {
 	at.Waits = slices.Clone(at.Strict)
 }
 
-// called are the steps with a name: that of the step, or as in Kairos with the
-// name of the config before it.
+// called returns the steps with a name: the step's own, or as in Kairos the name of
+// the config, a dot and the step's own.
 func (p Plan) called(name string) []int {
 	var out []int
 	for i, s := range p.Steps {
@@ -97,7 +97,7 @@ func (p Plan) near(name string) string {
 	return "; give that step a name, or remove it from \"after\""
 }
 
-// path is a way of waits from one step to another, of one wait at least.
+// path returns a chain of at least one wait from one step to another, or nil.
 func (p Plan) path(from, to int, seen []int) []int {
 	for _, next := range p.Steps[from].Waits {
 		if next == to {
@@ -122,7 +122,7 @@ func (p Plan) words(path []int) string {
 	return strings.Join(words, " -> ")
 }
 
-// Err is what is wrong with the order, or nil.
+// Err returns the errors of the order, or nil.
 func (p Plan) Err() error {
 	var lines []string
 	for _, s := range p.Steps {
@@ -141,9 +141,9 @@ type Preview struct {
 	Stage  string   `json:"stage"`
 	Name   string   `json:"name"`
 	Origin string   `json:"origin"`
-	After  []string `json:"after"`          // the steps that it waits for
+	After  []string `json:"after"`          // the steps that this step waits for
 	Skip   string   `json:"skip,omitempty"` // why it would be skipped now
-	If     string   `json:"if,omitempty"`   // a command that decides when it runs
+	If     string   `json:"if,omitempty"`   // the command that decides at run time
 	Error  string   `json:"error,omitempty"`
 	Later  []string `json:"notImplemented,omitempty"`
 }
@@ -164,7 +164,7 @@ func (s Preview) String() string {
 	return strings.Join(words, "; ")
 }
 
-// Previews are the steps of plans, in order.
+// Previews returns the steps of plans, in order.
 func Previews(root tree.Root, facts template.Facts, all []Plan) []Preview {
 	out := []Preview{}
 	for _, plan := range all {

@@ -16,14 +16,13 @@ import (
 	"github.com/kairos-build/kairos-build/framework/fetch"
 )
 
-// Programs are those of the running system.
+// Programs runs the programs of the running system.
 type Programs struct {
-	Env []string // variables for programs, each NAME=VALUE, beside those of the agent
+	Env []string // variables for programs, each NAME=VALUE, added to the agent's
 }
 
-// Run runs a program and returns the end of what it printed. The program is
-// in a process group of its own: when ctx ends, it ends with everything that it
-// started. It has no input.
+// Run runs a program and returns the end of its output. The program has its own
+// process group: when ctx ends, the whole group is killed. It has no input.
 func (p Programs) Run(ctx context.Context, words ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
 	cmd.Dir = "/"
@@ -32,7 +31,7 @@ func (p Programs) Run(ctx context.Context, words ...string) (string, error) {
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = time.Second // a daemon that it left behind may hold its output
+	cmd.WaitDelay = time.Second // a leftover daemon may hold its output open
 	err := cmd.Run()
 	if errors.Is(err, exec.ErrWaitDelay) {
 		err = nil // the program itself ended well
@@ -43,18 +42,18 @@ func (p Programs) Run(ctx context.Context, words ...string) (string, error) {
 	return string(out.kept), err
 }
 
-// Web fetches over HTTP and HTTPS, and gives up what stalls. The zero value is
-// ready.
+// Web fetches over HTTP and HTTPS, and aborts stalled downloads. The zero value is
+// ready for use.
 type Web struct {
-	Client *http.Client  // default: one that waits 30 seconds for an answer to begin
-	Pause  time.Duration // before the second attempt, twice that before the next; default 1s
+	Client *http.Client  // default: a client that waits 30 seconds for the start of an answer
+	Pause  time.Duration // before the second attempt, doubled for each further one; default 1s
 }
 
-// attempts are made of each URL, with pauses of 1, 2, 4 and 8 seconds.
+// attempts is the limit for each URL, with pauses of 1, 2, 4 and 8 seconds.
 const attempts = 5
 
-// Fetch makes several attempts while the server does not answer or answers that
-// it cannot now; a refusal is final.
+// Fetch retries while the server gives no answer or a temporary error. A refusal
+// is final.
 func (f Web) Fetch(ctx context.Context, address string, use func(Content) error) error {
 	retry := fetch.Retry{Retries: attempts - 1, Pause: cmp.Or(f.Pause, time.Second), Say: func(time.Duration, error) {}}
 	return retry.Do(ctx, func() (bool, error) { return f.once(ctx, address, use) })
@@ -81,19 +80,19 @@ func (f Web) once(ctx context.Context, address string, use func(Content) error) 
 	return false, nil
 }
 
-// A statusError is an answer without the content.
+// A statusError is an answer with a status other than 200.
 type statusError struct {
 	address, status string
 	code            int
 }
 
-// Error is the answer.
+// Error names the address and the status.
 func (e *statusError) Error() string { return fmt.Sprintf("asking %s: %s", e.address, e.status) }
 
-// Refused tells whether another try would have the same answer.
+// Refused tells whether a retry would get the same answer.
 func (e *statusError) Refused() bool { return !fetch.MayPass(e.code) }
 
-// client has no limit for the whole, which may be long.
+// client returns a client without a limit for a whole download, which may be long.
 func (f Web) client() *http.Client {
 	if f.Client != nil {
 		return f.Client

@@ -12,28 +12,28 @@ import (
 	"github.com/kairos-build/kairos-build/framework/config/template"
 )
 
-// A Lost key is one whose template could not be filled in on this machine, or
-// became what the key cannot be.
+// A Lost key has a template that could not be filled in on this machine, or that
+// gave an invalid value.
 type Lost struct {
 	Path   string          // of the key, such as stages.boot[0].hostname
 	Origin config.Position // of the template
 	Err    error
-	// Condition is true when the key decides whether the step is done.
+	// Condition is true if the key decides whether the step runs.
 	Condition bool
 }
 
-// Error says where and why.
+// Error names the position, the key and the reason.
 func (l Lost) Error() string { return fmt.Sprintf("%s: %s: %v", l.Origin, l.Path, l.Err) }
 
-// templateKind is the kind of item that stands for a key that was lost.
+// templateKind is the kind of the item for a Lost key.
 const templateKind = "template"
 
-// Render fills the machine's facts into the texts of a step. What cannot be
-// filled in is left out of the step, and told; all else is to be done.
+// Render fills the machine's facts into the texts of a step. It removes the keys
+// that cannot be filled in from the step and returns them as Lost; the rest stays.
 //
-// Every text is checked again, by the rules of the decoder, as it was when it
-// held no template. The content of commands, files, variables and drop-ins may
-// hold the templates of other programs, see template.Foreign.
+// Each filled-in text is checked by the decoder's rules for a text without a
+// template. The content of commands, files, variables and drop-ins may hold
+// templates of other programs, see template.Foreign.
 func Render(s config.Step, facts template.Facts) (config.Step, []Lost) {
 	r := &renderer{facts: facts}
 	r.condition(&s.If, template.RenderContent)
@@ -48,7 +48,7 @@ func Render(s config.Step, facts template.Facts) (config.Step, []Lost) {
 	s.SystemdFirstboot = r.settings(s.SystemdFirstboot, template.Render)
 	r.text(&s.Hostname, config.CheckHostname)
 	if !r.path(&s.EnvironmentFile) {
-		s.Environment = nil // they would go into a file that everybody reads
+		s.Environment = nil // the default file is readable by every user
 	}
 	s.Files = kept(s.Files, r.file)
 	s.Directories = kept(s.Directories, func(d *config.Directory) bool { return r.path(&d.Path) })
@@ -58,7 +58,7 @@ func Render(s config.Step, facts template.Facts) (config.Step, []Lost) {
 	return s, r.lost
 }
 
-// more are the keys that take something from elsewhere or change a disk.
+// more renders the keys that fetch content or change a disk.
 func (r *renderer) more(s *config.Step) {
 	if s.Layout != nil {
 		l := *s.Layout
@@ -79,7 +79,7 @@ func (r *renderer) more(s *config.Step) {
 	})
 }
 
-// kept are copies of the entries that could be filled in.
+// kept returns copies of the entries that could be filled in.
 func kept[T any](list []T, fill func(*T) bool) []T {
 	var out []T
 	for _, one := range list {
@@ -95,7 +95,7 @@ type renderer struct {
 	lost  []Lost
 }
 
-// fill fills a text in and checks it. When that fails, the text is cleared.
+// fill fills in a text and checks it. If that fails, it clears the text.
 func (r *renderer) fill(t *config.Text, render func(string, template.Facts) (string, error), check func(string) error) bool {
 	if t.Text == "" {
 		return true
@@ -148,7 +148,7 @@ func oneLineOnly(s string) error {
 	return nil
 }
 
-// path must be absolute when it is filled in.
+// path fills in a path, which must be absolute then.
 func (r *renderer) path(t *config.Text) bool {
 	if t.IsZero() {
 		return true
@@ -167,7 +167,7 @@ func absolute(s string) error {
 	return nil
 }
 
-// device is a path, or a program that names one.
+// device fills in a path, or a program that prints one.
 func (r *renderer) device(t *config.Text) bool {
 	if strings.HasPrefix(t.Text, config.ScriptDevice) {
 		return r.text(t, nil)

@@ -18,25 +18,25 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
-// Where the reports are: of this boot, and of the last boots.
+// The paths of the report of this boot, and of the reports of the last boots.
 const (
 	ReportPath  = "/run/kairos/report.json"
 	HistoryPath = layout.NotesDir + "/reports.json"
 )
 
-// KeptBoots is how many boots HistoryPath holds.
+// KeptBoots is the number of boots in HistoryPath.
 const KeptBoots = 10
 
 // ReportVersion is the value of Report.Version that this package writes.
-// Readers ignore keys that they do not know; a key never changes its meaning.
+// Readers ignore unknown keys; a key never changes its meaning.
 const ReportVersion = 1
 
-// Report is what the stages of one boot did. Only root may read the document:
-// the output of a command may hold secrets.
+// Report has the results of the stages of one boot. Only root may read the
+// document: the output of a command may hold secrets.
 type Report struct {
 	Version int           `json:"version"`
 	BootID  string        `json:"bootID,omitempty"`
-	Stages  []StageReport `json:"stages"` // the last run of each, in the order of their first runs
+	Stages  []StageReport `json:"stages"` // the last run of each stage, in the order of the first runs
 }
 
 // StageReport is one run of a stage.
@@ -47,30 +47,30 @@ type StageReport struct {
 	Steps        []StepReport `json:"steps"` // in the order of the files
 }
 
-// An Outcome is how a step went.
+// An Outcome is the result of a step.
 type Outcome string
 
 // The outcomes.
 const (
 	Changed   Outcome = "changed"
 	Unchanged Outcome = "unchanged"
-	Ran       Outcome = "ran"     // commands ran, or units were asked for; whether that changed anything is not known
+	Ran       Outcome = "ran"     // commands ran, or units were asked for; whether anything changed is unknown
 	Skipped   Outcome = "skipped" // a condition was not met, or a step before it failed
 	Failed    Outcome = "failed"
 )
 
-// StepReport is how a step went.
+// StepReport is the report of a step.
 type StepReport struct {
 	Name         string        `json:"name"`
-	Origin       string        `json:"origin"` // file:line:column; empty for what no single step asks for
+	Origin       string        `json:"origin"` // file:line:column; empty if no single step is the cause
 	Outcome      Outcome       `json:"outcome"`
 	Message      string        `json:"message,omitempty"` // why it was skipped or failed
 	Milliseconds float64       `json:"milliseconds"`
 	Items        []report.Item `json:"items"`
-	Output       string        `json:"output,omitempty"` // the end of what its commands printed
+	Output       string        `json:"output,omitempty"` // the end of the output of its commands
 	Later        []string      `json:"notImplemented,omitempty"`
 
-	lost bool // skipped because of a failure: what comes after is too
+	lost bool // skipped because of a failure, like the steps after it
 }
 
 // OK tells whether no step failed.
@@ -83,14 +83,13 @@ func AllOK(reports []StageReport) bool {
 	return !slices.ContainsFunc(reports, func(r StageReport) bool { return !r.OK() })
 }
 
-// Changed tells whether some step changed something.
+// Changed tells whether any step changed something.
 func (r StageReport) Changed() bool {
 	return slices.ContainsFunc(r.Steps, func(s StepReport) bool { return s.Outcome == Changed })
 }
 
-// Lines are what a person must know, one line each: every failure. They are for
-// everybody to read, so they have the place of a command and not its words,
-// which may hold a secret.
+// Lines returns a line for each failure. Every user can read them, so they show the
+// position of a command and not its words, which may hold a secret.
 func (r StageReport) Lines() []string {
 	var out []string
 	for _, s := range r.Steps {
@@ -120,7 +119,7 @@ func publicName(i report.Item) string {
 	return i.Name
 }
 
-// Lines are those of every stage.
+// Lines returns the lines of all stages.
 func (r *Report) Lines() []string {
 	var out []string
 	for _, s := range r.Stages {
@@ -129,7 +128,7 @@ func (r *Report) Lines() []string {
 	return out
 }
 
-// Items are those of every step.
+// Items returns the items of all steps.
 func (r *Report) Items() (out []report.Item) {
 	for _, s := range r.Stages {
 		for _, step := range s.Steps {
@@ -139,7 +138,7 @@ func (r *Report) Items() (out []report.Item) {
 	return out
 }
 
-// ReadReport reads the report of this boot. Without one, it is empty.
+// ReadReport reads the report of this boot; an empty report if there is none.
 func ReadReport(root tree.Root) (*Report, error) {
 	r := &Report{Version: ReportVersion}
 	return r, readJSON(root, ReportPath, r)
@@ -171,9 +170,9 @@ func readJSON(root tree.Root, path string, into any) error {
 	return nil
 }
 
-// Record puts a run of a stage into the report of this boot, in the place of an
-// earlier run of the same stage, and the report into the history. A damaged
-// document is begun anew.
+// Record puts a run of a stage into the report of this boot, in place of an earlier
+// run of the same stage, and the report into the history. It replaces a damaged
+// document by a new one.
 func Record(root tree.Root, bootID string, run StageReport) (err error) {
 	unlock, err := lock(root)
 	if err != nil {
@@ -189,7 +188,7 @@ func Record(root tree.Root, bootID string, run StageReport) (err error) {
 	return errors.Join(writeJSON(root, ReportPath, r), keep(root, *r))
 }
 
-// lockFile is held while a report is written: stages may end at the same time.
+// lockFile is locked during a write of the report: stages may end at the same time.
 const lockFile = "/run/kairos/.report.lock"
 
 func lock(root tree.Root) (unlock func() error, err error) {
@@ -212,8 +211,8 @@ func (r *Report) put(run StageReport) {
 	r.Stages[i] = run
 }
 
-// keep writes the history when the boot is new in it, or a step went otherwise
-// than it is written there: a stage that runs every hour wears no flash out.
+// keep writes the history only for a new boot or a changed outcome, so that a stage
+// that runs every hour does not wear out the flash.
 func keep(root tree.Root, r Report) error {
 	boots, err := ReadHistory(root)
 	if err != nil {

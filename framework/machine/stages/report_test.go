@@ -38,7 +38,7 @@ func TestRecord(t *testing.T) {
 	}
 }
 
-// TestRecordEveryHour: the same outcome again is not written to the flash.
+// TestRecordEveryHour: an unchanged outcome is not written to the flash again.
 func TestRecordEveryHour(t *testing.T) {
 	root := tree.Root{Dir: t.TempDir(), KeepOwner: true}
 	run := StageReport{Stage: "reconcile", Steps: []StepReport{{Name: "x", Outcome: Ran}}}

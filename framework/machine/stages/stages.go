@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package stages runs the steps that a cloud-config has for a moment of the
-// boot. It plans (order, conditions, templates), carries out, and reports; it
-// decodes nothing, and decides nothing about when a stage runs.
+// Package stages runs the steps of a stage of a cloud-config. It plans (order,
+// conditions, templates), runs and reports steps; it decodes nothing, and does not
+// decide when a stage runs.
 //
-// A step is skipped when a condition is not met. Each thing that it asks for has
-// its own outcome, and one that fails, also because its template cannot be
-// filled in, does not stop the others.
-// A step runs after the step before it, or after those that it names in
-// "after"; steps that do not wait for each other run side by side. A step whose
-// "after" names one that failed is skipped.
+// A step is skipped if a condition is not met. Each item of a step has its own
+// outcome. A failed item, such as one with a template that cannot be filled in,
+// does not stop the others.
+// A step runs after the step before it, or after the steps in its "after"; steps
+// that do not wait for each other run in parallel. A step is skipped if a step in
+// its "after" failed.
 //
-// Running a stage twice changes nothing the second time, except by what its
-// commands do.
+// The second run of a stage changes nothing, except through its commands.
 package stages
 
 import (
@@ -35,52 +34,52 @@ import (
 
 // A System runs programs on the node.
 type System interface {
-	// Run runs a program and returns what it printed, also with an error.
+	// Run runs a program and returns its output, also with an error.
 	Run(ctx context.Context, words ...string) (output string, err error)
 }
 
 // A Fetcher fetches the content of a URL.
 type Fetcher interface {
-	// Fetch calls use with the content, again after a failure that may pass.
+	// Fetch calls use with the content. It retries after a temporary failure.
 	Fetch(ctx context.Context, url string, use func(content Content) error) error
 }
 
 // Engine runs stages on one machine.
 type Engine struct {
-	// Root is where files are. With Root.Dry nothing changes: it has the
-	// differences, and no program runs.
+	// Root is the root of the files. With Root.Dry nothing changes and no
+	// program runs: it collects the changes.
 	Root  tree.Root
 	Log   *slog.Logger
-	Facts func() template.Facts // asked before each step
-	// Machine makes what applies users, files and host names. It has Root.
+	Facts func() template.Facts // called before each step
+	// Machine makes the apply.Machine for users, files and host names. It has Root.
 	Machine func() *apply.Machine
 	System  System
 	Fetcher Fetcher
-	// Disks are those of the node; nil: the key layout fails.
+	// Disks are the disks of the node; nil: the key layout fails.
 	Disks partitions.Disks
 	// Image opens an OCI image; nil: framework/source does.
 	Image func(ctx context.Context, ref, arch string) (v1.Image, error)
-	// UnitState answers in place of `systemctl ASK UNIT` in a dry run, with ASK
-	// is-enabled or is-active; nil: nothing is known, so all would change.
+	// UnitState replaces `systemctl ASK UNIT` in a dry run, with ASK is-enabled
+	// or is-active; nil: the state is unknown, so every unit would change.
 	UnitState func(ask, unit string) string
-	// Early is true while systemd has not reached its goal: then units are
-	// started without waiting for them, because they may wait for us.
+	// Early starts units without waiting for them: while the node starts, they
+	// may wait for this stage.
 	Early bool
-	// Offline is true while systemd does not run at all: then units are enabled,
-	// disabled and masked, and none can be started.
+	// Offline is true while systemd does not run at all: units can then be
+	// enabled, disabled and masked, but not started.
 	Offline bool
-	// Datasource fetches user data and stores it; nil: no step may ask for it.
+	// Datasource fetches user data and stores it; nil: the key datasource fails.
 	Datasource func(ctx context.Context, d config.Datasource) (stored string, changed bool, err error)
 
 	files  sync.Mutex // held while a step changes files
-	images sync.Mutex // held while a step unpacks images, which share a target
+	images sync.Mutex // held while a step unpacks images: two may share a target
 }
 
-// Dry tells whether nothing is to change.
+// Dry tells whether this is a dry run.
 func (e *Engine) Dry() bool { return e.Root.Dry != nil }
 
-// Run carries a plan out. It ends when every step is over, or did not begin
-// because ctx ended.
+// Run runs the steps of a plan. It returns when every step has ended, or did not
+// begin because ctx ended.
 func (e *Engine) Run(ctx context.Context, p Plan) StageReport {
 	start := time.Now() //nolint:forbidigo // a report says when it was, and how long it took
 	out := StageReport{Stage: p.Stage, Start: start.UTC().Truncate(time.Second), Steps: make([]StepReport, len(p.Steps))}
@@ -107,13 +106,13 @@ func (e *Engine) Run(ctx context.Context, p Plan) StageReport {
 
 func milliseconds(since time.Time) float64 { return float64(time.Since(since).Microseconds()) / 1000 }
 
-// planned runs step i; before holds how the steps went that it waits for.
+// planned runs step i; before has the reports of the steps that it waits for.
 func (e *Engine) planned(ctx context.Context, p Plan, i int, before []StepReport) StepReport {
 	start := time.Now() //nolint:forbidigo // a report says when it was, and how long it took
 	s := p.Steps[i]
 	r := StepReport{Name: s.Title(), Origin: s.Step.Origin.String(), Items: []report.Item{}, Later: s.Step.Later}
 	switch {
-	case s.Err != nil: // it waited for no other, so it looks at none
+	case s.Err != nil: // it has not waited, so before is not ready
 		r.Outcome, r.Message = Failed, s.Err.Error()
 	case s.lost(before) >= 0:
 		r.Outcome, r.lost = Skipped, true
@@ -128,8 +127,8 @@ func (e *Engine) planned(ctx context.Context, p Plan, i int, before []StepReport
 	return r
 }
 
-// lost is a step without which s is not run, and that failed or was lost
-// itself; or -1.
+// lost returns a step in Strict that failed, or that was skipped because of a
+// failure; or -1.
 func (s Planned) lost(before []StepReport) int {
 	for _, n := range s.Strict {
 		if before[n].Outcome == Failed || before[n].lost {
@@ -151,7 +150,7 @@ func (e *Engine) log(stage string, r StepReport) {
 	e.Log.Log(context.Background(), level, text, "milliseconds", r.Milliseconds)
 }
 
-// step fills in the templates, asks the conditions and does what s asks for.
+// step checks the conditions, fills in the templates and does the work of s.
 func (e *Engine) step(ctx context.Context, s config.Step, r *StepReport) {
 	facts := e.Facts()
 	if why := Unmet(e.Root, facts, withNode(s, facts)); why != "" {
@@ -177,7 +176,7 @@ func (e *Engine) step(ctx context.Context, s config.Step, r *StepReport) {
 }
 
 // withNode fills in the template of "node", so that a step for another node is
-// skipped whatever else it says. A failure is found by Render again.
+// skipped even if its other templates fail. Render reports a failure of "node".
 func withNode(s config.Step, facts template.Facts) config.Step {
 	if text, err := template.Render(s.Node.Text, facts); err == nil {
 		s.Node.Text = text
@@ -187,7 +186,7 @@ func withNode(s config.Step, facts template.Facts) config.Step {
 	return s
 }
 
-// outcome is that of a step by its items.
+// outcome returns the outcome of a step with these items.
 func outcome(items []report.Item) Outcome {
 	has := func(outcomes ...report.Outcome) bool {
 		return slices.ContainsFunc(items, func(i report.Item) bool { return slices.Contains(outcomes, i.Outcome) })
@@ -195,7 +194,7 @@ func outcome(items []report.Item) Outcome {
 	switch {
 	case has(report.Failed):
 		return Failed
-	case has(report.Asked): // whether what was asked for is so, is not known
+	case has(report.Asked): // the result is unknown
 		return Ran
 	case has(report.Created, report.Changed):
 		return Changed

@@ -331,7 +331,8 @@ func refuseBad(command string) error {
 	return nil
 }
 
-// TestFailuresAndOrder: one failure stops no other; what waits for a step by name is skipped with it.
+// TestFailuresAndOrder: a failure does not stop later steps, except those that name
+// the failed step in "after": they are skipped.
 func TestFailuresAndOrder(t *testing.T) {
 	e, f := newEngine(t)
 	f.hook = refuseBad
@@ -375,7 +376,7 @@ func TestFailuresAndOrder(t *testing.T) {
 	}
 }
 
-// TestSideBySide: two steps that wait for a third meet while they run.
+// TestSideBySide: two steps that wait for a third run at the same time.
 func TestSideBySide(t *testing.T) {
 	e, _ := newEngine(t)
 	meet := make(chan struct{})

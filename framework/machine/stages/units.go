@@ -13,8 +13,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
-// systemctl writes drop-ins and asks systemd for what is not so already. The
-// states of units are kept in /etc/systemd, across boots.
+// systemctl writes drop-ins and changes the units that are not in the wanted state.
+// The states of units persist across boots, in /etc/systemd.
 func (w *work) systemctl(ctx context.Context) {
 	s := w.step.Systemctl
 	w.overrides(ctx)
@@ -47,7 +47,7 @@ func (w *work) systemctl(ctx context.Context) {
 	}
 }
 
-// start starts a unit, unless it is known that this cannot be.
+// start starts a unit, unless it is known that the start would fail.
 func (w *work) start(ctx context.Context, unit string) error {
 	if w.Offline {
 		return errors.New("systemd does not run yet in this stage; start the unit in the stage boot, or enable it")
@@ -58,8 +58,8 @@ func (w *work) start(ctx context.Context, unit string) error {
 	return w.run(ctx, w.words("start", unit)...)
 }
 
-// state is the first word that systemctl says about a unit. Its exit status
-// says the same again.
+// state returns the first line that systemctl prints about a unit. The exit status
+// has no further information.
 func (w *work) state(ctx context.Context, ask, unit string) string {
 	if w.Dry() {
 		if w.UnitState == nil {
@@ -72,8 +72,8 @@ func (w *work) state(ctx context.Context, ask, unit string) string {
 	return word
 }
 
-// words are a command line. While the node is starting, a unit may wait for
-// this very stage, so it is not waited for.
+// words returns a command line. While the node starts, the command does not wait
+// for the unit, because the unit may wait for this stage.
 func (w *work) words(verb, unit string) []string {
 	if verb == "start" && w.Early {
 		return []string{"systemctl", "--no-block", verb, "--", unit}
@@ -81,7 +81,7 @@ func (w *work) words(verb, unit string) []string {
 	return []string{"systemctl", verb, "--", unit}
 }
 
-// overrides are drop-ins below /run, which go when the config does.
+// overrides writes drop-ins below /run, where they vanish together with the config.
 func (w *work) overrides(ctx context.Context) {
 	reload := false
 	for _, o := range w.step.Systemctl.Overrides {

@@ -13,11 +13,11 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
-// serviceManager is that of every image of ours.
+// serviceManager is the service manager of all our images.
 const serviceManager = "systemd"
 
-// Unmet says why a step does not apply to this machine; empty: it does. It
-// reads files and runs nothing; "if" is not looked at.
+// Unmet returns why a step does not apply to this machine; empty: it applies. It
+// reads files and runs nothing; it ignores "if".
 func Unmet(root tree.Root, facts template.Facts, s config.Step) string {
 	for _, c := range []struct{ key, pattern, have string }{
 		{"only_os", s.OnlyOS, facts.OS},
@@ -51,14 +51,14 @@ func unmetFiles(root tree.Root, f config.IfFiles) string {
 	return ""
 }
 
-// matches: the pattern was checked by the decoder; one that a template made and
-// that is none matches nothing.
+// matches tells whether pattern matches text. The decoder has checked the pattern;
+// an invalid pattern from a template matches nothing.
 func matches(pattern, text string) bool {
 	re, err := regexp.Compile(pattern)
 	return err == nil && re.MatchString(text)
 }
 
-// refused is why the command of "if" keeps the step from running, or empty.
+// refused returns why the command of "if" prevents the step, or empty.
 func (e *Engine) refused(ctx context.Context, s config.Step) string {
 	if s.If.IsZero() || e.Dry() {
 		return ""

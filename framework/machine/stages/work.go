@@ -14,16 +14,16 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
-// work is one step that is being done. Its templates are filled in.
+// work is one step in progress, with its templates filled in.
 type work struct {
 	*Engine
 	step   config.Step
 	report *StepReport
 }
 
-// do does everything that the step asks for, in the order of Kairos but for
-// disks, entities and users, which come first, because files may lie on them and
-// belong to them, and for what is fetched, which waits for dns.
+// do does the work of the step in the order of Kairos, with two exceptions. Disks,
+// entities and users come first, because files may lie on them and belong to them.
+// Fetches come after dns.
 func (w *work) do(ctx context.Context) {
 	w.alone(func() { w.diskLayout(ctx) })
 	w.alone(w.ensureEntities)
@@ -48,14 +48,14 @@ func (w *work) do(ctx context.Context) {
 	w.datasource(ctx)
 }
 
-// alone runs do while no other step changes files.
+// alone runs do while it blocks file changes of other steps.
 func (w *work) alone(do func()) {
 	w.files.Lock()
 	defer w.files.Unlock()
 	do()
 }
 
-// item records one thing by whether it changed and its error.
+// item records an item as failed, changed or unchanged.
 func (w *work) item(kind, name string, changed bool, err error, origin config.Position) {
 	i := report.Item{Kind: kind, Name: name, Outcome: report.Unchanged, Origin: origin.String()}
 	switch {
@@ -67,7 +67,7 @@ func (w *work) item(kind, name string, changed bool, err error, origin config.Po
 	w.report.Items = append(w.report.Items, i)
 }
 
-// apply hands users, files and the host name to the package that does them for
+// apply passes users, files and the host name to package apply, which also applies
 // the whole config.
 func (w *work) apply(ctx context.Context, c *config.Config) {
 	if len(c.Users) == 0 && len(c.WriteFiles) == 0 && c.Hostname == "" {
@@ -88,7 +88,7 @@ func (w *work) hostnameConfig() *config.Config {
 	return &config.Config{Hostname: w.step.Hostname.Text, Origins: map[string]config.Position{"hostname": w.step.Hostname.Origin}}
 }
 
-// keys are added to users that exist.
+// keys adds SSH keys to existing users.
 func (w *work) keys(ctx context.Context) {
 	if len(w.step.AuthorizedKeys) == 0 {
 		return
@@ -120,7 +120,7 @@ func (w *work) directories() {
 
 const commandKind = "command"
 
-// commands runs each command, also after one that failed.
+// commands runs each command, even after a failure.
 func (w *work) commands(ctx context.Context) {
 	for _, c := range w.step.Commands {
 		i := report.Item{Kind: commandKind, Name: oneLine(c.Text), Outcome: report.Ran, Origin: c.Origin.String()}
@@ -136,7 +136,7 @@ func (w *work) commands(ctx context.Context) {
 	}
 }
 
-// commandFailure is the error and the last line that the command printed.
+// commandFailure returns the error and the last line of the command's output.
 func commandFailure(err error, output string) string {
 	lines := strings.Split(strings.TrimSpace(output), "\n")
 	if last := oneLine(lines[len(lines)-1]); last != "" {

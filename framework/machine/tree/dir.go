@@ -19,29 +19,29 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
 )
 
-// A Dir is an open directory of a Root. It stays the same directory, whoever
-// renames it or puts a link in its place. Names are single parts of a path, and
-// no link among them is followed. It has to be closed.
+// A Dir is an open directory of a Root. It stays the same directory even if a user
+// renames it or puts a link in its place. Names are single parts of a path, and no
+// link is followed. The caller must close it.
 type Dir struct {
 	r    Root
 	f    *os.File // O_PATH
 	path string   // inside the root, for errors
 }
 
-// openDir opens a directory for walking only, which a directory without the
-// permission to read allows too.
+// openDir opens a directory for walking only, which works without the permission
+// to read.
 func openDir(at int, name string) (*os.File, error) {
 	return openAt(at, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 }
 
-// openPath opens whatever name is, a link too, without doing anything to it.
+// openPath opens name, whatever it is, even a link, without any effect on it.
 func openPath(at int, name string) (*os.File, error) {
 	return openAt(at, name, unix.O_PATH|unix.O_NOFOLLOW, 0)
 }
 
 func openAt(at int, name string, flags int, mode uint32) (*os.File, error) {
 	if at == unix.AT_FDCWD {
-		flags &^= unix.O_NOFOLLOW // the root directory is given by root
+		flags &^= unix.O_NOFOLLOW // root chose the root directory
 	}
 	for {
 		fd, err := unix.Openat(at, name, flags|unix.O_CLOEXEC, mode)
@@ -65,22 +65,21 @@ func readlink(at int, name, shown string) (string, error) {
 
 func (d *Dir) fd() int { return int(d.f.Fd()) }
 
-// Close closes it. There is nothing to lose: what it made is flushed by Sync.
+// Close closes the directory. It cannot lose data: Sync flushes new names.
 func (d *Dir) Close() { _ = d.f.Close() }
 
-// OpenSelf opens the directory itself, to lock it or to flush its file system.
+// OpenSelf opens the directory itself, to lock or flush it.
 func (d *Dir) OpenSelf() (*os.File, error) {
 	f, err := openAt(d.fd(), ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	return f, d.wrong("open", ".", err)
 }
 
-// OpenRoot is the directory for code that stays inside of it, links or not. It
-// outlives d.
+// OpenRoot returns the directory as an os.Root, which no link leaves. It outlives d.
 func (d *Dir) OpenRoot() (*os.Root, error) {
 	return os.OpenRoot(fmt.Sprintf("/proc/self/fd/%d", d.fd()))
 }
 
-// wrong is an error about a name.
+// wrong makes err an error about a name.
 func (d *Dir) wrong(op, name string, err error) error {
 	full := path.Join(d.path, name)
 	pathErr, ok := errors.AsType[*fs.PathError](err)
@@ -93,7 +92,7 @@ func (d *Dir) wrong(op, name string, err error) error {
 	return &fs.PathError{Op: op, Path: full, Err: err}
 }
 
-// single refuses what is no single part of a path.
+// single refuses a name that is not a single part of a path.
 func single(name string) error {
 	if name == "" || name == ".." || strings.Contains(name, "/") {
 		return fmt.Errorf("BUG: %q is no single name", name)
@@ -122,7 +121,7 @@ func (d *Dir) Stat() (fs.FileInfo, error) {
 	return d.r.Info(info), nil
 }
 
-// Lstat describes what is at name.
+// Lstat describes name; a link is not followed.
 func (d *Dir) Lstat(name string) (info fs.FileInfo, err error) {
 	if err := single(name); err != nil {
 		return nil, err
@@ -138,12 +137,12 @@ func (d *Dir) Lstat(name string) (info fs.FileInfo, err error) {
 	return d.r.Info(info), nil
 }
 
-// Readlink is where the link name leads to.
+// Readlink returns the target of the link name.
 func (d *Dir) Readlink(name string) (string, error) {
 	return readlink(d.fd(), name, path.Join(d.path, name))
 }
 
-// Read is the content of the regular file name, of at most limit bytes.
+// Read returns the content of the regular file name, of at most limit bytes.
 func (d *Dir) Read(name string, limit int64) ([]byte, error) {
 	if err := single(name); err != nil {
 		return nil, err
@@ -161,7 +160,7 @@ func (d *Dir) OpenFile(name string) (*os.File, error) {
 	return f, d.wrong("open", name, err)
 }
 
-// List describes what is in the directory, sorted by name.
+// List describes the entries of the directory, sorted by name.
 func (d *Dir) List() (infos []fs.FileInfo, err error) {
 	f, err := d.OpenSelf()
 	if err != nil {
@@ -195,7 +194,7 @@ func (d *Dir) Sync() error {
 	return errors.Join(d.wrong("sync", ".", f.Sync()), f.Close())
 }
 
-// Mkdir makes the directory name, which must not exist, with a mode and an owner.
+// Mkdir makes the directory name with a mode and an owner. It must not exist.
 func (d *Dir) Mkdir(name string, f File) (*Dir, error) {
 	if err := single(name); err != nil {
 		return nil, err
@@ -217,8 +216,8 @@ func (d *Dir) Mkdir(name string, f File) (*Dir, error) {
 	return made, nil
 }
 
-// isNew is an error for a directory that is not as Mkdir makes one: whoever owns
-// the directory above could put another one of root's into its place.
+// isNew returns an error if the directory is not as Mkdir made it: the owner of the
+// parent directory could put another directory of root into its place.
 func (d *Dir) isNew() error {
 	info, err := d.f.Stat()
 	if err != nil {
@@ -231,8 +230,8 @@ func (d *Dir) isNew() error {
 	return err
 }
 
-// makeLikeParent makes a directory that is missing, as trail.make says. Another
-// process may make it at the same time.
+// makeLikeParent makes a missing directory, see trail.make. Another process may
+// make it at the same time.
 func (d *Dir) makeLikeParent(name string) (*Dir, error) {
 	info, err := d.Stat()
 	if err != nil {
@@ -256,7 +255,7 @@ func (d *Dir) Own(f File) error {
 	return errors.Join(d.wrong("chown", ".", d.r.own(opened, f)), opened.Close())
 }
 
-// own gives an open file an owner, and then a mode, because chown clears setuid.
+// own gives an open file an owner and then a mode, because chown clears setuid.
 func (r Root) own(file *os.File, f File) error {
 	if !r.KeepOwner {
 		if err := file.Chown(f.UID, f.GID); err != nil {
@@ -266,8 +265,8 @@ func (r Root) own(file *os.File, f File) error {
 	return file.Chmod(f.Mode)
 }
 
-// Symlink makes name a link to target, by rename. Nothing of another name or
-// kind is followed; a directory in its place is an error.
+// Symlink makes name a link to target, by rename, in place of an existing file or
+// link. A directory at name is an error.
 func (d *Dir) Symlink(target, name string) error {
 	if err := single(name); err != nil {
 		return err
@@ -282,7 +281,7 @@ func (d *Dir) Symlink(target, name string) error {
 	return d.Sync()
 }
 
-// SymlinkNew makes name, which must not exist, a link to target of an owner.
+// SymlinkNew makes name a link to target with an owner. It must not exist.
 func (d *Dir) SymlinkNew(target, name string, uid, gid int) error {
 	err := unix.Symlinkat(target, d.fd(), name)
 	if err == nil && !d.r.KeepOwner {
@@ -311,7 +310,7 @@ func (d *Dir) Remove(name string) error {
 	return d.wrong("remove", name, err)
 }
 
-// RemoveAll removes name and what is below it, if there is one.
+// RemoveAll removes name and everything below it. It may be missing.
 func (d *Dir) RemoveAll(name string) (err error) {
 	if err := single(name); err != nil {
 		return err
@@ -329,15 +328,14 @@ func (d *Dir) RemoveAll(name string) (err error) {
 
 func temporary() string { return ".kairos-" + rand.Text() }
 
-// A NewFile is a file that has no name yet. What is written to it is there as a
-// whole or not at all.
+// A NewFile is a file that has no name yet. Commit makes it visible as a whole.
 type NewFile struct {
 	*durable.File
 	dir  *Dir
 	name string
 }
 
-// Create begins the file name. Commit puts it there, or Discard throws it away.
+// Create begins the file name. The caller must call Commit or Discard.
 func (d *Dir) Create(name string) (*NewFile, error) {
 	if err := single(name); err != nil {
 		return nil, err
@@ -349,8 +347,8 @@ func (d *Dir) Create(name string) (*NewFile, error) {
 	return &NewFile{f, d, name}, nil
 }
 
-// Commit puts the file in its place, with a mode and an owner. It is on the
-// medium when it returns.
+// Commit gives the file a mode and an owner and puts it in its place. When Commit
+// returns, the file is on the medium.
 func (n *NewFile) Commit(f File) error {
 	if err := n.dir.r.own(n.File.File, f); err != nil {
 		return errors.Join(n.dir.wrong("write", n.name, err), n.Discard())
@@ -358,7 +356,7 @@ func (n *NewFile) Commit(f File) error {
 	return n.dir.wrong("write", n.name, n.File.Commit())
 }
 
-// Write makes name a regular file, in the place of what is there.
+// Write makes name a regular file, in place of an existing file or link.
 func (d *Dir) Write(name string, f File) error {
 	next, err := d.Create(name)
 	if err != nil {
@@ -370,7 +368,8 @@ func (d *Dir) Write(name string, f File) error {
 	return next.Commit(f)
 }
 
-// Is tells whether name is as f says.
+// Is tells whether name is a regular file with the content and attributes of f. A
+// directory is an error.
 func (d *Dir) Is(name string, f File) (bool, error) {
 	info, err := d.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -387,20 +386,20 @@ func (d *Dir) Is(name string, f File) (bool, error) {
 	}
 	have, err := d.Read(name, info.Size())
 	if errors.Is(err, regular.ErrKind) || errors.Is(err, regular.ErrTooLarge) || errors.Is(err, fs.ErrNotExist) {
-		return false, nil // it changes while we look
+		return false, nil // it changed since Lstat
 	}
 	return err == nil && string(have) == string(f.Data), err
 }
 
-// attributesAre tells whether permission bits and owner are as f says.
+// attributesAre tells whether permission bits and owner equal those of f.
 func (r Root) attributesAre(info fs.FileInfo, f File) bool {
 	uid, gid := Owner(info)
 	return info.Mode()&^fs.ModeType == f.Mode&^fs.ModeType && (r.KeepOwner || uid == f.UID && gid == f.GID)
 }
 
-// SetAttributes gives an open file of the directory a mode and an owner. It
-// tells whether anything had to change. A file that has other names too is
-// refused where users can have given them to it.
+// SetAttributes gives an open file of the directory a mode and an owner, and returns
+// whether they changed. It refuses a file with several names (hard links) in a
+// directory where users can make them.
 func (d *Dir) SetAttributes(file *os.File, f File) (changed bool, err error) {
 	info, err := file.Stat()
 	if err != nil {

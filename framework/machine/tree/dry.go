@@ -12,30 +12,29 @@ import (
 	"time"
 )
 
-// DryRun collects what would change below a Root. What was written to it is
-// read from it again, so that later changes see earlier ones. The zero value is
-// ready.
+// DryRun collects the changes below a Root. Reads return the collected content, so
+// that later changes see earlier ones. The zero value is ready for use.
 type DryRun struct {
 	mu      sync.Mutex
 	changes []Change
 }
 
-// Change is what a dry run would do to a path.
+// Change is a change of a path in a dry run.
 type Change struct {
 	Path     string
 	Old, New []byte      // content; nil for directories
-	Mode     fs.FileMode // as it would be
-	UID, GID int         // as they would be
+	Mode     fs.FileMode // the new mode
+	UID, GID int         // the new owner
 	Removed  bool
 }
 
-// is tells whether the path would be what f says already.
+// is tells whether the path equals f after the change.
 func (c Change) is(f File, keepOwner bool) bool {
 	owned := keepOwner || c.UID == f.UID && c.GID == f.GID
 	return !c.Removed && c.Mode == f.Mode && owned && bytes.Equal(c.New, f.Data)
 }
 
-// stat describes the path as it would be.
+// stat describes the path after the change.
 func (c Change) stat() (fs.FileInfo, error) {
 	if c.Removed {
 		return nil, &fs.PathError{Op: "stat", Path: c.Path, Err: fs.ErrNotExist}
@@ -43,7 +42,7 @@ func (c Change) stat() (fs.FileInfo, error) {
 	return would{c}, nil
 }
 
-// would is the file of a change.
+// would describes the file after a change.
 type would struct{ c Change }
 
 func (w would) Name() string       { return filepath.Base(w.c.Path) }
@@ -53,7 +52,7 @@ func (w would) ModTime() time.Time { return time.Time{} }
 func (w would) IsDir() bool        { return w.c.Mode.IsDir() }
 func (w would) Sys() any           { return &syscall.Stat_t{Uid: uint32(w.c.UID), Gid: uint32(w.c.GID)} }
 
-// Note adds a change; a later one of the same path joins the first.
+// Note adds a change. It is merged with an earlier change of the same path.
 func (d *DryRun) Note(c Change) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -66,7 +65,7 @@ func (d *DryRun) Note(c Change) {
 	d.changes = append(d.changes, c)
 }
 
-// Changes are all changes, in the order in which their paths were first met.
+// Changes returns all changes, in the order in which their paths first changed.
 func (d *DryRun) Changes() []Change {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -77,7 +76,7 @@ func (d *DryRun) index(path string) int {
 	return slices.IndexFunc(d.changes, func(c Change) bool { return c.Path == path })
 }
 
-// change is that of a path, when there is a dry run that has one.
+// change returns the change of a path, if there is one; d may be nil.
 func (d *DryRun) change(path string) (Change, bool) {
 	if d == nil {
 		return Change{}, false

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestDryRun: what was written is read again, and the tree stays as it is.
+// TestDryRun: written content is read back, and the tree stays unchanged.
 func TestDryRun(t *testing.T) {
 	r := newRoot(t)
 	if err := os.WriteFile(filepath.Join(r.Dir, "old"), []byte("1"), 0o644); err != nil {

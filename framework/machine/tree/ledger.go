@@ -9,16 +9,16 @@ import (
 
 // Attributes are the mode and the owner of a file.
 type Attributes struct {
-	Mode     fs.FileMode // as fs.FileInfo has it, with the type
+	Mode     fs.FileMode // as in fs.FileInfo, with the type
 	UID, GID int
 }
 
-// A Ledger has the attributes of the files below a Root whose files could not
-// be given them, because who unpacked them is not root. Its keys are inode
-// numbers; what is not in it belongs to root and has the mode that it has.
+// A Ledger has the attributes of files that were unpacked without root, and so
+// could not get them on disk. Its keys are inode numbers. A file that is not in it
+// belongs to root and has its mode on disk.
 type Ledger map[uint64]Attributes
 
-// Info is info with the attributes that the ledger has for the file.
+// Info returns info with the attributes from the ledger, if there is one.
 func (r Root) Info(info fs.FileInfo) fs.FileInfo {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if r.Ledger == nil || !ok {
@@ -33,7 +33,7 @@ func (r Root) Info(info fs.FileInfo) fs.FileInfo {
 	return listed{info, a.Mode, &own}
 }
 
-// listed is a file with attributes from elsewhere.
+// listed is a file with attributes from a ledger.
 type listed struct {
 	fs.FileInfo
 	mode fs.FileMode
@@ -43,7 +43,7 @@ type listed struct {
 func (l listed) Mode() fs.FileMode { return l.mode }
 func (l listed) Sys() any          { return l.st }
 
-// CheckWritable is an error with syscall.EROFS for a path that Writable denies.
+// CheckWritable returns an error with syscall.EROFS for a path that Writable denies.
 func (r Root) CheckWritable(path string) error {
 	if r.Writable == nil {
 		return nil

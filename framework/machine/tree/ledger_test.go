@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// newCopy is a root whose files are of the process, with a ledger that says
-// more of one of them.
+// newCopy returns a root with files of the process, and a ledger that has one of
+// them.
 func newCopy(t *testing.T) Root {
 	t.Helper()
 	r := Root{Dir: t.TempDir(), Dry: new(DryRun), Ledger: Ledger{}}
@@ -29,7 +29,7 @@ func newCopy(t *testing.T) Root {
 	return r
 }
 
-// TestLedger: the attributes of the ledger count; without any, root's.
+// TestLedger: attributes come from the ledger; other files belong to root.
 func TestLedger(t *testing.T) {
 	r := newCopy(t)
 	for _, c := range []struct {
@@ -41,7 +41,7 @@ func TestLedger(t *testing.T) {
 		{"/listed", File{Mode: 0o4755, UID: 7, GID: 9}, true},
 		{"/other", File{Mode: 0o600}, false},
 		{"/other", File{Mode: 0o600, UID: 1}, true},
-		{"/other", File{Mode: 0o600, UID: 1}, false}, // as the dry run has it
+		{"/other", File{Mode: 0o600, UID: 1}, false}, // equal to the dry run
 		{"/other", File{Mode: 0o600, UID: 2}, true},
 	} {
 		c.file.Data = []byte("1")
@@ -58,7 +58,7 @@ func TestLedger(t *testing.T) {
 	}
 }
 
-// TestWritable: what the node could not change fails, and is not noted.
+// TestWritable: a change that the node could not make fails, and is not noted.
 func TestWritable(t *testing.T) {
 	r := newCopy(t)
 	r.Writable = func(path string) bool { return strings.HasPrefix(path, "/etc/") }
@@ -84,7 +84,7 @@ func TestWritable(t *testing.T) {
 	}
 }
 
-// TestDryRunAgain: a dry run sees what it made, as a second run would.
+// TestDryRunAgain: a dry run sees its own changes, as a second run would.
 func TestDryRunAgain(t *testing.T) {
 	r := newCopy(t)
 	for i, want := range []bool{true, false} {

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A house has a home directory of a user, as the ledger says, and a folder of
-// root beside it, in which nothing of what is done in the home may show.
+// A house has a home directory of a user, according to the ledger, and a folder of
+// root. Work in the home must not change that folder.
 type house struct {
 	Root
 	user int
@@ -47,7 +47,8 @@ func newHouse(t *testing.T) house {
 
 func (h house) host(name string) string { return filepath.Join(h.Dir, name) }
 
-// own is a file of the process, which may give files to itself only.
+// own returns a file that belongs to the process, which can give files to no other
+// user.
 func (h house) own(data string, mode fs.FileMode) File {
 	return File{Data: []byte(data), Mode: mode, UID: os.Geteuid(), GID: os.Getegid()}
 }
@@ -69,7 +70,7 @@ func (h house) link(t *testing.T, target, name string) {
 	}
 }
 
-// check looks for traces in root's folder.
+// check reports changes in root's folder.
 func (h house) check(t *testing.T) {
 	t.Helper()
 	modes := map[string]fs.FileMode{}
@@ -98,8 +99,8 @@ func (h house) check(t *testing.T) {
 	}
 }
 
-// TestRace: a user exchanges a directory and a link while the agent works below
-// it. Nothing lands where the link leads, and nothing of there is read.
+// TestRace: a user exchanges a directory and a link while the agent works below it.
+// The agent reads and writes nothing at the target of the link.
 func TestRace(t *testing.T) {
 	h := newHouse(t)
 	h.link(t, "../../root", "home/ada/l")
@@ -140,7 +141,7 @@ func TestRace(t *testing.T) {
 	}
 }
 
-// exchange exchanges two names until stop is called.
+// exchange exchanges two names again and again until stop is called.
 func exchange(t *testing.T, a, b string) (stop func()) {
 	t.Helper()
 	quit, done := make(chan struct{}), make(chan struct{})
@@ -161,7 +162,7 @@ func exchange(t *testing.T, a, b string) (stop func()) {
 	return func() { close(quit); <-done }
 }
 
-// TestLinks is the rule of the package comment.
+// TestLinks tests the rule for links in the package comment.
 func TestLinks(t *testing.T) {
 	h := newHouse(t)
 	h.link(t, "/root", "toroot")
@@ -192,8 +193,8 @@ func TestLinks(t *testing.T) {
 	h.check(t)
 }
 
-// TestFixedNeedsRoots: a host path is given out only where no user can change
-// what it leads to.
+// TestFixedNeedsRoots: Fixed returns a host path only if no user can change where it
+// leads.
 func TestFixedNeedsRoots(t *testing.T) {
 	h := newHouse(t)
 	for path, ok := range map[string]bool{"/root/sub/x": true, "/root/new/x": true, "/home/ada": true, "/home/ada/x": false, "/tmp/x": false} {
@@ -203,7 +204,7 @@ func TestFixedNeedsRoots(t *testing.T) {
 	}
 }
 
-// TestPipe: what a user puts in the place of a file does not hold the agent.
+// TestPipe: a pipe or an endless file of a user does not block the agent.
 func TestPipe(t *testing.T) {
 	h := newHouse(t)
 	if err := errors.Join(
@@ -243,7 +244,7 @@ func TestPipe(t *testing.T) {
 	}
 }
 
-// TestOtherNames: a user's hard link brings no file of root's to a new owner.
+// TestOtherNames: a hard link of a user does not change the owner of root's file.
 func TestOtherNames(t *testing.T) {
 	h := newHouse(t)
 	if err := os.Link(h.host("root/secret"), h.host("home/ada/same")); err != nil {

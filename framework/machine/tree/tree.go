@@ -1,32 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package tree reads and writes the files of a root directory, which is / on
-// a node and a temporary directory in tests. Paths are absolute as seen inside
-// the root; no symbolic link leads out of it. Files are replaced as a whole,
-// by rename, and survive a power cut as the old or the new one.
+// a node and a temporary directory in tests. Paths are absolute inside the root; no
+// symbolic link leads out of it. Files are replaced as a whole, by rename; after a
+// power cut, a file is either the old or the new one.
 //
 // # Users work beside us
 //
-// The agent is root and works below directories of users, who can rename what
-// is there, or put a link or a named pipe into its place, at any time. So
-// nothing is looked up twice: a path is walked part by part, each directory is
-// opened from the one above it, and what is done is done to names in an open
-// directory (Dir) or to an open file. Owners and modes are given to open files.
+// The agent is root and works below directories of users. Users can rename entries
+// there, or put a link or a named pipe into their place, at any time. So the
+// package looks nothing up twice: it walks a path part by part, opens each
+// directory from the one above it, and acts on names in an open directory (Dir) or
+// on an open file. It sets owners and modes of open files only.
 //
-// Symbolic links are followed when no user can have made or moved them:
+// Symbolic links are followed if no user can have made or moved them:
 //
-//	the link belongs to root, and the directory that it is in belongs to root
-//	and only root can write to it, or it is sticky, as /tmp is
+//	the link and its directory belong to root, and the directory is either
+//	writable for root only or sticky, as /tmp is
 //	        followed, inside the root
 //	any other link
-//	        not followed: an error says whose it is
+//	        not followed: an error names the user
 //
 // This is stricter than the kernel's protected_symlinks (see proc_sys_fs(5)),
-// which has no rule for home directories. A link in the last place of a path is
-// followed by Read, Stat, MakeDir and Open, by the same rule, and replaced or
-// removed by the others.
+// which has no rule for home directories. In the last place of a path, Read, Stat,
+// Exists, List, Open, MakeAll, MakeDir, ParentOfTarget and WriteInPlace follow a
+// link by the same rule. Replace and Remove replace or remove it.
 //
-// Files are read by framework/internal/regular: regular ones, up to MaxFile.
+// Only regular files are read, by framework/internal/regular, up to MaxFile.
 package tree
 
 import (
@@ -42,7 +42,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/internal/regular"
 )
 
-// MaxFile is the most that Read reads, in bytes.
+// MaxFile is the largest file that Read reads, in bytes.
 const MaxFile = regular.MaxText
 
 // Root is a root directory.
@@ -50,17 +50,17 @@ type Root struct {
 	Dir string // host path
 	// KeepOwner leaves owners alone, for tests that do not run as root.
 	KeepOwner bool
-	// Dry collects what would change, and nothing does; nil: it changes.
+	// Dry collects the changes in place of making them; nil: no dry run.
 	Dry *DryRun
-	// Ledger has the attributes of the files; nil: they have them themselves.
+	// Ledger has the attributes of the files; nil: they are on disk.
 	Ledger Ledger
 	// Writable tells whether a path inside the root may change, for a copy of a
-	// root that is read-only in other places; nil: the file system knows.
+	// root that is partly read-only; nil: the file system decides.
 	Writable func(path string) bool
 }
 
-// trustsAll tells that nobody can lead the process astray, because it is not
-// root, or because a test says so. A Ledger says itself whose files are whose.
+// trustsAll tells whether every link may be followed: the process is not root, or a
+// test sets KeepOwner. With a Ledger, the owners in it decide.
 func (r Root) trustsAll() bool { return r.Ledger == nil && (r.KeepOwner || os.Geteuid() != 0) }
 
 // File is what Replace writes.
@@ -70,7 +70,7 @@ type File struct {
 	UID, GID int
 }
 
-// Owner is the user and group of a file.
+// Owner returns the user and group of a file.
 func Owner(info fs.FileInfo) (uid, gid int) {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
@@ -95,7 +95,7 @@ func (r Root) Read(path string) ([]byte, error) {
 	return data, err
 }
 
-// at calls use with the directory that path is in and the last part of its name.
+// at calls use with the parent directory and the last part of path.
 func (r Root) at(path string, follow bool, use func(d *Dir, name string) error) error {
 	p, err := r.find(path, follow)
 	if err != nil {
@@ -108,10 +108,10 @@ func (r Root) at(path string, follow bool, use func(d *Dir, name string) error) 
 	return inside(path, use(p.dir(), p.name()))
 }
 
-// Stat describes what is at path; a link is followed.
+// Stat describes path; a link is followed.
 func (r Root) Stat(path string) (fs.FileInfo, error) { return r.describe(path, true) }
 
-// Lstat describes what is at path; a link in the last place is not followed.
+// Lstat describes path; a link in the last place is not followed.
 func (r Root) Lstat(path string) (fs.FileInfo, error) { return r.describe(path, false) }
 
 func (r Root) describe(path string, follow bool) (info fs.FileInfo, err error) {
@@ -125,7 +125,7 @@ func (r Root) describe(path string, follow bool) (info fs.FileInfo, err error) {
 	return info, err
 }
 
-// Readlink is where the link at path leads to.
+// Readlink returns the target of the link at path.
 func (r Root) Readlink(path string) (target string, err error) {
 	err = r.at(path, false, func(d *Dir, name string) (err error) {
 		target, err = d.Readlink(name)
@@ -134,7 +134,7 @@ func (r Root) Readlink(path string) (target string, err error) {
 	return target, err
 }
 
-// List describes what is in the directory at path, sorted by name.
+// List describes the entries of the directory at path, sorted by name.
 func (r Root) List(path string) (infos []fs.FileInfo, err error) {
 	d, err := r.Open(path)
 	if err != nil {
@@ -144,7 +144,7 @@ func (r Root) List(path string) (infos []fs.FileInfo, err error) {
 	return d.List()
 }
 
-// Exists tells whether there is something at path.
+// Exists tells whether path exists; a link is followed.
 func (r Root) Exists(path string) bool {
 	_, err := r.Stat(path)
 	return err == nil
@@ -159,8 +159,8 @@ func (r Root) Open(path string) (d *Dir, err error) {
 	return d, err
 }
 
-// MakeAll opens the directory at path, and makes it when it is missing, as
-// Replace makes directories.
+// MakeAll opens the directory at path. It makes missing directories, as Replace
+// does.
 func (r Root) MakeAll(dir string) (*Dir, error) {
 	p, err := r.find(dir, true)
 	if err != nil {
@@ -176,7 +176,7 @@ func (r Root) MakeAll(dir string) (*Dir, error) {
 	return p.dir().Open(".")
 }
 
-// makeOrOpen is make, where the first of the names may exist.
+// makeOrOpen is make, but the first name may exist.
 func (p *trail) makeOrOpen() error {
 	if len(p.rest) > 1 {
 		next, err := p.dir().Open(p.rest[0])
@@ -189,11 +189,11 @@ func (p *trail) makeOrOpen() error {
 	return p.make()
 }
 
-// Parent opens the directory that path is in, and makes it when it is missing,
-// as Replace does. Name is the last part of path, which is not followed.
+// Parent opens the parent directory of path. It makes missing directories, as
+// Replace does. name is the last part of path, which is not followed.
 func (r Root) Parent(path string) (d *Dir, name string, err error) { return r.parent(path, false) }
 
-// OpenParent is Parent that makes nothing.
+// OpenParent is Parent, but makes nothing.
 func (r Root) OpenParent(path string) (d *Dir, name string, err error) {
 	err = r.at(path, false, func(in *Dir, last string) (err error) {
 		d, err = in.Open(".")
@@ -203,7 +203,7 @@ func (r Root) OpenParent(path string) (d *Dir, name string, err error) {
 	return d, name, err
 }
 
-// ParentOfTarget is Parent, with a link in the last place followed too.
+// ParentOfTarget is Parent, but follows a link in the last place too.
 func (r Root) ParentOfTarget(path string) (d *Dir, name string, err error) {
 	return r.parent(path, true)
 }
@@ -221,7 +221,7 @@ func (r Root) parent(path string, follow bool) (d *Dir, name string, err error) 
 	return d, p.name(), err
 }
 
-// inside gives an error the path as it was asked for.
+// inside gives an error the path of the caller.
 func inside(path string, err error) error {
 	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
 		return &fs.PathError{Op: pathErr.Op, Path: path, Err: pathErr.Err}
@@ -229,10 +229,10 @@ func inside(path string, err error) error {
 	return err
 }
 
-// Replace makes path a regular file with the given content, mode and owner;
-// it tells whether anything had to change. A link at path is replaced, not
-// followed. Missing directories are made with mode 0755 and the owner of the
-// nearest directory that exists.
+// Replace makes path a regular file with the given content, mode and owner, and
+// returns whether anything changed. A link at path is replaced, not followed.
+// Missing directories are made with mode 0755 and the owner of the nearest existing
+// directory.
 func (r Root) Replace(path string, f File) (changed bool, err error) {
 	p, err := r.find(path, false)
 	if err != nil {
@@ -255,7 +255,7 @@ func (r Root) Replace(path string, f File) (changed bool, err error) {
 	return true, inside(path, p.dir().Write(p.name(), f))
 }
 
-// already tells whether path is as f says, by the dry run or on disk.
+// already tells whether path equals f, in the dry run or on disk.
 func (r Root) already(path string, p *trail, f File) (bool, error) {
 	if c, ok := r.Dry.change(path); ok {
 		return c.is(f, r.KeepOwner), nil
@@ -266,8 +266,8 @@ func (r Root) already(path string, p *trail, f File) (bool, error) {
 	return p.dir().Is(p.name(), f)
 }
 
-// WriteInPlace writes data to the file at path, which exists and cannot be
-// replaced by rename, as those of /proc and /sys.
+// WriteInPlace writes data to an existing file that cannot be replaced by rename,
+// such as those of /proc and /sys.
 func (r Root) WriteInPlace(path string, data []byte) error {
 	return r.at(path, true, func(d *Dir, name string) error {
 		f, err := openAt(d.fd(), name, unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_TRUNC, 0)
@@ -279,7 +279,7 @@ func (r Root) WriteInPlace(path string, data []byte) error {
 	})
 }
 
-// OpenLock opens the file at path to lock it, and makes it when it is missing.
+// OpenLock opens the file at path to lock it. It makes a missing file.
 func (r Root) OpenLock(path string) (*os.File, error) {
 	d, name, err := r.Parent(path)
 	if err != nil {
@@ -290,7 +290,7 @@ func (r Root) OpenLock(path string) (*os.File, error) {
 	return f, d.wrong("open", name, err)
 }
 
-// Remove removes the file at path; a missing one is fine.
+// Remove removes the file at path, and returns whether there was one.
 func (r Root) Remove(path string) (changed bool, err error) {
 	if r.Dry != nil {
 		return r.wouldRemove(path)
@@ -302,7 +302,7 @@ func (r Root) Remove(path string) (changed bool, err error) {
 	return err == nil, err
 }
 
-// old is the content that a dry run would replace.
+// old returns the content that a dry run would replace.
 func (r Root) old(path string) []byte {
 	data, err := r.Read(path)
 	if err != nil {
@@ -325,9 +325,9 @@ func (r Root) wouldRemove(path string) (bool, error) {
 	return true, nil
 }
 
-// MakeDir makes path a directory with the given mode and owner; it tells
-// whether anything had to change. A link to a directory is followed. Missing
-// parents are made as by Replace.
+// MakeDir makes path a directory with the given mode and owner, and returns whether
+// anything changed. A link to a directory is followed. Missing parents are made as
+// by Replace.
 func (r Root) MakeDir(path string, f File) (changed bool, err error) {
 	p, err := r.find(path, true)
 	if err != nil {
@@ -369,9 +369,9 @@ func (p *trail) makeDir(f File) error {
 	return err
 }
 
-// SetAttributes gives the file at path a mode and an owner; its data is left
-// alone. It tells whether anything had to change. A file that has other names
-// too is refused where users can have given them to it.
+// SetAttributes gives the file at path a mode and an owner, and returns whether they
+// changed. It leaves the data alone. It refuses a file with several names (hard
+// links) in a directory where users can make them.
 func (r Root) SetAttributes(path string, f File) (changed bool, err error) {
 	p, err := r.find(path, false)
 	if err != nil {
@@ -403,7 +403,7 @@ func (r Root) SetAttributes(path string, f File) (changed bool, err error) {
 	return changed, inside(path, errors.Join(err, file.Close()))
 }
 
-// lstatOrNoted describes path as the dry run has it, else what is there.
+// lstatOrNoted describes path in the dry run, or else on disk.
 func (r Root) lstatOrNoted(path string, p *trail) (fs.FileInfo, error) {
 	if c, ok := r.Dry.change(path); ok {
 		return c.stat()

@@ -16,18 +16,17 @@ import (
 
 const maxLinks = 40 // as the kernel, see path_resolution(7)
 
-// A trail is where a path leads: an open directory, and the names below it
-// that are not walked. That is one name, or more when directories are missing.
-// It has to be closed.
+// A trail is a walked path: the open directories, and the names that are not
+// walked. That is one name, or more if directories are missing. It must be closed.
 type trail struct {
 	r    Root
-	dirs []*Dir // open: the root directory, and each on the way
+	dirs []*Dir // open: the root directory and each directory on the way
 	rest []string
 }
 
 func (p *trail) dir() *Dir { return p.dirs[len(p.dirs)-1] }
 
-// name is the last part of the path, seen from dir when none is missing.
+// name is the last part of the path, relative to dir if no directory is missing.
 func (p *trail) name() string {
 	if len(p.rest) == 0 {
 		return "."
@@ -38,7 +37,7 @@ func (p *trail) name() string {
 // real is the path, without links, as seen inside the root.
 func (p *trail) real() string { return path.Join(append([]string{p.dir().path}, p.rest...)...) }
 
-// missing is an error when directories above the last part do not exist.
+// missing returns an error if directories above the last part do not exist.
 func (p *trail) missing() error {
 	if len(p.rest) > 1 {
 		return &fs.PathError{Op: "open", Path: path.Join(p.dir().path, p.rest[0]), Err: unix.ENOENT}
@@ -52,8 +51,8 @@ func (p *trail) close() {
 	}
 }
 
-// make makes the directories that are missing, with mode 0755 and the owner of
-// the nearest one that exists.
+// make makes the missing directories, with mode 0755 and the owner of the nearest
+// existing directory.
 func (p *trail) make() error {
 	for len(p.rest) > 1 {
 		next, err := p.dir().makeLikeParent(p.rest[0])
@@ -65,7 +64,7 @@ func (p *trail) make() error {
 	return nil
 }
 
-// find walks to path; follow: a link in the last place is followed too.
+// find walks to a path. With follow, it follows a link in the last place too.
 func (r Root) find(name string, follow bool) (*trail, error) {
 	top, err := openDir(unix.AT_FDCWD, r.Dir)
 	if err != nil {
@@ -79,7 +78,7 @@ func (r Root) find(name string, follow bool) (*trail, error) {
 	return p, nil
 }
 
-// parts are those of a path or of a link's target.
+// parts splits a path or the target of a link.
 func parts(text string) []string {
 	return slices.DeleteFunc(strings.Split(text, "/"), func(part string) bool { return part == "" || part == "." })
 }
@@ -93,7 +92,7 @@ func (p *trail) walk(name string, follow bool) error {
 		case part == "..":
 			p.up()
 			continue
-		case len(p.rest) > 0: // below what is not there
+		case len(p.rest) > 0: // below a missing directory
 			p.rest = append(p.rest, part)
 			continue
 		}
@@ -115,7 +114,7 @@ func (p *trail) walk(name string, follow bool) error {
 	return nil
 }
 
-// up leaves the last name. Above the root directory is the root directory.
+// up removes the last name. The parent of the root directory is itself.
 func (p *trail) up() {
 	switch {
 	case len(p.rest) > 0:
@@ -132,8 +131,8 @@ func (p *trail) top() {
 	}
 }
 
-// enter goes into the directory name, and returns the target of a link instead.
-// The last name is not gone into.
+// enter enters the directory name, or returns the target if name is a link. It does
+// not enter the last name of a path.
 func (p *trail) enter(name string, last, follow bool) (target string, err error) {
 	if !last {
 		next, err := p.dir().Open(name)
@@ -165,8 +164,8 @@ func (p *trail) enter(name string, last, follow bool) (target string, err error)
 
 var errNoLink = errors.New("not a symbolic link")
 
-// trustedLink is where the link name leads to, if the link may be followed: see
-// the package comment. Owner and target are read from one open link.
+// trustedLink returns the target of the link name, if the package's rule allows it
+// to be followed. It reads owner and target from one open link.
 func (d *Dir) trustedLink(name string) (target string, err error) {
 	f, err := openPath(d.fd(), name)
 	if err != nil {
@@ -186,7 +185,7 @@ func (d *Dir) trustedLink(name string) (target string, err error) {
 	return readlink(int(f.Fd()), "", path.Join(d.path, name))
 }
 
-// trust is the rule for links.
+// trust returns an error if the rule for links forbids to follow the link name.
 func (d *Dir) trust(name string, link fs.FileInfo) error {
 	if d.r.trustsAll() {
 		return nil
@@ -205,8 +204,9 @@ func (d *Dir) trust(name string, link fs.FileInfo) error {
 	return nil
 }
 
-// changers says who besides root can rename and remove what root has in a
-// directory, or nothing. In a sticky one others cannot.
+// changers names the user or group, other than root, that can rename and remove
+// root's files in a directory, or returns nothing. In a sticky directory only its
+// owner can.
 func changers(dir fs.FileInfo, sticky bool) string {
 	uid, gid := Owner(dir)
 	switch mode := dir.Mode(); {
@@ -222,10 +222,10 @@ func changers(dir fs.FileInfo, sticky bool) string {
 	return ""
 }
 
-// Fixed returns the host path of path, for what needs one: links in its parents
-// are followed, the last part is not. It is refused when somebody but root can
-// change the way there, because it could then lead elsewhere when it is used.
-// Parts that do not exist are taken as they are.
+// Fixed returns the host path of path, for code that needs one. It follows links in
+// the parents, but not in the last part. It is an error if any user but root can
+// change a directory on the way, because the path could then lead elsewhere at its
+// use. Missing parts stay as they are.
 func (r Root) Fixed(path string) (string, error) {
 	p, err := r.find(path, false)
 	if err != nil {

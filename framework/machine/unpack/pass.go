@@ -24,14 +24,14 @@ type unixStat = syscall.Stat_t
 
 const xattrPrefix = "SCHILY.xattr."
 
-// A pass unpacks one layer over those below it.
+// A pass unpacks one layer over the layers below it.
 type pass struct {
 	root *os.Root
 	Options
-	names layers.Names // what this layer has, and hides of those below it
+	names layers.Names // the names that this layer has, and those that it hides
 }
 
-// The layers of a pass, as layers.Names numbers them.
+// The numbers of the layers of a pass in layers.Names.
 const (
 	lower = iota
 	this
@@ -58,7 +58,7 @@ func (p *pass) run(ctx context.Context, l slotimage.Layer) (err error) {
 			return fmt.Errorf("%.200q: %w", h.Name, err)
 		}
 	}
-	// The digest is looked at when the stream is at its end.
+	// The digest is checked at the end of the stream.
 	_, err = io.Copy(io.Discard, layer)
 	return err
 }
@@ -87,7 +87,7 @@ func (p *pass) entry(h *tar.Header, content io.Reader) error {
 	return p.make(h, name, content)
 }
 
-// clean is the name of an entry below the root.
+// clean returns the name of an entry, relative to the root.
 func clean(name string) (string, error) {
 	name, err := layers.Clean(name)
 	if err == nil && (name == Own || strings.HasPrefix(name, Own+"/")) {
@@ -96,8 +96,8 @@ func clean(name string) (string, error) {
 	return name, err
 }
 
-// prune removes what the layers below put at name and below it, as far as this
-// layer hides it. What this layer made stays.
+// prune removes the entries of lower layers, at name and below it, that this layer
+// hides. The entries of this layer stay.
 func (p *pass) prune(name string) error {
 	info, err := p.root.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
@@ -137,8 +137,8 @@ func (p *pass) pruneEach(dir string) error {
 	return nil
 }
 
-// renew takes from a directory what a lower layer gave it, when this layer has
-// only something below it.
+// renew resets the owner and the mode that a lower layer gave a directory, if this
+// layer has only entries below it.
 func (p *pass) renew(dir string) error {
 	if !p.names.IsImplied(dir) {
 		return nil
@@ -192,7 +192,7 @@ func (p *pass) file(h *tar.Header, name string, content io.Reader) error {
 	if err == nil && !p.KeepOwner {
 		err = f.Chown(h.Uid, h.Gid)
 	}
-	if err == nil { // behind chown, which clears setuid and capabilities
+	if err == nil { // after chown, which clears setuid and capabilities
 		err = errors.Join(f.Chmod(permissions(h.FileInfo().Mode())), p.xattrs(f, h))
 	}
 	if err := errors.Join(err, f.Close()); err != nil {

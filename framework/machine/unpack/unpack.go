@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package unpack puts the files of an OCI image into a directory. The layers
-// pass through in pieces and are checked against their digests by
-// framework/source; nothing but files, directories and links inside of the
-// directory is made, whatever names and links the layers have.
+// Package unpack unpacks an OCI image into a directory. Layers are streamed, and
+// framework/source checks them against their digests. The package makes only files,
+// directories and links inside the directory, whatever names and links the layers
+// have.
 //
 // # The order
 //
-//	layers   bottom to top, into a folder of their own in the directory, with
-//	         the whiteouts of OCI; this needs the room of the image twice while
-//	         an older version of it is there
-//	check    nothing of another kind is in the place of a file or a directory
-//	         ---- up to here, nothing that was there before is changed ----
-//	forget   the record of what was unpacked before
-//	move     each file by rename; directories that exist keep owner and mode
+//	layers   unpack them, bottom to top, into a staging folder in the directory,
+//	         with the whiteouts of OCI; with an older version in place, this
+//	         needs twice the space of the image
+//	check    a directory and a file must not be in each other's place
+//	         ---- up to here, no earlier file has changed ----
+//	forget   the record of the earlier image
+//	move     each file by rename; existing directories keep owner and mode
 //	record   the digest of the image, after all of it is on the medium
 //
-// A run that is cut leaves whole files, old and new ones, and the next run does
-// all of it again. What an older version of the image had and the new one has
-// not stays, because others may have put it there.
+// An interrupted run leaves complete files, old and new ones; the next run repeats
+// everything. Files of an older version that the new version lacks stay, because
+// another program may have put them there.
 package unpack
 
 import (
@@ -46,16 +46,16 @@ const Own = ".kairos-unpacked"
 
 const staging = Own + "/new"
 
-// Options of an unpacking.
+// Options are the options of Image.
 type Options struct {
-	// Ref is what the image is called: one record is kept for each.
+	// Ref is the name of the image. Each name has its own record.
 	Ref string
 	// KeepOwner leaves owners alone, for tests that do not run as root.
 	KeepOwner bool
 }
 
-// Done tells whether a target has the image that ref names, when that can be
-// told without looking at the image: the ref has a digest.
+// Done tells, without a look at the image, whether a target has the image ref. It
+// is false for a ref without a digest.
 func Done(target *tree.Dir, ref string) bool {
 	if !strings.Contains(ref, "@sha256:") {
 		return false
@@ -73,7 +73,7 @@ func recordOf(ref string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// readRecord is the digest in a record, or nothing.
+// readRecord returns the digest in a record, or nothing.
 func readRecord(own *tree.Dir, record string) string {
 	data, err := own.Read(record, 1<<10)
 	if err != nil {
@@ -82,8 +82,8 @@ func readRecord(own *tree.Dir, record string) string {
 	return strings.TrimSpace(string(data))
 }
 
-// Image puts the files of image into the directory target. It tells whether
-// anything was done.
+// Image unpacks image into the directory target. It returns whether the target
+// changed.
 func Image(ctx context.Context, image v1.Image, target *tree.Dir, o Options) (changed bool, err error) {
 	digest, err := image.Digest()
 	if err != nil {
@@ -123,8 +123,8 @@ func Image(ctx context.Context, image v1.Image, target *tree.Dir, o Options) (ch
 	return true, o.keep(root, own, record, digest.String())
 }
 
-// ownFolder opens Own, and makes it when it is missing. It is root's: what a
-// user put there is not used.
+// ownFolder opens Own, or makes it if it is missing. It refuses a folder that
+// belongs to a user.
 func (o Options) ownFolder(target *tree.Dir) (*tree.Dir, error) {
 	own, err := target.Mkdir(Own, o.rootOnly(0o700))
 	if !errors.Is(err, fs.ErrExist) {
@@ -155,7 +155,7 @@ func (o Options) rootOnly(mode fs.FileMode) tree.File {
 	return tree.File{Mode: mode, UID: os.Geteuid(), GID: os.Getegid()}
 }
 
-// lock keeps other programs that unpack into the same target away.
+// lock locks the target against other programs that unpack into it.
 func lock(own *tree.Dir) (unlock func() error, err error) {
 	f, err := own.OpenSelf()
 	if err != nil {
@@ -168,7 +168,7 @@ func lock(own *tree.Dir) (unlock func() error, err error) {
 	return func() error { return errors.Join(release(), f.Close()) }, nil
 }
 
-// stage unpacks the layers and compares the result with what is there.
+// stage unpacks the layers and checks the result for conflicts with the target.
 func stage(ctx context.Context, image v1.Image, root *os.Root, o Options) (err error) {
 	all, err := source.Layers(image, nil)
 	if err != nil {
@@ -187,10 +187,11 @@ func stage(ctx context.Context, image v1.Image, root *os.Root, o Options) (err e
 	return conflicts(root, into)
 }
 
-// maxConflicts is how many are told of.
+// maxConflicts is the number of conflicts that are reported.
 const maxConflicts = 5
 
-// conflicts are things of another kind in the place of the image's.
+// conflicts returns an error for each directory of the target in the place of a
+// file of the image, and the reverse.
 func conflicts(root, into *os.Root) error {
 	var found []error
 	err := fs.WalkDir(into.FS(), ".", func(name string, e fs.DirEntry, err error) error {
@@ -230,7 +231,7 @@ func kind(m fs.FileMode) string {
 	return "a file"
 }
 
-// move renames what is staged into its place.
+// move renames the staged files into their places.
 func move(root *os.Root, o Options) (err error) {
 	into, err := root.OpenRoot(staging)
 	if err != nil {
@@ -256,7 +257,7 @@ func move(root *os.Root, o Options) (err error) {
 	})
 }
 
-// makeDir makes a directory like the one of the image, unless there is one.
+// makeDir makes a directory like the one in the image, unless it exists.
 func makeDir(root *os.Root, name string, like fs.FileInfo, o Options) error {
 	err := root.Mkdir(name, 0o700)
 	if errors.Is(err, fs.ErrExist) {
@@ -277,7 +278,7 @@ func permissions(m fs.FileMode) fs.FileMode {
 	return m & (fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky)
 }
 
-// keep writes the record, behind everything that it is about.
+// keep writes the record after the files are on the medium.
 func (o Options) keep(root *os.Root, own *tree.Dir, record, digest string) (err error) {
 	dir, err := root.Open(".")
 	if err != nil {

@@ -24,8 +24,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/source"
 )
 
-// An entry is "NAME/" for a directory, "NAME=CONTENT", "NAME->TARGET" for a
-// symbolic and "NAME=>TARGET" for a hard link, and "NAME!" for a device.
+// member makes an entry from "NAME/" for a directory, "NAME=CONTENT", "NAME->TARGET"
+// for a symbolic and "NAME=>TARGET" for a hard link, and "NAME!" for a device.
 func member(entry string) (e testimage.Entry) {
 	h := &e.Header
 	h.Mode, h.Format = 0o750, tar.FormatPAX
@@ -47,7 +47,7 @@ func member(entry string) (e testimage.Entry) {
 	return e
 }
 
-// image has a layer for each list of entries.
+// image makes an image with a layer for each list of entries.
 func image(t *testing.T, layers ...[]string) v1.Image {
 	t.Helper()
 	var members [][]testimage.Entry
@@ -65,7 +65,7 @@ func image(t *testing.T, layers ...[]string) v1.Image {
 	return out
 }
 
-// listing is what is below dir, but for the record.
+// listing returns the entries below dir, without Own.
 func listing(t *testing.T, dir string) []string {
 	t.Helper()
 	var out []string
@@ -175,7 +175,7 @@ func TestImage(t *testing.T) {
 	}
 }
 
-// TestAgain: the same image is not unpacked again; another one is.
+// TestAgain: the same image is not unpacked again, but a different image is.
 func TestAgain(t *testing.T) {
 	dir := t.TempDir()
 	for _, c := range []struct {
@@ -198,7 +198,7 @@ func TestAgain(t *testing.T) {
 	}
 }
 
-// broken is an image whose layer has another content than its digest says.
+// broken is an image with a layer that does not match its digest.
 type broken struct{ v1.Image }
 
 func (b broken) Layers() ([]v1.Layer, error) {
@@ -223,7 +223,7 @@ func TestAlteredLayer(t *testing.T) {
 	}
 }
 
-// TestOwners needs root, because only root can give files away.
+// TestOwners needs root, because only root can change the owner of a file.
 func TestOwners(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("SKIPPED: the owners of files can only be tested by root")
@@ -251,8 +251,8 @@ func TestOwners(t *testing.T) {
 	}
 }
 
-// TestHostileTarget: the target may belong to a user. What it puts into our
-// folder does not hold the agent, and a folder of its own is not ours.
+// TestHostileTarget: the target may belong to a user. A pipe in our folder does not
+// block the agent, and a link in the place of our folder is refused.
 func TestHostileTarget(t *testing.T) {
 	dir, ref := t.TempDir(), "x@sha256:1"
 	img := image(t, []string{"a=1"})
@@ -285,8 +285,7 @@ func TestHostileTarget(t *testing.T) {
 	}
 }
 
-// TestAgainstUnpacking: what is unpacked is what a plain unpacker makes of the
-// layers.
+// TestAgainstUnpacking: the result equals that of a plain unpacker.
 func TestAgainstUnpacking(t *testing.T) {
 	for seed := range uint64(100) {
 		random := layerstest.Random(seed)

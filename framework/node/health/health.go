@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package health runs the health checks of the config: units, HTTP and TCP
-// endpoints, and commands. It looks and judges; what follows from that is
-// decided in framework/node/settle.
+// endpoints, and commands. framework/node/settle decides what follows from the result.
 package health
 
 import (
@@ -19,7 +18,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
-// Path is where `kairos-agent settle` leaves the result of this boot.
+// Path is the file to which `kairos-agent settle` writes the result of this boot.
 const Path = "/run/kairos/health.json"
 
 // Version is the value of Result.Version that this package writes. Readers
@@ -35,9 +34,9 @@ type Result struct {
 	Time    time.Time `json:"time"`
 	// OK is true when every check passed. A node without checks is healthy.
 	OK      bool    `json:"ok"`
-	Seconds float64 `json:"seconds"` // that all checks took together
+	Seconds float64 `json:"seconds"` // until the last check ended
 	Checks  []Check `json:"checks"`  // in the order of the config
-	// Warnings are sentences for a person, of what fails no check.
+	// Warnings are sentences for a person about problems that fail no check.
 	Warnings []string `json:"warnings,omitempty"`
 }
 
@@ -48,23 +47,23 @@ type Check struct {
 	Passed   bool    `json:"passed"`
 	Attempts int     `json:"attempts"`
 	Seconds  float64 `json:"seconds"`
-	// Message is why the last attempt failed, with the last words of a
-	// command on lines of their own.
+	// Message is why the last attempt failed. The last output of a command follows
+	// on lines of its own.
 	Message string `json:"message,omitempty"`
 	Origin  string `json:"origin,omitempty"` // file:line:column
 }
 
-// A Prober makes one attempt of a check. It returns nil when the check passed,
-// and ends when ctx does.
+// A Prober makes one attempt of a check. It returns nil if the check passed, and
+// returns when ctx is done.
 type Prober func(ctx context.Context, c config.Check) error
 
-// Once makes one attempt of every check, side by side.
+// Once makes one attempt of every check, in parallel.
 func Once(ctx context.Context, checks []config.Check, probe Prober) Result {
 	return run(checks, func(c config.Check, result *Check) { attempt(ctx, c, result, probe) })
 }
 
-// Run tries every check until it passes, side by side, for at most limit. Each
-// check has at least one attempt.
+// Run repeats every check until it passes, in parallel, for at most limit. Each check
+// gets at least one attempt.
 func Run(ctx context.Context, checks []config.Check, limit time.Duration, probe Prober) Result {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -96,7 +95,7 @@ func run(checks []config.Check, one func(config.Check, *Check)) Result {
 	return r
 }
 
-// seconds since start, in milliseconds' precision.
+// seconds returns the seconds since start, to the millisecond.
 func seconds(start time.Time) float64 { return float64(time.Since(start).Milliseconds()) / 1000 }
 
 func attempt(ctx context.Context, c config.Check, result *Check, probe Prober) {
@@ -111,7 +110,8 @@ func attempt(ctx context.Context, c config.Check, result *Check, probe Prober) {
 	case err == nil:
 		result.Passed, result.Message = true, ""
 	case own.Err() != nil && result.Message != "" && ctx.Err() != nil:
-		// Cut off by the end of all time: the words of the attempt before say more.
+		// The limit of all checks cut this attempt off: the message of the attempt
+		// before says more.
 	case errors.Is(own.Err(), context.DeadlineExceeded):
 		result.Message = clean(fmt.Sprintf("no answer in %v: %v", c.Limit(), err))
 	default:
@@ -119,7 +119,7 @@ func attempt(ctx context.Context, c config.Check, result *Check, probe Prober) {
 	}
 }
 
-// pause waits for the next attempt; false means that there is no time left.
+// pause waits for the next attempt. It returns false if no time is left.
 func pause(ctx context.Context) bool {
 	select {
 	case <-ctx.Done():
@@ -142,7 +142,7 @@ func (r *Result) judge() {
 	}
 }
 
-// Failures are the checks that failed, one line each.
+// Failures returns one line for each failed check.
 func (r *Result) Failures() []string {
 	var out []string
 	for _, c := range r.Checks {
@@ -153,7 +153,7 @@ func (r *Result) Failures() []string {
 	return out
 }
 
-// String is the result on one line.
+// String returns the result on one line.
 func (r *Result) String() string {
 	if failures := r.Failures(); len(failures) > 0 {
 		return fmt.Sprintf("%d of %d checks failed: %s", len(failures), len(r.Checks), strings.Join(failures, "; "))
@@ -176,8 +176,8 @@ func (r *Result) Write(root tree.Root) error {
 	return nil
 }
 
-// ErrNone is returned by Read when there is no document: the checks of this
-// boot have not ended, or did not run.
+// ErrNone is the error of Read if there is no document: the checks of this boot have
+// not ended, or did not run.
 var ErrNone = errors.New("the health checks of this boot have not ended")
 
 // Read reads the document.

@@ -22,7 +22,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
-// passAfter is a check that passes when the time since start is over.
+// passAfter returns a prober whose checks pass after the given times.
 func passAfter(wait map[string]time.Duration) Prober {
 	start := time.Now()
 	return func(_ context.Context, c config.Check) error {
@@ -52,8 +52,8 @@ func TestRun(t *testing.T) {
 	})
 }
 
-// TestRunHangs: an attempt that hangs is cut by its own limit and by the limit
-// of all.
+// TestRunHangs: an attempt that hangs ends at its own limit and at the limit of all
+// checks.
 func TestRunHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hang := func(ctx context.Context, _ config.Check) error { <-ctx.Done(); return ctx.Err() }
@@ -161,7 +161,7 @@ func TestProbeCommand(t *testing.T) {
 	check(t, config.Check{Command: []string{"/does/not/exist"}}, "no such file")
 }
 
-// TestCommandHangs: its children end with it.
+// TestCommandHangs: the children of a command end with it.
 func TestCommandHangs(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
@@ -172,7 +172,7 @@ func TestCommandHangs(t *testing.T) {
 	}
 }
 
-// TestProbeUnit puts a systemctl of its own first.
+// TestProbeUnit puts a fake systemctl first in PATH.
 func TestProbeUnit(t *testing.T) {
 	fake := script(t, "systemctl", `case "$*" in
 "is-active -- up.service") echo active ;;
@@ -191,7 +191,7 @@ esac
 	}
 }
 
-// check makes one attempt and wants an error with want in it, or none.
+// check makes one attempt and expects an error that contains want, or none.
 func check(t *testing.T, c config.Check, want string) {
 	t.Helper()
 	err := Probe(t.Context(), c)

@@ -32,8 +32,8 @@ func Probe(ctx context.Context, c config.Check) error {
 	return probeCommand(ctx, c.Command)
 }
 
-// probeUnit wants the unit active. A oneshot service needs RemainAfterExit=,
-// else it is inactive again when it is done.
+// probeUnit requires the unit to be active. A oneshot service needs RemainAfterExit=,
+// else it is inactive again once it has ended.
 func probeUnit(ctx context.Context, unit string) error {
 	state, err := exec.CommandContext(ctx, "systemctl", "is-active", "--", unit).Output()
 	if err == nil {
@@ -45,12 +45,12 @@ func probeUnit(ctx context.Context, unit string) error {
 	return fmt.Errorf("asking systemd for the unit: %w", err)
 }
 
-// maxBody is how much of an answer is read, in bytes, so that a connection ends
-// in order.
+// maxBody is how much of an answer is read, in bytes, so that the connection closes
+// cleanly.
 const maxBody = 1 << 20
 
-// probeHTTP wants an answer 2xx to a GET. It asks the node itself: no proxy is
-// used, and a redirection, which leads elsewhere, is not followed.
+// probeHTTP requires a 2xx answer to a GET. It asks the node itself: it uses no proxy
+// and follows no redirection, which would lead elsewhere.
 func probeHTTP(ctx context.Context, url string) (err error) {
 	client := fetch.Client(&http.Transport{DisableKeepAlives: true})
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -88,15 +88,15 @@ func probeTCP(ctx context.Context, address string) error {
 	return c.Close()
 }
 
-// probeCommand wants exit status 0. When its time is over, it ends with
-// everything that it started.
+// probeCommand requires exit status 0. When ctx is done, the command and everything
+// that it started are killed.
 func probeCommand(ctx context.Context, words []string) error {
 	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
 	out := new(tail)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = time.Second // a daemon that it left behind may hold its output
+	cmd.WaitDelay = time.Second // a daemon that the command started may hold its output open
 	err := cmd.Run()
 	if words := out.String(); err != nil && words != "" {
 		return fmt.Errorf("%w\n%s", err, words)
@@ -104,7 +104,7 @@ func probeCommand(ctx context.Context, words []string) error {
 	return err
 }
 
-// FailedUnits lists the units that failed, for a warning.
+// FailedUnits returns the names of failed units, for a warning.
 func FailedUnits(ctx context.Context) ([]string, error) {
 	out, err := exec.CommandContext(ctx, "systemctl", "list-units", "--failed", "--plain", "--no-legend", "--no-pager").Output()
 	if err != nil {

@@ -4,13 +4,13 @@ package health
 
 import "strings"
 
-// What is kept of the output of a command.
+// Limits of the output that is kept of a command.
 const (
 	tailLines = 10
 	tailBytes = 4096
 )
 
-// A tail keeps the end of what is written to it. The zero value is empty.
+// A tail keeps the end of what is written to it. The zero value is ready to use.
 type tail struct{ kept []byte }
 
 // Write never fails.
@@ -22,13 +22,13 @@ func (t *tail) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// String is the last lines.
+// String returns the last lines.
 func (t *tail) String() string {
 	lines := strings.Split(strings.TrimSpace(string(t.kept)), "\n")
 	return clean(strings.Join(lines[max(0, len(lines)-tailLines):], "\n"))
 }
 
-// clean takes out of text what would disturb a terminal: it comes from programs
+// clean removes from text what would disturb a terminal: the text comes from programs
 // and servers.
 func clean(text string) string { return strings.Map(printable, strings.ToValidUTF8(text, "?")) }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package history is the boot history of a node: what was booted, upgraded,
-// proven and given up, in a document that outlives slots, because it is on the
-// partition COS_OEM. It is bounded. Whoever appends holds a lock, and after a
-// cut of power the document is the old one or the new one.
+// Package history is the boot history of a node: what was booted, upgraded, proven
+// and given up. The document outlives slots, because it is on the partition COS_OEM.
+// Its size is bounded. Append holds a lock; after a power cut the document is the old
+// one or the new one.
 //
 // The document is JSON: {"version": 1, "entries": [...]}, oldest first.
 package history
@@ -31,7 +31,7 @@ const Dir = layout.NotesDir
 // Names in the directory.
 const (
 	File    = "history.json"
-	Damaged = "history.json.damaged" // what the document was before it was begun anew
+	Damaged = "history.json.damaged" // the damaged document that File replaced
 )
 
 // Bounds of the document.
@@ -40,12 +40,12 @@ const (
 	MaxMessage = 2000 // bytes of Entry.Message; the rest is cut
 )
 
-// Version is that of the document which this package writes. Readers ignore
+// Version is the version of the document that this package writes. Readers ignore
 // keys that they do not know; a key never changes its meaning.
 const Version = 1
 
-// ErrDamaged is wrapped when the document cannot be read. Append begins a new
-// one, and returns it although the entry is written.
+// ErrDamaged is wrapped by errors about a document that cannot be decoded. Append then
+// begins a new document and returns ErrDamaged although it has written the entry.
 var ErrDamaged = errors.New("the boot history is damaged")
 
 // A Kind says what happened.
@@ -55,14 +55,14 @@ type Kind string
 const (
 	Boot        Kind = "boot"         // a slot was started: the node became ready, or the initramfs gave up
 	Upgrade     Kind = "upgrade"      // another slot was written
-	Rollback    Kind = "rollback"     // somebody went back
+	Rollback    Kind = "rollback"     // a person rolled back
 	TrialFailed Kind = "trial-failed" // one boot of a slot on trial did not prove it
-	Fallback    Kind = "fallback"     // a trial was given up
+	Fallback    Kind = "fallback"     // a trial was given up, or the good slot did not come up
 	Good        Kind = "good"         // a slot on trial was proven
 	Reset       Kind = "reset"        // the data of the node was removed
 )
 
-// An Outcome is how it went.
+// An Outcome says how an event went.
 type Outcome string
 
 // The outcomes.
@@ -87,8 +87,8 @@ type document struct {
 	Entries []Entry `json:"entries"`
 }
 
-// Read returns the entries in dir, oldest first; none when there is no
-// document. What is not one is ErrDamaged.
+// Read returns the entries in dir, oldest first; none if there is no document. A file
+// that is not such a document is ErrDamaged.
 func Read(dir string) ([]Entry, error) {
 	data, err := os.ReadFile(filepath.Join(dir, File))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -100,7 +100,7 @@ func Read(dir string) ([]Entry, error) {
 	return Decode(data)
 }
 
-// Decode reads a document. What is not one is ErrDamaged.
+// Decode reads a document. Data that is not one is ErrDamaged.
 func Decode(data []byte) ([]Entry, error) {
 	var d document
 	if err := json.Unmarshal(data, &d); err != nil {
@@ -112,7 +112,7 @@ func Decode(data []byte) ([]Entry, error) {
 	return bounded(d.Entries), nil
 }
 
-// Encode writes a document with the newest of entries.
+// Encode returns a document with the newest MaxEntries of entries.
 func Encode(entries []Entry) ([]byte, error) {
 	var b bytes.Buffer
 	out := json.NewEncoder(&b)
@@ -125,10 +125,9 @@ func Encode(entries []Entry) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// Append adds e to the document in dir, which is made with its directory when
-// it is missing. The entry is on the medium when Append returns without an
-// error, or with ErrDamaged: then the document was damaged, is kept as Damaged,
-// and a new one was begun.
+// Append adds e to the document in dir and makes both if they are missing. The entry is
+// on the medium when Append returns without an error or with ErrDamaged: then the
+// document was damaged, is kept as Damaged, and a new one was begun.
 func Append(dir string, e Entry) (err error) {
 	if err := makeDir(dir); err != nil {
 		return fmt.Errorf("writing the boot history: %w", err)
@@ -153,7 +152,7 @@ func Append(dir string, e Entry) (err error) {
 	return errors.Join(damage, err)
 }
 
-// makeDir makes dir, and its name last.
+// makeDir makes dir and writes its name to the medium.
 func makeDir(dir string) error {
 	if _, err := os.Stat(dir); err == nil {
 		return nil
@@ -164,7 +163,7 @@ func makeDir(dir string) error {
 	return durable.SyncDir(filepath.Dir(dir))
 }
 
-// lockDir opens dir and waits for its lock, which goes with the descriptor.
+// lockDir opens dir and waits for its lock. Closing the file releases the lock.
 func lockDir(dir string) (*os.File, error) {
 	d, err := os.Open(dir)
 	if err != nil {

@@ -65,7 +65,7 @@ func TestBounded(t *testing.T) {
 	}
 }
 
-// TestDamaged: what cannot be read is kept, and said; the entry is not lost.
+// TestDamaged: a damaged document is kept and reported; the new entry is not lost.
 func TestDamaged(t *testing.T) {
 	for _, c := range []struct{ name, data string }{
 		{"cut short", `{"version": 1, "entries": [`},
@@ -95,7 +95,7 @@ func TestDamaged(t *testing.T) {
 	}
 }
 
-// TestAtOnce: several programs append, and no entry is lost.
+// TestAtOnce: several writers append at the same time, and no entry is lost.
 func TestAtOnce(t *testing.T) {
 	dir := t.TempDir()
 	var all sync.WaitGroup

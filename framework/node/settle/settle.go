@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package settle decides what follows from a boot: whether the slot on trial
-// becomes good, is tried again or is given up, and what is said about it. Its
-// functions are pure: they make a Plan of what the boot loader remembers
-// (slot.State), what was booted and what the health checks found. The agent
-// carries plans out.
+// becomes good, is tried again or is given up, and what is reported about it. Its
+// functions are pure: they make a Plan from the boot loader's state (slot.State),
+// the boot and the result of the health checks. The agent carries out plans.
 //
 // # A boot, as the agent sees it
 //
@@ -12,20 +11,20 @@
 //	try, as active                         OnTrial    checks pass: good; fail, or time is over: restart
 //	another slot, and try has no boots     Failed     try is given up
 //	another slot, as passive, try has some Failed     it did not load, so it is given up
-//	another slot, after 5 boots of good    Stuck      it is said; the next boot is good's again
-//	no try, and not the good slot          Elsewhere  it is said; nothing else
+//	another slot, after 5 boots of good    Stuck      a report; the next boot is good's again
+//	no try, and not the good slot          Elsewhere  a report; nothing else
 //	anything else                          Normal     nothing
 //
-// Whatever runs, but for a slot on trial, is up: the boot loader's count of boots
-// that nobody proved begins again. A trial has its own count.
+// A running slot is up, unless it is on trial: the boot loader's count of unproven
+// boots starts again. A trial has its own count.
 //
-// The boot loader counts a try before it boots, so whatever ends a boot of the
-// slot on trial (a failed check, a hang that the watchdog ends, a panic, an
-// initramfs without a root, a verity error) costs it one; without tries the
-// good slot is booted, finds itself in Failed, and says why.
+// The boot loader counts a try before it boots. So whatever ends a boot of the slot
+// on trial (a failed check, a hang that the watchdog ends, a panic, an initramfs
+// without a root, a verity error) costs a try. When no tries are left, the boot loader
+// boots the good slot; the agent finds the situation Failed and reports why.
 //
-// A slot on trial that a person chose in the menu runs as passive, and nobody
-// counted that boot: it is neither proven nor given up.
+// A slot on trial that a person chose in the menu runs as passive, and the boot loader
+// does not count that boot: the slot is neither proven nor given up.
 package settle
 
 import (
@@ -39,19 +38,20 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-// FailureFile exists after a fallback, as in Kairos, and says why in a sentence.
+// FailureFile exists after a fallback, as in Kairos, and gives the reason in one
+// sentence.
 const FailureFile = layout.RunDir + "/upgrade_failure"
 
-// Boot is what runs.
+// Boot is the running system.
 type Boot struct {
 	Slot    layout.Slot
 	Mode    layout.Mode
 	Version string        // KAIROS_VERSION, or empty
 	Tried   string        // version of the slot on trial by its label, or empty
-	Ready   time.Duration // since the kernel's start, when it was up
+	Ready   time.Duration // from the kernel's start until the system was up
 }
 
-// A Situation is what a boot is for the trial of a slot.
+// A Situation says what a boot means for the trial of a slot.
 type Situation string
 
 // The situations, see the package comment.
@@ -63,7 +63,7 @@ const (
 	Elsewhere Situation = "elsewhere"
 )
 
-// Judge tells the situation of a boot.
+// Judge returns the situation of a boot.
 func Judge(s slot.State, b Boot) Situation {
 	switch {
 	case b.Mode == layout.ModeLive:
@@ -83,7 +83,7 @@ func Judge(s slot.State, b Boot) Situation {
 	return Normal
 }
 
-// An Event is what the boot loader's state goes through, see package slot.
+// An Event is a change of the boot loader's state, see package slot.
 type Event string
 
 // The events of a plan.
@@ -94,9 +94,8 @@ const (
 	CameUp   Event = "came up"
 )
 
-// Apply is the state after the event, in a boot of the slot booted. A state
-// that somebody changed in the meantime, so that there is no trial any more,
-// stays as it is.
+// Apply returns the state after the event, in a boot of the slot booted. A trial that
+// another program has ended in the meantime stays ended.
 func (e Event) Apply(s slot.State, booted layout.Slot) slot.State {
 	switch {
 	case e == MarkGood:
@@ -109,7 +108,7 @@ func (e Event) Apply(s slot.State, booted layout.Slot) slot.State {
 	return s
 }
 
-// A Plan is what follows. Entries have neither time nor boot ID yet.
+// A Plan is what follows from a boot. Its History has neither times nor boot IDs yet.
 type Plan struct {
 	Event   Event
 	Failure string // for FailureFile, or empty
@@ -118,8 +117,8 @@ type Plan struct {
 	Restart bool
 }
 
-// Arrive is the plan when the node is up, before its health checks. The past is
-// the boot history.
+// Arrive returns the plan for a node that is up, before its health checks. past is the
+// boot history, oldest first.
 func Arrive(s slot.State, b Boot, past []history.Entry) Plan {
 	plan := Plan{History: []history.Entry{b.entry(history.Boot, history.OK, fmt.Sprintf("ready as %s %.1f s after the kernel's start", b.Mode, b.Ready.Seconds()))}}
 	situation := Judge(s, b)
@@ -139,7 +138,7 @@ func Arrive(s slot.State, b Boot, past []history.Entry) Plan {
 	return plan
 }
 
-// Conclude is the plan after the health checks.
+// Conclude returns the plan after the health checks.
 func Conclude(s slot.State, b Boot, r health.Result) Plan {
 	switch {
 	case Judge(s, b) != OnTrial:
@@ -154,9 +153,9 @@ func Conclude(s slot.State, b Boot, r health.Result) Plan {
 	}
 }
 
-// Overdue is the plan when the time for a boot is over and Arrive or Conclude did
-// not end it: some unit hangs. A slot on trial has failed. Any other boot that
-// lasts so long is in no loop of boots that fail.
+// Overdue returns the plan for a boot whose time is over before Arrive or Conclude
+// settled it: some unit hangs. A slot on trial has failed. Any other boot counts as up:
+// one that lasts this long is not part of a boot loop.
 func Overdue(s slot.State, b Boot, limit time.Duration) Plan {
 	switch {
 	case Judge(s, b) == OnTrial:
@@ -168,7 +167,7 @@ func Overdue(s slot.State, b Boot, limit time.Duration) Plan {
 	return fail(s, b, fmt.Sprintf("it was not good after %v: its health checks did not begin, or did not end", limit))
 }
 
-// fail is a boot that did not prove the slot.
+// fail returns the plan for a boot that did not prove the slot.
 func fail(s slot.State, b Boot, why string) Plan {
 	next := fmt.Sprintf("restarting into slot %s", s.Good)
 	if s.Tries > 0 {
@@ -181,7 +180,7 @@ func fail(s slot.State, b Boot, why string) Plan {
 	}
 }
 
-// fallBack gives the trial up and says why.
+// fallBack gives up the trial and says why.
 func (p *Plan) fallBack(s slot.State, b Boot, past []history.Entry) {
 	trial := lastTrial(past, s.Try)
 	trial.version = orElse(trial.version, b.Tried)
@@ -198,7 +197,7 @@ func (p *Plan) fallBack(s slot.State, b Boot, past []history.Entry) {
 	p.History = append([]history.Entry{failure}, p.History...)
 }
 
-// standIn says why another slot runs in the place of the good one.
+// standIn says why another slot runs in place of the good one.
 func (p *Plan) standIn(s slot.State, b Boot, past []history.Entry) {
 	why := orElse(lastWords(past, s.Good), "they ended before the system was up: a panic, a hang, a block of the root that does not fit its hash, or cuts of power")
 	sentence := fmt.Sprintf("slot %s, the good one, did not come up in %d boots in a row: %s", s.Good, slot.MaxUnproven, why)
@@ -208,7 +207,8 @@ func (p *Plan) standIn(s slot.State, b Boot, past []history.Entry) {
 	p.History = append([]history.Entry{failure}, p.History...)
 }
 
-// lastWords are what the initramfs could say when it gave up the last boot of x.
+// lastWords returns the message that the initramfs left when it gave up the last boot
+// of x, or "".
 func lastWords(past []history.Entry, x layout.Slot) string {
 	for _, e := range slices.Backward(past) {
 		if e.Slot == x {
@@ -224,7 +224,7 @@ func lastWords(past []history.Entry, x layout.Slot) string {
 // trial is what the history knows of the trial of a slot.
 type trial struct {
 	version string
-	reasons []string // of boots that failed and could say why, oldest first
+	reasons []string // of failed boots that left one, oldest first
 }
 
 // lastTrial looks back to the event that armed the slot.
@@ -249,7 +249,7 @@ func lastTrial(past []history.Entry, x layout.Slot) (t trial) {
 	return t
 }
 
-// why says why the trial failed, as well as it can be known from outside.
+// why says why the trial failed, as far as another slot can tell.
 func (t trial) why(s slot.State, b Boot) string {
 	switch {
 	case s.Tries > 0 && b.Mode == layout.ModePassive:

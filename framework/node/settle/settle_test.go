@@ -180,7 +180,7 @@ func TestOverdue(t *testing.T) {
 	}
 }
 
-// TestApplyInTheMeantime: somebody rolled back while the checks ran.
+// TestApplyInTheMeantime: a person rolled back while the checks ran.
 func TestApplyInTheMeantime(t *testing.T) {
 	givenUp := slot.State{Good: a, Bad: b}
 	if got := MarkGood.Apply(givenUp, b); got != givenUp {
@@ -192,7 +192,7 @@ func TestApplyInTheMeantime(t *testing.T) {
 	}
 }
 
-// A fault is what goes wrong in every boot of the slot on trial.
+// A fault goes wrong in every boot of the slot on trial.
 type fault struct {
 	name string
 	// load is false when GRUB cannot start the slot.
@@ -206,8 +206,8 @@ type fault struct {
 	boots  int    // of the slot on trial that begin, with three tries
 }
 
-// faults are those of the issue: each leads, without a person, back to the
-// good slot.
+// faults returns the faults of the issue. Each leads back to the good slot without a
+// person.
 func faults() []fault {
 	const silent = "it ended before its health checks"
 	return []fault{
@@ -222,7 +222,7 @@ func faults() []fault {
 	}
 }
 
-// node is a machine: what its boot loader and its history remember.
+// node is a machine: its boot loader's state and its boot history.
 type node struct {
 	state    slot.State
 	past     []history.Entry
@@ -238,8 +238,8 @@ func (n *node) do(p Plan, booted layout.Slot) {
 	}
 }
 
-// boot starts the machine once and returns what is up in the end, or false
-// when it restarts.
+// boot starts the machine once. It returns the boot that is up in the end, and false
+// if the machine restarts.
 func (n *node) boot(f fault) (Boot, bool) {
 	choice, next := n.state.Boot()
 	n.state = next
@@ -294,7 +294,7 @@ func TestEveryFaultLeadsBack(t *testing.T) {
 	}
 }
 
-// TestHealthySlotStays: the way that all this is for.
+// TestHealthySlotStays: a slot on trial that passes its checks becomes good and stays.
 func TestHealthySlotStays(t *testing.T) {
 	n := node{state: slot.State{Good: a, Try: b, Tries: 3}}
 	for range 3 {

@@ -8,18 +8,16 @@ import (
 	"strings"
 )
 
-// An Interface is a network interface with the addresses by which the node is
-// reached.
+// An Interface is a network interface and the addresses at which the node is reached.
 type Interface struct {
 	Name string `json:"name"`
-	// Addresses are global or private ones, IPv4 first, without the length of
-	// their network.
+	// Addresses are global or private addresses, IPv4 first, without prefix length.
 	Addresses []string `json:"addresses"`
 }
 
-// interfaces are those that are up and have an address by which another machine
-// reaches them: not the loopback, and none with link-local addresses alone, such
-// as those of containers.
+// interfaces returns the interfaces that are up and have an address that other machines
+// can reach: not the loopback, and none with only link-local addresses, such as those
+// of containers.
 func interfaces() ([]Interface, error) {
 	all, err := net.Interfaces()
 	if err != nil {
@@ -41,7 +39,7 @@ func interfaces() ([]Interface, error) {
 	return out, nil
 }
 
-// reachable leaves out what is of use on one link only.
+// reachable leaves out addresses that are valid on one link only.
 func reachable(addresses []net.Addr) []string {
 	var four, six []string
 	for _, a := range addresses {
@@ -57,7 +55,7 @@ func reachable(addresses []net.Addr) []string {
 	return append(four, six...)
 }
 
-// shownInterfaces are how many are shown without --all: a Kubernetes node has many.
+// shownInterfaces limits the interfaces shown without --all: a Kubernetes node has many.
 const shownInterfaces = 3
 
 func (s Status) addresses(row func(...string), all bool) {

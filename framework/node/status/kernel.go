@@ -16,8 +16,8 @@ import (
 )
 
 // AskKernel adds what only the running system can tell: its network addresses,
-// whether dm-verity met a wrong block, and how full the data partitions are.
-// Without root's rights verity is hidden.
+// whether dm-verity met a corrupt block, and how full the data partitions are.
+// Without root rights verity is hidden.
 func (s *Status) AskKernel() {
 	var err error
 	if s.Interfaces, err = interfaces(); err != nil {
@@ -56,7 +56,7 @@ func space(path string) (size, free int64) {
 	return int64(st.Blocks) * st.Bsize, int64(st.Bavail) * st.Bsize
 }
 
-// The parts of struct dm_ioctl and struct dm_target_spec that we read, see
+// Sizes for struct dm_ioctl and struct dm_target_spec, and the command number, see
 // include/uapi/linux/dm-ioctl.h.
 const (
 	dmTableStatus = 12
@@ -65,8 +65,8 @@ const (
 	dmBuffer      = 4096
 )
 
-// targetStatus asks for the status line of the only target of a device. For
-// dm-verity it is V (valid) or C (corrupted).
+// targetStatus returns the type and the status line of the only target of a device. The
+// status of dm-verity is V (valid) or C (corrupted).
 func targetStatus(name string) (target, status string, err error) {
 	control, err := os.OpenFile("/dev/mapper/control", os.O_RDWR, 0)
 	if err != nil {
@@ -101,7 +101,7 @@ func statusReply(b []byte) (target, status string, err error) {
 	return text(spec[24:40]), text(spec[dmSpec:]), nil
 }
 
-// text is b up to its first NUL.
+// text returns b up to its first NUL.
 func text(b []byte) string {
 	if i := bytes.IndexByte(b, 0); i >= 0 {
 		b = b[:i]

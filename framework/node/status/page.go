@@ -10,19 +10,19 @@ import (
 	"unicode/utf8"
 )
 
-// page prints blocks with an empty line between them. A block without lines is
-// none.
+// page prints blocks with an empty line between them. It leaves out a block without
+// lines.
 type page struct {
 	w     io.Writer
-	width int  // columns; 0: any
-	begun bool // something stands above
+	width int  // columns; 0: no limit
+	begun bool // a block was printed
 	err   error
 }
 
-// labelWidth is where the text of a fact begins.
+// labelWidth is the column where the text of a fact begins.
 const labelWidth = len("datasource") + 2
 
-// facts are rows of a label and a text; a long text goes on below itself.
+// facts prints rows of a label and a text. A long text continues below its beginning.
 func (p *page) facts(rows func(row func(cells ...string))) {
 	p.block()
 	rows(func(cells ...string) {
@@ -34,13 +34,13 @@ func (p *page) facts(rows func(row func(cells ...string))) {
 	})
 }
 
-// table aligns rows of cells; what does not fit beside the screen is cut.
+// table prints rows of aligned cells. It cuts lines that are wider than the page.
 func (p *page) table(rows func(row func(cells ...string))) {
 	var aligned strings.Builder
 	t := tabwriter.NewWriter(&aligned, 0, 0, 2, ' ', 0)
 	rows(func(cells ...string) { fmt.Fprintln(t, strings.Join(cells, "\t")) })
 	if err := t.Flush(); err != nil {
-		panic("BUG: " + err.Error()) // a Builder takes everything
+		panic("BUG: " + err.Error()) // a write to a Builder never fails
 	}
 	if aligned.Len() == 0 {
 		return
@@ -51,7 +51,7 @@ func (p *page) table(rows func(row func(cells ...string))) {
 	}
 }
 
-// list is a title and sentences.
+// list prints a title and sentences.
 func (p *page) list(title string, sentences []string) {
 	if len(sentences) == 0 {
 		return
@@ -72,7 +72,7 @@ func (p *page) block() {
 	p.begun = true
 }
 
-// line prints one without spaces at its end.
+// line prints a line without trailing spaces.
 func (p *page) line(text string) {
 	if p.err == nil {
 		_, p.err = fmt.Fprintln(p.w, strings.TrimRight(text, " "))
@@ -86,8 +86,8 @@ func (p *page) cut(line string) string {
 	return string([]rune(line)[:p.width-1]) + "…"
 }
 
-// wrap breaks a text at spaces into lines of at most width columns; a longer word
-// has a line of its own. Without a width there is one line.
+// wrap breaks a text at spaces into lines of at most width columns. A longer word gets
+// a line of its own. If width is 0 or less, there is one line.
 func wrap(text string, width int) []string {
 	if width <= 0 {
 		return []string{text}

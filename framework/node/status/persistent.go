@@ -12,8 +12,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/reset"
 )
 
-// fromPersistent takes over what /init says about the persistent paths. There
-// is nothing when it had no persistent partition.
+// fromPersistent takes over the report of /init about the persistent paths. There is
+// none if /init had no persistent partition.
 func (s *Status) fromPersistent(root tree.Root) {
 	data, err := root.Read(persist.ReportPath)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -30,7 +30,7 @@ func (s *Status) fromPersistent(root tree.Root) {
 	s.Persistent = &r
 }
 
-// fromReset says that a reset has begun and not ended.
+// fromReset adds a problem if a reset has begun and not ended.
 func (s *Status) fromReset(root tree.Root) {
 	if root.Exists(reset.MarkPath) {
 		s.Problems = append(s.Problems, "a reset was interrupted: boot recovery and type `kairos-agent reset --yes` again")
@@ -47,7 +47,7 @@ func (s Status) persistentLine() string {
 	return line
 }
 
-// kept lists what the image changed and this node keeps.
+// kept lists the paths that keep the node's version although the image has another.
 func (s Status) kept(row func(...string)) {
 	if s.Persistent == nil || len(s.Persistent.Kept) == 0 {
 		return

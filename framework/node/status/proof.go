@@ -14,26 +14,26 @@ import (
 	"github.com/kairos-build/kairos-build/framework/node/settle"
 )
 
-// How many entries of the boot history are shown, and with --all.
+// Number of entries of the boot history that are shown, without and with --all.
 const (
 	shown    = 3
 	shownAll = 10
 )
 
-// Proof is what the node knows of its health and of its past; the tries that a
-// slot has left are in its SlotInfo.
+// Proof is the node's health and its boot history. The tries that a slot has left are
+// in its SlotInfo.
 type Proof struct {
 	// Health is the result of this boot's checks; absent until they end.
 	Health *health.Result `json:"health,omitempty"`
-	// Failure is the content of /run/cos/upgrade_failure: this boot came
-	// after a trial that failed.
+	// Failure is the content of /run/cos/upgrade_failure, which exists if this boot
+	// followed a failed trial or another slot stands in for the good one.
 	Failure string `json:"upgradeFailure,omitempty"`
 	// LastFailure is the newest entry of the history that failed.
 	LastFailure *history.Entry  `json:"lastFailure,omitempty"`
 	History     []history.Entry `json:"history"` // oldest first
 }
 
-// proof collects what `kairos-agent settle` left.
+// proof collects the files that `kairos-agent settle` left.
 func (s *Status) proof(root tree.Root) {
 	s.Failure = strings.TrimSpace(read(root, settle.FailureFile))
 	s.History = []history.Entry{}
@@ -79,7 +79,7 @@ func (p Proof) lastFailureLine() string {
 	return strings.Join([]string{when(*e), string(e.Kind), what(*e), e.Message}, ", ")
 }
 
-// past shows the newest entries, the newest last.
+// past shows at most the given number of newest entries, the newest last.
 func (p Proof) past(row func(...string), most int) {
 	if len(p.History) == 0 {
 		return

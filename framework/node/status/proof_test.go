@@ -16,7 +16,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/node/settle"
 )
 
-// settled is a node after a trial of slot b that failed.
+// settled makes a node after a failed trial of slot b.
 func settled(t *testing.T) tree.Root {
 	t.Helper()
 	root := node(t)

@@ -19,7 +19,7 @@ type mountPoint struct {
 	source   string
 }
 
-// parseMountInfo reads the lines; those that are malformed are left out.
+// parseMountInfo parses the lines and leaves out malformed ones.
 func parseMountInfo(text string) []mountPoint {
 	var out []mountPoint
 	for line := range strings.Lines(text) {
@@ -43,7 +43,7 @@ func unescape(s string) string {
 	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
 }
 
-// byPath returns what is mounted at path now: the last of several.
+// byPath returns the topmost mount at path: the last of several.
 func byPath(mounted []mountPoint, path string) (mountPoint, bool) {
 	for _, m := range slices.Backward(mounted) {
 		if m.path == path {
@@ -61,7 +61,7 @@ func bySource(mounted []mountPoint, source string) (mountPoint, bool) {
 	return mounted[i], true
 }
 
-// rootOf describes what is mounted at /.
+// rootOf describes the mount at /.
 func rootOf(root tree.Root, mounted []mountPoint) Root {
 	m, ok := byPath(mounted, "/")
 	if !ok {
@@ -70,9 +70,9 @@ func rootOf(root tree.Root, mounted []mountPoint) Root {
 	return Root{Device: m.source, FS: m.fs, ReadOnly: m.readOnly, Verity: verityOf(root, m.device)}
 }
 
-// verityOf looks for the device-mapper device with the number device, and for
-// the sign of dm-verity: its UUID begins with CRYPT-VERITY, as veritysetup and
-// systemd have it.
+// verityOf looks for the device-mapper device with the number device (major:minor). It
+// recognizes dm-verity by a UUID that begins with CRYPT-VERITY-, as veritysetup and
+// systemd set it.
 func verityOf(root tree.Root, device string) Verity {
 	none := Verity{State: Unmapped}
 	entries, err := root.List("/sys/block")

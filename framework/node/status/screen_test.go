@@ -21,7 +21,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-// usual is a node as it runs in the field, with what only a running one has.
+// usual returns the status of a typical running node.
 func usual(t *testing.T) Status {
 	t.Helper()
 	s := Collect(node(t))
@@ -51,8 +51,8 @@ func usual(t *testing.T) Status {
 	return s
 }
 
-// TestScreen: what matters of a usual node fits on the smallest screen, with the
-// prompt that follows.
+// TestScreen: the status of a typical node fits on the smallest screen, together with
+// the prompt that follows.
 func TestScreen(t *testing.T) {
 	var out bytes.Buffer
 	if err := usual(t).WriteTable(&out, View{Width: 80}); err != nil {
@@ -70,7 +70,7 @@ func TestScreen(t *testing.T) {
 	}
 }
 
-// TestScreenOfTrouble: however much there is to say, the end is the summary.
+// TestScreenOfTrouble: the summary comes last, however many problems there are.
 func TestScreenOfTrouble(t *testing.T) {
 	s := usual(t)
 	s.Failure = "slot: b\n"

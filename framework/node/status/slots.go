@@ -21,13 +21,12 @@ import (
 // SlotInfo is one slot of the disk.
 type SlotInfo struct {
 	Slot layout.Slot `json:"slot"`
-	// Condition is good, trying, old or bad (framework/slot); empty when the
-	// boot environment could not be read.
+	// Condition is good, trying, old or bad (framework/slot); empty if the boot
+	// environment could not be read.
 	Condition slot.Condition `json:"condition,omitempty"`
 	Booted    bool           `json:"booted"`
-	Tries     int            `json:"tries"` // boots that it has left to prove itself, when it is trying
-	// Version and Digest are those of the image, from the slot's label; empty
-	// when they are not known.
+	Tries     int            `json:"tries"` // boots left to a slot that is trying
+	// Version and Digest of the image come from the slot's label; empty if unknown.
 	Version string `json:"version,omitempty"`
 	Digest  string `json:"digest,omitempty"`
 }
@@ -36,14 +35,14 @@ type SlotInfo struct {
 type Next struct {
 	Slot layout.Slot `json:"slot"`
 	Mode layout.Mode `json:"mode"`
-	// Sentence says it for a person, and what comes after it.
+	// Sentence says it to a person, and what follows.
 	Sentence string `json:"sentence"`
-	// Unproven counts the boots by default since a system came up the last time;
-	// 0 on a node that is up, see slot.State.
+	// Unproven counts the default boots since a system last came up; 0 on a node
+	// that is up, see slot.State.
 	Unproven int `json:"unproven"`
 }
 
-// NextBoot foretells what the boot loader makes of a state.
+// NextBoot predicts what the boot loader does with a state.
 func NextBoot(s slot.State) Next {
 	choice, after := s.Boot()
 	n := Next{Slot: choice.Slot, Mode: choice.Mode, Unproven: s.Unproven}
@@ -78,8 +77,8 @@ func boots(n int) string {
 	return fmt.Sprintf("%d boots", n)
 }
 
-// ThisBoot reads what the initramfs found out at this boot. A system that our
-// initramfs did not start is thisboot.ErrNone.
+// ThisBoot reads what the initramfs found at this boot. If the system was not started
+// by the kairos initramfs, the error is thisboot.ErrNone.
 func ThisBoot(root tree.Root) (*thisboot.Boot, error) {
 	data, err := root.Read(layout.StateFile)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -108,7 +107,8 @@ func device(root tree.Root, state *thisboot.Boot, partition string) (string, err
 	return root.Fixed(name)
 }
 
-// Slots describes the slots of the disk that was booted, as env has them.
+// Slots describes the slots of the disk that was booted. Their conditions and tries come
+// from env.
 func Slots(root tree.Root, state *thisboot.Boot, env slot.State) []SlotInfo {
 	var list []SlotInfo
 	for _, s := range layout.Slots() {
@@ -123,8 +123,8 @@ func Slots(root tree.Root, state *thisboot.Boot, env slot.State) []SlotInfo {
 	return list
 }
 
-// label reads what a slot's boot partition says about its image. One that
-// cannot be read says nothing: the slot may be about to be written.
+// label reads the image label on a slot's boot partition. A label that cannot be read
+// is empty: an upgrade may be writing the slot.
 func label(root tree.Root, state *thisboot.Boot, s layout.Slot) slotimage.Label {
 	path, err := device(root, state, s.Boot())
 	if err != nil {
@@ -150,8 +150,8 @@ func label(root tree.Root, state *thisboot.Boot, s layout.Slot) slotimage.Label 
 	return slotimage.DecodeLabel(data)
 }
 
-// slots adds the slots and the next boot. Users other than root cannot read the
-// disk; for them the slots are hidden.
+// slots adds the slots and the next boot. Only root can read the disk; for other users
+// the slots are hidden.
 func (s *Status) slots(root tree.Root, state *thisboot.Boot) {
 	if _, ours := state.Partition(layout.PartEFI); !ours {
 		return // an installer medium
@@ -171,8 +171,8 @@ func (s *Status) slots(root tree.Root, state *thisboot.Boot) {
 	s.Slots, s.Next = Slots(root, state, env), &next
 }
 
-// loadEnvironment returns the state by which the boot loader acts, if there is
-// a boot environment at all; the error may come with it.
+// loadEnvironment returns the state that the boot loader uses, if there is a boot
+// environment at all. A state and an error may come together.
 func loadEnvironment(root tree.Root, state *thisboot.Boot) (env slot.State, err error) {
 	store, err := Environment(root, state)
 	if err != nil {

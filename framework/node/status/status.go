@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package status collects how a node is: which slot runs, whether its root is
-// verified, how the disk is laid out, and what the config left to say. It only
-// reads.
+// Package status collects the status of a node: which slot runs, whether its root is
+// verified, how the disk is laid out, and what the config reported. It only reads.
 package status
 
 import (
@@ -31,17 +30,17 @@ type Status struct {
 	Mode     string `json:"mode"`    // active, passive, recovery, live; empty when it is unknown
 	Version  string `json:"version"` // KAIROS_VERSION
 	Hostname string `json:"hostname"`
-	// Interfaces are the network interfaces with an address; of a running node.
+	// Interfaces are the network interfaces with an address; on a running node only.
 	Interfaces []Interface `json:"interfaces,omitzero"`
 	// Release is /etc/kairos-release: KAIROS_* keys.
 	Release map[string]string `json:"release"`
 	Root    Root              `json:"root"`
-	// Slots are those of the disk that was booted from, a before b before
-	// recovery; Next is what the boot loader will start. Both are missing when
-	// the boot environment cannot be read, which takes root's rights.
+	// Slots are the slots of the boot disk: a, b, recovery. Next is what the boot
+	// loader will start. Slots is empty and Next is missing if the boot environment
+	// cannot be read, which needs root rights.
 	Slots []SlotInfo `json:"slots"`
 	Next  *Next      `json:"next,omitempty"`
-	// Disk is the disk that was booted from; Partitions are in table order.
+	// Disk is the boot disk; Partitions are in table order.
 	Disk       *thisboot.Disk `json:"disk,omitempty"`
 	Partitions []Partition    `json:"partitions"`
 	Mounts     []Mount        `json:"mounts"`
@@ -49,18 +48,17 @@ type Status struct {
 	// Persistent says how the persistent paths differ from the image.
 	Persistent *persist.Report `json:"persistent,omitempty"`
 	Config     *report.Report  `json:"config,omitempty"`
-	// Datasource is what this boot was told from outside; missing when there
-	// is no datasource.
+	// Datasource is what the datasource told this boot; missing if there is none.
 	Datasource *datasource.Record `json:"datasource,omitempty"`
-	// Stages is what the stages of this boot did; missing when none ran, or
-	// when the report cannot be read, which takes root's rights.
+	// Stages is what the stages of this boot did; missing if none ran, or if the
+	// report cannot be read, which needs root rights.
 	Stages *stages.Report `json:"stages,omitempty"`
 	Proof
-	// Hidden names what is missing here because only root can read it: slots,
-	// stages, verity.
+	// Hidden names the parts that are missing because only root can read them:
+	// slots, stages, verity.
 	Hidden []string `json:"hidden,omitempty"`
-	// Problems are sentences for a person. None means that the node is as it
-	// should be.
+	// Problems are sentences for a person. An empty list means that the node is as
+	// it should be.
 	Problems []string `json:"problems"`
 }
 
@@ -77,11 +75,11 @@ type VerityState string
 
 // The states.
 const (
-	Verified  VerityState = "verified"  // every block that was read had its hash
-	Corrupted VerityState = "corrupted" // some block had not
+	Verified  VerityState = "verified"  // every block that was read fits its hash
+	Corrupted VerityState = "corrupted" // some block does not
 	Unmapped  VerityState = "none"      // the root is not on a dm-verity device
-	// Mapped: the root is on a dm-verity device, and the kernel was not
-	// asked, because that takes root's rights.
+	// Mapped: the root is on a dm-verity device, and the kernel was not asked,
+	// because that needs root rights.
 	Mapped VerityState = "mapped"
 )
 
@@ -103,9 +101,9 @@ type Partition struct {
 // Mount is a mount of our layout.
 type Mount struct {
 	thisboot.Mount
-	Present bool  `json:"present"`        // it is mounted now
+	Present bool  `json:"present"`        // mounted now
 	Size    int64 `json:"size,omitempty"` // bytes, of data partitions
-	Free    int64 `json:"free,omitempty"` // bytes that users may fill
+	Free    int64 `json:"free,omitempty"` // bytes that users other than root may fill
 }
 
 // Boot is what the initramfs did.
@@ -115,12 +113,12 @@ type Boot struct {
 	Steps         []thisboot.Step `json:"steps"`
 }
 
-// Collect reads the status of the system below root. What cannot be read is a
+// Collect reads the status of the system below root. A file that cannot be read is a
 // problem in the status, not an error.
 func Collect(root tree.Root) Status { return collect(root, true) }
 
-// WithoutSlots is Collect without the slots and the next boot, for which a disk has
-// to be read: for the boot, which must not wait.
+// WithoutSlots is Collect without the slots and the next boot, which need reads from a
+// disk. It is for the boot, which must not wait.
 func WithoutSlots(root tree.Root) Status { return collect(root, false) }
 
 func collect(root tree.Root, withSlots bool) Status {
@@ -150,7 +148,7 @@ func read(root tree.Root, path string) string {
 	return string(data)
 }
 
-// Release reads /etc/kairos-release; what cannot be read is not there.
+// Release reads /etc/kairos-release. A file that cannot be read counts as empty.
 func Release(root tree.Root) map[string]string {
 	data, err := root.Read(layout.ImageRelease)
 	if err != nil {
@@ -196,7 +194,7 @@ func (s *Status) layout(state *thisboot.Boot, mounted []mountPoint) {
 	}
 }
 
-// cmdline splits a kernel command line; the last of equal keys wins.
+// cmdline splits a kernel command line. If a key is repeated, the last value wins.
 func cmdline(text string) map[string]string {
 	out := map[string]string{}
 	for arg := range strings.FieldsSeq(text) {
@@ -237,7 +235,7 @@ func (s *Status) fromStages(root tree.Root) {
 	}
 }
 
-// check adds what contradicts the layout.
+// check adds problems where the running system contradicts the layout.
 func (s *Status) check() {
 	if s.Boot == nil {
 		return

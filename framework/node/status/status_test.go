@@ -27,7 +27,7 @@ malformed
 27 22 0:30 / /a\040b rw - tmpfs tmpfs rw
 `
 
-// node is a system in a directory, as our initramfs leaves it.
+// node makes a system in a directory, as the initramfs leaves it.
 func node(t *testing.T) tree.Root {
 	t.Helper()
 	root := tree.Root{Dir: t.TempDir(), KeepOwner: true}
@@ -131,7 +131,7 @@ func TestProblems(t *testing.T) {
 	}
 }
 
-// TestHidden: what only root may read is named.
+// TestHidden: the table names the parts that only root may read.
 func TestHidden(t *testing.T) {
 	s := Collect(node(t))
 	s.Hidden = append(s.Hidden, "slots", "stages")

@@ -16,12 +16,12 @@ import (
 
 // A View says how much of a status is shown.
 type View struct {
-	All   bool // also partitions, mounts, and what the image changed and the node keeps
-	Width int  // of the screen in columns; 0: lines may have any length
+	All   bool // show also partitions, mounts and kept paths
+	Width int  // of the screen in columns; 0: lines of any length
 }
 
-// WriteTable prints s for a person. What matters most comes last, which is what a
-// screen shows: addresses, config, version, slot, health and problems.
+// WriteTable prints s for a person. The most important lines come last, where a screen
+// shows them: addresses, config, version, slot, health and problems.
 func (s Status) WriteTable(w io.Writer, v View) error {
 	p := &page{w: w, width: v.Width}
 	p.facts(func(row func(...string)) { s.node(row, v.All) })
@@ -39,14 +39,14 @@ func (s Status) WriteTable(w io.Writer, v View) error {
 	return p.err
 }
 
-// WriteSlots prints the table of slots for a person; no slots, nothing.
+// WriteSlots prints the table of slots for a person. Without slots it prints nothing.
 func WriteSlots(w io.Writer, slots []SlotInfo) error {
 	p := &page{w: w, begun: true}
 	p.table(func(row func(...string)) { slotRows(row, slots, true) })
 	return p.err
 }
 
-// node is what changes seldom.
+// node prints what seldom changes.
 func (s Status) node(row func(...string), all bool) {
 	row("host", orUnknown(s.Hostname))
 	row("root", s.rootLine(all))
@@ -76,7 +76,7 @@ func (s Status) node(row func(...string), all bool) {
 	}
 }
 
-// summary is what a person looks for first.
+// summary prints what a person looks for first.
 func (s Status) summary(row func(...string), all bool) {
 	s.addresses(row, all)
 	row("config", s.configLine())
@@ -218,7 +218,7 @@ func (s Status) mounts(row func(...string)) {
 	}
 }
 
-// dataLine is how full the data partitions are.
+// dataLine says how much space is free on the data partitions.
 func (s Status) dataLine() string {
 	var words []string
 	for _, m := range s.Mounts {

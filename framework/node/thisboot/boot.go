@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package thisboot is the document at layout.StateFile: what the initramfs
-// did and found at this boot, written once by /init before it starts the
-// system and read by the agent. It holds facts only; it decides nothing.
+// Package thisboot is the document at layout.StateFile: what the initramfs did and
+// found at this boot. /init writes it once before it starts the system; the agent
+// reads it. It holds facts only.
 //
 // The document is one JSON object. Readers ignore keys that they do not know,
 // so a newer initramfs may add some; a key never changes its meaning.
@@ -46,8 +46,8 @@ type Boot struct {
 	// Watchdog is the driver that resets a machine that hangs, such as
 	// "iTCO_wdt" or "Software Watchdog"; empty when there is none.
 	Watchdog string `json:"watchdog,omitempty"`
-	// Warnings are sentences for a person: what is not as it should be
-	// although the node came up.
+	// Warnings are sentences for a person about what is wrong although the node
+	// came up.
 	Warnings []string `json:"warnings,omitempty"`
 }
 
@@ -77,7 +77,7 @@ const (
 	MountEphemeral MountKind = "ephemeral" // overlay whose upper side is a tmpfs
 	MountData      MountKind = "data"      // oem and persistent
 	MountBind      MountKind = "bind"      // a persistent path, from its place below layout.StateDir
-	MountFallback  MountKind = "fallback"  // a tmpfs in the place of a data partition that is unusable
+	MountFallback  MountKind = "fallback"  // a tmpfs in place of an unusable data partition
 )
 
 // Mount is one mount of the running system.
@@ -111,8 +111,8 @@ func (s *Boot) Partition(name string) (Partition, bool) {
 	return Partition{}, false
 }
 
-// Device is the device of the partition with the given GPT name, such as
-// /dev/vda2. A disk that lacks it is not one of ours.
+// Device returns the device of the partition with the given GPT name, such as
+// /dev/vda2. A disk that lacks it was not made by kairos-build.
 func (s *Boot) Device(name string) (string, error) {
 	p, ok := s.Partition(name)
 	if !ok {
@@ -167,14 +167,14 @@ func Read(path string) (*Boot, error) {
 	return Decode(data)
 }
 
-// Write writes the document to path with mode 0644 and makes its directory
-// when it is missing. A reader sees the old document or the new one.
+// Write writes the document to path with mode 0644 and makes a missing directory. A
+// reader sees the old document or the new one.
 func (s *Boot) Write(path string) error {
 	data, err := s.Encode()
 	if err != nil {
 		return err
 	}
-	if err := durable.WriteCache(path, data, 0o644); err != nil { // it lies in memory
+	if err := durable.WriteCache(path, data, 0o644); err != nil { // /run is in memory
 		return fmt.Errorf("writing the boot state: %w", err)
 	}
 	return nil

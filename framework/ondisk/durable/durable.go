@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package durable puts files in their places. At every moment a reader sees the
-// old file or the new one, whole; Write and Commit keep that through a power
-// cut, too: the content is flushed before the file gets its name, and the name
-// before they return.
+// Package durable replaces files atomically. At every moment a reader sees the old
+// file or the new one, whole. Write and Commit guarantee that after a power cut,
+// too: they flush the content before the file gets its name, and the name before
+// they return.
 //
-// A file has no name until it is complete, so that a program that is killed
-// leaves nothing behind. Where the file system has no such files (O_TMPFILE) it
-// has a temporary name. Everything goes through an open directory, which stays
-// the same one, whoever renames it.
+// A file has no name until it is complete, so that a killed program leaves nothing
+// behind. Where the file system does not support that (O_TMPFILE), or /proc is
+// missing, the file has a temporary name. All steps use an open directory, so a
+// rename of the directory does not matter.
 //
 // The order is: flush the content, link it to a temporary name, rename that,
-// flush the directory. github.com/google/renameio leaves the last step out, by
-// decision, and knows no open directories; it is why this is here.
+// flush the directory. github.com/google/renameio leaves the last step out on
+// purpose, and does not support open directories; hence this package.
 package durable
 
 import (
@@ -33,8 +33,8 @@ func Write(path string, data []byte, mode fs.FileMode) error {
 	return write(path, data, mode, (*File).Commit)
 }
 
-// WriteCache is Write for what can be made again and is checked when it is read:
-// nothing is flushed. It makes the directory if there is none.
+// WriteCache is Write without a flush, for a file that can be made again and is
+// checked when it is read. It makes the directory if there is none.
 func WriteCache(path string, data []byte, mode fs.FileMode) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
@@ -53,8 +53,8 @@ func write(path string, data []byte, mode fs.FileMode, end func(*File) error) er
 	return end(f)
 }
 
-// Rename moves a file or a directory, whose content is flushed, and makes its
-// new name last.
+// Rename moves a file or a directory, whose content is flushed already, and flushes
+// its new name.
 func Rename(from, to string) error {
 	if err := os.Rename(from, to); err != nil {
 		return err
@@ -62,7 +62,7 @@ func Rename(from, to string) error {
 	return SyncDir(filepath.Dir(to))
 }
 
-// SyncDir makes the names in a directory last.
+// SyncDir flushes the names in a directory.
 func SyncDir(path string) error {
 	dir, err := os.Open(path)
 	if err != nil {
@@ -71,17 +71,17 @@ func SyncDir(path string) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// A File is one that is being written. Commit or Publish put it in its place, or
-// Discard throws it away; each of them closes it.
+// A File is a file in the making. Commit or Publish puts it in its place, or Discard
+// throws it away; each of them closes it.
 type File struct {
 	*os.File
 	dir   *os.File
 	owned bool   // dir is closed with the file
 	name  string // in dir
-	temp  string // its name for the time being, or empty
+	temp  string // temporary name, or empty
 }
 
-// New begins the file of a path.
+// New begins the file at path.
 func New(path string, mode fs.FileMode) (*File, error) {
 	parent := filepath.Dir(path)
 	dir, err := openAt(unix.AT_FDCWD, parent, parent, unix.O_PATH|unix.O_DIRECTORY, 0)
@@ -96,8 +96,8 @@ func New(path string, mode fs.FileMode) (*File, error) {
 	return f, nil
 }
 
-// NewAt begins the file name of an open directory, which may be open as O_PATH
-// and has to stay open.
+// NewAt begins the file name in an open directory, which may be open as O_PATH and
+// has to stay open.
 func NewAt(dir *os.File, name string, mode fs.FileMode) (*File, error) {
 	return begin(dir, name, name, mode)
 }
@@ -117,11 +117,12 @@ func begin(dir *os.File, name, shown string, mode fs.FileMode) (*File, error) {
 	return &File{File: opened, dir: dir, name: name}, nil
 }
 
-// inProc is the name by which an open file is linked. A chroot may have no /proc.
+// inProc returns the path by which link names an open file. A chroot may have no
+// /proc.
 func inProc(f *os.File) string { return fmt.Sprintf("/proc/self/fd/%d", f.Fd()) }
 
-// beginNamed is begin for a file system that has no files without a name, and for a
-// place where they cannot get one.
+// beginNamed is begin for a file system without O_TMPFILE, and for a chroot without
+// /proc, where link cannot name such a file.
 func beginNamed(dir *os.File, name, shown string, mode fs.FileMode) (*File, error) {
 	temp := temporary()
 	opened, err := openAt(int(dir.Fd()), temp, shown, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, mode)
@@ -153,7 +154,7 @@ func (f *File) Commit() error { return f.end(f.commitSteps()) }
 // does.
 func (f *File) Publish() error { return f.end(f.publishSteps()) }
 
-// A step is one of those that the order of the package's description has.
+// A step is one step of the order in the package's description.
 type step struct {
 	what string
 	do   func() error

@@ -41,8 +41,7 @@ func beginFile(t *testing.T, maker maker, path, data string) *File {
 	return f
 }
 
-// place says what is at a path: whether it is the file that was begun, or what
-// it has.
+// place describes the file at a path: whether it is the new file, or its content.
 type place struct {
 	isNew bool
 	data  string
@@ -61,8 +60,8 @@ func look(t *testing.T, path string, inode uint64) place {
 	return place{st.Ino == inode, string(data)}
 }
 
-// TestPowerCut cuts the power after each step. Names that are not flushed are on
-// the medium or are not; content that is not flushed is not.
+// TestPowerCut cuts the power after each step. Names that were not flushed may be on
+// the medium or not; content that was not flushed is lost.
 func TestPowerCut(t *testing.T) {
 	const before, after = "old", "new content"
 	for kind, maker := range makers {
@@ -101,7 +100,7 @@ func TestPowerCut(t *testing.T) {
 	}
 }
 
-// TestStepFails: whichever step fails, the old file is there and nothing else.
+// TestStepFails: whichever step fails, only the old file is there.
 func TestStepFails(t *testing.T) {
 	broken := errors.New("broken")
 	for kind, maker := range makers {
@@ -120,8 +119,8 @@ func TestStepFails(t *testing.T) {
 	}
 }
 
-// TestKilled: a program that ends leaves nothing, where there are files without a
-// name.
+// TestKilled: a killed program leaves nothing on a file system that has files
+// without a name.
 func TestKilled(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	writeFile(t, path, "old")
@@ -160,8 +159,8 @@ func TestWrite(t *testing.T) {
 	}
 }
 
-// TestSameDirectory: the directory is the one that was opened, and a link in the
-// file's place is replaced and not followed.
+// TestSameDirectory: the file lands in the directory that was opened, and replaces a
+// link in its place without following it.
 func TestSameDirectory(t *testing.T) {
 	for kind, maker := range makers {
 		top := t.TempDir()
@@ -182,7 +181,7 @@ func TestSameDirectory(t *testing.T) {
 	}
 }
 
-// TestTogether: of many writers of one file, each leaves a whole one.
+// TestTogether: many writers of one file leave a whole file.
 func TestTogether(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	ends := make(chan error)
@@ -209,7 +208,7 @@ func writeFile(t *testing.T, path, data string) {
 	}
 }
 
-// only checks what a file has, and that its directory has nothing else.
+// only checks the content of a file, and that its directory has no other files.
 func only(t *testing.T, path, data string) {
 	t.Helper()
 	entries, err := os.ReadDir(filepath.Dir(path))

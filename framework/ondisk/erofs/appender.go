@@ -9,8 +9,8 @@ import (
 
 const bufferSize = 1 << 20
 
-// An appender writes from offset 0 on, in pieces of bufferSize. While one
-// piece is filled the one before is written by another goroutine.
+// An appender writes from offset 0 on, in pieces of bufferSize. While one piece is
+// filled, another goroutine writes the piece before.
 type appender struct {
 	w       io.WriterAt
 	buf     []byte // being filled: buf[:n] is in use
@@ -24,11 +24,12 @@ func newAppender(w io.WriterAt) *appender {
 	return &appender{w: w, buf: make([]byte, bufferSize), spare: make([]byte, bufferSize)}
 }
 
-// end is the offset of the next byte; block is the number of its block.
+// end returns the offset of the next byte; block returns the number of its block.
 func (a *appender) end() int64    { return a.off + int64(a.n) }
 func (a *appender) block() uint32 { return uint32(a.end() / BlockSize) }
 
-// space is room that is not empty; advance says how much of it was filled.
+// space returns a part of the buffer that is not empty; advance counts the bytes that
+// the caller has filled.
 func (a *appender) space() ([]byte, error) {
 	if a.n == len(a.buf) {
 		if err := a.flush(); err != nil {
@@ -67,8 +68,8 @@ func (a *appender) zero(n int64) error {
 	return nil
 }
 
-// flush hands the buffer to the goroutine that writes. The error is that of
-// the piece before.
+// flush passes the buffer to a goroutine that writes it. The error is that of the
+// piece before.
 func (a *appender) flush() error {
 	if err := a.wait(); err != nil {
 		return err
@@ -87,7 +88,7 @@ func (a *appender) flush() error {
 	return nil
 }
 
-// wait waits until what was flushed is written.
+// wait waits until the flushed piece is written.
 func (a *appender) wait() error {
 	if a.pending == nil {
 		return nil

@@ -8,7 +8,7 @@ import (
 	"io"
 )
 
-// content stores what an entry holds besides its metadata.
+// content stores the content of a regular file or the target of a symbolic link.
 func (w *Writer) content(n *inode, e Entry, r io.Reader) error {
 	switch e.Mode & ModeType {
 	case ModeSymlink:
@@ -55,7 +55,7 @@ func (w *Writer) file(n *inode, r io.Reader) error {
 	return atEnd(r)
 }
 
-// inlineLimit is the longest tail that may stand beside the inode.
+// inlineLimit returns the length of the longest tail that fits beside the inode.
 func (w *Writer) inlineLimit(n *inode) int64 {
 	room := int64(BlockSize - extendedSize - len(n.xattrs))
 	return min(maxInlineTail, room, w.o.InlineBudget-w.inline)
@@ -110,7 +110,7 @@ func sizeError(err error) error {
 	return err
 }
 
-// atEnd checks that r has nothing more to give; r may be nil.
+// atEnd checks that r is at its end; r may be nil.
 func atEnd(r io.Reader) error {
 	if r == nil {
 		return nil

@@ -10,7 +10,7 @@ import (
 
 const direntSize = 12
 
-// A dirLayout is a directory's names, with "." and "..", sorted by bytes and
+// A dirLayout holds a directory's names, with "." and "..", sorted by bytes and
 // cut into blocks. In each block the fixed-size entries come first, then their
 // names; Linux searches by the first name of each block.
 type dirLayout struct {
@@ -40,8 +40,8 @@ func (d *dirLayout) size() int64 {
 	return int64(len(d.starts)-1)*BlockSize + int64(d.last)
 }
 
-// encode makes block i of directory n; it has all its inode numbers. The last
-// block has d.last bytes, the others BlockSize.
+// encode makes block i of directory n, whose entries must have their places in the
+// image. The last block has d.last bytes, the others BlockSize.
 func (d *dirLayout) encode(n *inode, i int) []byte {
 	size, end := BlockSize, len(d.names)
 	if i == len(d.starts)-1 {
@@ -63,7 +63,7 @@ func (d *dirLayout) encode(n *inode, i int) []byte {
 	return b
 }
 
-// child knows "." and ".." besides the entries of a directory.
+// child returns an entry of a directory, "." and ".." included.
 func (n *inode) child(name string) *inode {
 	switch {
 	case name == ".", name == ".." && n.parent == nil:
@@ -74,7 +74,7 @@ func (n *inode) child(name string) *inode {
 	return n.entries[name]
 }
 
-// fileType is the type as directory entries have it.
+// fileType returns the type as directory entries store it.
 func (n *inode) fileType() byte {
 	switch n.mode & ModeType {
 	case ModeRegular:

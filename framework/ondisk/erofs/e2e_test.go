@@ -38,8 +38,8 @@ func TestFsck(t *testing.T) {
 	}
 }
 
-// TestMount compares what Linux shows with what was put in. It needs root and
-// a loop device.
+// TestMount compares the files that Linux shows with the entries that were added. It
+// needs root and a loop device.
 func TestMount(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Fatal("mounting needs root: run this test as root")

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package erofs writes EROFS images in one pass: entries come in any order,
-// file contents go to the image as they arrive, and what describes them
-// follows when the writer is closed. It owns the on-disk format and the tree
-// of names; it does not know where entries come from (see slotimage), does not
-// compress, and does not read images.
+// Package erofs writes EROFS images in one pass: entries come in any order, file
+// contents go to the image as they arrive, and the metadata follows when the writer
+// is closed. It owns the on-disk format and the tree of names; it does not know
+// where entries come from (see slotimage), does not compress, and does not read
+// images.
 //
-// The image, in blocks of 4096 bytes, uses nothing that Linux 5.4 lacks
-// (no chunks, no shared xattrs, no incompatible feature bit):
+// The image, in blocks of 4096 bytes, uses only features that Linux 5.4 has (no
+// chunks, no shared xattrs, no incompatible feature bit):
 //
 //	block 0        1024 zeros, superblock (128 bytes), zeros
 //	               file contents in the order of Add, each from a block's start
@@ -21,8 +21,8 @@
 // the time is that of the superblock and everything else fits. A fixed part
 // with its inline data never crosses a block boundary.
 //
-// The same calls give the same bytes. Memory is a few hundred bytes for each
-// name plus inline data, which has a budget; beyond it, tails get blocks.
+// The same calls give the same bytes. The writer needs a few hundred bytes of memory
+// for each name, plus inline data, which has a budget; beyond it, tails get blocks.
 //
 // Sources: fs/erofs/erofs_fs.h and Documentation/filesystems/erofs.rst in
 // Linux.
@@ -54,14 +54,14 @@ const (
 	ModeFIFO    = 0o010000
 )
 
-// Options are what the image depends on besides its entries.
+// Options are the properties of an image besides its entries.
 type Options struct {
 	UUID [16]byte
 	// BuildTime, in seconds since 1970, is the time of the superblock and of
 	// directories that were never added. SetBuildTime changes it.
 	BuildTime int64
-	// InlineBudget is how many bytes of file tails are kept in memory in order
-	// to store them beside their inodes. The default is 32 MiB.
+	// InlineBudget is how many bytes of file tails the writer keeps in memory, to
+	// store them beside their inodes. The default is 32 MiB.
 	InlineBudget int64
 }
 
@@ -86,8 +86,9 @@ type Entry struct {
 	Xattrs map[string]string
 }
 
-// Errors of the tree of names are those of io/fs, wrapped with the path:
-// fs.ErrExist, fs.ErrNotExist, and fs.ErrInvalid for what EROFS cannot hold.
+// pathError adds the path to an error. Errors of the tree of names are those of
+// io/fs: fs.ErrExist, fs.ErrNotExist, and fs.ErrInvalid for entries that EROFS
+// cannot hold.
 func pathError(op, path string, err error) error {
 	return &fs.PathError{Op: op, Path: path, Err: err}
 }

@@ -64,7 +64,7 @@ func manyNames() []item {
 	return items
 }
 
-// everything has one of each kind of thing that EROFS can hold.
+// everything has an item of each kind that EROFS can hold.
 func everything() []item {
 	capability := "\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
 	acl := "\x02\x00\x00\x00" + // user::rwx user:1000:rw- group::rwx mask::rwx other::r-x
@@ -113,7 +113,8 @@ func everything() []item {
 	return append(items, manyNames()...)
 }
 
-// expected is what a reader must see of items that do not replace each other.
+// expected returns the nodes that a reader must see, for items that do not replace
+// each other.
 func expected(items []item, o Options) map[string]node {
 	nodes := map[string]node{".": {Mode: 0o755, Type: fs.ModeDir, MTime: o.BuildTime, Xattrs: map[string]string{}}}
 	for _, i := range items {
@@ -367,7 +368,7 @@ func TestSuperblockChecksum(t *testing.T) {
 	}
 }
 
-// TestDotDot looks at entries that no reader shows.
+// TestDotDot checks entries that no reader shows.
 func TestDotDot(t *testing.T) {
 	var a, b *inode
 	tempImage(t, Options{}, func(w *Writer) {
@@ -383,8 +384,8 @@ func TestDotDot(t *testing.T) {
 	}
 }
 
-// TestSlackIsZero: what is behind a file's last byte is not what was in the
-// buffer before.
+// TestSlackIsZero: the block after a file's last byte is zeros, not the buffer's old
+// content.
 func TestSlackIsZero(t *testing.T) {
 	f := tempImage(t, Options{}, func(w *Writer) {
 		add(t, w, []item{file("full", bytes.Repeat([]byte{0xff}, 3*bufferSize)), file("slack", bytes.Repeat([]byte{0xff}, BlockSize+3000))})

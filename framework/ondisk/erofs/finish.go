@@ -47,8 +47,8 @@ func (w *Writer) finish() (int64, error) {
 	return w.writeSuperblock(meta, len(inodes))
 }
 
-// number gives every inode its number: the root, then the entries of each
-// directory together, so that listing a directory reads neighbours.
+// number gives every inode its number: first the root, then the entries of each
+// directory together, so that a listing reads neighbouring inodes.
 func (w *Writer) number() ([]*inode, error) {
 	w.root.ino = 1
 	inodes := []*inode{w.root}
@@ -100,7 +100,7 @@ func (w *Writer) layoutDirs(inodes []*inode) {
 	}
 }
 
-// inlineSize is how many bytes of data stand beside the inode.
+// inlineSize returns how many bytes of data stand beside the inode.
 func (n *inode) inlineSize() int {
 	if n.isDir() && n.dir.last < BlockSize && extendedSize+len(n.xattrs)+n.dir.last <= BlockSize {
 		return n.dir.last
@@ -108,7 +108,7 @@ func (n *inode) inlineSize() int {
 	return len(n.tail)
 }
 
-// dirBlocks is how many blocks a directory has besides its inline data.
+// dirBlocks returns how many blocks a directory has besides its inline data.
 func (n *inode) dirBlocks() int {
 	if n.inlineSize() > 0 {
 		return len(n.dir.starts) - 1
@@ -147,7 +147,7 @@ func (w *Writer) writeInodes(inodes []*inode) error {
 	return w.align()
 }
 
-// writeSuperblock writes what is buffered, then block 0.
+// writeSuperblock writes the buffer, then block 0.
 func (w *Writer) writeSuperblock(meta uint32, inodes int) (int64, error) {
 	size := w.out.end()
 	if size/BlockSize > maxImageBlocks {
@@ -176,7 +176,7 @@ func (w *Writer) writeSuperblock(meta uint32, inodes int) (int64, error) {
 	return size, nil
 }
 
-// encode is the fixed part of an inode.
+// encode returns the fixed part of an inode.
 func (w *Writer) encode(n *inode) []byte {
 	format := uint16(0)
 	if n.inlineSize() > 0 {
@@ -215,7 +215,7 @@ func (n *inode) union() uint32 {
 	return n.block
 }
 
-// compact says whether the fixed part can be the short one.
+// compact says whether the inode fits the compact form.
 func (w *Writer) compact(n *inode) bool {
 	return n.mtime == w.o.BuildTime && n.nsec == 0 && n.size <= math.MaxUint32 &&
 		n.uid <= math.MaxUint16 && n.gid <= math.MaxUint16 && n.nlink <= math.MaxUint16

@@ -10,14 +10,14 @@ import (
 	"strings"
 )
 
-// An inode is a node of the tree until Close gives it a place in the image.
+// An inode is a node of the tree. Close gives it a place in the image.
 type inode struct {
 	mode     uint32
 	uid, gid uint32
 	mtime    int64
 	nsec     uint32
 	implicit bool   // a directory that was never added
-	nlink    uint32 // names of it; for directories set by Close
+	nlink    uint32 // number of names; for directories set by Close
 	rdev     uint32
 	block    uint32 // first data block, if there is one
 	size     int64
@@ -27,7 +27,7 @@ type inode struct {
 	parent   *inode // of a directory; nil for the root
 
 	// Set by Close.
-	ino    uint32 // position among all inodes, from 1; 0 before it has one
+	ino    uint32 // position among all inodes, from 1; 0 until it is set
 	offset int64  // in the metadata area, in bytes
 	dir    *dirLayout
 }
@@ -53,7 +53,7 @@ func newInode(e Entry) (*inode, error) {
 	return n, nil
 }
 
-// release gives up one name of n, and all names below it.
+// release removes one name of n, and all names below it.
 func (n *inode) release() {
 	n.nlink--
 	for _, child := range n.entries {

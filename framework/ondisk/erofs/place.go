@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// openBlocks is how many unfinished metadata blocks are tried for the next
-// inode: enough to leave hardly any gap.
+// openBlocks is how many unfinished metadata blocks put tries for the next inode:
+// enough to leave hardly any gap.
 const openBlocks = 16
 
 // A packer gives inodes their place in the metadata area.
@@ -20,8 +20,8 @@ type packer struct {
 // A gap is the free end of a block.
 type gap struct{ block, used int64 }
 
-// place puts the inodes into blocks: each into the first open block that has
-// room for all of it, so that nothing crosses the end of a block.
+// place puts the inodes into blocks: each into the first open block that has room
+// for all of it, so that no inode crosses the end of a block unless it is longer.
 func (w *Writer) place(inodes []*inode) error {
 	p := packer{blocks: 1, open: []gap{{used: slotSize}}}
 	for _, n := range inodes {
@@ -33,8 +33,8 @@ func (w *Writer) place(inodes []*inode) error {
 	return nil
 }
 
-// put returns the offset of size bytes. What is longer than a block, because
-// of many xattrs, begins a block and ends in another.
+// put returns the offset for size bytes. An inode that is longer than a block, as it
+// has many xattrs, starts at the start of a block.
 func (p *packer) put(size int64) int64 {
 	size = (size + slotSize - 1) / slotSize * slotSize
 	for i, g := range p.open {

@@ -16,7 +16,7 @@ import (
 	goerofs "github.com/erofs/go-erofs"
 )
 
-// A node is what a reader sees of one name.
+// A node is the file that a reader sees under one name.
 type node struct {
 	Mode     uint32 // permission and special bits as in st_mode, without type
 	Type     fs.FileMode
@@ -130,7 +130,7 @@ func unixPerm(m fs.FileMode) uint32 {
 
 func hashOf(b []byte) string { return fmt.Sprintf("%x", sha256.Sum256(b)) }
 
-// pattern is n bytes that differ from one seed to another.
+// pattern returns n bytes that depend on seed.
 func pattern(seed string, n int) []byte {
 	block := sha256.Sum256([]byte(seed))
 	return bytes.Repeat(block[:], n/len(block)+1)[:n]

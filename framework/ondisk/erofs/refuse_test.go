@@ -118,7 +118,7 @@ func TestReaderErrorIsPassedOn(t *testing.T) {
 	})
 }
 
-// fullDisk takes some bytes and then no more.
+// fullDisk accepts left bytes and then no more.
 type fullDisk struct{ left int }
 
 var errFull = errors.New("no space left on device")

@@ -17,12 +17,12 @@ const (
 	maxImageBlocks = math.MaxUint32
 )
 
-// ErrSize says that a reader did not give exactly Entry.Size bytes.
+// ErrSize says that a reader did not return exactly Entry.Size bytes.
 var ErrSize = errors.New("content does not have the size of its entry")
 
-// A Writer makes one image. It is not safe for concurrent use; it writes to
-// the io.WriterAt below from a goroutine of its own, one call at a time, in
-// ascending order except for block 0, which is written again at the end.
+// A Writer makes one image. It is not safe for concurrent use. It writes to the
+// io.WriterAt below from a goroutine of its own, one call at a time, in ascending
+// order except for block 0, which is written again at the end.
 type Writer struct {
 	o      Options
 	out    *appender
@@ -40,14 +40,14 @@ func NewWriter(w io.WriterAt, o Options) *Writer {
 	}
 	out := newAppender(w)
 	writer := &Writer{o: o, out: out, root: newDir(nil)}
-	_ = writer.keep(out.zero(BlockSize)) // kept: the first Add reports it
+	_ = writer.keep(out.zero(BlockSize)) // the first Add reports the error
 	return writer
 }
 
 // SetBuildTime replaces Options.BuildTime; it works at any time before Close.
 func (w *Writer) SetBuildTime(seconds int64) { w.o.BuildTime = seconds }
 
-// Add adds one entry and, for a regular file, its content: r gives exactly
+// Add adds one entry and, for a regular file, its content: r must give exactly
 // e.Size bytes. A parent that was never added becomes a directory of mode 0755
 // owned by 0:0 with the time BuildTime. Adding a directory that exists
 // replaces its metadata and keeps its entries; any other path that exists is
@@ -114,8 +114,8 @@ func (w *Writer) Link(path, target string) error {
 	return nil
 }
 
-// Remove removes a name and, if it is a directory, everything below it. The
-// content that only this name had stays in the image as unused blocks.
+// Remove removes a name and, if it is a directory, everything below it. Content
+// without another name stays in the image as unused blocks.
 func (w *Writer) Remove(path string) error {
 	n := w.lookup(path)
 	if n == nil || n == w.root {
@@ -151,7 +151,8 @@ func (w *Writer) lookup(path string) *inode {
 	return n
 }
 
-// vacant makes the parents of path and says where its name goes.
+// vacant makes the parents of path, and returns the directory and the free name in
+// it.
 func (w *Writer) vacant(op, path string) (dir *inode, name string, err error) {
 	if err := checkPath(path); err != nil {
 		return nil, "", pathError(op, path, err)
@@ -194,7 +195,7 @@ func (w *Writer) makeDirs(path string) (*inode, error) {
 func (w *Writer) Abort() {
 	if w.err == nil {
 		w.err = errors.New("the EROFS writer was closed")
-		_ = w.out.wait() // the image is given up: its errors do not matter
+		_ = w.out.wait() // the image is discarded: its errors do not matter
 	}
 }
 

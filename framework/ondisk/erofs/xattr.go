@@ -17,10 +17,10 @@ const (
 	maxXattrName = 255 // XATTR_NAME_MAX of Linux, with the prefix
 )
 
-// maxXattrs is the most that i_xattr_icount can count, in bytes.
+// maxXattrs is the largest area that i_xattr_icount can count, in bytes.
 const maxXattrs = xattrHeader + (math.MaxUint16-1)*4
 
-// encodeXattrs is the attribute area behind an inode: a header and, for each
+// encodeXattrs returns the attribute area after an inode: a header and, for each
 // attribute, sorted by name, its entry, name and value, padded to four bytes.
 func encodeXattrs(xattrs map[string]string) ([]byte, error) {
 	if len(xattrs) == 0 {
@@ -69,7 +69,7 @@ func splitXattr(full string) (index byte, name string, err error) {
 	return 0, "", fmt.Errorf("xattr %q has no form in EROFS: %w", full, fs.ErrInvalid)
 }
 
-// xattrCount is i_xattr_icount.
+// xattrCount returns i_xattr_icount.
 func (n *inode) xattrCount() uint16 {
 	if len(n.xattrs) == 0 {
 		return 0

@@ -8,11 +8,11 @@ import "fmt"
 type extent struct{ start, count int64 }
 
 const (
-	maxExtentBlocks = 32768 // a longer one would mean "unwritten"
-	inlineExtents   = 4     // that fit into an inode
+	maxExtentBlocks = 32768 // a greater length means "unwritten"
+	inlineExtents   = 4     // extents that fit into an inode
 )
 
-// A bitmap of a group; a set bit is a block or inode in use.
+// A bitmap belongs to a group; a set bit is a block or inode in use.
 type bitmap [blockSize]byte
 
 func (b *bitmap) set(i int64)      { b[i/8] |= 1 << (i % 8) }
@@ -24,7 +24,7 @@ func (b *bitmap) setRange(from, to int64) {
 	}
 }
 
-// An allocator hands out blocks in rising order.
+// An allocator gives out blocks in ascending order.
 type allocator struct {
 	geometry
 	used []bitmap
@@ -42,7 +42,7 @@ func newAllocator(g geometry) *allocator {
 	return a
 }
 
-// take allocates n blocks in as few extents as there are gaps.
+// take allocates n blocks, with adjacent blocks in one extent.
 func (a *allocator) take(n int64) ([]extent, error) {
 	var list []extent
 	for wanted := n; n > 0; a.next++ {

@@ -9,7 +9,7 @@ import (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// checksum is a CRC-32C as ext4 uses it: without the inversions before and after.
+// checksum is a CRC-32C as in ext4: without the inversions before and after.
 type checksum uint32
 
 const checksumStart checksum = 0xFFFFFFFF

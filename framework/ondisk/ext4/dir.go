@@ -11,16 +11,16 @@ const (
 	typeChecksum = 0xDE // the entry that holds the block's checksum
 )
 
-const dirTail = 12 // bytes of that entry, at the end of every block
+const dirTail = 12 // bytes of the checksum's entry, at the end of every block
 
-// dirEntry is what a directory says about one name.
+// dirEntry is one name in a directory.
 type dirEntry struct {
 	ino  uint32
 	kind byte
 	name string
 }
 
-// length in bytes without padding that reaches to the next entry.
+// length returns the entry's shortest length in bytes, a multiple of 4.
 func (e dirEntry) length() int { return (8 + len(e.name) + 3) &^ 3 }
 
 func (n *node) entries(parent *node) []dirEntry {
@@ -35,7 +35,7 @@ func (n *node) entries(parent *node) []dirEntry {
 	return list
 }
 
-// pages splits entries into the blocks they fit in; there are at least minimum.
+// pages splits entries into blocks, at least minimum.
 func pages(entries []dirEntry, minimum int64) [][]dirEntry {
 	var list [][]dirEntry
 	room := 0
@@ -53,10 +53,10 @@ func pages(entries []dirEntry, minimum int64) [][]dirEntry {
 	return list
 }
 
-// dirBlocks is the number of blocks of a directory.
+// dirBlocks returns the number of blocks of a directory.
 func (n *node) dirBlocks() int64 { return int64(len(pages(n.entries(n), n.minimum))) }
 
-// dirData is the contents of a directory: linear blocks, each with a checksum.
+// dirData returns the contents of a directory: linear blocks, each with a checksum.
 func (n *node) dirData(parent *node, seed checksum) []byte {
 	var data []byte
 	for _, page := range pages(n.entries(parent), n.minimum) {
@@ -82,8 +82,8 @@ func dirBlock(entries []dirEntry, seed checksum) []byte {
 	return binary.LittleEndian.AppendUint32(p, uint32(sum))
 }
 
-// appendEntry appends e padded with zeros to length bytes; the entry that holds
-// the checksum counts the four bytes behind it as its own.
+// appendEntry appends e, padded with zeros to length bytes. The recorded length of
+// the checksum's entry includes the four bytes after it.
 func appendEntry(p []byte, e dirEntry, length int) []byte {
 	start := len(p)
 	recorded := length

@@ -4,7 +4,7 @@ package ext4
 
 import "errors"
 
-// The errors of Write, always wrapped with what and how much.
+// The errors of Write, always wrapped with details.
 var (
 	ErrSize      = errors.New("ext4: file system size out of range")
 	ErrFull      = errors.New("ext4: contents do not fit")
@@ -17,7 +17,7 @@ var (
 var (
 	// ErrNoSuper says that there is no superblock, damaged or not.
 	ErrNoSuper = errors.New("ext4: there is no superblock")
-	// ErrDamaged says that a superblock is more than torn. Linux does not mount
-	// such a file system; e2fsck may know more.
+	// ErrDamaged says that a superblock is worse than torn. Linux does not mount
+	// such a file system; e2fsck may be able to repair it.
 	ErrDamaged = errors.New("ext4: the superblock is damaged")
 )

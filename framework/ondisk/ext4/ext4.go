@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package ext4 writes small, deterministic ext4 file systems: the oem and
-// persistent partitions of a disk. And it says what is to be written over a
-// superblock of theirs that a loss of power tore (Mend). It owns nothing but the
-// format; it does not read files, mount or grow a file system.
+// persistent partitions of a disk. It also repairs their superblock after a power
+// cut has torn it (Mend). It owns only the format; it does not read files, mount or
+// grow a file system.
 //
-// What it writes is what mke2fs writes by default, in the most travelled form:
-// 4 KiB blocks, 256-byte inodes, extents, an internal journal, metadata
+// It writes the default format of mke2fs, in the most common variant: 4 KiB
+// blocks, 256-byte inodes, extents, an internal journal, metadata
 // checksums, 64-byte group descriptors, and a resize inode whose reserved
 // descriptor blocks let Linux grow the file system while it is mounted
 // (EXT4_IOC_RESIZE_FS) to 2 TiB (1 TiB when the journal is smaller than 8 MiB);
-// past that the kernel goes over to meta_bg by itself. Metadata checksums also
-// spare the kernel from zeroing the inode tables of the new groups, which is
-// 1.6 % of the disk, while it grows.
+// past that the kernel switches to meta_bg by itself. Metadata checksums also spare
+// the kernel from zeroing the inode tables of the new groups, which are 1.6 % of the
+// disk, while the file system grows.
 //
-// Who grows a file system must know this: when the power went while it grew,
+// Programs that grow a file system must know this: after a power cut during growth,
 // Linux (seen with 6.1 and 6.12, with images of mkfs.ext4 too) counts its block
-// groups before it replays the journal and sizes by the replayed superblock
-// after it. That mount is not to be written to, and growing it runs into
-// "kernel BUG at fs/ext4/resize.c". So a file system whose superblock says
-// needs_recovery is mounted read-only, which replays the journal, unmounted,
-// and only then mounted for use.
+// groups before it replays the journal, but takes the size from the replayed
+// superblock. Such a mount must not be written to, and growing it runs into "kernel
+// BUG at fs/ext4/resize.c". So a file system whose superblock says needs_recovery
+// must be mounted read-only, which replays the journal, unmounted, and only then
+// mounted for use.
 //
 // The format is described in the kernel's Documentation/filesystems/ext4; the
 // resize inode only in e2fsprogs' lib/ext2fs/res_gdt.c and fs/ext4/resize.c.
@@ -41,7 +41,7 @@ import (
 // Options are the properties of a file system that are not its contents.
 type Options struct {
 	Label string    // volume label, at most 16 bytes
-	UUID  [16]byte  // file system UUID; the seed of directory hashes is derived from it
+	UUID  [16]byte  // of the file system; gives the seed of directory hashes
 	Time  time.Time // every timestamp; the zero value means 1970-01-01
 	// Journal is the size of the journal in bytes, a multiple of 4096, at least
 	// 4 MiB. Linux cannot grow a journal, and grows a file system only when a
@@ -65,7 +65,7 @@ type Entry struct {
 // not matter. A directory above an entry that was not given gets mode 0755 0:0.
 //
 // The errors are ErrSize, ErrFull, ErrPath, ErrDuplicate and ErrOption, with
-// words, and those of w. Nothing is written before all of them are ruled out.
+// details, and those of w. Write writes nothing until it has ruled out the former.
 func Write(w io.WriterAt, size int64, entries []Entry, o Options) error {
 	if err := o.check(); err != nil {
 		return err
@@ -96,7 +96,7 @@ func (o Options) check() error {
 	return nil
 }
 
-// seconds since 1970.
+// seconds returns Time in seconds since 1970.
 func (o Options) seconds() int64 {
 	if o.Time.IsZero() {
 		return 0

@@ -19,7 +19,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/ext4"
 )
 
-// run runs a program of e2fsprogs or util-linux and gives its standard output.
+// run runs a program of e2fsprogs or util-linux and returns its standard output.
 func run(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	var stderr bytes.Buffer
@@ -35,7 +35,7 @@ func run(t *testing.T, name string, args ...string) string {
 // fsck fails unless e2fsck finds nothing at all to repair.
 func fsck(t *testing.T, path string) {
 	t.Helper()
-	// It asks about a bad resize inode, and ends with 0 all the same.
+	// e2fsck asks about a bad resize inode, but still exits with 0.
 	if out := run(t, "e2fsck", "-fn", path); strings.Contains(out, "? no") {
 		t.Errorf("e2fsck found something to repair:\n%s", out)
 	}
@@ -79,7 +79,7 @@ func TestE2fsckIsClean(t *testing.T) {
 	}
 }
 
-// A damaged byte of metadata is found: the checksums are real.
+// TestE2fsckFindsDamage: e2fsck finds a damaged byte of metadata by its checksum.
 func TestE2fsckFindsDamage(t *testing.T) {
 	path := imageFile(t, 64*mib, sample())
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
@@ -109,7 +109,8 @@ func TestDebugfsLists(t *testing.T) {
 	}
 }
 
-// resize2fs reads the resize inode too, without a kernel.
+// TestGrowsOffline grows images with resize2fs, which reads the resize inode without
+// a kernel.
 func TestGrowsOffline(t *testing.T) {
 	for _, size := range []int64{16 * mib, 64 * mib, 512 * mib} {
 		path := imageFile(t, size, sample())

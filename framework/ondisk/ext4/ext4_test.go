@@ -22,7 +22,7 @@ import (
 
 const (
 	mib = 1 << 20
-	// longName is as long as go-diskfs can read; ext4 has 255.
+	// longName is the longest name that go-diskfs can read; ext4 allows 255.
 	longName = 247
 )
 
@@ -79,7 +79,7 @@ func TestWriteIsDeterministic(t *testing.T) {
 	}
 }
 
-// fromReader gives the file system as go-diskfs sees it.
+// fromReader returns the file system as go-diskfs reads it.
 func fromReader(t *testing.T, m memory) *reader.FileSystem {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "fs.img")
@@ -220,7 +220,7 @@ func manyFiles(n int) []ext4.Entry {
 	return list
 }
 
-// Every mistake is reported, not only the first.
+// TestWriteReportsAllErrors: Write reports every mistake, not only the first.
 func TestWriteReportsAllErrors(t *testing.T) {
 	err := ext4.Write(make(memory, 16*mib), 16*mib, []ext4.Entry{{Path: "/a"}, {Path: "b/"}}, ext4.Options{})
 	for _, want := range []string{`"/a"`, `"b/"`} {

@@ -20,7 +20,7 @@ func TestSizesOfDiskForms(t *testing.T) {
 	}
 }
 
-// The check value of CRC-32C is E3069283 with the final inversion.
+// TestChecksum: the check value of CRC-32C is E3069283 with the final inversion.
 func TestChecksum(t *testing.T) {
 	if got := ^checksumStart.bytes([]byte("123456789")); got != 0xE3069283 {
 		t.Errorf("got %#x", uint32(got))

@@ -8,8 +8,8 @@ const (
 	blockSize      = 4096
 	blocksPerGroup = 8 * blockSize // one bitmap block's worth: 128 MiB
 	inodeSize      = 256
-	// inodesPerGroup is one inode for 16 KiB, as mke2fs does; a grown file
-	// system keeps the ratio.
+	// inodesPerGroup is one inode for 16 KiB, as with mke2fs; a grown file system
+	// keeps the ratio.
 	inodesPerGroup    = 8192
 	inodeTableBlocks  = inodesPerGroup * inodeSize / blockSize
 	groupDescSize     = 64
@@ -20,17 +20,17 @@ const (
 	maxSize    = 1 << 40
 	minJournal = 4 << 20 // jbd2 refuses less than 1024 blocks
 	maxJournal = 64 << 20
-	// maxReservedGDT is what mke2fs reserves at most by default. Every block of
-	// descriptors is 8 GiB to grow by.
+	// maxReservedGDT is the most that mke2fs reserves by default. Each block of
+	// descriptors lets the file system grow by 8 GiB.
 	maxReservedGDT = 256
 )
 
-// geometry says where the metadata of every block group is. Numbers are of
-// blocks unless a name says otherwise.
+// geometry says where the metadata of every block group is. The fields are numbers
+// of blocks, but for groups.
 //
-// A group starts, when it is 0, 1 or a power of 3, 5 or 7, with a superblock,
-// gdt blocks of group descriptors and reservedGDT blocks for more of them; then
-// in every group follow the block bitmap, the inode bitmap and the inode table.
+// The groups 0, 1 and the powers of 3, 5 and 7 start with a superblock, gdt blocks
+// of group descriptors and reservedGDT blocks for more of them. Then, in every
+// group, follow the block bitmap, the inode bitmap and the inode table.
 type geometry struct {
 	blocks      int64
 	groups      int64
@@ -50,13 +50,13 @@ func newGeometry(size, journal int64) (geometry, error) {
 		return geometry{}, err
 	}
 	g := geometry{blocks: size / blockSize, journal: journal / blockSize}
-	// The kernel asks for a transaction (a quarter of the journal, less
-	// overhead) with room for each of them when it adds groups
+	// When the kernel adds groups, it needs a transaction (a quarter of the
+	// journal, less overhead) with room for each reserved block
 	// (ext4_flex_group_add).
 	g.reservedGDT = min(maxReservedGDT, g.journal/8)
 	g.setGroups((g.blocks + blocksPerGroup - 1) / blocksPerGroup)
-	// A last group that has room for little more than its own metadata is left
-	// out, as in mke2fs.
+	// A last group with room for little more than its own metadata is left out, as
+	// in mke2fs.
 	if last := g.groups - 1; last > 0 && g.groupBlocks(last) < g.overhead(last)+50 {
 		g.blocks = last * blocksPerGroup
 		g.setGroups(last)
@@ -85,8 +85,8 @@ func (g geometry) groupBlocks(group int64) int64 {
 	return min(g.blocks-g.start(group), blocksPerGroup)
 }
 
-// superBlocks is how many blocks of a group hold the superblock, descriptors
-// and room for descriptors.
+// superBlocks returns how many blocks of a group hold the superblock, descriptors
+// and room for more descriptors.
 func (g geometry) superBlocks(group int64) int64 {
 	if !hasSuper(group) {
 		return 0
@@ -114,8 +114,8 @@ func (g geometry) backups() []int64 {
 	return list
 }
 
-// hasSuper tells the groups that sparse_super gives a superblock: 0, 1 and the
-// powers of 3, 5 and 7.
+// hasSuper tells whether sparse_super gives a group a superblock: 0, 1 and the
+// powers of 3, 5 and 7 have one.
 func hasSuper(group int64) bool {
 	return group <= 1 || isPower(group, 3) || isPower(group, 5) || isPower(group, 7)
 }

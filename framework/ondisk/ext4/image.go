@@ -8,15 +8,15 @@ import (
 	"path"
 )
 
-// A group's share of the inodes.
+// An inodeGroup is a group's share of the inodes.
 type inodeGroup struct {
 	used  bitmap
 	count int64 // inodes in use, all at the start
 	dirs  int64
 }
 
-// An image is a file system whose places are being given out (place) and which
-// is then written.
+// An image is a file system in the making: place gives everything its blocks, and
+// write writes it.
 type image struct {
 	geometry
 	seed    checksum
@@ -57,8 +57,8 @@ func (img *image) useInode(ino uint32) *inodeGroup {
 	return group
 }
 
-// place gives an inode and blocks to everything: the resize inode's block and
-// the journal first, then root, lost+found, and the tree in order of names.
+// place gives inodes and blocks to everything: first the resize inode's block and
+// the journal, then lost+found, the root, and the tree in order of names.
 func (img *image) place(root *node) error {
 	resize, err := img.blocks.take(1)
 	if err != nil {
@@ -80,8 +80,8 @@ func (img *image) place(root *node) error {
 	return img.placeTree(root, ".")
 }
 
-// placeTree places the data of dir, whose length depends on nothing but names,
-// and then its children, each with all that is below it.
+// placeTree places the data of dir, whose length depends only on names, and then its
+// children, each with everything below it.
 func (img *image) placeTree(dir *node, dirPath string) error {
 	if err := img.placeData(dir, dirPath); err != nil {
 		return err
@@ -126,8 +126,8 @@ func (img *image) placeData(n *node, path string) error {
 	return nil
 }
 
-// write writes the placed image. The primary superblock comes last: a file
-// system without it is none.
+// write writes the placed image. The primary superblock comes last: without it there
+// is no file system.
 func (img *image) write(w io.WriterAt) error {
 	out := blockWriter{w: w}
 	img.writeResize(&out)
@@ -179,7 +179,7 @@ func (img *image) writeTree(out *blockWriter, n, parent *node) {
 }
 
 // dirLinks counts ".", the name in the parent, and the ".." of every directory
-// below; 1 means more than fit (dir_nlink).
+// below; 1 stands for more than 64999 (dir_nlink).
 func dirLinks(n *node) uint16 {
 	if links := 2 + n.subdirs(); links <= 64999 {
 		return uint16(links)

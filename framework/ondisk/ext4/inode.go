@@ -4,7 +4,7 @@ package ext4
 
 import "encoding/binary"
 
-// Numbers of the inodes with a meaning.
+// Numbers of special inodes.
 const (
 	inoRoot    = 2
 	inoResize  = 7
@@ -14,14 +14,14 @@ const (
 
 const (
 	flagExtents  = 0x80000
-	extraSize    = 32 // bytes of the inode in use behind the first 128
+	extraSize    = 32 // bytes of the inode in use after the first 128
 	extentMagic  = 0xF30A
 	doubleIndir  = 13 // index in blocks of the double indirect block
 	sectorsBlock = blockSize / 512
 )
 
-// diskInode is the on-disk form, 160 of 256 bytes. Lengths are in 512-byte
-// sectors for Sectors, in bytes for Size.
+// diskInode is the on-disk form, 160 of 256 bytes. Sectors counts units of 512
+// bytes, Size bytes.
 type diskInode struct {
 	Mode, UID                                      uint16
 	Size                                           uint32
@@ -49,8 +49,8 @@ func (d *diskInode) setOwner(uid, gid uint32) {
 	d.GID, d.GIDHigh = uint16(gid), uint16(gid>>16)
 }
 
-// setTime sets all four times; two more bits of the seconds go to the extra
-// fields, whose other bits are nanoseconds.
+// setTime sets all four times. Bits 32 and 33 of the seconds go to the extra fields,
+// whose other bits are nanoseconds.
 func (d *diskInode) setTime(seconds int64) {
 	low := uint32(seconds)
 	extra := uint32((seconds-int64(int32(low)))>>32) & 3
@@ -82,7 +82,7 @@ func (d *diskInode) setExtents(list []extent) {
 	}
 }
 
-// encode gives the 256 bytes of inode number ino, with their checksum.
+// encode returns the 256 bytes of inode number ino, with their checksum.
 func (d diskInode) encode(ino uint32, seed checksum) []byte {
 	d.ExtraSize = extraSize
 	d.ChecksumLow, d.ChecksumHigh = 0, 0
@@ -97,8 +97,8 @@ func (d diskInode) pack() []byte {
 	return p
 }
 
-// inodeSeed starts the checksums of an inode, of generation 0, and of its
-// directory blocks.
+// inodeSeed starts the checksums of an inode with generation 0 and of its directory
+// blocks.
 func inodeSeed(ino uint32, seed checksum) checksum { return seed.number(ino).number(0) }
 
 // mustEncode writes v, a pointer to a struct of fixed size, to the start of p.

@@ -20,9 +20,9 @@ type journalSuper struct {
 	Users                            uint32
 }
 
-// emptyJournal is the first block of a journal with nothing to replay. The
-// kernel turns on checksums in it at the first mount, because the file system
-// has metadata_csum.
+// emptyJournal returns the first block of a journal with nothing to replay. At the
+// first mount the kernel turns on checksums in it, as the file system has
+// metadata_csum.
 func emptyJournal(blocks int64) []byte {
 	p := make([]byte, blockSize)
 	mustEncode(p, binary.BigEndian, &journalSuper{

@@ -13,63 +13,63 @@ import (
 // SuperOffset is where the primary superblock is, in bytes.
 const SuperOffset = superOffset
 
-// A Mending is what makes a file system one that Linux mounts.
+// A Mending makes a file system mountable by Linux.
 type Mending struct {
-	// Super is 1024 bytes to be written at SuperOffset, in one write that a flush
-	// follows. It is nil when there is nothing to be done.
+	// Super is 1024 bytes for SuperOffset, to be written in one write and then
+	// flushed. It is nil when the superblock needs no repair.
 	Super []byte
-	// Group is 0 when these are the bytes that were there with a checksum that
-	// fits. Else they are the copy in this block group, which is old: the file
-	// system is to be looked at with e2fsck, and says so itself.
+	// Group is 0 when Super is the old superblock with a correct checksum. Else
+	// Super is the copy in this block group, which is out of date: e2fsck has to
+	// check the file system, and its state says so.
 	Group int64
 }
 
-// Mend looks at the superblock of a file system of Write's in a partition of
-// size bytes, as Linux may have changed it since. The errors are ErrNoSuper and
-// ErrDamaged, with words, and those of r. They mean that nobody can mount it.
+// Mend checks the superblock of a file system from Write, in a partition of size
+// bytes, which Linux may have changed since. The errors are ErrNoSuper and
+// ErrDamaged, with details, and those of r. They mean that Linux cannot mount the
+// file system.
 //
 // # Why a superblock tears
 //
-// Linux writes it in place, and not only through the journal: when it mounts,
-// unmounts, and from time to time. It is two sectors of 512 bytes long. A loss of
-// power can leave the first one old and the second one new, or the reverse; then
-// the checksum is wrong and Linux does not mount the file system. E2fsck needs
-// a copy in another block group then, and up to 128 MiB there is no other group.
+// Linux writes the superblock in place, and not only through the journal: when it
+// mounts, unmounts, and from time to time. The superblock has two sectors of 512
+// bytes. A power cut can leave the first one old and the second one new, or the
+// reverse; then the checksum is wrong and Linux does not mount the file system.
+// e2fsck then needs a copy in another block group, and up to 128 MiB there is no
+// other group.
 //
 // # Why a mixture is as good as either
 //
-// All that says where things are and what state they are in is in the first
-// sector, so it is of one time: counts, geometry, s_state, features with
-// needs_recovery, UUID, s_last_orphan, journal, errors. (The free counts are no
-// more than a hint, Linux sums up the descriptors at each mount.) Of what is in
-// the second sector, Linux changes these and no others:
+// All fields about places and states are in the first sector, so they are of one
+// time: counts, geometry, s_state, features with needs_recovery, UUID,
+// s_last_orphan, journal, errors. (The free counts are only a hint: Linux sums up
+// the descriptors at each mount.) In the second sector, Linux changes only these:
 //
-//	0x248 s_overhead_clusters     computed anew at each mount without bigalloc
+//	0x248 s_overhead_clusters     computed at each mount without bigalloc
 //	0x274 s_*time_hi              with the times: 0 until 2106
 //	0x27a s_*_error_errcode       for people
-//	0x3fc s_checksum              computed anew here
+//	0x3fc s_checksum              computed by Mend
 //
-// Everything else in it is zeros that Write wrote, but for two fields of
-// e2fsprogs (s_mount_opts, s_lpf_ino) that go with nothing in the first sector.
+// The rest of it is zeros from Write, but for two fields of e2fsprogs
+// (s_mount_opts, s_lpf_ino) that depend on nothing in the first sector.
 //
 // # Why it is no guess
 //
-// A checksum that is computed anew proves nothing, so other things have to. The
-// superblock must be, byte for byte, what Write would write with the same UUID,
-// but for the fields that Linux, tune2fs and e2fsck change (superblock.taking),
-// and those must be possible (superblock.check). The descriptor of group 0 has
-// a checksum of its own, which begins with the UUID, and leads to the journal's
-// inode, of which the superblock has a copy.
+// A new checksum proves nothing, so Mend checks other things. The superblock must
+// be, byte for byte, what Write would write with the same UUID, but for the fields
+// that Linux, tune2fs and e2fsck change (superblock.taking), and those must be
+// possible (superblock.check). The descriptor of group 0 has a checksum of its own,
+// which begins with the UUID, and leads to the journal's inode, of which the
+// superblock has a copy.
 //
-// When this does not hold, and there are more groups, the first copy for which
-// it holds is taken, if all the groups that it speaks of have descriptors. Its
-// counts are old; the journal is marked for replaying, since it may hold a newer
-// one and there is nothing to lose when it is empty. Without the magic number in
-// the primary no copy is looked at: that is how a wiped file system looks, or
-// one that another kind was written over.
+// If this does not hold, and there are more groups, Mend takes the first copy for
+// which it holds, if all groups of that copy have descriptors. The counts in it are
+// old. It marks the journal for replay: the journal may hold a newer superblock, and
+// replaying an empty one does no harm. Without the magic number in the primary, Mend
+// looks at no copy: the file system was wiped or overwritten by another kind.
 //
-// Mending can be cut too. With Group 0 one sector changes, and with another what
-// a cut leaves is mended in the same way.
+// Mending survives a power cut. With Group 0 only one sector changes; with another
+// group, the next Mend repairs the result in the same way.
 func Mend(r io.ReaderAt, size int64) (Mending, error) {
 	b, err := readSuper(r, superOffset)
 	if err != nil {
@@ -125,7 +125,7 @@ func readSuper(r io.ReaderAt, offset int64) ([]byte, error) {
 	return b, readFull(r, b, offset)
 }
 
-// readFull is for readers that may give io.EOF with the last byte.
+// readFull fills b. It ignores io.EOF with the last byte.
 func readFull(r io.ReaderAt, b []byte, offset int64) error {
 	n, err := r.ReadAt(b, offset)
 	if n == len(b) {
@@ -149,8 +149,8 @@ func sumHolds(b []byte) bool {
 	return binary.LittleEndian.Uint32(b[superSize-4:]) == uint32(checksumStart.bytes(b[:superSize-4]))
 }
 
-// prove says why b, of which s is the meaning, is not the superblock of a file
-// system of ours in a group of the partition.
+// prove says why b, which decodes to s, is not the superblock of a file system of
+// ours in that group of a partition of size bytes.
 func (s superblock) prove(r io.ReaderAt, b []byte, group, size int64) error {
 	if err := s.check(size); err != nil {
 		return err
@@ -170,7 +170,7 @@ func (s superblock) geometry() geometry {
 	return g
 }
 
-// taking gives s the fields of now that Linux, tune2fs and e2fsck change.
+// taking copies to s the fields of now that Linux, tune2fs and e2fsck change.
 func (s superblock) taking(now superblock) superblock {
 	s.ReservedBlocks, s.ReservedHigh = now.ReservedBlocks, now.ReservedHigh
 	s.FreeBlocks, s.FreeBlocksHigh, s.FreeInodes = now.FreeBlocks, now.FreeBlocksHigh, now.FreeInodes
@@ -184,7 +184,7 @@ func (s superblock) taking(now superblock) superblock {
 	return s.takingErrors(now)
 }
 
-// takingErrors gives s what Linux remembers of the errors that it found.
+// takingErrors copies to s the fields of now about errors that Linux found.
 func (s superblock) takingErrors(now superblock) superblock {
 	s.ErrorCount = now.ErrorCount
 	s.FirstErrorTime, s.FirstErrorTimeHigh, s.FirstErrorInode = now.FirstErrorTime, now.FirstErrorTimeHigh, now.FirstErrorInode
@@ -197,10 +197,10 @@ func (s superblock) takingErrors(now superblock) superblock {
 // wide joins the halves of a count.
 func wide(low, high uint32) int64 { return int64(high)<<32 | int64(low) }
 
-// blocks is how many the file system has; below zero when that is absurd.
+// blocks returns the number of blocks; a negative number is absurd.
 func (s superblock) blocks() int64 { return wide(s.Blocks, s.BlocksHigh) }
 
-// check says which of the fields that change is not possible.
+// check says which of the changing fields has an impossible value.
 func (s superblock) check(partition int64) error {
 	blocks := s.blocks()
 	if blocks < minSize/blockSize || blocks > partition/blockSize {
@@ -212,7 +212,7 @@ func (s superblock) check(partition int64) error {
 	}{
 		{"free blocks", wide(s.FreeBlocks, s.FreeBlocksHigh), blocks},
 		{"reserved blocks", wide(s.ReservedBlocks, s.ReservedHigh), blocks},
-		{"blocks of overhead", int64(s.Overhead), partition / blockSize}, // perhaps of what it was about to grow to
+		{"blocks of overhead", int64(s.Overhead), partition / blockSize}, // perhaps of the size to grow to
 		{"free inodes", int64(s.FreeInodes), int64(s.Inodes)},
 		{"as the last orphan", int64(s.LastOrphan), int64(s.Inodes)},
 		{"as lost+found", int64(s.LostFound), int64(s.Inodes)},
@@ -228,7 +228,7 @@ func (s superblock) check(partition int64) error {
 	return s.checkWords()
 }
 
-// checkWords looks at the features that may come and go, and at the texts.
+// checkWords checks the features that may change, and the texts.
 func (s superblock) checkWords() error {
 	if s.Compat|compatResizeInode != ourCompat || s.Incompat&^(incompatRecover|incompatMetaBG) != ourIncompat {
 		return fmt.Errorf("its features are %#x, %#x", s.Compat, s.Incompat)
@@ -242,7 +242,7 @@ func (s superblock) checkWords() error {
 }
 
 // checkJournal follows the descriptor of group 0, which the UUID proves, to the
-// journal's inode.
+// journal's inode, and compares it with the superblock's copy.
 func (s superblock) checkJournal(r io.ReaderAt) error {
 	table, err := s.descriptors(r, 1)
 	if err != nil {
@@ -266,7 +266,7 @@ func (s superblock) checkJournal(r io.ReaderAt) error {
 	return nil
 }
 
-// descriptors reads those of the first groups, and holds each to its checksum.
+// descriptors reads the descriptors of the first groups, and checks their checksums.
 func (s superblock) descriptors(r io.ReaderAt, groups int64) ([]groupDesc, error) {
 	b := make([]byte, groups*groupDescSize)
 	if err := readFull(r, b, blockSize); err != nil {

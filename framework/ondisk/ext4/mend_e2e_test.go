@@ -36,7 +36,7 @@ func mountImage(t *testing.T, path string) (m mounted, unmount func()) {
 			return
 		}
 		done = true
-		// Not run: when a test ends, its context is over before its cleanups.
+		// Not with run: the context of a test ends before its cleanups.
 		if out, err := exec.Command("umount", m.dir).CombinedOutput(); err != nil {
 			t.Errorf("umount %s: %v\n%s", m.dir, err, out)
 		}
@@ -99,7 +99,7 @@ type snapshot struct {
 
 func (s snapshot) super() []byte { return s.image[ext4.SuperOffset:][:1024] }
 
-// take copies the image, with all that Linux would write in a second.
+// take copies the image after a sync, with everything that Linux had to write.
 func take(t *testing.T, m mounted, name string) snapshot {
 	t.Helper()
 	if d, err := os.Open(m.dir); err == nil {
@@ -129,8 +129,8 @@ func live(t *testing.T, path string) []snapshot {
 	return append(list, take(t, mounted{path, filepath.Dir(path)}, "unmounted"))
 }
 
-// TestMendWhatLinuxWrites: every tear between two superblocks that Linux wrote
-// is mended, and Linux mounts what comes of it.
+// TestMendWhatLinuxWrites: Mend repairs every tear between two superblocks that
+// Linux wrote, and Linux mounts the result.
 func TestMendWhatLinuxWrites(t *testing.T) {
 	list := live(t, imageFile(t, 16*mib, sample()))
 	var torn int
@@ -146,7 +146,7 @@ func TestMendWhatLinuxWrites(t *testing.T) {
 	}
 }
 
-// checkMended says how many superblocks it had to mend.
+// checkMended returns how many superblocks it had to mend.
 func checkMended(t *testing.T, image, super []byte) int {
 	t.Helper()
 	image = bytes.Clone(image)
@@ -169,7 +169,7 @@ func checkMended(t *testing.T, image, super []byte) int {
 	return 1
 }
 
-// repair has e2fsck repair, which ends with 1 when it did.
+// repair runs e2fsck, which exits with 1 after a repair.
 func repair(t *testing.T, path string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "e2fsck", "-fy", path)
@@ -178,7 +178,7 @@ func repair(t *testing.T, path string) {
 	}
 }
 
-// refuseToMount sees that there is something to mend.
+// refuseToMount checks that Linux does not mount the image before Mend.
 func refuseToMount(t *testing.T, path string, image []byte) {
 	t.Helper()
 	if err := os.WriteFile(path, image, 0o600); err != nil {
@@ -191,7 +191,7 @@ func refuseToMount(t *testing.T, path string, image []byte) {
 	}
 }
 
-// useImage mounts an image, reads what was in it from the start and writes.
+// useImage mounts an image, reads its first files and writes.
 func useImage(t *testing.T, path string, image []byte) {
 	t.Helper()
 	if err := os.WriteFile(path, image, 0o600); err != nil {
@@ -208,8 +208,8 @@ func useImage(t *testing.T, path string, image []byte) {
 	m.write(t, "after", mib)
 }
 
-// TestMendFromCopyMounts: with the copy of the next group Linux mounts what it
-// had mounted when the power went, and replays the journal.
+// TestMendFromCopyMounts: with the copy of the next group, Linux mounts a file
+// system that was mounted during the power cut, and replays the journal.
 func TestMendFromCopyMounts(t *testing.T) {
 	path := imageFile(t, twoGroups, sample())
 	var cut snapshot

@@ -34,7 +34,7 @@ func (h hurt) ReadAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// newMemory gives a file system and a copy of its superblock.
+// newMemory returns a file system and a copy of its superblock.
 func newMemory(t testing.TB, size int64) (fs memory, super []byte) {
 	t.Helper()
 	fs = make(memory, size)
@@ -48,7 +48,7 @@ func sum(super []byte) uint32 {
 	return ^crc32.Update(0, crc32.MakeTable(crc32.Castagnoli), super[:1020])
 }
 
-// changed gives the superblock after a change, with a checksum that fits.
+// changed returns the superblock after a change, with a correct checksum.
 func changed(super []byte, change func(b []byte)) []byte {
 	b := bytes.Clone(super)
 	change(b)
@@ -60,7 +60,7 @@ func joined(first, second []byte) []byte {
 	return append(bytes.Clone(first[:sector]), second[sector:]...)
 }
 
-// updates are what Linux does to a superblock, by a random number.
+// updates are Linux's changes of a superblock, with a random number n.
 func updates() map[string]func(b []byte, n uint32) {
 	le := binary.LittleEndian
 	return map[string]func(b []byte, n uint32){
@@ -90,9 +90,8 @@ func updates() map[string]func(b []byte, n uint32) {
 	}
 }
 
-// TestMendTornUpdates: whichever sectors of two versions that follow each other
-// are there, the file system is whole or is mended, with nothing changed but
-// the checksum, and then is whole.
+// TestMendTornUpdates: with any mixture of the sectors of two successive versions,
+// the file system is whole, or Mend makes it whole by changing only the checksum.
 func TestMendTornUpdates(t *testing.T) {
 	fs, old := newMemory(t, 16*mib)
 	random, list := rand.New(rand.NewPCG(1, 2)), updates()
@@ -146,7 +145,7 @@ func TestMendTornGrowth(t *testing.T) {
 	}
 }
 
-// TestMendRefuses: what is more than torn stays as it is.
+// TestMendRefuses: a superblock that is worse than torn stays as it is.
 func TestMendRefuses(t *testing.T) {
 	fs, super := newMemory(t, 16*mib)
 	set := func(at int, bytes ...byte) func(b []byte) { return func(b []byte) { copy(b[at:], bytes) } }
@@ -213,7 +212,7 @@ func TestMendRefusesGarbage(t *testing.T) {
 		for j := range b[:sector] {
 			b[i%2*sector+j] = byte(random.Uint32())
 		}
-		copy(b[0x38:], super[0x38:0x3a]) // the magic number, lest it be too easy
+		copy(b[0x38:], super[0x38:0x3a]) // the magic number, so that Mend looks on
 		b[0x65] |= 4                     // metadata_csum
 		if m, err := ext4.Mend(hurt{bytes.NewReader(fs), b}, 16*mib); !errors.Is(err, ext4.ErrDamaged) || m.Super != nil {
 			t.Fatalf("sector %d of garbage: got %d bytes, %v", i%2, len(m.Super), err)
@@ -221,7 +220,7 @@ func TestMendRefusesGarbage(t *testing.T) {
 	}
 }
 
-// TestMendNeedsDescriptors: a torn superblock is not mended on its word alone.
+// TestMendNeedsDescriptors: without a good descriptor Mend refuses a torn superblock.
 func TestMendNeedsDescriptors(t *testing.T) {
 	fs, super := newMemory(t, 16*mib)
 	super[1020]++
@@ -231,7 +230,7 @@ func TestMendNeedsDescriptors(t *testing.T) {
 	}
 }
 
-// TestMendSmallerPartition: neither is one that is larger than the partition.
+// TestMendSmallerPartition: Mend refuses a file system larger than its partition.
 func TestMendSmallerPartition(t *testing.T) {
 	fs, super := newMemory(t, 16*mib)
 	super[1020]++
@@ -240,8 +239,8 @@ func TestMendSmallerPartition(t *testing.T) {
 	}
 }
 
-// TestMendOthers: a file system whose checksum is right, or that has none, is
-// nobody's business.
+// TestMendOthers: Mend leaves a file system alone whose checksum is right, or which
+// has no checksums.
 func TestMendOthers(t *testing.T) {
 	fs, super := newMemory(t, 16*mib)
 	for name, b := range map[string][]byte{
@@ -259,8 +258,8 @@ const (
 	groupSize = 128 * mib
 )
 
-// TestMendFromCopy: what is more than torn comes back from the next group, and
-// a cut while it does so, at any sector, changes nothing about it.
+// TestMendFromCopy: a superblock that is worse than torn comes back from the next
+// group, also after a power cut at any sector of the repair.
 func TestMendFromCopy(t *testing.T) {
 	fs, super := newMemory(t, twoGroups)
 	b := bytes.Clone(super)
@@ -282,7 +281,8 @@ func TestMendFromCopy(t *testing.T) {
 	}
 }
 
-// TestMendFromNoCopy: which copies are none.
+// TestMendFromNoCopy: Mend does not use a bad copy, nor any without a magic number
+// in the primary.
 func TestMendFromNoCopy(t *testing.T) {
 	fs, super := newMemory(t, twoGroups)
 	tests := []struct {
@@ -314,7 +314,7 @@ func TestMendFromNoCopy(t *testing.T) {
 	}
 }
 
-// A copy from an earlier life of the partition has another UUID.
+// TestMendFromStrangeCopy: a copy from an earlier file system has another UUID.
 func TestMendFromStrangeCopy(t *testing.T) {
 	fs, super := newMemory(t, twoGroups)
 	super[0x300] = 1
@@ -331,8 +331,8 @@ func TestMendShort(t *testing.T) {
 	}
 }
 
-// FuzzMend: whatever the change, what comes of it is what was there, but for
-// the checksum, and is whole.
+// FuzzMend: whatever the change, a mended superblock is whole and differs from the
+// old one only in the checksum.
 func FuzzMend(f *testing.F) {
 	fs, super := newMemory(f, 16*mib)
 	f.Add(uint16(0x30), []byte{1})

@@ -4,20 +4,20 @@ package ext4
 
 import "encoding/binary"
 
-// The resize inode owns the reserved descriptor blocks, so that nobody else
-// takes them, and tells the kernel where they are when it grows a mounted file
-// system. It is a file mapped in the old way with a double indirect block only.
-// Entry n of that block, for reserved descriptor block n, points to the block
-// itself in group 0, which is used as the indirect block that lists its copies
-// in the groups with backups. See lib/ext2fs/res_gdt.c in e2fsprogs.
+// The resize inode owns the reserved descriptor blocks, so that no file takes them,
+// and tells the kernel where they are when it grows a mounted file system. It is a
+// file mapped in the old way with a double indirect block only. That block has an
+// entry for each reserved descriptor block, which points to the block itself in
+// group 0. The block serves as the indirect block that lists its copies in the
+// groups with backups. See lib/ext2fs/res_gdt.c in e2fsprogs.
 
-// resizeBlocks is how many blocks the resize inode owns: the double indirect
+// resizeBlocks returns how many blocks the resize inode owns: the double indirect
 // block, and each reserved block with its copies.
 func (g geometry) resizeBlocks() int64 {
 	return 1 + g.reservedGDT*(1+int64(len(g.backups())))
 }
 
-// resizeSize is the nominal length in bytes: all that direct, indirect and
+// resizeSize returns the nominal length in bytes: the most that direct, indirect and
 // double indirect blocks can map.
 func resizeSize() int64 {
 	return (pointersPerBlock*pointersPerBlock + pointersPerBlock + 12) * blockSize

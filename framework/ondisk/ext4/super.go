@@ -32,10 +32,10 @@ const (
 	ourIncompat = incompatFileType | incompatExtents | incompat64Bit | incompatFlexBG
 )
 
-// What Linux adds.
+// Features that Linux adds.
 const (
 	incompatRecover = 0x4  // the journal has to be replayed
-	incompatMetaBG  = 0x10 // grown past what the resize inode has room for
+	incompatMetaBG  = 0x10 // grown past the room of the resize inode
 )
 
 const (
@@ -43,7 +43,7 @@ const (
 	superOffset       = 1024 // of the primary superblock, in block 0
 	superSize         = 1024
 	stateClean        = 1
-	stateErrors       = 2 // e2fsck is to look at it
+	stateErrors       = 2 // e2fsck has to check the file system
 	stateOrphans      = 4
 	errorsRemountRO   = 2
 	errorsPanic       = 3
@@ -58,8 +58,7 @@ const (
 )
 
 // superblock is the on-disk form; the checksum follows in the last 4 of 1024
-// bytes. Counts are
-// of blocks and inodes.
+// bytes. Counts are of blocks and inodes.
 type superblock struct {
 	Inodes, Blocks, ReservedBlocks, FreeBlocks uint32
 	FreeInodes, FirstDataBlock                 uint32
@@ -106,7 +105,7 @@ type superblock struct {
 	LastErrorLine                              uint32
 	LastErrorBlock                             uint64
 	LastErrorFunc                              [32]byte
-	// Here begins the second sector of 512 bytes; see Mend.
+	// The second sector of 512 bytes begins here; see Mend.
 	MountText                             [64]byte
 	_                                     [8]byte // quota
 	Overhead                              uint32
@@ -144,7 +143,7 @@ func newSuper(g geometry, o Options) superblock {
 	return s
 }
 
-// setJournal copies where the journal is, for e2fsck should inode 8 be lost.
+// setJournal copies the journal's place and size, for e2fsck in case inode 8 is lost.
 func (s *superblock) setJournal(journal diskInode) {
 	for i := range s.JournalBlocks {
 		s.JournalBlocks[i] = binary.LittleEndian.Uint32(journal.Block[i*4:])
@@ -152,7 +151,7 @@ func (s *superblock) setJournal(journal diskInode) {
 	s.JournalSizeHigh, s.JournalSize = journal.SizeHigh, journal.Size
 }
 
-// encode gives the copy of the superblock that belongs to a group.
+// encode returns the superblock as it is stored in a group.
 func (s superblock) encode(group int64) []byte {
 	s.Group = uint16(group)
 	p := make([]byte, superSize)

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// A node is a file or directory of the tree that is being written.
+// A node is a file or directory of the tree to write.
 type node struct {
 	name     string
 	ino      uint32
@@ -19,7 +19,7 @@ type node struct {
 	data     []byte
 	children map[string]*node // nil for files
 	given    bool             // false for a parent that only a longer path implied
-	minimum  int64            // a directory has at least so many blocks
+	minimum  int64            // a directory has at least this many blocks
 	extents  []extent
 }
 
@@ -62,7 +62,7 @@ func (n *node) subdirs() int {
 func buildTree(entries []Entry) (*node, error) {
 	root := newDir(".", 0o755)
 	found := newDir(lostFound, 0o700)
-	found.given, found.minimum = true, 4 // e2fsck wants room that needs no allocation
+	found.given, found.minimum = true, 4 // e2fsck needs room without an allocation
 	root.children[lostFound] = found
 	var errs []error
 	for _, e := range entries {
@@ -96,7 +96,7 @@ func (n *node) add(e Entry) error {
 	return dir.child(name).become(e)
 }
 
-// child is the child of that name, a new directory if there was none.
+// child returns the child of that name, a new directory if there was none.
 func (n *node) child(name string) *node {
 	if _, exists := n.children[name]; !exists {
 		n.children[name] = newDir(name, 0o755)
@@ -104,7 +104,7 @@ func (n *node) child(name string) *node {
 	return n.children[name]
 }
 
-// become gives n what e says about it.
+// become gives n the properties and data of e.
 func (n *node) become(e Entry) error {
 	if n.given {
 		return fmt.Errorf("%w %q", ErrDuplicate, e.Path)

@@ -18,10 +18,10 @@ const (
 	lowerExt  = 0x10
 )
 
-// noLabel is what the boot sector says when there is no label.
+// noLabel is the text in the boot sector when there is no label.
 var noLabel = [11]byte([]byte("NO NAME    "))
 
-// A shortName is an 8.3 name as it stands in a directory entry.
+// A shortName is an 8.3 name as in a directory entry.
 type shortName struct {
 	raw   [11]byte // upper case, padded with spaces
 	lower byte     // lowerBase, lowerExt
@@ -74,7 +74,7 @@ func encodeLabel(s string) ([11]byte, error) {
 	return [11]byte(fmt.Appendf(nil, "%-11s", s)), nil
 }
 
-// A stamp is a time as FAT writes it: a date, and a time in steps of 2 s.
+// A stamp is a time as FAT stores it: a date, and a time in steps of 2 s.
 type stamp struct{ date, clock uint16 }
 
 func newStamp(t time.Time) stamp {
@@ -91,7 +91,7 @@ func newStamp(t time.Time) stamp {
 	}
 }
 
-// entry is one directory entry.
+// entry returns one directory entry.
 func (s stamp) entry(name shortName, attr byte, first uint32, size int) []byte {
 	b := make([]byte, entrySize)
 	le := binary.LittleEndian
@@ -109,7 +109,7 @@ func (s stamp) entry(name shortName, attr byte, first uint32, size int) []byte {
 	return b
 }
 
-// directory is the content of directory n.
+// directory returns the content of directory n.
 func (v *volume) directory(n *node) []byte {
 	var out []byte
 	switch {
@@ -131,7 +131,7 @@ func (v *volume) directory(n *node) []byte {
 
 func dots(s string) shortName { return shortName{raw: [11]byte(fmt.Appendf(nil, "%-11s", s))} }
 
-// linkCluster is what ".." says: 0 means the root directory.
+// linkCluster returns the cluster for "..": 0 means the root directory.
 func (n *node) linkCluster() uint32 {
 	if n.parent == nil {
 		return 0

@@ -1,31 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package fat32 writes a FAT32 file system that is complete in one go (Write):
-// the EFI system partition and the boot partition of a slot. The same input
-// gives the same bytes, on a file and on a block device with old data on it.
-// It also reads such file systems (Open), made by whomever, and replaces single
-// files in them so that a cut of power at any moment leaves the old file or the
-// new one (Replace, Remove).
+// Package fat32 writes a complete FAT32 file system in one go (Write): the EFI
+// system partition and the boot partition of a slot. The same input gives the same
+// bytes, in a file and on a block device with old data on it. The package also reads
+// FAT32 file systems of any maker (Open), and replaces single files in them so that
+// a power cut at any moment leaves the old file or the new one (Replace, Remove).
 //
-// It does not repair file systems, and it knows short (8.3) names only: long
-// names are skipped when it reads.
+// It does not repair file systems, and it supports short (8.3) names only: readers
+// skip long names.
 //
 // # How a file is replaced
 //
-//  1. The new contents go to clusters that nothing refers to, and so do their
-//     chain in both FATs and, for directories that are missing, the directories.
-//     Flush.
-//  2. One sector of a directory that exists is written: in it, the one entry of
-//     32 bytes with the first cluster, size and time changes. Flush.
-//  3. What nothing refers to is made free in both FATs. Flush.
+//  1. Write the new contents, and any missing directories, to clusters that nothing
+//     refers to, and their chains to both FATs. Flush.
+//  2. Write one sector of an existing directory: in it, only the entry of 32 bytes
+//     with the first cluster, size and time changes. Flush.
+//  3. Free all clusters that nothing refers to, in both FATs. Flush.
 //
 // A disk writes a sector as a whole or not at all, so step 2 is the moment of
-// change. A cut before step 3 ends leaves lost clusters; they count as free at
-// the next Replace, whose step 3 clears them. A directory that is full is
-// extended before step 2, with a cluster of empty entries. Only Replace itself
-// may change the file system meanwhile: it must not be mounted.
+// change. A power cut before the end of step 3 leaves lost clusters. The next
+// Replace counts them as free, and its step 3 clears them. A full directory is
+// extended before step 2, with a cluster of empty entries. Only Replace may change
+// the file system meanwhile: it must not be mounted.
 //
-// Readers take the first FAT. The copies differ after some cuts, in lost
+// Readers take the first FAT. After some power cuts the copies differ, in lost
 // clusters only; the next Replace makes them equal.
 //
 // # What Write makes
@@ -43,14 +41,14 @@
 //
 // # Why not go-diskfs
 //
-// github.com/diskfs/go-diskfs v1.9.4 reads what we write, in the tests. As the
-// writer it was tried on a boot partition, and did not fit: entries carry the
-// clock's time even with reproducible set, so no two runs agree; the volume id
-// is then always 0; FSInfo's free count stays unset, which fsck.vfat remarks;
-// the allocator bounds clusters by the entries of the FAT and not by the data
-// area, so the last file of a full volume may end outside of the partition; it
-// wants its own Storage type where an io.WriterAt has to do; and 42 MiB took
-// 300 ms, because each extension of a file writes both FATs anew.
+// In the tests, github.com/diskfs/go-diskfs v1.9.4 reads our file systems. It was
+// tried as the writer of a boot partition, and does not fit. Entries carry the
+// clock's time even with reproducible set, so no two runs agree; the volume id is
+// then always 0. FSInfo's free count stays unset, about which fsck.vfat complains.
+// The allocator bounds clusters by the entries of the FAT and not by the data area,
+// so the last file of a full volume may end outside of the partition. It needs its
+// own Storage type where an io.WriterAt has to do. And 42 MiB took 300 ms, because
+// each extension of a file writes both FATs again.
 package fat32
 
 import (
@@ -59,10 +57,10 @@ import (
 	"time"
 )
 
-// SectorSize in bytes.
+// SectorSize is in bytes.
 const SectorSize = 512
 
-// MaxSize in bytes of a volume that Write accepts. Our partitions hold
+// MaxSize is the largest volume, in bytes, that Write accepts. Our partitions hold
 // hundreds of MiB; the limit keeps a FAT small enough to build in memory.
 const MaxSize = 8 << 30
 
@@ -81,14 +79,14 @@ type Options struct {
 	Time     time.Time // of every entry, in UTC; before 1980 (and zero) means 1980-01-01
 }
 
-// Write writes a FAT32 file system of size bytes, which holds files and nothing
-// else, at the beginning of w. All metadata and every cluster in use is
-// written; clusters that are free are left as they are. The boot sector comes
-// last: until then w is not a file system, or still the old one.
+// Write writes a FAT32 file system of size bytes with just these files, at the
+// beginning of w. It writes all metadata and every cluster in use, and leaves free
+// clusters as they are. The boot sector comes last: until then w has no file system,
+// or still the boot sector of the old one.
 //
-// It returns an error, before anything is written, if size is not a multiple of
-// SectorSize or too small for FAT32 (about 33 MiB), if the files do not fit
-// (ErrNoSpace), or if a name is not 8.3 or appears twice.
+// Write returns an error, before it writes anything, if size is not a multiple of
+// SectorSize, above MaxSize or too small for FAT32 (about 33 MiB), if the files do
+// not fit (ErrNoSpace), or if a name is not 8.3 or appears twice.
 func Write(w io.WriterAt, size int64, files []File, o Options) error {
 	v, err := plan(size, files, o)
 	if err != nil {
@@ -100,7 +98,7 @@ func Write(w io.WriterAt, size int64, files []File, o Options) error {
 	return nil
 }
 
-// A volume is everything that is known before the first byte is written.
+// A volume is the plan of a file system, complete before the first write.
 type volume struct {
 	geometry
 	label [11]byte

@@ -51,7 +51,7 @@ func write(t *testing.T, size int64, files []fat32.File, o fat32.Options) string
 	return path
 }
 
-// readAll reads an image with go-diskfs, which is not ours.
+// readAll reads an image with go-diskfs, an independent reader.
 func readAll(t *testing.T, path string, size int64) map[string]string {
 	t.Helper()
 	f, err := os.Open(path)
@@ -71,7 +71,7 @@ func readAll(t *testing.T, path string, size int64) map[string]string {
 		if err != nil || d.IsDir() || path == options.Label {
 			return err
 		}
-		if i, err := d.Info(); err != nil || i.Size() == 0 { // go-diskfs cannot open what has no cluster
+		if i, err := d.Info(); err != nil || i.Size() == 0 { // go-diskfs cannot open a file without a cluster
 			got[strings.ToUpper(path)] = ""
 			return err
 		}
@@ -116,7 +116,7 @@ func TestManyFilesInADirectory(t *testing.T) {
 	}
 }
 
-// Beyond cluster 65535 a cluster's number needs the high half of its field.
+// TestHighClusters: from cluster 65536 on, a number needs the high half of its field.
 func TestHighClusters(t *testing.T) {
 	files := []fat32.File{{Path: "A", Data: make([]byte, 36*mib)}, {Path: "B", Data: []byte("behind")}}
 	got := readAll(t, write(t, 40*mib, files, options), 40*mib)
@@ -125,7 +125,7 @@ func TestHighClusters(t *testing.T) {
 	}
 }
 
-// Old data on a device must not shine through, except in free clusters.
+// TestWriteOverOldData: old data on a device remains in free clusters only.
 func TestWriteOverOldData(t *testing.T) {
 	clean := write(t, 40*mib, tree(), options)
 	dirty := filepath.Join(t.TempDir(), "dirty.img")
@@ -207,7 +207,7 @@ func TestWriteReportsTheWriter(t *testing.T) {
 	}
 }
 
-// FuzzNames: whatever the names are, Write refuses them or go-diskfs finds them.
+// FuzzNames: Write refuses a set of names, or go-diskfs finds all of them.
 func FuzzNames(f *testing.F) {
 	for _, s := range []string{"EFI/BOOT/BOOTX64.EFI", "a/b/c", "grubenv", "A B", "x.", ".x", "É", "\x00"} {
 		f.Add(s, "VMLINUZ")

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// TestFsck asks dosfstools and mtools, the programs that people will use.
+// TestFsck checks images with dosfstools and mtools, the programs of the users.
 func TestFsck(t *testing.T) {
 	for _, size := range []int64{34 * mib, 128 * mib, 192 * mib, 1024 * mib} {
 		t.Run(fmt.Sprintf("%dMiB", size/mib), func(t *testing.T) {

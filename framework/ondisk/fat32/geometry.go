@@ -8,18 +8,18 @@ const (
 	fatCount         = 2
 	rootCluster      = 2
 	entriesPerSector = SectorSize / 4
-	// minClusters is what makes a volume FAT32: the kind of a FAT is decided
-	// by its number of clusters and by nothing else.
+	// minClusters makes a volume FAT32: only the number of clusters decides the
+	// kind of a FAT.
 	minClusters = 65525
-	// maxSectorsPerCluster gives clusters of 4 KiB, as mkfs.fat does up to 8 GiB.
+	// maxSectorsPerCluster gives clusters of 4 KiB, as with mkfs.fat up to 8 GiB.
 	maxSectorsPerCluster = 8
 	minReserved          = 32
 	// dataAlign is in sectors: file contents start on pages of 4 KiB.
 	dataAlign = 8
 )
 
-// A geometry says where the parts of a volume are. Counts are in sectors
-// unless they say clusters.
+// A geometry says where the parts of a volume are. The fields are counts, of sectors
+// where nothing else is said.
 type geometry struct {
 	sectors           uint32
 	reserved          uint32
@@ -30,7 +30,7 @@ type geometry struct {
 	fats              uint32
 }
 
-// newGeometry takes the largest cluster that still leaves enough of them.
+// newGeometry takes the largest cluster size that leaves at least minClusters.
 func newGeometry(size int64) (geometry, error) {
 	if size%SectorSize != 0 || size <= 0 || size > MaxSize {
 		return geometry{}, fmt.Errorf("size of %d bytes: want a multiple of %d, at most %d", size, SectorSize, int64(MaxSize))

@@ -7,9 +7,9 @@ import (
 	"math"
 )
 
-// grow writes a file, and the directories around it, to free clusters and
-// returns the entry of the outermost. Above is the cluster of the directory
-// that will hold it, as "..", has it.
+// grow writes a file, and the directories around it, to free clusters, and returns
+// the entry of the outermost. above is the cluster of the directory that will hold
+// that entry, in the form of "..".
 func (e *editor) grow(above uint32, names []shortName, data []byte) ([]byte, error) {
 	if len(names) == 1 {
 		return e.file(names[0], data)
@@ -102,8 +102,8 @@ func (e *editor) scattered(n uint32) []uint32 {
 	return list
 }
 
-// slot finds room for an entry in a directory, and makes some if there is none.
-// What it writes changes no file.
+// slot finds room for an entry in a directory, and makes room if there is none. It
+// changes no file.
 func (e *editor) slot(d directory) (int64, error) {
 	for at := 0; at < len(d.raw); at += entrySize {
 		switch d.raw[at] {
@@ -116,8 +116,8 @@ func (e *editor) slot(d directory) (int64, error) {
 	return e.extend(d)
 }
 
-// clearBehind makes the entry at that byte, which lies behind the end of the
-// directory, an end itself: some systems leave old data there.
+// clearBehind makes the entry at that byte, after the entry that ends the directory,
+// an end too: some systems leave old data there.
 func (e *editor) clearBehind(d directory, at int) error {
 	if at == len(d.raw) || d.raw[at] == 0 {
 		return nil
@@ -128,7 +128,8 @@ func (e *editor) clearBehind(d directory, at int) error {
 	return e.d.Sync()
 }
 
-// extend gives a directory a cluster more: first it exists, then it is linked.
+// extend adds a cluster to a directory: first it writes the cluster, then it links
+// it.
 func (e *editor) extend(d directory) (int64, error) {
 	if len(d.raw) >= maxDirSize {
 		return 0, fmt.Errorf("%w: the directory has the largest size", ErrNoSpace)

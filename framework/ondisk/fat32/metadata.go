@@ -10,7 +10,7 @@ import (
 const (
 	mediaFixed = 0xf8
 	endOfChain = 0x0fffffff
-	// firstEntries of a FAT: the media byte, and "clean, no errors".
+	// The first two entries of a FAT: the media byte, and "clean, no errors".
 	firstEntry  = 0x0fffff00 | mediaFixed
 	secondEntry = 0x0fffffff
 
@@ -19,7 +19,7 @@ const (
 	backupBootSector = 6
 )
 
-// fat is the file allocation table.
+// fat returns the file allocation table.
 func (v *volume) fat() []byte {
 	fat := make([]byte, int64(v.sectorsPerFAT)*SectorSize)
 	set := func(cluster, value uint32) { binary.LittleEndian.PutUint32(fat[4*cluster:], value) }
@@ -36,8 +36,8 @@ func (v *volume) fat() []byte {
 	return fat
 }
 
-// writeReserved writes the reserved area; sector 0, which makes the volume a
-// file system, is the last.
+// writeReserved writes the reserved area. Sector 0, which makes the volume a file
+// system, comes last.
 func (v *volume) writeReserved(w io.WriterAt) error {
 	area := make([]byte, int64(v.reserved)*SectorSize)
 	for _, base := range []int{0, backupBootSector} {
@@ -52,8 +52,8 @@ func (v *volume) writeReserved(w io.WriterAt) error {
 	return writeAt(w, area[:SectorSize], 0)
 }
 
-// bootSector has no program: nothing of ours starts a partition by its boot
-// sector, so the jump leads to a halt.
+// bootSector returns a boot sector without a program: nothing of ours starts a
+// partition by its boot sector, so the jump leads to a halt.
 func (v *volume) bootSector() []byte {
 	b := make([]byte, SectorSize)
 	le := binary.LittleEndian

@@ -9,19 +9,19 @@ import (
 )
 
 const (
-	// maxFATSize in bytes that is read into memory; MaxSize with the smallest
-	// clusters has that.
+	// maxFATSize is the largest FAT, in bytes, that is read into memory: that of a
+	// volume of MaxSize with the smallest clusters.
 	maxFATSize        = 64 << 20
 	maxClusterSectors = 128
-	// entryMask: the upper four bits of an entry of a FAT are reserved.
+	// entryMask leaves out the upper four bits of a FAT's entry, which are reserved.
 	entryMask   = 0x0fffffff
 	badCluster  = 0x0ffffff7
 	firstEnd    = 0x0ffffff8 // from here on an entry ends a chain
 	mirroredOff = 0x80       // flag in BPB_ExtFlags: only one FAT is in use
 )
 
-// A Volume is a file system that exists. It remembers the FAT as it was when it
-// was opened: after Replace, open it again.
+// A Volume is an existing file system. It keeps the FAT from the time of Open: after
+// Replace, open it again.
 type Volume struct {
 	geometry
 	r      io.ReaderAt
@@ -31,8 +31,8 @@ type Volume struct {
 }
 
 // Open reads the boot sector and the FAT of a file system at the beginning of
-// r, which has size bytes. It returns ErrNotFAT32 for what is none (also for
-// FAT12, FAT16, and sectors that are not of 512 bytes), and ErrDamaged.
+// r, which has size bytes. It returns ErrNotFAT32 for anything else (also for
+// FAT12, FAT16, and sectors other than 512 bytes), and ErrDamaged.
 func Open(r io.ReaderAt, size int64) (*Volume, error) {
 	sector := make([]byte, SectorSize)
 	if _, err := r.ReadAt(sector, 0); err != nil {
@@ -98,7 +98,7 @@ func (v *Volume) next(cluster uint32) uint32 {
 	return binary.LittleEndian.Uint32(v.fat[4*cluster:]) & entryMask
 }
 
-// set keeps the reserved bits.
+// set changes an entry of the FAT, and keeps its reserved bits.
 func (v *Volume) set(cluster, value uint32) {
 	b := v.fat[4*cluster:]
 	binary.LittleEndian.PutUint32(b, binary.LittleEndian.Uint32(b)&^entryMask|value)

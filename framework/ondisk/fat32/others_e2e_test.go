@@ -16,8 +16,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
 )
 
-// TestOnVolumesOfOthers reads and changes what mkfs.fat and mtools made, with
-// long names, pieces all over, and other geometries; fsck.fat looks at it then.
+// TestOnVolumesOfOthers reads and changes volumes of mkfs.fat and mtools, with long
+// names, scattered files and other geometries. Then fsck.fat checks them.
 func TestOnVolumesOfOthers(t *testing.T) {
 	for name, options := range map[string][]string{
 		"default":        nil,

@@ -14,18 +14,18 @@ const (
 	attrMask     = 0x3f
 	entryFree    = 0xe5 // first byte of an entry that was deleted
 	entryKanji   = 0x05 // stands for 0xe5 as the first byte of a name
-	// maxDirSize in bytes, by the specification.
+	// maxDirSize is the specification's limit, in bytes.
 	maxDirSize = 65536 * entrySize
 )
 
 // An Entry is a file or a directory in a directory.
 type Entry struct {
-	Name string // 8.3, in the case that its flags say
+	Name string // 8.3, in the case that its flags give
 	Dir  bool
 	Size int64 // bytes; 0 for a directory
 }
 
-// An Extent is a run of bytes that belongs to a file. Offset is in the volume.
+// An Extent is a run of bytes of a file. Offset is in the volume.
 type Extent struct{ Offset, Length int64 }
 
 // A shortEntry is a short entry and where its 32 bytes are.
@@ -62,7 +62,7 @@ func decodeName(raw [11]byte, lower byte) string {
 }
 
 // List returns the entries of a directory, in the order of the medium. The root
-// directory is "". A directory that is missing is fs.ErrNotExist.
+// directory is "". The error for a missing directory is fs.ErrNotExist.
 func (v *Volume) List(dir string) ([]Entry, error) {
 	d, err := v.directoryAt(dir)
 	if err != nil {
@@ -77,8 +77,8 @@ func (v *Volume) List(dir string) ([]Entry, error) {
 	return list, nil
 }
 
-// ReadFile returns the contents of a file. Case does not count in paths. A file
-// that is missing is fs.ErrNotExist.
+// ReadFile returns the contents of a file. Paths are not case-sensitive. The error
+// for a missing file is fs.ErrNotExist.
 func (v *Volume) ReadFile(path string) ([]byte, error) {
 	extents, err := v.Extents(path)
 	if err != nil {
@@ -95,7 +95,7 @@ func (v *Volume) ReadFile(path string) ([]byte, error) {
 	return data, nil
 }
 
-// Extents says where the contents of a file lie, in their order, as few runs as
+// Extents says where the contents of a file lie, in order and in as few runs as
 // possible. An empty file has none.
 func (v *Volume) Extents(path string) ([]Extent, error) {
 	p, err := v.lookup(path)
@@ -157,7 +157,7 @@ func (v *Volume) lookup(path string) (shortEntry, error) {
 	return p, nil
 }
 
-// A directory is what one holds, and where.
+// A directory is the content of a directory, and its clusters.
 type directory struct {
 	clusters []uint32
 	places   []shortEntry // in use, with "." and "..", without labels and long names
@@ -222,7 +222,7 @@ func (v *Volume) readDir(first uint32) (directory, error) {
 	return d, nil
 }
 
-// offsetIn is where byte at of a directory lies in the volume.
+// offsetIn returns where byte at of a directory lies in the volume.
 func (v *Volume) offsetIn(d directory, at int) int64 {
 	size := int(v.clusterSize())
 	return v.clusterOffset(d.clusters[at/size]) + int64(at%size)

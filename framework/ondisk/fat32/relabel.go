@@ -23,10 +23,10 @@ type Relabeled struct {
 	Size int64
 }
 
-// Relabel reads the file system in r, which Write made with a label, as if it
-// had been made with another label and volume ID. The label is in the boot
-// sector, in its copy, and in the first entry of the root directory. An error
-// says what r is not.
+// Relabel returns a reader for the file system in r, which Write made with a label,
+// as if it had another label and volume ID. The label is in the boot sector, in its
+// copy, and in the first entry of the root directory. Relabel returns an error if r
+// is not such a file system.
 func Relabel(r io.ReaderAt, label string, id uint32) (*Relabeled, error) {
 	raw, err := encodeLabel(label)
 	if err != nil {

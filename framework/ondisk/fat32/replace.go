@@ -11,21 +11,21 @@ import (
 	"time"
 )
 
-// A Device is what a file system that changes lies on: a block device, or a
-// file. All writes are of whole sectors.
+// A Device holds a file system that changes: a block device, or a file. All writes
+// are of whole sectors.
 type Device interface {
 	io.ReaderAt
 	io.WriterAt
-	// Sync returns when all that was written is on the medium.
+	// Sync returns when all writes are on the medium.
 	Sync() error
 }
 
-// Replace gives a file of the file system on d, which has size bytes, new
-// contents and the time at, or makes the file, and the directories of its path
-// that are missing. A cut of power at any moment leaves the old file or the new
-// one, whole, and every other file as it was; see the package comment. It
-// returns ErrNoSpace when old and new do not fit beside each other, and
-// ErrDamaged; then the file is the old one.
+// Replace gives a file of the file system on d, which has size bytes, new contents
+// and the time at. It makes the file and the directories of its path if they are
+// missing. A power cut at any moment leaves the old file or the new one, whole, and
+// every other file as it was; see the package comment. It returns ErrNoSpace when
+// old and new do not fit beside each other, and ErrDamaged; then the file is the old
+// one.
 func Replace(d Device, size int64, f File, at time.Time) error {
 	e, err := edit(d, size, at)
 	if err == nil {
@@ -37,8 +37,8 @@ func Replace(d Device, size int64, f File, at time.Time) error {
 	return nil
 }
 
-// Remove removes a file or an empty directory. A cut of power leaves it whole,
-// or gone. What is missing is fs.ErrNotExist.
+// Remove removes a file or an empty directory. A power cut leaves it whole, or gone.
+// The error for a missing file is fs.ErrNotExist.
 func Remove(d Device, size int64, path string) error {
 	e, err := edit(d, size, time.Time{})
 	if err == nil {
@@ -50,8 +50,8 @@ func Remove(d Device, size int64, path string) error {
 	return nil
 }
 
-// Reclaim makes free what a cut left without a file, and the FATs equal.
-// Replace and Remove do it too.
+// Reclaim frees the clusters that a power cut left without a file, and makes the
+// FATs equal. Replace and Remove do that too.
 func Reclaim(d Device, size int64) error {
 	e, err := edit(d, size, time.Time{})
 	if err == nil {
@@ -69,7 +69,7 @@ type editor struct {
 	d      Device
 	stamp  stamp
 	copies [][]byte // the FATs as they are on the medium
-	used   []bool   // by cluster: something refers to it
+	used   []bool   // by cluster: a file or directory has it
 }
 
 func edit(d Device, size int64, at time.Time) (*editor, error) {
@@ -184,8 +184,8 @@ func (e *editor) remove(path string) error {
 	return e.commit(p.offset, entry)
 }
 
-// commit is steps 1 to 3 of the package comment, after all was written to
-// clusters that nothing refers to.
+// commit ends step 1 of the package comment, after all contents were written to
+// clusters that nothing refers to, and does steps 2 and 3.
 func (e *editor) commit(offset int64, entry []byte) error {
 	if err := e.writeFATs(); err != nil {
 		return err
@@ -205,7 +205,7 @@ func (e *editor) commit(offset int64, entry []byte) error {
 	return e.sweep()
 }
 
-// patch changes bytes within one sector, and writes that.
+// patch changes bytes within one sector, and writes that sector.
 func (e *editor) patch(offset int64, b []byte) error {
 	sector := make([]byte, SectorSize)
 	at := offset % SectorSize
@@ -216,7 +216,7 @@ func (e *editor) patch(offset int64, b []byte) error {
 	return writeAt(e.d, sector, offset-at)
 }
 
-// sweep makes free what is not in use.
+// sweep frees the clusters that are not in use.
 func (e *editor) sweep() error {
 	for c := uint32(rootCluster); c < rootCluster+e.clusters; c++ {
 		if !e.used[c] && e.next(c) != badCluster {
@@ -232,7 +232,7 @@ func (e *editor) sweep() error {
 	return e.d.Sync()
 }
 
-// writeFATs writes the sectors in which a copy differs.
+// writeFATs writes the sectors of each copy that differ from e.fat.
 func (e *editor) writeFATs() error {
 	for i, old := range e.copies {
 		for at := 0; at < len(old); at += SectorSize {
@@ -271,8 +271,8 @@ func (e *editor) countFree() error {
 	return e.patch(offset+488, binary.LittleEndian.AppendUint32(nil, free))
 }
 
-// A target is what a path means: an entry that exists, or the deepest directory
-// that does and the names that are missing below it.
+// A target is the result of looking up a path: an existing entry, or the deepest
+// existing directory and the names that are missing below it.
 type target struct {
 	exists bool
 	place  shortEntry
@@ -308,7 +308,7 @@ func (e *editor) find(path string) (target, error) {
 	return t, err
 }
 
-// link is what ".." says about a directory that is above.
+// link returns the cluster for ".." below a directory: 0 for the root.
 func (e *editor) link(d directory) uint32 {
 	if d.clusters[0] == e.root {
 		return 0

@@ -123,7 +123,7 @@ func TestExtents(t *testing.T) {
 	}
 }
 
-// changes are what is done to a volume, each with the files after it.
+// changes are changes of a volume, each with the files after it.
 func changes() []struct {
 	name string
 	do   func(fat32.Device) error
@@ -155,8 +155,8 @@ func changes() []struct {
 	}
 }
 
-// TestEveryCut: after a cut at any moment all files are old, or all are as they
-// should be; and the change can be made again on what the cut left.
+// TestEveryCut: after a power cut at any moment, all files are as before the change,
+// or all are as after it; and the change can be repeated on the result.
 func TestEveryCut(t *testing.T) {
 	for _, c := range changes() {
 		t.Run(c.name, func(t *testing.T) {
@@ -213,7 +213,7 @@ func checkCuts(t *testing.T, d *powercut.Disk, old, changed map[string]string, a
 	checkFATs(t, d)
 }
 
-// checkFATs holds the copies to be equal, and without lost clusters.
+// checkFATs checks that the copies are equal, and without lost clusters.
 func checkFATs(t *testing.T, d *powercut.Disk) {
 	t.Helper()
 	b := make([]byte, size)
@@ -268,7 +268,7 @@ func TestManyChanges(t *testing.T) {
 	onFile(t, d, want)
 }
 
-// TestFullDirectory: the cut while a directory is extended.
+// TestFullDirectory cuts the power while a directory is extended.
 func TestFullDirectory(t *testing.T) {
 	files := smallTree()
 	for i := range 512/32 - 4 - 1 { // with the label, and 3 entries of smallTree
@@ -299,7 +299,7 @@ func TestFullDirectory(t *testing.T) {
 	}
 }
 
-// onFile asks others: go-diskfs, and fsck.fat where there is one.
+// onFile checks the disk with go-diskfs, and with fsck.fat where it is installed.
 func onFile(t *testing.T, d *powercut.Disk, want map[string]string) {
 	t.Helper()
 	b := make([]byte, size)
@@ -374,7 +374,7 @@ func TestReplaceRefuses(t *testing.T) {
 	}
 }
 
-// TestScattered: the largest free run is too small, all free clusters are not.
+// TestScattered: the largest free run is too small, but all free clusters suffice.
 func TestScattered(t *testing.T) {
 	var files []fat32.File
 	for i := range 32 {
@@ -440,8 +440,8 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// FuzzOpen damages the metadata: whatever it says, nothing panics or loops, and
-// what can be changed can be read.
+// FuzzOpen damages the metadata: nothing panics or loops, and a volume that can be
+// changed can be read.
 func FuzzOpen(f *testing.F) {
 	image := make(memory, size)
 	if err := fat32.Write(image, size, smallTree(), options); err != nil {

@@ -12,7 +12,7 @@ import (
 
 const entrySize = 32
 
-// A node is a file or a directory and, after allocation, where it lies.
+// A node is a file or a directory and, after allocation, its clusters.
 type node struct {
 	path     string
 	name     shortName
@@ -99,8 +99,8 @@ func (n *node) files() []*node {
 	return list
 }
 
-// size in bytes of the contents. A directory has at least one entry, and one
-// empty entry at its end.
+// size returns the length of the contents in bytes. A directory ends with an empty
+// entry; one below the root begins with two, and a root with a label with one.
 func (n *node) size(label bool) int64 {
 	switch {
 	case !n.dir:

@@ -3,7 +3,7 @@
 // Package gpt reads and writes GUID partition tables on disks with 512-byte
 // sectors, and rewrites one in an order that survives a power cut at any
 // moment. It owns the protective MBR's partition record too, but not the boot
-// code before it. It imports the standard library only: /init carries it.
+// code before it. It imports only the standard library: /init contains it.
 //
 // On the disk (UEFI 2.10, chapter 5), in sectors of 512 bytes; n is their count:
 //
@@ -14,19 +14,18 @@
 //	n-33..n-2  backup entries
 //	n-1        backup header
 //
-// A header holds a CRC-32 of itself and of the entries, so a copy that was only
-// half written is known as such and the other copy is used. Tables that were
-// written by others may have other entry counts and sizes; they are read, and
-// written again in the form above.
+// A header holds a CRC-32 of itself and of the entries, which reveals a copy that
+// was only half written; then the other copy is used. Tables of other tools may have
+// other entry counts and sizes; they are read, and written again in the form above.
 //
-// # Who falls back to the backup
+// # Readers that fall back to the backup
 //
-// Read does, and so does UEFI firmware. Linux does it only with the argument
-// "gpt" on its command line. GRUB looks at no CRC: it takes the primary entries
-// as they are. That is why Rewrite may change any number of entries but is safe
-// under GRUB only when the partitions that GRUB needs stay where they are. While
-// it changes GUIDs too, GRUB may see those of before and Read those of after:
-// ReadUnchecked gives what GRUB sees.
+// Read does, and so does UEFI firmware. Linux does so only with the argument "gpt"
+// on its command line. GRUB checks no CRC: it takes the primary entries as they are.
+// So Rewrite may change any number of entries, but is safe under GRUB only when the
+// partitions that GRUB needs stay where they are. When it also changes GUIDs, a
+// power cut may leave the old ones for GRUB and the new ones for Read:
+// ReadUnchecked returns what GRUB sees.
 package gpt
 
 import (
@@ -35,14 +34,14 @@ import (
 	"slices"
 )
 
-// SectorSize in bytes. Disks with 4096-byte logical sectors are not supported.
+// SectorSize is in bytes. Disks with 4096-byte logical sectors are not supported.
 const SectorSize = 512
 
 const (
 	entryCount   = 128
 	entrySize    = 128
 	entrySectors = entryCount * entrySize / SectorSize
-	// metaSectors is a header with its entries.
+	// metaSectors is the size of a header with its entries.
 	metaSectors = 1 + entrySectors
 	firstUsable = 1 + metaSectors
 	minSectors  = firstUsable + 1 + metaSectors
@@ -51,28 +50,28 @@ const (
 // Attribute bits of a partition.
 const (
 	AttrRequired   uint64 = 1 << 0  // the platform needs it: firmware tools leave it alone
-	AttrNoBlockIO  uint64 = 1 << 1  // firmware must not look into it
+	AttrNoBlockIO  uint64 = 1 << 1  // firmware must not read it
 	AttrLegacyBoot uint64 = 1 << 2  // a legacy BIOS may boot it
 	AttrReadOnly   uint64 = 1 << 60 // Discoverable Partitions: mount read-only
 	AttrGrow       uint64 = 1 << 59 // Discoverable Partitions: grow its file system
-	AttrNoAuto     uint64 = 1 << 63 // Discoverable Partitions: do not mount by itself
+	AttrNoAuto     uint64 = 1 << 63 // Discoverable Partitions: do not mount automatically
 )
 
 // A Partition is one entry in use.
 type Partition struct {
 	Number     int // from 1
 	Type       GUID
-	ID         GUID // what Linux calls PARTUUID
+	ID         GUID // PARTUUID in Linux
 	First      int64
 	Last       int64 // sectors, both inclusive
 	Attributes uint64
 	Name       string // at most 36 UTF-16 code units
 }
 
-// Offset of the partition's first byte on the disk.
+// Offset returns the offset of the partition's first byte on the disk.
 func (p Partition) Offset() int64 { return p.First * SectorSize }
 
-// Size of the partition in bytes.
+// Size returns the size of the partition in bytes.
 func (p Partition) Size() int64 { return (p.Last - p.First + 1) * SectorSize }
 
 // A Table is a partition table for a disk of Sectors sectors.
@@ -81,8 +80,8 @@ type Table struct {
 	Sectors    int64
 	Partitions []Partition // by number
 
-	// PrimaryFault is set by Read when the backup was used: what was wrong
-	// with the primary copy. Rewrite looks at it.
+	// PrimaryFault is set by Read when it used the backup: the fault of the primary
+	// copy. Rewrite depends on it.
 	PrimaryFault error
 }
 
@@ -95,9 +94,10 @@ func (t *Table) Partition(name string) (Partition, bool) {
 	return t.Partitions[i], true
 }
 
-// Grown is a copy of t for a disk of that many sectors, in which the named
-// partition reaches to the end, to a multiple of 1 MiB. It returns an error if
-// the disk is smaller than t says or another partition lies behind.
+// Grown returns a copy of t for a disk of that many sectors, in which the named
+// partition reaches to the end, to a multiple of 1 MiB. It returns an error if the
+// disk is smaller than t says, if there is no such partition, or if another
+// partition lies behind it.
 func (t *Table) Grown(name string, sectors int64) (*Table, error) {
 	const align = 1 << 20 / SectorSize
 	if sectors < t.Sectors {
@@ -116,7 +116,7 @@ func (t *Table) Grown(name string, sectors int64) (*Table, error) {
 	return g, nil
 }
 
-// Personal is a copy of t with new random GUIDs, of the disk and of every
+// Personal returns a copy of t with new random GUIDs for the disk and every
 // partition.
 func (t *Table) Personal() *Table {
 	p := &Table{DiskGUID: NewGUID(), Sectors: t.Sectors, Partitions: slices.Clone(t.Partitions), PrimaryFault: t.PrimaryFault}
@@ -128,7 +128,7 @@ func (t *Table) Personal() *Table {
 
 func lastUsable(sectors int64) int64 { return sectors - metaSectors - 1 }
 
-// check finds what makes a table unwritable.
+// check returns an error for a table that must not be written.
 func (t *Table) check() error {
 	if t.Sectors < minSectors {
 		return fmt.Errorf("a disk needs at least %d sectors", minSectors)

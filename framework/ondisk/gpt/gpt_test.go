@@ -44,7 +44,7 @@ func table(t testing.TB) *gpt.Table {
 	}
 }
 
-// disk is a disk in memory, which notes what is written to it.
+// disk is a disk in memory that records its writes.
 type disk struct {
 	data   []byte
 	writes [][]write // between flushes
@@ -249,7 +249,7 @@ func TestGrown(t *testing.T) {
 	}
 }
 
-// TestRewriteSurvivesPowerCuts replays every prefix of the sectors, and many
+// TestRewriteSurvivesPowerCuts replays every prefix of the written sectors, and many
 // random subsets of the unflushed ones.
 func TestRewriteSurvivesPowerCuts(t *testing.T) {
 	const large = 2 * sectors
@@ -301,8 +301,8 @@ func replay(t *testing.T, base []byte, old *gpt.Table, size int64) {
 	}
 }
 
-// checkUnchecked holds what GRUB sees to this: each partition is whole as it was
-// or as it will be.
+// checkUnchecked checks that GRUB sees each partition whole, as in the old table or
+// as in the new one.
 func checkUnchecked(t *testing.T, data []byte, old, next *gpt.Table) {
 	t.Helper()
 	seen, err := gpt.ReadUnchecked(bytes.NewReader(data), int64(len(data)))
@@ -388,8 +388,8 @@ func TestGUID(t *testing.T) {
 	}
 }
 
-// FuzzRead: no header and no entries make Read panic, also when their
-// checksums are right, and what both Read and Write accept stays the same.
+// FuzzRead: no header and no entries make Read panic, even with right checksums, and
+// a table that Read and Write accept stays the same.
 func FuzzRead(f *testing.F) {
 	const size = 96 * gpt.SectorSize
 	small := table(f)
@@ -417,7 +417,7 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// fixChecksums makes the primary header's checksums right, if it makes sense.
+// fixChecksums corrects the primary header's checksums, if the header makes sense.
 func fixChecksums(data []byte) {
 	h := data[512:1024]
 	le := binary.LittleEndian
@@ -431,7 +431,7 @@ func fixChecksums(data []byte) {
 	}
 }
 
-// FuzzEntry puts any entry below headers with right checksums.
+// FuzzEntry writes any entry, with headers that have right checksums.
 func FuzzEntry(f *testing.F) {
 	f.Add("efi", int64(2048), int64(4095), uint64(1), 7)
 	f.Fuzz(func(t *testing.T, name string, first, last int64, attributes uint64, number int) {

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// A GUID in the order of its text form. On the disk the first three groups are
+// A GUID is in the order of its text form. On the disk the first three groups are
 // little-endian.
 type GUID [16]byte
 
@@ -24,8 +24,8 @@ func ParseGUID(s string) (GUID, error) {
 	return GUID(b), nil
 }
 
-// DeriveGUID makes a GUID of version 8 (RFC 9562: of our own making) from the
-// beginning of a hash.
+// DeriveGUID makes a GUID of version 8 (RFC 9562: custom) from the beginning of a
+// hash.
 func DeriveGUID(hash [32]byte) GUID {
 	g := GUID(hash[:16])
 	g[6] = g[6]&0x0f | 0x80
@@ -33,8 +33,8 @@ func DeriveGUID(hash [32]byte) GUID {
 	return g
 }
 
-// Derived says whether g is one that DeriveGUID made: everybody who derives from
-// the same hash has it.
+// Derived says whether g may come from DeriveGUID: everything derived from the same
+// hash has the same GUID.
 func (g GUID) Derived() bool { return g[6]>>4 == 8 && g[8]>>6 == 2 }
 
 // NewGUID makes a random GUID, of version 4.
@@ -46,7 +46,7 @@ func NewGUID() GUID {
 	return g
 }
 
-// String is the text form in lower case, as Linux writes a PARTUUID.
+// String returns the text form in lower case, as Linux writes a PARTUUID.
 func (g GUID) String() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", g[0:4], g[4:6], g[6:8], g[8:10], g[10:16])
 }
@@ -56,6 +56,6 @@ func (g GUID) swapped() GUID {
 	return GUID{g[3], g[2], g[1], g[0], g[5], g[4], g[7], g[6], g[8], g[9], g[10], g[11], g[12], g[13], g[14], g[15]}
 }
 
-// OnDisk is the GUID as it is in a partition table, and in a device path of
-// UEFI: the first three groups little-endian.
+// OnDisk returns the GUID as in a partition table, and in a device path of UEFI: the
+// first three groups are little-endian.
 func (g GUID) OnDisk() [16]byte { return g.swapped() }

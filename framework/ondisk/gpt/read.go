@@ -12,8 +12,8 @@ import (
 	"unicode/utf16"
 )
 
-// ErrNoTable is returned when neither copy of the table is there: the disk was
-// never partitioned with GPT, or has 4096-byte sectors.
+// ErrNoTable is returned when neither copy of the table exists: the disk was never
+// partitioned with GPT, or has 4096-byte sectors.
 var ErrNoTable = errors.New("no GUID partition table found")
 
 const (
@@ -27,11 +27,11 @@ const (
 
 // Read reads the partition table of a disk of size bytes. It takes the primary
 // copy if that is whole and sane, and otherwise the backup in the disk's last
-// sector; then PrimaryFault says why. Table.Sectors is the size the table was
-// made for, which is smaller than the disk after a copy to a larger one.
+// sector; then PrimaryFault says why. Table.Sectors is the disk size that the table
+// was made for: after a copy to a larger disk it is smaller than the disk.
 //
-// If neither copy is whole, the error names what is wrong with each; it is
-// ErrNoTable if neither has a header at all.
+// If neither copy is whole, the error names the fault of each; it is ErrNoTable if
+// neither has a header at all.
 func Read(r io.ReaderAt, size int64) (*Table, error) {
 	sectors := size / SectorSize
 	if sectors < minSectors {
@@ -52,9 +52,9 @@ func Read(r io.ReaderAt, size int64) (*Table, error) {
 	return nil, fmt.Errorf("reading partition table: primary: %w; backup: %w", primary, backup)
 }
 
-// ReadUnchecked reads the entries of the primary copy as GRUB does, which looks
-// at no CRC: it finds partitions in a table that Read refuses. It returns an
-// error when GRUB would find no table.
+// ReadUnchecked reads the entries of the primary copy as GRUB does, without checking
+// a CRC: it finds partitions in a table that Read refuses. It returns an error when
+// GRUB would find no table.
 func ReadUnchecked(r io.ReaderAt, size int64) ([]Partition, error) {
 	sector := make([]byte, SectorSize)
 	if _, err := r.ReadAt(sector, SectorSize); err != nil {
@@ -82,7 +82,7 @@ func ReadUnchecked(r io.ReaderAt, size int64) ([]Partition, error) {
 	return list, nil
 }
 
-// A header is what we use of the header sector.
+// A header holds the fields of the header sector that we use.
 type header struct {
 	disk       GUID
 	self       int64
@@ -147,7 +147,7 @@ func headerFields(b []byte) header {
 	}
 }
 
-// headerCRC is the checksum of a header with its own field taken as zero.
+// headerCRC returns the checksum of a header, with its own field taken as zero.
 func headerCRC(b []byte) uint32 {
 	sum := crc32.ChecksumIEEE(b[:16])
 	sum = crc32.Update(sum, crc32.IEEETable, make([]byte, 4))
@@ -170,8 +170,8 @@ func (h header) check(lba, sectors int64) error {
 	return nil
 }
 
-// parseEntries reads the entries in use. They may overlap: that is for the
-// one who wants to write the table.
+// parseEntries reads the entries in use. It accepts entries that overlap: a write of
+// the table checks that.
 func parseEntries(raw []byte, h header) ([]Partition, error) {
 	var list []Partition
 	for i := range int(h.count) {

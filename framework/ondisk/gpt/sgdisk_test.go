@@ -16,8 +16,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
 )
 
-// TestOtherTools asks gdisk and util-linux about a table, before and after it
-// was grown.
+// TestOtherTools checks a table with gdisk and util-linux, before and after growth.
 func TestOtherTools(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "disk")
 	if err := os.WriteFile(path, written(t, table(t)), 0o600); err != nil {
@@ -78,7 +77,7 @@ func TestReadSgdisk(t *testing.T) {
 	}
 	want := table(t)
 	got := read(t, data)
-	want.Partitions[1].Name, got.Partitions[1].Name = "", "" // sgdisk loses what is outside of the BMP
+	want.Partitions[1].Name, got.Partitions[1].Name = "", "" // sgdisk loses letters beyond the BMP
 	if diff := cmp.Diff(want, got, ignoreFault); diff != "" {
 		t.Error(diff)
 	}

@@ -32,13 +32,13 @@ func (t *Table) Write(w io.WriterAt) error {
 
 // Rewrite replaces the table of a disk that is in use, maybe by a table for a
 // larger disk (see Grown). A power cut at any moment leaves a disk that Read
-// understands, with the old or with the new table:
+// understands, with the old or with the new table. Rewrite writes:
 //
-//  1. the new backup at the end of the disk, and a flush: the old primary holds
-//  2. the primary entries and header, and a flush: if only a part of it gets
-//     there, its CRC is wrong and the new backup holds
-//  3. the record in the protective MBR, which names the disk's size and which
-//     nobody needs to be exact, and a flush
+//  1. the new backup at the end of the disk, and flushes: the old primary is valid
+//  2. the primary header and entries, and flushes: if only a part of them reaches
+//     the disk, a CRC is wrong and the new backup is valid
+//  3. the record in the protective MBR, and flushes: it names the disk's size, which
+//     need not be exact
 //
 // When the old table was read from the backup (PrimaryFault), 2 comes before 1.
 func Rewrite(d Device, t *Table) error {

@@ -12,11 +12,11 @@ import (
 	"unicode/utf8"
 )
 
-// ErrSyntax is wrapped by each mistake that Parse finds.
+// ErrSyntax is wrapped by the error for each mistake that Parse finds.
 var ErrSyntax = errors.New("bad release file")
 
-// Of reads the os-release of a root: read reads a file of it. It is empty when
-// there is none; what is wrong in it is passed over, as Parse does.
+// Of reads the os-release of a root with read, which reads a file of that root. The
+// result is empty if there is no os-release. Of ignores the errors of Parse.
 func Of(read func(name string) ([]byte, error)) map[string]string {
 	for _, name := range []string{"etc/os-release", "usr/lib/os-release"} {
 		if data, err := read(name); err == nil {
@@ -27,9 +27,8 @@ func Of(read func(name string) ([]byte, error)) map[string]string {
 	return nil
 }
 
-// Parse reads all lines. The error has every mistake, for those who want none;
-// the values are there besides: of a value that breaks the rules what stands
-// between its quotes.
+// Parse reads all lines. The error joins every mistake. Parse returns the values all
+// the same: a value that breaks the rules loses only its outer quotes.
 func Parse(data []byte) (map[string]string, error) {
 	values := map[string]string{}
 	if !utf8.Valid(data) {
@@ -68,8 +67,8 @@ func isKey(s string) bool {
 	return s != ""
 }
 
-// escaped are the characters that a backslash between double quotes is for;
-// before others it stands for itself.
+// escaped are the characters that a backslash escapes between double quotes; before
+// others it stands for itself.
 const escaped = "\"$`\\"
 
 // unquote undoes the quoting of a value. Text after the closing quote is an

@@ -15,9 +15,9 @@ import (
 type chunkFunc func(off, n int64) error
 
 // eachChunk runs a chunkFunc over [0, size) in chunks of chunkSize, on every
-// processor; newFunc makes one for each goroutine. Chunks are handed out in
-// order and what was handed out is finished, so the error returned is always
-// that of the first chunk that has one.
+// processor; newFunc makes one for each goroutine. Chunks are given out in order,
+// and each that was given out is finished, so the error is always that of the first
+// chunk that has one.
 func eachChunk(ctx context.Context, size int64, newFunc func() chunkFunc) error {
 	chunks := (size + chunkSize - 1) / chunkSize
 	q := queue{first: chunks, ctx: ctx}
@@ -40,7 +40,7 @@ func eachChunk(ctx context.Context, size int64, newFunc func() chunkFunc) error 
 	return ctx.Err()
 }
 
-// A queue hands out chunk numbers below first, the first chunk with an error.
+// A queue gives out chunk numbers below first, the first chunk with an error.
 type queue struct {
 	ctx   context.Context
 	mu    sync.Mutex

@@ -8,11 +8,10 @@ import (
 )
 
 var (
-	// ErrNoSuperblock says that there is no verity superblock where one was
-	// expected.
+	// ErrNoSuperblock says that there is no verity superblock at the offset.
 	ErrNoSuperblock = errors.New("no dm-verity superblock")
-	// ErrUnsupported says that a superblock is valid for veritysetup, or was
-	// once, but describes a tree that this package does not handle.
+	// ErrUnsupported says that a superblock describes a tree which this package
+	// does not handle, although veritysetup may.
 	ErrUnsupported = errors.New("unsupported dm-verity superblock")
 	// ErrCorrupt is wrapped by every error about a block whose hash is wrong.
 	ErrCorrupt = errors.New("block does not match its hash")

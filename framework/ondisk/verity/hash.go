@@ -30,9 +30,9 @@ func (h *hasher) blocks(dst, data []byte) {
 	}
 }
 
-// build makes the levels above the leaves and returns the root hash and the
-// tree in the order of the disk: the root level first, the leaves last.
-// Leaves holds the hashes of the data blocks one after the other.
+// build makes the levels above the leaves, and returns the root hash and the tree in
+// the order on disk: the root level first, the leaves last. leaves holds the hashes
+// of the data blocks one after the other.
 func build(leaves, salt []byte) (root [HashSize]byte, tree [][]byte) {
 	h := newHasher(salt)
 	level := leaves

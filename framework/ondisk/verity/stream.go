@@ -7,10 +7,10 @@ import (
 	"io"
 )
 
-// A Stream is an io.WriterAt that hashes what goes through it, so that the
-// tree needs no second read of the data. Writes are whole blocks, each begins
-// at or before the end of what was written so far (a block may be written
-// again, the first one as the last of all), and they do not overlap in time.
+// A Stream is an io.WriterAt that hashes the data of its writes, so that the tree
+// needs no second read of the data. Writes are whole blocks, and do not overlap in
+// time. Each begins at or before the end of the data so far: a block may be written
+// again, even the first one at the very end.
 type Stream struct {
 	w      io.WriterAt
 	p      Params
@@ -43,8 +43,8 @@ func (s *Stream) WriteAt(b []byte, off int64) (int, error) {
 	return n, err
 }
 
-// Close writes the superblock and the tree behind the data. It does not close
-// the writer below.
+// Close writes the superblock and the tree after the data. It does not close the
+// writer below.
 func (s *Stream) Close() (Tree, error) {
 	if err := checkDataSize(int64(len(s.leaves) / HashSize * BlockSize)); err != nil {
 		return Tree{}, err

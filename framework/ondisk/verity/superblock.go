@@ -19,7 +19,7 @@ const (
 	maxDataBlocks = 1 << 50
 )
 
-// A Superblock is the header of a hash tree on disk, always version 1, hash
+// A Superblock is the header of a hash tree on disk, always with version 1, hash
 // type 1, SHA-256 and blocks of 4096 bytes.
 type Superblock struct {
 	UUID       [16]byte
@@ -71,7 +71,7 @@ func parseSuperblock(b []byte) (Superblock, error) {
 	return sb, nil
 }
 
-// marshal is the superblock as one hash block.
+// marshal returns the superblock as one hash block.
 func (s Superblock) marshal() []byte {
 	b := make([]byte, BlockSize)
 	le := binary.LittleEndian

@@ -12,9 +12,9 @@ import (
 )
 
 // Verify reads the tree and all data of r, on every processor, and checks them
-// against t.RootHash. The salt comes from the superblock; nothing else in it is
-// believed before it agrees with t. The hash blocks are checked first, from
-// the root down; a wrong block is a *BlockError, always the first one.
+// against t.RootHash. It takes the salt from the superblock, whose size must agree
+// with t. It checks the hash blocks first, from the root down. The error for wrong
+// blocks is a *BlockError with the first one.
 func Verify(ctx context.Context, r io.ReaderAt, t Tree) error {
 	if err := checkDataSize(t.DataSize); err != nil {
 		return err

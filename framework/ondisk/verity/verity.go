@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package verity writes and checks dm-verity hash trees that lie behind the
-// data they protect, in the format of veritysetup. It owns the superblock and
-// the tree; it knows nothing of device mapper tables or of file systems.
+// Package verity writes and checks dm-verity hash trees that lie after the data
+// they protect, in the format of veritysetup. It owns the superblock and the tree;
+// it knows nothing of device-mapper tables or of file systems.
 //
 // The layout, all in blocks of 4096 bytes, with SHA-256 and hash type 1:
 //
@@ -46,8 +46,8 @@ const (
 	chunkSize = 256 * BlockSize
 )
 
-// Params are what a tree depends on besides the data. The root hash depends on
-// the salt only.
+// Params are the inputs of a tree besides the data. The root hash depends only on
+// the salt and the data.
 type Params struct {
 	Salt [32]byte
 	UUID [16]byte
@@ -57,13 +57,13 @@ type Params struct {
 // offsets are in bytes from the start of the data.
 type Tree struct {
 	RootHash   [HashSize]byte
-	DataSize   int64 // what is protected
-	HashOffset int64 // where the superblock is; equal to DataSize
+	DataSize   int64 // of the protected data
+	HashOffset int64 // of the superblock; equal to DataSize
 	Size       int64 // data, superblock and tree
 }
 
-// NewTree is the tree of dataSize bytes whose root hash is known: what a node
-// has after it read the hash and the offset from its kernel command line.
+// NewTree returns the tree of dataSize bytes with a known root hash, as on a node,
+// which reads the hash and the offset from its kernel command line.
 func NewTree(dataSize int64, rootHash [HashSize]byte) (Tree, error) {
 	if err := checkDataSize(dataSize); err != nil {
 		return Tree{}, err
@@ -75,7 +75,7 @@ func NewTree(dataSize int64, rootHash [HashSize]byte) (Tree, error) {
 	return Tree{RootHash: rootHash, DataSize: dataSize, HashOffset: dataSize, Size: size}, nil
 }
 
-// levels is the number of hash blocks of each level, from the leaves up.
+// levels returns the number of hash blocks of each level, from the leaves up.
 func levels(dataBlocks int64) []int64 {
 	var l []int64
 	for n := dataBlocks; n > 1; {

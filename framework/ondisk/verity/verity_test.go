@@ -22,7 +22,7 @@ func testParams() Params {
 	return Params{Salt: sha256.Sum256([]byte("salt")), UUID: [16]byte{1, 2, 3, 4, 5, 6, 0x80, 8, 0x80, 10, 11, 12, 13, 14, 15, 16}}
 }
 
-// pattern is n bytes in which no two blocks are equal.
+// pattern returns n bytes in which no two blocks are equal.
 func pattern(n int64) []byte {
 	b := make([]byte, n)
 	for i := int64(0); i < n; i += 8 {
@@ -44,7 +44,7 @@ func dataFile(t *testing.T, data []byte) *os.File {
 	return f
 }
 
-// sizes has one, two and three levels, and the edges between them, in blocks.
+// sizes lists sizes in blocks, for zero to three levels, with the edges between them.
 func sizes() []int64 { return []int64{1, 2, 127, 128, 129, 300, 1000, 16384, 16385} }
 
 func TestWriteThenVerify(t *testing.T) {

@@ -9,8 +9,8 @@ import (
 )
 
 // Write hashes the first dataSize bytes of rw, on every processor, and writes
-// the superblock and the tree right behind them. dataSize is a positive
-// multiple of BlockSize. Memory is 1/128 of the data and a megabyte for each
+// the superblock and the tree right after them. dataSize is a positive multiple of
+// BlockSize. It needs memory for 1/128 of the data and a megabyte for each
 // processor.
 func Write(ctx context.Context, rw interface {
 	io.ReaderAt
@@ -36,7 +36,7 @@ func Write(ctx context.Context, rw interface {
 	return writeTree(rw, leaves, p)
 }
 
-// writeTree writes what stands behind the data.
+// writeTree writes the superblock and the tree after the data.
 func writeTree(w io.WriterAt, leaves []byte, p Params) (Tree, error) {
 	blocks := int64(len(leaves) / HashSize)
 	root, levels := build(leaves, p.Salt[:])

@@ -179,8 +179,8 @@ func TestKernelVersionWantsExactlyOne(t *testing.T) {
 	}
 }
 
-// TestStartWithoutSync runs sync(1) under a filter: strace is not needed to see
-// that the program still runs and its status comes back.
+// TestStartWithoutSync runs sync(1) under the filter: the program must still run,
+// and its exit status must come back. No strace is needed to see that.
 func TestStartWithoutSync(t *testing.T) {
 	file := put(t, t.TempDir(), "f", "x")
 	if err := run("sync", file); err != nil {

@@ -15,9 +15,9 @@ import (
 	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
-// bootloader collects the boot loader below --out, in the places that
-// layout.ImageBoot describes. The EFI programs are the distribution's, signed;
-// the BIOS core image is made by its grub-mkimage.
+// bootloader collects the boot loader below --out, in layout.ImageBoot. The EFI
+// programs are the distribution's signed ones; its grub-mkimage makes the BIOS
+// core image.
 func bootloader(args []string) error {
 	flags := flag.NewFlagSet("bootloader", flag.ContinueOnError)
 	epoch := flags.Int64("epoch", 0, "no file may be newer than this, in Unix seconds")

@@ -59,7 +59,7 @@ func install(args []string) error {
 	})
 }
 
-// changeRoot runs change with services kept from starting, and tidies up.
+// changeRoot runs change while no service can start, and tidies up.
 func changeRoot(epoch time.Time, change func() error) error {
 	start, err := forbidServices("/usr/sbin/policy-rc.d")
 	if err != nil {
@@ -71,8 +71,8 @@ func changeRoot(epoch time.Time, change func() error) error {
 	return tidy("/", epoch)
 }
 
-// forbidServices writes the policy that makes invoke-rc.d start nothing
-// (exit status 101, /usr/share/doc/init-system-helpers). The result undoes it.
+// forbidServices writes a policy that makes invoke-rc.d start nothing (exit
+// status 101, /usr/share/doc/init-system-helpers). undo removes the policy.
 func forbidServices(path string) (undo func() error, err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
@@ -113,7 +113,7 @@ func dpkg(args ...string) error {
 	return run("dpkg", args...)
 }
 
-// extract unpacks packages without installing them: the tools of later steps.
+// extract unpacks packages without installing them: tools for later steps.
 func extract(args []string) error {
 	flags := flag.NewFlagSet("extract", flag.ContinueOnError)
 	epoch := flags.Int64("epoch", 0, "no file may be newer than this, in Unix seconds")
@@ -128,8 +128,8 @@ func extract(args []string) error {
 	return clamp(*into, time.Unix(*epoch, 0))
 }
 
-// extractAll unpacks every package of debs and calls each with the names of
-// what a package held, as tar prints them.
+// extractAll unpacks every package in debs and calls each with the names of its
+// files, as tar prints them.
 func extractAll(debs, into string, each func(deb string, names []byte) error) error {
 	paths, err := filepath.Glob(filepath.Join(debs, "*.deb"))
 	if err != nil {
@@ -150,8 +150,8 @@ func extractAll(debs, into string, each func(deb string, names []byte) error) er
 	return nil
 }
 
-// unpack is dpkg-deb --extract for a root where /lib is a link: that would
-// put a directory in the link's place, as Debian 12 still ships files in /lib.
+// unpack is dpkg-deb --extract for a root where /lib is a link. dpkg-deb would
+// replace the link by a directory, as Debian 12 still ships files in /lib.
 func unpack(deb, into string) ([]byte, error) {
 	var names bytes.Buffer
 	from := command("dpkg-deb", "--fsys-tarfile", deb)
@@ -175,8 +175,8 @@ func command(name string, args ...string) *exec.Cmd {
 	return exec.Command(name, args...) //nolint:forbidigo // see above
 }
 
-// run executes a program of the root with a fixed environment; what it says
-// becomes the step's output.
+// run executes a program of the root with a fixed environment; its output is the
+// step's output.
 func run(name string, args ...string) error {
 	cmd := command(name, args...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// kairos-assemble is what a recipe runs inside the engine: each verb is one
-// step of the graph, with the step's root file system as its own. It is the
-// place for everything that needs an "if", so that recipes run no shell.
+// kairos-assemble is the program that a recipe runs inside the engine: each verb
+// is one step of the graph, and runs in the step's root file system. It holds
+// everything that needs an "if", so that recipes run no shell.
 //
-// Every verb that changes the root ends with [tidy]: caches, logs, keys and
-// identities are removed in the very step that made them, and no file is left
-// newer than --epoch. That is why the image is the same every time.
+// Every verb that changes the root ends with [tidy]: the step that made a cache,
+// log, key or identity removes it again, and leaves no file newer than --epoch.
+// So every build of an image gives the same bytes.
 package main
 
 import (

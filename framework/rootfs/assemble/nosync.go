@@ -11,18 +11,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// syncCalls are the system calls that wait for a disk. A step's result counts
-// only when the whole step has ended, and the engine throws it away when it has
-// not: waiting for the disk after each package buys nothing and takes more
-// than half of the step's time.
+// syncCalls are the system calls that wait for a disk. The engine throws away
+// the result of a step that did not end, so waiting for the disk after each
+// package buys nothing. It takes more than half of the step's time.
 var syncCalls = []uint32{
 	unix.SYS_FSYNC, unix.SYS_FDATASYNC, unix.SYS_MSYNC,
 	unix.SYS_SYNC, unix.SYS_SYNCFS, unix.SYS_SYNC_FILE_RANGE,
 }
 
-// startWithoutSync starts cmd so that, in it and its children, syncCalls
-// succeed at once. The filter binds the calling thread for good, so the
-// goroutine that it runs on ends with its thread.
+// startWithoutSync starts cmd so that syncCalls succeed at once in it and its
+// children. The filter binds the calling thread for good, so a goroutine of its
+// own installs it, and the thread ends with that goroutine.
 func startWithoutSync(cmd *exec.Cmd) error {
 	started := make(chan error)
 	go func() {

@@ -13,9 +13,9 @@ import (
 	"strings"
 )
 
-// recordDir holds, for every package that was unpacked without dpkg, its
-// control file (<package>.control) and its files (<package>.list), until
-// [register] hands both to dpkg's database.
+// recordDir holds the control file (<package>.control) and the list of files
+// (<package>.list) of every package that was unpacked without dpkg, until
+// [register] adds both to dpkg's database.
 const recordDir = "usr/lib/kairos/packages"
 
 // unpackRecorded unpacks the packages in debs to out and records them there.
@@ -44,8 +44,7 @@ func record(deb, out string, list []byte) error {
 	return os.WriteFile(filepath.Join(dir, name+".control"), control, 0o644)
 }
 
-// output runs a program that changes nothing but what it unpacks, and returns
-// what it prints.
+// output runs a program and returns what it prints.
 func output(name string, args ...string) ([]byte, error) {
 	cmd := command(name, args...)
 	cmd.Stderr = os.Stderr
@@ -56,8 +55,8 @@ func output(name string, args ...string) ([]byte, error) {
 	return data, nil
 }
 
-// fileList turns the names that tar prints (./usr/bin/) into
-// dpkg's list: absolute paths, the root as "/.", no slash at the end.
+// fileList turns the names that tar prints (./usr/bin/) into a list in dpkg's
+// form: absolute paths, the root as "/.", no slash at the end.
 func fileList(names []byte) []byte {
 	var list bytes.Buffer
 	for line := range strings.Lines(string(names)) {
@@ -70,10 +69,10 @@ func fileList(names []byte) []byte {
 	return list.Bytes()
 }
 
-// register adds the recorded packages to dpkg's database below root, on hold
-// and without dependencies: what they need in a classic system (an initramfs
-// generator, grub-install) is what this image does in another way, and apt
-// must still work for those who build on the image.
+// register adds the recorded packages to dpkg's database below root, on hold and
+// without dependencies: this image replaces their classic dependencies (an initramfs
+// generator, grub-install) in other ways, and apt must still work in images that are
+// built on this one.
 func register(root string) error {
 	dir := filepath.Join(root, recordDir)
 	controls, err := filepath.Glob(filepath.Join(dir, "*.control"))
@@ -98,8 +97,8 @@ func register(root string) error {
 	return os.RemoveAll(dir)
 }
 
-// registerFiles hands a package's list to dpkg, without the files that this
-// image keeps elsewhere or does not need.
+// registerFiles adds a package's list to dpkg's database, without the files that
+// are not below root: the image keeps them elsewhere or does not need them.
 func registerFiles(root, list string) error {
 	names, err := os.ReadFile(list)
 	if err != nil {
@@ -114,7 +113,7 @@ func registerFiles(root, list string) error {
 	return os.WriteFile(filepath.Join(root, "var/lib/dpkg/info", filepath.Base(list)), kept.Bytes(), 0o644)
 }
 
-// keptFields are the fields of a control file that make no demands.
+// keptFields are the fields of a control file that demand no other package.
 var keptFields = []string{"Package", "Priority", "Section", "Installed-Size", "Maintainer", "Architecture", "Multi-Arch", "Source", "Version"}
 
 func heldStanza(control []byte) []byte {

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// leftovers are removed after every step: caches that can be made again, logs,
-// backups of databases, and everything that must differ from node to node.
+// leftovers are removed after every step: caches, logs, backups of databases, and
+// everything that must differ from node to node.
 var leftovers = []string{
 	"etc/*-", // passwd-, shadow-, group-, gshadow-, subuid-, subgid-
 	"etc/.pwd.lock",
@@ -46,11 +46,11 @@ var leftovers = []string{
 	"var/tmp/*",
 }
 
-// machineID is emptied, not removed: that is how an image says that it has no
+// machineID is emptied, not removed: an empty file means that the image has no
 // identity yet (machine-id(5)).
 const machineID = "etc/machine-id"
 
-// tidy removes what must not stay below root and clamps times to epoch.
+// tidy removes leftovers below root and clamps times to epoch.
 func tidy(root string, epoch time.Time) error {
 	mounts, err := mountPoints("/proc/self/mountinfo")
 	if err != nil {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package payload hands the compiled node programs to the builder. They are
+// Package payload gives the compiled node programs to the builder. They are
 // static binaries that `make build` puts under bin/<arch> before it compiles
-// kairos-build; they are embedded, so that one file is all a user needs.
+// kairos-build; they are embedded, so that a user needs just one file.
 package payload
 
 import (
@@ -29,7 +29,7 @@ var bin embed.FS
 func Names() []string { return []string{Init, Agent, Assemble} }
 
 // Program returns the static binary called name for arch (a GOARCH).
-// The error wraps ErrNotBuilt when it is not embedded.
+// The error wraps ErrNotBuilt when the binary is not embedded.
 func Program(arch, name string) ([]byte, error) {
 	data, err := bin.ReadFile("bin/" + arch + "/" + name)
 	if errors.Is(err, fs.ErrNotExist) {

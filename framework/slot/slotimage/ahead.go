@@ -12,8 +12,8 @@ const (
 	aheadSize   = 256 << 10
 )
 
-// An ahead reads a stream in another goroutine, so that decompressing and
-// checking a layer run beside writing the image.
+// An ahead reads a stream in another goroutine, so that a layer is decompressed and
+// checked while the image is written.
 type ahead struct {
 	full, free chan piece
 	quit       chan struct{}
@@ -22,15 +22,15 @@ type ahead struct {
 	rest       []byte
 }
 
-// A piece is what some reads gave, and the error that ended them.
+// A piece is the data of some reads, and the error that ended them.
 type piece struct {
 	buf []byte
 	n   int
 	err error
 }
 
-// readAhead reads r until its end, an error, or the end of ctx. Call stop
-// before r is closed.
+// readAhead reads r until its end, an error, or until ctx is done. Call stop before r is
+// closed.
 func readAhead(ctx context.Context, r io.Reader) *ahead {
 	a := &ahead{
 		full: make(chan piece, aheadPieces), free: make(chan piece, aheadPieces),

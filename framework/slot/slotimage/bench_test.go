@@ -98,7 +98,7 @@ func BenchmarkMemory(b *testing.B) {
 	}
 }
 
-// samplePeak is the most memory that the heap had from the operating system.
+// samplePeak returns the most memory that the heap had from the operating system.
 func samplePeak(stop <-chan struct{}) uint64 {
 	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/unused:bytes"}}
 	var peak uint64

@@ -15,8 +15,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/internal/layers/layerstest"
 )
 
-// TestOnLinux lets veritysetup check the whole image and Linux mount it with
-// the tree behind it. It needs root, cryptsetup-bin and a loop device.
+// TestOnLinux lets veritysetup check the whole image, and lets Linux mount it with its hash
+// tree. It needs root, cryptsetup-bin and a loop device.
 func TestOnLinux(t *testing.T) {
 	f := tempFile(t)
 	image, err := Write(t.Context(), f, append([]Layer{bigLayer(t, 20<<20, 500)}, layersOf(t, append([][]row{base()}, rows(layerstest.Random(35))...))...), testLoader{})

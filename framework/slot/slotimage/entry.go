@@ -13,8 +13,8 @@ import (
 
 const xattrRecord = "SCHILY.xattr."
 
-// fileType is the type of a file as st_mode has it. Hard links have none: they
-// are names.
+// fileType returns the type bits of st_mode for a tar type flag. Hard links have none:
+// they are names.
 func fileType(flag byte) (uint32, error) {
 	switch flag {
 	case tar.TypeReg, tar.TypeGNUSparse:

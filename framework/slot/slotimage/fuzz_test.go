@@ -25,8 +25,8 @@ func (m *memory) WriteAt(p []byte, off int64) (int, error) {
 
 func (m *memory) ReadAt(p []byte, off int64) (int, error) { return copy(p, m.b[off:]), nil }
 
-// repair makes the checksums of tar headers right, so that a changed header is
-// read and not refused.
+// repair corrects the checksums of tar headers, so that a changed header is read and not
+// refused.
 func repair(content []byte) []byte {
 	b := bytes.Clone(content)
 	for at := 0; at+512 <= len(b) && b[at] != 0; {
@@ -43,8 +43,8 @@ func repair(content []byte) []byte {
 	return b
 }
 
-// FuzzWrite feeds two layers of any bytes: the result is an error or an image
-// that an independent reader can walk and whose tree verifies.
+// FuzzWrite writes two layers of arbitrary bytes. The result is an error, or an image that
+// an independent reader can walk and whose tree verifies.
 func FuzzWrite(f *testing.F) {
 	for seed := range uint64(8) {
 		layers := rows(layerstest.Random(seed))

@@ -18,26 +18,26 @@ import (
 )
 
 const (
-	// maxBootFile is the most that a kernel, an initrd or a file of the boot
-	// loader may have, in bytes. Kernel and initrd share a boot partition.
+	// maxBootFile is the limit for a kernel, an initrd or a file of the boot loader, in
+	// bytes. Kernel and initrd share a boot partition.
 	maxBootFile = 128 << 20
-	// maxTextFile is the limit of the release file and the kernel arguments.
+	// maxTextFile is the limit for the release file and the kernel arguments, in bytes.
 	maxTextFile = 64 << 10
-	// maxKept is the limit of everything that is held in memory.
+	// maxKept is the limit for everything that is held in memory, in bytes.
 	maxKept  = 512 << 20
 	maxLinks = 10
 )
 
-// Paths as entries have them.
+// Paths in the form of entry paths.
 func bootDir() string       { return "boot" }
 func bootloaderDir() string { return layout.ImageBoot[1:] }
 
-// leftOut says that path is not part of the root image.
+// leftOut tells whether path is left out of the root image.
 func leftOut(path string) bool {
 	return strings.HasPrefix(path, bootDir()+"/") || path == bootloaderDir() || strings.HasPrefix(path, bootloaderDir()+"/")
 }
 
-// keeps says that the content of path is held in memory besides.
+// keeps tells whether the content of path is held in memory.
 func keeps(path string) bool {
 	return leftOut(path) || path == layout.ImageCmdline[1:] || path == layout.ImageRelease[1:]
 }
@@ -48,8 +48,8 @@ type kept struct {
 	total int64
 }
 
-// A keptFile is a regular file, whose data is nil if it is too large, a
-// symbolic link, or something else with size -1.
+// A keptFile is a regular file, a symbolic link, or something else with size -1. The data
+// of a regular file is nil if the file is too large.
 type keptFile struct {
 	data []byte
 	size int64
@@ -58,8 +58,8 @@ type keptFile struct {
 
 func newKept() *kept { return &kept{files: map[string]keptFile{}} }
 
-// take keeps the content of e for those of the names that need it. The reader
-// it returns gives the content once more.
+// take keeps the content of e for the names that keeps accepts. The reader that it returns
+// gives the content once more.
 func (k *kept) take(e erofs.Entry, r io.Reader, names []string) (io.Reader, error) {
 	names = slices.DeleteFunc(slices.Clone(names), func(n string) bool { return !keeps(n) })
 	if len(names) == 0 {
@@ -79,7 +79,7 @@ func (k *kept) take(e erofs.Entry, r io.Reader, names []string) (io.Reader, erro
 	case erofs.ModeSymlink:
 		f.link = e.Linkname
 	default:
-		f.size = -1 // a device in place of a file: as if it were not there
+		f.size = -1 // a device in place of a file counts as missing
 	}
 	for _, n := range names {
 		k.files[n] = f
@@ -94,7 +94,7 @@ func limit(path string) int64 {
 	return maxTextFile
 }
 
-// image is everything that was kept.
+// image returns an Image of everything that was kept.
 func (k *kept) image(loader BootLoader) (*Image, error) {
 	kernel, kernelErr := k.file(layout.ImageKernel, ErrNoKernel)
 	initrd, initrdErr := k.file(layout.ImageInitrd, ErrNoInitrd)
@@ -111,8 +111,8 @@ func (k *kept) image(loader BootLoader) (*Image, error) {
 	return &Image{Kernel: kernel, Initrd: initrd, Release: values, Cmdline: cmdline, Bootloader: bootloader}, nil
 }
 
-// file is the content of the file at an absolute path, after symbolic links to
-// other files that are kept.
+// file returns the content of the file at an absolute path. It follows symbolic links to
+// other kept files.
 func (k *kept) file(name string, missing error) ([]byte, error) {
 	at := name
 	for range maxLinks {
@@ -158,7 +158,7 @@ func (k *kept) bootloader() (map[string][]byte, error) {
 	return files, nil
 }
 
-// cmdline is the image's kernel arguments; an image may have none.
+// cmdline returns the image's kernel arguments; an image may have none.
 func (k *kept) cmdline(loader BootLoader) (string, error) {
 	if f, ok := k.files[layout.ImageCmdline[1:]]; !ok || f.size == 0 && f.link == "" {
 		return "", nil
@@ -180,8 +180,8 @@ func ParseCmdline(data []byte, loader BootLoader) (string, error) {
 	return line, nil
 }
 
-// CheckCmdline finds what an image's kernel arguments must not have: what cannot
-// pass through the boot loader, and what is set at boot.
+// CheckCmdline refuses kernel arguments of an image that cannot pass through the boot
+// loader or that are set at boot.
 func CheckCmdline(line string, loader BootLoader) error {
 	if err := loader.CheckCmdline(line); err != nil {
 		return err

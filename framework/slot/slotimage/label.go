@@ -7,16 +7,15 @@ import (
 	"strings"
 )
 
-// A Label is the file layout.BootLabel on the boot partition of a slot: which
-// image is in the slot, for people and for `kairos-agent status`. Nothing is
-// decided by it; what is booted is bound by the root hash that the boot loader
-// hands on.
+// A Label is the file layout.BootLabel on the boot partition of a slot. It names the image
+// in the slot, for people and for `kairos-agent status`. No decision depends on it: the
+// root hash that the boot loader passes on determines what boots.
 //
-// The file has lines KEY=VALUE, each ended by a newline, in this order; a key
-// without a value is left out, and readers ignore those that they do not know:
+// The file has lines KEY=VALUE, each ended by a newline, in this order. A key without a
+// value is left out. Readers ignore unknown keys:
 //
 //	VERSION   KAIROS_VERSION of the image's release file
-//	IMAGE     the reference by which the image was asked for
+//	IMAGE     the reference by which the image was requested
 //	DIGEST    the digest of the image's manifest, "sha256:…"
 //	ROOTHASH  the dm-verity root hash, 64 lower-case hex digits
 type Label struct {
@@ -26,7 +25,7 @@ type Label struct {
 	RootHash string
 }
 
-// Encode makes the file. Control characters in values are left out.
+// Encode returns the content of the file. It leaves out control characters in values.
 func (l Label) Encode() []byte {
 	var b strings.Builder
 	for _, f := range l.fields() {
@@ -37,7 +36,7 @@ func (l Label) Encode() []byte {
 	return []byte(b.String())
 }
 
-// DecodeLabel reads the file; it takes what it knows and ignores the rest.
+// DecodeLabel reads the content of the file. It ignores unknown lines.
 func DecodeLabel(data []byte) Label {
 	var l Label
 	for line := range strings.Lines(string(data)) {

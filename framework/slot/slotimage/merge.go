@@ -22,8 +22,8 @@ type merger struct {
 	names layers.Names
 	kept  *kept
 	epoch int64 // the latest time of an entry in the root image
-	// wanted has hard links of higher layers whose target must be in the
-	// layers to come: names by the path of the target.
+	// wanted has hard links of higher layers whose target must be in a lower layer:
+	// names by the path of the target.
 	wanted map[string][]string
 }
 
@@ -40,7 +40,7 @@ func (m *merger) merge(ctx context.Context, all []Layer) error {
 	return nil
 }
 
-// finish makes what every root has.
+// finish makes the mount points and the implied directories.
 func (m *merger) finish() error {
 	m.root.SetBuildTime(m.epoch)
 	points := mountPoints()
@@ -52,7 +52,7 @@ func (m *merger) finish() error {
 			return err
 		}
 	}
-	for _, path := range m.names.Implied() { // nothing may be left below them
+	for _, path := range m.names.Implied() { // what was below them may be left out
 		if leftOut(path) {
 			continue
 		}
@@ -71,8 +71,8 @@ func (m *merger) dir(path string, mode uint32) error {
 	return m.root.Add(erofs.Entry{Path: path, Mode: erofs.ModeDir | mode, MTime: m.epoch}, nil)
 }
 
-// mountPoints are the directories that the node needs in a root it cannot
-// write to, with their modes. Those below an overlay are made by the node.
+// mountPoints returns the directories that the node needs in its read-only root, with
+// their modes. The node itself makes those below an overlay.
 func mountPoints() map[string]uint32 {
 	points := map[string]uint32{"tmp": 0o1777}
 	paths := append(layout.Ephemeral(), layout.MountOEM, layout.MountPersistent,
@@ -83,8 +83,8 @@ func mountPoints() map[string]uint32 {
 	return points
 }
 
-// deliver stores the content of e under all names and returns the first of
-// them that is in the root image.
+// deliver stores the content of e under all names. It returns the first name that is in
+// the root image, or "".
 func (m *merger) deliver(e erofs.Entry, r io.Reader, names []string) (stored string, err error) {
 	if r, err = m.kept.take(e, r, names); err != nil {
 		return "", err
@@ -154,7 +154,7 @@ func eachEntry(ctx context.Context, l Layer, f func(h *tar.Header, path string, 
 			return fmt.Errorf("%.200q: %w", h.Name, err)
 		}
 	}
-	// A reader that checks digests does it at the end of the stream.
+	// A reader that checks digests reports at the end of the stream.
 	if _, err := io.Copy(io.Discard, ahead); err != nil {
 		return fmt.Errorf("reading to the end: %w", err)
 	}

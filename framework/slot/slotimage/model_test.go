@@ -15,7 +15,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/internal/layers/layerstest"
 )
 
-// TestAgainstUnpacking: an image holds what a plain unpacker makes of its layers.
+// TestAgainstUnpacking: an image holds the tree that a plain unpacker makes of its layers.
 func TestAgainstUnpacking(t *testing.T) {
 	for seed := range uint64(400) {
 		random := layerstest.Random(seed)
@@ -30,7 +30,7 @@ func TestAgainstUnpacking(t *testing.T) {
 	}
 }
 
-// rows are random layers as this package's tests have them.
+// rows converts random layers to the form of this package's tests.
 func rows(layers [][]layerstest.Entry) [][]row {
 	var out [][]row
 	for _, l := range layers {
@@ -43,7 +43,7 @@ func rows(layers [][]layerstest.Entry) [][]row {
 	return out
 }
 
-// imageLines is what lines knows, read from an image.
+// imageLines returns what Lines of layerstest returns, read from an image.
 func imageLines(t *testing.T, r io.ReaderAt) map[string]string {
 	t.Helper()
 	img, err := goerofs.Open(r)
@@ -71,7 +71,7 @@ func imageLines(t *testing.T, r io.ReaderAt) map[string]string {
 	return lines
 }
 
-// TestSplitIsTheSameTree: how a tree is cut into layers does not show.
+// TestSplitIsTheSameTree: a tree is the same however it is split into layers.
 func TestSplitIsTheSameTree(t *testing.T) {
 	rows := append(base(), dir("d"), file("d/a", "1"), file("d/b", strings.Repeat("b", 9000)), symlink("d/l", "a"), hardlink("d/h", "d/b"),
 		dir("e").with(func(h *tar.Header) { h.Mode = 0o700 }), file("e/x", "x"), file("e/y", "y"))

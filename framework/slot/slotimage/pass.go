@@ -17,20 +17,20 @@ import (
 
 // A pass merges one layer.
 //
-// Hard links need care: their target may be hidden by a higher layer, come
-// later in the tar, be a link itself, or be in a lower layer. The pass knows
-// for each file of its layer where its content is stored.
+// Hard links need care: a higher layer may hide their target, and the target may come
+// later in the tar, be a link itself, or be in a lower layer. For each file of its layer
+// the pass knows where the content is stored.
 type pass struct {
 	*merger
 	index int
 	layer Layer
 	marks []layers.Mark
-	// stored has the files of this layer whose content is not at their own path
-	// in the root: the path that has it, or "" for none.
+	// stored has the files of this layer whose content is not at their own path in the
+	// root. The value is the path that has the content, or "" if none has.
 	stored map[string]string
 	alias  map[string]string // hard links of this layer: target by name
-	// later has links to targets that were not seen yet, and again has links to
-	// targets that were seen and not stored: names by target.
+	// later has links to targets that were not seen yet. again has links that need a
+	// second reading of the layer. Both map a target to names.
 	later, again map[string][]string
 }
 
@@ -111,8 +111,8 @@ func (p *pass) file(e erofs.Entry, r io.Reader) error {
 	return err
 }
 
-// takers are the names under which the content at path has to be stored: its
-// own, if it is visible, and links of higher layers.
+// takers returns the names under which the content at path must be stored: its own, if
+// visible, and links of higher layers.
 func (p *pass) takers(path string) ([]string, error) {
 	if path == "." {
 		return nil, fmt.Errorf("%w: the root is no directory", ErrBadEntry)
@@ -146,7 +146,7 @@ func (p *pass) hardLink(path, linkname string) error {
 	return p.place(target, names)
 }
 
-// resolve follows hard links of this layer; hardLink keeps them free of loops.
+// resolve follows hard links of this layer. hardLink keeps them free of loops.
 func (p *pass) resolve(target string) string {
 	for next, ok := p.alias[target]; ok; next, ok = p.alias[target] {
 		target = next
@@ -174,9 +174,8 @@ func (p *pass) place(target string, names []string) error {
 	return nil
 }
 
-// where says which path of the root has the content of a file of this layer,
-// or "" if none has. Known is false for a file that this layer did not have
-// so far.
+// where returns the path in the root that has the content of a file of this layer, or ""
+// if none has. known is false if this layer has not had the file so far.
 func (p *pass) where(target string) (stored string, known bool) {
 	if stored, ok := p.stored[target]; ok {
 		return stored, true
@@ -184,7 +183,7 @@ func (p *pass) where(target string) (stored string, known bool) {
 	return target, p.names.IsFile(target, p.index)
 }
 
-// settle places links that stand before their target in the tar.
+// settle places links that come before their target in the tar.
 func (p *pass) settle() error {
 	waiting := p.later
 	p.later = map[string][]string{}
@@ -196,8 +195,8 @@ func (p *pass) settle() error {
 	return nil
 }
 
-// readAgain reads the layer a second time for contents that the first time
-// nobody was known to want.
+// readAgain reads the layer a second time, for content that no known name needed in the
+// first reading.
 func (p *pass) readAgain(ctx context.Context) error {
 	if len(p.again) == 0 {
 		return nil
@@ -222,7 +221,7 @@ func (p *pass) readAgain(ctx context.Context) error {
 	return err
 }
 
-// passDown hands links without a target on to the next lower layer.
+// passDown passes links without a target on to the next lower layer.
 func (p *pass) passDown() error {
 	for target, names := range p.later {
 		p.wanted[target] = append(p.wanted[target], names...)
@@ -235,7 +234,7 @@ func (p *pass) passDown() error {
 	return nil
 }
 
-// removes says whether the layer hides what lower layers have at target.
+// removes tells whether the layer hides what lower layers have at target.
 func (p *pass) removes(target string) bool {
 	if slices.ContainsFunc(p.marks, func(m layers.Mark) bool { return m.Hides(target) }) {
 		return true

@@ -9,8 +9,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
-// Record are the annotations by which a builder tells nodes what it made from
-// layers.
+// Record returns the annotations by which a builder tells nodes what it made from layers.
 func (i *Image) Record(layers []Layer, loader BootLoader) map[string]string {
 	return map[string]string{
 		layout.AnnotationRootSalt: Salt(layers),
@@ -20,13 +19,13 @@ func (i *Image) Record(layers []Layer, loader BootLoader) map[string]string {
 	}
 }
 
-// Salt is the identity of layers as layout.AnnotationRootSalt has it.
+// Salt returns the identity of layers in hex, the value of layout.AnnotationRootSalt.
 func Salt(layers []Layer) string {
 	id := Identity(layers)
 	return hex.EncodeToString(id[:])
 }
 
-// bootSize is the size of BootFiles, in bytes, without what a file system adds.
+// bootSize returns the total size of BootFiles, in bytes, without file system overhead.
 func (i *Image) bootSize(loader BootLoader) (total int64) {
 	for _, file := range i.BootFiles(loader) {
 		total += int64(len(file.Data))

@@ -1,30 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package slotimage turns the layers of an OCI image into what a slot holds:
-// the root image (EROFS with its dm-verity tree) and the contents of the boot
-// partition. The builder and the node run the same code and get the same
-// bytes. It owns how layers are merged and what is left out of the root; it
-// does not fetch, decompress or check layers, and writes to no partition table.
+// Package slotimage turns the layers of an OCI image into the contents of a slot: the
+// root image (EROFS with its dm-verity tree) and the files of the boot partition. The
+// builder and the node run the same code and get the same bytes. The package owns how
+// layers are merged and what is left out of the root. It does not fetch, decompress or
+// check layers, and writes to no partition table.
 //
 // # Merging
 //
 // The layers are read once, from the top to the bottom, and file contents go
-// straight to the image. An entry is skipped when a higher layer has its path,
-// or a file at one of its parents, or a whiteout. The result is that of
-// applying the layers from the bottom up, with these rules where tools differ:
+// straight to the image. An entry is skipped when a higher layer has its path, or a
+// file at one of its parents, or a whiteout. The result is the same as applying the
+// layers from the bottom up, with these rules where tools differ:
 //
-//   - What an entry or a marker hides is what framework/internal/layers says.
+//   - framework/internal/layers defines what an entry or a marker hides.
 //   - A directory has the metadata of the highest layer that has an entry for
 //     it; directories that are only parents of entries get 0755 0:0.
-//   - A hard link is to the file as its own layer saw it, even if a higher
+//   - A hard link refers to the file as its own layer saw it, even if a higher
 //     layer hides or replaces that file.
-//   - A path that needs a parent to be a directory which a lower (or the same)
-//     layer makes something else, such as a symbolic link, is an error: what
-//     tools make of it depends on the tool.
+//   - A parent of a path must be a directory. If a lower layer, or the same one,
+//     has something else there, such as a symbolic link, that is an error: tools
+//     treat it differently.
 //
-// Layers are read again in two rare cases: a hard link to a file that a higher
-// layer hides, and one that crosses the border between the root image and what
-// is left out of it.
+// Layers are read again in two rare cases: for a hard link to a file that a higher
+// layer hides, and for a hard link between the root image and what is left out of it.
 //
 // # What is left out
 //
@@ -46,25 +45,25 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
 )
 
-// A BootLoader is what starts a slot from its boot partition. GRUB is one
+// A BootLoader starts a slot from its boot partition. GRUB is one
 // (framework/grub/bootconf).
 type BootLoader interface {
-	// CheckCmdline finds kernel arguments of an image that do not reach the kernel
-	// as they are. Errors name layout.ImageCmdline.
+	// CheckCmdline refuses kernel arguments of an image that would not reach the
+	// kernel unchanged. Errors name layout.ImageCmdline.
 	CheckCmdline(line string) error
-	// Files are the files by which it starts a kernel with args, which are
-	// arguments that CheckCmdline accepts and those that are set at boot.
+	// Files returns the files by which the boot loader starts a kernel with args:
+	// arguments that CheckCmdline accepts, and those of dm-verity.
 	Files(kernel, initrd []byte, args string) []fat32.File
 }
 
 // A Layer is one layer of an OCI image. Slices of layers go from the bottom to
 // the top, as in the image's manifest.
 type Layer struct {
-	// DiffID is the digest of the uncompressed tar, "sha256:…". It is not
-	// checked here; Open's reader does, if it has to be.
+	// DiffID is the digest of the uncompressed tar, "sha256:…". This package does
+	// not check it; the reader of Open does, if necessary.
 	DiffID string
-	// Open returns the uncompressed tar. It is read to its end, and may be
-	// opened more than once.
+	// Open returns the uncompressed tar. It is read to its end, and may be opened
+	// more than once.
 	Open func() (io.ReadCloser, error)
 }
 
@@ -78,19 +77,19 @@ type Image struct {
 	Cmdline string
 	// Release has the keys of layout.ImageRelease.
 	Release map[string]string
-	// Reference and Digest say where the image came from. Write does not know
-	// them: who does sets them before BootFiles. Empty means not known.
-	Reference string // by which it was asked for
-	Digest    string // of its manifest, "sha256:…"
+	// Reference and Digest say where the image came from. Write does not know them:
+	// the caller may set them before BootFiles. Empty means unknown.
+	Reference string // by which the image was requested
+	Digest    string // of the image's manifest, "sha256:…"
 	// Bootloader has the files below layout.ImageBoot: "bios/core.img" and so on.
 	Bootloader map[string][]byte
 }
 
-// Write writes the root image of layers to the beginning of out and returns
-// what else the slot needs. The bytes depend on the layers alone; UUID and salt
-// are derived from their diff IDs. Errors name the layer, counted from 0 at the
-// bottom, and the path. The kernel arguments are checked for loader. Memory is
-// the kernel, the initrd, and about 1 KiB for each file.
+// Write writes the root image of layers to the beginning of out and returns the rest of
+// the slot. The bytes depend only on the layers; UUID and salt are derived from their
+// diff IDs. Errors name the layer, counted from 0 at the bottom, and the path. Write
+// checks the kernel arguments for loader. It needs memory for the kernel, the initrd,
+// and about 1 KiB for each file.
 func Write(ctx context.Context, out interface {
 	io.ReaderAt
 	io.WriterAt
@@ -129,7 +128,7 @@ func closeRoot(root *erofs.Writer, tree *verity.Stream) (verity.Tree, error) {
 	return t, err
 }
 
-// Identity is the SHA-256 of "kairos-root-v1\n" and the diff IDs joined by
+// Identity returns the SHA-256 of "kairos-root-v1\n" and the diff IDs joined by
 // newlines. It is the salt of the hash tree.
 func Identity(layers []Layer) [32]byte {
 	ids := make([]string, len(layers))
@@ -139,7 +138,7 @@ func Identity(layers []Layer) [32]byte {
 	return sha256.Sum256([]byte("kairos-root-v1\n" + strings.Join(ids, "\n")))
 }
 
-// uuid is the beginning of an identity as a UUID of version 8 (RFC 9562).
+// uuid returns the beginning of an identity as a UUID of version 8 (RFC 9562).
 func uuid(id [32]byte) [16]byte {
 	u := [16]byte(id[:16])
 	u[6] = u[6]&0x0f | 0x80
@@ -147,14 +146,14 @@ func uuid(id [32]byte) [16]byte {
 	return u
 }
 
-// kernelArgs are the kernel arguments of the slot: those of verity, then the
+// kernelArgs returns the kernel arguments of the slot: those of dm-verity, then the
 // image's own.
 func (i *Image) kernelArgs() string {
 	args := fmt.Sprintf("%s=%x %s=%d %s", layout.ArgRootHash, i.Tree.RootHash, layout.ArgHashOffset, i.Tree.HashOffset, i.Cmdline)
 	return strings.TrimSpace(args)
 }
 
-// BootFiles are the files of the slot's boot partition.
+// BootFiles returns the files of the slot's boot partition.
 func (i *Image) BootFiles(loader BootLoader) []fat32.File {
 	files := loader.Files(i.Kernel, i.Initrd, i.kernelArgs())
 	return append(files, fat32.File{Path: layout.BootLabel, Data: i.label().Encode()})
@@ -166,7 +165,7 @@ func (i *Image) label() Label {
 	}
 }
 
-// notOurs is wrapped around what is missing from an image.
+// notOurs wraps the error for a file that is missing from an image.
 func notOurs(err error, path string) error {
 	return fmt.Errorf("%w at %s: is this a kairos-build image?", err, path)
 }

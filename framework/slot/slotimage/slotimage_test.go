@@ -79,7 +79,7 @@ func TestHardLinks(t *testing.T) {
 		name   string
 		layers [][]row
 		want   map[string]string
-		same   []string // paths of one inode
+		same   []string // paths that share one inode
 	}{
 		{"in one layer", [][]row{{file("a", "1"), hardlink("b", "a"), hardlink("x/c", "./b"), hardlink("d", "/a")}},
 			map[string]string{"b": "1", "x/c": "1", "d": "1"}, []string{"a", "b", "x/c", "d"}},
@@ -123,7 +123,7 @@ func TestHardLinks(t *testing.T) {
 	}
 }
 
-// inodeOf is the inode number and the number of links of path.
+// inodeOf returns the inode number and the link count of path.
 func inodeOf(t *testing.T, r io.ReaderAt, path string) [2]int64 {
 	t.Helper()
 	img, err := goerofs.Open(r)
@@ -229,7 +229,7 @@ func TestKept(t *testing.T) {
 	}
 }
 
-// A testLoader takes arguments of one line.
+// A testLoader accepts arguments on one line.
 type testLoader struct{}
 
 func (testLoader) CheckCmdline(line string) error {
@@ -243,7 +243,7 @@ func (testLoader) Files(kernel, initrd []byte, args string) []fat32.File {
 	return []fat32.File{{Path: "START", Data: fmt.Appendf(nil, "%s %s %s", kernel, initrd, args)}}
 }
 
-// TestBootFiles: the slot's label is behind what the boot loader needs.
+// TestBootFiles: the slot's label comes after the files of the boot loader.
 func TestBootFiles(t *testing.T) {
 	image := &Image{Kernel: []byte("K"), Initrd: []byte("I"), Digest: "sha256:01", Release: map[string]string{"KAIROS_VERSION": "v1"}, Tree: verity.Tree{RootHash: [32]byte{0xab, 31: 0xcd}, HashOffset: 8192}}
 	hash := "ab" + strings.Repeat("0", 60) + "cd"
@@ -366,7 +366,7 @@ func TestTruncatedLayer(t *testing.T) {
 	}
 }
 
-// badSum fails where a reader that checks a digest would: at the end.
+// badSum fails at the end, as a reader that checks a digest does.
 type badSum struct{ io.Reader }
 
 func (b badSum) Read(p []byte) (int, error) {

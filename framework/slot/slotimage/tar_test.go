@@ -87,7 +87,7 @@ func layersOf(t testing.TB, layers [][]row) []Layer {
 	return result
 }
 
-// base is the least that an image must have.
+// base returns the minimum that an image must have.
 func base() []row {
 	return []row{
 		dir("boot"), file("boot/vmlinuz", "KERNEL"), file("boot/initrd", "INITRD"),
@@ -105,7 +105,7 @@ func tempFile(t testing.TB) *os.File {
 	return f
 }
 
-// write makes a root image of base and the layers above it.
+// write makes a root image of base and of layers above it.
 func write(t testing.TB, layers ...[]row) (*Image, *os.File, error) {
 	t.Helper()
 	f := tempFile(t)
@@ -114,8 +114,8 @@ func write(t testing.TB, layers ...[]row) (*Image, *os.File, error) {
 }
 
 // tree reads a root image with an independent reader: one line for each path,
-// with mode, owner, time, links, xattrs and content. Numbers of inodes are
-// replaced by the first path that has them.
+// with mode, owner, time, links, xattrs and content. Inode numbers are replaced by the
+// first path of the inode.
 func tree(t testing.TB, r io.ReaderAt) map[string]string {
 	t.Helper()
 	img, err := goerofs.Open(r)
@@ -164,7 +164,7 @@ func contentOf(img fs.FS, path string, st *goerofs.Stat) (string, error) {
 	return fmt.Sprint(st.Rdev), nil
 }
 
-// content is what a path of the root image holds, or an error text.
+// content returns the content of a path in the root image, or an error text.
 func content(t testing.TB, r io.ReaderAt, path string) string {
 	t.Helper()
 	img, err := goerofs.Open(r)

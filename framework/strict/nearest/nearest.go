@@ -14,10 +14,10 @@ import (
 const longest = 64
 
 // Word returns the candidate that word was probably meant to be, or "".
-// The distance is Damerau-Levenshtein (a swap of neighbours counts once),
-// without regard to case, dashes and underscores; one edit for every three
-// characters is allowed. Of equals, the first candidate wins. When none is near,
-// it is one that means the same, such as uid for userid.
+// The distance is Damerau-Levenshtein (a swap of neighbours counts once). Upper and
+// lower case are equal, and so are dash and underscore. One edit for every three
+// bytes is allowed, and at least one. Of equals, the first candidate wins. When none
+// is near, Word returns one that means the same, such as uid for userid.
 func Word(word string, candidates []string) string {
 	if len(word) > longest {
 		return ""
@@ -37,7 +37,7 @@ func Word(word string, candidates []string) string {
 	return best
 }
 
-// DidYouMean is the question to who wrote word, or empty.
+// DidYouMean is the question that suggests Word's candidate, or "".
 func DidYouMean(word string, candidates []string) string {
 	near := Word(word, candidates)
 	if near == "" {
@@ -46,8 +46,8 @@ func DidYouMean(word string, candidates []string) string {
 	return fmt.Sprintf("did you mean %q?", near)
 }
 
-// meanings are words that people write for each other. Only the candidates are
-// ever proposed, the first of a row first.
+// meanings are words that people confuse, one row for each meaning. Word proposes
+// candidates only, the first of a row first.
 var meanings = [][]string{
 	{"uid", "userid", "user_id", "id"},
 	{"primary_group", "gid", "group_id", "groupid", "group", "groups"},
@@ -86,7 +86,7 @@ var meanings = [][]string{
 	{"ca_certs", "certificates", "trusted_ca"},
 }
 
-// sameMeaning is the candidate that stands in a row with word, or "".
+// sameMeaning is the first candidate in a row with word, or "".
 func sameMeaning(word string, candidates []string) string {
 	word = fold(word)
 	for _, row := range meanings {

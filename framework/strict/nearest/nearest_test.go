@@ -8,7 +8,7 @@ func TestWord(t *testing.T) {
 	for _, tt := range []struct{ word, want string }{
 		{"paswd", "passwd"},
 		{"debain-13", "debian-13"},
-		{"debian-31", "debian-13"}, // a swap is one edit, another digit two
+		{"debian-31", "debian-13"}, // a swap is one edit; debian-12 is farther away
 		{"ssh-authorized-keys", "ssh_authorized_keys"},
 		{"Passwd", "passwd"},
 		{"kernel", ""},

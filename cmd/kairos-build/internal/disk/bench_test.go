@@ -13,7 +13,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
 )
 
-// BenchmarkWrite writes a disk of the usual size, into a folder that has one.
+// BenchmarkWrite writes a disk of the usual size over an older one.
 func BenchmarkWrite(b *testing.B) {
 	s := spec(b)
 	root, err := os.Create(filepath.Join(b.TempDir(), "root.img"))

@@ -27,23 +27,23 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-// bootFiles names the environment variable with a folder that has what
-// layout.ImageBoot has in an image, and a kernel, vmlinuz, that is signed.
+// bootFiles is the environment variable that names a folder with the files of an
+// image's layout.ImageBoot and a signed kernel, vmlinuz.
 const bootFiles = "KAIROS_E2E_BOOT"
 
-// bootTimeout is for a machine without KVM that does other things too.
+// bootTimeout allows for a busy machine without KVM.
 const bootTimeout = 4 * time.Minute
 
 // A firmware is a way to start the virtual machine.
 type firmware struct {
 	name string
 	args func(t *testing.T) []string
-	says string // on the console, by the kernel
+	says string // what the kernel prints on the console
 	// kernel is booted in place of Linux; nil means Linux.
 	kernel []byte
-	// steps: BIOS with the small kernel has all of them, because its boots are the
-	// shortest. Secure Boot, where GRUB is locked down, has the trial of a slot and
-	// its fallback. UEFI without it runs the same GRUB as Secure Boot.
+	// steps are the boots. BIOS with the small kernel runs all of them, because its
+	// boots are the shortest. Secure Boot, where GRUB is locked down, runs the trial
+	// of a slot and its fallback. UEFI without Secure Boot runs the same GRUB.
 	steps []step
 }
 
@@ -70,8 +70,8 @@ func ovmf(t *testing.T, machine, code, vars string) []string {
 		"-drive", "if=pflash,format=raw,file=" + own}
 }
 
-// A step is one boot: what the environment says before, what is broken, and
-// what has to happen. When nothing is broken, State.Choose says what.
+// A step is one boot: the environment before it, the broken partitions, and the
+// expected choice. If nothing is broken, State.Choose gives the expected choice.
 type step struct {
 	vars   map[string]string // nil: as the last boot left it
 	broken []string          // boot partitions without a file system
@@ -133,9 +133,10 @@ func TestBoot(t *testing.T) {
 	}
 }
 
-// TestLongestLine: the last of the longest arguments that an image may have reaches
-// the kernel, and so does what every boot needs. The kernel prints only the first
-// thousand bytes of its command line, so the last argument is one that it heeds.
+// TestLongestLine boots an image with the longest arguments that it may have. The
+// last of them must reach the kernel, and so must those that every boot needs. The
+// kernel prints only the first thousand bytes of its command line, so the last
+// argument has an effect that shows on the console.
 func TestLongestLine(t *testing.T) {
 	s := bootSpec(t)
 	const last = " mem=500M"
@@ -143,7 +144,7 @@ func TestLongestLine(t *testing.T) {
 	s.Image.Cmdline += strings.Repeat("x", bootconf.MaxCmdline-len(s.Image.Cmdline+last)) + last
 	for _, f := range firmwares() {
 		if f.kernel != nil {
-			continue // it is Linux that must heed them
+			continue // only Linux obeys the last argument
 		}
 		t.Run(f.name, func(t *testing.T) {
 			path, _ := write(t, s)
@@ -190,8 +191,8 @@ func boot(t *testing.T, f firmware, s disk.Spec, path string, st step) {
 
 var cmdline = regexp.MustCompile(`Kernel command line: (.*)`)
 
-// wantArgs are the kernel's arguments of a boot that left vars in the environment:
-// what every boot needs comes first.
+// wantArgs are the kernel's arguments in a boot that left vars in the environment.
+// The arguments that every boot needs come first.
 func wantArgs(s disk.Spec, c slot.Choice, vars map[string]string) []string {
 	if vars["good"] != "b" {
 		vars["good"] = "a"
@@ -207,9 +208,8 @@ func wantArgs(s disk.Spec, c slot.Choice, vars map[string]string) []string {
 	}, strings.Fields(s.Image.Cmdline)...)
 }
 
-// start runs the machine until the kernel has printed its command line. What
-// comes after that is for others to test, and QEMU's emulation is known to
-// crash kernels there.
+// start runs the machine until the kernel has printed its command line. Other tests
+// cover the rest of the boot; QEMU's emulation is known to crash kernels there.
 func start(t *testing.T, f firmware, path string) string {
 	ctx, cancel := context.WithTimeout(t.Context(), bootTimeout)
 	defer cancel()
@@ -239,7 +239,8 @@ func start(t *testing.T, f firmware, path string) string {
 	return console.String()
 }
 
-// breakPartitions makes GRUB see no file system, and returns the repair.
+// breakPartitions clears the first sector of partitions, so that GRUB sees no file
+// system there. It returns a function that repairs them.
 func breakPartitions(t *testing.T, path string, s disk.Spec, names []string) func() {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {

@@ -9,23 +9,22 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
 )
 
-// A BootLoader makes a disk start, and the slots on it. GRUB is one
-// (framework/grub/bootloader).
+// A BootLoader starts a disk and its slots. GRUB is one (framework/grub/bootloader).
 type BootLoader interface {
 	slotimage.BootLoader
-	// EFI are the files of a new disk's EFI partition, and what in them is the
-	// state of the slots.
+	// EFI returns the files of a new disk's EFI partition. They include the state
+	// of the slots.
 	EFI() ([]fat32.File, error)
-	// BootCode is the beginning of the MBR of a disk whose partition for BIOS
-	// begins with that sector, and Core what is in that partition. Both are nil
+	// BootCode is the beginning of the MBR, and Core the content of the BIOS
+	// partition, of a disk whose BIOS partition begins at sector. Both are nil
 	// without BIOS.
 	BootCode(sector int64) []byte
 	Core(sector int64) []byte
-	// Room is what the partition for BIOS must have room for, and its bytes.
+	// Room names what the BIOS partition must hold, and its size in bytes.
 	Room() (what string, size int64)
 }
 
-// writeSome writes nothing for no bytes: an image may be without BIOS.
+// writeSome writes b, or nothing if b is nil: an image may lack BIOS.
 func writeSome(w io.WriterAt, b []byte, offset int64) error {
 	if b == nil {
 		return nil

@@ -42,8 +42,8 @@ func tooLarge(part layout.Partition, what string, size int64) error {
 	return fmt.Errorf("%s of %d bytes: %w %s of %d MiB: make the image smaller, or the partition larger", what, size, ErrTooLarge, part.Name, part.Size>>20)
 }
 
-// checkRoot compares the top of the hash tree in Root with Image, so that a
-// disk never gets another root than the one it names. It does not read it all.
+// checkRoot compares the top of the hash tree in Root with Image, so that a disk
+// never gets a root image other than the one it names. It does not read all of Root.
 func checkRoot(s Spec) error {
 	t := s.Image.Tree
 	sb, err := verity.ReadSuperblock(s.Root, t.HashOffset)

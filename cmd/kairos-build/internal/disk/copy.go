@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// copyStep in bytes, between two looks at the context.
+	// copyStep is the number of bytes between two checks of the context.
 	copyStep = 64 << 20
 	readStep = 1 << 20
 )
@@ -39,14 +39,14 @@ func copyRoot(ctx context.Context, w *target, to int64, root io.ReaderAt, size i
 	return nil
 }
 
-// nextData finds the first range of data at or after start. At the end it is
-// empty.
+// nextData finds the first range of data at or after start. If there is none, the
+// range is empty and begins at size.
 func nextData(f *os.File, start, size int64) (extent, error) {
 	data, err := unix.Seek(int(f.Fd()), start, unix.SEEK_DATA)
 	if errors.Is(err, syscall.ENXIO) || err == nil && data >= size {
 		return extent{size, size}, nil
 	}
-	if errors.Is(err, syscall.EINVAL) { // a file system that knows no holes
+	if errors.Is(err, syscall.EINVAL) { // a file system without holes
 		return extent{start, size}, nil
 	}
 	if err != nil {
@@ -59,8 +59,8 @@ func nextData(f *os.File, start, size int64) (extent, error) {
 	return extent{data, min(hole, size)}, nil
 }
 
-// copyExtent tries what costs least: sharing the blocks (btrfs, XFS, bcachefs),
-// then a copy inside of the kernel, then one through memory.
+// copyExtent tries the cheapest way first: it shares the blocks (btrfs, XFS,
+// bcachefs), else copies inside the kernel, else through memory.
 func copyExtent(ctx context.Context, w *target, to int64, from *os.File, e extent) error {
 	n := e.end - e.start
 	if n == 0 {
@@ -86,9 +86,9 @@ func share(dst *os.File, to int64, src *os.File, e extent) bool {
 	}) == nil
 }
 
-// kernelCopy returns how much of e it copied; the rest is for somebody else
-// when the two files' file systems do not support it. The space is allocated
-// before: one extent instead of many, and a full disk is noticed at once.
+// kernelCopy returns how many bytes of e it copied. The caller copies the rest, if
+// the file systems of the two files do not support this copy. kernelCopy allocates
+// the space first: one extent instead of many, and a full disk is noticed at once.
 func kernelCopy(ctx context.Context, w *target, to int64, from *os.File, e extent) (int64, error) {
 	n := e.end - e.start
 	if err := unix.Fallocate(int(w.file.Fd()), 0, to, n); err != nil && !unsupported(err) {
@@ -126,7 +126,7 @@ func unsupported(err error) bool {
 	return false
 }
 
-// copyBytes copies through memory. target leaves out the zeros.
+// copyBytes copies through memory. A target skips blocks of zeros.
 func copyBytes(w io.WriterAt, to int64, r *io.SectionReader) error {
 	buf := make([]byte, readStep)
 	for at := int64(0); at < r.Size(); at += readStep {

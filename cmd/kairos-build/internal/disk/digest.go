@@ -10,9 +10,9 @@ import (
 	"io"
 )
 
-// An Extent is a range of the disk that holds data. What is in none is zero.
+// An Extent is a range of the disk that holds data. All bytes outside extents are zero.
 type Extent struct {
-	Partition string `json:"partition"` // its name, or what else is there
+	Partition string `json:"partition"` // its name, or "partition table" or "backup partition table"
 	Offset    int64  `json:"offset"`    // on the disk, in bytes
 	Size      int64  `json:"size"`      // bytes
 	SHA256    string `json:"sha256"`    // hex
@@ -29,11 +29,11 @@ func Content(size int64, extents []Extent) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// hashStep in bytes, between two looks at the context.
+// hashStep is the number of bytes between two checks of the context.
 const hashStep = 1 << 20
 
-// digests follows the writer through the disk. The root image, which is there
-// more than once, is read once, where it comes from.
+// digests follows the writer through the disk. The disk has several copies of the root
+// image; digests reads it once, from its source.
 func (p *plan) digests(ctx context.Context, r io.ReaderAt) ([]Extent, error) {
 	root, err := digest(ctx, p.Root, extent{0, p.Image.Tree.Size})
 	if err != nil {

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package disk writes disk.raw: a bootable disk as a sparse file, from an image
-// and with no root, no loop device and no mount. It owns the order and the
-// contents of the partitions; the formats are framework/ondisk's, the sizes
-// framework/layout's, and what makes the disk start is the BootLoader's.
+// Package disk writes disk.raw, a bootable disk as a sparse file, from an image. It
+// needs no root, no loop device and no mount. It owns the order and the contents of
+// the partitions. framework/ondisk owns the formats, framework/layout the sizes, and
+// the BootLoader makes the disk start.
 //
 // The same Spec gives the same bytes. Every identifier (GUIDs, volume IDs, file
-// system UUIDs) is derived from Spec.ID. Nothing is written before everything
-// that can be checked was checked, and the file appears under its name, by
-// rename, when it is complete: until then an older file stays as it is.
+// system UUIDs) is derived from Spec.ID. All checks come before the first write. The
+// file appears under its name, by rename, when it is complete; until then an older
+// file stays as it is.
 //
 // # Writing and verifying
 //
 // The disk is a row of regions: the head (MBR and partition table), one for
 // each partition, and the tail (the second partition table). One goroutine
-// writes them and notes what is data; another follows it and takes the SHA-256
-// of each extent of data. Most of a disk is a hole: the SHA-256 of the whole file
-// would take longer than writing it. Verify holds a disk against the extents.
+// writes them and records the extents of data; another follows it and takes the
+// SHA-256 of each extent. Most of a disk is a hole: the SHA-256 of the whole file
+// would take longer than writing it. Verify compares a disk with the extents.
 package disk
 
 import (
@@ -50,8 +50,8 @@ type Spec struct {
 	Sizes layout.Sizes
 	// ID is the seed of every identifier.
 	ID [32]byte
-	// Time of all files that we make. Default: the earliest that the file
-	// system has.
+	// Time of all files that we make. Default: the earliest time that the file
+	// system can store.
 	Time time.Time
 }
 
@@ -63,10 +63,10 @@ type Result struct {
 	Table   *gpt.Table
 }
 
-// Write writes the disk to the file path and replaces the one that may be
-// there. It does not wait for the data to reach the medium. The errors are
-// ErrTooLarge, ErrRoot, those of the boot loader and of the file system, with words
-// about what to do.
+// Write writes the disk to the file path and replaces an older file. It does not
+// wait for the data to reach the medium. The errors are ErrTooLarge, ErrRoot, and
+// those of the boot loader and of the file system; they say what to do where the
+// user can do something.
 func Write(ctx context.Context, path string, s Spec) (Result, error) {
 	p, err := newPlan(s)
 	if err != nil {

@@ -35,7 +35,7 @@ import (
 
 var small = layout.Sizes{EFI: 34 * layout.MiB, Boot: 34 * layout.MiB, Root: 4 * layout.MiB, OEM: 16 * layout.MiB, Persistent: 16 * layout.MiB}
 
-// spec is a disk with a root image of noise, with a hole of 1 MiB in it.
+// spec is a disk with a root image of noise that has a hole of 1 MiB.
 func spec(t testing.TB) disk.Spec {
 	t.Helper()
 	root, err := os.Create(filepath.Join(t.TempDir(), "root.img"))
@@ -75,7 +75,7 @@ func noise(n int) []byte {
 	return b
 }
 
-// loader looks like GRUB to those who only look at the numbers.
+// loader is noise with the numbers by which GRUB's files are checked.
 func loader() map[string][]byte {
 	boot, core := noise(512), noise(100_000)
 	copy(boot[510:], "\x55\xaa")
@@ -154,7 +154,7 @@ func TestBackupTable(t *testing.T) {
 	}
 }
 
-// TestFiles reads the file systems with go-diskfs, which is not ours.
+// TestFiles reads the file systems with go-diskfs, an independent implementation.
 func TestFiles(t *testing.T) {
 	s := spec(t)
 	path, result := write(t, s)
@@ -230,8 +230,8 @@ func TestUEFIOnly(t *testing.T) {
 	}
 }
 
-// TestWriteTwiceIsEqual: also when the root is not a file, and in the place of an
-// older disk.
+// TestWriteTwiceIsEqual writes the second disk over the first, from a root that is
+// not a file.
 func TestWriteTwiceIsEqual(t *testing.T) {
 	s := spec(t)
 	path, first := write(t, s)
@@ -274,7 +274,7 @@ func TestSparse(t *testing.T) {
 		t.Fatal(err)
 	}
 	used := info.Sys().(*syscall.Stat_t).Blocks * 512
-	// 3 slots of 2 MiB (1 MiB of 3 is a hole) and 1 MB kernel and initrd, and less than 5 MiB of metadata
+	// 3 slots of 2 MiB (1 MiB of 3 is a hole), 1 MB kernel and initrd, and less than 5 MiB of metadata
 	if used > 14<<20 || result.Data > 14<<20 || result.Data < 9<<20 {
 		t.Errorf("of %d bytes %d are on the disk, %d are said to be data", result.Size, used, result.Data)
 	}
@@ -365,7 +365,7 @@ func TestOutputErrors(t *testing.T) {
 	}
 }
 
-// TestFailureKeepsTheOldFile: the root cannot be read any more at some point.
+// TestFailureKeepsTheOldFile writes from a root that fails to read at some point.
 func TestFailureKeepsTheOldFile(t *testing.T) {
 	s := spec(t)
 	path, _ := write(t, s)

@@ -24,9 +24,9 @@ const (
 // echoSays is what echoKernel prints before its arguments.
 const echoSays = "a kernel that prints its arguments"
 
-// echoKernel gives a kernel that does nothing but print its arguments on the first
-// serial line, as Linux does. GRUB does the same with both, but Linux takes four times
-// as long until it prints that line.
+// echoKernel is a kernel that only prints its arguments on the first serial line, as
+// Linux does. GRUB treats both the same, but Linux takes four times as long to print
+// that line.
 func echoKernel() []byte {
 	header := make([]byte, 1024) // the boot sector and one sector of setup
 	header[setupSectors] = 1
@@ -40,7 +40,7 @@ func echoKernel() []byte {
 	return append(append(header, echoCode()...), echoSays+"\nKernel command line: \x00"...)
 }
 
-// echoCode is 32-bit code. It begins with the address of the boot parameters in esi.
+// echoCode is 32-bit code. At entry, esi holds the address of the boot parameters.
 func echoCode() []byte {
 	code := []byte{
 		0xfc,                               // cld

@@ -4,7 +4,7 @@ package disk
 
 import "errors"
 
-// What can be wrong with a Spec. All are wrapped with names and numbers.
+// Errors in a Spec. All are wrapped with names and numbers.
 var (
 	ErrTooLarge = errors.New("does not fit into its partition")
 	ErrRoot     = errors.New("the root image is not the one of the image")

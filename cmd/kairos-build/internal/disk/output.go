@@ -11,7 +11,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
 )
 
-// create makes an empty file of size bytes, all of them a hole.
+// create makes a file of size bytes, all of it a hole.
 func create(path string, size int64) (*durable.File, error) {
 	if err := checkPath(path); err != nil {
 		return nil, err
@@ -26,7 +26,7 @@ func create(path string, size int64) (*durable.File, error) {
 	return f, nil
 }
 
-// checkPath refuses to put a file in the place of something else.
+// checkPath refuses to replace anything but a regular file.
 func checkPath(path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -14,8 +14,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
 )
 
-// edge, in bytes, is what the head and the tail of the disk have: room for a
-// partition table, and the alignment of all that is between them.
+// edge is the size in bytes of the head and of the tail of the disk. It has room for
+// a partition table, and aligns the partitions between them.
 const edge = layout.Alignment
 
 // A plan is a checked Spec: what goes where.
@@ -32,8 +32,8 @@ type region struct {
 	name  string
 	start int64 // bytes
 	end   int64
-	// write fills the region, with offsets on the disk. A region without it
-	// takes the root image: those are large, and known by their hash.
+	// write fills the region, with offsets on the disk. It is nil for a root
+	// image: those are large, and their hash is known.
 	write   func(io.WriterAt) error
 	extents extents       // what is data; complete when done is closed
 	done    chan struct{} // closed when the region is written
@@ -61,8 +61,8 @@ func newPlan(s Spec) (*plan, error) {
 	return p, p.rehearse()
 }
 
-// rehearse writes all small regions to nowhere, so that what is wrong with
-// their contents is known before a file is touched.
+// rehearse writes all small regions to nowhere, so that errors in their contents
+// are known before a file is touched.
 func (p *plan) rehearse() error {
 	var errs []error
 	for _, r := range p.regions {
@@ -124,7 +124,7 @@ func newTable(id [32]byte, parts []layout.Partition) *gpt.Table {
 	return t
 }
 
-// writer is what fills a partition; nil for a root.
+// writer returns the function that fills a partition; nil for a root image.
 func (p *plan) writer(part layout.Partition, entry gpt.Partition) (func(io.WriterAt) error, error) {
 	switch {
 	case part.Name == layout.PartBIOS:
@@ -171,7 +171,7 @@ func (p *plan) writeHead(w io.WriterAt) error {
 	return errors.Join(writeSome(w, p.loader.BootCode(core.First), 0), p.table.WriteProtectiveMBR(w), p.table.WritePrimary(w))
 }
 
-// estimate of the data in bytes, for messages.
+// estimate is the approximate number of bytes of data, for messages.
 func (p *plan) estimate() int64 {
 	slot := p.Image.Tree.Size + int64(len(p.Image.Kernel)+len(p.Image.Initrd))
 	return slot*int64(len(layout.Slots())) + 32*layout.MiB

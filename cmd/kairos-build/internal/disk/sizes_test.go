@@ -12,8 +12,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
-// TestLargerSlots: the sizes that were asked for are those of the partitions, and
-// one that is too small for the image is refused before anything is written.
+// TestLargerSlots checks that partitions get the sizes of the Spec, and that a size
+// too small for the image is refused before anything is written.
 func TestLargerSlots(t *testing.T) {
 	s := spec(t)
 	s.Sizes.Root, s.Sizes.Recovery = 40*layout.MiB, 24*layout.MiB

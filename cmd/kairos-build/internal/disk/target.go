@@ -11,7 +11,7 @@ import (
 	"slices"
 )
 
-// blockSize in bytes: the grain of holes.
+// blockSize is the granularity of holes, in bytes.
 const blockSize = 4096
 
 var zeroBlock [blockSize]byte
@@ -21,7 +21,7 @@ type extent struct{ start, end int64 }
 
 type extents []extent
 
-// add notes a range. They come in any order and may touch or overlap.
+// add records a range. Ranges come in any order and may touch or overlap.
 func (e *extents) add(start, end int64) {
 	if n := len(*e); n > 0 && (*e)[n-1].end == start {
 		(*e)[n-1].end = end
@@ -34,11 +34,12 @@ func (e extents) overlap(start, end int64) bool {
 	return slices.ContainsFunc(e, func(x extent) bool { return x.start < end && start < x.end })
 }
 
-// minHole in bytes: what is between two extents is told as a part of them when it
-// is smaller.
+// minHole, in bytes, is the smallest hole that separates two extents. A smaller hole
+// counts as data.
 const minHole = 1 << 20
 
-// merged is sorted, without overlaps and without holes smaller than that.
+// merged returns the extents sorted, without overlaps and without holes smaller than
+// hole.
 func (e extents) merged(hole int64) extents {
 	var out extents
 	for _, x := range slices.SortedFunc(slices.Values(e), func(a, b extent) int { return cmp.Compare(a.start, b.start) }) {
@@ -60,7 +61,7 @@ func (e extents) bytes() int64 {
 }
 
 // A target is the part of the disk that a region may write. It leaves holes
-// for blocks of zeros and notes the rest. Offsets are those of the disk.
+// for blocks of zeros and records the rest. Offsets are those of the disk.
 type target struct {
 	ctx    context.Context
 	file   *os.File
@@ -93,7 +94,7 @@ func (t *target) put(p []byte, offset int64) error {
 	return nil
 }
 
-// claim refuses a write outside of the region, and any after cancellation.
+// claim refuses a write outside of the region, and any write after cancellation.
 func (t *target) claim(offset, n int64) error {
 	if offset < t.region.start || offset+n > t.region.end {
 		return fmt.Errorf("BUG: %d bytes at %d are outside of %s, %d to %d", n, offset, t.region.name, t.region.start, t.region.end)
@@ -101,7 +102,7 @@ func (t *target) claim(offset, n int64) error {
 	return context.Cause(t.ctx)
 }
 
-// split finds, at the beginning of p, zeros that can stay a hole, and then
+// split counts the zeros at the beginning of p that can stay a hole, and then the
 // data up to the next such zeros. Blocks are those of the file.
 func (t *target) split(p []byte, offset int64) (zeros, data int) {
 	at := 0

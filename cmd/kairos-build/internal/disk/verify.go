@@ -11,12 +11,12 @@ import (
 	"os"
 )
 
-// ErrDiffers is wrapped by what Verify finds.
+// ErrDiffers means that Verify found a difference. It is wrapped with the place.
 var ErrDiffers = errors.New("it is not what was written")
 
-// Verify compares a disk with what Write said of it. A device may be larger. The
-// error names every extent that is not as it was, and everything that is where
-// nothing was.
+// Verify compares a disk with the size and the extents that Write returned. A device
+// may be larger. The error names every extent that differs, and the first byte that
+// is not zero in each hole.
 func Verify(ctx context.Context, f *os.File, size int64, extents []Extent) error {
 	if err := checkExtents(size, extents); err != nil {
 		return err
@@ -44,7 +44,7 @@ func Verify(ctx context.Context, f *os.File, size int64, extents []Extent) error
 	return errors.Join(all, verifyHole(ctx, f, extent{at, size}))
 }
 
-// checkExtents refuses a description that cannot be that of a disk.
+// checkExtents refuses extents that no disk of size bytes can have.
 func checkExtents(size int64, extents []Extent) error {
 	at := int64(0)
 	for _, e := range extents {
@@ -70,7 +70,7 @@ func verifyExtent(ctx context.Context, f *os.File, e Extent) error {
 	return nil
 }
 
-// verifyHole looks for the first block of a range that is not zero.
+// verifyHole looks for the first byte of a range that is not zero.
 func verifyHole(ctx context.Context, f *os.File, hole extent) error {
 	buf := make([]byte, min(hashStep, hole.end-hole.start))
 	for hole.start < hole.end {

@@ -14,8 +14,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
-// TestVerify: one changed byte is found, wherever it is, and told by the name of
-// what it is in.
+// TestVerify checks that Verify finds one changed byte, wherever it is, and names the
+// region that holds it.
 func TestVerify(t *testing.T) {
 	path, result := write(t, spec(t))
 	find := func(partition string) disk.Extent {
@@ -75,7 +75,8 @@ func writeCopy(t *testing.T, path string) *os.File {
 	return f
 }
 
-// TestExtents: few, in order, each inside of what it names, and all of the data.
+// TestExtents checks that the extents are few, in order, inside of the partitions
+// that they name, and hold all data.
 func TestExtents(t *testing.T) {
 	s := spec(t)
 	path, result := write(t, s)
@@ -99,7 +100,7 @@ func TestExtents(t *testing.T) {
 	}
 }
 
-// TestContent: every fact about the content is in its identity.
+// TestContent checks that every fact about the content changes its identity.
 func TestContent(t *testing.T) {
 	extents := []disk.Extent{{Partition: "a", Offset: 1, Size: 2, SHA256: "3"}, {Partition: "b", Offset: 4, Size: 5, SHA256: "6"}}
 	const want = "0f35beb2711000fd"

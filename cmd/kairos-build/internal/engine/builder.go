@@ -9,7 +9,7 @@ import (
 	"os"
 )
 
-// StateDir is the folder that o chooses, absolute.
+// StateDir returns the absolute path of the state folder that o chooses.
 func StateDir(o Options) (string, error) {
 	o, err := o.withDefaults()
 	return o.StateDir, err
@@ -28,9 +28,9 @@ func (b Builder) Solve(ctx context.Context, r Request) (result Result, err error
 	return e.Solve(ctx, r)
 }
 
-// Check tells whether Solve has what it needs, before anything is downloaded for
-// it: a builder that answers, or root, a runc, and the right to make the
-// namespaces and mounts of the embedded engine. It leaves nothing running.
+// Check tests, before anything is downloaded, whether Solve has what it needs: a
+// builder that answers, or root, runc, and the right to make the namespaces and
+// mounts of the embedded engine. It leaves nothing running.
 func (b Builder) Check(ctx context.Context) error {
 	o, err := b.withDefaults()
 	if err != nil {

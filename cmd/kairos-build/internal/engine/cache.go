@@ -17,7 +17,7 @@ type Record struct {
 	ID          string    `json:"id"`
 	Size        int64     `json:"size"` // bytes
 	Created     time.Time `json:"created"`
-	LastUsed    time.Time `json:"last_used,omitzero"` // zero: never after it was made
+	LastUsed    time.Time `json:"last_used,omitzero"` // zero: never used since it was made
 	Description string    `json:"description"`
 	InUse       bool      `json:"in_use"`
 }
@@ -38,8 +38,8 @@ func (e *Engine) Usage(ctx context.Context) ([]Record, error) {
 	return records, nil
 }
 
-// PruneOptions say what to delete. Zero: everything that no build uses now and
-// that is not internal to the engine.
+// PruneOptions say what to delete. The zero value deletes all entries that no build
+// uses now and that are not internal to the engine.
 type PruneOptions struct {
 	All   bool          // internal entries, too
 	Older time.Duration // keep what was used within this time
@@ -77,7 +77,7 @@ func newCacheRecord(info client.UsageInfo) Record {
 	return r
 }
 
-// used is when the record was last of use.
+// used is the time of the last use, or of the creation if there was none.
 func (r Record) used() time.Time {
 	if r.LastUsed.IsZero() {
 		return r.Created

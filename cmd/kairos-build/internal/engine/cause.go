@@ -33,7 +33,7 @@ func rootCause(err error) error {
 	return &causeError{text: text, err: err}
 }
 
-// causeError shows shorter words for err.
+// causeError wraps err with a shorter text.
 type causeError struct {
 	text string
 	err  error
@@ -42,7 +42,7 @@ type causeError struct {
 func (e *causeError) Error() string { return e.text }
 func (e *causeError) Unwrap() error { return e.err }
 
-// connectionLost is true for what gRPC says when the other side is gone.
+// connectionLost reports whether err is gRPC's error for a peer that is gone.
 func connectionLost(err error) bool {
 	var grpcErr interface{ GRPCStatus() *status.Status }
 	if errors.As(err, &grpcErr) {
@@ -51,7 +51,7 @@ func connectionLost(err error) bool {
 	return false
 }
 
-// lastLines is the end of a log file on one line, for an error message.
+// lastLines returns the last n lines of a log file on one line, for an error message.
 func lastLines(path string, n int) string {
 	data, err := os.ReadFile(path)
 	if err != nil {

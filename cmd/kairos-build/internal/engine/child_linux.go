@@ -21,7 +21,7 @@ import (
 )
 
 // stopLimit bounds the orderly stop. After it the child exits, and the kernel
-// removes what is left with the two namespaces.
+// removes the rest together with the two namespaces.
 const stopLimit = 8 * time.Second
 
 // childConfig is what the parent passes on the command line.
@@ -52,7 +52,7 @@ func ServeChild(args []string) error {
 	}
 	signal.Ignore(syscall.SIGINT, syscall.SIGHUP, syscall.SIGPIPE)
 	err = serveChild(cfg, fds)
-	runtime.KeepAlive(fds) // a collected *os.File closes its descriptor, and with it goes the lock
+	runtime.KeepAlive(fds) // the garbage collector would close the descriptors and release the lock
 	if err != nil {
 		_, tellErr := fmt.Fprintf(fds.status, "%s %q\n", statusError, err.Error())
 		return errors.Join(err, tellErr)
@@ -83,7 +83,7 @@ func serveChild(cfg childConfig, fds childFDs) error {
 	return srv.run(leases, fds)
 }
 
-// run serves until nobody is left, then stops within stopLimit.
+// run serves until the last lease ends or SIGTERM arrives, then stops within stopLimit.
 func (s *server) run(leases *leases, fds childFDs) error {
 	done := make(chan error, 1)
 	go func() { done <- s.grpc.Serve(leases) }()
@@ -98,13 +98,13 @@ func (s *server) run(leases *leases, fds childFDs) error {
 	case <-leases.idle:
 	}
 	leases.shut()
-	// The parent may be gone, then nobody reads this.
+	// Nobody reads this if the parent is gone.
 	_, _ = fmt.Fprintln(fds.status, statusStopping)
 	return s.stopWithin(stopLimit)
 }
 
-// stopWithin ends the server in order, or leaves it: moby/buildkit#2950 is one
-// way for the orderly stop to never return.
+// stopWithin stops the server in order, and gives up after limit: because of
+// moby/buildkit#2950, for one, the orderly stop may never return.
 func (s *server) stopWithin(limit time.Duration) error {
 	stopped := make(chan error, 1)
 	go func() { stopped <- s.stop() }()
@@ -134,8 +134,8 @@ func parseChildArgs(args []string) (childConfig, error) {
 	return cfg, nil
 }
 
-// openChildFDs takes the four descriptors over. They must not reach runc: a
-// container that held the lock would outlive its meaning.
+// openChildFDs takes over the four descriptors. They must not reach runc: a container
+// could hold the lock after the child has ended.
 func openChildFDs() (childFDs, error) {
 	names := []string{"socket", "lock", "life", "status"}
 	files := make([]*os.File, len(names))
@@ -149,8 +149,8 @@ func openChildFDs() (childFDs, error) {
 	return childFDs{files[0], files[1], files[2], files[3]}, nil
 }
 
-// isolate makes the new namespaces our own: mounts stay inside, /proc shows our
-// processes, runc keeps its state in a place that vanishes with us.
+// isolate sets up the new namespaces: mounts stay inside, /proc shows the child's
+// processes, and runc keeps its state on a tmpfs that vanishes with the child.
 func isolate() error {
 	unix.Umask(0) // else `mkdir 0777` in a step comes out as 0755
 	if err := detachMounts(); err != nil {
@@ -171,7 +171,7 @@ func isolate() error {
 	return nil
 }
 
-// setLog routes what BuildKit logs to stderr, which is the log file.
+// setLog sends BuildKit's log to stderr, which is the log file.
 func setLog(level slog.Level) {
 	logrus.SetOutput(os.Stderr)
 	logrus.SetFormatter(&logrus.TextFormatter{FullTimestamp: true, DisableColors: true, TimestampFormat: time.RFC3339Nano})

@@ -56,7 +56,8 @@ func TestTryLock(t *testing.T) {
 	}
 }
 
-// A socket's path is limited to 107 bytes; a state folder's is not.
+// TestSocketInADeepFolder: the path of a socket is limited to 107 bytes, that of a
+// state folder is not.
 func TestSocketInADeepFolder(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), strings.Repeat("long/", 40))
 	if err := os.MkdirAll(dir, 0o700); err != nil {

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// chroot makes a root whose / is no mount point, from this machine's programs, and
-// runs the command in it. Everything is mounted in namespaces of its own.
+// chroot makes a root from this machine's programs, whose / is not a mount point, and
+// runs the command in it. It mounts everything in a new mount namespace.
 const chroot = `
 mount -t tmpfs tmpfs "$1"
 cp "$0" "$1/check"
@@ -26,8 +26,8 @@ chroot . /check check-engine /state
 [ "$(wc -l < /proc/self/mountinfo)" = "$before" ] || { echo the engine left mounts; exit 1; }
 `
 
-// TestCheckInAChroot: / of a chroot need not be a mount point, and control groups
-// need not be there. What is missing is told before a build begins.
+// TestCheckInAChroot: the engine needs neither a mount point as / nor control groups.
+// Check reports a missing /proc before a build begins.
 func TestCheckInAChroot(t *testing.T) {
 	for name, tt := range map[string]struct{ mounted, says string }{
 		"with /proc":    {"proc", ""},

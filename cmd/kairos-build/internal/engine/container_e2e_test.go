@@ -24,7 +24,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// envImage names the folder of an image that a build made.
+// envImage is the environment variable that names the folder of a built image.
 const envImage = "KAIROS_E2E_IMAGE"
 
 // builtImage opens that image.
@@ -138,7 +138,7 @@ func writeConfig(t *testing.T, runc, bundle string, args []string) {
 }
 
 // TestImageIsABase builds on a node's image, as a Dockerfile with FROM and RUN
-// does, and looks at what came out.
+// does, and checks the result.
 func TestImageIsABase(t *testing.T) {
 	dir, base := builtImage(t)
 	id, err := base.Digest()
@@ -163,7 +163,7 @@ func TestImageIsABase(t *testing.T) {
 	wantOnTop(t, base, onlyImage(t, out))
 }
 
-// storeOf is a layout's blobs as a store. It is never written to.
+// storeOf opens a layout's blobs as a store. Nothing writes to it.
 func storeOf(t *testing.T, dir string) content.Store {
 	t.Helper()
 	store := t.TempDir()

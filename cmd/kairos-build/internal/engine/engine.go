@@ -3,27 +3,26 @@
 // Package engine executes BuildKit graphs. By default it runs the BuildKit
 // that is compiled into this program, as a hidden child process in its own PID
 // and mount namespaces; with a builder URL it uses one that is already running.
-// Whatever executes the graph, the result is the same: an OCI layout on disk.
+// The result is the same in both cases: an OCI layout on disk.
 //
 // The package owns the state folder, the life of the child, and the cache. It
 // knows nothing of flavors and recipes, and it refuses to export a root file
-// system as plain files (moby/buildkit#2950 hangs on that).
+// system as plain files (that can hang, moby/buildkit#2950).
 //
 // # State folder
 //
 //	lock          flock held by the child for as long as it lives; holds its pid
 //	engine.sock   the child's socket (the folder is 0700)
-//	engine.log    what BuildKit logged, of the last start
+//	engine.log    BuildKit's log since the last start
 //	tmp/          TMPDIR of the child, emptied at every start
 //	cache.db, history.db, runc-overlayfs/ or runc-native/   BuildKit's own
 //
 // # One folder, one child, any number of builds
 //
-// The first build starts the child; others that use the same folder attach to
-// its socket. Each connection is a lease on the child's life: it stops when the
-// process that started it is gone and no connection is left, however the
-// clients ended. A build that finds the child stopping waits for the lock and
-// starts its own.
+// The first build starts the child; other builds that use the same folder attach to
+// its socket. Each connection is a lease: the child stops when the process that
+// started it is gone and no connection is left, however the clients ended. A build
+// that finds the child stopping waits for the lock and starts its own child.
 package engine
 
 import (
@@ -64,8 +63,8 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 // Embedded reports whether this engine runs inside this program.
 func (e *Engine) Embedded() bool { return e.builder == "" }
 
-// Close ends the connection. When this process started the child and nobody
-// else uses it, Close returns after the child has collected garbage and ended.
+// Close ends the connection. If this process started the child and no other process
+// uses it, Close returns after the child has collected garbage and ended.
 func (e *Engine) Close() (err error) {
 	e.close.Do(func() {
 		err = e.client.Close()

@@ -108,7 +108,7 @@ func TestSameDigestFromAnyState(t *testing.T) {
 		closeEngine(t, e)
 		t.Logf("solved %s, closed %s", solved, time.Since(start))
 		digests = append(digests, got.Digest.String())
-		time.Sleep(1100 * time.Millisecond) // a time of day that leaks is another second now
+		time.Sleep(1100 * time.Millisecond) // a leaked time of day now differs by a second
 	}
 	if digests[0] != digests[1] || digests[0] != digests[2] {
 		t.Errorf("warm and cold state must agree: %q", digests)
@@ -165,7 +165,7 @@ func TestGraphErrorIsQuick(t *testing.T) {
 	e := open(t, Options{StateDir: w.state})
 	start := time.Now()
 	r := w.request(t, w.from())
-	r.Stores = nil // the graph names a store that nobody offers
+	r.Stores = nil // the graph names a store that the request lacks
 	_, err := e.Solve(t.Context(), r)
 	if err == nil {
 		t.Fatal("a graph without its store was solved")
@@ -266,7 +266,7 @@ func TestPruneAndLimit(t *testing.T) {
 
 func TestTimestampsCanBeRewritten(t *testing.T) {
 	w := newWorld(t)
-	graph := w.from().File(llb.Mkfile("/now", 0o644, []byte("x"))) // its folder has the time of the build
+	graph := w.from().File(llb.Mkfile("/now", 0o644, []byte("x"))) // the folder / gets the time of the build
 	var digests []string
 	for _, state := range []string{w.state, t.TempDir()} {
 		e := open(t, Options{StateDir: state})

@@ -27,7 +27,7 @@ var (
 // StepError is a step of the graph that ended with an error.
 type StepError struct {
 	Step     string   // the step's name
-	ExitCode int      // exit status of its command, -1 if it was no command
+	ExitCode int      // exit status of its command, -1 if it ran none
 	Output   []string // the last lines of its output
 	Err      error    // what the engine said
 }

@@ -7,7 +7,7 @@ import (
 	"encoding/hex"
 )
 
-// shortHash is enough of a sha256 to name a file after its contents.
+// shortHash is the first 6 bytes of a SHA-256, in hex: enough for a unique name.
 func shortHash(data []byte) string {
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:6])

@@ -27,8 +27,8 @@ func cacheLimit(option, diskSize int64) int64 {
 	return defaultCacheLimit
 }
 
-// gcPolicy keeps the cache under limit. BuildKit's default also wants a fifth of
-// the disk to be free, and throws everything away on a full one: not here.
+// gcPolicy keeps the cache under limit. BuildKit's default policy also keeps a fifth
+// of the disk free, and so deletes everything on a full disk; this policy does not.
 func gcPolicy(limit int64) []client.PruneInfo {
 	return []client.PruneInfo{
 		{

@@ -26,7 +26,7 @@ import (
 // Image says how the result of a graph becomes an OCI layout.
 type Image struct {
 	// Dir is the folder to write to; it is created, or exists and is empty.
-	// After an error it holds rubbish: give a temporary folder, and rename it.
+	// After an error it may be incomplete: use a temporary folder, and rename it.
 	Dir string
 	// Config is the image's configuration: labels, command, architecture.
 	// History and layers are filled by the engine. OS and Architecture are
@@ -34,15 +34,15 @@ type Image struct {
 	Config ocispec.Image
 	// Annotations of the manifest.
 	Annotations map[string]string
-	// Epoch is the time of everything that would carry the time of the build,
-	// SOURCE_DATE_EPOCH. Required: without it no two builds are the same.
+	// Epoch replaces the time of the build wherever that would appear
+	// (SOURCE_DATE_EPOCH). Required: without it no two builds are the same.
 	Epoch time.Time
 	// RewriteTimestamps writes each layer again with no file newer than Epoch.
 	// That costs a decompression and a compression of the whole image at every
 	// export, cached or not. Leave it off when the steps clamp what they touch.
 	RewriteTimestamps bool
-	// Compression of the layers, as BuildKit calls it. Empty: zstd. Layers in
-	// another one (those of the base) are converted, once, and kept in the cache.
+	// Compression of the layers, by BuildKit's name for it. Empty: zstd. Layers
+	// with another compression (those of the base) are converted once, and cached.
 	Compression string
 }
 
@@ -67,8 +67,8 @@ func (i *Image) export(blobs string) (client.ExportEntry, error) {
 	}, nil
 }
 
-// attrs are the attributes of BuildKit's "oci" exporter. It takes what it does
-// not know as metadata of the result, the image's configuration included.
+// attrs are the attributes of BuildKit's "oci" exporter. The exporter takes unknown
+// attributes, such as the image's configuration, as metadata of the result.
 func (i *Image) attrs() (map[string]string, error) {
 	if i.Epoch.IsZero() || i.Config.OS == "" || i.Config.Architecture == "" {
 		return nil, errors.New("BUG: an image needs an epoch, an OS and an architecture")
@@ -123,7 +123,7 @@ func exportedManifest(response map[string]string) (ocispec.Descriptor, error) {
 	if err != nil {
 		return desc, fmt.Errorf("the engine named no image that it wrote: %w", err)
 	}
-	desc.Annotations = nil // its only entry is the time of the build, which is in the image
+	desc.Annotations = nil // its only entry, the time of the build, is in the image
 	return desc, nil
 }
 
@@ -151,7 +151,7 @@ func writeJSON(path string, v any) error {
 	return durable.WriteCache(path, append(data, '\n'), 0o644)
 }
 
-// checkEmpty keeps an export from mixing with what is there.
+// checkEmpty refuses a folder with files, which an export would mix with its own.
 func checkEmpty(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

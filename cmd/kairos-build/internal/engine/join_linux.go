@@ -22,15 +22,15 @@ const (
 	lockName   = "lock"
 	logName    = "engine.log"
 
-	// attachTimeout is for one question to a child that should answer at once.
+	// attachTimeout bounds one request to a child, which should answer at once.
 	attachTimeout = 3 * time.Second
 	joinInterval  = 50 * time.Millisecond
-	// joinPatience is how long a build waits in silence.
+	// joinPatience is how long a build waits before it logs that it waits.
 	joinPatience = 700 * time.Millisecond
 )
 
 // join returns an engine on o.StateDir: it starts the child if nobody holds the
-// lock, attaches if a child answers, and otherwise waits, saying so.
+// lock, attaches if a child answers, and otherwise waits and logs that.
 func join(ctx context.Context, o Options, runc string) (*Engine, error) {
 	start, told := time.Now(), false
 	for {
@@ -76,7 +76,7 @@ func tryLock(path string) (*os.File, error) {
 	return nil, fmt.Errorf("locking %s: %w", path, err)
 }
 
-// lockHolder is the pid in the lock file, or "?" while nobody wrote one.
+// lockHolder is the pid in the lock file, or "?" if there is none yet.
 func lockHolder(stateDir string) string {
 	data, err := os.ReadFile(filepath.Join(stateDir, lockName))
 	if pid := strings.TrimSpace(string(data)); err == nil && pid != "" {
@@ -94,7 +94,7 @@ func writeHolder(lock *os.File, pid int) error {
 }
 
 // attach connects to a child that runs already. An answer means that the child
-// counts this connection, and lives as long as it does.
+// counts this connection, and does not stop before it ends.
 func attach(ctx context.Context, o Options) (*Engine, error) {
 	e, err := dialChild(ctx, o)
 	if err != nil {
@@ -113,15 +113,15 @@ func dialChild(ctx context.Context, o Options) (*Engine, error) {
 	opts := append(guard.options(), client.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 		return dialSocket(ctx, o.StateDir)
 	}))
-	c, err := client.New(ctx, "unix:///"+socketName, opts...) // the dialer knows the place
+	c, err := client.New(ctx, "unix:///"+socketName, opts...) // the dialer ignores this address
 	if err != nil {
 		return nil, err
 	}
 	return &Engine{client: c, guard: guard, state: o.StateDir, log: o.Log}, nil
 }
 
-// A socket's path may have 107 bytes; through the folder's descriptor any
-// state folder fits. See unix(7).
+// throughFolder calls use with a path to the socket through dir's descriptor. A
+// socket's path may have only 107 bytes, see unix(7); this path is always short.
 func throughFolder[T any](dir string, use func(path string) (T, error)) (T, error) {
 	f, err := os.Open(dir)
 	if err != nil {

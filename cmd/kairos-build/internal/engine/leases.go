@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// connectionGrace is how long a connection of a process that is gone may take
-// to be noticed.
+// connectionGrace bounds the wait for the connection of a process that is gone to
+// close.
 const connectionGrace = 250 * time.Millisecond
 
 // leases is a listener whose open connections keep the child alive, together
@@ -31,8 +31,8 @@ func newLeases(l net.Listener) *leases {
 	return &leases{Listener: l, idle: make(chan struct{}), parent: true}
 }
 
-// Accept counts the connection, or refuses it when the end is decided: the
-// client sees it closed and waits for the lock.
+// Accept counts the connection. After the end it closes the connection: the client
+// notices that and waits for the lock.
 func (l *leases) Accept() (net.Conn, error) {
 	for {
 		conn, err := l.Listener.Accept()
@@ -65,7 +65,7 @@ func (l *leases) give() {
 	l.check()
 }
 
-// check decides the end; the caller holds mu.
+// check ends the leases when none is left; the caller holds mu.
 func (l *leases) check() {
 	if !l.ended && !l.parent && l.open == 0 {
 		l.ended = true
@@ -73,12 +73,12 @@ func (l *leases) check() {
 	}
 }
 
-// watchParent waits for the parent to close its end of life, and tells it
-// whether others remain.
+// watchParent waits for the parent to close its end of the pipe life, and tells it
+// if other connections remain.
 func (l *leases) watchParent(life io.Reader, status io.Writer) {
-	_, _ = io.Copy(io.Discard, life) // nothing is ever written: this returns at the end of the file
-	// The parent's own connection ends in the same moment, but in another
-	// goroutine: let it.
+	_, _ = io.Copy(io.Discard, life) // nothing is ever written: this returns when the parent's end is closed
+	// The parent's own connection ends at the same moment, but in another
+	// goroutine: wait for it.
 	for deadline := time.Now().Add(connectionGrace); l.count() > 0 && time.Now().Before(deadline); {
 		time.Sleep(connectionGrace / 50)
 	}
@@ -86,7 +86,7 @@ func (l *leases) watchParent(life io.Reader, status io.Writer) {
 	defer l.mu.Unlock()
 	l.parent = false
 	if l.open > 0 {
-		// The parent may have been killed, then nobody reads this.
+		// Nobody reads this if the parent was killed.
 		_, _ = fmt.Fprintln(status, statusShared)
 	}
 	l.check()
@@ -98,7 +98,7 @@ func (l *leases) count() int {
 	return l.open
 }
 
-// shut ends the leases whoever still holds one.
+// shut ends the leases even if connections are open.
 func (l *leases) shut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -18,7 +18,7 @@ type pipeListener struct {
 
 func (l *pipeListener) Accept() (net.Conn, error) { return <-l.conns, nil }
 
-// leaseWorld is a child's leases and the parent's end of life.
+// leaseWorld is a child's leases and the parent's end of the pipe life.
 type leaseWorld struct {
 	leases *leases
 	conns  chan net.Conn
@@ -101,7 +101,7 @@ func TestLeasesRefuseAfterTheEnd(t *testing.T) {
 	w.parentLeaves(t)
 	client, server := net.Pipe()
 	w.conns <- server
-	go func() { _, _ = w.leases.Accept() }() // it waits for one that it can accept, for ever
+	go func() { _, _ = w.leases.Accept() }() // it waits for ever for a connection to accept
 	if _, err := client.Read(make([]byte, 1)); err == nil {
 		t.Error("a connection was accepted after the end")
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// routeLogs makes what BuildKit's and containerd's client code logs part of
-// ours, at debug level: it would write into the middle of the progress view.
+// routeLogs sends the logs of BuildKit's and containerd's client code to log, at
+// debug level: they would appear in the middle of the progress view.
 func routeLogs(log *slog.Logger) {
 	logrus.SetOutput(debugWriter{log})
 	logrus.SetFormatter(&logrus.TextFormatter{DisableColors: true, DisableTimestamp: true})

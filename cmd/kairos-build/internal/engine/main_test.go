@@ -9,10 +9,10 @@ import (
 	"testing"
 )
 
-// checkVerb makes the test binary call Check, with the state folder that follows.
+// checkVerb makes the test binary call Check; the next argument is the state folder.
 const checkVerb = "check-engine"
 
-// TestMain makes the test binary what the real program is: its own child.
+// TestMain makes the test binary its own child, as the real program is.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == checkVerb {
 		if err := (Builder{Options{StateDir: os.Args[2]}}).Check(context.Background()); err != nil {

@@ -28,7 +28,7 @@ type Options struct {
 	CacheLimit int64
 	// RunC is the path of the runc to use. Empty: the one in PATH.
 	RunC string
-	// Log receives what the engine has to say. Nil: it stays silent.
+	// Log receives the engine's log. Nil: nothing is logged.
 	Log *slog.Logger
 }
 

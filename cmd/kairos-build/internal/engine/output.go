@@ -27,8 +27,8 @@ type outputStore struct {
 	blobs string // the engine's blobs/, or ""
 }
 
-// Writer returns ErrAlreadyExists, which ends the transfer, when the blob could
-// be copied.
+// Writer copies the blob if the engine keeps it on this machine, and then returns
+// ErrAlreadyExists, which ends the transfer.
 func (s *outputStore) Writer(ctx context.Context, opts ...content.WriterOpt) (content.Writer, error) {
 	var w content.WriterOpts
 	for _, opt := range opts {
@@ -48,8 +48,8 @@ func (s *outputStore) Writer(ctx context.Context, opts ...content.WriterOpt) (co
 	return s.Store.Writer(ctx, opts...)
 }
 
-// copyBlob copies a blob of the engine and checks it on the way. It is false
-// when the engine has no such blob.
+// copyBlob copies a blob of the engine and verifies its digest on the way. It
+// returns false if the engine has no such blob.
 func (s *outputStore) copyBlob(d digest.Digest) (bool, error) {
 	if err := d.Validate(); err != nil {
 		return false, err

@@ -30,7 +30,7 @@ type build struct {
 
 const buildEnv = "KAIROS_ENGINE_TEST_BUILD"
 
-// start runs the build; output is told each line of what the step writes.
+// start runs the build and returns its output, line by line.
 func (b build) start(t *testing.T) (*exec.Cmd, *bufio.Scanner) {
 	t.Helper()
 	data, err := json.Marshal(b)
@@ -159,7 +159,7 @@ func TestTwoBuildsShareAnEngine(t *testing.T) {
 	short.Name, short.Args = "short", []string{"sleep", "1ms"}
 	long.Name, long.Args = "long", []string{"sleep", "4s"}
 
-	// The first to come is the first to go: its end must not end the other's.
+	// The first build ends first: its end must not end the other's engine.
 	first, firstLines := short.start(t)
 	second, secondLines := long.start(t)
 	waitFor(t, firstLines, "solved")

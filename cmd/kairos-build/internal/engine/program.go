@@ -16,8 +16,8 @@ import (
 	"github.com/moby/buildkit/client/connhelper"
 )
 
-// dialOptions are for builders that are reached through a program: docker, podman
-// or kubectl.
+// dialOptions are those of builders that are reached through a program: docker,
+// podman or kubectl.
 func dialOptions(builder string) ([]client.ClientOpt, error) {
 	helper, err := connhelper.GetConnectionHelper(builder)
 	if helper == nil || err != nil {
@@ -32,21 +32,21 @@ func dialOptions(builder string) ([]client.ClientOpt, error) {
 	})}, nil
 }
 
-// A programConn is a connection through a program. When that has ended, the first
-// read that sees it tells why, in the program's words; a write that comes before,
-// or while its pipes are closed, would tell of a broken pipe only.
+// A programConn is a connection through a program. After the program has ended, the
+// first read that notices returns the reason, in the program's words. An earlier
+// write, or one while the pipes are closed, would only report a broken pipe.
 type programConn struct {
 	net.Conn
 	ended sync.Once
-	words chan struct{} // closed when no more is to be heard
+	words chan struct{} // closed when why is final
 	why   error         // nil when the program gave no reason
 }
 
-// lastWords is how long a program that has ended may need to be heard.
+// lastWords bounds the wait for the reason of a program that has ended.
 const lastWords = 2 * time.Second
 
-// Read keeps the reason for the end of the program. A pipe that is closed is none:
-// whoever read its end waits for the program, and will know.
+// Read keeps the reason for the end of the program. A closed pipe is not a reason:
+// the read that saw its end waits for the program, and gets the reason.
 func (c *programConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if err != nil && !errors.Is(err, os.ErrClosed) {
@@ -60,7 +60,7 @@ func (c *programConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write gives the reason for the end of the program, if it has ended.
+// Write returns the reason for the end of the program, if it has ended.
 func (c *programConn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
 	if !errors.Is(err, syscall.EPIPE) && !errors.Is(err, os.ErrClosed) {

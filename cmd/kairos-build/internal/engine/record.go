@@ -18,7 +18,7 @@ const keepLines = 20
 // maxLine bounds one kept line in bytes; a progress bar can be endless.
 const maxLine = 4096
 
-// Step is one vertex of the graph, as it went.
+// Step is one vertex of the graph, with its times and its outcome.
 type Step struct {
 	Name      string
 	Digest    digest.Digest // identifies the vertex
@@ -51,7 +51,7 @@ func (r *record) add(s *client.SolveStatus) {
 		r.addVertex(v)
 	}
 	for _, l := range s.Logs {
-		_, _ = r.step(l.Vertex).tail.Write(l.Data) // it keeps to memory and never fails
+		_, _ = r.step(l.Vertex).tail.Write(l.Data) // it writes to memory and never fails
 	}
 }
 
@@ -113,8 +113,8 @@ func boolInt(b bool) int {
 	return 0
 }
 
-// failed is the step that err is about: the one it names, else the last one that
-// reported an error.
+// failed is the step with the digest vertex, else the last step that reported an
+// error, else nil.
 func (r *record) failed(vertex string) *recordedStep {
 	if s, ok := r.steps[digest.Digest(vertex)]; ok {
 		return s
@@ -155,7 +155,7 @@ func (t *tail) extend(p []byte) {
 	t.open = append(t.open, p...)
 }
 
-// end closes the open line. A carriage return overwrites what was before it.
+// end closes the open line. A carriage return overwrites the text before it.
 func (t *tail) end() {
 	line := bytes.TrimRight(t.open, "\r ")
 	if i := bytes.LastIndexByte(line, '\r'); i >= 0 {

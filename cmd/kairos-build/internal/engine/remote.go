@@ -24,7 +24,7 @@ import (
 // remoteTimeout is the default of Options.Timeout.
 const remoteTimeout = 8 * time.Second
 
-// schemes are the builder URLs that are understood.
+// schemes are those of the builder URLs that openRemote accepts.
 func schemes() []string {
 	return []string{"unix", "tcp", "docker-container", "podman-container", "kube-pod"}
 }
@@ -56,8 +56,8 @@ func openRemote(ctx context.Context, o Options) (*Engine, error) {
 	return &Engine{client: c, guard: guard, builder: o.Builder, log: o.Log}, nil
 }
 
-// ping returns when the builder answered anything at all: BuildKit before v0.11
-// does not know the question.
+// ping takes any answer of the builder for success: BuildKit before v0.11 does not
+// implement the request.
 func ping(ctx context.Context, c *client.Client) error {
 	_, err := c.ControlClient().Info(ctx, &controlapi.InfoRequest{})
 	if status.Code(err) == codes.Unimplemented {
@@ -115,7 +115,7 @@ func checkReadable(file string) error {
 	return f.Close()
 }
 
-// plainReason takes the layers of gRPC off an error.
+// plainReason strips gRPC's prefixes from an error.
 func plainReason(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

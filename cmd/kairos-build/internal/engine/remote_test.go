@@ -34,7 +34,7 @@ func TestBuilderThatIsNotThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	bin := t.TempDir()
-	// One ends while it is written to, one before.
+	// docker ends while the client writes to it, podman closes its input before.
 	const words = "echo 'Error: No such container: builder' >&2\nexit 1\n"
 	scripts := map[string]string{"docker": "head -c 1 >/dev/null\n", "podman": "exec <&-\nsleep 0.1\n", "kubectl": ""}
 	for name, begin := range scripts {
@@ -129,7 +129,8 @@ func TestBuilderWithMutualTLS(t *testing.T) {
 	}
 }
 
-// newCertificates writes an authority's, a client's and returns a server's.
+// newCertificates writes an authority's and a client's certificate, and returns a
+// server's.
 func newCertificates(t *testing.T, dir string) *tls.Config {
 	t.Helper()
 	caKey, caCert := newCertificate(t, nil, nil)

@@ -12,10 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// detachMounts keeps what is mounted from now on inside this mount namespace. In
-// a chroot, / need not be a mount point, and two things are missing then: the
-// mount that / is a folder of cannot be named from inside, and runc wants a root
-// that it can pivot from.
+// detachMounts keeps new mounts inside this mount namespace. In a chroot, / need not
+// be a mount point. Then the mount that holds / cannot be named from inside, and runc
+// has no root that it can pivot from; detachMounts solves both.
 func detachMounts() error {
 	err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, "")
 	if !errors.Is(err, unix.EINVAL) {
@@ -30,9 +29,9 @@ func detachMounts() error {
 	return nil
 }
 
-// outsideChroot runs f on a thread whose root is that of the mount namespace:
-// entering a namespace, also one's own, leaves a chroot. The thread is never
-// unlocked, so it ends with the goroutine and nothing else gets its root.
+// outsideChroot runs f on a thread whose root is that of the mount namespace: a
+// thread that enters a namespace, even its own, leaves the chroot. The thread is
+// never unlocked, so it ends with the goroutine and nothing else gets its root.
 func outsideChroot(f func() error) error {
 	done := make(chan error)
 	go func() {
@@ -74,7 +73,7 @@ func makeRootMount() (err error) {
 	return os.NewSyscallError("chroot", unix.Chroot("."))
 }
 
-// mountCgroups mounts /sys and the control groups where they are missing, as in a
+// mountCgroups mounts /sys and the control groups if they are missing, as in a
 // chroot: runc does not start a container without them.
 func mountCgroups() error {
 	const sys, groups = "/sys", "/sys/fs/cgroup"
@@ -86,7 +85,7 @@ func mountCgroups() error {
 			return fmt.Errorf("mounting the engine's %s: %w", sys, err)
 		}
 	}
-	if isMounted(groups, unix.CGROUP2_SUPER_MAGIC, unix.TMPFS_MAGIC) { // a tmpfs has those of version 1
+	if isMounted(groups, unix.CGROUP2_SUPER_MAGIC, unix.TMPFS_MAGIC) { // a tmpfs holds the mounts of version 1
 		return nil
 	}
 	if err := unix.Mount("cgroup2", groups, "cgroup2", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
@@ -95,7 +94,7 @@ func mountCgroups() error {
 	return nil
 }
 
-// isMounted says whether path is in a file system of one of these types.
+// isMounted reports whether path is in a file system of one of these types.
 func isMounted(path string, types ...int64) bool {
 	var st unix.Statfs_t
 	return unix.Statfs(path, &st) == nil && slices.Contains(types, st.Type)

@@ -37,7 +37,7 @@ func locateRunc(o Options) (string, error) {
 		}
 		return filepath.Abs(path)
 	}
-	// Debian keeps it in /usr/sbin, which a sudo or a cron job may leave out.
+	// Debian has it in /usr/sbin, which may be missing from PATH under sudo or cron.
 	for _, name := range []string{"runc", "/usr/sbin/runc", "/usr/bin/runc"} {
 		if path, err := exec.LookPath(name); err == nil {
 			return filepath.Abs(path)
@@ -46,8 +46,8 @@ func locateRunc(o Options) (string, error) {
 	return "", ErrNoRunC
 }
 
-// runcCheck remembers a runc that passed the probe, so that a warm build does
-// not start it twice more.
+// runcCheck identifies a runc that passed the probe. It spares a warm build the two
+// starts of runc.
 type runcCheck struct {
 	Path     string    `json:"path"`
 	Size     int64     `json:"size"`
@@ -75,8 +75,7 @@ func checkRunc(ctx context.Context, path, memo string) error {
 	return durable.WriteCache(memo, data, 0o600)
 }
 
-// readCheck returns the zero value when there is nothing usable: then the probe
-// runs again.
+// readCheck returns the zero value if memo is unusable: then the probe runs again.
 func readCheck(memo string) runcCheck {
 	var c runcCheck
 	data, err := os.ReadFile(memo)
@@ -86,8 +85,8 @@ func readCheck(memo string) runcCheck {
 	return c
 }
 
-// probeRunc starts the runtime and looks for what BuildKit calls: crun 1.8.1
-// (Debian 12), for one, has no `run --keep`.
+// probeRunc starts the runtime and looks for the option that BuildKit uses: crun
+// 1.8.1 (Debian 12), for one, has no `run --keep`.
 func probeRunc(ctx context.Context, path string) error {
 	limited, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -109,8 +108,7 @@ func probeRunc(ctx context.Context, path string) error {
 	return nil
 }
 
-// reason is the output of a command that ended with err, or err if it said
-// nothing.
+// reason is the output of a command that ended with err, or err if there is none.
 func reason(err error, output []byte) string {
 	text := strings.TrimSpace(string(output))
 	if errors.As(err, new(*exec.ExitError)) && text != "" {

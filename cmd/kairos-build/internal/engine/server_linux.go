@@ -49,8 +49,8 @@ type server struct {
 	calls      *calls
 }
 
-// newServer opens the databases and puts BuildKit together. There is no
-// frontend: graphs arrive as LLB.
+// newServer opens the databases and sets up BuildKit. There is no frontend: graphs
+// arrive as LLB.
 func newServer(cfg childConfig) (*server, error) {
 	sessions, err := session.NewManager()
 	if err != nil {
@@ -95,7 +95,7 @@ func newWorker(cfg childConfig) (*base.Worker, error) {
 		oci.ProcessSandbox,
 		nil,                            // labels
 		nil,                            // identity mapping
-		netproviders.Opt{Mode: "host"}, // steps that need no network ask for none
+		netproviders.Opt{Mode: "host"}, // steps that need no network turn it off
 		nil,                            // DNS: the host's
 		cfg.RunC,
 		"",    // AppArmor profile: none
@@ -180,8 +180,8 @@ func (s *server) stop() error {
 	return errors.Join(err, sweepCgroups(cgroupRoot, cgroupParent(s.cfg.State)))
 }
 
-// collect applies the policy once more: BuildKit itself collects a second after
-// the start and then once a minute, which a short build never reaches.
+// collect applies the policy once more. BuildKit itself collects a second after the
+// start and then once a minute; a short build ends before that.
 func (s *server) collect() error {
 	if err := s.worker.Prune(context.Background(), nil, s.worker.GCPolicy()...); err != nil {
 		return fmt.Errorf("collecting garbage in the engine's cache: %w", err)
@@ -197,7 +197,7 @@ func (s *server) removeSocket() error {
 	return err
 }
 
-// diskSize is 0 when it is not known.
+// diskSize is the size in bytes of the disk that holds path, 0 if unknown.
 func diskSize(path string) int64 {
 	stat, err := disk.GetDiskStat(path)
 	if err != nil {
@@ -206,10 +206,9 @@ func diskSize(path string) int64 {
 	return stat.Total
 }
 
-// calls counts what must have returned before the databases are closed: a
-// cancelled build still takes its container and mounts away. gRPC's own waiting
-// would include the status streams, and one of a build that never started stays
-// for five seconds.
+// calls counts the calls that must return before the databases are closed: a
+// cancelled build still removes its container and mounts. gRPC's own wait would
+// include the status streams; that of a build that never started takes five seconds.
 type calls struct{ running sync.WaitGroup }
 
 func (c *calls) count(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {

@@ -27,19 +27,19 @@ type Request struct {
 	Stores map[string]content.Store
 	// Image says how to write the result. Nil: it is only computed (and cached).
 	Image *Image
-	// Progress is told everything that happens, in order, from one goroutine.
-	// Nil: nobody is told.
+	// Progress, if not nil, is called with every status, in order, from one
+	// goroutine.
 	Progress func(*client.SolveStatus)
 }
 
-// Result is what a graph came to.
+// Result is the outcome of a graph.
 type Result struct {
 	// Digest of the image's manifest; "" when the request wrote no image.
 	Digest digest.Digest
 	// Manifest describes it.
 	Manifest ocispec.Descriptor
-	// Steps, in the order in which they started. They are filled when Solve
-	// returns an error, too.
+	// Steps, in the order in which they started. They are filled even if Solve
+	// returns an error.
 	Steps []Step
 }
 
@@ -75,7 +75,7 @@ func (e *Engine) Solve(ctx context.Context, r Request) (Result, error) {
 func (e *Engine) solveOpt(r Request) (client.SolveOpt, error) {
 	opt := client.SolveOpt{
 		OCIStores: r.Stores,
-		Internal:  e.Embedded(), // no history of builds: nobody asks for it, and it costs disk writes
+		Internal:  e.Embedded(), // no history of builds: nothing reads it, and it costs disk writes
 	}
 	if r.Image == nil {
 		return opt, nil
@@ -88,8 +88,7 @@ func (e *Engine) solveOpt(r Request) (client.SolveOpt, error) {
 	return opt, nil
 }
 
-// blobs is the folder of the engine's own blobs, "" when it is not on this
-// machine.
+// blobs is the folder of the engine's own blobs, "" if it is not on this machine.
 func (e *Engine) blobs() string {
 	if e.state == "" {
 		return ""
@@ -103,7 +102,7 @@ func (e *Engine) blobs() string {
 	return ""
 }
 
-// explain turns what BuildKit returned into what the user can use.
+// explain turns BuildKit's error into one that the user can understand.
 func (e *Engine) explain(ctx context.Context, err error, rec *record) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("build interrupted: %w", context.Cause(ctx))

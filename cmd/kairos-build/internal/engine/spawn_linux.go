@@ -27,13 +27,13 @@ import (
 const ChildVerb = "buildkitd"
 
 const (
-	// startTimeout covers opening databases and sweeping leftovers.
+	// startTimeout includes the time to open databases and sweep leftovers.
 	startTimeout = 60 * time.Second
-	// stopTimeout is more than the child's own limit (stopLimit) plus its
+	// stopTimeout exceeds the child's own limit, stopLimit, which includes its
 	// garbage collection.
 	stopTimeout = 30 * time.Second
-	// childMemory is the soft limit of the child's Go heap: with the default
-	// settings it grows to twice what it needs.
+	// childMemory is the soft limit of the child's Go heap: with Go's default
+	// settings the heap grows to twice what it needs.
 	childMemory = "192MiB"
 )
 
@@ -41,7 +41,7 @@ const (
 const (
 	statusReady    = "ready"    // the socket is served
 	statusShared   = "shared"   // the parent left, other clients remain
-	statusStopping = "stopping" // nobody is left
+	statusStopping = "stopping" // no lease is left, or SIGTERM arrived
 	statusError    = "error"    // followed by a quoted message
 )
 
@@ -49,7 +49,7 @@ const (
 // started it.
 type child struct {
 	cmd    *exec.Cmd
-	life   *os.File // write end: closing it says that this process is gone
+	life   *os.File // write end: closed when this process is done or gone
 	status *bufio.Reader
 	pipe   *os.File // read end behind status
 	log    *slog.Logger
@@ -89,16 +89,16 @@ func startChild(o Options, runc string, lock *os.File) (_ *child, err error) {
 	return c, writeHolder(lock, cmd.Process.Pid)
 }
 
-// handover is what the parent opens for the child. After the start each side
-// keeps its own files only.
+// handover is the files that the parent opens for the child. After the start each
+// side keeps only its own files.
 type handover struct {
 	socket, lifeRead, statusWrite, log *os.File // the child's
 	life, status                       *os.File // the parent's
 	ours, theirs                       closers
 }
 
-// newHandover takes lock over. After an error the caller closes what is open
-// already.
+// newHandover takes over lock. After an error the caller closes the files that are
+// open already.
 func newHandover(stateDir string, lock *os.File) (*handover, error) {
 	h := &handover{theirs: closers{lock}}
 	listener, err := listenSocket(stateDir)
@@ -140,7 +140,7 @@ func tryChild(ctx context.Context, o Options) error {
 	return nil
 }
 
-// told is what a program said before it ended with err.
+// told is the output of a program that ended with err, as an error; err if none.
 func told(err error, output []byte) error {
 	text := strings.TrimSpace(string(output))
 	if errors.As(err, new(*exec.ExitError)) && text != "" {
@@ -149,8 +149,8 @@ func told(err error, output []byte) error {
 	return err
 }
 
-// childCommand runs this very binary again. /proc/self/exe stays right when the
-// file was replaced by an update meanwhile.
+// childCommand runs this binary again. /proc/self/exe stays correct even if an update
+// has replaced the file.
 func childCommand(o Options, runc string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe", childArgs(o, runc)...) //nolint:forbidigo // it outlives this build while others use it
 	isolated(cmd, o)
@@ -182,8 +182,8 @@ func childArgs(o Options, runc string) []string {
 	}
 }
 
-// childEnv is the parent's environment without what changes how BuildKit and
-// runc behave.
+// childEnv is the parent's environment without the variables that change how BuildKit
+// and runc behave.
 func childEnv(env []string, tmp string) []string {
 	drop := []string{"TMPDIR", "XDG_RUNTIME_DIR", "NOTIFY_SOCKET", "GOMEMLIMIT", "GOGC"}
 	out := slices.DeleteFunc(slices.Clone(env), func(kv string) bool {
@@ -193,8 +193,8 @@ func childEnv(env []string, tmp string) []string {
 	return append(out, "TMPDIR="+tmp, "GOMEMLIMIT="+childMemory, "GOGC=50")
 }
 
-// namespaceError explains root without the right to make namespaces, as in a
-// container, and a chroot without /proc.
+// namespaceError explains the errors of root without the right to make namespaces, as
+// in a container, and of a chroot without /proc.
 func namespaceError(err error) error {
 	switch {
 	case errors.Is(err, unix.EPERM):
@@ -231,8 +231,8 @@ func (c *child) waitReady(ctx context.Context) error {
 	return fmt.Errorf("unexpected first words %q", line)
 }
 
-// release tells the child that this process is done with it, and waits for its
-// end unless other builds still use it.
+// release tells the child that this process is done with it, and waits for the child
+// to end unless other builds still use it.
 func (c *child) release() error {
 	if err := c.life.Close(); err != nil {
 		return err
@@ -262,10 +262,10 @@ func (c *child) reap() error {
 	return errors.Join(err, c.pipe.Close())
 }
 
-// kill ends a child that is of no use. The kernel takes its containers and
-// mounts along: it is the first process of their PID namespace.
+// kill ends a useless child. The kernel ends its containers and mounts with it: the
+// child is the first process of their PID namespace.
 func (c *child) kill() error {
-	_ = c.life.Close() // closed already when it was told to leave
+	_ = c.life.Close() // closed already if release called kill
 	if err := c.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}

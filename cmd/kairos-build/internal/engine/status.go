@@ -14,23 +14,23 @@ import (
 	"google.golang.org/grpc"
 )
 
-// statusGrace is how long the status of a failed build may stay silent. A graph
-// that fails before it starts never gets a status, and BuildKit's client then
-// waits five seconds for one.
+// statusGrace is how long a failed build may send no status. A graph that fails
+// before it starts never gets a status, and BuildKit's client then waits five seconds
+// for one.
 const statusGrace = 300 * time.Millisecond
 
-// statusGuard ends the status stream of a build soon after the build failed.
-// It sits between BuildKit's client and the wire.
+// statusGuard ends the status stream of a build soon after the build has failed. It
+// intercepts the calls of BuildKit's client.
 type statusGuard struct {
 	mu      sync.Mutex
-	streams map[string]*statusStream // by build reference; nil: it has ended
+	streams map[string]*statusStream // by build reference; nil: the stream has ended
 }
 
 type statusStream struct {
 	cancel context.CancelFunc
 	active chan struct{} // a message arrived
 	closed <-chan struct{}
-	ended  atomic.Bool // by the guard
+	ended  atomic.Bool // the guard ended it
 }
 
 func newStatusGuard() *statusGuard {
@@ -44,7 +44,7 @@ func (g *statusGuard) options() []client.ClientOpt {
 	}
 }
 
-// watchSolve sees the end of a build.
+// watchSolve starts the grace of a build that failed.
 func (g *statusGuard) watchSolve(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	err := invoke(ctx, method, req, reply, cc, opts...)
 	if solve, ok := req.(*controlapi.SolveRequest); ok && err != nil {
@@ -81,8 +81,8 @@ func (g *statusGuard) set(ref string, s *statusStream) {
 	g.streams[ref] = s
 }
 
-// endAfterGrace ends the stream when nothing arrived for statusGrace. The
-// stream may open after the build failed, they start at the same time.
+// endAfterGrace ends the stream after statusGrace without a message. It waits for the
+// stream to open: build and stream start at the same time.
 func (g *statusGuard) endAfterGrace(ref string) {
 	for range 100 {
 		if s, known := g.get(ref); known {

@@ -15,7 +15,7 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/folder"
 )
 
-// cgroupRoot is where systemd and everyone else mounts the control groups.
+// cgroupRoot is the usual mount point of the control groups.
 const cgroupRoot = "/sys/fs/cgroup"
 
 // sweep removes what a killed engine left in its state folder: temporary files,
@@ -31,8 +31,8 @@ func sweep(state string) error {
 	return sweepCgroups(cgroupRoot, cgroupParent(state))
 }
 
-// sweepBundles removes executor/<container id>; the folder's files are the
-// executor's own.
+// sweepBundles removes executor/<container id>. It keeps the files in executor, which
+// belong to BuildKit's executor.
 func sweepBundles(state string) error {
 	bundles, err := folder.Glob(state, "runc-*/executor/*/config.json")
 	if err != nil {
@@ -46,8 +46,8 @@ func sweepBundles(state string) error {
 	return nil
 }
 
-// cgroupParent names the control group above this state folder's containers, so
-// that sweeping never touches those of another engine.
+// cgroupParent names the control group above the containers of this state folder. The
+// name differs for each folder: a sweep never touches those of another engine.
 func cgroupParent(state string) string {
 	return "kairos-build-" + shortHash([]byte(state))
 }
@@ -87,8 +87,8 @@ func removeGroup(top string) error {
 	return nil
 }
 
-// mayStay is true for a group that is gone, that still has processes of an
-// engine that is just dying, or that a container shows us read-only.
+// mayStay reports whether a group is gone, still has processes of a dying engine, or
+// is read-only, as in a container.
 func mayStay(err error) bool {
 	for _, ok := range []error{fs.ErrNotExist, fs.ErrPermission, unix.EBUSY, unix.EROFS} {
 		if errors.Is(err, ok) {

@@ -42,7 +42,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// buildStep compiles the one program of the base image.
+// buildStep compiles the only program of the base image.
 func buildStep(t *testing.T) string {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "step")
@@ -175,7 +175,7 @@ func closeEngine(t *testing.T, e *Engine) {
 	}
 }
 
-// testWriter shows log lines as those of the test.
+// testWriter writes log lines to the log of the test.
 type testWriter struct{ t *testing.T }
 
 func (w testWriter) Write(p []byte) (int, error) {
@@ -183,8 +183,8 @@ func (w testWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// leftovers is what an engine in state has not taken away: mounts, processes
-// and container states.
+// leftovers lists what an engine in state has not removed: mounts, processes and
+// container states.
 func leftovers(t *testing.T, state string) []string {
 	t.Helper()
 	var found []string

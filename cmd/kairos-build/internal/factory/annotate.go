@@ -15,7 +15,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
 )
 
-// readLayout reads the one manifest of an OCI layout.
+// readLayout reads the only manifest of an OCI layout.
 func readLayout(dir string) (ocispec.Descriptor, *ocispec.Manifest, error) {
 	var index ocispec.Index
 	if err := readJSON(filepath.Join(dir, ocispec.ImageIndexFile), &index); err != nil {
@@ -30,8 +30,8 @@ func readLayout(dir string) (ocispec.Descriptor, *ocispec.Manifest, error) {
 }
 
 // annotate adds annotations to the manifest of a layout with one image. The
-// manifest gets a new digest; the index is replaced by rename. Annotations
-// that are there already change nothing.
+// manifest gets a new digest; the index is replaced by rename. If all annotations
+// are there already, annotate changes nothing.
 func annotate(dir string, annotations map[string]string) error {
 	desc, manifest, err := readLayout(dir)
 	if err != nil {

@@ -21,15 +21,15 @@ const (
 // kindRaw is the kind of a raw disk.
 const kindRaw = "raw"
 
-// An artifact is something that a build makes of an image.
+// An artifact is an output that a build makes from an image.
 type artifact struct {
-	name string // as users ask for it; empty: it is always made
+	name string // for --artifact; empty: it is always made
 	file string // in the output folder
 	make func(*build, context.Context, *madeImage, *Result) error
 }
 
-// artifacts lists them in the order in which they are made and put in their
-// place. The last says that all others are complete.
+// artifacts lists the artifacts in the order in which they are made and published.
+// The presence of the last means that all others are complete.
 func artifacts() []artifact {
 	return []artifact{
 		{"image", imageName, (*build).addImage},
@@ -49,7 +49,7 @@ func Artifacts() []string {
 	return names
 }
 
-// makeArtifacts makes what was asked for, and then moves it to its place.
+// makeArtifacts makes the artifacts of the options, and then publishes them.
 func (b *build) makeArtifacts(ctx context.Context, image *madeImage, r *Result) error {
 	var made []string
 	for _, a := range artifacts() {

@@ -24,7 +24,7 @@ type baseImage struct {
 	database []byte // of its packages
 }
 
-// openBase imports the image and reads which distribution and packages it has.
+// openBase imports the image and reads its distribution and packages.
 func (b *build) openBase(ctx context.Context) (base *baseImage, err error) {
 	err = b.step("base: import "+b.Base, func(progress.Step) (bool, error) {
 		image, err := source.Open(ctx, b.Base, source.Options{Arch: b.choice.Arch})
@@ -53,8 +53,8 @@ func (b *build) openBase(ctx context.Context) (base *baseImage, err error) {
 	return base, err
 }
 
-// baseName names the base for those who get the image: a path of this machine
-// would tell them nothing, and make the result depend on it.
+// baseName names the base in the image. It leaves out a path on this machine, which
+// means nothing elsewhere and would make the result depend on it.
 func (b *build) baseName(digest string) recipes.BaseImage {
 	if exists(b.Base) {
 		return recipes.BaseImage{Digest: digest}

@@ -54,8 +54,8 @@ func TestBaseFitsTheFlavor(t *testing.T) {
 	}
 }
 
-// TestBuildOnABase: the image takes the place of the base packages, by its
-// digest, and the family says what it lacks.
+// TestBuildOnABase: the image, by its digest, takes the place of the base packages.
+// The package family finds the packages that it lacks.
 func TestBuildOnABase(t *testing.T) {
 	w := newWorld(t)
 	w.options.Artifacts, w.options.Base = []string{"image"}, baseLayout(t, "ID=debian\nVERSION_ID=13\n")
@@ -87,7 +87,7 @@ func TestBuildOnABase(t *testing.T) {
 	}
 }
 
-// TestABaseThatDoesNotFit is bad input, and nothing is built.
+// TestABaseThatDoesNotFit: such a base is bad input, and nothing is built.
 func TestABaseThatDoesNotFit(t *testing.T) {
 	w := newWorld(t)
 	for base, want := range map[string]string{

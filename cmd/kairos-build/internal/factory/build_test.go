@@ -20,8 +20,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
-// TestOrderOfTheSteps: the engine is checked before anything is fetched, and
-// everything that enters the graph is there before it is solved.
+// TestOrderOfTheSteps: the engine is checked before anything is fetched, and all
+// inputs of the graph are in the store before it is solved.
 func TestOrderOfTheSteps(t *testing.T) {
 	w := newWorld(t)
 	r, got := w.build(t)
@@ -43,7 +43,7 @@ func TestOrderOfTheSteps(t *testing.T) {
 	}
 }
 
-// TestResultSaysWhatIsThere holds build.json against the files beside it.
+// TestResultSaysWhatIsThere compares build.json with the files beside it.
 func TestResultSaysWhatIsThere(t *testing.T) {
 	w := newWorld(t)
 	w.options.CloudConfigs = []string{siteConfig(t, "hostname: a\n")}
@@ -114,8 +114,8 @@ func wantDisk(t *testing.T, w *world, r *Result, manifest ocispec.Manifest) {
 	}
 }
 
-// wantInputs: each input that went into the graph, by the digest by which the
-// graph names it, and what else the outputs depend on.
+// wantInputs checks that the result lists each input of the graph, by the digest in
+// the graph, and what else the outputs depend on.
 func wantInputs(t *testing.T, w *world, r *Result) {
 	t.Helper()
 	var names []string
@@ -152,8 +152,7 @@ func definition(r engine.Request) string {
 	return all.String()
 }
 
-// TestNothingChanged: the second run asks for the packages again, and for
-// nothing else.
+// TestNothingChanged: the second run only checks the engine and resolves the packages.
 func TestNothingChanged(t *testing.T) {
 	w := newWorld(t)
 	first, _ := w.build(t)
@@ -174,8 +173,8 @@ func TestNothingChanged(t *testing.T) {
 	}
 }
 
-// TestWhatChangesWhat: each change of what a build is made from, one after the
-// other, leads to another disk, and to what else depends on it.
+// TestWhatChangesWhat changes what a build is made from, one thing after the other.
+// Each change gives another disk, and renews all that depends on it, nothing else.
 func TestWhatChangesWhat(t *testing.T) {
 	w := newWorld(t)
 	last, _ := w.build(t)
@@ -184,7 +183,7 @@ func TestWhatChangesWhat(t *testing.T) {
 		name   string
 		change func(*testing.T, *world)
 		wrote  string // packages that were written again
-		image  bool   // is another one
+		image  bool   // changes
 	}{
 		{"a package", func(_ *testing.T, w *world) { w.packages.version = "2" }, "base packages tools kernel bootloader", true},
 		{"the epoch", func(_ *testing.T, w *world) { w.packages.epoch = w.packages.epoch.Add(time.Second) }, "base packages tools kernel bootloader", true},
@@ -233,7 +232,7 @@ func TestWhatChangesWhat(t *testing.T) {
 	}
 }
 
-// diskID is the disk's GUID, as the header of its partition table has it.
+// diskID is the disk's GUID from the header of its partition table.
 func diskID(t *testing.T, w *world) string {
 	t.Helper()
 	f, err := os.Open(filepath.Join(w.options.Dir, "disk.raw"))
@@ -248,7 +247,7 @@ func diskID(t *testing.T, w *world) string {
 	return string(id)
 }
 
-// TestTouchedOutputsAreMadeAgain, with the same digests.
+// TestTouchedOutputsAreMadeAgain: they get the same digests.
 func TestTouchedOutputsAreMadeAgain(t *testing.T) {
 	w := newWorld(t)
 	first, _ := w.build(t)
@@ -280,7 +279,7 @@ func TestTouchedOutputsAreMadeAgain(t *testing.T) {
 	}
 }
 
-// TestFailuresKeepTheOutputs: until everything is made, what was there stays.
+// TestFailuresKeepTheOutputs: older outputs stay until all new ones are made.
 func TestFailuresKeepTheOutputs(t *testing.T) {
 	broken := errors.New("broken")
 	good := newWorld(t)
@@ -315,8 +314,8 @@ func TestFailuresKeepTheOutputs(t *testing.T) {
 	}
 }
 
-// TestOneArtifact: what was not asked for is neither made nor named, and that of
-// another build is not taken for it.
+// TestOneArtifact: artifacts outside of the options are neither made nor named, and
+// those of another build are not taken for them.
 func TestOneArtifact(t *testing.T) {
 	w := newWorld(t)
 	w.build(t)
@@ -339,7 +338,7 @@ func TestOneArtifact(t *testing.T) {
 	wantImage(t, w, image)
 }
 
-// TestTheLastArtifactIsTheResult: whoever finds it finds the others complete.
+// TestTheLastArtifactIsTheResult: when it exists, the others are complete.
 func TestTheLastArtifactIsTheResult(t *testing.T) {
 	all := artifacts()
 	if got := all[len(all)-1].file; got != "build.json" {
@@ -347,7 +346,7 @@ func TestTheLastArtifactIsTheResult(t *testing.T) {
 	}
 }
 
-// flip changes a byte and not the size.
+// flip changes a byte but not the size.
 func flip(path string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
@@ -382,7 +381,7 @@ func decode(t *testing.T, path string, v any) {
 	}
 }
 
-// stamps are the files below dir with what tells that they are the same.
+// stamps are the files below dir with the stamps that identify them.
 func stamps(t *testing.T, dir string) map[string]fileStamp {
 	t.Helper()
 	all := map[string]fileStamp{}

@@ -14,8 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestDiskOfAnImage: `kairos-build disk` makes of an image the disk that the
-// build made of it.
+// TestDiskOfAnImage: `kairos-build disk` makes the same disk from an image as the
+// build that made the image.
 func TestDiskOfAnImage(t *testing.T) {
 	w := newWorld(t)
 	w.options.CloudConfigs = []string{siteConfig(t, "hostname: a\n")}
@@ -47,8 +47,8 @@ func TestDiskOfAnotherArchitecture(t *testing.T) {
 	}
 }
 
-// TestADamagedRootIsMadeAgain: what is taken from the store of root images is
-// verified before it goes onto a disk.
+// TestADamagedRootIsMadeAgain: a root image from the store is verified before it goes
+// onto a disk.
 func TestADamagedRootIsMadeAgain(t *testing.T) {
 	w := newWorld(t)
 	first, _ := w.build(t)
@@ -83,7 +83,7 @@ func onlyRoot(t *testing.T, w *world) string {
 	return found[0]
 }
 
-// TestOldRootsGo: those that were used last stay.
+// TestOldRootsGo: the store keeps the roots that were used last.
 func TestOldRootsGo(t *testing.T) {
 	s, err := openRoots(t.TempDir())
 	if err != nil {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package factory is the order of the steps: from a flavor's name to an OCI
-// image and a bootable disk. Each step is another package's; this one decides
-// what has to run, keeps what is unchanged, and puts the outputs in their
-// place only when they are complete. It knows no package manager, and reads
-// neither the environment nor the host's configuration.
+// Package factory runs the steps from a flavor's name to an OCI image and a bootable
+// disk. Other packages implement the steps; factory decides which of them must run,
+// keeps what is unchanged, and publishes the outputs only when they are complete. It
+// knows no package manager, and reads neither the environment nor the host's
+// configuration.
 package factory
 
 import (
@@ -23,7 +23,7 @@ import (
 	"github.com/kairos-build/kairos-build/recipes"
 )
 
-// Packages is what a package family does for a build.
+// Packages is a package family.
 type Packages interface {
 	// Resolve verifies the distribution's archive, and finds in it the exact
 	// packages of a choice.
@@ -34,9 +34,9 @@ type Packages interface {
 
 // A Builder executes graphs.
 type Builder interface {
-	// Check tells whether Solve has what it needs, before anything is downloaded.
+	// Check tests, before anything is downloaded, whether Solve has what it needs.
 	Check(ctx context.Context) error
-	// Solve executes a graph. The result has steps also when there is an error.
+	// Solve executes a graph. The result has steps even if there is an error.
 	Solve(ctx context.Context, r engine.Request) (engine.Result, error)
 }
 
@@ -54,9 +54,9 @@ type build struct {
 	digests  []Input
 }
 
-// Build makes the image and the disks of a flavor. Nothing is written before
-// the options, the cloud-configs, the flavor and the engine have been checked.
-// When an error is returned, outputs of an earlier build are as they were.
+// Build makes the image and the disks of a flavor. It checks the options, the
+// cloud-configs, the flavor and the engine before it writes outputs. After an error,
+// the outputs of an earlier build are as they were.
 func Build(ctx context.Context, o Options) (*Result, error) {
 	b, err := prepare(ctx, o)
 	if err != nil {
@@ -71,7 +71,7 @@ func Build(ctx context.Context, o Options) (*Result, error) {
 	return result, errors.Join(err, b.out.close())
 }
 
-// prepare checks everything that can be checked without network or engine.
+// prepare checks the options, the flavor and the cloud-configs, and then the engine.
 func prepare(ctx context.Context, o Options) (*build, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -127,12 +127,12 @@ func (b *build) run(ctx context.Context) (*Result, error) {
 	}
 	imageKey := graph.key
 	if result.Image == nil {
-		imageKey = "" // what is there is another build's
+		imageKey = "" // the image in the folder is another build's
 	}
 	return result, b.out.remember(b.key(graph), imageKey)
 }
 
-// resolve decides which packages go in.
+// resolve finds the packages of the choice.
 func (b *build) resolve(ctx context.Context) (set *packages.Set, err error) {
 	err = b.step("archive: verify and resolve", func(progress.Step) (bool, error) {
 		if set, err = b.packages.Resolve(ctx, b.choice); err != nil {
@@ -146,7 +146,7 @@ func (b *build) resolve(ctx context.Context) (set *packages.Set, err error) {
 	return set, err
 }
 
-// result describes what is going to be made.
+// result describes the outputs before they are made.
 func (b *build) result() *Result {
 	return &Result{
 		Format: FormatVersion, Flavor: b.Flavor, Version: b.Version,
@@ -156,8 +156,8 @@ func (b *build) result() *Result {
 	}
 }
 
-// unchanged returns the recorded result when nothing that the outputs depend
-// on has changed and nobody touched them.
+// unchanged returns the recorded result if the outputs and everything that they
+// depend on are as they were, else nil.
 func (b *build) unchanged(g *graph) *Result {
 	if b.out.recall().Key != b.key(g) {
 		return nil

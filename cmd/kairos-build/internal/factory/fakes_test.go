@@ -26,14 +26,14 @@ import (
 	"github.com/kairos-build/kairos-build/recipes"
 )
 
-// events are what a build asked its fakes for, in order.
+// events are the calls of a build to its fakes, in order.
 type events struct{ list []string }
 
 func (e *events) add(format string, args ...any) {
 	e.list = append(e.list, fmt.Sprintf(format, args...))
 }
 
-// fakePackages makes of each list a file with its names and the version.
+// fakePackages makes a file from each list, with its names and the version.
 type fakePackages struct {
 	*events
 	epoch   time.Time
@@ -89,7 +89,7 @@ func (f *fakeBuilder) Solve(_ context.Context, r engine.Request) (engine.Result,
 	return result, writeImage(r.Image, fmt.Sprint(r.Definition.Def)+f.more)
 }
 
-// writeImage writes what a disk can be made from.
+// writeImage writes an image that a disk can be made from.
 func writeImage(i *engine.Image, content string) error {
 	image, err := testimage.Image(bootable(content))
 	if err != nil {
@@ -113,8 +113,8 @@ func writeImage(i *engine.Image, content string) error {
 	return path.AppendImage(image)
 }
 
-// bootable are the files that a disk needs: a kernel, an initrd, and what looks
-// like GRUB to whoever looks at the numbers only.
+// bootable are the files that a disk needs: a kernel, an initrd, and files with the
+// numbers by which GRUB's are checked.
 func bootable(content string) []testimage.Entry {
 	boot, core := make([]byte, 512), make([]byte, 4096)
 	boot[510], boot[511] = 0x55, 0xaa
@@ -163,7 +163,7 @@ func small() layout.Sizes {
 	return layout.Sizes{EFI: 34 * layout.MiB, Boot: 34 * layout.MiB, Root: 4 * layout.MiB, OEM: 16 * layout.MiB, Persistent: 16 * layout.MiB}
 }
 
-// build runs a build that must succeed, and says what it asked for.
+// build runs a build that must succeed, and returns its events.
 func (w *world) build(t *testing.T) (*Result, []string) {
 	t.Helper()
 	w.list = nil

@@ -28,15 +28,14 @@ import (
 // storeID names the inputs to the engine.
 const storeID = "kairos-build-inputs"
 
-// A graph is a marshalled recipe with the key of its result: the same key,
-// the same image.
+// A graph is a marshalled recipe with the key of its result: equal keys mean equal
+// images.
 type graph struct {
 	definition *llb.Definition
 	key        string
 }
 
-// graph brings the inputs into the store, as far as they are not there, and
-// marshals the recipe.
+// graph adds missing inputs to the store and marshals the recipe.
 func (b *build) graph(ctx context.Context, set *packages.Set) (*graph, error) {
 	in, err := b.gather(ctx, set)
 	if err != nil {
@@ -137,8 +136,8 @@ func (b *build) releaseFiles() []inputs.File {
 	return files
 }
 
-// tree is an input made of files; its key is the digest of their tar stream, which
-// is written only when the store does not have it.
+// tree is an input made of files. Its key is the digest of their tar stream, which is
+// written to the store only if it is not there.
 func (b *build) tree(name string, files []inputs.File) (inputs.Source, error) {
 	write := func(_ context.Context, w io.Writer, _ inputs.Report) error {
 		return inputs.Tree(w, files, b.recipe.Epoch)
@@ -150,8 +149,8 @@ func (b *build) tree(name string, files []inputs.File) (inputs.Source, error) {
 	return inputs.Source{Name: name, Key: sum.Sum(nil), Write: write}, nil
 }
 
-// frameworkFiles is what is copied into the image as it is: static files and
-// the agent.
+// frameworkFiles are the files that are copied into the image as they are: static
+// files and the agent.
 func (b *build) frameworkFiles() ([]inputs.File, error) {
 	files, err := b.program(payload.Agent)
 	if err != nil {
@@ -183,7 +182,7 @@ func (b *build) bring(ctx context.Context, s inputs.Source) (llb.State, error) {
 	return stored(in, s.Name), nil
 }
 
-// stored is an input in the graph.
+// stored is an input in the store, as a state of the graph.
 func stored(in inputs.Input, name string) llb.State {
 	return llb.OCILayout(in.Ref(), llb.OCIStore("", storeID), llb.WithCustomName("input "+name))
 }
@@ -199,8 +198,8 @@ func (b *build) key(g *graph) string {
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
-// builderID identifies this program, so that a new one does not trust what an
-// old one thought complete.
+// builderID identifies this program, so that a new version does not reuse the outputs
+// of an old one.
 func builderID() string {
 	path, err := os.Executable()
 	if err != nil {

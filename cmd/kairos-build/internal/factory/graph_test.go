@@ -17,7 +17,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// TestGraphKey: the image's configuration, which is not in the graph, is in its key.
+// TestGraphKey: the graph lacks the image's configuration, but its key includes it.
 func TestGraphKey(t *testing.T) {
 	w := newWorld(t)
 	keys := map[string]string{}
@@ -48,7 +48,7 @@ func TestGraphKey(t *testing.T) {
 	}
 }
 
-// TestOurInputs: the programs are where the recipe calls them, and may be called.
+// TestOurInputs: the programs are executable and at the paths that the recipe calls.
 func TestOurInputs(t *testing.T) {
 	w := newWorld(t)
 	w.options.Artifacts = []string{"image"}
@@ -99,7 +99,7 @@ func member(t *testing.T, w *world, r *Result, input, file string) (*tar.Header,
 	}
 }
 
-// TestRequest: what the engine is asked for.
+// TestRequest checks the request to the engine.
 func TestRequest(t *testing.T) {
 	w := newWorld(t)
 	w.build(t)

@@ -25,8 +25,8 @@ type madeImage struct {
 	root *rootImage
 }
 
-// makeImage makes the OCI image, or takes the one of the last build when the
-// graph is the same.
+// makeImage makes the OCI image, or takes that of the last build if the graph is the
+// same.
 func (b *build) makeImage(ctx context.Context, g *graph) (*madeImage, error) {
 	dir := b.out.path(imageName)
 	if b.out.recall(imageName, resultName).Image != g.key {
@@ -54,7 +54,7 @@ func (b *build) makeImage(ctx context.Context, g *graph) (*madeImage, error) {
 	return &madeImage{*described, root}, nil
 }
 
-// openImage opens an image that was made before, and says its digest.
+// openImage opens an image that was made before, and returns its digest.
 func openImage(ctx context.Context, ref, arch string) (v1.Image, string, error) {
 	image, err := source.Open(ctx, ref, source.Options{Arch: arch})
 	if errors.Is(err, source.ErrPlatform) {
@@ -88,8 +88,7 @@ func (b *build) solve(ctx context.Context, g *graph, dir string) error {
 	return err
 }
 
-// makeRoot makes the root image, or takes the one that was made from the same
-// layers before.
+// makeRoot makes the root image, or takes the one made before from the same layers.
 func (r *recorder) makeRoot(ctx context.Context, stateDir string, image v1.Image) (root *rootImage, err error) {
 	roots, err := openRoots(stateDir)
 	if err != nil {

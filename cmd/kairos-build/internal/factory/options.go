@@ -21,8 +21,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
-// ErrBadInput marks errors that the user can mend by changing the command or
-// the files that it names.
+// ErrBadInput marks errors that the user can fix by changing the command or the files
+// that it names.
 var ErrBadInput = errors.New("bad input")
 
 // badInput marks err. Its text stays as it is.
@@ -33,13 +33,13 @@ type inputError struct{ err error }
 func (e *inputError) Error() string   { return e.err.Error() }
 func (e *inputError) Unwrap() []error { return []error{e.err, ErrBadInput} }
 
-// Options are what a user asks for, and what a build works with.
+// Options are the user's choices, and the means of a build.
 type Options struct {
 	Flavor       string
 	Dir          string   // output folder; default out/<flavor>
 	CloudConfigs []string // files, written to the disk's /oem in this order
-	// Configs says how they are checked. What only Configs.Compat lets through is
-	// written with config.CompatLine, by which the node lets it through, too.
+	// Configs says how CloudConfigs are checked. A file that only Configs.Compat
+	// accepts is written with config.CompatLine, so that the node accepts it, too.
 	Configs   config.Options
 	Sizes     layout.Sizes // of the disk's partitions; zero means layout's defaults
 	Artifacts []string     // default: all
@@ -47,10 +47,10 @@ type Options struct {
 	Arch      string       // default amd64
 	Base      string       // image to start from in place of the archive
 	Version   string       // semantic version, with or without a leading v
-	// MountPoints are directories that the root has besides those of the flavor.
+	// MountPoints are directories of the root besides those of the flavor.
 	MountPoints []string
 	State       string              // folder that outlives a build; see MakeState
-	Families    map[string]Packages // by the names that flavors have for them
+	Families    map[string]Packages // by the names that flavors use
 	Builder     Builder
 	// Program returns a program of framework/payload, for an architecture.
 	Program  func(arch, name string) ([]byte, error)
@@ -84,7 +84,7 @@ func (o Options) withDefaults() (Options, error) {
 // semver is the grammar of semver.org 2.0.0, with an optional v.
 var semver = regexp.MustCompile(`^v?(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$`)
 
-// ParseVersion returns a semantic version with a leading v.
+// ParseVersion checks a semantic version and returns it with a leading v.
 func ParseVersion(s string) (string, error) {
 	if !semver.MatchString(s) {
 		return "", fmt.Errorf("version %q is not a semantic version such as v1.2.3 or v1.2.3-rc.1", s)
@@ -92,14 +92,14 @@ func ParseVersion(s string) (string, error) {
 	return "v" + strings.TrimPrefix(s, "v"), nil
 }
 
-// A cloudConfig is one file of the user's for the disk's /oem.
+// A cloudConfig is one of the user's files for the disk's /oem.
 type cloudConfig struct {
 	path string
 	data []byte
 }
 
-// readConfigs reads and checks the cloud-configs. Every mistake of every file
-// is in the error; what is known but not implemented yet is told through log.
+// readConfigs reads and checks the cloud-configs. The error names every mistake in
+// every file; log gets the warnings, such as keys that are not implemented yet.
 func readConfigs(paths []string, how config.Options, log *slog.Logger) ([]cloudConfig, error) {
 	documents, err := readUserData(paths, how)
 	errs := []error{err}
@@ -117,8 +117,8 @@ func readConfigs(paths []string, how config.Options, log *slog.Logger) ([]cloudC
 	return configs, nil
 }
 
-// readUserData decodes files. The error names every file that holds no user
-// data; the parts are those of the others.
+// readUserData decodes files. The error names every file that holds no user data; the
+// parts are those of the other files.
 func readUserData(paths []string, how config.Options) (all []userdata.Part, _ error) {
 	var errs []error
 	for _, path := range paths {
@@ -133,7 +133,7 @@ func readUserData(paths []string, how config.Options) (all []userdata.Part, _ er
 	return all, errors.Join(errs...)
 }
 
-// configInputs are the cloud-configs as they go onto the disk.
+// configInputs lists the cloud-configs with the digests of their data on the disk.
 func configInputs(configs []cloudConfig) []Input {
 	var list []Input
 	for _, c := range configs {
@@ -157,7 +157,7 @@ func checkConfig(f config.File, log *slog.Logger) []error {
 	return errs
 }
 
-// exists tells whether there is something at path.
+// exists reports whether there is something at path.
 func exists(path string) bool {
 	_, err := os.Lstat(path)
 	return !errors.Is(err, fs.ErrNotExist)

@@ -15,7 +15,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/ext4"
 )
 
-// TestCompatOnTheDisk: the node, which is strict, must take what was let through.
+// TestCompatOnTheDisk: the node, which is strict, must accept what the build accepted.
 func TestCompatOnTheDisk(t *testing.T) {
 	write := func(name, text string) string {
 		path := filepath.Join(t.TempDir(), name)
@@ -46,8 +46,8 @@ func TestCompatOnTheDisk(t *testing.T) {
 	}
 }
 
-// TestUserDataOnTheDisk: what a datasource takes is taken, and what it would leave
-// out is an error.
+// TestUserDataOnTheDisk: the build takes what a datasource takes. What a datasource
+// would leave out is an error.
 func TestUserDataOnTheDisk(t *testing.T) {
 	write := func(text string) string {
 		path := filepath.Join(t.TempDir(), "given")
@@ -78,7 +78,7 @@ func TestUserDataOnTheDisk(t *testing.T) {
 	}
 }
 
-// TestConfigsOnTheDisk: in the order in which they are given, and for root only.
+// TestConfigsOnTheDisk: files keep the order of the command, and only root reads them.
 func TestConfigsOnTheDisk(t *testing.T) {
 	got := oemEntries([]cloudConfig{{"b.yaml", []byte("hostname: b\n")}, {"a.yaml", []byte("hostname: a\n")}})
 	want := []ext4.Entry{

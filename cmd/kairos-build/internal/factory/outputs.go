@@ -28,17 +28,17 @@ import (
 // inside the output folder, so that a rename never crosses file systems.
 const stagePrefix = ".kairos-build-"
 
-// An outputs is a folder that outputs appear in, complete, by rename. One
+// An outputs is an output folder. Complete outputs appear in it by rename. One
 // process at a time writes to it.
 type outputs struct {
 	dir   string
 	stage string
-	stamp string // file with what the finished outputs looked like
+	stamp string // file with the stamp of the finished outputs
 	lock  *flock.Flock
 }
 
-// openOutputs makes dir, checks that it can be written, waits for another
-// build that writes to it, and removes what a killed one left.
+// openOutputs makes dir, waits for another build that writes to it, removes what a
+// killed build left, and checks that dir can be written.
 func openOutputs(ctx context.Context, dir, stateDir string, waiting func()) (*outputs, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -82,14 +82,14 @@ func (o *outputs) makeStage() error {
 	return nil
 }
 
-// path is where the finished output name is.
+// path is the path of the finished output name.
 func (o *outputs) path(name string) string { return filepath.Join(o.dir, name) }
 
-// staged is where the output name is made.
+// staged is the path where the output name is made.
 func (o *outputs) staged(name string) string { return filepath.Join(o.stage, name) }
 
-// publish moves a staged output to its place. A folder that is there already
-// is exchanged in one step, so that the place is never empty.
+// publish moves a staged output to its path. It exchanges an older output in one
+// step, so that there is one at any time.
 func (o *outputs) publish(name string) error {
 	from, to := o.staged(name), o.path(name)
 	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_EXCHANGE)
@@ -102,13 +102,13 @@ func (o *outputs) publish(name string) error {
 	return nil
 }
 
-// close removes the stage, with the old outputs in it, and gives way.
+// close removes the stage, with the old outputs in it, and unlocks the folder.
 func (o *outputs) close() error {
 	return errors.Join(os.RemoveAll(o.stage), o.lock.Unlock())
 }
 
-// A stamp says what the outputs looked like when they were finished, so that
-// the next build can tell, without reading them, that nobody touched them.
+// A stamp identifies finished outputs. The next build can tell from it, without
+// reading the outputs, that they are unchanged.
 type stamp struct {
 	Key   string               `json:"key"`   // of everything the outputs depend on
 	Image string               `json:"image"` // of everything the image depends on
@@ -170,8 +170,8 @@ func (o *outputs) remember(key, imageKey string) error {
 	return durable.WriteCache(o.stamp, data, 0o644)
 }
 
-// recall reads the stamp; only the files below one of roots, or all of them,
-// have to be as they were. The stamp is zero when anything is different.
+// recall reads the stamp and compares it with the files below roots, or with all
+// files if there are no roots. It returns the zero stamp if any of them differs.
 func (o *outputs) recall(roots ...string) stamp {
 	var s stamp
 	if err := readJSON(o.stamp, &s); err != nil {

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// TestLeftoversOfAnInterruptedBuild are removed, whatever the folder is called.
+// TestLeftoversOfAnInterruptedBuild: they are removed, whatever the folder's name.
 func TestLeftoversOfAnInterruptedBuild(t *testing.T) {
 	for _, name := range []string{"plain", "node[1]", "node[", "all*"} {
 		dir := filepath.Join(t.TempDir(), name)
@@ -32,7 +32,8 @@ func TestLeftoversOfAnInterruptedBuild(t *testing.T) {
 	}
 }
 
-// TestASecondBuildWaits for the one that writes to the same folder, and says so.
+// TestASecondBuildWaits: it waits for the build that writes to the same folder, and
+// reports that.
 func TestASecondBuildWaits(t *testing.T) {
 	limit, stop := context.WithTimeout(t.Context(), 20*time.Second)
 	defer stop()
@@ -74,8 +75,8 @@ func TestASecondBuildWaits(t *testing.T) {
 	}
 }
 
-// TestPublishExchanges: the new folder and the old one change places in one step,
-// so that there is one at any time.
+// TestPublishExchanges: the new folder replaces the old one in one step, so that there
+// is one at any time.
 func TestPublishExchanges(t *testing.T) {
 	o, err := openOutputs(t.Context(), t.TempDir(), t.TempDir(), func() {})
 	if err != nil {

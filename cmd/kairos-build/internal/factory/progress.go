@@ -9,15 +9,15 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
 )
 
-// A recorder passes steps on and remembers them for build.json. It is safe for
-// use by several goroutines.
+// A recorder passes steps to the reporter and keeps them for build.json. It is safe
+// for concurrent use.
 type recorder struct {
 	to    progress.Reporter
 	mu    sync.Mutex
 	steps []Step
 }
 
-// step runs do as a step. do says whether its result was there already.
+// step runs do as a step. do returns whether its result was there already.
 func (r *recorder) step(name string, do func(progress.Step) (cached bool, err error)) error {
 	start := time.Now()
 	shown := r.to.Step(name)

@@ -30,8 +30,8 @@ func (b *build) addRaw(ctx context.Context, image *madeImage, r *Result) error {
 	})
 }
 
-// writeRaw writes the disk of a root image. Every identifier comes from the
-// digest of its image.
+// writeRaw writes the disk of a root image. All identifiers are derived from the
+// digest of the OCI image.
 func writeRaw(ctx context.Context, path string, image *rootImage, digest string, s disk.Spec) (_ Disk, err error) {
 	root, err := os.Open(image.path)
 	if err != nil {
@@ -57,9 +57,9 @@ func writeRaw(ctx context.Context, path string, image *rootImage, digest string,
 	}, nil
 }
 
-// oemEntries puts the cloud-configs where Kairos's installer puts the user's:
-// 90_custom.yaml, 91_custom.yaml, … They may hold secrets, so only root reads
-// them.
+// oemEntries gives the cloud-configs the names that Kairos's installer gives the
+// user's: 90_custom.yaml, 91_custom.yaml, … They may hold secrets, so only root may
+// read them.
 func oemEntries(configs []cloudConfig) []ext4.Entry {
 	entries := make([]ext4.Entry, len(configs))
 	for i, c := range configs {
@@ -68,13 +68,13 @@ func oemEntries(configs []cloudConfig) []ext4.Entry {
 	return entries
 }
 
-// DiskOptions are what `kairos-build disk` asks for.
+// DiskOptions are the options of `kairos-build disk`.
 type DiskOptions struct {
 	Image        string // OCI layout, OCI archive or registry reference
 	Arch         string // default amd64
 	Path         string // of the disk; default disk.raw
 	CloudConfigs []string
-	// Configs says how they are checked; see Options.
+	// Configs says how CloudConfigs are checked; see Options.
 	Configs  config.Options
 	Sizes    layout.Sizes // of the partitions; zero means layout's defaults
 	State    string       // folder that outlives a build; see MakeState
@@ -82,7 +82,7 @@ type DiskOptions struct {
 	Log      *slog.Logger
 }
 
-// MakeDisk makes a disk from an image that exists, without building anything.
+// MakeDisk makes a disk from an existing image, without a build.
 func MakeDisk(ctx context.Context, o DiskOptions) (made Disk, err error) {
 	configs, err := readConfigs(o.CloudConfigs, o.Configs, o.Log)
 	if err != nil {

@@ -8,7 +8,7 @@ import "github.com/kairos-build/kairos-build/cmd/kairos-build/internal/disk"
 // changes its meaning or goes away; docs/build-json.md describes it.
 const FormatVersion = 2
 
-// A Result is what a build made: the content of build.json.
+// A Result describes the outputs of a build: the content of build.json.
 type Result struct {
 	Format       int     `json:"format"`
 	Flavor       string  `json:"flavor"`
@@ -22,7 +22,7 @@ type Result struct {
 	Inputs       []Input `json:"inputs"`
 	Seconds      float64 `json:"seconds"`
 
-	// Dir is where the outputs are; paths in the file are relative to it.
+	// Dir is the output folder; paths in build.json are relative to it.
 	Dir string `json:"-"`
 }
 
@@ -47,13 +47,13 @@ type Disk struct {
 	Kind      string        `json:"kind"`           // raw
 	Path      string        `json:"path"`           // relative to build.json
 	Size      int64         `json:"size"`           // bytes, holes included
-	Allocated int64         `json:"allocated"`      // bytes that take up space
+	Allocated int64         `json:"allocated"`      // bytes, holes excluded
 	Content   string        `json:"content_sha256"` // hex, see disk.Content
 	RootHash  string        `json:"verity_root_hash"`
 	Extents   []disk.Extent `json:"extents"`
 }
 
-// A Step is something the build did.
+// A Step is one step of the build.
 type Step struct {
 	Name    string  `json:"name"`
 	Seconds float64 `json:"seconds"`

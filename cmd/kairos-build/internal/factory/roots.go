@@ -22,19 +22,19 @@ import (
 // rootsKept is how many root images the state folder keeps.
 const rootsKept = 3
 
-// rootFormat is part of a root image's key: a change of the writer that
-// changes its bytes needs a new number.
+// rootFormat is part of a root image's key. It must change when the writer writes
+// other bytes.
 const rootFormat = 1
 
-// A rootStore keeps root images by the layers that they were made from:
-// <key>.img with the bytes and <key>.gob with what slotimage found.
+// A rootStore keeps root images by the layers that they were made from: <key>.img
+// with the bytes, and <key>.gob with the slotimage.Image.
 type rootStore struct{ dir string }
 
 // A rootImage is a root image on disk.
 type rootImage struct {
 	image  *slotimage.Image
 	path   string
-	record map[string]string // annotations for the image that it was made from
+	record map[string]string // annotations for the OCI image that it was made from
 }
 
 func openRoots(stateDir string) (*rootStore, error) {
@@ -45,8 +45,8 @@ func openRoots(stateDir string) (*rootStore, error) {
 	return &rootStore{dir}, nil
 }
 
-// make returns the root image of layers; cached tells that it was there. What
-// was there is verified against its root hash before it is used.
+// make returns the root image of layers; cached reports that it was in the store. A
+// cached root image is verified against its root hash.
 func (s *rootStore) make(ctx context.Context, layers []slotimage.Layer) (root *rootImage, cached bool, err error) {
 	base := filepath.Join(s.dir, rootKey(layers))
 	if root, err := load(ctx, base); err == nil {
@@ -90,8 +90,8 @@ func load(ctx context.Context, base string) (*rootImage, error) {
 	return &rootImage{image: image, path: base + ".img"}, os.Chtimes(base+".img", now, now)
 }
 
-// write makes both files by rename, the .gob last: it says that the .img is
-// complete.
+// write makes both files by rename, the .gob last: its presence means that the .img
+// is complete.
 func write(ctx context.Context, base string, layers []slotimage.Layer) (_ *slotimage.Image, err error) {
 	tmp := fmt.Sprintf("%s.%d", base, os.Getpid())
 	f, err := os.Create(tmp + ".img")
@@ -124,7 +124,7 @@ func removeIfThere(path string) error {
 	return nil
 }
 
-// collect removes all but the root images that were used last.
+// collect removes all root images but the rootsKept that were used last.
 func (s *rootStore) collect() error {
 	paths, err := folder.Glob(s.dir, "*.img")
 	if err != nil || len(paths) <= rootsKept {

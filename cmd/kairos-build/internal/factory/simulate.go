@@ -18,9 +18,9 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/osrelease"
 )
 
-// SimulateOptions are what `kairos-build simulate` asks for.
+// SimulateOptions are the options of `kairos-build simulate`.
 type SimulateOptions struct {
-	Image     string // as ImagePath has it
+	Image     string // as ImagePath takes it
 	Arch      string // default amd64
 	Configs   []simulate.Source
 	MachineID string // default simulate.DefaultMachineID
@@ -28,8 +28,8 @@ type SimulateOptions struct {
 	Progress  progress.Reporter
 }
 
-// ImagePath is the image that ref names: that of a folder which
-// `kairos-build flavor` wrote, else ref itself.
+// ImagePath is the image that ref names: if ref is an output folder of
+// `kairos-build flavor`, the image in it, else ref itself.
 func ImagePath(ref string) string {
 	inside := filepath.Join(ref, imageName)
 	if !exists(filepath.Join(ref, "index.json")) && exists(filepath.Join(inside, "index.json")) {
@@ -38,8 +38,8 @@ func ImagePath(ref string) string {
 	return ref
 }
 
-// ReadSources reads cloud-configs and decodes them. Those with an error are in
-// the result too; the error is about files that cannot be read.
+// ReadSources reads cloud-configs and decodes them. The result includes those with
+// mistakes. The error is about files that cannot be read or hold no user data.
 func ReadSources(paths []string, how config.Options) ([]simulate.Source, error) {
 	documents, err := readUserData(paths, how)
 	if err != nil {
@@ -52,8 +52,8 @@ func ReadSources(paths []string, how config.Options) ([]simulate.Source, error) 
 	return out, nil
 }
 
-// Simulate says what cloud-configs would change on a node of an image. The
-// root image is made as for a disk, and kept for the next time.
+// Simulate finds what cloud-configs would change on a node with an image. It makes
+// the root image as for a disk, and keeps it for the next call.
 func Simulate(ctx context.Context, o SimulateOptions) (result *simulate.Result, err error) {
 	if err := MakeState(o.State); err != nil {
 		return nil, err
@@ -87,7 +87,7 @@ func Simulate(ctx context.Context, o SimulateOptions) (result *simulate.Result, 
 	return result, nil
 }
 
-// prettyName is what an image calls its distribution, or empty.
+// prettyName is the PRETTY_NAME of an image's os-release, or empty.
 func prettyName(files fs.FS) string {
 	return osrelease.Of(func(name string) ([]byte, error) { return fs.ReadFile(files, name) })["PRETTY_NAME"]
 }

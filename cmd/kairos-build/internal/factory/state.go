@@ -12,13 +12,13 @@ import (
 // MakeState makes the folder that outlives a build:
 //
 //	archive/   verified indexes and packages, by digest
-//	inputs/    what enters a graph, as OCI images
+//	inputs/    inputs of graphs, as OCI images
 //	engine/    the embedded engine
 //	roots/     root images, by the layers that they were made from
-//	outputs/   what finished outputs looked like
+//	outputs/   stamps and locks of output folders
 //
-// It must be one that can be written to: a user without a home has to hear of
-// it before the first download.
+// It fails if the folder cannot be written: a user without a home must learn that
+// before the first download.
 func MakeState(dir string) error {
 	err := os.MkdirAll(dir, 0o755)
 	if err == nil {

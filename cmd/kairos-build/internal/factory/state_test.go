@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestStateWithoutAHome: the error says what to set, before anything is done.
+// TestStateWithoutAHome: the error says what to set, before the build does anything.
 func TestStateWithoutAHome(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o644); err != nil {

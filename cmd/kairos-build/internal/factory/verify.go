@@ -13,16 +13,16 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
 )
 
-// VerifyOptions are what `kairos-build disk --verify` asks for.
+// VerifyOptions are the options of `kairos-build disk --verify`.
 type VerifyOptions struct {
-	Build    string // the folder of a build, its build.json, or what `kairos-build disk --json` printed
-	Path     string // of the one disk that it describes, or a device; default: where that says
+	Build    string // folder of a build, its build.json, or the output of `kairos-build disk --json`
+	Path     string // of the only disk in Build, or a device; default: the path in Build
 	Progress progress.Reporter
 }
 
-// VerifyDisks reads disks and compares them with what was said about them when they
-// were made. It returns those that are as they were. Others are in the error, which
-// is a disk.ErrDiffers.
+// VerifyDisks reads disks and compares them with their descriptions from the time when
+// they were made. It returns the disks that match. The error names the others, and
+// wraps disk.ErrDiffers if a disk differs.
 func VerifyDisks(ctx context.Context, o VerifyOptions) (good []Disk, err error) {
 	disks, err := describedDisks(o.Build)
 	if err == nil && o.Path != "" && len(disks) > 1 {
@@ -45,7 +45,8 @@ func VerifyDisks(ctx context.Context, o VerifyOptions) (good []Disk, err error) 
 	return good, err
 }
 
-// describedDisks reads a description. Paths in it are relative to its folder.
+// describedDisks reads the disks of a description. Relative paths in it begin at its
+// folder.
 func describedDisks(path string) ([]Disk, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		path = filepath.Join(path, resultName)

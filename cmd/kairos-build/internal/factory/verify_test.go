@@ -13,7 +13,8 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/disk"
 )
 
-// TestVerifyDisks: a build's disk, a copy of it, and one that was described alone.
+// TestVerifyDisks verifies the disk of a build, a copy of it, and a disk with a
+// description of its own.
 func TestVerifyDisks(t *testing.T) {
 	w := newWorld(t)
 	built, _ := w.build(t)

@@ -17,9 +17,9 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// Import copies an image into the store as the input called name, blob by
-// blob, as it is: the digest of its manifest stays. Blobs that are there
-// already are not read.
+// Import copies an image into the store as the input name, blob by blob and
+// unchanged: its manifest keeps its digest. It does not read blobs that the store
+// holds already.
 func (s *Store) Import(ctx context.Context, name string, image v1.Image) (Input, error) {
 	in, err := s.importImage(ctx, name, image)
 	if err != nil {
@@ -88,7 +88,7 @@ func (s *Store) copyLayer(ctx context.Context, layer v1.Layer) (digest.Digest, i
 	return blob, size, s.copy(ctx, blob, r)
 }
 
-// copy stores what r holds if its digest is want, and closes r.
+// copy stores the content of r if its digest is want, and closes r.
 func (s *Store) copy(ctx context.Context, want digest.Digest, r io.ReadCloser) (err error) {
 	defer func() { err = errors.Join(err, r.Close()) }()
 	ref := fmt.Sprintf("%s-%d", want.Encoded(), os.Getpid())

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package inputs keeps what enters a build graph: each input is an OCI image
-// of one uncompressed layer in a content store on disk, named by its digest.
-// So the engine, embedded or remote, fetches only what it has not seen, and
-// the provenance names every input.
+// Package inputs keeps the inputs of a build graph. Each input is an OCI image of one
+// uncompressed layer in a content store on disk, named by its digest. So the engine,
+// embedded or remote, fetches only what it does not have, and the provenance names
+// every input.
 package inputs
 
 import (
@@ -57,7 +57,7 @@ type Source struct {
 	Write func(ctx context.Context, w io.Writer, report Report) error
 }
 
-// A Report is told how many bytes are done, of total.
+// A Report is called with the number of bytes that are done, and their total.
 type Report func(done, total int64)
 
 // Ref names the input for llb.OCILayout.
@@ -74,9 +74,9 @@ func Open(dir string, blobs content.Store) (*Store, error) {
 
 var validKey = regexp.MustCompile(`^[a-zA-Z0-9._-]+$`)
 
-// Add stores what write writes, a tar stream, as the input called name, unless
-// the store holds the result for key already. key identifies the content: a
-// digest of everything that write depends on.
+// Add stores the tar stream of write as the input name, unless the store holds the
+// result for key already. key identifies the content: a digest of everything that
+// write depends on.
 func (s *Store) Add(ctx context.Context, name, arch, key string, write func(io.Writer) error) (Input, error) {
 	if !validKey.MatchString(name) || !validKey.MatchString(key) {
 		return Input{}, fmt.Errorf("BUG: input %q with key %q", name, key)
@@ -94,7 +94,7 @@ func (s *Store) Add(ctx context.Context, name, arch, key string, write func(io.W
 	return Input{Name: name, Digest: r.Manifest, Size: r.Size}, s.collect(ctx, name)
 }
 
-// record is what a key file holds.
+// record is the content of a key file.
 type record struct {
 	Manifest digest.Digest   `json:"manifest"`
 	Blobs    []digest.Digest `json:"blobs"`
@@ -189,8 +189,8 @@ func (s *Store) writeKey(name, key string, r record) error {
 	return durable.WriteCache(s.keyFile(name, key), data, 0o644)
 }
 
-// collect removes all but the newest generations of an input, with the blobs
-// that no other input has.
+// collect removes all generations of an input but those that were used last, with the
+// blobs that no other key file names.
 func (s *Store) collect(ctx context.Context, name string) error {
 	old, err := s.oldest(name)
 	if err != nil || len(old) == 0 {
@@ -226,7 +226,7 @@ func (s *Store) collect(ctx context.Context, name string) error {
 	return nil
 }
 
-// oldest lists the key files of name beyond the newest generations.
+// oldest lists the key files of name, except the generations that were used last.
 func (s *Store) oldest(name string) ([]string, error) {
 	paths, err := folder.Glob(s.keys, name+"@*")
 	if err != nil || len(paths) <= generations {
@@ -244,18 +244,18 @@ func (s *Store) oldest(name string) ([]string, error) {
 	return paths[generations:], nil
 }
 
-// A File is one regular file of a tree.
+// A File is one regular file, symbolic link or directory of a tree.
 type File struct {
 	Path string // relative, slash-separated
 	Mode fs.FileMode
-	Data []byte // or, when nil,
-	From string // the file to read
-	Link string // target: a symbolic link
+	Data []byte // content of a regular file, if From is empty
+	From string // the file to read the content from
+	Link string // target, for a symbolic link
 	Dir  bool   // a directory, mode 0755
 }
 
-// Tree writes files as a tar stream: sorted, with their directories, owned by
-// root, with the time at.
+// Tree writes files as a tar stream: sorted, with their directories, owned by root,
+// all with the time at.
 func Tree(w io.Writer, files []File, at time.Time) error {
 	files = slices.Clone(files)
 	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })

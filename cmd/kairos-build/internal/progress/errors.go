@@ -4,6 +4,6 @@ package progress
 
 import "errors"
 
-// ErrInterrupted is given to Step.Done for a step that did not fail itself:
-// the user, or another step's failure, ended it.
+// ErrInterrupted is passed to Step.Done for a step that did not fail itself: the user,
+// or the failure of another step, ended it.
 var ErrInterrupted = errors.New("interrupted")

@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// seconds shows a duration the way a person reads it: 0.3s, 12.3s, 2m05s.
+// seconds formats a duration: 0.3s, 12.3s, 2m05s.
 func seconds(d time.Duration) string {
 	if d < time.Minute {
 		return fmt.Sprintf("%.1fs", d.Seconds())
@@ -48,8 +48,8 @@ func amount(done, total, rate int64) string {
 	return b.String()
 }
 
-// clean makes a line of output safe to show: no escape sequences, no control
-// characters, nothing that a carriage return would have overwritten.
+// clean makes a line of output safe to show. It removes escape sequences, control
+// characters, and text that a carriage return would have overwritten.
 func clean(line string) string {
 	line = strings.TrimRight(line, "\r\n ")
 	if i := strings.LastIndexByte(line, '\r'); i >= 0 {
@@ -92,7 +92,7 @@ func dropEscapes(s string) string {
 	return b.String()
 }
 
-// cut shortens s to width columns, counting a character as one.
+// cut shortens s to width columns. Each character counts as one column.
 func cut(s string, width int) string {
 	if utf8.RuneCountInString(s) <= width {
 		return s
@@ -103,7 +103,7 @@ func cut(s string, width int) string {
 	return string([]rune(s)[:width-1]) + "…"
 }
 
-// firstLine is what fits on one line of an error.
+// firstLine is the first line of an error, made safe to show.
 func firstLine(err error) string {
 	line, _, _ := strings.Cut(err.Error(), "\n")
 	return clean(line)

@@ -12,8 +12,8 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// Graph reports what BuildKit says about a graph as steps. It is used by one
-// goroutine.
+// Graph turns BuildKit's status of a graph into steps. It is not safe for concurrent
+// use.
 type Graph struct {
 	reporter Reporter
 	now      func() time.Time
@@ -21,8 +21,8 @@ type Graph struct {
 	order    []*vertex
 }
 
-// linger is how long a source that completed may still start again: BuildKit
-// resolves it, computes its key and loads it in runs of their own.
+// linger is how long a completed source may start again: BuildKit resolves it, computes
+// its key and loads it in separate runs.
 const linger = 300 * time.Millisecond
 
 type vertex struct {
@@ -31,10 +31,10 @@ type vertex struct {
 	ended   time.Time             // when a source's last run ended; zero: it runs
 	shown   bool                  // it was shown as finished
 	bytes   map[string]*vertexJob // by id
-	line    []byte                // of output, without its end so far
+	line    []byte                // of output, still incomplete
 }
 
-// vertexJob is a part of a vertex that counts, such as the download of a layer.
+// vertexJob is a part of a vertex that reports bytes, such as the download of a layer.
 type vertexJob struct{ done, total int64 }
 
 // NewGraph returns an adapter; pass its Update to the engine.
@@ -48,8 +48,8 @@ func newGraph(r Reporter, now func() time.Time) *Graph {
 
 // Update takes one message of BuildKit's status stream.
 func (g *Graph) Update(s *client.SolveStatus) {
-	// The output first: a vertex that failed says so in the message that
-	// carries its last words.
+	// The output comes before the end: the message with the failure of a vertex
+	// also carries its last output.
 	var begun *vertex
 	for _, v := range s.Vertexes {
 		if g.begin(v) {
@@ -68,8 +68,8 @@ func (g *Graph) Update(s *client.SolveStatus) {
 	g.settle(begun)
 }
 
-// settle ends the sources that will not start again: another vertex began, or
-// time passed.
+// settle ends the sources that will not start again, because another vertex began or
+// linger has passed.
 func (g *Graph) settle(begun *vertex) {
 	for _, v := range g.order {
 		if v.ended.IsZero() {
@@ -81,8 +81,8 @@ func (g *Graph) settle(begun *vertex) {
 	}
 }
 
-// Close ends what is left: sources that completed, and steps that the stream
-// left open because it broke off.
+// Close ends the remaining steps: those of completed sources, and, as interrupted,
+// those that are still open because the stream broke off.
 func (g *Graph) Close() {
 	for _, v := range g.order {
 		if v.ended.IsZero() {
@@ -103,15 +103,15 @@ func (g *Graph) vertex(d digest.Digest) *vertex {
 	return v
 }
 
-// begin starts a step for a vertex that runs and was not running. One that was
-// in the cache, or that comes and goes in one message, has its step, too.
+// begin starts a step for a vertex that starts to run. A cached vertex, or one that
+// starts and ends in the same message, has its step, too.
 func (g *Graph) begin(u *client.Vertex) bool {
 	v := g.vertex(u.Digest)
 	if u.Started == nil || !u.Started.After(v.started) {
 		return false
 	}
 	if v.step != nil {
-		v.started, v.ended = *u.Started, time.Time{} // a source goes on
+		v.started, v.ended = *u.Started, time.Time{} // a source starts again
 		return false
 	}
 	if v.shown && u.Completed != nil && u.Error == "" {
@@ -172,8 +172,8 @@ func (v *vertex) log(data []byte) {
 	}
 }
 
-// count adds up what the parts of the vertex have moved. The total is known
-// when all parts know theirs.
+// count adds up the bytes of the parts of the vertex. The total is known if the totals
+// of all parts are.
 func (v *vertex) count(s *client.VertexStatus) {
 	if v.step == nil || s.Current == 0 && s.Total == 0 {
 		return

@@ -73,7 +73,7 @@ func (j *jsonLines) Close() error {
 	return j.err
 }
 
-// write adds what every event has; the caller holds mu.
+// write adds the common fields and writes the event; the caller holds mu.
 func (s *jsonStep) write(e event) {
 	e.Time, e.Step, e.Name = s.j.now().UTC(), s.id, s.name
 	s.j.err = errors.Join(s.j.err, s.j.out.Encode(e))

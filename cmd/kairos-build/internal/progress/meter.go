@@ -4,13 +4,13 @@ package progress
 
 import "time"
 
-// rateWindow is how far back the shown rate looks.
+// rateWindow is the time over which the rate is measured.
 const rateWindow = 3 * time.Second
 
 // meter turns totals of bytes into a rate.
 type meter struct {
 	done, total int64
-	samples     []sample // oldest first, none older than rateWindow but the first
+	samples     []sample // oldest first; only the first may be older than rateWindow
 }
 
 type sample struct {
@@ -24,13 +24,13 @@ func (m *meter) set(done, total int64, now time.Time) {
 	for len(m.samples) > 2 && now.Sub(m.samples[1].at) >= rateWindow {
 		m.samples = m.samples[1:]
 	}
-	// A fast source reports thousands of times a second: thin them out.
+	// A fast source reports thousands of times a second: drop most samples.
 	if n := len(m.samples); n > 2 && m.samples[n-1].at.Sub(m.samples[n-3].at) < rateWindow/30 {
 		m.samples = append(m.samples[:n-2], m.samples[n-1])
 	}
 }
 
-// rate is in bytes per second, 0 while it is not known.
+// rate is the rate in bytes per second, 0 if unknown.
 func (m *meter) rate() int64 {
 	if len(m.samples) < 2 {
 		return 0

@@ -15,8 +15,7 @@ const (
 	keepLines     = 20              // of output, for a failure
 )
 
-// plain writes lines that make sense in a log. The first column is the time
-// since the start.
+// plain writes lines for a log. The first column is the time since the start.
 type plain struct {
 	now   func() time.Time
 	start time.Time
@@ -41,7 +40,7 @@ type plainStep struct {
 	done  bool
 }
 
-// Step writes that a step begins.
+// Step writes the start of a step.
 func (p *plain) Step(name string) Step {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -52,7 +51,7 @@ func (p *plain) Step(name string) Step {
 	return s
 }
 
-// Close writes which steps were interrupted.
+// Close writes the steps that were interrupted.
 func (p *plain) Close() error {
 	for _, s := range p.unfinished() {
 		s.Done(false, ErrInterrupted)
@@ -93,7 +92,7 @@ func (s *plainStep) Log(line string) {
 	s.tail = appendTail(s.tail, clean(line), keepLines)
 }
 
-// State is for live views.
+// State does nothing: states are for live views.
 func (s *plainStep) State(string) {}
 
 func (s *plainStep) Done(cached bool, err error) {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package progress tells a person, or a program, what a build is doing. It
-// turns steps into a live view, plain lines, or JSON lines; it knows nothing of
-// what the steps do. Everything goes to one writer, which is stderr: stdout
-// belongs to the result.
+// Package progress shows a person, or a program, what a build is doing. It
+// turns steps into a live view, plain lines, or JSON lines; it does not know
+// what the steps do. Everything goes to one writer, stderr: stdout belongs to
+// the result.
 //
 // # Modes
 //
@@ -16,17 +16,17 @@
 //
 // # JSON lines
 //
-// Every line has time (RFC 3339 with nanoseconds, UTC), event, step (a number
-// that is the step's own) and name. The events and their other fields:
+// Every line has time (RFC 3339 with nanoseconds, UTC), event, step (the number
+// of the step) and name. The events and their other fields:
 //
 //	start     the step began
-//	progress  done, total: bytes; total is left out when it is not known;
+//	progress  done, total: bytes; total is absent if it is not known;
 //	          at most one a second for each step
 //	log       line: one line of the step's output
-//	state     line: where the step is
+//	state     line: what the step is doing
 //	done      seconds (float), cached (bool); error (string) if it failed
 //
-// Fields may be added; they do not change their meaning.
+// Fields may be added; the meaning of a field never changes.
 package progress
 
 import (
@@ -46,13 +46,12 @@ const (
 	None  = "none"
 )
 
-// Modes lists what New takes, for the help of a flag.
+// Modes lists the modes of New, for the help of a flag.
 func Modes() []string { return []string{Auto, TTY, Plain, JSON, None} }
 
-// Reporter shows steps. Its methods and those of its steps can be called from
-// any goroutine.
+// Reporter shows steps. Its methods and those of its steps are safe for concurrent use.
 type Reporter interface {
-	// Step says that a step begins now.
+	// Step begins a step.
 	Step(name string) Step
 	// Close ends the view; steps that are not done are shown as interrupted.
 	// It returns the first error of writing.
@@ -61,21 +60,21 @@ type Reporter interface {
 
 // Step is one thing that a build does.
 type Step interface {
-	// Progress says how many bytes are done, of total. Zero total: not known.
+	// Progress reports the bytes done, and their total; zero if it is not known.
 	Progress(done, total int64)
 	// Log takes one line of output.
 	Log(line string)
-	// State says where the step is. A live view shows it until the next one; a
-	// log does not have it.
+	// State says what the step is doing. A live view shows it until the next
+	// state; a log omits it.
 	State(text string)
-	// Done ends the step: its result was there already, or it failed, or it
-	// went well. Further calls do nothing.
+	// Done ends the step. cached means that its result was there already; a nil
+	// err means success. Further calls do nothing.
 	Done(cached bool, err error)
 }
 
-// New returns a reporter that writes to w. isTTY says whether w is a terminal;
-// its size is asked for when w is an *os.File, else it is 80 by 24. The
-// environment's NO_COLOR, TERM and LC_ALL, LC_CTYPE or LANG are respected.
+// New returns a reporter that writes to w. isTTY says whether w is a terminal. If w is
+// an *os.File, the reporter asks the terminal for its size, else it takes 80 by 24. It
+// respects NO_COLOR, TERM and LC_ALL, LC_CTYPE or LANG of the environment.
 func New(mode string, w io.Writer, isTTY bool) (Reporter, error) {
 	switch Resolve(mode, isTTY) {
 	case TTY:
@@ -90,7 +89,7 @@ func New(mode string, w io.Writer, isTTY bool) (Reporter, error) {
 	return nil, fmt.Errorf("progress mode %q: use one of %s", mode, strings.Join(Modes(), ", "))
 }
 
-// Resolve is the mode that New would choose for Auto.
+// Resolve returns the mode that New would choose: it replaces Auto and "".
 func Resolve(mode string, isTTY bool) string { return resolve(mode, isTTY, os.Getenv) }
 
 func resolve(mode string, isTTY bool, getenv func(string) string) string {

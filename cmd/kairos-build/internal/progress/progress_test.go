@@ -18,7 +18,7 @@ import (
 	"github.com/kairos-build/kairos-build/ci/golden"
 )
 
-// clock is a time that tests move by hand.
+// clock is a clock that tests advance by hand.
 type clock struct{ t time.Time }
 
 func newClock() *clock { return &clock{time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)} }
@@ -26,8 +26,7 @@ func newClock() *clock { return &clock{time.Date(2026, 1, 2, 3, 4, 5, 0, time.UT
 func (c *clock) now() time.Time          { return c.t }
 func (c *clock) advance(d time.Duration) { c.t = c.t.Add(d) }
 
-// story is a build with everything in it. shot is called where a picture is
-// worth taking.
+// story is a build with all kinds of steps. It calls shot at the interesting moments.
 func story(r Reporter, c *clock, shot func(title string)) {
 	download := r.Step("download base")
 	cached := r.Step("bootstrap base")
@@ -116,7 +115,7 @@ func TestTTY(t *testing.T) {
 	}
 }
 
-// screen understands the three sequences that the live view writes.
+// screen interprets the three control sequences that the live view writes.
 type screen struct {
 	lines []string
 	row   int

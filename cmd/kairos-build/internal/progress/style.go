@@ -4,7 +4,7 @@ package progress
 
 import "strings"
 
-// style is how the live view looks.
+// style is the look of the live view.
 type style struct {
 	spinner                   []string
 	ok, failed, stopped       string
@@ -27,9 +27,9 @@ func styleOf(getenv func(string) string) style {
 	return s
 }
 
-// unicodeTerminal is false for the Linux console and for a locale that was set
-// to something else than UTF-8. No locale at all is common in containers, and
-// their terminals are modern.
+// unicodeTerminal is false for the Linux console and for a locale that is set, but not
+// to UTF-8. It is true without any locale: that is common in containers, and their
+// terminals are modern.
 func unicodeTerminal(getenv func(string) string) bool {
 	if getenv("TERM") == "linux" {
 		return false

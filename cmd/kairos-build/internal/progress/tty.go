@@ -21,8 +21,8 @@ const (
 	showLines     = 10 // of output, under a step that failed
 )
 
-// tty is the live view: finished steps scroll up as one line each, and the
-// running ones are redrawn below them.
+// tty is the live view: finished steps scroll up as one line each; the running steps
+// are redrawn below them.
 type tty struct {
 	now   func() time.Time
 	size  func() (width, height int)
@@ -55,7 +55,7 @@ func newTTY(w io.Writer, s style, now func() time.Time, size func() (int, int)) 
 	return &tty{w: w, style: s, now: now, size: size}
 }
 
-// newLiveTTY also redraws as time passes, until Close.
+// newLiveTTY also redraws every frameInterval, until Close.
 func newLiveTTY(w io.Writer, s style, now func() time.Time) *tty {
 	t := newTTY(w, s, now, func() (int, int) { return terminalSize(w) })
 	t.stop, t.stopped = make(chan struct{}), make(chan struct{})
@@ -152,7 +152,7 @@ func (s *ttyStep) Done(cached bool, err error) {
 	s.t.above = append(s.t.above, s.ended(cached, err)...)
 }
 
-// ended is what stays on the screen of a finished step.
+// ended returns the lines of a finished step that stay on the screen.
 func (s *ttyStep) ended(cached bool, err error) []string {
 	st, took := s.t.style, seconds(s.t.now().Sub(s.start))
 	switch {
@@ -170,7 +170,7 @@ func (s *ttyStep) ended(cached bool, err error) []string {
 	return []string{s.t.fit(st.green, st.ok, s.name, took+moved(s.meter.done))}
 }
 
-// running is the live line of a step: time, and bytes, its state or the last output.
+// running is the live line of a step: its time, and its bytes, state or last output.
 func (s *ttyStep) running(spinner string) string {
 	detail := seconds(s.t.now().Sub(s.start))
 	switch {
@@ -191,8 +191,8 @@ func percent(m meter) string {
 	return fmt.Sprintf("%d%% ", min(100, int64(float64(m.done)/float64(m.total)*100)))
 }
 
-// fit makes one line of at most the terminal's width less one: the last column
-// makes some terminals wrap. The name wins over the detail.
+// fit makes one line of at most the terminal's width less one column: a character in
+// the last column makes some terminals wrap. The name has priority over the detail.
 func (t *tty) fit(color, mark, name, detail string) string {
 	width, _ := t.size()
 	room := max(width-1-2, 1) // the mark and a blank
@@ -214,12 +214,12 @@ func (t *tty) fit(color, mark, name, detail string) string {
 	return marked + " " + name + t.style.faint + detail + t.style.reset
 }
 
-// draw writes one frame: back to the first live line, clear from there, the
-// lines that stay, the lines that live. The caller holds mu.
+// draw writes one frame: it goes back to the first live line, clears the screen from
+// there, and writes the lines that stay and then the live lines. The caller holds mu.
 //
-// Some terminals wrap what is on the screen when they are made narrower, and
-// some do not. Going back by the lines that were written leaves, in the former,
-// the top of one frame behind; going further would eat finished steps in the
+// When a terminal is made narrower, some terminals wrap the lines on the screen, and
+// some do not. draw goes back by the number of lines that it wrote. In the former, this
+// leaves the top of one frame behind; going further would erase finished steps in the
 // latter.
 func (t *tty) draw() {
 	_, height := t.size()
@@ -241,7 +241,7 @@ func (t *tty) draw() {
 	}
 }
 
-// live is one line for each running step, as far as they fit.
+// live returns one line for each running step, at most limit lines.
 func (t *tty) live(limit int) []string {
 	limit = max(limit, 1)
 	spinner := t.style.spinner[t.frame%len(t.style.spinner)]

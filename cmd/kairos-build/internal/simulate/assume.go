@@ -14,8 +14,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/stages"
 )
 
-// assumed is what was taken for what only a node knows; asked is the host name
-// as the config has it.
+// assumed lists the values assumed for facts that only a node knows; asked is the host
+// name in the config.
 func (s *simulation) assumed(asked string) Assumed {
 	f := s.facts()
 	a := Assumed{MachineID: f.MachineID, Hostname: f.Hostname, Slot: f.Slot, Mode: f.Mode}
@@ -29,8 +29,8 @@ func (s *simulation) assumed(asked string) Assumed {
 	return a
 }
 
-// conditions are what a step depends on that only a node knows, a phrase each,
-// with what was taken for it.
+// conditions are the conditions and facts of a step that only a node knows, a phrase
+// each, with the assumed value.
 func conditions(s config.Step, facts template.Facts) []string {
 	var out []string
 	if !s.If.IsZero() {
@@ -52,14 +52,14 @@ func conditions(s config.Step, facts template.Facts) []string {
 	return out
 }
 
-// elsewhere are the paths of conditions that a node may have and the image not,
+// elsewhere are the paths of conditions that may exist on a node but not in the image,
 // or the other way round.
 func elsewhere(f config.IfFiles) []string {
 	paths := slices.Concat(f.Any, f.All, f.None)
 	return slices.DeleteFunc(paths, func(p string) bool { return layout.PlaceOf(p) == layout.PlaceImage })
 }
 
-// A fact is one that differs from node to node.
+// A fact is a fact that differs from node to node.
 type fact struct {
 	name, value string
 	set         func(f *template.Facts, value string)
@@ -75,8 +75,8 @@ func facts(f template.Facts) []fact {
 	}
 }
 
-// machine stands for the hardware of a node: texts that hold a word, and numbers
-// that depend on it.
+// machine is an example of a node's hardware. Its texts contain word, and its numbers
+// depend on word.
 func machine(word string) map[string]any {
 	text := func(names ...string) map[string]any {
 		out := map[string]any{}
@@ -97,7 +97,7 @@ func machine(word string) map[string]any {
 	}
 }
 
-// depends finds the facts that the texts of a step depend on, by trying others.
+// depends finds the facts that the texts of a step depend on, by trying other values.
 func depends(s config.Step, have template.Facts) []string {
 	s.Node = config.Text{} // has a phrase of its own
 	want, wantLost := stages.Render(s, have)

@@ -20,11 +20,10 @@ import (
 // A base is a copy of the image's tree in a temporary folder.
 type base struct {
 	root  tree.Root
-	empty string // the file whose names are those that name made
+	empty string // the empty file that name links
 }
 
-// unpack copies the names of an image, all of them, and the contents that
-// matter.
+// unpack copies all names of an image, and the contents that matter.
 func unpack(ctx context.Context, image fs.FS) (_ *base, err error) {
 	dir, err := os.MkdirTemp("", "kairos-build-simulate-")
 	if err != nil {
@@ -45,12 +44,12 @@ func unpack(ctx context.Context, image fs.FS) (_ *base, err error) {
 
 func (b *base) remove() error { return os.RemoveAll(b.root.Dir) }
 
-// host is where the copy has a name. The names come from a walk, so what is
-// above one is a directory that the walk made, and no link.
+// host is the path of a name in the copy. The names come from a walk, so the parents of
+// a name are directories that the walk made, not links.
 func (b *base) host(name string) string { return filepath.Join(b.root.Dir, filepath.FromSlash(name)) }
 
-// hidden are the mount points over which a node mounts other file systems: what
-// the image has below them is not seen.
+// hidden reports whether a name is below a mount point where a node mounts another file
+// system: the node does not see these names of the image.
 func hidden(name string) bool {
 	for _, dir := range []string{layout.MountOEM, layout.MountPersistent, "/run", "/tmp", "/proc", "/sys", "/dev"} {
 		if strings.HasPrefix("/"+name, dir+"/") {
@@ -60,7 +59,8 @@ func hidden(name string) bool {
 	return false
 }
 
-// matters tells whether the content of a file is read or can be changed.
+// matters reports whether the simulation reads the content of a file, or a node can
+// change it.
 func matters(name string) bool {
 	if layout.PlaceOf("/"+name) != layout.PlaceImage {
 		return true
@@ -73,11 +73,11 @@ func matters(name string) bool {
 	return strings.HasPrefix(name, "usr/lib/systemd/system/") || strings.HasPrefix(name, "system/")
 }
 
-// maxContent is the largest file that is copied, in bytes. Larger ones are
-// there without their content.
+// maxContent is the size in bytes of the largest file that is copied with its content.
+// Larger files are empty.
 const maxContent = 8 << 20
 
-// copy makes one name of the image. Devices become empty files.
+// copy copies one name of the image. Devices become empty files.
 func (b *base) copy(image fs.FS, name string, e fs.DirEntry) error {
 	switch {
 	case hidden(name):
@@ -111,9 +111,9 @@ func (b *base) copy(image fs.FS, name string, e fs.DirEntry) error {
 	return b.note(name, mode, info)
 }
 
-// name makes an empty file that a node cannot change: all of them are one, which
-// is far faster for an image with its tens of thousands of files. A file system
-// takes so many names of one file, and then the next is begun.
+// name makes an empty file that a node cannot change. All of them are hard links to one
+// file, which is far faster for the tens of thousands of files of an image. When the
+// file system allows no more links, name begins another file.
 func (b *base) name(name string) error {
 	if b.empty != "" {
 		err := os.Link(b.empty, b.host(name))
@@ -157,7 +157,7 @@ func (b *base) note(name string, mode fs.FileMode, from fs.FileInfo) error {
 	return nil
 }
 
-// put makes a file that a node has and the image has not.
+// put makes a file that a node has, in place of a file of the image if there is one.
 func (b *base) put(name string, data []byte, mode fs.FileMode) error {
 	host, err := b.root.Fixed(name)
 	if err != nil {
@@ -183,8 +183,8 @@ func (b *base) put(name string, data []byte, mode fs.FileMode) error {
 	return b.note(filepath.ToSlash(inner), mode, info)
 }
 
-// writable tells where a node of the image can write: a persistent path that is
-// not below an ephemeral one is made only when the image has it.
+// writable returns a function that reports whether a node can write to a path. A
+// persistent path that is not below an ephemeral one needs a directory in the image.
 func writable(image fs.FS) func(string) bool {
 	missing := map[string]bool{}
 	for _, dir := range layout.Persistent() {

@@ -34,8 +34,8 @@ func (s *simulation) kernel() []Parameter {
 	return out
 }
 
-// changes are those of files, in the order of their paths: steps that run side
-// by side note theirs in any order.
+// changes are the changes of files, sorted by path: concurrent steps record theirs in
+// any order.
 func (s *simulation) changes() []Change {
 	out := []Change{}
 	names := s.owners()
@@ -51,7 +51,8 @@ func (s *simulation) changes() []Change {
 	return out
 }
 
-// owners gives the words for a user and a group, as they would be.
+// owners returns a function that formats a user and a group, with the names that they
+// would have after the changes.
 func (s *simulation) owners() func(uid, gid int) string {
 	users, groups := map[int]string{}, map[int]string{}
 	if db, err := accounts.Read(s.root); err == nil {
@@ -62,7 +63,8 @@ func (s *simulation) owners() func(uid, gid int) string {
 	}
 }
 
-// change compares what the dry run notes with the image.
+// change compares a change in the dry run with the image. It reports false if nothing
+// changed.
 func (s *simulation) change(c tree.Change, owner func(uid, gid int) string) (Change, bool) {
 	before, existed := s.before(c.Path)
 	out := Change{Path: c.Path, Kind: "file", Action: "created", Place: layout.PlaceOf(c.Path)}
@@ -93,16 +95,16 @@ func (s *simulation) change(c tree.Change, owner func(uid, gid int) string) (Cha
 	return out, true
 }
 
-// before describes a path as the image has it.
+// before describes a path in the image.
 func (s *simulation) before(path string) (fs.FileInfo, bool) {
 	info, err := s.base.root.Lstat(path)
 	return info, err == nil
 }
 
-// maxDiff is the most that is compared, in bytes.
+// maxDiff is the size in bytes of the largest content that is compared.
 const maxDiff = 1 << 20
 
-// content is the difference, or why it is not shown.
+// content returns the unified diff, or the reason why it is not shown.
 func content(c tree.Change, before fs.FileInfo) (text, hidden string) {
 	readable := func(m fs.FileMode) bool { return m&0o004 != 0 }
 	switch {
@@ -124,7 +126,7 @@ func content(c tree.Change, before fs.FileInfo) (text, hidden string) {
 
 func isText(data []byte) bool { return utf8.Valid(data) && !bytes.ContainsRune(data, 0) }
 
-// octal is a mode as chmod(1) has it.
+// octal is a mode in the form of chmod(1).
 func octal(m fs.FileMode) string {
 	bits := uint32(m.Perm())
 	for flag, bit := range map[fs.FileMode]uint32{os.ModeSetuid: 0o4000, os.ModeSetgid: 0o2000, os.ModeSticky: 0o1000} {

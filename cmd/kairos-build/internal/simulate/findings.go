@@ -17,26 +17,26 @@ import (
 	"github.com/kairos-build/kairos-build/framework/strict/nearest"
 )
 
-// ran is a step that would be done, with its templates filled in.
+// ran is a step that would run, with its templates filled in.
 type ran struct {
 	step  config.Step
 	items []report.Item
 }
 
-// pair gives the steps of a plan that would be done.
+// pair returns the steps of a plan that would run, with their items.
 func (s *simulation) pair(plan stages.Plan, done stages.StageReport) []ran {
 	var out []ran
 	for i, p := range plan.Steps {
 		if done.Steps[i].Outcome == stages.Skipped || p.Err != nil {
 			continue
 		}
-		step, _ := stages.Render(p.Step, s.facts()) // what is lost has an item
+		step, _ := stages.Render(p.Step, s.facts()) // templates that fail have an item
 		out = append(out, ran{step, done.Steps[i].Items})
 	}
 	return out
 }
 
-// stage is the report of the engine with what was assumed.
+// stage is the report of the engine, with the assumptions.
 func (s *simulation) stage(plan stages.Plan, done stages.StageReport) Stage {
 	out := Stage{Stage: plan.Stage, Steps: []Step{}}
 	facts := s.facts()
@@ -49,7 +49,7 @@ func (s *simulation) stage(plan stages.Plan, done stages.StageReport) Stage {
 	return out
 }
 
-// withoutNotes leaves out what a dry run says of each command.
+// withoutNotes removes the message that a dry run has for each command.
 func withoutNotes(items []report.Item) []report.Item {
 	items = slices.Concat([]report.Item{}, items)
 	for i := range items {
@@ -64,12 +64,12 @@ func withoutNotes(items []report.Item) []report.Item {
 type finder struct {
 	*simulation
 	found   []Finding
-	opaque  bool // something ran whose effect is not known
+	opaque  bool // something ran that has unknown effects
 	modules modules
-	unknown bool // which modules there are
+	unknown bool // modules could not be read
 }
 
-// findings are what the dry run cannot say.
+// findings are the facts that the dry run cannot find.
 func (s *simulation) findings(r *Result, steps []ran) []Finding {
 	f := &finder{simulation: s}
 	var err error
@@ -91,7 +91,7 @@ func (f *finder) warn(at config.Position, format string, args ...any) {
 	f.found = append(f.found, Finding{Warning, at.String(), fmt.Sprintf(format, args...)})
 }
 
-// missing is a failure unless something before may have made what is missing.
+// missing adds a failure, or a warning if an earlier step may make what is missing.
 func (f *finder) missing(at config.Position, message string) {
 	if f.opaque {
 		f.warn(at, "%s; the node reports a failure unless something before makes it", message)
@@ -100,7 +100,7 @@ func (f *finder) missing(at config.Position, message string) {
 	f.found = append(f.found, Finding{Failure, at.String(), message})
 }
 
-// units looks for the units of a step.
+// units checks that the image has the units of a step.
 func (f *finder) units(s config.Step) {
 	known := f.simulation.units()
 	for _, verb := range []struct {
@@ -112,7 +112,7 @@ func (f *finder) units(s config.Step) {
 				continue
 			}
 			message := fmt.Sprintf("systemctl.%s: there is no unit %s in the image%s", verb.name, unitName(unit), suggestUnit(unit, known))
-			if verb.name == "mask" { // systemctl masks it all the same
+			if verb.name == "mask" { // systemctl masks it anyway
 				f.warn(s.Origin, "%s", message)
 				continue
 			}
@@ -131,7 +131,7 @@ func (f *finder) hasUnit(unit string) bool {
 	return slices.Contains(madeSuffixes, path.Ext(name)) || unitFile(f.root, unit) != ""
 }
 
-// suggestUnit compares names without their type, which is most of a short one.
+// suggestUnit compares names without their type, which is most of a short name.
 func suggestUnit(unit string, known []string) string {
 	ext := path.Ext(unitName(unit))
 	var stems []string
@@ -153,7 +153,8 @@ func didYouMean(name string, names []string) string {
 	return ""
 }
 
-// loads looks for the modules of a step; why is the reason that none are known.
+// loads checks that the image has the modules of a step; why is the reason if its
+// modules are unknown.
 func (f *finder) loads(s config.Step, why error) {
 	for _, name := range s.Modules {
 		switch {
@@ -167,7 +168,7 @@ func (f *finder) loads(s config.Step, why error) {
 	}
 }
 
-// commands looks for the programs that the commands of a step name.
+// commands checks that the image has the programs that the commands of a step name.
 func (f *finder) commands(s config.Step) {
 	for _, c := range append(slices.Clone(s.Commands), s.If) {
 		if c.IsZero() {
@@ -193,8 +194,9 @@ func (f *finder) commands(s config.Step) {
 	}
 }
 
-// lost finds what is fetched or made anew at every boot, and may not be meant
-// so. Files of the config are written anew too, but from what is on /oem.
+// lost finds downloads and home directories that are lost at every reboot, perhaps
+// unintentionally. Files of the config are lost too, but each boot writes them again
+// from /oem.
 func (f *finder) lost(items []report.Item) {
 	for _, i := range items {
 		if i.Kind != "download" && i.Kind != "home" || i.Outcome == report.Failed || layout.PlaceOf(i.Name) != layout.PlaceBoot {

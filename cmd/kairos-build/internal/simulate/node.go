@@ -16,20 +16,20 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
-// unitDirs hold units, the first that has one counts; see systemd.unit(5).
+// unitDirs are the folders of units; the first with a unit wins, see systemd.unit(5).
 var unitDirs = []string{
 	"/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system",
 }
 
-// unitSuffixes are the types of units that files make.
+// unitSuffixes are the types of units that come from files only.
 var unitSuffixes = []string{".service", ".socket", ".timer", ".path", ".target"}
 
 // madeSuffixes are types of units that systemd also makes by itself, from
 // devices, mounts and slices.
 var madeSuffixes = []string{".device", ".mount", ".automount", ".swap", ".slice", ".scope"}
 
-// unitFile is the path of a unit's file, or empty. An instance has the file of
-// its template.
+// unitFile is the path of a unit's file, or empty. An instance without a file of its
+// own has the file of its template.
 func unitFile(root tree.Root, unit string) string {
 	names := []string{unitName(unit)}
 	if prefix, rest, ok := strings.Cut(names[0], "@"); ok && !strings.HasPrefix(rest, ".") {
@@ -45,7 +45,7 @@ func unitFile(root tree.Root, unit string) string {
 	return ""
 }
 
-// unitName adds the type that systemctl takes when none is given.
+// unitName adds the type that systemctl assumes for a name without one.
 func unitName(unit string) string {
 	ext := path.Ext(unit)
 	if slices.Contains(unitSuffixes, ext) || slices.Contains(madeSuffixes, ext) {
@@ -59,8 +59,8 @@ func isMasked(root tree.Root, p string) bool {
 	return err == nil && target == "/dev/null"
 }
 
-// unitState is what `systemctl is-enabled` would say on a node that was never
-// changed. Nothing is active while a simulated node starts.
+// unitState is the answer of `systemctl is-enabled` on a node that was never changed.
+// For any other ask it is "inactive": no unit is active while a simulated node starts.
 func (s *simulation) unitState(ask, unit string) string {
 	file := unitFile(s.root, unit)
 	switch {
@@ -80,7 +80,7 @@ func (s *simulation) unitState(ask, unit string) string {
 	return "disabled"
 }
 
-// isWanted tells whether a link in /etc/systemd enables the unit.
+// isWanted reports whether a link in /etc/systemd/system enables the unit.
 func (s *simulation) isWanted(unit string) bool {
 	for _, pattern := range []string{"*.wants", "*.requires"} {
 		dirs, err := folder.Glob(filepath.Join(s.root.Dir, unitDirs[0]), pattern)
@@ -96,7 +96,7 @@ func isThere(path string) bool {
 	return err == nil
 }
 
-// units are the names of all units of the image, for suggestions.
+// units are the names of the units of the image, for suggestions.
 func (s *simulation) units() []string {
 	var names []string
 	for _, dir := range unitDirs {
@@ -120,7 +120,8 @@ type modules struct {
 	aliases []string
 }
 
-// readModules reads the lists that depmod(8) made. None at all is an error.
+// readModules reads the lists that depmod(8) made. If there are none, the error is
+// fs.ErrNotExist.
 func readModules(root tree.Root) (m modules, err error) {
 	lists, err := folder.Glob(root.Dir, "usr/lib/modules/*/modules.dep")
 	if err != nil || len(lists) == 0 {
@@ -158,7 +159,7 @@ func hostLines(host string) ([]string, error) {
 	return strings.FieldsFunc(string(data), func(r rune) bool { return r == '\n' }), err
 }
 
-// moduleName is that of a file such as kernel/fs/ext4/ext4.ko.xz.
+// moduleName is the name of the module in a file such as kernel/fs/ext4/ext4.ko.xz.
 func moduleName(file string) string {
 	name, _, _ := strings.Cut(path.Base(file), ".ko")
 	return underscored(name)
@@ -176,9 +177,9 @@ func (m modules) has(name string) bool {
 	})
 }
 
-// transparent are the kinds of items whose effect the dry run shows in full.
-// After any other (a command, and what will be added to the engine) the tree of
-// a node may have more than that of the simulation.
+// transparent are the kinds of items for which the dry run shows all effects. After an
+// item of another kind (a command, or a kind added to the engine later), the tree of a
+// node may hold more than the tree of the simulation.
 var transparent = []string{
 	"accounts", "directory", "dns", "download", "entity", "environment", "file", "group", "home", "hostkey", "hostname",
 	"keys", "module", "override", "sshd", "sudo", "sysctl", "systemctl", "systemd", "timesyncd", "user",

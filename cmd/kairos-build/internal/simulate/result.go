@@ -10,16 +10,15 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/stages"
 )
 
-// Version is the value of Result.Version that this package writes. Readers
-// ignore keys that they do not know; a key never changes its meaning.
+// Version is the value of Result.Version that this package writes. Readers must ignore
+// unknown keys; the meaning of a key never changes.
 const Version = 1
 
-// Result is the document of `kairos-build simulate --json`, which
-// docs/simulate.md describes. The same image and configs give the same
-// document.
+// Result is the document of `kairos-build simulate --json`; docs/simulate.md describes
+// it. The same image and configs give the same document.
 type Result struct {
 	Version int `json:"version"`
-	// OK is false when the node would report a failure.
+	// OK is false if the node would report a failure.
 	OK      bool    `json:"ok"`
 	Image   Image   `json:"image"`
 	Assumed Assumed `json:"assumed"`
@@ -27,7 +26,7 @@ type Result struct {
 	// the user's.
 	Files []report.File `json:"files"`
 	Items []report.Item `json:"items"` // what the keys outside of stages would do
-	// Stages are those that a boot would run, in order.
+	// Stages are the stages that a boot would run, in order.
 	Stages   []Stage     `json:"stages"`
 	NotRun   []string    `json:"notRun,omitempty"` // stages that no boot runs
 	Kernel   []Parameter `json:"kernel,omitempty"` // parameters that would be set
@@ -35,15 +34,15 @@ type Result struct {
 	Findings []Finding   `json:"findings"`
 }
 
-// Image is what was simulated on.
+// Image is the image of the simulated node.
 type Image struct {
-	Reference string `json:"reference"` // as it was asked for
+	Reference string `json:"reference"` // as the user gave it
 	Digest    string `json:"digest,omitempty"`
 	OS        string `json:"os,omitempty"`      // PRETTY_NAME of os-release(5)
 	Version   string `json:"version,omitempty"` // of the image
 }
 
-// Assumed is what a node knows and a simulation does not.
+// Assumed holds the values assumed for facts that only a node knows.
 type Assumed struct {
 	MachineID string `json:"machineID"`
 	Hostname  string `json:"hostname"` // after the keys outside of stages
@@ -59,14 +58,14 @@ type Stage struct {
 	Steps []Step `json:"steps"` // in the order of the files
 }
 
-// Step is what one step would do.
+// Step is the outcome that one step would have.
 type Step struct {
 	Name    string         `json:"name"`
 	Origin  string         `json:"origin"`            // file:line:column
-	Outcome stages.Outcome `json:"outcome"`           // ran: it has commands, and what they change is not known
+	Outcome stages.Outcome `json:"outcome"`           // ran: it has commands with unknown effects
 	Message string         `json:"message,omitempty"` // why it would be skipped or fail
 	// Assumed are the conditions and facts that only the node knows, a phrase
-	// each, with what was taken for them.
+	// each, with the assumed values.
 	Assumed []string      `json:"assumed,omitempty"`
 	Items   []report.Item `json:"items"`
 	Later   []string      `json:"notImplemented,omitempty"`
@@ -78,20 +77,20 @@ type Parameter struct {
 	Value string `json:"value"`
 }
 
-// Change is what would become of a path.
+// Change is the change that a path would undergo.
 type Change struct {
 	Path    string `json:"path"`
 	Kind    string `json:"kind"`   // file or directory
 	Action  string `json:"action"` // created, changed or removed
 	Mode    string `json:"mode,omitempty"`
-	Owner   string `json:"owner,omitempty"`   // user:group, by name where there is one
-	OldKind string `json:"oldKind,omitempty"` // link, when a symbolic link is replaced
-	// OldMode and OldOwner are given when they are others.
+	Owner   string `json:"owner,omitempty"`   // user:group, by name if there is one
+	OldKind string `json:"oldKind,omitempty"` // link, if a symbolic link is replaced
+	// OldMode and OldOwner are set if they differ from Mode and Owner.
 	OldMode  string `json:"oldMode,omitempty"`
 	OldOwner string `json:"oldOwner,omitempty"`
-	// Place is kept, or boot for what is written anew at every boot.
+	// Place is kept, or boot for a path that every boot writes anew.
 	Place layout.Place `json:"place"`
-	// Diff is unified. Without one, Hidden says why.
+	// Diff is a unified diff. If it is not shown, Hidden gives the reason.
 	Diff   string `json:"diff,omitempty"`
 	Hidden string `json:"hidden,omitempty"`
 }
@@ -102,17 +101,17 @@ type Severity string
 // The severities.
 const (
 	Failure Severity = "failure" // the node would report it
-	Warning Severity = "warning" // it may be meant; someone should look at it
+	Warning Severity = "warning" // it may be intended; the user should check it
 )
 
-// Finding is something about the config on this image.
+// Finding is a problem of the config on this image.
 type Finding struct {
 	Severity Severity `json:"severity"`
 	Origin   string   `json:"origin,omitempty"` // file:line:column
 	Message  string   `json:"message"`
 }
 
-// good tells whether the node would report no failure.
+// good reports whether the node would report no failure.
 func (r *Result) good() bool {
 	if slices.ContainsFunc(r.Files, func(f report.File) bool { return !f.Used || f.Problems.Failed() }) || itemFailed(r.Items) {
 		return false

@@ -9,15 +9,14 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// builtins are the commands of sh(1) that are no programs, and those of bash
-// that people use in scripts.
+// builtins are the built-in commands of sh(1), and those of bash that scripts use.
 var builtins = strings.Fields(`. : [ alias bg bind break builtin caller cd command compgen complete continue declare
 	dirs disown echo enable eval exec exit export false fc fg getopts hash help history jobs kill let local logout
 	mapfile popd printf pushd pwd read readarray readonly return set shift shopt source suspend test times trap true
 	type typeset ulimit umask unalias unset wait`)
 
-// alone tells whether a command is one program and its arguments, so that it
-// fails when there is no such program.
+// alone reports whether a command is one program with its arguments. Such a command
+// fails if the program does not exist.
 func alone(command string) bool {
 	file, err := syntax.NewParser().Parse(strings.NewReader(command), "")
 	if err != nil || len(file.Stmts) != 1 || file.Stmts[0].Negated || file.Stmts[0].Background {
@@ -27,9 +26,9 @@ func alone(command string) bool {
 	return ok
 }
 
-// programs are the programs that a command of /bin/sh names, as it names them,
-// in their order. What comes from a variable is not known. An error is one of
-// the command's syntax.
+// programs are the programs that a command of /bin/sh names, as it names them, in
+// order. It omits programs that come from a variable. The error is about the command's
+// syntax.
 func programs(command string) ([]string, error) {
 	file, err := syntax.NewParser().Parse(strings.NewReader(command), "")
 	if err != nil {

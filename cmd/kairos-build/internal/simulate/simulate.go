@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package simulate says what cloud-configs would change on a new node of an
-// image, without booting it, without root and without a mount. It does not know
-// what a key of a cloud-config does: the code of the node does, in a dry run
-// over a copy of the image's tree, in the order of a boot. What is added here is
-// what a dry run cannot know: what the image has of the units, modules and
-// programs that the config names, and what had to be taken for granted.
+// Package simulate finds what cloud-configs would change on a new node of an image,
+// without a boot, without root and without a mount. It does not know what a key of a
+// cloud-config does: the code of the node knows it, and runs in a dry run over a copy
+// of the image's tree, in the order of a boot. Package simulate adds what a dry run
+// cannot find: which of the units, modules and programs in the config the image lacks,
+// and which facts had to be assumed.
 //
-// The copy has every path of the image, but the contents only of what a node
-// can change or the simulation reads; owners and modes are noted beside it.
+// The copy has every path of the image, but contents only for files that a node can
+// change or that the simulation reads. A ledger holds the owners and modes.
 package simulate
 
 import (
@@ -30,7 +30,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
-// A Source is a cloud-config of the user's, which passed validation.
+// A Source is one of the user's cloud-configs, which passed validation.
 type Source struct {
 	File config.File
 	Data []byte
@@ -38,21 +38,21 @@ type Source struct {
 
 // Options say what is simulated.
 type Options struct {
-	// Image is the root file system of the image. Files tell their owner by
-	// methods UID and GID, as those of go-erofs do, or belong to root.
+	// Image is the root file system of the image. The methods UID and GID of a
+	// fs.FileInfo, as in go-erofs, give the owner; without them it is root.
 	Image fs.FS
 	// Configs are for /oem, in this order.
 	Configs []Source
-	Arch    string // of the image, as Go has it
-	// MachineID is what templates get; default DefaultMachineID.
+	Arch    string // of the image, as Go names it
+	// MachineID is the machine id for templates; default DefaultMachineID.
 	MachineID string
 }
 
-// DefaultMachineID stands for that which a node has from its first boot on.
+// DefaultMachineID stands for the machine id that a node gets at its first boot.
 const DefaultMachineID = "0123456789abcdef0123456789abcdef"
 
-// Run simulates a boot. Its error is about the simulation; what the node would
-// report is in the result.
+// Run simulates a boot. Its error is about the simulation; the result has the failures
+// that the node would report.
 func Run(ctx context.Context, o Options) (_ *Result, err error) {
 	if o.MachineID == "" {
 		o.MachineID = DefaultMachineID
@@ -78,7 +78,7 @@ type simulation struct {
 	config *config.Config // merged
 }
 
-// prepare makes the tree that of a node before its first boot, and reads the
+// prepare turns the copy into the tree of a node before its first boot, and reads the
 // config as the node does.
 func (s *simulation) prepare() error {
 	if err := s.base.put("/etc/machine-id", []byte(s.MachineID+"\n"), 0o444); err != nil {
@@ -100,8 +100,8 @@ func (s *simulation) prepare() error {
 	return nil
 }
 
-// readConfig merges as the node does. Those of the user keep the names that
-// they have here, so that places in them can be found.
+// readConfig merges the cloud-configs as the node does. The user's keep their names on
+// this machine, so that the user can find the positions in messages.
 func (s *simulation) readConfig() {
 	s.files = config.Load(s.Image, layout.ConfigDirs()[:1]).Files
 	for _, c := range s.Configs {
@@ -116,8 +116,8 @@ func (s *simulation) readConfig() {
 	s.config = config.Merge(used...)
 }
 
-// parameters are the kernel parameters that steps set. Whether the kernel has
-// them is not known before it runs.
+// parameters are the kernel parameters that steps set. Only a running kernel knows
+// whether it has them.
 func (s *simulation) parameters() []string {
 	var names []string
 	for _, steps := range s.config.Stages {
@@ -192,7 +192,7 @@ func (s *simulation) engine() *stages.Engine {
 	}
 }
 
-// facts are those of a new node.
+// facts are the facts of a new node.
 func (s *simulation) facts() template.Facts {
 	f := stages.ReadFacts(s.root)
 	f.Slot, f.Mode = string(layout.SlotA), string(layout.ModeActive)
@@ -203,8 +203,8 @@ func (s *simulation) facts() template.Facts {
 	return f
 }
 
-// nothing is a system that runs and fetches nothing: a dry run asks it for
-// nothing, and what does nevertheless fails and is seen.
+// nothing is a system that runs and fetches nothing. A dry run does not call it; a call
+// is a bug and fails visibly.
 type nothing struct{}
 
 func (nothing) Run(_ context.Context, words ...string) (string, error) {

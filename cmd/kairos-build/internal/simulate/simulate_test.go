@@ -20,7 +20,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
-// image is a small Debian.
+// image is a small Debian image.
 func image() fstest.MapFS {
 	files := fstest.MapFS{}
 	for name, text := range map[string]string{
@@ -77,7 +77,7 @@ func simulated(t *testing.T, image fs.FS, texts ...string) *Result {
 	return r
 }
 
-// TestGolden shows what a person and a program get.
+// TestGolden compares the output for people and for programs with golden files.
 func TestGolden(t *testing.T) {
 	text, err := os.ReadFile("testdata/site.yaml")
 	if err != nil {
@@ -109,7 +109,7 @@ func TestLeavesNothing(t *testing.T) {
 	}
 }
 
-// TestFindings: what the image does not have, and what cannot last.
+// TestFindings: names that the image lacks, and paths that a reboot loses.
 func TestFindings(t *testing.T) {
 	for _, c := range []struct {
 		name, text string
@@ -164,7 +164,7 @@ func TestFindings(t *testing.T) {
 	}
 }
 
-// TestFails: what the node itself would report.
+// TestFails: failures that the node itself would report.
 func TestFails(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"shell":              {"users: [{name: a, shell: /bin/nosuch}]", "the shell /bin/nosuch is not in this image"},
@@ -189,8 +189,8 @@ func TestFails(t *testing.T) {
 	}
 }
 
-// TestOrder: the image's own config comes first, then those of the user in the
-// order in which they are given; a broken one of the image is reported.
+// TestOrder: the image's configs come first, then the user's in the order in which they
+// are given. A broken config of the image is reported.
 func TestOrder(t *testing.T) {
 	files := image()
 	files["system/oem/00.yaml"] = &fstest.MapFile{Data: []byte("hostname: image\nssh_pwauth: true\n"), Mode: 0o644}
@@ -204,7 +204,7 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// TestConditions: what only a node knows is said, with what was taken for it.
+// TestConditions: the result names facts that only a node knows, with assumed values.
 func TestConditions(t *testing.T) {
 	r := simulated(t, image(), `hostname: edge
 stages:
@@ -234,7 +234,7 @@ stages:
 	}
 }
 
-// TestSecrets: no content of what not everybody may read is in the result.
+// TestSecrets: the result holds no content of files that not everybody may read.
 func TestSecrets(t *testing.T) {
 	r := simulated(t, image(), "users: [{name: a, passwd: $6$salt$qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq}]\nwrite_files: [{path: /etc/token, permissions: \"0600\", content: qqqqqq}]")
 	doc, err := json.Marshal(r)
@@ -246,7 +246,7 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
-// owned is an image whose files belong to others than root.
+// owned is an image with files that do not belong to root.
 type owned struct {
 	fs.FS
 	uid map[string]uint32
@@ -291,7 +291,7 @@ func TestOwners(t *testing.T) {
 	}
 }
 
-// TestLink: a symbolic link that is replaced is told.
+// TestLink: the result tells that a symbolic link is replaced.
 func TestLink(t *testing.T) {
 	r := simulated(t, image(), "write_files: [{path: /etc/os-release, content: x}]\nhostname: a")
 	for _, c := range r.Changes {
@@ -301,7 +301,7 @@ func TestLink(t *testing.T) {
 	}
 }
 
-// TestPlaces: what a page says about places is what the layout has.
+// TestPlaces: the Place of a change is that of the layout.
 func TestPlaces(t *testing.T) {
 	r := simulated(t, image(), "write_files: [{path: /etc/x, content: x}, {path: /opt/x, content: x}, {path: /usr/local/x, content: x}]\nhostname: a")
 	got := map[string]layout.Place{}
@@ -315,8 +315,7 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
-// TestWhole: every name of the image is there, whether a config has it in its
-// text or not.
+// TestWhole: the simulation has every name of the image, even one that no config names.
 func TestWhole(t *testing.T) {
 	files := image()
 	files["usr/share/zoneinfo/Europe/Berlin"] = &fstest.MapFile{Mode: 0o644}
@@ -337,8 +336,8 @@ func TestWhole(t *testing.T) {
 	}
 }
 
-// TestDisks: what is missing for a disk is a failure, also in the image; what a
-// node would do to it is never told as nothing.
+// TestDisks: a program or mount point that the image lacks for a disk is a failure. The
+// changes to a disk are always shown.
 func TestDisks(t *testing.T) {
 	const layout = "stages: {fs: [{layout: {device: {path: /dev/vdb, init_disk: true}, add_partitions: [{fsLabel: CACHE, filesystem: %s}]}}]}"
 	files := image()

@@ -13,7 +13,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/stages"
 )
 
-// Style says how a result is written for a person.
+// Style chooses how a result is written for a person.
 type Style struct {
 	Colour bool
 	Diff   bool // with the differences of the files
@@ -45,8 +45,8 @@ func (r *Result) Write(out io.Writer, s Style) error {
 	return err
 }
 
-// line writes one line; text is the user's as well, so what would disturb a
-// terminal is left out.
+// line writes one line. It may contain text of the user, so line replaces characters
+// that would disturb a terminal.
 func (w *writer) line(colour, format string, args ...any) {
 	text := strings.Map(printable, fmt.Sprintf(format, args...))
 	if w.Colour && colour != "" {
@@ -90,7 +90,7 @@ func (w *writer) config(r *Result) {
 	w.items(r.Items, "    ")
 }
 
-// items leaves out what stays as it is, unless something is to be said about it.
+// items writes the items, but not those that are unchanged and have no message.
 func (w *writer) items(items []report.Item, indent string) {
 	for _, i := range items {
 		if i.Outcome == report.Unchanged && i.Message == "" {
@@ -107,7 +107,7 @@ func (w *writer) items(items []report.Item, indent string) {
 	}
 }
 
-// outcomeWord says of a command that it would run.
+// outcomeWord is the word for an outcome: "run" instead of "ran", as nothing ran.
 func outcomeWord(o report.Outcome) string {
 	if o == report.Ran {
 		return "run"
@@ -188,7 +188,7 @@ func (w *writer) change(c Change) {
 	}
 }
 
-// was is a value, with the one before it when that was another.
+// was is the value now, with the value before if that was different.
 func was(space, now, before string) string {
 	switch {
 	case now == "":
@@ -199,7 +199,7 @@ func was(space, now, before string) string {
 	return space + now
 }
 
-// diff leaves out the names of the files, which stand above it.
+// diff writes a diff without the file names: the line above has the path.
 func (w *writer) diff(text string) {
 	inHunk := false
 	for line := range strings.Lines(text) {

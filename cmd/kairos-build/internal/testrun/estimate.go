@@ -14,12 +14,12 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
 )
 
-// Durations are the seconds that machines took when they passed, by accelerator
-// and machine, on this computer.
+// Durations are the seconds that machines took when they passed, on this computer, by
+// accelerator and machine.
 type Durations map[string]map[string]float64
 
-// Load reads what Save wrote. What cannot be read is as if there had been no run
-// before: only the time that is left is not known then.
+// Load reads the file of Save. An unreadable file counts as empty: then only the
+// remaining time is unknown.
 func Load(path string) Durations {
 	var d Durations
 	data, err := os.ReadFile(path)
@@ -29,7 +29,7 @@ func Load(path string) Durations {
 	return d
 }
 
-// Save writes a file that is there completely or not at all.
+// Save writes the durations to a file, all or nothing.
 func (d Durations) Save(path string) error {
 	data, err := json.MarshalIndent(d, "", "  ")
 	if err != nil {
@@ -56,20 +56,20 @@ func (d Durations) set(accelerator, machine string, took time.Duration) {
 	d[accelerator][machine] = float64(took.Milliseconds()) / 1000
 }
 
-// An estimate foretells the end of a test from what its machines took before. A
-// machine that never ran here is taken to last as long as those of this run that
-// have ended; while there is none, the end is not known.
+// An estimate predicts the end of a test from the earlier durations of its machines. For
+// a machine that never ran here, it takes the mean of the machines that have ended in
+// this run; while there is none, the end is unknown.
 type estimate struct {
 	plan  acceptance.Plan
 	began map[string]time.Time
 	ended map[string]bool
-	took  map[string]time.Duration // of those that ended, and started in this run
+	took  map[string]time.Duration // of machines that started and ended in this run
 	past  map[string]float64
 	now   time.Time
 }
 
-// left is the time until the last machine ends, when each machine that waits
-// takes the next place that is free.
+// left is the time until the last machine ends, if each waiting machine takes the next
+// free place.
 func (e estimate) left() (time.Duration, bool) {
 	var places []time.Duration // when each is free
 	var waiting []time.Duration
@@ -97,7 +97,7 @@ func (e estimate) left() (time.Duration, bool) {
 	return slices.Max(places), true
 }
 
-// expected is what a machine takes, at the speed of this run.
+// expected is the duration of a machine at the speed of this run.
 func (e estimate) expected(machine string) (time.Duration, bool) {
 	if before, ok := e.past[machine]; ok {
 		return time.Duration(before * e.slower() * float64(time.Second)), true
@@ -112,8 +112,8 @@ func (e estimate) expected(machine string) (time.Duration, bool) {
 	return sum / time.Duration(len(e.took)), true
 }
 
-// slower compares the machines that ended with what they took before: 2 is twice
-// the time. Without one it is 1.
+// slower is the ratio of the durations in this run to the earlier ones, over the
+// machines that ended: 2 is twice the time. Without such machines it is 1.
 func (e estimate) slower() float64 {
 	var now, before float64
 	for machine, took := range e.took {

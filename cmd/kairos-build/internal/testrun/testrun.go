@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package testrun shows a person how a test of a disk goes: one line for each
-// machine, what failed, and the time that is left. It decides nothing.
+// Package testrun shows a person the progress of a test of a disk: one line for each
+// machine, the failures, and the remaining time. It decides nothing.
 package testrun
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/kairos-build/kairos-build/ci/lab"
 )
 
-// A view shows events. summary says where the whole test is.
+// A view shows events. summary is the state of the whole test.
 type view interface {
 	begin(machines int)
 	started(machine string)
@@ -25,13 +25,12 @@ type view interface {
 	close() error
 }
 
-// A Run is what is known of a test while it goes on. It is an
-// acceptance.Observer.
+// A Run is the state of a running test. It is an acceptance.Observer.
 type Run struct {
 	view view
 	now  func() time.Time
 	past Durations
-	stop chan struct{} // ends the ticking; nil: there is none
+	stop chan struct{} // ends tick; nil if tick does not run
 
 	mu     sync.Mutex
 	plan   acceptance.Plan
@@ -46,7 +45,7 @@ func newRun(v view, past Durations, now func() time.Time) *Run {
 	return &Run{view: v, past: past, now: now, began: map[string]time.Time{}, ended: map[string]bool{}, took: map[string]time.Duration{}, checks: map[string]int{}, failed: map[string]int{}}
 }
 
-// Begin is what acceptance.Observer has, and so are the methods below.
+// Begin implements acceptance.Observer, as do the methods down to Ended.
 func (r *Run) Begin(p acceptance.Plan) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -54,7 +53,7 @@ func (r *Run) Begin(p acceptance.Plan) {
 	r.view.begin(len(p.Machines))
 }
 
-// Started says that a machine is being made.
+// Started records the start of a machine.
 func (r *Run) Started(machine string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -73,14 +72,14 @@ func (r *Run) Checked(res lab.Result) {
 	r.view.checked(res, r.summary())
 }
 
-// Note passes on.
+// Note passes a note to the view.
 func (r *Run) Note(machine, text string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.view.note(machine, text)
 }
 
-// Ended takes the time of a machine.
+// Ended records the end of a machine and its duration.
 func (r *Run) Ended(machine string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -101,8 +100,8 @@ func (r *Run) Close() error {
 	return r.view.close()
 }
 
-// Durations are those of the runs before, with what the machines of this one took
-// that passed all of their checks.
+// Durations are those of earlier runs, updated with the machines of this run that passed
+// all of their checks.
 func (r *Run) Durations() Durations {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -115,7 +114,7 @@ func (r *Run) Durations() Durations {
 	return all
 }
 
-// tick shows every second how much time is left.
+// tick shows the remaining time every second.
 func (r *Run) tick() {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
@@ -131,7 +130,7 @@ func (r *Run) tick() {
 	}
 }
 
-// summary says where the whole test is; the caller holds mu.
+// summary is the state of the whole test; the caller holds mu.
 func (r *Run) summary() string {
 	checks, failed := 0, 0
 	for machine, n := range r.checks {
@@ -149,7 +148,7 @@ func (r *Run) summary() string {
 	return strings.Join(words, ", ")
 }
 
-// leftWords say how much time is left, if that is known; the caller holds mu.
+// leftWords tell the remaining time, if it is known; the caller holds mu.
 func (r *Run) leftWords() string {
 	e := estimate{plan: r.plan, began: r.began, ended: r.ended, took: r.took, past: r.past[r.plan.Accelerator], now: r.now()}
 	left, known := e.left()

@@ -17,7 +17,7 @@ import (
 	"github.com/kairos-build/kairos-build/ci/lab"
 )
 
-// clock is a time that tests move by hand.
+// clock is a clock that tests advance by hand.
 type clock struct{ t time.Time }
 
 func newClock() *clock { return &clock{time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)} }
@@ -29,7 +29,7 @@ func passed(machine, title string) lab.Result {
 	return lab.Result{Machine: machine, Title: title, Status: lab.Pass}
 }
 
-// tale is a test of four machines, two at a time, of which one fails and one was tested before.
+// tale is a test of four machines, two at a time. One fails, one was tested before.
 func tale(r acceptance.Observer, c *clock) {
 	r.Begin(acceptance.Plan{Machines: []string{"upgrade", "bios", "damaged", "uefi"}, Jobs: 2, Accelerator: "tcg"})
 	r.Checked(passed("image", "every block of the root matches its hash"))
@@ -66,7 +66,7 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// TestModes: each mode has the failure in it, and none breaks.
+// TestModes: each mode except "none" shows the failure; "none" is silent.
 func TestModes(t *testing.T) {
 	for mode, want := range map[string]string{"plain": "it succeeded", "tty": "it succeeded", "json": "it succeeded", "none": ""} {
 		var out bytes.Buffer
@@ -84,7 +84,7 @@ func TestModes(t *testing.T) {
 	}
 }
 
-// TestInterrupted: a view that is closed early says which machines ran.
+// TestInterrupted: a view that is closed early shows the machines that ran.
 func TestInterrupted(t *testing.T) {
 	var out bytes.Buffer
 	r, err := New("tty", "test out/x", &out, false, Durations{})

@@ -14,8 +14,8 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
 )
 
-// New shows a run on w, which is stderr, in one of the modes of package progress.
-// name says what is tested.
+// New shows a run on w, which is stderr, in one of the modes of package progress. name
+// is the name of the whole test.
 func New(mode, name string, w io.Writer, isTTY bool, past Durations) (*Run, error) {
 	mode = progress.Resolve(mode, isTTY)
 	if mode == progress.Plain {
@@ -33,7 +33,7 @@ func New(mode, name string, w io.Writer, isTTY bool, past Durations) (*Run, erro
 	return r, nil
 }
 
-// steps shows each machine as a step, below one of the whole test.
+// steps shows each machine as a step, below a step for the whole test.
 type steps struct {
 	reporter progress.Reporter
 	name     string
@@ -48,8 +48,8 @@ func (s *steps) started(machine string) {
 	s.open[machine] = s.reporter.Step(acceptance.Title(machine))
 }
 
-// checked has the last check of a machine on its line. One that failed stays on
-// the screen.
+// checked shows the last check of a machine on its line. A failed check also gets a line
+// that stays on the screen.
 func (s *steps) checked(res lab.Result, summary string) {
 	if step := s.open[res.Machine]; step != nil {
 		step.State(mark(res.Status) + res.Title)
@@ -78,7 +78,7 @@ func (s *steps) ended(machine string, checks, failed int, _ time.Duration, summa
 		step.Done(false, err)
 		delete(s.open, machine)
 	} else {
-		s.reporter.Step(acceptance.Title(machine)).Done(true, err) // of a run before
+		s.reporter.Step(acceptance.Title(machine)).Done(true, err) // in an earlier run
 	}
 	s.tick(summary)
 }
@@ -100,7 +100,7 @@ func (s *steps) close() error {
 	return s.reporter.Close()
 }
 
-// lines are for logs: one for each check, and where the test is when a machine
+// lines are for logs: a line for each check, and the state of the test when a machine
 // ends.
 type lines struct {
 	w   io.Writer
@@ -135,7 +135,7 @@ func (l *lines) ended(machine string, checks, failed int, took time.Duration, su
 	l.print("%s: ended after %.0f s, %s, %d failed; %s", acceptance.Title(machine), took.Seconds(), plural(checks, "check"), failed, summary)
 }
 
-// why is the first line of what was found.
+// why is the first line of the message of a check.
 func why(res lab.Result) string {
 	line, _, _ := strings.Cut(res.Message, "\n")
 	return line

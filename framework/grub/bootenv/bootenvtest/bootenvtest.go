@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package bootenvtest makes EFI partitions with a boot environment, for tests of
-// everything that changes the state of a node. They open it with bootenv.Open, as
-// a node does: no test of the agent has a store of its own.
+// Package bootenvtest makes EFI partitions with a boot environment, for tests of code
+// that changes the state of a node. Tests open it with bootenv.Open, as a node does: no
+// test of the agent has a store of its own.
 package bootenvtest
 
 import (
@@ -17,11 +17,11 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-// size of the partition in bytes: the smallest that is FAT32, and some room.
+// size is the size of the partition, in bytes: the minimum for FAT32 and some room.
 const size = 34 << 20
 
-// Partition is the path of an image of an EFI partition whose environment block
-// holds the state. It is removed after the test.
+// Partition makes an image of an EFI partition whose environment block holds the state,
+// and returns its path. The image is removed after the test.
 func Partition(t testing.TB, state slot.State) string {
 	t.Helper()
 	block, err := grubenv.Encode(state.Vars())
@@ -31,8 +31,8 @@ func Partition(t testing.TB, state slot.State) string {
 	return PartitionWith(t, fat32.File{Path: "EFI/debian/" + bootconf.GRUBEnv, Data: block})
 }
 
-// PartitionWith is the path of an image of an EFI partition with these files
-// besides others.
+// PartitionWith makes an image of an EFI partition with these files and some others, and
+// returns its path.
 func PartitionWith(t testing.TB, files ...fat32.File) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "efi.img")
@@ -51,7 +51,7 @@ func PartitionWith(t testing.TB, files ...fat32.File) string {
 	return path
 }
 
-// Open opens the environment of such a partition, until the test ends.
+// Open opens the boot environment of such a partition, until the test ends.
 func Open(t testing.TB, partition string) *bootenv.Store {
 	t.Helper()
 	s, err := bootenv.Open(partition)
@@ -66,8 +66,8 @@ func Open(t testing.TB, partition string) *bootenv.Store {
 	return s
 }
 
-// Boot lets GRUB boot from the partition once, and returns what it boots. GRUB
-// writes what slot.State.Boot says, see grubenv.Edit.
+// Boot simulates one boot of GRUB from the partition and returns its choice. It writes
+// the state of slot.State.Boot as GRUB does, see grubenv.Edit.
 func Boot(t testing.TB, partition string) slot.Choice {
 	t.Helper()
 	f, err := os.OpenFile(partition, os.O_RDWR, 0)

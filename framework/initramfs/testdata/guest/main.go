@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command guest is the system that the end-to-end tests of /init start: it
-// looks around, says on the console what it finds, and turns the machine off.
-// Every line it writes begins with "guest:".
+// Command guest is the system that the end-to-end tests of /init start. It reports
+// on the console what it finds, and turns the machine off. Every line that it
+// writes begins with "guest:".
 package main
 
 import (
@@ -48,7 +48,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// compact is a file's contents in one line.
+// compact returns a file's contents in one line.
 func compact(path string) string {
 	data, err := os.ReadFile(path)
 	if err != nil {

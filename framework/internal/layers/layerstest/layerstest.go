@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package layerstest makes random layers of an image, and unpacks them as
-// plainly as it can be done: into a map, layer by layer, marks first. What reads
-// layers is compared with it.
+// Package layerstest makes random layers of an image, and unpacks them in the
+// simplest way: into a map, layer by layer, marks first. Tests compare the readers
+// of layers with it.
 package layerstest
 
 import (
@@ -20,7 +20,7 @@ const (
 	opaqueName = ".wh..wh..opq"
 )
 
-// Dir is the directory that all names of random layers are below.
+// Dir is the directory above all names in random layers.
 const Dir = "d"
 
 // An Entry is a member of a layer.
@@ -31,7 +31,7 @@ type Entry struct {
 	Mode int64
 }
 
-// Header is the entry's header for a tar.
+// Header returns the entry's header for a tar.
 func (e Entry) Header() *tar.Header {
 	h := &tar.Header{Typeflag: e.Type, Name: e.Name, Mode: e.Mode, Format: tar.FormatPAX}
 	switch e.Type {
@@ -104,7 +104,8 @@ func (t Tree) remove(name string, keepSelf bool) {
 	}
 }
 
-// Lines describe what is in Dir, by path. A file says how many names it has.
+// Lines describes Dir and all below it, by path. The line of a file ends with its
+// number of names.
 func (t Tree) Lines() map[string]string {
 	lines, links := map[string]string{}, map[*File]int{}
 	for _, f := range t {
@@ -127,10 +128,10 @@ func Line(kind byte, mode int64, body string, links int) string {
 	return line
 }
 
-// Random makes layers of few names, so that they meet often: files over
-// directories and the reverse, hard links in a layer and across layers, and
-// marks before and behind what they hide. No layer has two entries for one path,
-// and none has something below what is no directory.
+// Random makes layers with few names, so that they collide often: files over
+// directories and the reverse, hard links in a layer and across layers, and marks
+// before and after the entries that they hide. No layer has two entries for one
+// path, or an entry below anything but a directory.
 func Random(seed uint64) [][]Entry {
 	rnd := rand.New(rand.NewPCG(seed, 7))
 	below, layers := Tree{}, [][]Entry{}
@@ -143,13 +144,13 @@ func Random(seed uint64) [][]Entry {
 	return layers
 }
 
-// A layer is being made.
+// A layer is a layer in the making.
 type layer struct {
 	rnd     *rand.Rand
 	number  int
 	below   Tree
 	entries []Entry
-	kinds   map[string]byte // what the layer itself has
+	kinds   map[string]byte // types of the layer's own entries, by path
 	files   []string
 }
 
@@ -199,8 +200,9 @@ func (l *layer) add(e Entry) {
 	l.kinds[e.Name] = e.Type
 }
 
-// parents adds missing directories of name, but for some that the layers below
-// have, too, or nobody. It is false when something else is in their place.
+// parents adds the missing parents of name. It leaves out some at random, if no
+// layer below has another type of file there. It returns false when a parent is not
+// a directory in this layer.
 func (l *layer) parents(name string) bool {
 	for at, rest := "", strings.Split(path.Dir(name), "/"); len(rest) > 0; rest = rest[1:] {
 		at = path.Join(at, rest[0])
@@ -218,8 +220,8 @@ func (l *layer) parents(name string) bool {
 	return true
 }
 
-// lowerTarget is a file that only the layers below have and that stays, for a
-// hard link across layers.
+// lowerTarget returns a file of the layers below that this layer does not change,
+// for a hard link across layers.
 func (l *layer) lowerTarget() string {
 	after := maps.Clone(l.below)
 	after.apply(l.entries)

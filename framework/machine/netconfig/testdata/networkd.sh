@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# Runs systemd-networkd with the files of a directory, in namespaces of its own
-# (unshare -n -m), on three ports that it makes, and prints what became of them.
-# /sys is read-only, by which networkd knows that it need not wait for udev.
+# Creates three ports, runs systemd-networkd on them with the files of a directory,
+# and prints the state of the ports. Needs its own namespaces (unshare -n -m).
+# With a read-only /sys, networkd does not wait for udev.
 set -eu
 files=$1
 

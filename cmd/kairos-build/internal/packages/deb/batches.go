@@ -10,11 +10,11 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/deb/archive"
 )
 
-// batches splits packages so that dpkg can unpack each batch as a whole: what
-// a package pre-depends on is in an earlier batch, together with everything
-// that it needs to be configured (Debian Policy 7.2). What is not in packages
-// is installed already. A cycle, which the archive should not have, ends up in
-// one last batch, and dpkg gives its own words to it.
+// batches splits packages so that dpkg can unpack each batch as a whole: the
+// pre-dependencies of a package are in an earlier batch, together with everything that
+// they need to be configured (Debian Policy 7.2). Packages that are not listed are
+// installed already. A cycle, which the archive should not have, becomes the last
+// batch, and dpkg reports it.
 func batches(packages []*archive.Package) [][]*archive.Package {
 	left := packages
 	var result [][]*archive.Package
@@ -25,7 +25,7 @@ func batches(packages []*archive.Package) [][]*archive.Package {
 	return result
 }
 
-// nextBatch takes the largest part of left in which nobody waits for a
+// nextBatch takes the largest part of left in which no package waits for a
 // pre-dependency and every dependency is inside.
 func nextBatch(left []*archive.Package) (batch, rest []*archive.Package) {
 	all := providersOf(left)
@@ -66,8 +66,7 @@ func providersOf(packages []*archive.Package) map[string][]string {
 	return providers
 }
 
-// needs tells whether one of the groups is met, among packages, only by some
-// for which missing is true.
+// needs reports whether one of the groups has a provider for which missing is true.
 func needs(groups []archive.Alternatives, providers map[string][]string, missing func(name string) bool) bool {
 	for _, group := range groups {
 		found, lacking := false, false
@@ -84,7 +83,7 @@ func needs(groups []archive.Alternatives, providers map[string][]string, missing
 	return false
 }
 
-// batchList is the file that kairos-assemble reads: `<batch> <file>` a line.
+// batchList is the file that kairos-assemble reads, with lines `<batch> <file>`.
 func batchList(packages []*archive.Package) []byte {
 	var list strings.Builder
 	for i, batch := range batches(packages) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package deb is the package family of Debian and its relatives: it chooses
-// packages from signed archives, and makes inputs of them that need no network
-// any more. How they are installed inside the graph is in framework/assemble.
+// Package deb is the package family of Debian and its relatives. It chooses packages
+// from signed archives, and makes inputs from them that need no network any more.
+// framework/assemble installs them inside the graph.
 package deb
 
 import (
@@ -24,27 +24,27 @@ import (
 type Options struct {
 	Mirrors []string // "URL" for the main archive, "security=URL" for the other
 	Env     string   // the same, separated by blanks, from the environment
-	// Host is the root of this machine's files: its apt configuration counts for
-	// the distribution that it runs.
+	// Host is the root of this machine's file system. Its apt configuration counts
+	// for the distribution that this machine runs.
 	Host  fs.FS
 	Cache string // folder of verified indexes and packages
 	Now   func() time.Time
 	Log   *slog.Logger
 }
 
-// Packages is the family for one build after another.
+// Packages is the family. Several builds may use it, one after the other.
 type Packages struct{ Options }
 
-// New checks the addresses of mirrors that the user chose.
+// New checks the addresses of the mirrors in Mirrors and Env.
 func New(o Options) (*Packages, error) {
 	_, err := archive.ChooseMirrors(archive.MirrorOptions{Flags: o.Mirrors, Env: o.Env})
 	return &Packages{o}, err
 }
 
-// Database is dpkg's.
+// Database is the path of dpkg's status file.
 func (p *Packages) Database() string { return "var/lib/dpkg/status" }
 
-// Resolve reads the signed archive and decides which packages go in.
+// Resolve reads the signed archive and finds the packages of the choice.
 func (p *Packages) Resolve(ctx context.Context, c recipes.Choice) (*packages.Set, error) {
 	a, err := p.open(ctx, c.Flavor, c.Arch)
 	if err != nil {
@@ -104,9 +104,9 @@ func sources(spec flavors.Archive, mirrors archive.Mirrors) []archive.Source {
 // package (linux-image-amd64) depends on the newest of them.
 const kernelPrefix = "linux-image-"
 
-// unpacked is a package of which only the files are used; for a meta package, it
-// is the kernel itself. What they depend on besides (initramfs-tools, kmod) is
-// for a classic installation.
+// unpacked finds a package for its files only; for a meta package, it returns the
+// kernel. The other dependencies (initramfs-tools, kmod) are for a classic
+// installation.
 func unpacked(a *archive.Archive, name string) (*archive.Package, error) {
 	p, err := lookup(a, name)
 	if err != nil {

@@ -29,7 +29,7 @@ type list struct {
 	packages []*archive.Package
 }
 
-// add turns names into packages.
+// add finds the packages of a list of names.
 func (s *set) add(names recipes.PackageList) error {
 	l := list{input: names.Input}
 	if names.Installed {
@@ -54,7 +54,7 @@ func (s *set) add(names recipes.PackageList) error {
 	return nil
 }
 
-// inputs are for an empty root.
+// inputs are the inputs for an empty root.
 func (s *set) inputs() []inputs.Source {
 	all := []inputs.Source{{Name: recipes.InputBase, Key: archive.Lock(s.base), Write: s.writeBase}}
 	for _, l := range s.lists {
@@ -63,8 +63,8 @@ func (s *set) inputs() []inputs.Source {
 	return all
 }
 
-// over are the inputs for a root with dpkg's status file: what it lacks of the
-// base goes in with the flavor's packages.
+// over are the inputs for a root with dpkg's status file. Base packages that it lacks
+// are added to the flavor's packages.
 func (s *set) over(status []byte) ([]inputs.Source, error) {
 	installed, err := installedPackages(status, s.arch)
 	if err != nil {
@@ -93,7 +93,7 @@ func (s *set) writeBase(ctx context.Context, w io.Writer, report inputs.Report) 
 	return bootstrap.Write(ctx, w, list, bootstrap.Options{Epoch: s.epoch, UsrMerge: true})
 }
 
-// debs is a layer with packages as they are, and their order.
+// debs is an input with the .debs of a list, and their batches.
 func (s *set) debs(l list) inputs.Source {
 	write := func(ctx context.Context, w io.Writer, report inputs.Report) error {
 		paths, err := s.fetch(ctx, l.packages, report)

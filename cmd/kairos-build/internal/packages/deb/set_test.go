@@ -24,7 +24,7 @@ import (
 	"github.com/kairos-build/kairos-build/recipes"
 )
 
-// index are the packages of a small archive, with what matters to a set.
+// index are the packages of a small archive, with the fields that matter to a set.
 const index = `Package: dash
 Essential: yes
 
@@ -149,8 +149,8 @@ func written(t *testing.T, s inputs.Source) string {
 	}
 }
 
-// TestInputs: installed packages come with what they depend on and without the
-// base; of the others there are only they, and of a meta package its kernel.
+// TestInputs: installed packages come with their dependencies and without the base.
+// Other packages come alone, and a meta package as its kernel.
 func TestInputs(t *testing.T) {
 	s := testSet(t)
 	got := map[string]string{}
@@ -171,7 +171,7 @@ func TestInputs(t *testing.T) {
 	}
 }
 
-// TestOver: a root that has packages gets what it lacks of the base, too.
+// TestOver: a root that has packages also gets the base packages that it lacks.
 func TestOver(t *testing.T) {
 	all, err := testSet(t).over([]byte("Package: dash\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1.0\n\n" +
 		"Package: libcurl\nStatus: install ok installed\nArchitecture: amd64\nVersion: 0.9\n"))
@@ -191,7 +191,7 @@ func TestOver(t *testing.T) {
 	}
 }
 
-// names are the packages that a source's key names.
+// names are the packages in a source's key.
 func names(s inputs.Source) string {
 	var all []string
 	for line := range strings.Lines(string(s.Key)) {
@@ -210,7 +210,7 @@ func TestUnknownPackages(t *testing.T) {
 	}
 }
 
-// TestNewRefusesMirrors before anything is done.
+// TestNewRefusesMirrors: New refuses bad addresses, before any other work.
 func TestNewRefusesMirrors(t *testing.T) {
 	for _, o := range []Options{{Mirrors: []string{"foo"}}, {Env: "http://a.example/debian foo"}} {
 		if _, err := New(o); err == nil || !strings.Contains(err.Error(), `"foo" is no mirror`) {

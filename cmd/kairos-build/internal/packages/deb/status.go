@@ -10,8 +10,8 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/deb/archive/deb822"
 )
 
-// installedPackages reads name and version of what dpkg's status file calls
-// installed, of one architecture or of none.
+// installedPackages reads names and versions of the installed packages in dpkg's status
+// file, for the architectures arch and "all".
 func installedPackages(status []byte, arch string) (map[string]string, error) {
 	stanzas, err := deb822.Parse(string(status))
 	if err != nil {
@@ -27,8 +27,8 @@ func installedPackages(status []byte, arch string) (map[string]string, error) {
 	return installed, nil
 }
 
-// missing lists the packages that are not installed, or in an older version. A
-// newer one, from the user's own archive or a later point release, stays.
+// missing lists the packages that are not installed, or only in an older version. A
+// newer version, from the user's own archive or a later point release, stays.
 func missing(packages []*archive.Package, installed map[string]string) []*archive.Package {
 	var list []*archive.Package
 	for _, p := range packages {

@@ -38,7 +38,7 @@ func run(verb string, args []string) error {
 		os.Exit(7)
 	case "write":
 		return clamped(args[0], []byte(args[1]))
-	case "fill": // path, MiB: bytes that do not compress well, always the same
+	case "fill": // path, MiB: always the same bytes, which do not compress well
 		return fill(args[0], args[1])
 	case "remove":
 		return os.RemoveAll(args[0])
@@ -56,9 +56,8 @@ func clamped(path string, data []byte) error {
 	return clamp()
 }
 
-// clamp gives what is newer than the epoch of the tests the time of the epoch.
-// It must see all of the root: the runtime touches /etc, for one, to have a
-// place for resolv.conf.
+// clamp sets files newer than the epoch of the tests to the epoch. It must see the
+// whole root: the runtime touches /etc, for one, to make a place for resolv.conf.
 func clamp() error {
 	epoch := time.Unix(1700000000, 0)
 	return filepath.WalkDir("/", func(path string, d fs.DirEntry, err error) error {

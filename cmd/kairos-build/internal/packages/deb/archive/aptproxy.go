@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// aptProxyLine is apt.conf(5)'s flat spelling; the nested one is not read.
+// aptProxyLine is the flat syntax of apt.conf(5); the nested syntax is not read.
 var aptProxyLine = regexp.MustCompile(`(?mi)^\s*Acquire::https?::Proxy\s+"([^"]*)"\s*;`)
 
 // AptProxy returns the proxy that the host's apt configuration names with

@@ -20,9 +20,9 @@ type aptEntry struct {
 	components []string
 }
 
-// hostMirrors reads the mirrors of a host that runs the distribution. Whatever
-// is unreadable or not understood is passed over: the host's configuration is
-// a convenience, and apt reports its faults better.
+// hostMirrors reads the mirrors of a host that runs the distribution. It skips what it
+// cannot read or parse: the host's configuration is a convenience, and apt reports
+// its faults better.
 func hostMirrors(host fs.FS, distribution string) Mirrors {
 	var m Mirrors
 	if host == nil {
@@ -48,8 +48,8 @@ func hostMirrors(host fs.FS, distribution string) Mirrors {
 	return m
 }
 
-// serves says whether an entry is of the distribution's main archive: third
-// parties name their suites otherwise.
+// serves reports whether an entry is of the distribution's main archive. Archives of
+// third parties name their suites differently.
 func (e aptEntry) serves(codename string) bool {
 	return slices.ContainsFunc(e.suites, func(s string) bool {
 		return s == codename || slices.Contains([]string{"stable", "oldstable", "testing", "unstable", "sid"}, s)
@@ -63,7 +63,7 @@ func (e aptEntry) servesSecurity(codename string) bool {
 	})
 }
 
-// mirror returns the first address that we can use.
+// mirror returns the first usable address, without trailing slashes, or empty.
 func (e aptEntry) mirror() string {
 	for _, u := range e.uris {
 		if checkMirror(u) == nil {

@@ -79,11 +79,11 @@ type suite struct {
 	indexes []*index
 }
 
-// Open fetches and verifies the Release of every source and makes their
-// indexes available: from the cache when the Release did not change.
+// Open fetches and verifies the Release of every source and opens their indexes, from
+// the cache if the Release has not changed.
 func Open(ctx context.Context, o Options) (*Archive, error) {
 	o = o.withDefaults()
-	// Debian's keyring takes 8 ms to check: that is done while the mirror answers.
+	// Debian's keyring takes 8 ms to check; this runs while the mirror answers.
 	keys := sync.OnceValues(func() (openpgp.EntityList, error) { return parseKeyring(o.Keyring) })
 	c := &client{http: fetch.Client(o.Transport), stall: o.Stall, retries: o.Retries, backoff: o.Backoff, log: o.Log}
 	a := &Archive{o: o, keys: keys, client: c, store: &store{dir: o.Cache, client: c}, suites: make([]suite, len(o.Sources))}
@@ -154,7 +154,7 @@ func join(mirror, below string) (string, error) {
 	return u.JoinPath(below).String(), nil
 }
 
-// Releases returns what was verified, in the order of the sources.
+// Releases returns the verified Releases, in the order of the sources.
 func (a *Archive) Releases() []Release {
 	out := make([]Release, len(a.suites))
 	for i, s := range a.suites {
@@ -163,8 +163,8 @@ func (a *Archive) Releases() []Release {
 	return out
 }
 
-// Lookup returns the newest version of a package over all suites, or nil. Of
-// equal versions the first source's counts.
+// Lookup returns the newest version of a package over all suites, or nil. If versions
+// are equal, the first source wins.
 func (a *Archive) Lookup(name string) (*Package, error) {
 	var best *Package
 	for _, s := range a.suites {
@@ -187,8 +187,7 @@ func (a *Archive) Lookup(name string) (*Package, error) {
 	return best, nil
 }
 
-// providerNames returns, sorted, the packages of which some version provides
-// the name.
+// providerNames returns, sorted, the packages with a version that provides the name.
 func (a *Archive) providerNames(virtual string) []string {
 	return a.collect(func(ix *index) []string { return ix.providers(virtual) })
 }
@@ -220,9 +219,9 @@ func (a *Archive) collect(from func(*index) []string) []string {
 	return slices.Compact(all)
 }
 
-// Lock lists packages as text, one per line: name, version, architecture and
-// SHA-256 of the .deb, sorted. It is what decides the bytes of everything that
-// is made from them, so it serves as the digest of the inputs.
+// Lock lists packages as text, one per line: name, version, architecture and SHA-256
+// of the .deb, sorted. These facts decide the bytes of everything made from the
+// packages, so Lock identifies the inputs.
 func Lock(packages []*Package) []byte {
 	lines := make([]string, len(packages))
 	for i, p := range packages {

@@ -62,7 +62,7 @@ func TestOpenResolveFetch(t *testing.T) {
 	checkSecondRun(t, m, o, all)
 }
 
-// checkSecondRun wants nothing but a revalidation from the mirror.
+// checkSecondRun checks that a second run only revalidates with the mirror.
 func checkSecondRun(t *testing.T, m *fakeMirror, o Options, all []*Package) {
 	t.Helper()
 	a, err := Open(t.Context(), o)
@@ -222,8 +222,8 @@ func TestStallInTheMiddleOfABody(t *testing.T) {
 	}
 }
 
-// TestSlowIsNotStalled has a mirror that takes longer than the limit, but never
-// pauses for as long.
+// TestSlowIsNotStalled has a mirror that takes longer than the stall limit, but makes
+// only shorter pauses.
 func TestSlowIsNotStalled(t *testing.T) {
 	m := newFakeMirror(t, essential("dash", ""))
 	o := m.options()

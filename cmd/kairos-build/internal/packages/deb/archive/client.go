@@ -18,8 +18,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/fetch"
 )
 
-// A client makes the requests: it ends those that stall and repeats those that
-// fail for a reason that may pass.
+// A client makes the requests. It ends requests that stall, and repeats requests that
+// fail for a transient reason.
 type client struct {
 	http    *http.Client
 	stall   time.Duration
@@ -35,7 +35,7 @@ type client struct {
 func NewTransport(parallel int, proxy *url.URL) *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.MaxIdleConns, t.MaxIdleConnsPerHost = 2*parallel, parallel
-	t.DisableCompression = true // what is fetched is hashed as it stands on the mirror
+	t.DisableCompression = true // the hashes are those of the mirror's files as they are
 	t.ReadBufferSize = 64 << 10
 	t.RegisterProtocol("file", http.NewFileTransport(http.Dir("/")))
 	if proxy != nil {
@@ -49,13 +49,13 @@ func NewTransport(parallel int, proxy *url.URL) *http.Transport {
 	return t
 }
 
-// transient marks a failure that another attempt may cure.
+// transient marks a failure that another attempt may avoid.
 type transient struct{ error }
 
 func (t transient) Unwrap() error { return t.error }
 
-// retry runs f until it succeeds, fails for good, or the attempts are used up. The
-// error is the last one as it is: it ends with what can be done.
+// retry runs f until it succeeds, fails for good, or the attempts are used up. It
+// returns the last error unchanged: that ends with what the user can do.
 func (c *client) retry(ctx context.Context, f func() error) (last error) {
 	say := func(pause time.Duration, err error) { c.log.Warn("trying again", "in", pause, "because", err) }
 	_ = fetch.Retry{Retries: c.retries, Pause: c.backoff, Say: say}.Do(ctx, func() (bool, error) {
@@ -69,8 +69,8 @@ func (c *client) retry(ctx context.Context, f func() error) (last error) {
 	return last
 }
 
-// get sends a request and returns an answer with one of the wanted statuses.
-// Reading its body fails when no byte comes for the stall time.
+// get sends a request and returns a response with one of the wanted statuses.
+// Reading its body fails if no byte arrives for the stall time.
 func (c *client) get(ctx context.Context, address string, header http.Header, want ...int) (*http.Response, error) {
 	shown := fetch.Shown(address) // a mirror may ask for a password
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
@@ -106,7 +106,7 @@ func checkStatus(address string, resp *http.Response, want []int) error {
 	}
 }
 
-// answer is a response body whose errors are for people.
+// answer is a response body with errors that users understand.
 type answer struct {
 	io.ReadCloser
 	url   string
@@ -122,10 +122,10 @@ func (a *answer) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// explain turns an error of the transport into one for people.
+// explain turns an error of the transport into one that users understand.
 func (a *answer) explain(err error) error {
 	var dns *net.DNSError
-	err = fetch.Reason(err) // we name the URL ourselves
+	err = fetch.Reason(err) // the messages below name the URL
 	switch {
 	case errors.Is(err, fetch.ErrDowngrade):
 		return problemf(ErrUnreachable, "%s: %v: name the mirror by its https address with --mirror", a.url, err)

@@ -6,8 +6,8 @@
 // resolves package names to a closed set, and downloads that set.
 //
 // The chain of trust has no gap: keyring -> InRelease (OpenPGP) -> Packages
-// (SHA-256 and size) -> .deb (SHA-256 and size). A byte that does not fit ends
-// in an error that names the file, what was expected and what came.
+// (SHA-256 and size) -> .deb (SHA-256 and size). If a byte does not fit, the error
+// names the file, the expected value and the value found.
 //
 // It needs no apt and no dpkg on the host. It refuses to unpack or install
 // anything: package bootstrap does that.

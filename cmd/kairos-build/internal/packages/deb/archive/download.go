@@ -11,16 +11,16 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Progress is how far a Fetch is.
+// Progress is the progress of a Fetch.
 type Progress struct {
 	Done, Total       int64  // bytes, those found in the cache included
-	Files, TotalFiles int    // packages complete, and all
-	Name              string // the package that moved last
+	Files, TotalFiles int    // complete packages, and all packages
+	Name              string // the package that progressed last
 }
 
-// Fetch makes every package's .deb available in the cache and returns the
-// paths, in the order of the packages. Every file is verified, whether it came
-// now or was there. report, if not nil, is called from one goroutine at a time.
+// Fetch puts every package's .deb into the cache and returns the paths, in the order
+// of the packages. It verifies every file, new or cached. report, if not nil, is
+// called from one goroutine at a time.
 func (a *Archive) Fetch(ctx context.Context, packages []*Package, report func(Progress)) ([]string, error) {
 	paths := make([]string, len(packages))
 	order := make([]int, len(packages))
@@ -29,7 +29,7 @@ func (a *Archive) Fetch(ctx context.Context, packages []*Package, report func(Pr
 		order[i] = i
 		t.p.Total += p.Size
 	}
-	// The largest first: a big one left for last would run alone.
+	// The largest first: a large download at the end would run alone.
 	slices.SortStableFunc(order, func(x, y int) int { return cmp.Compare(packages[y].Size, packages[x].Size) })
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(a.o.Parallel)
@@ -63,7 +63,7 @@ type tally struct {
 	report func(Progress)
 }
 
-// move notes that package i has n bytes.
+// move records that package i has n bytes.
 func (t *tally) move(i int, n int64, pkg *Package) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -7,20 +7,20 @@ import (
 	"fmt"
 )
 
-// The kinds of failure that callers branch on, with errors.Is. They never
-// stand in a message: the message says what happened in full.
+// The kinds of failure that callers tell apart, with errors.Is. Their texts never
+// appear in a message: the message itself says in full what happened.
 var (
 	// ErrUnreachable: a mirror did not answer (DNS, refused, time limit).
 	ErrUnreachable = errors.New("mirror unreachable")
 	// ErrNotFound: the mirror answered that it lacks the file.
 	ErrNotFound = errors.New("not on the mirror")
-	// ErrStalled: no byte came for the stall time limit.
+	// ErrStalled: no byte arrived for the stall time limit.
 	ErrStalled = errors.New("transfer stalled")
 	// ErrSignature: a missing, wrong or foreign OpenPGP signature.
 	ErrSignature = errors.New("signature not accepted")
-	// ErrStale: a Release that is expired, or from the future.
+	// ErrStale: a Release that has expired, or is from the future.
 	ErrStale = errors.New("release not current")
-	// ErrMismatch: size, hash, suite or architecture are not those expected.
+	// ErrMismatch: size, hash, suite or architecture differ from those expected.
 	ErrMismatch = errors.New("contents differ from what is expected")
 	// ErrUnknownPackage: a name that no index of the archive has.
 	ErrUnknownPackage = errors.New("unknown package")
@@ -30,8 +30,7 @@ var (
 	ErrConflict = errors.New("packages conflict")
 )
 
-// problem is an error with a full message of its own and one of the kinds
-// above.
+// problem is an error with a full message and one of the kinds above.
 type problem struct {
 	kind error
 	text string
@@ -44,5 +43,5 @@ func problemf(kind error, format string, args ...any) error {
 	return &problem{kind: kind, text: fmt.Sprintf(format, args...)}
 }
 
-// otherMirror is what to do about a mirror that is at fault.
+// otherMirror tells the user what to do about a faulty mirror.
 const otherMirror = "try again later or choose another with --mirror"

@@ -10,7 +10,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/strict/nearest"
 )
 
-// path says why a package is chosen: "a -> b -> name".
+// path shows why a package is chosen: "a -> b -> name".
 func (r *resolver) path(name string) string {
 	steps := []string{name}
 	for via := r.via[name]; via != "" && len(steps) < 100; via = r.via[via] {
@@ -44,7 +44,7 @@ func (a *Archive) suiteNames() string {
 	return strings.Join(names, ", ")
 }
 
-// unknown names a package that no index has, and what may have been meant.
+// unknown is the error for a package that no index has, with a suggestion.
 func (r *resolver) unknown(name string) error {
 	hint := ""
 	if providers := r.archive.providerNames(name); len(providers) > 0 {

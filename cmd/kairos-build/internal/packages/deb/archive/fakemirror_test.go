@@ -59,7 +59,7 @@ func newFakeMirror(t *testing.T, packages ...fakePackage) *fakeMirror {
 	return m
 }
 
-// sign writes the InRelease of what stands in files now.
+// sign writes the InRelease of the current files.
 func (m *fakeMirror) sign() {
 	var text strings.Builder
 	for _, k := range slices.Sorted(maps.Keys(m.header)) {
@@ -111,7 +111,7 @@ func (m *fakeMirror) note(r *http.Request, status int) {
 	m.requests = append(m.requests, strings.Join(strings.Fields(fmt.Sprintf("%s %s %d", r.URL.Path, r.Header.Get("Range"), status)), " "))
 }
 
-// took returns and forgets the requests so far.
+// took returns the requests so far and clears the list.
 func (m *fakeMirror) took() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -120,7 +120,7 @@ func (m *fakeMirror) took() []string {
 	return out
 }
 
-// options are those that fit the mirror, with short waits.
+// options are options for the mirror, with short waits.
 func (m *fakeMirror) options() Options {
 	return Options{
 		Sources: []Source{{m.url, "trixie"}}, Arch: "amd64", Keyring: publicKey(m.t, m.key), Cache: m.t.TempDir(), Now: now,
@@ -128,7 +128,7 @@ func (m *fakeMirror) options() Options {
 	}
 }
 
-// plainText replaces what differs from run to run in a message.
+// plainText replaces the parts of a message that differ from run to run.
 func (m *fakeMirror) plainText(err error) string {
 	if err == nil {
 		return "<no error>"

@@ -16,9 +16,8 @@ import (
 	"unsafe"
 )
 
-// An index answers look-ups in one Packages file. It is the bytes of its own
-// cache file, read where they lie: opening one costs a read and a checksum,
-// not the parse of 60,000 stanzas.
+// An index answers look-ups in one Packages file. It uses the bytes of its cache file
+// in place: opening one costs a read and a checksum, not the parse of 60,000 stanzas.
 //
 // The format, all numbers little-endian 32-bit:
 //
@@ -31,7 +30,8 @@ import (
 //	roots     offset of each record that is Essential or Priority: required
 //	crc32c    of everything before it
 //
-// The name holds the format's version; another one is read as "not cached".
+// The first line holds the version of the format. A file of another version counts as
+// damaged, and the index is built again.
 type index struct {
 	raw      string
 	body     string
@@ -43,7 +43,7 @@ type index struct {
 const (
 	indexMagic     = "kairos-apt-index 1\n"
 	providesEntry  = 12
-	maxIndexLine   = 1 << 20 // no field of Debian's is longer than 100 KiB
+	maxIndexLine   = 1 << 20 // no field in Debian is longer than 100 KiB
 	maxIndexBody   = 1 << 30
 	indexHeaderLen = len(indexMagic) + 16
 )
@@ -64,8 +64,8 @@ func openIndex(raw []byte) (*index, error) {
 	return sliceIndex(view(raw[:end]))
 }
 
-// view is a string over bytes that nobody changes any more. A copy would cost
-// 25 MB of memory and 10 ms.
+// view is a string over bytes that no longer change. A copy would cost 25 MB of memory
+// and 10 ms.
 func view(raw []byte) string { return unsafe.String(unsafe.SliceData(raw), len(raw)) }
 
 func sliceIndex(raw string) (*index, error) {
@@ -156,8 +156,8 @@ func (ix *index) required() []string {
 	return out
 }
 
-// buildIndex reads a Packages file and returns the bytes of its index.
-// Stanzas of other architectures than arch and "all" are left out.
+// buildIndex reads a Packages file and returns the bytes of its index. It omits
+// stanzas of architectures other than arch and "all".
 func buildIndex(r io.Reader, arch string) ([]byte, error) {
 	b := indexBuilder{arch: arch, field: -1}
 	in := bufio.NewReaderSize(r, maxIndexLine)
@@ -254,8 +254,8 @@ func (b *indexBuilder) append() {
 	}
 }
 
-// provide notes the names in a Provides field, whose text begins at offset
-// from of the body.
+// provide records the names in a Provides field. The field's text begins at the offset
+// from in the body.
 func (b *indexBuilder) provide(from, record uint32, field string) {
 	for pos := 0; pos < len(field); {
 		end := pos + len(field[pos:])
@@ -281,7 +281,7 @@ func (b *indexBuilder) reset() {
 	b.begun, b.field = false, -1
 }
 
-// bytes sorts the tables and lays the index out.
+// bytes sorts the tables and returns the index in its format.
 func (b *indexBuilder) bytes() []byte {
 	body := view(b.body)
 	slices.SortStableFunc(b.names, func(x, y uint32) int { return strings.Compare(nameAt(body, x), nameAt(body, y)) })

@@ -163,7 +163,7 @@ func FuzzBuildIndex(f *testing.F) {
 	})
 }
 
-// FuzzOpenIndex feeds tables that a matching checksum vouches for.
+// FuzzOpenIndex opens damaged tables with a matching checksum.
 func FuzzOpenIndex(f *testing.F) {
 	raw, err := buildIndex(strings.NewReader(samplePackages), "amd64")
 	if err != nil {

@@ -13,10 +13,10 @@ import (
 // as the flag, separated by blanks.
 const EnvMirror = "KAIROS_BUILD_MIRROR"
 
-// A Mirror is an address of an archive and how it came to be chosen.
+// A Mirror is an address of an archive and the source of the choice.
 type Mirror struct {
 	URL  string
-	From string // for people: "--mirror", "the flavor's default", …
+	From string // for messages: "--mirror", "the flavor's default", …
 }
 
 // Mirrors are the two archives of a Debian-style distribution.
@@ -29,7 +29,7 @@ type MirrorOptions struct {
 	Flags []string
 	Env   string // the value of EnvMirror, or ""
 	// Host is the root of the host's file system. Its apt configuration counts
-	// when its os-release has ID=Distribution.
+	// if its os-release has ID=Distribution.
 	Host         fs.FS
 	Distribution string // "debian", "ubuntu"
 	Default      Mirrors

@@ -30,8 +30,8 @@ func sumOf(raw []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// openIndex returns the index of one component, built from the mirror's
-// Packages file unless the cache has it.
+// openIndex returns the index of one component, from the cache or else built from the
+// mirror's Packages file.
 func (a *Archive) openIndex(ctx context.Context, s suite, component string) (*index, error) {
 	name, f, plain, err := s.release.packages(component, a.o.Arch)
 	if err != nil {
@@ -43,7 +43,7 @@ func (a *Archive) openIndex(ctx context.Context, s suite, component string) (*in
 	}
 	raw, err := a.buildFromMirror(ctx, s, name, f, plain, file)
 	if errors.Is(err, fs.ErrNotExist) {
-		// A second process removed the download: its index is written by then.
+		// Another process has removed the download, and so has written the index.
 		if ix := a.cachedIndex(file); ix != nil {
 			return ix, nil
 		}
@@ -54,7 +54,7 @@ func (a *Archive) openIndex(ctx context.Context, s suite, component string) (*in
 	return openIndex(raw)
 }
 
-// cachedIndex returns nil when the cache has no index that is of use.
+// cachedIndex returns nil if the cache has no usable index.
 func (a *Archive) cachedIndex(file string) *index {
 	raw, err := os.ReadFile(file)
 	if err != nil {
@@ -68,9 +68,9 @@ func (a *Archive) cachedIndex(file string) *index {
 	return ix
 }
 
-// buildFromMirror downloads, verifies and parses a Packages file, and stores
-// its index as a file. The download is removed, but not before the index is
-// there for whoever misses it.
+// buildFromMirror downloads, verifies and parses a Packages file, and stores its index
+// as a file. It removes the download after that: another process that misses the
+// download finds the index.
 func (a *Archive) buildFromMirror(ctx context.Context, s suite, name string, f, plain listed, index string) ([]byte, error) {
 	urls, err := indexURLs(s, name, f)
 	if err != nil {
@@ -91,7 +91,7 @@ func (a *Archive) buildFromMirror(ctx context.Context, s suite, name string, f, 
 	if err := durable.WriteCache(index, raw, 0o644); err != nil {
 		return nil, err
 	}
-	return raw, ignoreMissing(os.Remove(download)) // a second process may have been faster
+	return raw, ignoreMissing(os.Remove(download)) // another process may have been faster
 }
 
 func ignoreMissing(err error) error {
@@ -101,7 +101,8 @@ func ignoreMissing(err error) error {
 	return err
 }
 
-// indexURLs is the address by hash, where offered, and the plain one.
+// indexURLs returns the address by hash, if the Release offers it, and then the plain
+// one.
 func indexURLs(s suite, name string, f listed) ([]string, error) {
 	dists := path.Join("dists", s.Suite)
 	paths := []string{path.Join(dists, name)}

@@ -17,7 +17,7 @@ type Package struct {
 	Source              string // source package, "" when it has the same name and version
 	MultiArch           string // "same", "foreign", "allowed" or ""
 	Essential           bool
-	URL                 string // where the .deb is
+	URL                 string // of the .deb
 	Filename            string // path below the mirror's root
 	Size                int64  // of the .deb, bytes
 	InstalledSize       int64  // KiB
@@ -28,8 +28,8 @@ type Package struct {
 	Provides            []Relation
 }
 
-// A record is a stanza cut down to the fields we use: one line per field, in
-// the order of the fields below, values without newlines.
+// A record is a stanza with only the fields that are used: one line per field, in the
+// order of the fields below, values without newlines.
 const (
 	recName = iota
 	recVersion
@@ -113,7 +113,7 @@ func decodeRecord(body string) (*Package, error) {
 	return p, p.relations(f)
 }
 
-// check refuses what would be dangerous or useless later on.
+// check refuses values that would be dangerous or useless later on.
 func (p *Package) check(size, installed string) error {
 	var err error
 	switch {

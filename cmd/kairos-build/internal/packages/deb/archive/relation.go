@@ -16,7 +16,7 @@ type Relation struct {
 	Version string
 }
 
-// Alternatives is a group of relations of which one is enough.
+// Alternatives is a group of relations; one of them is enough.
 type Alternatives []Relation
 
 func (r Relation) String() string {
@@ -101,7 +101,7 @@ func cutOperator(s string) (op, version string) {
 	return "", ""
 }
 
-// allows says whether a version is inside the relation's bound.
+// allows reports whether a version is inside the relation's bound.
 func (r Relation) allows(version string) bool {
 	if r.Op == "" {
 		return true
@@ -121,8 +121,8 @@ func (r Relation) allows(version string) bool {
 	}
 }
 
-// validPackageName follows Debian Policy 5.6.1, but lets one-letter and
-// upper-case names pass, as dpkg does.
+// validPackageName follows Debian Policy 5.6.1, but allows one-letter and upper-case
+// names, as dpkg does.
 func validPackageName(s string) bool {
 	if s == "" || strings.IndexByte("+-.", s[0]) >= 0 {
 		return false

@@ -13,7 +13,7 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/deb/archive/deb822"
 )
 
-// A Release is what a suite's signed InRelease file says.
+// A Release is the content of a suite's signed InRelease file.
 type Release struct {
 	URL           string // of the InRelease file
 	SHA256        string // of the whole InRelease file, lower-case hex
@@ -35,7 +35,7 @@ type listed struct {
 	size   int64
 }
 
-// futureSlack is how far a Release may be ahead of our clock.
+// futureSlack is how far the date of a Release may be ahead of this machine's clock.
 const futureSlack = 24 * time.Hour
 
 // parseRelease reads the signed text of a Release file.
@@ -64,8 +64,8 @@ func parseRelease(text string) (*Release, error) {
 	return r, err
 }
 
-// parseDate reads the dates of Release files, which are RFC 2822 with the zone
-// named UTC or GMT; day and hour may lack the leading zero.
+// parseDate reads the dates of Release files: RFC 2822, with UTC or GMT as the zone;
+// day and hour may lack the leading zero.
 func parseDate(s string) (time.Time, error) {
 	const stem = "Mon, _2 Jan 2006 15:04:05 "
 	for _, layout := range []string{stem + "UTC", stem + "GMT", stem + "-0700"} {
@@ -92,7 +92,7 @@ func parseListed(lines []string) (map[string]listed, error) {
 	return files, nil
 }
 
-// check says whether this is the suite that was asked for, and current.
+// check returns an error unless r is of the suite, has the architecture and is current.
 func (r *Release) check(suite, arch string, now time.Time) error {
 	const day = "2006-01-02 15:04 MST"
 	switch {
@@ -112,10 +112,10 @@ func (r *Release) check(suite, arch string, now time.Time) error {
 	return nil
 }
 
-// packages returns the best spelling of a component's index, and the
-// uncompressed one's hash when it is listed. gz goes before xz: it decodes
-// four times as fast in Go (0.3 s against 1.1 s for Debian's 57 MB), which at
-// more than 5 MB/s outweighs its being a third larger.
+// packages returns the best variant of a component's index, and the hash and size of
+// the uncompressed one if listed. gz comes before xz: it decodes four times as fast in
+// Go (0.3 s against 1.1 s for Debian's 57 MB). At more than 5 MB/s, this outweighs
+// that gz is a third larger.
 func (r *Release) packages(component, arch string) (name string, f, plain listed, err error) {
 	base := component + "/binary-" + arch + "/Packages"
 	plain = r.files[base]

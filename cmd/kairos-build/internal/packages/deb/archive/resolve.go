@@ -8,18 +8,18 @@ import (
 	"strings"
 )
 
-// A Request names what to resolve.
+// A Request names the packages to resolve.
 type Request struct {
 	// Base is added to the Essential and required packages to make the base
 	// set; for example "apt".
 	Base []string
-	// Extra is what comes on top of the base set.
+	// Extra is added to the base set.
 	Extra []string
 }
 
-// A Selection is a closed set of packages: every dependency of each is met
-// inside it, and no two exclude each other. Both lists are ordered so that a
-// package stands behind those it pre-depends on.
+// A Selection is a closed set of packages: it meets every dependency of each package,
+// and no two packages exclude each other. In both lists, a package comes after those
+// that it pre-depends on.
 type Selection struct {
 	Base  []*Package
 	Extra []*Package // without those of Base
@@ -28,12 +28,11 @@ type Selection struct {
 // Resolve computes the closure of a request. Recommends are not followed. The
 // same indexes and request give the same selection.
 //
-// The rule, near to apt's: of a name, the newest version over all suites.
-// Dependencies with one possible answer are followed first, until none is
-// left; then the oldest open one with several answers is met by what is
-// already chosen, or else by its first alternative that exists and conflicts
-// with nothing chosen. A virtual name stands for its providers by priority,
-// then name.
+// The rule is close to apt's. For each name, the newest version over all suites
+// counts. Dependencies with only one candidate are followed first, until none is
+// left. Then the oldest open dependency with several candidates is met by a chosen
+// package, or else by its first candidate that conflicts with no chosen package. A
+// virtual name stands for its providers, sorted by priority, then by name.
 func (a *Archive) Resolve(req Request) (*Selection, error) {
 	r := &resolver{archive: a, chosen: map[string]*Package{}, via: map[string]string{}, known: map[string]*Package{}}
 	if err := r.roots(append(a.requiredNames(), req.Base...)); err != nil {
@@ -56,8 +55,8 @@ func (a *Archive) Resolve(req Request) (*Selection, error) {
 type resolver struct {
 	archive *Archive
 	chosen  map[string]*Package
-	via     map[string]string   // who wanted a chosen package; "" for a root
-	known   map[string]*Package // memory of Lookup; nil: no such package
+	via     map[string]string   // the package that wanted a chosen one; "" for a root
+	known   map[string]*Package // results of Lookup; nil: no such package
 	open    []demand
 }
 
@@ -67,7 +66,7 @@ type demand struct {
 	group Alternatives
 }
 
-// roots adds packages by name, and all that they need.
+// roots adds packages by name, and all their dependencies.
 func (r *resolver) roots(names []string) error {
 	for _, name := range slices.Sorted(slices.Values(names)) {
 		p, err := r.lookup(name)
@@ -124,8 +123,8 @@ func (r *resolver) settle() error {
 	return nil
 }
 
-// forced meets the demands that have one answer only, and those that arise
-// from them, and returns the others.
+// forced meets the demands with only one candidate, and those that arise from them, and
+// returns the other demands.
 func (r *resolver) forced() (postponed []demand, err error) {
 	for len(r.open) > 0 {
 		d := r.open[0]
@@ -148,8 +147,8 @@ func (r *resolver) forced() (postponed []demand, err error) {
 	return postponed, nil
 }
 
-// pick returns the first candidate that excludes nothing chosen. When all do,
-// the first one is taken and the conflict is reported at the end.
+// pick returns the first candidate that has no conflict with a chosen package. If all
+// have one, it returns the first; exclusions reports the conflict at the end.
 func (r *resolver) pick(candidates []*Package) *Package {
 	for _, c := range candidates {
 		if r.fits(c) {
@@ -168,7 +167,7 @@ func (r *resolver) fits(c *Package) bool {
 	return true
 }
 
-// met says whether a chosen package meets a group.
+// met reports whether a chosen package meets a group.
 func (r *resolver) met(group Alternatives) bool {
 	for _, rel := range group {
 		for _, p := range r.chosen {
@@ -180,7 +179,7 @@ func (r *resolver) met(group Alternatives) bool {
 	return false
 }
 
-// candidates returns the packages that meet a group, the preferred first.
+// candidates returns the packages that meet a group, in the order of preference.
 func (r *resolver) candidates(group Alternatives) ([]*Package, error) {
 	var out []*Package
 	add := func(name string, rel Relation) error {
@@ -220,8 +219,8 @@ func (r *resolver) byPriority(names []string) ([]string, error) {
 	return names, nil
 }
 
-// satisfies says whether a package, by its own name or one that it provides,
-// meets a relation.
+// satisfies reports whether a package meets a relation, by its own name or by one that
+// it provides.
 func (r *resolver) satisfies(p *Package, rel Relation) bool {
 	switch rel.Arch {
 	case "":
@@ -259,15 +258,14 @@ func (r *resolver) sorted(without map[string]bool) []*Package {
 	return out
 }
 
-// order puts a set, given by name, so that Pre-Depends come first. Among
-// packages that no Pre-Depends parts, Depends come first; a cycle is entered
-// at its first name.
+// order sorts a set, given by name, so that Pre-Depends come first. Where Pre-Depends
+// give no order, Depends come first; a cycle is entered at its first name.
 func (r *resolver) order(set []*Package) []*Package {
 	rough := walk(set, func(p *Package) []Alternatives { return slices.Concat(p.PreDepends, p.Depends) }, r.satisfies)
 	return walk(rough, func(p *Package) []Alternatives { return p.PreDepends }, r.satisfies)
 }
 
-// walk lists a set depth first, dependencies before those that need them.
+// walk lists a set depth first, dependencies before the packages that need them.
 func walk(set []*Package, edges func(*Package) []Alternatives, meets func(*Package, Relation) bool) []*Package {
 	out := make([]*Package, 0, len(set))
 	seen := map[*Package]bool{}
@@ -312,8 +310,8 @@ func (r *resolver) exclusions() error {
 	return problemf(ErrConflict, "these packages cannot be installed together: %s: leave one of them out", strings.Join(texts, "; "))
 }
 
-// excludes returns the Conflicts or Breaks of p that q falls under. A package
-// never excludes itself.
+// excludes returns the relation in Conflicts or Breaks of p that matches q, or nil. A
+// package never excludes itself.
 func (r *resolver) excludes(p, q *Package) *Relation {
 	if p.Name == q.Name {
 		return nil

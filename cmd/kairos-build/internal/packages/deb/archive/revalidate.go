@@ -19,9 +19,9 @@ import (
 // maxRelease bounds an InRelease file, in bytes (Debian's is 140 KB).
 const maxRelease = 16 << 20
 
-// remembered is a file as it came last time, with what the mirror needs to
-// say "unchanged". It is stored as JSON. Its contents are trusted no more than
-// the network's: the signature is checked on every run.
+// remembered is a file from an earlier run, with the headers by which the mirror can
+// answer "unchanged". It is stored as JSON. It is trusted no more than the network:
+// the signature is checked on every run.
 type remembered struct {
 	URL          string `json:"url"`
 	ETag         string `json:"etag,omitempty"`
@@ -29,8 +29,8 @@ type remembered struct {
 	Body         []byte `json:"body"`
 }
 
-// revalidate fetches a small file unless the mirror says that the copy under
-// dir is current.
+// revalidate returns a small file: the copy in dir if the mirror says that it is
+// current, else the mirror's.
 func (c *client) revalidate(ctx context.Context, dir, url string) (body []byte, err error) {
 	sum := sha256.Sum256([]byte(url))
 	file := filepath.Join(dir, hex.EncodeToString(sum[:])+".json")
@@ -47,7 +47,7 @@ func (c *client) revalidate(ctx context.Context, dir, url string) (body []byte, 
 	return body, err
 }
 
-// recall returns the stored copy; a missing or damaged one is no copy.
+// recall returns the stored copy, or the zero value if it is missing or damaged.
 func recall(file, url string) remembered {
 	var r remembered
 	raw, err := os.ReadFile(file)
@@ -65,7 +65,7 @@ func remember(file string, r *remembered) error {
 	return durable.WriteCache(file, raw, 0o644)
 }
 
-// fetchIfNewer returns nil when the old copy is current.
+// fetchIfNewer returns nil if the old copy is current.
 func (c *client) fetchIfNewer(ctx context.Context, url string, old remembered) (*remembered, error) {
 	h := http.Header{}
 	if old.ETag != "" {

@@ -31,11 +31,10 @@ func parseKeyring(raw []byte) (openpgp.EntityList, error) {
 	return keys, nil
 }
 
-// verifyClearsigned checks an InRelease file and returns the text that was
-// signed and the fingerprint of the signer's primary key. One good signature
-// by a key of the keyring is enough: Debian signs with several keys, of which
-// an older keyring may lack some. Only the signed text may be used; what
-// stands around it in the file is not vouched for.
+// verifyClearsigned checks an InRelease file and returns the signed text and the
+// fingerprint of the signer's primary key. One good signature by a key of the keyring
+// is enough: Debian signs with several keys, and an older keyring may lack some. Only
+// the signed text may be used; the signature does not cover the rest of the file.
 func verifyClearsigned(url string, raw []byte, keys openpgp.EntityList, now time.Time) (text, signer string, err error) {
 	block, _ := clearsign.Decode(raw)
 	if block == nil {
@@ -63,7 +62,7 @@ func firstLine(raw []byte) string {
 	return string(line[:min(len(line), 60)])
 }
 
-// signatures parts the packets of a detached signature.
+// signatures returns the signature packets of a detached signature.
 func signatures(r io.Reader) ([]*packet.Signature, error) {
 	var out []*packet.Signature
 	packets := packet.NewReader(r)

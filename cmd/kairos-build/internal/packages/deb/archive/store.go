@@ -21,15 +21,15 @@ import (
 	"github.com/kairos-build/kairos-build/framework/fetch"
 )
 
-// A store is a folder of files named by their SHA-256. A file appears there by
-// rename, once its hash is checked. Two processes may use one store: the one
-// that holds the lock on the partial file downloads, the other waits for it.
+// A store is a folder of files named by their SHA-256. A file appears there by rename,
+// after its hash was checked. Two processes may use one store: the holder of the lock
+// on the partial file downloads, the other waits for it.
 type store struct {
 	dir    string
 	client *client
 }
 
-// A blob is a file that something verified vouches for.
+// A blob is a file with a hash and a size from a verified source.
 type blob struct {
 	urls    []string // tried in order while the mirror says "not found"
 	sha256  string   // lower-case hex
@@ -43,7 +43,7 @@ func (s *store) path(b blob) string {
 	return filepath.Join(s.dir, "blobs", b.sha256+b.suffix)
 }
 
-// fetch returns the path of a blob in the store, downloading what is missing.
+// fetch returns the path of a blob in the store. It downloads missing bytes.
 func (s *store) fetch(ctx context.Context, b blob) (string, error) {
 	if err := errors.Join(os.MkdirAll(filepath.Join(s.dir, "blobs"), 0o755), os.MkdirAll(filepath.Join(s.dir, "partial"), 0o755)); err != nil {
 		return "", fmt.Errorf("making the package cache: %w", err)
@@ -55,7 +55,7 @@ func (s *store) fetch(ctx context.Context, b blob) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("locking the partial download of %s: %w", b.urls[0], err)
 	}
-	defer part.Close() // only releases the lock: finish reports what matters
+	defer part.Close() // only releases the lock: the errors that matter are those of download
 	if ok, err := s.has(b); err != nil {
 		return "", err
 	} else if ok { // another process was faster
@@ -64,7 +64,7 @@ func (s *store) fetch(ctx context.Context, b blob) (string, error) {
 	return s.path(b), s.download(ctx, b, part)
 }
 
-// has says whether the store holds the blob, intact. A damaged one is removed.
+// has reports whether the store holds the intact blob. It removes a damaged one.
 func (s *store) has(b blob) (bool, error) {
 	f, err := os.Open(s.path(b))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -85,8 +85,8 @@ func (s *store) has(b blob) (bool, error) {
 
 func hexSum(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil)) }
 
-// lockPartial opens a file and waits for the lock on it. The holder may rename
-// or remove the file, so what was locked must still be what the name means.
+// lockPartial opens a file and waits for the lock on it. The holder may rename or
+// remove the file, so the locked file must still be the one with that name.
 func lockPartial(ctx context.Context, name string) (*os.File, error) {
 	for {
 		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
@@ -123,11 +123,11 @@ func sameFile(f *os.File, name string) bool {
 func (s *store) download(ctx context.Context, b blob, part *os.File) error {
 	var err error
 	for _, url := range b.urls {
-		fresh := false // whether the bad file came in one piece, from this run
+		fresh := false // true once a bad file is downloaded again from the start
 		err = s.client.retry(ctx, func() error {
 			resumed, err := s.transfer(ctx, url, b, part)
 			if errors.Is(err, ErrMismatch) && resumed && !fresh {
-				fresh = true // the older piece may be what was wrong
+				fresh = true // the older part may be the bad one
 				return transient{err}
 			}
 			return err
@@ -142,7 +142,7 @@ func (s *store) download(ctx context.Context, b blob, part *os.File) error {
 	return os.Rename(part.Name(), s.path(b))
 }
 
-// transfer appends what is missing and checks the whole. After a mismatch the
+// transfer appends the missing bytes and checks the whole file. After a mismatch the
 // partial file is empty.
 func (s *store) transfer(ctx context.Context, url string, b blob, part *os.File) (resumed bool, err error) {
 	h := sha256.New()
@@ -162,7 +162,8 @@ func (s *store) transfer(ctx context.Context, url string, b blob, part *os.File)
 	return resumed, nil
 }
 
-// rehash hashes what is already there and leaves the offset behind it.
+// rehash hashes the bytes of the partial file and leaves the offset after them. It
+// empties a file larger than size.
 func rehash(part *os.File, h hash.Hash, size int64) (int64, error) {
 	if _, err := part.Seek(0, io.SeekStart); err != nil {
 		return 0, err
@@ -180,8 +181,8 @@ func restart(part *os.File) error {
 	return errors.Join(err, part.Truncate(0))
 }
 
-// receive writes the rest of a blob; resumed says that the bytes before it
-// were kept. A server that ignores Range sends everything again.
+// receive writes the rest of a blob; resumed reports that the earlier bytes were kept.
+// A server that ignores Range sends everything again.
 func (s *store) receive(ctx context.Context, url string, b blob, part *os.File, h hash.Hash, have int64) (resumed bool, err error) {
 	header := http.Header{}
 	want := []int{http.StatusOK}
@@ -203,7 +204,7 @@ func (s *store) receive(ctx context.Context, url string, b blob, part *os.File, 
 	}
 	b.seen(have)
 	meter := &meter{n: have, seen: b.seen}
-	// One byte more than expected is enough to see that there is too much.
+	// One byte more than expected is enough to detect that the file is too long.
 	_, err = io.Copy(io.MultiWriter(part, h, meter), io.LimitReader(resp.Body, b.size-have+1))
 	return have > 0, err
 }
@@ -224,7 +225,7 @@ func (m *meter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// check compares size and hash with what was vouched for.
+// check compares the file's size and hash with those of the blob.
 func (b blob) check(url string, part *os.File, h hash.Hash) error {
 	const cause = "the mirror is inconsistent or tampered with; " + otherMirror
 	info, err := part.Stat()

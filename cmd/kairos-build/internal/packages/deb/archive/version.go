@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// CompareVersions orders two Debian versions, [epoch:]upstream[-revision], as
-// deb-version(7) says: negative if a is earlier, 0 if equal, positive if later.
-// A tilde sorts before everything, even the end of a part. An epoch that is no
-// number counts as text of the upstream part would: the order stays total.
+// CompareVersions orders two Debian versions, [epoch:]upstream[-revision], by
+// deb-version(7): negative if a is earlier, 0 if equal, positive if later. A tilde
+// sorts before everything, even the end of a part. An epoch that is no number counts
+// as text of the upstream part, so the order is total.
 func CompareVersions(a, b string) int {
 	ea, ua, ra := splitVersion(a)
 	eb, ub, rb := splitVersion(b)
@@ -23,8 +23,7 @@ func CompareVersions(a, b string) int {
 	return comparePart(ra, rb)
 }
 
-// splitVersion leaves an absent epoch and revision empty, which both compare
-// like 0.
+// splitVersion returns an absent epoch or revision as empty, which compares like 0.
 func splitVersion(v string) (epoch, upstream, revision string) {
 	if i := strings.IndexByte(v, ':'); i >= 0 && digits(v[:i]) == i {
 		epoch, v = v[:i], v[i+1:]
@@ -61,7 +60,7 @@ func compareText(a, b string) int {
 	return 0
 }
 
-// weight is the sort order of the i-th byte: tilde, end, letters, the rest.
+// weight is the sort order of the i-th byte: tilde, end of s, letters, all others.
 func weight(s string, i int) int {
 	if i >= len(s) {
 		return 0

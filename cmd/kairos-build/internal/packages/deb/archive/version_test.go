@@ -47,8 +47,8 @@ func TestCompareVersions(t *testing.T) {
 
 func sign(n int) int { return min(1, max(-1, n)) }
 
-// FuzzCompareVersions holds the order's laws, and dpkg's own answer where dpkg
-// is installed and accepts both versions.
+// FuzzCompareVersions checks the laws of an order, and compares with dpkg if it is
+// installed and accepts both versions.
 func FuzzCompareVersions(f *testing.F) {
 	f.Add("1.0-1", "1.0~rc1-1", "2:0.1")
 	f.Add("1.0+b1", "1.0a", "")
@@ -69,7 +69,7 @@ func FuzzCompareVersions(f *testing.F) {
 	})
 }
 
-// plain keeps to versions without epochs that dpkg reads without a complaint.
+// plain reports whether v has no epoch and dpkg accepts it.
 func plain(v string) bool {
 	return v != "" && digits(v[:1]) == 1 && strings.Trim(v, "0123456789abcdefghijklmnopqrstuvwxyz.+~") == ""
 }

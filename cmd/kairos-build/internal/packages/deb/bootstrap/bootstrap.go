@@ -5,10 +5,10 @@
 // "dpkg --unpack" would leave it on a fresh root. "dpkg --configure -a", run
 // inside that root, then finishes the installation.
 //
-// It needs no dpkg, tar, xz or root rights on the host. It runs no maintainer
-// script: what the preinst scripts of the base set do on a fresh root is done
-// by seed.go. It refuses .debs that are damaged, are not the ones expected, or
-// try to write outside of the root or through a symlink.
+// It needs no dpkg, tar, xz or root rights on the host. It runs no maintainer script:
+// seed.go does what the preinst scripts of the base set do on a fresh root. It refuses
+// .debs that are damaged, are not the expected ones, or try to write outside of the
+// root or through a symlink.
 package bootstrap
 
 import (
@@ -22,7 +22,7 @@ import (
 	"time"
 )
 
-// A Package is a .deb and what it is expected to be.
+// A Package is a .deb and the facts that it must match.
 type Package struct {
 	Path          string // of the .deb
 	Name, Version string
@@ -35,7 +35,7 @@ type Options struct {
 	// Epoch is the latest modification time in the layer; later ones are set
 	// to it, earlier ones are kept. It must be set.
 	Epoch time.Time
-	// UsrMerge makes /bin, /sbin, /lib (and /lib64 where the architecture has
+	// UsrMerge makes /bin, /sbin, /lib (and /lib64 on architectures that have
 	// it) symlinks into /usr, whatever the packages ship.
 	UsrMerge bool
 	// Workers is how many packages are decompressed at the same time;
@@ -45,9 +45,8 @@ type Options struct {
 	MaxSize int64
 }
 
-// Write unpacks the packages, in an order that does not depend on theirs, into
-// a tar that it writes to w. The same packages and options give the same
-// bytes.
+// Write unpacks the packages into a tar that it writes to w. Their order does not
+// matter: the same packages and options give the same bytes.
 func Write(ctx context.Context, w io.Writer, packages []Package, o Options) error {
 	if o.Epoch.IsZero() {
 		return errors.New("BUG: bootstrap.Options.Epoch is not set")
@@ -88,8 +87,8 @@ func unpackAll(ctx context.Context, r *root, packages []Package, o Options) erro
 	return nil
 }
 
-// sorted puts base-files first, because its directories have the modes that
-// are meant, and the others by name.
+// sorted puts base-files first, because its directories have the intended modes, and
+// then the others by name.
 func sorted(packages []Package) ([]Package, error) {
 	rank := func(p Package) string {
 		if p.Name == "base-files" {
@@ -107,7 +106,7 @@ func sorted(packages []Package) ([]Package, error) {
 	return out, nil
 }
 
-// archOf is the architecture of the packages that have one.
+// archOf is the architecture of the first package that is not "all", or empty.
 func archOf(packages []Package) string {
 	for _, p := range packages {
 		if p.Arch != "all" {

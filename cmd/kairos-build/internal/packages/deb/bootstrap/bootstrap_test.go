@@ -29,7 +29,7 @@ const baseFilesPreinst = `#!/bin/sh
   done
 `
 
-// fakeBase is a base set with what is odd about the real ones.
+// fakeBase is a base set with the oddities of the real ones.
 func fakeBase() []fakeDeb {
 	shadow := file("./usr/bin/chage", 0o2755)
 	shadow.Gid, shadow.Gname = 42, "shadow"
@@ -203,7 +203,7 @@ func TestWriteBadFiles(t *testing.T) {
 	}
 }
 
-// rewrite puts other bytes in a .deb's place, with their hash unless kept.
+// rewrite replaces the bytes of a .deb, and its expected hash unless keep is true.
 func rewrite(t *testing.T, p *Package, raw []byte, keep bool) (sum string) {
 	t.Helper()
 	if raw == nil {

@@ -18,23 +18,23 @@ import (
 //	status          a stanza per package, by name
 //	info/format     "1"
 //	info/P.list     the package's paths, one per line, in the .deb's order
-//	info/P.*        the files of the control archive, but control itself
+//	info/P.*        the files of the control archive, except control itself
 //	triggers/File   file triggers: "path package[/noawait]"
 //	triggers/NAME   packages with an interest in the trigger NAME
-//	triggers/Unincorp  activations to come: none. All packages are merely
+//	triggers/Unincorp  pending activations: none. All packages are only
 //	                unpacked, and configuring does a trigger's work too
 //	diversions      three lines each: from, to, package
 //
 // P is the package's name, with ":arch" for Multi-Arch: same packages. There
 // is no "available" and no "statoverride": dpkg makes them when needed.
 //
-// Conffiles stand under their own names with their MD5 sums in status, not as
-// "*.dpkg-new" with "newconffile": scripts that run before their package is
-// configured find them, and configuring need not copy them into another layer.
-// dpkg takes an absent .dpkg-new for "nothing to do", as debootstrap relies on.
+// Conffiles have their own names, and MD5 sums in status, instead of "*.dpkg-new" and
+// "newconffile": scripts that run before their package is configured find them, and
+// configuring need not copy them into another layer. For dpkg, an absent .dpkg-new
+// means "nothing to do"; debootstrap relies on that, too.
 const dpkgDir = "var/lib/dpkg"
 
-// record is what the database says about one package.
+// record is one package in the database.
 type record struct {
 	name, file string // file is the name in info/
 	stanza     deb822.Stanza
@@ -44,7 +44,7 @@ type record struct {
 	conffiles  map[string]string // path -> MD5 sum, once unpacked
 }
 
-// newRecord reads a control archive and compares it with what is expected.
+// newRecord reads a control archive and compares it with p.
 func newRecord(p Package, control []controlFile) (*record, error) {
 	rec := &record{conffiles: map[string]string{}}
 	for _, f := range control {
@@ -74,7 +74,7 @@ func newRecord(p Package, control []controlFile) (*record, error) {
 	return rec, nil
 }
 
-// safeName keeps names out of which a path of info/ could escape.
+// safeName refuses names that would lead out of info/.
 func safeName(s string) bool {
 	return s != "" && s[0] != '.' && !strings.ContainsAny(s, "/: \t\n\x00")
 }
@@ -94,8 +94,8 @@ func controlStanza(control []controlFile) (deb822.Stanza, error) {
 	return stanzas[0], nil
 }
 
-// conffileLines reads the file conffiles: a path per line. Those flagged
-// "remove-on-upgrade" are not shipped.
+// conffileLines reads the file conffiles: a path per line. It skips lines with the
+// flag "remove-on-upgrade": those files are not shipped.
 func conffileLines(text string) []string {
 	var out []string
 	for line := range strings.Lines(text) {
@@ -155,8 +155,8 @@ func (r *root) writeDatabase() error {
 	return errors.Join(r.writeTriggers(), r.writeInfo())
 }
 
-// checkDiversions refuses a package whose file another one's diversion would
-// move: nothing of the base sets does this, and we do not move it.
+// checkDiversions refuses a file that a diversion of another package would move: this
+// does not occur in the base sets, and bootstrap does not implement it.
 func (db *database) checkDiversions() error {
 	for _, d := range db.diversions {
 		for _, rec := range db.records {
@@ -187,8 +187,7 @@ func (r *root) writeInfo() error {
 }
 
 // statusFields is the order in which dpkg writes the fields that it knows
-// (fieldinfos in lib/dpkg/parse.c). The others follow in the control file's
-// order.
+// (fieldinfos in lib/dpkg/parse.c). Other fields follow in the control file's order.
 func statusFields() []string {
 	return []string{
 		"Package", "Essential", "Protected", "Status", "Priority", "Section", "Installed-Size", "Origin", "Maintainer",

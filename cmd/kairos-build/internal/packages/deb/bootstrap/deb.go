@@ -28,8 +28,8 @@ const (
 	arEnd       = "`\n"
 )
 
-// Bounds against decompression bombs. The largest control archives of Debian
-// unpack to about 2 MB; no dictionary of its packages is above 64 MiB.
+// Limits against decompression bombs. The largest control archives of Debian unpack to
+// about 2 MB; no dictionary of its packages is larger than 64 MiB.
 const (
 	maxControl    = 64 << 20
 	maxDictionary = 64 << 20
@@ -45,7 +45,7 @@ type member struct {
 	body []byte
 }
 
-// parseDeb parts a .deb into its members.
+// parseDeb splits a .deb into its members.
 func parseDeb(raw []byte) (deb, error) {
 	var d deb
 	rest, ok := bytes.CutPrefix(raw, []byte(arMagic))
@@ -67,8 +67,8 @@ func parseDeb(raw []byte) (deb, error) {
 	return d, err
 }
 
-// find returns the next member, past those to be ignored, which must be stem
-// with any ending.
+// find returns the next member that is not ignored. Its name must be stem with any
+// ending.
 func find(stem string, rest []byte) (m member, after []byte, err error) {
 	for {
 		if m, rest, err = nextMember(rest); err != nil {
@@ -112,7 +112,7 @@ func (m member) open() (io.Reader, error) {
 	case ".gz":
 		r, err = gzip.NewReader(in)
 	case ".xz":
-		// The fastest of the xz decoders in pure Go: see doc of archive.
+		// The fastest of the xz decoders in pure Go: see decompress in archive.
 		r, err = xz.NewReader(in, maxDictionary)
 	case ".zst":
 		r, err = zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxDictionary))

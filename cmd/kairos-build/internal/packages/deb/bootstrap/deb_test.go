@@ -75,10 +75,10 @@ func TestReadControlErrors(t *testing.T) {
 	}
 }
 
-// FuzzWrite feeds whole .debs: whatever comes out must stay inside the root.
+// FuzzWrite feeds whole .debs: all that it unpacks must stay inside the root.
 func FuzzWrite(f *testing.F) {
 	for _, d := range fakeBase() {
-		d.ext = "none" // what a fuzzer can change to some purpose
+		d.ext = "none" // a fuzzer gets nowhere with compressed bytes
 		f.Add(d.bytes(f))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
@@ -114,8 +114,8 @@ func FuzzWrite(f *testing.F) {
 	})
 }
 
-// checkInside unpacks a layer in mind: every name is clean, and no parent of
-// an entry is anything but a directory.
+// checkInside checks the entries of a layer: every name is clean, and every parent of
+// an entry is a directory.
 func checkInside(t *testing.T, raw []byte) {
 	t.Helper()
 	kinds := map[string]byte{}
@@ -143,7 +143,7 @@ func checkInside(t *testing.T, raw []byte) {
 	}
 }
 
-// FuzzControl feeds control files and their companions.
+// FuzzControl feeds control, conffiles and triggers files.
 func FuzzControl(f *testing.F) {
 	f.Add("Package: a\nVersion: 1\nArchitecture: all\n", "/etc/x\n", "interest y\n")
 	f.Fuzz(func(t *testing.T, control, conffiles, triggers string) {

@@ -26,9 +26,9 @@ import (
 )
 
 // TestDebian bootstraps real Debian releases from the mirror that the host
-// uses, configures them with their own dpkg, and compares the result with what
-// mmdebstrap makes of the same packages. It needs root, the network, tar and
-// mmdebstrap.
+// uses, configures them with their own dpkg, and compares the result with the
+// root that mmdebstrap makes from the same packages. It needs root, the network,
+// tar and mmdebstrap.
 func TestDebian(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Fatal("needs root: chroot and device nodes")
@@ -107,7 +107,7 @@ func unpack(t *testing.T, packages []bootstrap.Package, root string) {
 	run(t, exec.Command("tar", "-xpf", layer, "--numeric-owner", "-C", root))
 }
 
-// configure makes the devices that scripts write to and runs dpkg once.
+// configure makes the devices that scripts use, and runs dpkg once.
 func configure(t *testing.T, root string) {
 	t.Helper()
 	for name, dev := range map[string]uint64{"null": unix.Mkdev(1, 3), "zero": unix.Mkdev(1, 5), "random": unix.Mkdev(1, 8), "urandom": unix.Mkdev(1, 9)} {
@@ -165,10 +165,10 @@ func read(t *testing.T, root, name string) string {
 	return string(raw)
 }
 
-// explained are the paths in which the two ways may differ: what mmdebstrap
-// adds to every root, what running apt leaves, logs, caches, lists whose order
-// follows the order of configuring, and debconf's notes of questions that
-// preinst scripts would ask on upgrades (libpam-modules, libc6).
+// explained are the paths in which the two roots may differ: files that mmdebstrap
+// adds to every root, traces of apt, logs, caches, lists in the order of configuring,
+// and debconf's records of questions that preinst scripts would ask on upgrades
+// (libpam-modules, libc6).
 func explained() []string {
 	return []string{
 		"dev", "etc/apt/sources.list", "etc/fstab", "etc/hostname", "etc/resolv.conf", "etc/shells",

@@ -27,7 +27,7 @@ var (
 	older = epoch.Add(-time.Hour)
 )
 
-// fakeDeb is a .deb that a test describes.
+// fakeDeb describes a .deb.
 type fakeDeb struct {
 	name, version, arch string
 	fields              string // further lines of the control file
@@ -61,7 +61,7 @@ func (d fakeDeb) control() string {
 	return fmt.Sprintf("Package: %s\nVersion: %s\nArchitecture: %s\n%sDescription: short \n long\n .\n", d.name, d.version, d.arch, d.fields)
 }
 
-// bytes is the .deb itself.
+// bytes returns the .deb.
 func (d fakeDeb) bytes(t testing.TB) []byte {
 	t.Helper()
 	ctl := []tar.Header{dir("./", 0o755), {Typeflag: tar.TypeReg, Name: "./control", Mode: 0o644}}
@@ -85,7 +85,7 @@ func (d fakeDeb) bytes(t testing.TB) []byte {
 	)
 }
 
-// write puts the .deb into a folder and returns what Write wants to know.
+// write puts the .deb into a folder and returns the Package for Write.
 func (d fakeDeb) write(t testing.TB, folder string) Package {
 	t.Helper()
 	raw := d.bytes(t)

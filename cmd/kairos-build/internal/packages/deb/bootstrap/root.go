@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// root writes the layer's tar and remembers what stands in it.
+// root writes the layer's tar and keeps track of its entries.
 type root struct {
 	tw      *tar.Writer
 	epoch   time.Time
@@ -45,9 +45,8 @@ func newRoot(tw *tar.Writer, o Options, arch string) *root {
 	return r
 }
 
-// usrAliases lists the merged top-level directories of an architecture. /lib64
-// is where the run-time linker of some is (glibc's RTLDDIR); libc6's preinst
-// makes that link.
+// usrAliases lists the merged top-level directories of an architecture. On some, the
+// run-time linker is in /lib64 (glibc's RTLDDIR); libc6's preinst makes that link.
 func usrAliases(arch string) []string {
 	aliases := []string{"bin", "lib", "sbin"}
 	if slices.Contains([]string{"amd64", "loong64", "mips64el", "ppc64el"}, arch) {
@@ -57,7 +56,7 @@ func usrAliases(arch string) []string {
 	return aliases
 }
 
-// skeleton writes what must stand before any package: the usr-merge.
+// skeleton writes the usr-merge, which must come before all packages.
 func (r *root) skeleton() error {
 	for _, a := range r.aliases {
 		if err := r.dir("usr/" + a); err != nil {
@@ -81,7 +80,7 @@ func (r *root) merged(name string) string {
 	return name
 }
 
-// unpack writes the files of one package and notes it in the database.
+// unpack writes the files of one package and records it in the database.
 func (r *root) unpack(p Package, d opened) error {
 	rec, err := newRecord(p, d.control)
 	if err != nil {
@@ -99,8 +98,8 @@ func (r *root) unpack(p Package, d opened) error {
 			return fmt.Errorf("data archive: %w", err)
 		}
 	}
-	// The tar's end is before the stream's: read on, so that a damaged tail
-	// or a wrong checksum is found.
+	// The tar ends before the stream: read on, to detect a damaged tail or a
+	// wrong checksum.
 	if _, err := io.Copy(io.Discard, d.data); err != nil {
 		return err
 	}
@@ -130,8 +129,8 @@ func (r *root) entry(rec *record, h *tar.Header, in io.Reader) error {
 	return fmt.Errorf("entry %q has type %q: only files, directories and links belong into a base system", h.Name, h.Typeflag)
 }
 
-// rootEntry passes over "." and over the merged directories: they stand
-// already, as the packages may ship them, as a directory or as the link.
+// rootEntry skips "." and the merged directories, which exist already. A package may
+// ship a merged directory as a directory or as the link.
 func (r *root) rootEntry(h *tar.Header, name string) error {
 	if h.Typeflag == tar.TypeDir || h.Typeflag == tar.TypeSymlink && h.Linkname == "usr/"+name {
 		return nil
@@ -139,8 +138,8 @@ func (r *root) rootEntry(h *tar.Header, name string) error {
 	return fmt.Errorf("entry %q (type %q, link %q): want a directory or a link to usr/%s", h.Name, h.Typeflag, h.Linkname, name)
 }
 
-// cleanName returns an entry's path, relative to the root, or an error for
-// one that would leave it.
+// cleanName returns an entry's path relative to the root, or an error if it leads out
+// of the root.
 func cleanName(name string) (string, error) {
 	clean := path.Clean(name)
 	if name == "" || path.IsAbs(name) || clean == ".." || strings.HasPrefix(clean, "../") || strings.ContainsAny(name, "\x00\n") {
@@ -149,7 +148,7 @@ func cleanName(name string) (string, error) {
 	return clean, nil
 }
 
-// listName is a path as dpkg's .list files write it.
+// listName is a path in the form of dpkg's .list files.
 func listName(name string) string {
 	if name == "." {
 		return "/."
@@ -183,8 +182,8 @@ func (r *root) file(rec *record, name string, h *tar.Header, in io.Reader) error
 	return r.add(h, rec.name, in)
 }
 
-// add writes an entry, after its parents. A directory that stands already is
-// kept as it is, as dpkg does; anything else may stand only once.
+// add writes an entry after its parents. It keeps an existing directory as it is, as
+// dpkg does; see again for other entries that exist.
 func (r *root) add(h *tar.Header, owner string, body io.Reader) error {
 	if old, ok := r.seen[h.Name]; ok {
 		return r.again(h, old)
@@ -205,7 +204,8 @@ func (r *root) add(h *tar.Header, owner string, body io.Reader) error {
 	return r.write(h, body)
 }
 
-// again decides about a path that two packages ship.
+// again accepts a path that two packages ship if both ship a directory, or the same
+// symlink.
 func (r *root) again(h *tar.Header, old node) error {
 	if h.Typeflag == tar.TypeDir && old.kind == tar.TypeDir {
 		return nil
@@ -216,8 +216,8 @@ func (r *root) again(h *tar.Header, old node) error {
 	return fmt.Errorf("/%s is in package %s too, there as type %q, here as %q: want every file in one package only", h.Name, old.owner, old.kind, h.Typeflag)
 }
 
-// dir makes sure that a directory stands, and that no symlink stands in its
-// place: a file must not be written through one.
+// dir makes a directory if it does not exist. It refuses a symlink in its place: no
+// file may be written through one.
 func (r *root) dir(name string) error {
 	if old, ok := r.seen[name]; ok {
 		if old.kind != tar.TypeDir {
@@ -228,13 +228,12 @@ func (r *root) dir(name string) error {
 	return r.add(&tar.Header{Typeflag: tar.TypeDir, Name: name, Mode: 0o755, ModTime: r.epoch}, "", nil)
 }
 
-// text writes a file of our own, owned by root.
+// text writes a file that no package ships, owned by root.
 func (r *root) text(name string, mode int64, body []byte) error {
 	return r.add(&tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: mode, Size: int64(len(body)), ModTime: r.epoch}, "", bytes.NewReader(body))
 }
 
-// write puts an entry into the tar. Names of owners are left out: only numbers
-// count.
+// write puts an entry into the tar. It has no owner names: only the numbers count.
 func (r *root) write(h *tar.Header, body io.Reader) error {
 	if h.ModTime.After(r.epoch) || h.ModTime.IsZero() {
 		h.ModTime = r.epoch

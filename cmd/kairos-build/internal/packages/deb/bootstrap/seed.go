@@ -11,7 +11,7 @@ import (
 )
 
 // What the preinst scripts of the base sets of Debian 12 and 13 do when they
-// are called as "preinst install" on a fresh root, and who does it here:
+// are called as "preinst install" on a fresh root, and what does it here:
 //
 //	base-passwd    /etc/passwd and /etc/group, when absent, from lists that
 //	               are the package's own *.master files: seed
@@ -31,18 +31,18 @@ import (
 //	               dpkg-maintscript-helper rm_conffile, symlink_to_dir and
 //	               dir_to_symlink, which act on upgrades only: nothing
 //
-// /bin/sh is shipped by dash as a file of the package in both releases;
-// /etc/shells, alternatives and the like are made by postinst scripts.
+// In both releases, dash ships /bin/sh as a file of the package; postinst scripts make
+// /etc/shells, alternatives and the like.
 
 const (
 	passwdMaster = "usr/share/base-passwd/passwd.master"
 	groupMaster  = "usr/share/base-passwd/group.master"
 )
 
-// isSeed says whether seed wants to see a file's contents.
+// isSeed reports whether seed needs a file's contents.
 func isSeed(name string) bool { return name == passwdMaster || name == groupMaster }
 
-// seed writes what preinst scripts would have written.
+// seed writes the files that preinst scripts would have written.
 func (r *root) seed() error {
 	var errs []error
 	for _, f := range [][2]string{{"etc/passwd", passwdMaster}, {"etc/group", groupMaster}} {
@@ -53,16 +53,16 @@ func (r *root) seed() error {
 	return errors.Join(errs...)
 }
 
-// A diversion is a rule of dpkg-divert(1): a file from, of any package but
-// owner, is installed under to.
+// A diversion is a rule of dpkg-divert(1): the file from, of any package but owner, is
+// installed as to.
 type diversion struct{ from, to, owner string }
 
-// literalDivert finds the diversions that a preinst makes for its own package
-// with both paths written out.
+// literalDivert finds the diversions that a preinst makes for its own package with two
+// literal paths.
 var literalDivert = regexp.MustCompile(`(?m)^\s*dpkg-divert --quiet --add --no-rename --divert "(/[^"$]+)" "(/[^"$]+)"$`)
 
-// diversions returns those that a package's preinst registers on install. Two
-// packages of the base set do; the tests of both releases notice a third.
+// diversions returns the diversions that a package's preinst registers on install. Two
+// packages of the base set do that; the tests of both releases would notice a third.
 func diversions(name string, preinst []byte) []diversion {
 	var out []diversion
 	switch name {

@@ -14,9 +14,9 @@ import (
 	"sync"
 )
 
-// Decompression is what bootstrapping spends its time on, and an .xz stream is
-// one thread's work. So several packages are decompressed at once, each into a
-// bounded queue of chunks, while the writer takes them in their order.
+// Decompression takes most of the time of a bootstrap, and only one thread can
+// decompress an .xz stream. So several packages are decompressed at once, each into a
+// bounded queue of chunks, and the writer takes them in their order.
 const (
 	chunkSize   = 256 << 10
 	chunksAhead = 64 // per package: 16 MiB
@@ -29,8 +29,7 @@ type stream struct {
 	err    error
 }
 
-// opened is a .deb whose control archive is read and whose data archive
-// arrives through data.
+// opened is a .deb: its control archive, and a reader of its data archive.
 type opened struct {
 	control []controlFile
 	data    io.Reader
@@ -48,8 +47,8 @@ func (s *stream) wait(ctx context.Context) (opened, error) {
 	}
 }
 
-// decompressAll starts the decompressors and returns the packages' streams in
-// order. No more than o.Workers packages are under way.
+// decompressAll starts the decompressors and returns the packages' streams in order.
+// At most o.Workers packages are decompressed at the same time.
 func decompressAll(ctx context.Context, packages []Package, o Options) <-chan *stream {
 	workers := cmp.Or(o.Workers, runtime.GOMAXPROCS(0))
 	out := make(chan *stream, len(packages))
@@ -101,8 +100,8 @@ func (s *stream) open(p Package, q *queue) (io.Reader, error) {
 	return d.data.open()
 }
 
-// readVerified reads a .deb into memory: the bytes that are hashed are the
-// ones that are unpacked.
+// readVerified reads a .deb into memory, so that the hashed bytes are the ones that are
+// unpacked.
 func readVerified(p Package) ([]byte, error) {
 	raw, err := os.ReadFile(p.Path)
 	if err != nil {
@@ -154,8 +153,8 @@ func (q *queue) fill(data io.Reader, limit int64) {
 	}
 }
 
-// endOf tells the end of the data from a decoder's "unexpected EOF", which
-// io.ReadFull does not: a decoder at its end keeps saying io.EOF.
+// endOf tells the end of the data from a decoder's "unexpected EOF", which io.ReadFull
+// does not: a decoder at its end keeps returning io.EOF.
 func endOf(data io.Reader, err error) error {
 	var one [1]byte
 	if _, again := data.Read(one[:]); again != io.EOF {

@@ -11,15 +11,15 @@ import (
 	"strings"
 )
 
-// interest is a line of a package's triggers file, from deb-triggers(5), that
-// says which trigger the package wants to hear of.
+// interest is a line of a package's triggers file (deb-triggers(5)) that names a
+// trigger in which the package is interested.
 type interest struct {
 	trigger string // a path, or a name
 	noawait bool
 }
 
-// interests reads a triggers file. Activations are left out: they matter while
-// packages that are configured already see others unpacked.
+// interests reads a triggers file. It skips activations: they matter only to packages
+// that are configured already while others are unpacked.
 func interests(text string) ([]interest, error) {
 	var out []interest
 	for line := range strings.Lines(text) {
@@ -41,7 +41,7 @@ func interests(text string) ([]interest, error) {
 	return out, nil
 }
 
-// writeTriggers registers what the packages are interested in.
+// writeTriggers registers the interests of the packages.
 func (r *root) writeTriggers() error {
 	var files bytes.Buffer
 	named := map[string]string{}

@@ -2,7 +2,7 @@
 
 // Package deb822 reads the stanzas of Debian's control files (deb822(5)):
 // "Name: value" lines, continuation lines that begin with a space or a tab,
-// stanzas parted by empty lines, comment lines that begin with '#'.
+// stanzas separated by empty lines, comment lines that begin with '#'.
 package deb822
 
 import (
@@ -10,16 +10,15 @@ import (
 	"strings"
 )
 
-// A Field is one field of a stanza. Value is verbatim but for the blanks that
-// lead it: continuation lines are joined by newlines, each with its leading
-// space.
+// A Field is one field of a stanza. Value is verbatim without its leading blanks.
+// Newlines join the continuation lines, each with its leading space.
 type Field struct{ Name, Value string }
 
 // A Stanza is the fields of one paragraph, in their order.
 type Stanza []Field
 
-// Get returns the value of a field without trailing blanks, or "". Names
-// compare without case.
+// Get returns the value of a field without trailing blanks, or "". The case of the
+// name does not matter.
 func (s Stanza) Get(name string) string {
 	return strings.TrimRight(s.Raw(name), " \t\n")
 }
@@ -37,8 +36,7 @@ func (s Stanza) Raw(name string) string {
 // Words returns the blank-separated words of a field.
 func (s Stanza) Words(name string) []string { return strings.Fields(s.Get(name)) }
 
-// Lines returns the continuation lines of a multi-line field, trimmed, without
-// empty ones.
+// Lines returns the lines of a multi-line field, trimmed and without empty ones.
 func (s Stanza) Lines(name string) []string {
 	var out []string
 	for line := range strings.SplitSeq(s.Get(name), "\n") {
@@ -70,7 +68,7 @@ type parser struct {
 	seen map[string]bool
 }
 
-// close joins the last field's lines, at once: a Release has a thousand.
+// close joins all lines of the last field at once: a Release has a thousand.
 func (p *parser) close() {
 	if len(p.more) > 0 {
 		f := &p.cur[len(p.cur)-1]
@@ -124,8 +122,8 @@ func (p *parser) field(s string) error {
 	return nil
 }
 
-// validName follows deb822(5): printable ASCII but space and colon, not
-// beginning with '#' or '-'.
+// validName follows deb822(5): printable ASCII without space and colon, not beginning
+// with '#' or '-'.
 func validName(s string) bool {
 	if s == "" || s[0] == '-' || s[0] == '#' {
 		return false
