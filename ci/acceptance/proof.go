@@ -65,7 +65,7 @@ func Facts(r *report.Report) []string {
 	if passed[machineDamaged] {
 		facts = append(facts, "detects one flipped byte")
 	}
-	for _, t := range tales() {
+	for _, t := range allStories() {
 		if passed[t.Machine] {
 			facts = append(facts, t.Proves)
 		}

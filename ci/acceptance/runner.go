@@ -75,7 +75,7 @@ func (r *runner) prepare(ctx context.Context) (err error) {
 // checkMachines rejects unknown names of machines.
 func (o Options) checkMachines() error {
 	known := []string{string(qemu.BIOS), string(qemu.UEFI), string(qemu.SecureBoot), machineDamaged}
-	for _, t := range tales() {
+	for _, t := range allStories() {
 		known = append(known, t.Machine)
 	}
 	for _, f := range faults.All() {
@@ -95,10 +95,10 @@ func (r *runner) scenarios() bool {
 	return !r.NoScenarios && (len(r.Machines) == 0 || slices.ContainsFunc(r.Machines, wants))
 }
 
-// A teller runs a tale with one machine. The packages below have the tellers.
+// A teller runs a story with one machine. The packages below have the tellers.
 type teller func(context.Context, *lab.Machine)
 
-// A job is one machine and its tale.
+// A job is one machine and its story.
 type job struct {
 	name string
 	boot qemu.Boot
@@ -131,9 +131,9 @@ func (r *runner) machines() []job {
 	return jobs
 }
 
-// stories returns the jobs of the tales under a firmware.
+// stories returns the jobs of the stories under a firmware.
 func (r *runner) stories(b qemu.Boot) (jobs []job) {
-	for _, t := range tales() {
+	for _, t := range allStories() {
 		if r.Short && !t.Short {
 			continue
 		}

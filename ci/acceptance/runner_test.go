@@ -27,7 +27,7 @@ func plan(o Options, other v1.Image) (names []string) {
 
 // TestMachines: which machines each kind of test leaves out or repeats.
 func TestMachines(t *testing.T) {
-	all := len(tales()) - 1 + len(faults.All()) + 1 // without the other release; with the flipped byte
+	all := len(allStories()) - 1 + len(faults.All()) + 1 // without the other release; with the flipped byte
 	tests := []struct {
 		name     string
 		options  Options

@@ -12,7 +12,7 @@ import (
 	"path/filepath"
 
 	"github.com/kairos-build/kairos-build/framework/layout"
-	"github.com/kairos-build/kairos-build/framework/node/thisboot"
+	"github.com/kairos-build/kairos-build/framework/slot/thisboot"
 	"github.com/kairos-build/kairos-build/framework/upgrade"
 )
 

@@ -50,6 +50,21 @@ func arrows() []arrow {
 			why:   "the hands that change a machine are told what to do",
 		},
 		{
+			from:  "./framework/config",
+			never: []string{"./framework/machine", "./framework/node"},
+			why:   "a config is read before anything is done with it",
+		},
+		{
+			from:  "./framework/reset",
+			never: []string{"./framework/node", "./framework/upgrade"},
+			why:   "the node decides on a reset; how it is done is here",
+		},
+		{
+			from:  "./framework/upgrade",
+			never: []string{"./framework/node", "./framework/machine", "./framework/reset"},
+			why:   "the node decides on an upgrade; how it is done is here",
+		},
+		{
 			from: "./framework",
 			but: []string{
 				"./framework/grub/bootconf", "./framework/grub/bootenv", "./framework/grub/bootenv/bootenvtest", "./framework/grub/bootloader",
@@ -119,13 +134,13 @@ func arrows() []arrow {
 			from: "./ci/acceptance",
 			but:  []string{"./ci/acceptance"},
 			only: []string{"std", "./ci/lab", "./ci/qemu", "./ci/testimage", "./framework", "github.com/google/go-containerregistry", "go.yaml.in/yaml/v3"},
-			why:  "a tale knows the lab, neither the runner nor another tale",
+			why:  "a story knows the lab, neither the runner nor another story",
 		},
 		{
 			from:  "./...",
 			but:   []string{"./cmd/kairos-build", builder + "/testrun"},
 			never: []string{"./ci/acceptance/."},
-			why:   "kairos-build alone runs the tales",
+			why:   "kairos-build alone runs the stories",
 		},
 		{
 			from:  builder,

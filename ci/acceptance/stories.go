@@ -18,17 +18,17 @@ const (
 	machineRelease = "release"
 )
 
-// A tale is a machine and what happens to it.
-type tale struct {
+// A story is a machine and what happens to it.
+type story struct {
 	Machine, Title string
 	Proves         string // what it proves of a disk, in a few words
-	// Short puts the tale into the short test.
+	// Short puts the story into the short test.
 	Short bool
 	Tell  teller
 }
 
-func tales() []tale {
-	return []tale{
+func allStories() []story {
+	return []story{
 		{Machine: machineUpgrade, Short: true, Title: "a life with upgrades", Proves: "survives upgrades that fail", Tell: upgrade.Life},
 		{Machine: "recovery", Title: "a life with recovery", Proves: "recovers and resets itself", Tell: upgrade.Recovery},
 		{Machine: "config", Short: true, Title: "a node with every key in its config", Proves: "does what each key of its config says", Tell: configured.Tell},
@@ -58,7 +58,7 @@ func Title(name string) string {
 	case machineDamaged:
 		return "one flipped byte"
 	}
-	for _, t := range tales() {
+	for _, t := range allStories() {
 		if name == t.Machine {
 			return t.Title
 		}
