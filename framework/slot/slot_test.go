@@ -272,6 +272,24 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+func TestCondition(t *testing.T) {
+	for _, tt := range []struct {
+		state     slot.State
+		a, b, rec slot.Condition
+	}{
+		{slot.State{Good: a}, slot.Good, slot.Old, slot.Old},
+		{slot.State{Good: a, BadRecovery: true}, slot.Good, slot.Old, slot.Bad},
+		{slot.State{Good: b, Bad: a}, slot.Bad, slot.Good, slot.Old},
+		{slot.State{Good: b, Try: a, Tries: 1, BadRecovery: true}, slot.Trying, slot.Good, slot.Bad},
+	} {
+		for x, want := range map[layout.Slot]slot.Condition{a: tt.a, b: tt.b, rec: tt.rec} {
+			if got := tt.state.Condition(x); got != want {
+				t.Errorf("%+v: slot %s is %s, want %s", tt.state, x, got, want)
+			}
+		}
+	}
+}
+
 // TestSelect: a mode is refused for its own slot only, and every other mode is taken.
 func TestSelect(t *testing.T) {
 	active, passive, recovery := layout.ModeActive, layout.ModePassive, layout.ModeRecovery
