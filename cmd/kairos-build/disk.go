@@ -28,10 +28,10 @@ func newDisk() *cobra.Command {
 folder with an OCI layout, a tar of one, or a registry reference. No root, no
 loop device and no mount are needed.
 
-With --verify it reads disks and compares every byte with what was said about them
-when they were made. BUILD is the folder of a build, its build.json, or what
+With --verify it reads disks and compares every byte with the digests in their
+description. BUILD is the folder of a build, its build.json, or what
 "kairos-build disk --json" printed. DISK is a copy of the disk, or a device that it
-was written to.`,
+was written to. Verify before the first boot: it gives the disk its own identity.`,
 		Example: `  kairos-build disk out/debian-13/image -o node.raw
   kairos-build disk registry.example.org/edge/debian-13:v1.4.0 -o node.raw --cloud-config site.yaml
   kairos-build disk out/debian-13/image -o node.raw --slot-size 6G

@@ -139,14 +139,13 @@ func (b *build) releaseFiles() []inputs.File {
 // tree is an input made of files. Its key is the digest of their tar stream, which is
 // written to the store only if it is not there.
 func (b *build) tree(name string, files []inputs.File) (inputs.Source, error) {
-	write := func(_ context.Context, w io.Writer, _ inputs.Report) error {
-		return inputs.Tree(w, files, b.recipe.Epoch)
-	}
 	sum := sha256.New()
-	if err := write(context.Background(), sum, nil); err != nil {
+	if err := inputs.Tree(sum, files, b.recipe.Epoch); err != nil {
 		return inputs.Source{}, fmt.Errorf("input %s: %w", name, err)
 	}
-	return inputs.Source{Name: name, Key: sum.Sum(nil), Write: write}, nil
+	return inputs.Source{Name: name, Key: sum.Sum(nil), Write: func(_ context.Context, w io.Writer, _ inputs.Report) error {
+		return inputs.Tree(w, files, b.recipe.Epoch)
+	}}, nil
 }
 
 // frameworkFiles are the files that are copied into the image as they are: static

@@ -78,7 +78,11 @@ func (d Disk) verify(ctx context.Context) (err error) {
 		return badInput(err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if err := disk.Verify(ctx, f, d.Size, d.Extents); err != nil {
+	err = disk.Verify(ctx, f, d.Size, d.Extents)
+	switch {
+	case errors.Is(err, disk.ErrDiffers):
+		return fmt.Errorf("%s: %w; copy it again, or make it again. A disk that a machine was booted from always differs: it got its own identity", d.Path, err)
+	case err != nil:
 		return fmt.Errorf("%s: %w", d.Path, err)
 	}
 	return nil
