@@ -24,6 +24,8 @@ const (
 	InputInit       = "init"            // /init
 	InputFramework  = "framework"       // what is copied into the root as it is
 	InputRelease    = "release"         // Recipe.ReleaseFiles
+	InputKubernetes = "kubernetes"      // with Kubernetes: its program, units and links
+	InputUsers      = "users"           // with k0s: SysusersK0s
 )
 
 // Inputs are the states that a recipe starts from, by name. Each is identified
@@ -72,7 +74,16 @@ func families() map[string]func(Choice) family {
 }
 
 // layers lists what an image is made of. The last is the image.
-func layers(f family) []Layer {
+func layers(f family, chosen []part) []Layer {
+	list := fixedLayers(f)
+	for _, p := range chosen {
+		list = p.add(list)
+	}
+	return list
+}
+
+// fixedLayers are the layers of every image.
+func fixedLayers(f family) []Layer {
 	return []Layer{
 		f.base,
 		f.packages,

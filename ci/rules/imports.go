@@ -92,7 +92,7 @@ func arrows() []arrow {
 		},
 		{
 			from: "./recipes",
-			only: []string{"std", "./recipes", "./flavors", "./framework/layout", buildkit + "/client/llb", "github.com/opencontainers/image-spec/specs-go"},
+			only: []string{"std", "./recipes", "./flavors", "./framework/layout", "./framework/machine/kubernetes/release", buildkit + "/client/llb", "github.com/opencontainers/image-spec/specs-go"},
 			why:  "a recipe is a pure function from a flavor to a graph",
 		},
 		{

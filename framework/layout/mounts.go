@@ -80,6 +80,10 @@ const (
 // overwrite those of the OCI specification.
 const LabelPrefix = "io.kairos."
 
+// LabelKubernetes has the line of ImageKubernetes, so that a reader of the image needs no
+// layer.
+const LabelKubernetes = LabelPrefix + "kubernetes"
+
 // ReleaseLabels maps keys of ImageRelease to the labels that repeat their values, so
 // that a reader of the image needs no layer. Where they differ, the file counts.
 func ReleaseLabels() map[string]string {
