@@ -54,23 +54,22 @@ func (p part) add(list []Layer) []Layer {
 	last := len(list) - 1
 	image, below := list[last], list[:last]
 	top := p.layers[len(p.layers)-1]
-	image.Join = slices.Insert(slices.Clone(image.Join), len(image.Join)-1, layer(top.Name)) // the release stays the uppermost
-	return slices.Concat(p.addUsers(below), p.layers, []Layer{image})
+	image.Join = slices.Insert(image.Join, len(image.Join)-1, layer(top.Name)) // the release stays the uppermost
+	p.addUsers(below)
+	return slices.Concat(below, p.layers, []Layer{image})
 }
 
 // addUsers lets finalise make the users of the part.
-func (p part) addUsers(list []Layer) []Layer {
+func (p part) addUsers(list []Layer) {
 	if p.users == "" {
-		return list
+		return
 	}
-	list = slices.Clone(list)
 	for i, l := range list {
 		switch l.Name {
 		case "root":
-			list[i].Join = append(slices.Clone(l.Join), input(InputUsers))
+			list[i].Join = append(l.Join, input(InputUsers))
 		case "finalise":
-			list[i].Command = append(slices.Clone(l.Command), "--sysusers", p.users)
+			list[i].Command = append(l.Command, "--sysusers", p.users)
 		}
 	}
-	return list
 }

@@ -35,8 +35,8 @@ func TestCompletion(t *testing.T) {
 		}
 		name, _ := filepath.Rel(out, path)
 		data, err := os.ReadFile(path)
-		if string(data) != want[name] {
-			t.Errorf("%s: got %q, want %q", name, data, want[name])
+		if text, ok := want[name]; !ok || string(data) != text {
+			t.Errorf("%s: got %q, want %q", name, data, text)
 		}
 		if info, _ := e.Info(); !info.ModTime().Equal(epoch) {
 			t.Errorf("%s has the time %s", name, info.ModTime())
