@@ -12,7 +12,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
 )
 
-// bothMirror is a mirror of k3s and one of k0s, with several releases.
+// bothMirrors are a mirror of k3s and one of k0s, with several releases.
 func bothMirrors(t *testing.T) (k3s, k0s *fakeMirror) {
 	t.Helper()
 	k3s, k0s = newMirror(t), newMirror(t)
@@ -114,6 +114,11 @@ func TestMirrorsWithLittle(t *testing.T) {
 		if _, err := find(t, tt.d, tt.wanted, mirror.url()).Find(t.Context(), "amd64"); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s %s: got %v, want %q", tt.d, tt.wanted, err, tt.want)
 		}
+	}
+	k3s.k3sChannels("stable", "v1.36.1+k3s1")
+	const want = "channel stable of k3s is v1.36.1+k3s1, but "
+	if _, err := find(t, release.K3s, "stable", k3s.url()).Find(t.Context(), "amd64"); err == nil || !strings.HasPrefix(err.Error(), want) || !strings.Contains(err.Error(), "the mirror may be in the middle of an update") {
+		t.Errorf("a channel without its release: got %v", err)
 	}
 	k0s.put("stable.txt", "v1.34.1+k0s.0\n")
 	for _, wanted := range []string{"v1.34", "stable"} {

@@ -68,7 +68,8 @@ func (r *Release) input(at time.Time) (inputs.Source, error) {
 
 // fetch downloads the files of the release.
 func (r *Release) fetch(ctx context.Context, report inputs.Report) ([]inputs.File, error) {
-	program, err := r.store.fetch(ctx, r.Program, report)
+	var before int64 // bytes of the program
+	program, err := r.store.fetch(ctx, r.Program, func(done, total int64) { before = done; report(done, total) })
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +81,7 @@ func (r *Release) fetch(ctx context.Context, report inputs.Report) ([]inputs.Fil
 	if r.Images == nil {
 		return files, nil
 	}
-	images, err := r.store.fetch(ctx, *r.Images, report)
+	images, err := r.store.fetch(ctx, *r.Images, func(done, total int64) { report(before+done, before+total) })
 	return append(files, inputs.File{Path: path.Join(layout.ImageKubernetesImages[1:], r.Images.Name), Mode: 0o644, From: images}), err
 }
 

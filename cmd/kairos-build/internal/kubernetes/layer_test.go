@@ -303,6 +303,24 @@ func TestOldDownloadsGo(t *testing.T) {
 	}
 }
 
+// TestProgress: it never goes back, and ends with the size of all files.
+func TestProgress(t *testing.T) {
+	m := newMirror(t)
+	m.k3s("v1.34.1+k3s1")
+	size := int64(len(content("k3s", "v1.34.1+k3s1")) + len(content("k3s-airgap-images-amd64.tar.zst", "v1.34.1+k3s1")))
+	var last, total int64
+	source := layer(t, find(t, release.K3s, "v1.34.1+k3s1", m.url(), airgap))[0]
+	err := source.Write(t.Context(), io.Discard, func(done, all int64) {
+		if done < last || all < done {
+			t.Errorf("%d of %d after %d", done, all, last)
+		}
+		last, total = done, all
+	})
+	if err != nil || last != size || total != size {
+		t.Errorf("ends with %d of %d (%v), want %d", last, total, err, size)
+	}
+}
+
 // TestAirgapImages: the name is the one that the release has, and a release without
 // images is refused before anything is fetched.
 func TestAirgapImages(t *testing.T) {
