@@ -39,6 +39,7 @@ type Layer struct {
 	Title   string   // what progress shows
 	Root    Source   // the root that the step runs in
 	Mounts  []Mount  // what else it reads
+	Scratch []string // folders that it fills and that are thrown away
 	Command []string // verb and arguments of kairos-assemble
 	Out     string   // the layer is the content of this folder, empty before the step; if unset, it is the whole root
 	Join    []Source // if set, the layer is these sources joined, the lowest first
@@ -162,6 +163,9 @@ func (g *graph) run(l Layer) llb.State {
 	exec.AddMount("/kairos-build", g.state(l.Name, input(InputAssemble)), llb.Readonly)
 	for _, m := range l.Mounts {
 		exec.AddMount(m.Path, g.state(l.Name, m.From), llb.Readonly)
+	}
+	for _, dir := range l.Scratch {
+		exec.AddMount(dir, llb.Scratch(), llb.ForceNoOutput)
 	}
 	if l.Out == "" {
 		return exec.Root()

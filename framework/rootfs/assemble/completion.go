@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -48,7 +49,7 @@ func completion(args []string) error {
 	for _, printer := range printers[filepath.Base(*program)] {
 		for _, shell := range shells {
 			path := filepath.Join(*out, fmt.Sprintf(shell.path, printer.of))
-			if err := writeCompletion(path, *program, append(printer.args[:len(printer.args):len(printer.args)], shell.name)); err != nil {
+			if err := writeCompletion(path, *program, slices.Concat(printer.args, []string{shell.name})); err != nil {
 				return err
 			}
 		}

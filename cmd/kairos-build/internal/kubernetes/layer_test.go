@@ -126,8 +126,8 @@ func TestUsersOfK0s(t *testing.T) {
 	if all := layer(t, find(t, release.K3s, "v1.34", k3s.url())); len(all) != 1 || all[0].Name != "kubernetes" {
 		t.Errorf("k3s has %d inputs", len(all))
 	}
-	old, new := layer(t, find(t, release.K0s, "v1.33", k0s.url())), layer(t, find(t, release.K0s, "v1.34", k0s.url()))
-	if len(old) != 2 || old[1].Name != "users" || !bytes.Equal(old[1].Key, new[1].Key) || bytes.Equal(old[0].Key, new[0].Key) {
+	old, now := layer(t, find(t, release.K0s, "v1.33", k0s.url())), layer(t, find(t, release.K0s, "v1.34", k0s.url()))
+	if len(old) != 2 || old[1].Name != "users" || !bytes.Equal(old[1].Key, now[1].Key) || bytes.Equal(old[0].Key, now[0].Key) {
 		t.Error("another version has other users, or the same program")
 	}
 	stream, err := write(t, old[1])
