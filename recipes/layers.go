@@ -24,6 +24,8 @@ const (
 	InputInit       = "init"            // /init
 	InputFramework  = "framework"       // what is copied into the root as it is
 	InputRelease    = "release"         // Recipe.ReleaseFiles
+	InputKubernetes = "kubernetes"      // with Kubernetes: its program, units and links
+	InputUsers      = "users"           // with k0s: SysusersK0s
 )
 
 // Inputs are the states that a recipe starts from, by name. Each is identified
@@ -37,6 +39,7 @@ type Layer struct {
 	Title   string   // what progress shows
 	Root    Source   // the root that the step runs in
 	Mounts  []Mount  // what else it reads
+	Scratch []string // folders that it fills and that are thrown away
 	Command []string // verb and arguments of kairos-assemble
 	Out     string   // the layer is the content of this folder, empty before the step; if unset, it is the whole root
 	Join    []Source // if set, the layer is these sources joined, the lowest first
@@ -72,7 +75,16 @@ func families() map[string]func(Choice) family {
 }
 
 // layers lists what an image is made of. The last is the image.
-func layers(f family) []Layer {
+func layers(f family, chosen []part) []Layer {
+	list := fixedLayers(f)
+	for _, p := range chosen {
+		list = p.add(list)
+	}
+	return list
+}
+
+// fixedLayers are the layers of every image.
+func fixedLayers(f family) []Layer {
 	return []Layer{
 		f.base,
 		f.packages,
@@ -151,6 +163,9 @@ func (g *graph) run(l Layer) llb.State {
 	exec.AddMount("/kairos-build", g.state(l.Name, input(InputAssemble)), llb.Readonly)
 	for _, m := range l.Mounts {
 		exec.AddMount(m.Path, g.state(l.Name, m.From), llb.Readonly)
+	}
+	for _, dir := range l.Scratch {
+		exec.AddMount(dir, llb.Scratch(), llb.ForceNoOutput)
 	}
 	if l.Out == "" {
 		return exec.Root()

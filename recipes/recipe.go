@@ -11,11 +11,12 @@
 //	                           tools ─┬─ kernel ┼─ initramfs ─┐
 //	                                  └─ bootloader ───────────┼─ finalise ─┐
 //	                              framework ───────────────────┘            ├─ image
-//	                              release ──────────────────────────────────┘
+//	                              release ──────────────────────────────────┤
+//	                              parts ────────────────────────────────────┘
 //
 // Each box is a layer of its own where the content model allows it. A new agent
 // re-runs only finalise. A new kernel re-runs neither packages nor boot loader. A
-// new version re-runs nothing.
+// new version re-runs nothing. Parts, such as Kubernetes, are optional (see parts).
 package recipes
 
 import (
@@ -29,6 +30,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/flavors"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
 )
 
 // Options are what a user can choose about a flavor.
@@ -39,6 +41,7 @@ type Options struct {
 	// MountPoints are directories that are made in the root, besides those of
 	// the flavor: a node cannot make them.
 	MountPoints []string
+	Kubernetes  release.Distribution // default none
 }
 
 // A Choice is a flavor with every option chosen. It decides which packages a
@@ -97,8 +100,9 @@ func (c Choice) PackageLists() []PackageList {
 
 // A Lock is the exact state that a build found for a flavor.
 type Lock struct {
-	Epoch time.Time // no file of the image is newer
-	Base  BaseImage // the base of the root; zero: the archive's base packages
+	Epoch      time.Time       // no file of the image is newer
+	Base       BaseImage       // the base of the root; zero: the archive's base packages
+	Kubernetes release.Version // of the distribution of the options; zero: none
 }
 
 // A BaseImage is the image that another image was made from.
@@ -128,7 +132,10 @@ func Resolve(flavor *flavors.Flavor, lock Lock, o Options) (Recipe, error) {
 	if err != nil {
 		return Recipe{}, err
 	}
-	return Recipe{c, lock, layers(families()[flavor.Family](c))}, nil
+	if lock.Kubernetes.Distribution() != c.Kubernetes {
+		return Recipe{}, fmt.Errorf("BUG: flavor %s: %q of the lock is not the %q of the options", flavor.Name, lock.Kubernetes, c.Kubernetes)
+	}
+	return Recipe{c, lock, layers(families()[flavor.Family](c), parts(c))}, nil
 }
 
 func unique(lists ...[]string) []string {

@@ -10,11 +10,13 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
 )
 
 // Release is the text of /etc/kairos-release: KEY="value" lines with Kairos's
 // keys. KAIROS_VERSION is the version of the image. KAIROS_BASE is the image
-// chosen with --base, if there is one.
+// chosen with --base, if there is one. KAIROS_SOFTWARE_VERSION is the release of the
+// image's Kubernetes, if it has one.
 func (r Recipe) Release() string {
 	var text strings.Builder
 	for _, pair := range r.release() {
@@ -27,8 +29,8 @@ func (r Recipe) Release() string {
 func (r Recipe) release() [][2]string {
 	pairs := [][2]string{
 		{"ID", "kairos"},
-		{"ID_LIKE", "kairos-core-" + r.Flavor.ID + "-" + r.Flavor.Release},
-		{"NAME", "kairos-core-" + r.Flavor.ID + "-" + r.Flavor.Release},
+		{"ID_LIKE", "kairos-" + r.variant() + "-" + r.Flavor.ID + "-" + r.Flavor.Release},
+		{"NAME", "kairos-" + r.variant() + "-" + r.Flavor.ID + "-" + r.Flavor.Release},
 		{"VERSION", r.Version},
 		{"ARCH", r.Arch},
 		{"TARGETARCH", r.Arch},
@@ -36,7 +38,7 @@ func (r Recipe) release() [][2]string {
 		{"FLAVOR_RELEASE", r.Flavor.Release},
 		{"FAMILY", r.osFamily()},
 		{"MODEL", r.Model},
-		{"VARIANT", "core"},
+		{"VARIANT", r.variant()},
 		{"RELEASE", r.Version},
 		{"FIPS", "false"},
 		{"TRUSTED_BOOT", "false"},
@@ -45,7 +47,18 @@ func (r Recipe) release() [][2]string {
 	if r.Base != (BaseImage{}) {
 		pairs = append(pairs, [2]string{"BASE", r.Base.String()})
 	}
+	if v := r.Lock.Kubernetes; v != (release.Version{}) {
+		pairs = append(pairs, [2]string{"SOFTWARE_VERSION", v.String()}, [2]string{"SOFTWARE_VERSION_PREFIX", string(v.Distribution())})
+	}
 	return pairs
+}
+
+// variant is what Kairos calls an image with Kubernetes (standard) or without (core).
+func (r Recipe) variant() string {
+	if r.Choice.Kubernetes != "" {
+		return "standard"
+	}
+	return "core"
 }
 
 // osFamily is the family as Kairos names it.
@@ -72,6 +85,9 @@ func (r Recipe) Labels() map[string]string {
 	}
 	if r.Base != (BaseImage{}) {
 		r.Base.label(labels)
+	}
+	if v := r.Lock.Kubernetes; v != (release.Version{}) {
+		labels[layout.LabelKubernetes] = v.String()
 	}
 	return labels
 }

@@ -208,6 +208,9 @@ func fileCases() []ruleCase {
 			[]string{"a/testdata/b.bin:1: names the registry " + host + ": use a name such as registry.example"}},
 		{"registry-hosts", "of packages", one("ci/setup/go", "url=https://"+"proxy.golang"+".org\n"),
 			[]string{"ci/setup/go:1: names the registry " + "proxy.golang" + ".org: use a name such as registry.example"}},
+		{"publisher-hosts", "in a page, but not in the file that knows them", map[string]string{
+			publishers: "package kubernetes\n\n// https://" + publisherHosts()[0] + "/x\n", "a.md": "x\n https://" + publisherHosts()[0] + "/x\n",
+		}, []string{"a.md:2: names " + publisherHosts()[0] + ": only " + publishers + " does"}},
 		{"binaries", "each kind", map[string]string{
 			"a": "\x7fELF\x00", "b.gpg": "\x00", "c.bin": "\x00", "d/testdata/e.bin": "\x00",
 			"f/testdata/g.bin": strings.Repeat("\x00", maxBinary+1), "h": "MZ is how a text starts",

@@ -22,6 +22,33 @@ func registryHosts() []string {
 	}
 }
 
+// publisherHosts are the hosts of the publishers of Kubernetes.
+func publisherHosts() []string {
+	return []string{"update.k3s" + ".io", "get.k3s" + ".io", "get.k0s" + ".sh", "docs.k0sproject" + ".io"}
+}
+
+// publishers is the file that knows where releases of Kubernetes are.
+const publishers = "cmd/kairos-build/internal/kubernetes/publisher.go"
+
+// checkPublishers looks for the publishers of Kubernetes elsewhere. Tests that name
+// them would ask them some day.
+func checkPublishers(t *Tree) []Finding {
+	var found []Finding
+	for _, f := range t.Files {
+		if f.Path == publishers {
+			continue
+		}
+		for i, line := range f.lines() {
+			for _, host := range publisherHosts() {
+				if containsWord(strings.ToLower(line), host) {
+					found = append(found, Finding{f.Path, i + 1, "names " + host + ": only " + publishers + " does"})
+				}
+			}
+		}
+	}
+	return found
+}
+
 // checkHosts finds names of registries in all files but go.sum, in any case, and also
 // inside data. Examples and test data must use names that end in .example or
 // example.org.

@@ -50,6 +50,11 @@ func arrows() []arrow {
 			why:   "the hands that change a machine are told what to do",
 		},
 		{
+			from: "./framework/machine/kubernetes/release",
+			only: []string{"std", "./framework/internal/lazyregexp"},
+			why:  "versions and names are values; builder and node share them",
+		},
+		{
 			from:  "./framework/config",
 			never: []string{"./framework/machine", "./framework/node"},
 			why:   "a config is read before anything is done with it",
@@ -102,7 +107,7 @@ func arrows() []arrow {
 		},
 		{
 			from: "./recipes",
-			only: []string{"std", "./recipes", "./flavors", "./framework/layout", buildkit + "/client/llb", "github.com/opencontainers/image-spec/specs-go"},
+			only: []string{"std", "./recipes", "./flavors", "./framework/layout", "./framework/machine/kubernetes/release", buildkit + "/client/llb", "github.com/opencontainers/image-spec/specs-go"},
 			why:  "a recipe is a pure function from a flavor to a graph",
 		},
 		{

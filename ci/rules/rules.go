@@ -53,6 +53,7 @@ func All() []Rule {
 		{"rooms", "who opens the house wants to know what is where", checkRooms},
 		{"room-count", "a newcomer guesses each room by its name: a new thing goes where it belongs", checkRoomCount},
 		{"registry-hosts", "which registry is used is the user's choice", checkHosts},
+		{"publisher-hosts", "where releases of Kubernetes come from is known in one place", checkPublishers},
 		{"binaries", "what is built is not in the repository", checkBinaries},
 		{"toolchain", "a fresh machine gets the Go that go.mod asks for", checkToolchain},
 	}

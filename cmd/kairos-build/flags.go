@@ -18,7 +18,6 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/deb"
-	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/deb/archive"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
 	"github.com/kairos-build/kairos-build/framework/commandline"
 )
@@ -105,14 +104,11 @@ func (e *engineFlags) options() (o engine.Options, state string, err error) {
 }
 
 // families returns the package families by the names that flavors use. Mirrors are
-// those of mirrors, of the environment and of the host's apt configuration.
-func families(state string, mirrors []string, log *slog.Logger) (map[string]factory.Packages, error) {
+// those of flags, of the environment and of the host's apt configuration.
+func families(state string, flags, env mirrors, log *slog.Logger) (map[string]factory.Packages, error) {
 	apt, err := deb.New(deb.Options{
-		Mirrors: mirrors, Env: os.Getenv(archive.EnvMirror), Host: os.DirFS("/"),
+		Mirrors: flags.archive, Env: strings.Join(env.archive, " "), Host: os.DirFS("/"),
 		Cache: filepath.Join(state, "archive"), Now: time.Now, Log: log, //nolint:forbidigo // a signature ends at a time
 	})
-	if err != nil {
-		return nil, commandline.UsageError{Err: err}
-	}
-	return map[string]factory.Packages{"apt": apt}, nil
+	return map[string]factory.Packages{"apt": apt}, err
 }

@@ -52,6 +52,12 @@ const (
 	ImageCmdline = "/usr/lib/kairos/cmdline"
 	// ImageBoot holds the boot loader, in the form that framework/grub/bootloader defines.
 	ImageBoot = "/usr/lib/kairos/bootloader"
+	// ImageKubernetes holds the version of the k3s or k0s in the image, one line such as
+	// v1.34.1+k3s1. An image without Kubernetes does not have it.
+	ImageKubernetes = "/usr/lib/kairos/kubernetes"
+	// ImageKubernetesImages holds the archives of the publisher's container images, for
+	// nodes without a registry. An image made without them does not have it.
+	ImageKubernetesImages = "/usr/lib/kairos/kubernetes-images"
 )
 
 // Annotations of an image's manifest: the builder's record of what a node makes from
@@ -73,6 +79,10 @@ const (
 // LabelPrefix begins the names of our own labels. Other tools set labels too, and may
 // overwrite those of the OCI specification.
 const LabelPrefix = "io.kairos."
+
+// LabelKubernetes has the line of ImageKubernetes, so that a reader of the image needs no
+// layer.
+const LabelKubernetes = LabelPrefix + "kubernetes"
 
 // ReleaseLabels maps keys of ImageRelease to the labels that repeat their values, so
 // that a reader of the image needs no layer. Where they differ, the file counts.

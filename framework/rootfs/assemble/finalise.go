@@ -20,6 +20,7 @@ const presetFile = "usr/lib/systemd/system-preset/10-kairos.preset"
 func finalise(args []string) error {
 	flags := flag.NewFlagSet("finalise", flag.ContinueOnError)
 	epoch := flags.Int64("epoch", 0, "no file may be newer than this, in Unix seconds")
+	sysusers := flags.String("sysusers", "", "file in the image with users to make, in the format of sysusers.d(5)")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -29,6 +30,11 @@ func finalise(args []string) error {
 	}
 	if err := run("systemctl", append([]string{"--root=/", "preset"}, units...)...); err != nil {
 		return err
+	}
+	if *sysusers != "" {
+		if err := addUsers("/", *sysusers); err != nil {
+			return fmt.Errorf("making users: %w", err)
+		}
 	}
 	if err := register("/"); err != nil {
 		return fmt.Errorf("registering packages: %w", err)

@@ -16,9 +16,11 @@ import (
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/inputs"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/kubernetes"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
 	"github.com/kairos-build/kairos-build/flavors"
+	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
 	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
 	"github.com/kairos-build/kairos-build/recipes"
 )
@@ -40,6 +42,17 @@ type Builder interface {
 	Solve(ctx context.Context, r engine.Request) (engine.Result, error)
 }
 
+// Kubernetes finds the release of a Kubernetes.
+type Kubernetes interface {
+	// Kubernetes is the distribution.
+	Kubernetes() release.Distribution
+	// Find finds the exact release for an architecture. An error of the kind
+	// kubernetes.ErrUnknown is about the version that the user asked for.
+	Find(ctx context.Context, arch string) (*kubernetes.Release, error)
+	// String is what the user asked for, such as k3s v1.34.
+	String() string
+}
+
 // build is one run of Build.
 type build struct {
 	Options
@@ -48,7 +61,8 @@ type build struct {
 	started  time.Time
 	configs  []cloudConfig
 	choice   recipes.Choice
-	recipe   recipes.Recipe // once the packages and the base are known
+	release  *kubernetes.Release // of the image's Kubernetes, or nil
+	recipe   recipes.Recipe      // once the packages and the base are known
 	out      *outputs
 	inputs   *inputs.Store
 	digests  []Input
@@ -82,7 +96,7 @@ func prepare(ctx context.Context, o Options) (*build, error) {
 	if err != nil {
 		return nil, badInput(err)
 	}
-	b.choice, err = recipes.Choose(flavor, recipes.Options{Arch: o.Arch, Model: o.Model, Version: o.Version, MountPoints: o.MountPoints})
+	b.choice, err = recipes.Choose(flavor, o.recipe())
 	if err != nil {
 		return nil, badInput(err)
 	}
@@ -103,6 +117,9 @@ func prepare(ctx context.Context, o Options) (*build, error) {
 
 // run is the build itself.
 func (b *build) run(ctx context.Context) (*Result, error) {
+	if err := b.findKubernetes(ctx); err != nil {
+		return nil, err
+	}
 	set, err := b.resolve(ctx)
 	if err != nil {
 		return nil, err
@@ -132,6 +149,25 @@ func (b *build) run(ctx context.Context) (*Result, error) {
 	return result, b.out.remember(b.key(graph), imageKey)
 }
 
+// findKubernetes finds the release of the image's Kubernetes, if it has one.
+func (b *build) findKubernetes(ctx context.Context) error {
+	if b.Kubernetes == nil {
+		return nil
+	}
+	return b.step("kubernetes: find "+b.Kubernetes.String(), func(progress.Step) (_ bool, err error) {
+		if b.release, err = b.Kubernetes.Find(ctx, b.choice.Arch); errors.Is(err, kubernetes.ErrUnknown) {
+			err = badInput(err)
+		}
+		if err != nil {
+			return false, err
+		}
+		for _, f := range b.release.Files() {
+			b.digests = append(b.digests, Input{Name: fmt.Sprintf("kubernetes %s %s", b.release.Version, f.Name), Digest: "sha256:" + f.SHA256})
+		}
+		return false, nil
+	})
+}
+
 // resolve finds the packages of the choice.
 func (b *build) resolve(ctx context.Context) (set *packages.Set, err error) {
 	err = b.step("archive: verify and resolve", func(progress.Step) (bool, error) {
@@ -150,7 +186,7 @@ func (b *build) resolve(ctx context.Context) (set *packages.Set, err error) {
 func (b *build) result() *Result {
 	return &Result{
 		Format: FormatVersion, Flavor: b.Flavor, Version: b.Version,
-		Architecture: b.recipe.Arch, Model: b.recipe.Model,
+		Architecture: b.recipe.Arch, Model: b.recipe.Model, Kubernetes: b.recipe.Lock.Kubernetes.String(),
 		Created: b.recipe.Epoch.Format(time.RFC3339),
 		Inputs:  append(b.digests, configInputs(b.configs)...), Disks: []Disk{}, Dir: b.out.dir,
 	}

@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
 
 	"github.com/moby/buildkit/client/llb"
 
@@ -82,6 +83,9 @@ func (b *build) gather(ctx context.Context, set *packages.Set) (recipes.Inputs, 
 		}
 		in[recipes.InputBase], lock.Base = base.state, base.name
 	}
+	if b.release != nil {
+		lock.Kubernetes = b.release.Version
+	}
 	var err error
 	if b.recipe, err = recipes.Resolve(b.choice.Flavor, lock, b.choice.Options); err != nil {
 		return nil, badInput(err)
@@ -90,12 +94,24 @@ func (b *build) gather(ctx context.Context, set *packages.Set) (recipes.Inputs, 
 	if err != nil {
 		return nil, err
 	}
-	for _, s := range append(sources, programs...) {
+	parts, err := b.parts()
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range slices.Concat(sources, programs, parts) {
 		if in[s.Name], err = b.bring(ctx, s); err != nil {
 			return nil, err
 		}
 	}
 	return in, nil
+}
+
+// parts are the inputs of the parts that not every image has.
+func (b *build) parts() ([]inputs.Source, error) {
+	if b.release == nil {
+		return nil, nil
+	}
+	return b.release.Inputs(b.recipe.Epoch)
 }
 
 // programs are the inputs that come with kairos-build itself.

@@ -19,6 +19,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/config/userdata"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/recipes"
 )
 
 // ErrBadInput marks errors that the user can fix by changing the command or the files
@@ -49,6 +50,7 @@ type Options struct {
 	Version   string       // semantic version, with or without a leading v
 	// MountPoints are directories of the root besides those of the flavor.
 	MountPoints []string
+	Kubernetes  Kubernetes          // nil: none
 	State       string              // folder that outlives a build; see MakeState
 	Families    map[string]Packages // by the names that flavors use
 	Builder     Builder
@@ -56,6 +58,15 @@ type Options struct {
 	Program  func(arch, name string) ([]byte, error)
 	Progress progress.Reporter
 	Log      *slog.Logger
+}
+
+// recipe are the options of the recipe.
+func (o Options) recipe() recipes.Options {
+	r := recipes.Options{Arch: o.Arch, Model: o.Model, Version: o.Version, MountPoints: o.MountPoints}
+	if o.Kubernetes != nil {
+		r.Kubernetes = o.Kubernetes.Kubernetes()
+	}
+	return r
 }
 
 func (o Options) withDefaults() (Options, error) {

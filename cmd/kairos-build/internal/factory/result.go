@@ -15,7 +15,8 @@ type Result struct {
 	Version      string  `json:"version"`
 	Architecture string  `json:"architecture"`
 	Model        string  `json:"model"`
-	Created      string  `json:"created"` // RFC 3339: the time that every file is clamped to
+	Kubernetes   string  `json:"kubernetes,omitempty"` // release, such as v1.34.1+k3s1
+	Created      string  `json:"created"`              // RFC 3339: the time that every file is clamped to
 	Image        *Image  `json:"image,omitempty"`
 	Disks        []Disk  `json:"disks"`
 	Steps        []Step  `json:"steps"`

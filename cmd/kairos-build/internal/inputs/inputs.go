@@ -252,10 +252,12 @@ type File struct {
 	From string // the file to read the content from
 	Link string // target, for a symbolic link
 	Dir  bool   // a directory, mode 0755
+	// Time is the time of change; zero: that of the tree.
+	Time time.Time
 }
 
 // Tree writes files as a tar stream: sorted, with their directories, owned by root,
-// all with the time at.
+// with the time at, unless they have one of their own.
 func Tree(w io.Writer, files []File, at time.Time) error {
 	files = slices.Clone(files)
 	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
@@ -291,6 +293,9 @@ func parents(t *tar.Writer, dir string, made map[string]bool, at time.Time) erro
 }
 
 func (f File) write(t *tar.Writer, at time.Time) error {
+	if !f.Time.IsZero() {
+		at = f.Time
+	}
 	h := &tar.Header{Typeflag: tar.TypeReg, Name: f.Path, Mode: int64(f.Mode.Perm()), Size: int64(len(f.Data)), ModTime: at}
 	if f.Link != "" {
 		h.Typeflag, h.Linkname, h.Size, h.Mode = tar.TypeSymlink, f.Link, 0, 0o777

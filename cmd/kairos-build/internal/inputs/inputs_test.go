@@ -123,30 +123,49 @@ func TestOldGenerationsGo(t *testing.T) {
 }
 
 func TestTreeIsSortedAndTheSameEveryTime(t *testing.T) {
-	at := time.Unix(1700000000, 0)
+	epoch, own := time.Unix(1700000000, 0), time.Unix(1400000000, 0)
 	from := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(from, []byte("from disk"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	files := []File{
 		{Path: "usr/lib/b", Mode: 0o644, Data: []byte("b")},
-		{Path: "usr/bin/a", Mode: 0o755, From: from},
+		{Path: "usr/bin/a", Mode: 0o755, From: from, Time: own},
 		{Path: "usr/lib/link", Link: "b"},
 	}
 	var one, two bytes.Buffer
-	if err := Tree(&one, files, at); err != nil {
+	if err := Tree(&one, files, epoch); err != nil {
 		t.Fatal(err)
 	}
 	files[0], files[2] = files[2], files[0]
-	if err := Tree(&two, files, at); err != nil {
+	if err := Tree(&two, files, epoch); err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(one.Bytes(), two.Bytes()) {
 		t.Error("the order of the files changes the stream")
 	}
+	if at := times(t, one.Bytes()); !at["usr/bin/a"].Equal(own) || !at["usr/lib/b"].Equal(epoch) || !at["usr/bin/"].Equal(epoch) {
+		t.Errorf("the times are %v", at)
+	}
 	want := []string{"usr/ 755 0", "usr/bin/ 755 0", "usr/bin/a 755 9", "usr/lib/ 755 0", "usr/lib/b 644 1", "usr/lib/link 777 0"}
 	if diff := cmp.Diff(want, headers(t, &one)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// times are the times of change of all entries.
+func times(t *testing.T, stream []byte) map[string]time.Time {
+	t.Helper()
+	all := map[string]time.Time{}
+	for r := tar.NewReader(bytes.NewReader(stream)); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return all
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[h.Name] = h.ModTime
 	}
 }
 
