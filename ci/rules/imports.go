@@ -55,6 +55,12 @@ func arrows() []arrow {
 			why:  "versions and names are values; builder and node share them",
 		},
 		{
+			from:  "./framework/machine/kubernetes/jointoken",
+			only:  []string{"std", "./framework/internal/lazyregexp", "go.yaml.in/yaml/v3"},
+			never: []string{"net/http", "os/exec", "log/slog"},
+			why:   "a token is a secret value: the program reads it, and nothing but the program shows it",
+		},
+		{
 			from: "./framework",
 			but: []string{
 				"./framework/grub/bootconf", "./framework/grub/bootenv", "./framework/grub/bootenv/bootenvtest", "./framework/grub/bootloader",
