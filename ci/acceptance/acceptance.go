@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package acceptance proves that a disk is what it claims to be: it boots
-// DIR/disk.raw in virtual machines, looks around inside, writes, reboots, damages
-// a block, and says what holds and what does not. It is what `kairos-build test`
-// runs.
+// Package acceptance proves that a disk is what it claims to be. It boots DIR/disk.raw
+// in virtual machines, looks around inside, writes, reboots, damages a block, and
+// reports what holds and what does not. `kairos-build test` runs it.
 //
-// What is done with a machine is told by the packages below: life, upgrade,
-// configured, faults, damaged; image looks at the disk without booting it. This one
+// The packages below it say what is done with a machine: life, upgrade, configured,
+// faults, damaged. Package image checks the disk without booting it. This package
 // chooses the machines, runs them at the same time, and makes the report.
 package acceptance
 
@@ -19,38 +18,37 @@ import (
 	"github.com/kairos-build/kairos-build/ci/lab"
 )
 
-// Options say what is tested and how. Only Dir is needed.
+// Options say which disk is tested and how. Only Dir is needed.
 type Options struct {
 	lab.Options
-	// Machines are those that run, by their names in the report: bios, upgrade,
+	// Machines are the names, as in the report, of the machines that run: bios, upgrade,
 	// fault-panic, …; default all.
 	Machines []string
 	// To is a folder like Dir, of a later release, that a machine is upgraded to;
 	// default none.
 	To string
-	// Short is a part of everything: one life with upgrades, one fault of each way
+	// Short runs a part of each area: one life with upgrades, one fault for each way
 	// back, the config, BIOS and Secure Boot.
 	Short bool
-	// Every tells each story and each fault under each of Boots; default: under the
+	// Every runs each story and each fault under each of Boots; default: under the
 	// first.
 	Every bool
-	// Resume takes the machines that passed in an earlier run with this option, of
-	// the same disk and with the same program, as they were.
+	// Resume reuses the results of machines that passed in an earlier run with Resume,
+	// of the same disk and with the same program.
 	Resume bool
-	// NoScenarios leaves out the machines that need DIR/image beside the disk:
-	// the upgrade and the faults.
+	// NoScenarios leaves out the machines that need DIR/image beside the disk: the
+	// stories and the faults.
 	NoScenarios bool
-	// Progress gets a line for each event; default: nothing.
+	// Progress gets a line for each event; default: discarded.
 	Progress io.Writer
-	// Observer is told what happens; default: nobody.
+	// Observer is told what happens; default: none.
 	Observer Observer
 }
 
-// Run tests a disk. A check that fails is in the report and is no error: ask
-// Report.Passed. Errors are what keeps the test from being made: no QEMU, no
-// firmware, no disk. The report, and the results beside the disk (test.json,
-// test.xml and the console logs in test-logs), are made in any other case, also
-// when ctx ends early.
+// Run tests a disk. A failed check is in the report and is no error: see Report.Passed.
+// An error says why the test could not run: no QEMU, no firmware, no disk. In any other
+// case, also when ctx ends early, Run makes the report and the results beside the disk
+// (test.json, test.xml and the console logs in test-logs).
 func Run(ctx context.Context, o Options) (*report.Report, error) {
 	if o.Progress == nil {
 		o.Progress = io.Discard

@@ -16,7 +16,7 @@ import (
 	"github.com/kairos-build/kairos-build/ci/qemu"
 )
 
-// envDisk names the disk that is tested; envBoots, if set, the firmwares, with
+// envDisk names the tested disk. envBoots, if set, lists the firmwares, separated by
 // commas.
 const (
 	envDisk  = "KAIROS_E2E_DISK"
@@ -37,7 +37,7 @@ func digest(t *testing.T, path string) string {
 	return string(h.Sum(nil))
 }
 
-// TestDisk runs the whole list and looks whether the artifact is as it was.
+// TestDisk runs all machines and checks that the artifact is unchanged.
 func TestDisk(t *testing.T) {
 	disk := os.Getenv(envDisk)
 	if disk == "" {

@@ -17,25 +17,25 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
 )
 
-// keptResults are of the machines that passed, one file each, so that a long test
-// that was interrupted goes on where it was: see Options.Resume. They are of one
-// disk and one program: other ones have other folders.
+// keptResults keep the results of the machines that passed, one file each, so that an
+// interrupted long test can continue: see Options.Resume. Each disk and program has its
+// own folder.
 type keptResults struct {
 	dir string
 	log *slog.Logger
 }
 
-// keptName is the folder beside the disk.
+// keptName is the folder beside the disk that holds the results.
 const keptName = "test-state"
 
-// keptMachine is what one file holds.
+// keptMachine is the content of one file.
 type keptMachine struct {
 	Version string       `json:"version"`
 	Boots   []lab.Boot   `json:"boots"`
 	Checks  []lab.Result `json:"checks"`
 }
 
-// openKept finds the folder of this disk and this program.
+// openKept makes the folder of this disk, this program, and the options To and Short.
 func openKept(o Options, d *lab.Disk) (*keptResults, error) {
 	h := sha256.New()
 	root, err := d.RootHash()
@@ -56,7 +56,8 @@ func openKept(o Options, d *lab.Disk) (*keptResults, error) {
 	return &keptResults{dir, o.Log}, os.MkdirAll(dir, 0o755)
 }
 
-// hashProgram adds the program that runs: another one may test otherwise.
+// hashProgram writes the running program to the hash w: another program may test
+// differently.
 func hashProgram(w io.Writer) (err error) {
 	path, err := os.Executable()
 	if err != nil {
@@ -73,7 +74,7 @@ func hashProgram(w io.Writer) (err error) {
 
 func (k *keptResults) path(machine string) string { return filepath.Join(k.dir, machine+".json") }
 
-// machine gives the results of a job that passed before, or nil.
+// machine returns the results of a job that passed before, or nil.
 func (k *keptResults) machine(j job, r *runner) *lab.Machine {
 	if k == nil {
 		return nil

@@ -12,7 +12,7 @@ import (
 	"github.com/kairos-build/kairos-build/ci/lab"
 )
 
-// TestKeptResults: what passed is there again, what failed is not.
+// TestKeptResults: passed results are kept, failed ones are not.
 func TestKeptResults(t *testing.T) {
 	l := &lab.Lab{Options: lab.Options{Log: slog.New(slog.DiscardHandler), Say: func(string, string) {}}}
 	r := &runner{Options: Options{Options: l.Options}, lab: l}

@@ -4,30 +4,30 @@ package acceptance
 
 import "github.com/kairos-build/kairos-build/ci/lab"
 
-// An Observer is told what happens while a disk is tested. Its methods are called
-// by several machines at a time.
+// An Observer is told what happens while a disk is tested. Several machines call its
+// methods at the same time.
 type Observer interface {
-	// Begin comes first, when it is known what will be done.
+	// Begin comes first, when the plan is known.
 	Begin(Plan)
-	// Started and Ended are about a machine, by its name in the report. One that
-	// begins again because its emulated kernel crashed starts once; one that ends
-	// and did not start was tested in a run before.
+	// Started and Ended name a machine as in the report. A machine that begins again
+	// after a crash of its emulated kernel starts only once. A machine that ends without
+	// a start passed in an earlier run.
 	Started(machine string)
 	Ended(machine string)
-	// Checked comes with each check that ended, also those without a machine.
+	// Checked gets each check that ended, also those without a machine.
 	Checked(lab.Result)
-	// Note is something worth knowing about a machine.
+	// Note gets a remark about a machine.
 	Note(machine, text string)
 }
 
-// A Plan is what will be done.
+// A Plan says which machines will run.
 type Plan struct {
 	Machines    []string // by their names in the report, in the order in which they start
 	Jobs        int      // how many run at the same time
 	Accelerator string   // as in the report
 }
 
-// plan is what the observer is told of jobs.
+// plan returns the observer's view of the jobs.
 func (r *runner) plan(jobs []job) Plan {
 	p := Plan{Jobs: r.Jobs, Accelerator: r.lab.Accel.Name}
 	for _, j := range jobs {
@@ -36,7 +36,7 @@ func (r *runner) plan(jobs []job) Plan {
 	return p
 }
 
-// nobody is the observer when none was named.
+// nobody is the observer if none is given.
 type nobody struct{}
 
 func (nobody) Begin(Plan)          {}

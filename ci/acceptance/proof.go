@@ -14,7 +14,7 @@ import (
 	"github.com/kairos-build/kairos-build/flavors"
 )
 
-// Proof is what a report proves of a flavor, and of what and when it is.
+// Proof returns what a report proves of a flavor, with the image and the date.
 func Proof(r *report.Report) flavors.Proof {
 	return flavors.Proof{
 		Image: r.Image, Version: r.Version, Date: r.Date, Accelerator: r.Accelerator, QEMU: r.QEMU,
@@ -22,7 +22,8 @@ func Proof(r *report.Report) flavors.Proof {
 	}
 }
 
-// firmwares are those under which every story and fault was told, or the first.
+// firmwares returns the firmwares under which the upgrade story ran, which stands for
+// all stories and faults. A machine without a firmware in its name ran under the first.
 func firmwares(r *report.Report) (names []string) {
 	told := map[string]bool{}
 	for _, c := range r.Checks {
@@ -40,12 +41,12 @@ func firmwares(r *report.Report) (names []string) {
 	return names
 }
 
-// Facts are what a report proves, one short phrase each, for a list of what is
-// known to work. Only what passed is in it.
+// Facts returns the facts that a report proves, one short phrase each, for a list of
+// what is known to work. Only passed checks are facts.
 func Facts(r *report.Report) []string {
 	passed := map[string]bool{}
 	for _, c := range r.Checks {
-		key, _, _ := strings.Cut(c.Machine, "@") // under every firmware, or not at all
+		key, _, _ := strings.Cut(c.Machine, "@") // it must pass under every firmware
 		ok, seen := passed[key]
 		passed[key] = c.Status == lab.Pass && (ok || !seen)
 	}
@@ -64,7 +65,7 @@ func Facts(r *report.Report) []string {
 	if passed[machineDamaged] {
 		facts = append(facts, "detects one flipped byte")
 	}
-	for _, t := range tales() {
+	for _, t := range allStories() {
 		if passed[t.Machine] {
 			facts = append(facts, t.Proves)
 		}

@@ -24,7 +24,7 @@ func TestFacts(t *testing.T) {
 	}
 }
 
-// TestFirmwares: a firmware is proven when the upgrades were told under it.
+// TestFirmwares: a firmware is proven if the upgrade story ran under it.
 func TestFirmwares(t *testing.T) {
 	for _, tt := range []struct {
 		machines, want []string
@@ -45,7 +45,7 @@ func TestFirmwares(t *testing.T) {
 	}
 }
 
-// TestFactsOfChecks: a check that failed is no fact.
+// TestFactsOfChecks: a check that did not pass is no fact.
 func TestFactsOfChecks(t *testing.T) {
 	r := &report.Report{Checks: []lab.Result{{Machine: "bios", Name: "stays", Status: lab.Fail}, {Machine: "bios", Name: "persistent", Status: lab.Skip}}}
 	if facts := Facts(r); len(facts) != 0 {

@@ -23,23 +23,23 @@ import (
 	"github.com/kairos-build/kairos-build/ci/qemu"
 )
 
-// Names of what is tested that are no firmware.
+// Names in the report that are neither a firmware, a story nor a fault.
 const (
 	machineImage   = "image"
 	machineDamaged = "damaged"
 )
 
-// A runner is a test that runs.
+// A runner is a running test.
 type runner struct {
 	Options
 	lab   *lab.Lab
-	image string       // digest of what is beside the disk, or empty
-	kept  *keptResults // nil when nothing is to be kept
-	said  sync.Mutex   // over Progress
+	image string       // digest of the image beside the disk, or empty
+	kept  *keptResults // nil if results are not kept
+	said  sync.Mutex   // guards Progress
 }
 
-// newRunner finds everything that the test needs, and says all that is missing
-// before anything is started.
+// newRunner finds everything that the test needs. A missing part is an error before
+// anything is started.
 func newRunner(ctx context.Context, o Options) (_ *runner, err error) {
 	if err := o.checkMachines(); err != nil {
 		return nil, err
@@ -72,10 +72,10 @@ func (r *runner) prepare(ctx context.Context) (err error) {
 	return r.lab.Probe(ctx)
 }
 
-// checkMachines finds names of machines that there are not.
+// checkMachines rejects unknown names of machines.
 func (o Options) checkMachines() error {
 	known := []string{string(qemu.BIOS), string(qemu.UEFI), string(qemu.SecureBoot), machineDamaged}
-	for _, t := range tales() {
+	for _, t := range allStories() {
 		known = append(known, t.Machine)
 	}
 	for _, f := range faults.All() {
@@ -89,23 +89,23 @@ func (o Options) checkMachines() error {
 	return nil
 }
 
-// scenarios tells whether a machine runs that needs the image beside the disk.
+// scenarios tells whether a machine that needs the image beside the disk runs.
 func (r *runner) scenarios() bool {
 	wants := func(name string) bool { return !slices.Contains(r.Boots, qemu.Boot(name)) }
 	return !r.NoScenarios && (len(r.Machines) == 0 || slices.ContainsFunc(r.Machines, wants))
 }
 
-// A teller does what a tale tells with one machine. The packages below have them.
+// A teller runs a story with one machine. The packages below have the tellers.
 type teller func(context.Context, *lab.Machine)
 
-// A job is what is done with one machine.
+// A job is one machine and its story.
 type job struct {
 	name string
 	boot qemu.Boot
 	tell teller
 }
 
-// machines is the plan: the long ones first, so that the short ones fill the gaps.
+// machines returns all jobs: the long ones first, so that the short ones fill the gaps.
 func (r *runner) machines() []job {
 	var jobs []job
 	firmwares := r.Boots[:1]
@@ -131,9 +131,9 @@ func (r *runner) machines() []job {
 	return jobs
 }
 
-// stories are the tales under a firmware.
+// stories returns the jobs of the stories under a firmware.
 func (r *runner) stories(b qemu.Boot) (jobs []job) {
-	for _, t := range tales() {
+	for _, t := range allStories() {
 		if r.Short && !t.Short {
 			continue
 		}
@@ -141,7 +141,7 @@ func (r *runner) stories(b qemu.Boot) (jobs []job) {
 			jobs = append(jobs, job{r.under(t.Machine, b), b, t.Tell})
 			continue
 		}
-		// The last firmware is the one that says most about boot loaders.
+		// The last firmware tests most of the boot loader.
 		if last := r.Boots[len(r.Boots)-1]; r.lab.Images.Other != nil && (r.Every || b == r.Boots[0]) {
 			if !r.Every {
 				b = last
@@ -152,7 +152,7 @@ func (r *runner) stories(b qemu.Boot) (jobs []job) {
 	return jobs
 }
 
-// breakages are the faults under a firmware, and the flipped byte.
+// breakages returns the jobs of the faults and of the flipped byte under a firmware.
 func (r *runner) breakages(b qemu.Boot) (jobs []job) {
 	for _, f := range faults.All() {
 		if r.Short && !f.Short || b != r.Boots[0] && f.Firmware(b) != b {
@@ -163,7 +163,7 @@ func (r *runner) breakages(b qemu.Boot) (jobs []job) {
 	return append(jobs, job{r.under(machineDamaged, b), b, damaged.Tell})
 }
 
-// under is the name of a machine whose firmware is not the usual one of its kind.
+// under returns the name of a machine, with @ and b added if b is not the usual firmware.
 func (r *runner) under(machine string, b qemu.Boot) string {
 	if !r.Every || b == r.Boots[0] {
 		return machine
@@ -171,7 +171,7 @@ func (r *runner) under(machine string, b qemu.Boot) string {
 	return machine + "@" + string(b)
 }
 
-// wanted are the jobs that were asked for.
+// wanted returns the jobs that Options.Machines names.
 func (r *runner) wanted() []job {
 	if len(r.Machines) == 0 {
 		return r.machines()
@@ -182,7 +182,7 @@ func (r *runner) wanted() []job {
 	})
 }
 
-// run makes the static checks, then runs the machines, Jobs at a time; see places.
+// run makes the static checks, then runs the machines, Jobs at a time; see lab.Places.
 func (r *runner) run(ctx context.Context) *report.Report {
 	made := &report.Report{
 		Format: report.Format, Disk: filepath.Base(r.Options.Disk), QEMU: r.lab.Host.Version.String(),
@@ -223,9 +223,9 @@ func (r *runner) run(ctx context.Context) *report.Report {
 	return made
 }
 
-// run does the job, and does it again on a new machine when something failed on
-// one whose kernel crashed in emulation: that says nothing about the disk. Each
-// crash is told, and the console log with it is kept beside the last one.
+// run does the job. If a check failed and the emulated kernel crashed, run does the job
+// again on a new machine: such a failure says nothing about the disk. Each crash is
+// reported, and its console log is kept beside the last one.
 func (j job) run(ctx context.Context, r *runner) *lab.Machine {
 	for crashes := 0; ; crashes++ {
 		m := r.lab.Machine(j.name, j.boot, crashes)
@@ -248,7 +248,7 @@ func (j job) run(ctx context.Context, r *runner) *lab.Machine {
 	}
 }
 
-// examine looks at the disk without booting it.
+// examine checks the disk without booting it.
 func (r *runner) examine(ctx context.Context) []lab.Result {
 	var out []lab.Result
 	for _, c := range image.Checks() {
@@ -265,7 +265,7 @@ func (r *runner) examine(ctx context.Context) []lab.Result {
 	return out
 }
 
-// progress says how a check went, as it goes.
+// progress reports a check when it has ended.
 func (r *runner) progress(res lab.Result) {
 	r.Observer.Checked(res)
 	line := fmt.Sprintf("%s: %s: %s", Title(res.Machine), res.Title, res.Status)

@@ -25,9 +25,9 @@ func plan(o Options, other v1.Image) (names []string) {
 	return names
 }
 
-// TestMachines: what the kinds of test leave out and have more often.
+// TestMachines: which machines each kind of test leaves out or repeats.
 func TestMachines(t *testing.T) {
-	all := len(tales()) - 1 + len(faults.All()) + 1 // without the other release; with the flipped byte
+	all := len(allStories()) - 1 + len(faults.All()) + 1 // without the other release; with the flipped byte
 	tests := []struct {
 		name     string
 		options  Options
@@ -65,8 +65,8 @@ func TestMachines(t *testing.T) {
 	}
 }
 
-// TestShortHasEveryWayBack: how a node gets back from a fault is one of these, and
-// the short test has each.
+// TestShortHasEveryWayBack: a node comes back from a fault in one of these ways, and the
+// short test has each way.
 func TestShortHasEveryWayBack(t *testing.T) {
 	ways := map[string]bool{}
 	for _, f := range faults.All() {
@@ -74,7 +74,7 @@ func TestShortHasEveryWayBack(t *testing.T) {
 			ways[f.Name] = true
 		}
 	}
-	// The initramfs; a watchdog; the agent; panics of the kernel, and GRUB's count.
+	// The initramfs; a watchdog; the agent; kernel panics with GRUB's count.
 	for _, way := range []string{"no-root", "hang", "health", "rot"} {
 		if !ways[way] {
 			t.Errorf("the short test lacks the fault %s", way)
@@ -82,7 +82,7 @@ func TestShortHasEveryWayBack(t *testing.T) {
 	}
 }
 
-// TestFirmware looks at machines of a test that is to boot with one firmware.
+// TestFirmware checks the machines of a test with only one firmware.
 func TestFirmware(t *testing.T) {
 	r := &runner{Options: Options{Options: lab.Options{Boots: []qemu.Boot{qemu.SecureBoot}}}, lab: &lab.Lab{Images: &lab.Images{}}}
 	got := map[string]qemu.Boot{}

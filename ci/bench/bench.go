@@ -14,15 +14,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A row is one thing that is measured: the key is for -only.
+// A row is one measurement.
 type row struct {
 	key     string
 	measure func(*bench, context.Context) ([]Result, error)
-	memory  bool // its figures are of memory too
+	memory  bool // it measures memory too
 }
 
-// rows are measured in this order. cold comes first, as memory is read from its
-// builds, and warm rows share one state folder.
+// rows returns all rows in the order of measurement. cold comes first, as memory uses
+// its builds. The warm rows share one state folder.
 func rows() []row {
 	return []row{
 		{"cold", (*bench).cold, true},
@@ -49,17 +49,17 @@ func rowKeys() []string {
 // A bench is one run.
 type bench struct {
 	options
-	self        string // our own program, which is started again in rooms
-	temp        string // everything below it goes at the end
+	self        string // path of this program, which is started again in rooms
+	temp        string // removed at the end
 	talk        io.Writer
 	start       time.Time
 	facts       Facts
 	mirrors     mirrors
 	peaks       []Peak   // of the cold builds
-	rivalPeaks  Series   // of mkosi's, PSS in MiB
+	rivalPeaks  Series   // of mkosi's cold builds, PSS in MiB
 	coldProfile string   // of the last cold build
-	sampling    bool     // look at memory during builds
-	warm        *warmDir // made by the first row that needs it
+	sampling    bool     // measure memory during builds
+	warm        *warmDir // made for the first row that needs it
 }
 
 func newBench(ctx context.Context, o options, talk io.Writer) (*bench, error) {
@@ -92,8 +92,8 @@ func newBench(ctx context.Context, o options, talk io.Writer) (*bench, error) {
 	return b, adopt()
 }
 
-// adopt makes processes below us that lose their parent our children, so that the
-// tree whose memory is measured stays whole.
+// adopt makes this process the parent of orphans below it, so that the process tree
+// whose memory is measured stays whole.
 func adopt() error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("becoming the reaper of orphans: %w", err)
@@ -108,7 +108,7 @@ func (b *bench) clean() error {
 	return nil
 }
 
-// measure goes through the rows that are asked for.
+// measure measures the rows that -only names, or all.
 func (b *bench) measure(ctx context.Context) (*Report, error) {
 	report := &Report{}
 	var all error
@@ -145,7 +145,7 @@ func (b *bench) say(format string, args ...any) {
 	fmt.Fprintf(b.talk, "%s %s\n", now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
 }
 
-// now is the clock that everything here is measured with.
+// now is the clock of all measurements.
 func now() time.Time { return time.Now() }
 
 func since(t time.Time) time.Duration { return now().Sub(t) }

@@ -74,7 +74,7 @@ func TestMkosiConfig(t *testing.T) {
 	golden.Check(t, "testdata/mkosi.conf", mkosiConfig(flavor, m)+"\n"+m.sources(suite))
 }
 
-// The test program itself stands for the agent: it has a build ID too.
+// TestWithAgent takes the test program itself for the agent: it has a build ID too.
 func TestWithAgent(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {

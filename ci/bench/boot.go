@@ -14,14 +14,14 @@ import (
 	"github.com/kairos-build/kairos-build/ci/qemu"
 )
 
-// bootLimit is for one boot; emulation on a busy computer is slow.
+// bootLimit limits one boot. Emulation on a busy computer is slow.
 const bootLimit = 15 * time.Minute
 
 const bootNote = "QEMU with TCG (software emulation), one processor, first boot each time. From the kernel's line `Linux version` to the agent's line `kairos: ready`, " +
 	"as they come on the serial console, so firmware and boot loader do not count. Ours: `disk.raw` under BIOS. The rival: the files of the same root image on ext4, mounted by an " +
 	"initrd that `dracut --no-hostonly` of Debian 13 made in a copy of it, the same kernel and kernel arguments, kernel and initrd loaded by QEMU. A boot in which the emulated kernel crashes is made again."
 
-// boot starts our disk and the same tree with dracut's initrd, by turns.
+// boot boots our disk and the same tree with dracut's initrd, by turns.
 func (b *bench) boot(ctx context.Context) ([]Result, error) {
 	ours, err := b.machine(ctx)
 	if err != nil {
@@ -42,7 +42,7 @@ func (b *bench) boot(ctx context.Context) ([]Result, error) {
 	return []Result{r}, nil
 }
 
-// machine is the one in which our disk is booted.
+// machine returns the machine that boots our disk.
 func (b *bench) machine(ctx context.Context) (qemu.Config, error) {
 	w, err := b.settle(ctx)
 	if err != nil {
@@ -56,7 +56,7 @@ func (b *bench) machine(ctx context.Context) (qemu.Config, error) {
 	return qemu.Config{Host: host, Accel: qemu.TCG(host.Version), Boot: qemu.BIOS, SMP: 1, Disk: filepath.Join(w.out, "disk.raw")}, nil
 }
 
-// bootPair boots both, the first one changing.
+// bootPair boots both disks. Each round the other one comes first.
 func (b *bench) bootPair(ctx context.Context, i int, r *Result, ours, rival qemu.Config) error {
 	sides := []struct {
 		name   string
@@ -80,8 +80,8 @@ var (
 	readyLine  = regexp.MustCompile(`^kairos: ready `)
 )
 
-// survived is what boot gives, again after the kernel crashed or locked up, which
-// QEMU's emulation makes it do now and then.
+// survived calls boot, and again if the kernel crashed or locked up, which happens now
+// and then in QEMU's emulation.
 func survived(b *bench, name string, boot func() (float64, error)) (float64, error) {
 	for try := 1; ; try++ {
 		seconds, err := boot()
@@ -93,7 +93,7 @@ func survived(b *bench, name string, boot func() (float64, error)) (float64, err
 	}
 }
 
-// bootOnce gives the seconds between the two lines.
+// bootOnce returns the seconds between the lines kernelLine and readyLine.
 func (b *bench) bootOnce(ctx context.Context, c qemu.Config) (seconds float64, err error) {
 	ctx, stop := context.WithTimeout(ctx, bootLimit)
 	defer stop()
@@ -113,7 +113,7 @@ func (b *bench) bootOnce(ctx context.Context, c qemu.Config) (seconds float64, e
 	return ready.At.Sub(kernel.At).Seconds(), nil
 }
 
-// startVM starts a machine for one boot, in a folder of its own. The caller ends both.
+// startVM starts a machine for one boot, in its own folder. end removes both.
 func (b *bench) startVM(ctx context.Context, c qemu.Config) (_ *qemu.VM, end func() error, err error) {
 	c.Dir, err = os.MkdirTemp(b.temp, "vm-")
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"fmt"
 )
 
-// buildID finds the Go build ID of a program: where its text begins, and its
-// length. It is an ELF note: sizes of name and text, type, the name "Go", the text.
+// buildID finds the Go build ID of a program: the offset and the length of its text. It
+// is an ELF note: sizes of name and text, type, the name "Go", the text.
 func buildID(program []byte) (offset, size int, err error) {
 	f, err := elf.NewFile(bytes.NewReader(program))
 	if err != nil {

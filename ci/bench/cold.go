@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 )
 
-// cold builds from nothing, by turns with mkosi, the first one changing.
+// cold builds from nothing, by turns with mkosi. Each round the other one comes first.
 func (b *bench) cold(ctx context.Context) ([]Result, error) {
 	r := Result{What: "cold `flavor debian-13` to `disk.raw`, empty caches", Unit: "s", RivalName: "mkosi", Goal: 0.2, Note: coldNote}
 	rival, rivalErr := b.newMkosi(ctx)
@@ -68,7 +68,8 @@ func (b *bench) coldBuild(ctx context.Context) (job, error) {
 	return j, errors.Join(err, os.RemoveAll(dir))
 }
 
-// memory is that of the cold builds, which are made here if -only left them out.
+// memory returns the peak memory of the cold builds. It makes them if -only left them
+// out.
 func (b *bench) memory(ctx context.Context) ([]Result, error) {
 	for len(b.peaks) < b.n {
 		if _, err := b.coldBuild(ctx); err != nil {

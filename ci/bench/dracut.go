@@ -21,7 +21,7 @@ import (
 // dracut is the rival at booting: our tree on ext4, with a stock initrd.
 type dracut struct{ disk, kernel, initrd, cmdline string }
 
-// newDracut takes our disk apart and makes the rival of what is on it.
+// newDracut makes the rival from the contents of our disk.
 func (b *bench) newDracut(ctx context.Context, disk string) (*dracut, error) {
 	b.say("   making the rival: the same tree on ext4, with an initrd by dracut")
 	flavor, err := flavors.Load(b.flavor)
@@ -55,14 +55,14 @@ func (b *bench) newDracut(ctx context.Context, disk string) (*dracut, error) {
 	return d, errors.Join(os.RemoveAll(tree), os.RemoveAll(copied))
 }
 
-// nameMachine gives the tree a machine ID, as /init does on our disk: without one,
-// systemd would take the rival through the first boot's questions.
+// nameMachine gives the tree a machine ID, as /init does on our disk. Without one,
+// systemd would ask the questions of a first boot.
 func nameMachine(tree string) error {
 	path := filepath.Join(tree, "etc/machine-id")
 	return errors.Join(os.RemoveAll(path), os.WriteFile(path, []byte(strings.Repeat("b", 32)+"\n"), 0o444))
 }
 
-// takeApart gets the root tree and the kernel of slot a out of a disk.
+// takeApart extracts the root tree and the kernel of slot a from a disk.
 func takeApart(ctx context.Context, disk, tree, kernel string) (err error) {
 	f, err := os.Open(disk)
 	if err != nil {
@@ -142,7 +142,7 @@ func (b *bench) makeInitrd(ctx context.Context, copied, initrd string) error {
 	return os.Rename(filepath.Join(copied, made), initrd)
 }
 
-// useMirrors points apt, inside a tree that is ours, at the archive of this run.
+// useMirrors points apt in a tree of the benchmark at the archive of this run.
 func (b *bench) useMirrors(root string) error {
 	apt := filepath.Join(root, "etc/apt")
 	return errors.Join(giveNames(root), os.RemoveAll(filepath.Join(apt, "sources.list")), os.RemoveAll(filepath.Join(apt, "sources.list.d")),
@@ -150,7 +150,7 @@ func (b *bench) useMirrors(root string) error {
 		os.WriteFile(filepath.Join(apt, "sources.list.d/bench.sources"), []byte(b.mirrors.sources(suite)), 0o644))
 }
 
-// inside runs a program in a tree, with its words in the error.
+// inside runs a program in a tree. An error has the end of its output.
 func (b *bench) inside(ctx context.Context, root string, argv ...string) (err error) {
 	log, err := os.CreateTemp(b.temp, "inside-*.log")
 	if err != nil {
@@ -160,7 +160,7 @@ func (b *bench) inside(ctx context.Context, root string, argv ...string) (err er
 	return withTail(b.enter(ctx, room{root: root, log: log}, argv...).Run(), strings.Join(argv, " "), log.Name())
 }
 
-// command runs a program of the host, with its words in the error.
+// command runs a program of the host. An error has its output.
 func command(ctx context.Context, argv ...string) error {
 	out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput()
 	if err != nil {

@@ -18,11 +18,11 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// noiseFile is the size, in bytes, of the files in the layer that is added.
+// noiseFile is the size, in bytes, of each file in the added layer.
 const noiseFile = 1 << 20
 
-// enlarge is image with a layer of size bytes (whole noiseFiles) below the others.
-// The annotations go: they name another root image.
+// enlarge returns image with a layer of size bytes (whole noiseFiles) below the others.
+// It drops the annotations, as they describe another root image.
 func enlarge(image v1.Image, size int64) (v1.Image, error) {
 	noise, err := noiseLayer(size)
 	if err != nil {
@@ -39,7 +39,7 @@ func enlarge(image v1.Image, size int64) (v1.Image, error) {
 	return configured(larger, image)
 }
 
-// configured gives the layers of image the configuration of model.
+// configured returns image with the configuration of model.
 func configured(image, model v1.Image) (v1.Image, error) {
 	have, err := image.ConfigFile()
 	if err != nil {
@@ -54,8 +54,8 @@ func configured(image, model v1.Image) (v1.Image, error) {
 	return mutate.ConfigFile(image, want)
 }
 
-// noiseLayer has files that do not compress. Nothing of it is kept in memory or on
-// a disk: it is made anew each time that it is read.
+// noiseLayer has files that do not compress. It takes no memory and no disk: each read
+// makes it anew.
 func noiseLayer(size int64) (v1.Layer, error) {
 	return tarball.LayerFromOpener(func() (io.ReadCloser, error) {
 		r, w := io.Pipe()
@@ -82,8 +82,8 @@ func writeNoise(w io.Writer, size int64) error {
 	return out.Close()
 }
 
-// newNoise is an endless stream of bytes that do not compress, the same each time:
-// zeros, enciphered with a key of zeros.
+// newNoise returns an endless stream of bytes that do not compress, the same each time:
+// zeros encrypted with a key of zeros.
 func newNoise() (io.Reader, error) {
 	block, err := aes.NewCipher(make([]byte, 16))
 	if err != nil {
@@ -92,7 +92,7 @@ func newNoise() (io.Reader, error) {
 	return cipher.StreamReader{S: cipher.NewCTR(block, make([]byte, aes.BlockSize)), R: zeros{}}, nil
 }
 
-// zeros never end.
+// zeros is an endless stream of zeros.
 type zeros struct{}
 
 // Read implements io.Reader.

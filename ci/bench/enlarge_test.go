@@ -34,7 +34,7 @@ func smallImage(t *testing.T) v1.Image {
 	return mutate.Annotations(image, map[string]string{layout.AnnotationRootSize: "4096", layout.AnnotationRootHash: "00"}).(v1.Image)
 }
 
-// files are what a node gets of an image, layer by layer, with their sizes.
+// files returns the files that a node reads from an image, by layer, with their sizes.
 func files(t *testing.T, image v1.Image) [][]string {
 	t.Helper()
 	layers, err := source.Layers(image, nil)
@@ -58,7 +58,7 @@ func files(t *testing.T, image v1.Image) [][]string {
 			}
 			names = append(names, h.Name)
 		}
-		if _, err := io.Copy(io.Discard, r); err != nil { // to its end: the digests are checked
+		if _, err := io.Copy(io.Discard, r); err != nil { // the digests are checked at the end
 			t.Fatal(err)
 		}
 		if err := r.Close(); err != nil {
@@ -78,7 +78,7 @@ func enlarged(t *testing.T, size int64) v1.Image {
 	return image
 }
 
-// TestEnlargedFromRegistry: what a node pulls is the image, with the layer below.
+// TestEnlargedFromRegistry: a node pulls the whole image, with the added layer below.
 func TestEnlargedFromRegistry(t *testing.T) {
 	image := enlarged(t, 2*noiseFile)
 	dir := filepath.Join(t.TempDir(), "image")

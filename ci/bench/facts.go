@@ -17,20 +17,20 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/osrelease"
 )
 
-// Facts say where it was measured.
+// Facts describe the machine and the programs of a run.
 type Facts struct {
 	CPU       string
 	Cores     int
 	MemoryGiB float64
 	Kernel    string
 	System    string
-	Load      string // three averages
-	Program   string // what kairos-build says of itself
+	Load      string // the three load averages
+	Program   string // output of kairos-build version
 	Go        string
 	Rivals    []Version
 }
 
-// A Version is a program that we are compared with, or measure with.
+// A Version is a rival program, or one used to measure, with its version.
 type Version struct{ Name, Version string }
 
 func readFacts(ctx context.Context, program string) (Facts, error) {
@@ -46,7 +46,7 @@ func readFacts(ctx context.Context, program string) (Facts, error) {
 	}
 	f.Program = strings.TrimSpace(string(out))
 	read := func(path string) string {
-		data, _ := os.ReadFile(path) // a fact that is not there is said to be unknown
+		data, _ := os.ReadFile(path) // valueOf returns "unknown" for a missing fact
 		return string(data)
 	}
 	f.CPU = valueOf(read("/proc/cpuinfo"), "model name")
@@ -57,7 +57,7 @@ func readFacts(ctx context.Context, program string) (Facts, error) {
 	return f, nil
 }
 
-// valueOf finds the first line "key: value" of text.
+// valueOf returns the value of the first line "key: value" of text, or "unknown".
 func valueOf(text, key string) string {
 	for line := range strings.Lines(text) {
 		k, v, ok := strings.Cut(line, ":")
@@ -68,7 +68,7 @@ func valueOf(text, key string) string {
 	return "unknown"
 }
 
-// rival records a version, once.
+// rival records the version of a program, once.
 func (b *bench) rival(name, version string) {
 	for _, v := range b.facts.Rivals {
 		if v.Name == name {

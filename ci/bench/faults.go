@@ -20,7 +20,7 @@ import (
 const faultsNote = "Not measured here, and once each: taken from the last `kairos-build test` of the disk (version %s, QEMU %s, %s). " +
 	"From the line on the console that says that the new slot cannot go on to `kairos: ready` in the old one, the reboot with firmware and boot loader in between. By fault: %s."
 
-// faults reads how long a node took from a failed boot back to ready.
+// faults reads from the last test how long a node took from a failed boot back to ready.
 func (b *bench) faults(context.Context) ([]Result, error) {
 	data, err := os.ReadFile(b.tested)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -46,10 +46,10 @@ type fell struct {
 	seconds float64
 }
 
-// fallbackTime is the beginning of the message of such a check.
+// fallbackTime matches the beginning of a fallback check's message.
 var fallbackTime = regexp.MustCompile(`^(\d+\.\d) s from `)
 
-// fallen finds the faults of a test. One that did not pass is an error.
+// fallen returns the faults of a test. A fault that did not pass is an error.
 func fallen(checks []lab.Result) ([]fell, error) {
 	var found []fell
 	for _, c := range checks {
@@ -73,7 +73,7 @@ func fallen(checks []lab.Result) ([]fell, error) {
 	return found, nil
 }
 
-// fallbacks is the line of the table about a test.
+// fallbacks returns the line of the table about the faults of a test.
 func fallbacks(tested report.Report) (Result, error) {
 	found, err := fallen(tested.Checks)
 	if err != nil {

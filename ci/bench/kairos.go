@@ -19,14 +19,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A job is one run of a program that is timed.
+// A job is one timed run of a program.
 type job struct {
 	seconds float64
-	peak    Peak // only when it was asked for
+	peak    Peak // only if bench.sampling is set
 }
 
-// timed runs cmd, with what was written before out of the way, and, in a row that
-// is about memory, looks at that of everything below us meanwhile.
+// timed runs cmd after it has flushed all earlier writes to disk. In a row about memory,
+// it meanwhile measures the memory of all processes below this one.
 func (b *bench) timed(ctx context.Context, cmd *exec.Cmd) (job, error) {
 	unix.Sync()
 	var j job
@@ -44,8 +44,8 @@ func (b *bench) timed(ctx context.Context, cmd *exec.Cmd) (job, error) {
 	return j, errors.Join(err, <-watched)
 }
 
-// kairos runs a kairos-build with a state folder of its own. What it says goes to
-// a file, whose end becomes part of the error.
+// kairos runs a kairos-build with its own state folder. The output goes to a file; an
+// error has its end.
 func (b *bench) kairos(ctx context.Context, program, state string, args ...string) (job, error) {
 	log, err := os.CreateTemp(b.temp, "kairos-build-*.log")
 	if err != nil {
@@ -60,7 +60,7 @@ func (b *bench) kairos(ctx context.Context, program, state string, args ...strin
 	return j, errors.Join(withTail(err, "kairos-build "+args[0], log.Name()), log.Close())
 }
 
-// build is `kairos-build flavor`.
+// build runs `kairos-build flavor`.
 func (b *bench) build(ctx context.Context, program, state, out string, more ...string) (job, error) {
 	args := append([]string{"flavor", b.flavor, "--output", out}, b.mirrors.flags()...)
 	return b.kairos(ctx, program, state, append(args, more...)...)
@@ -71,13 +71,13 @@ func withTail(err error, what, log string) error {
 	if err == nil {
 		return nil
 	}
-	data, _ := os.ReadFile(log) // there is an error already
+	data, _ := os.ReadFile(log) // err is reported anyway
 	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
 	tail := strings.Join(lines[max(0, len(lines)-15):], "\n")
 	return fmt.Errorf("%s: %w; its last words:\n%s", what, err, tail)
 }
 
-// A made is what we read of a build.json.
+// A made is the part of a build.json that is read.
 type made struct {
 	Disks []struct {
 		Content string `json:"content_sha256"`
@@ -106,8 +106,8 @@ func readMade(out string) (made, error) {
 	return m, nil
 }
 
-// profile is the words about where the time of a build went: the five longest
-// steps, which may overlap, of 50 ms and more.
+// profile returns a sentence about the five longest steps of a build. It leaves out
+// cached steps and those below 50 ms. Steps may overlap.
 func profile(steps []step) string {
 	long := slices.DeleteFunc(slices.Clone(steps), func(s step) bool { return s.Cached || s.Seconds < 0.05 })
 	slices.SortStableFunc(long, func(a, b step) int { return cmp.Compare(b.Seconds, a.Seconds) })

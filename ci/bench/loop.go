@@ -10,10 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// attach makes a block device of a part of a file: size bytes from offset, or all
-// of it if size is 0. What is written to it goes past the page cache of the file.
-// The kernel detaches it when the last that has it open closes it, so none outlasts
-// this program, however it ends (loop(4), LO_FLAGS_AUTOCLEAR).
+// attach makes a block device of a part of a file: size bytes from offset, or the rest of
+// it if size is 0. Writes to it bypass the page cache of the file. The kernel detaches
+// the device when its last user closes it, so none outlasts this program, however it
+// ends (loop(4), LO_FLAGS_AUTOCLEAR).
 func attach(path string, offset, size int64) (dev *os.File, err error) {
 	backing, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -26,7 +26,7 @@ func attach(path string, offset, size int64) (dev *os.File, err error) {
 	}
 	defer func() { err = errors.Join(err, control.Close()) }()
 	config := loopConfig(backing, offset, size)
-	for range 10 { // another program may take the one that was free
+	for range 10 { // another program may take the free device
 		n, err := unix.IoctlRetInt(int(control.Fd()), unix.LOOP_CTL_GET_FREE)
 		if err != nil {
 			return nil, os.NewSyscallError("LOOP_CTL_GET_FREE", err)

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// TestAttach: a device is a part of its file, and is gone once it is closed.
+// TestAttach: a device shows a part of its file, and is gone once it is closed.
 func TestAttach(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("loop devices need root")
@@ -43,7 +43,7 @@ func TestAttach(t *testing.T) {
 	waitDetached(t, filepath.Base(dev.Name()), path)
 }
 
-// waitDetached waits until a loop device has another file or none.
+// waitDetached waits until a loop device has another backing file or none.
 func waitDetached(t *testing.T, name, path string) {
 	t.Helper()
 	for range 50 {

@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Bench measures kairos-build: time and memory of its builds beside mkosi's, and
-// the boot of its disk beside the same tree with a stock dracut initrd, and an
-// upgrade by the agent beside dd. Everything is measured in one run on one machine,
-// ours and the rival's by turns, and the table in docs/bench.md is written by this
-// program and by nobody else. With -only, the other rows of the table stay as they
-// are, with the date and the machine of their own run: bench.json beside the table
-// has the figures. One row is read from the last acceptance test.
+// Bench measures kairos-build against rivals: the time and memory of its builds against
+// mkosi, the boot of its disk against the same tree with a stock dracut initrd, and an
+// upgrade by the agent against dd. It measures in one run on one machine, ours and the
+// rival by turns. Only this program writes the table in docs/bench.md. With -only, the
+// other rows of the table keep their figures, date and machine, which come from
+// bench.json beside the table. One row is read from the last acceptance test.
 //
 //	bench [-n 5] [-only cold,boot] [-o docs/bench.md] [-work DIR]
 //
 // It needs root (chroots, loop devices, the embedded engine), `make build`, and the
-// programs of `ci/setup/install run bench`. The rivals live in mount namespaces of
-// their own, and loop devices end with the last that has them open, so neither
-// outlasts the program, however it ends; temporary files go to one folder below
-// -work, which is removed at the end and after Ctrl-C.
+// programs of `ci/setup/install run bench`. The rivals run in their own mount
+// namespaces, and loop devices end with their last user, so neither outlasts the
+// program, however it ends. Temporary files go to one folder below -work, which is
+// removed at the end and after Ctrl-C.
 package main
 
 import (
@@ -45,8 +44,8 @@ func main() {
 	}
 }
 
-// run measures the rows that are asked for and writes the table. A row that fails
-// is in the table as such, and does not keep the others from being measured.
+// run measures the rows that -only names, or all, and writes the table. A failed row is
+// marked in the table; the others are still measured.
 func run(ctx context.Context, args []string, talk io.Writer) error {
 	o, err := parseOptions(args, talk)
 	if err != nil {
@@ -84,7 +83,7 @@ type options struct {
 	output   string
 	work     string
 	program  string // the kairos-build to measure
-	agent    string // the agent that is embedded in it
+	agent    string // the agent embedded in it
 	tested   string // test.json of the flavor
 	flavor   string
 	mirror   string
@@ -138,7 +137,7 @@ func (o *options) check(only string, rest []string) error {
 	return nil
 }
 
-// defaultWork is below the user's cache folder: the mkosi tree is worth keeping.
+// defaultWork is a folder in the user's cache folder: the mkosi tree is worth keeping.
 func defaultWork() string {
 	dir, err := os.UserCacheDir()
 	if err != nil {

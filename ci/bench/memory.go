@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// sampleEvery is the distance of two looks at the processes: a look at all of
-// /proc takes 1 to 3 ms, so this costs a core some percent of its time, on both
-// sides of a comparison.
+// sampleEvery is the time between two samples of the processes. A look at all of /proc
+// takes 1 to 3 ms, so sampling costs a core some percent of its time, on both sides of a
+// comparison.
 const sampleEvery = 50 * time.Millisecond
 
 // A Peak is the most memory that a tree of processes had at one time, in bytes.
@@ -23,12 +23,12 @@ type Peak struct {
 	// RSS is the sum of resident pages. A page that n processes share counts n
 	// times, so RSS is an upper bound.
 	RSS int64
-	// PSS is the sum of proportional set sizes: a page that n processes share
-	// counts as one n-th for each. It is what the tree really takes.
+	// PSS is the sum of proportional set sizes: a page that n processes share counts as
+	// one n-th for each. It is the memory that the tree really takes.
 	PSS int64
 }
 
-// A procFS is /proc, or what a test puts in its place.
+// A procFS is /proc, or a test's replacement.
 type procFS struct {
 	fs       fs.FS
 	pageSize int64
@@ -36,14 +36,14 @@ type procFS struct {
 
 func systemProc() procFS { return procFS{os.DirFS("/proc"), int64(os.Getpagesize())} }
 
-// A process as /proc/PID/stat has it (proc_pid_stat(5)).
+// A process holds fields of /proc/PID/stat (proc_pid_stat(5)).
 type process struct {
 	pid, parent int
 	rss         int64 // bytes
 }
 
-// descendants are the processes below root, without root itself. A process that
-// ends while we look is left out.
+// descendants returns the processes below root, without root itself. It leaves out a
+// process that ends meanwhile.
 func (p procFS) descendants(root int) ([]process, error) {
 	entries, err := fs.ReadDir(p.fs, ".")
 	if err != nil {
@@ -71,7 +71,7 @@ func (p procFS) descendants(root int) ([]process, error) {
 	return found, nil
 }
 
-// parseStat reads "PID (NAME) STATE PPID …"; the name may hold anything, so the
+// parseStat reads "PID (NAME) STATE PPID …". The name may contain any character, so the
 // last parenthesis ends it. Field 24 is the number of resident pages.
 func (p procFS) parseStat(data []byte) (process, bool) {
 	pid, _, ok := bytes.Cut(data, []byte(" ("))
@@ -89,7 +89,7 @@ func (p procFS) parseStat(data []byte) (process, bool) {
 	return process{id, parent, pages * p.pageSize}, err1 == nil && err2 == nil && err3 == nil
 }
 
-// pss reads the proportional set size of a process, in bytes; 0 when it is gone.
+// pss reads the proportional set size of a process, in bytes; 0 if the process is gone.
 func (p procFS) pss(pid int) int64 {
 	data, err := fs.ReadFile(p.fs, strconv.Itoa(pid)+"/smaps_rollup")
 	if err != nil {
@@ -103,9 +103,9 @@ func (p procFS) pss(pid int) int64 {
 	return n << 10
 }
 
-// look raises the peak to what the processes below root have now. The PSS, which
-// is slow to read, is asked for only when it can be a new peak: it is never more
-// than the RSS.
+// look raises the peak to the memory that the processes below root have now. The PSS is
+// slow to read, so look reads it only if it can be a new peak: it is never more than the
+// RSS.
 func (k *Peak) look(p procFS, root int) error {
 	processes, err := p.descendants(root)
 	if err != nil {
@@ -126,7 +126,7 @@ func (k *Peak) look(p procFS, root int) error {
 	return nil
 }
 
-// watch looks until ctx ends.
+// watch calls look every sampleEvery until ctx ends.
 func (k *Peak) watch(ctx context.Context, p procFS, root int) error {
 	tick := time.NewTicker(sampleEvery)
 	defer tick.Stop()

@@ -35,7 +35,7 @@ func TestPeakOfATree(t *testing.T) {
 		1:  {"init", 0, 9000, 36000},
 		10: {"bench", 1, 5000, 20000},
 		11: {"kairos-build", 10, 1000, 3000},
-		12: {"a (b) c", 11, 500, 1500}, // a name may look like anything
+		12: {"a (b) c", 11, 500, 1500}, // a name may contain any character
 		13: {"sh", 12, 100, 0},         // ended between two reads
 		20: {"stranger", 1, 7000, 28000},
 	}

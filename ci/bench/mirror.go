@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// mirrors are the archives that all sides are told to use.
+// mirrors are the archives that all sides must use.
 type mirrors struct{ main, security string }
 
-// findMirrors asks apt for what the host is configured with, and takes Debian's
-// own where the host has nothing to say.
+// findMirrors returns the archives given, else those that the host's apt has, else
+// Debian's own.
 func findMirrors(ctx context.Context, mainURL, security string) (mirrors, error) {
 	out, err := exec.CommandContext(ctx, "apt-get", "indextargets", "--format", "$(REPO_URI)").Output()
 	if ctx.Err() != nil {
@@ -45,12 +45,12 @@ func parseMirrors(uris string) mirrors {
 	return m
 }
 
-// flags tells kairos-build.
+// flags returns the archives as flags of kairos-build.
 func (m mirrors) flags() []string {
 	return []string{"--mirror", m.main, "--mirror", "security=" + m.security}
 }
 
-// sources tells apt, in the format of sources.list(5).
+// sources returns the archives for apt, in the deb822 format of sources.list(5).
 func (m mirrors) sources(suite string) string {
 	var b strings.Builder
 	for _, s := range [][2]string{{m.main, suite}, {m.main, suite + "-updates"}, {m.security, suite + "-security"}} {

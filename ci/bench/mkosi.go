@@ -14,7 +14,7 @@ import (
 	"github.com/kairos-build/kairos-build/flavors"
 )
 
-// suite is the Debian that both sides build, and that mkosi comes from: that of
+// suite is the Debian that both sides build, and that mkosi comes from. The mkosi of
 // Debian 12 is too old to build Debian 13.
 const suite = "trixie"
 
@@ -22,14 +22,14 @@ const suite = "trixie"
 const mkosiPackages = "mkosi,ca-certificates,debian-archive-keyring,apt,dpkg,cpio,zstd,kmod,udev,python3-pefile," +
 	"systemd-repart,systemd-ukify,systemd-boot,dosfstools,e2fsprogs,mtools"
 
-// mkosi is the rival: a Debian 13 tree with mkosi in it, and what it shall build.
+// mkosi is the rival: a Debian 13 tree with mkosi in it, and its config.
 type mkosi struct {
 	b      *bench
 	root   string
 	config string // mkosi.conf
 }
 
-// newMkosi prepares the tree, which is kept in the work folder. It is not timed.
+// newMkosi prepares the tree, which stays in the work folder. It is not timed.
 func (b *bench) newMkosi(ctx context.Context) (*mkosi, error) {
 	flavor, err := flavors.Load(b.flavor)
 	if err != nil {
@@ -52,7 +52,8 @@ func (b *bench) newMkosi(ctx context.Context) (*mkosi, error) {
 	return m, nil
 }
 
-// bootstrap makes a tree with mkosi; a part of one is never taken for it.
+// bootstrap makes a tree with mkosi. It renames the tree into place when it is complete,
+// so a partial tree is never used.
 func (b *bench) bootstrap(ctx context.Context, root string) error {
 	b.say("   making a Debian 13 tree for mkosi in %s (once)", root)
 	dir, err := os.MkdirTemp(b.temp, "bootstrap-")
@@ -70,7 +71,8 @@ func (b *bench) bootstrap(ctx context.Context, root string) error {
 	return os.Rename(tree, root)
 }
 
-// mkosiConfig asks for the disk that kairos-build makes, as far as mkosi can.
+// mkosiConfig returns a mkosi.conf for the disk that kairos-build makes, as far as mkosi
+// can make it.
 func mkosiConfig(f *flavors.Flavor, m mirrors) string {
 	model := f.Models["generic"]
 	packages := []string{"systemd-boot"}
@@ -87,11 +89,11 @@ func mkosiConfig(f *flavors.Flavor, m mirrors) string {
 	return strings.Join(lines, "\n")
 }
 
-// stage is where the folder of one build is seen by mkosi.
+// stage is the path at which mkosi sees the folder of one build.
 const stage = "/srv"
 
-// build makes one disk from nothing. The apt sources say only what the flavor
-// reads too: by itself mkosi also fetches the indices of sources and debug symbols.
+// build makes one disk from nothing. The apt sources name only the indices that the
+// flavor reads too: by default mkosi also fetches those of sources and debug symbols.
 func (m *mkosi) build(ctx context.Context) (j job, err error) {
 	dir, err := os.MkdirTemp(m.b.temp, "mkosi-")
 	if err != nil {
@@ -124,7 +126,7 @@ func (m *mkosi) furnish(dir string) error {
 		os.WriteFile(filepath.Join(dir, "mkosi.conf"), []byte(m.config), 0o644))
 }
 
-// isDisk guards against a build that did less than we think.
+// isDisk guards against a build that did too little.
 func isDisk(path string) error {
 	path, err := filepath.EvalSymlinks(path)
 	if err != nil {

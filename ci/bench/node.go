@@ -12,25 +12,24 @@ import (
 	"path/filepath"
 
 	"github.com/kairos-build/kairos-build/framework/layout"
-	"github.com/kairos-build/kairos-build/framework/node/thisboot"
+	"github.com/kairos-build/kairos-build/framework/slot/thisboot"
 	"github.com/kairos-build/kairos-build/framework/upgrade"
 )
 
-// arch is what is built and measured.
+// arch is the architecture that is built and measured.
 const arch = "amd64"
 
-// A node is a disk of ours as block devices, and a room in which the agent takes it
-// for the one that the machine was booted from, from slot a.
+// A node is one of our disks as block devices, with a room for the agent. There the agent
+// believes that the machine booted from slot a of this disk.
 type node struct {
 	b       *bench
 	tree    string // root of the room
 	state   string // folder that is /run/cos in the room
-	root    string // device of the slot that is written
+	root    string // device of root-b, which is written
 	devices []*os.File
 }
 
-// newNode makes the disk of an image. Its root-b is a file of its own, with room
-// for a root image of rootSize bytes.
+// newNode makes the disk of an image. Its root-b is a separate file of rootSize bytes.
 func (b *bench) newNode(ctx context.Context, image string, rootSize int64) (n *node, err error) {
 	dir, err := os.MkdirTemp(b.temp, "node-")
 	if err != nil {
@@ -65,7 +64,7 @@ func (n *node) furnish() error {
 	return os.WriteFile(filepath.Join(n.tree, "kairos-agent"), program, 0o755)
 }
 
-// plug makes the devices, and writes what the initramfs would have found.
+// plug makes the devices, and writes the state file that the initramfs would write.
 func (n *node) plug(disk, rootFile string) error {
 	table, err := readTable(disk)
 	if err != nil {
@@ -103,7 +102,7 @@ func (n *node) attach(path string, offset, size int64) (device string, err error
 	return f.Name(), nil
 }
 
-// close detaches the devices and removes what is behind them.
+// close detaches the devices and removes their files.
 func (n *node) close() error {
 	var all error
 	for _, f := range n.devices {
@@ -112,7 +111,7 @@ func (n *node) close() error {
 	return errors.Join(all, os.RemoveAll(filepath.Dir(n.tree)))
 }
 
-// An upgraded is what one run of `kairos-agent upgrade` took.
+// An upgraded holds the figures of one run of `kairos-agent upgrade`.
 type upgraded struct {
 	job
 	bytes int64 // of the root image with its hash tree
@@ -136,8 +135,8 @@ func (n *node) upgrade(ctx context.Context, ref string) (u upgraded, err error) 
 	return u, err
 }
 
-// armed reads the agent's result: how many bytes slot b has now. It guards against
-// an upgrade that did less than we think.
+// armed returns the number of bytes in slot b from the agent's result. It guards against
+// an upgrade that did too little.
 func armed(said []byte) (int64, error) {
 	var r upgrade.Result
 	if err := json.Unmarshal(said, &r); err != nil {

@@ -19,7 +19,7 @@ var ownUnits = []string{"kairos-boot.service", "kairos-ready.service"}
 const ownNote = "First boots as above, with a cloud-config that lets root in. The CPU time that systemd counted for `kairos-boot.service` and `kairos-ready.service`, " +
 	"which are all that the framework runs between the switch to the root and the line `kairos: ready`. The health checks come after it."
 
-// own asks a node how much CPU time the framework's own processes took.
+// own measures the CPU time that the framework's own processes take on a node.
 func (b *bench) own(ctx context.Context) ([]Result, error) {
 	c, err := b.machine(ctx)
 	if err != nil {
@@ -68,7 +68,8 @@ func (b *bench) ownOnce(ctx context.Context, c qemu.Config) (seconds float64, er
 	return sumOfCPU(text)
 }
 
-// sumOfCPU adds what systemd counted, in nanoseconds, for each of ownUnits.
+// sumOfCPU returns the sum of the CPU times, in nanoseconds, that systemd printed for
+// ownUnits.
 func sumOfCPU(text string) (seconds float64, err error) {
 	words := strings.Fields(text)
 	if len(words) != len(ownUnits) {

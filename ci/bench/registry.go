@@ -23,7 +23,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/source"
 )
 
-// A served image is one in a registry on loopback, which runs until close.
+// A served image is in a registry on loopback, which runs until close.
 type served struct {
 	server *http.Server
 	image  v1.Image
@@ -48,7 +48,7 @@ func serve(ctx context.Context, dir string) (*served, error) {
 	go func() { _ = s.server.Serve(listener) }() // ends with close
 	ref, err := name.ParseReference(fmt.Sprintf("%s/node:v1", listener.Addr()))
 	if err == nil {
-		err = remote.Put(ref, image, remote.WithContext(ctx)) // the manifest: the blobs are there
+		err = remote.Put(ref, image, remote.WithContext(ctx)) // only the manifest: the registry has the blobs
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("putting %s into a registry: %w", dir, err), s.close())
@@ -59,9 +59,9 @@ func serve(ctx context.Context, dir string) (*served, error) {
 
 func (s *served) close() error { return s.server.Close() }
 
-// blobs are those of an OCI layout, where they lie. The library's own handler for
-// folders computes the digest of a blob before each answer, and the node that is
-// measured would wait for that.
+// blobs serves the blobs of an OCI layout from their folder. The library's own handler
+// for folders computes the digest of a blob before each answer, and the measured node
+// would wait for that.
 type blobs struct{ dir string }
 
 func (b blobs) path(h v1.Hash) string { return filepath.Join(b.dir, h.Algorithm, h.Hex) }

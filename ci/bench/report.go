@@ -19,16 +19,16 @@ type Result struct {
 	What  string
 	Unit  string // s, MiB or MB/s
 	Ours  Series
-	Rival Series // measured by turns with Ours; empty when there is none
-	// Name of the rival: mkosi.
+	Rival Series // measured by turns with Ours; empty if there is no rival
+	// RivalName is the name of the rival, such as mkosi.
 	RivalName string
-	// Goal is the most that Ours, or with a rival the ratio of Ours to Rival, may
-	// be; 0 means that the figure is for information.
+	// Goal is the upper limit of Ours or, with a rival, of the ratio of Ours to Rival. 0
+	// means that the figure is for information.
 	Goal float64
 	Note string // how it was measured
 }
 
-// Value is what the goal is compared with.
+// Value is the figure that is compared with the goal.
 func (r Result) Value() float64 {
 	if len(r.Rival) > 0 {
 		return r.Ours.Ratios(r.Rival).Median()
@@ -36,7 +36,7 @@ func (r Result) Value() float64 {
 	return r.Ours.Median()
 }
 
-// Verdict is met or missed, and by how much of the goal.
+// Verdict says whether the goal was met or missed, and by how many percent of it.
 func (r Result) Verdict() string {
 	if r.Goal == 0 {
 		return "for information"
@@ -72,12 +72,12 @@ func (r Result) ratio() string {
 	return r.Ours.Ratios(r.Rival).Cell("")
 }
 
-// Line is the result for a terminal.
+// Line is the result as a line for a terminal.
 func (r Result) Line() string {
 	return fmt.Sprintf("%s; rival: %s; ratio: %s; goal %s: %s", r.Ours.Cell(r.Unit), r.rival(), r.ratio(), r.goal(), r.Verdict())
 }
 
-// A Run is one call of the program: what its rows have in common.
+// A Run holds what all rows of one run of the program have in common.
 type Run struct {
 	Facts Facts
 	Date  time.Time
@@ -85,20 +85,20 @@ type Run struct {
 	N     int
 }
 
-// A Row is what one row gave when it was measured last.
+// A Row holds the last results of one row.
 type Row struct {
-	Key     string // as -only has it
+	Key     string // for -only
 	Run     Run
 	Results []Result
-	Failure string // why there are no figures, or not all; empty when there are
+	Failure string // why figures are missing; empty if none are
 }
 
-// A Report is everything that docs/bench.md says, and the content of bench.json
-// beside it, from which a run of some rows takes the others.
+// A Report is the data of docs/bench.md, and the content of bench.json beside it. A run
+// of some rows takes the other rows from bench.json.
 type Report struct{ Rows []Row }
 
-// keep gives the report with the rows of an older one that it does not have, in
-// the order of the table.
+// keep returns the report with its missing rows taken from an older one, in the order of
+// the table.
 func (r *Report) keep(old *Report) *Report {
 	all := &Report{}
 	for _, key := range rowKeys() {
@@ -112,7 +112,7 @@ func (r *Report) keep(old *Report) *Report {
 	return all
 }
 
-// runs are the different runs, the newest first.
+// runs returns the different runs, the newest first.
 func (r *Report) runs() []Run {
 	var runs []Run
 	for _, row := range r.Rows {
@@ -124,7 +124,7 @@ func (r *Report) runs() []Run {
 	return runs
 }
 
-// Markdown is the page. Equal reports give equal pages.
+// Markdown returns the page. Equal reports give equal pages.
 func (r *Report) Markdown() string {
 	var b strings.Builder
 	b.WriteString("# Speed and memory\n\n")
@@ -185,7 +185,7 @@ func (r *Report) notes(b *strings.Builder) {
 
 func minute(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
 
-// machine says where a run was made, and of which rows.
+// machine writes the section about a run: its rows and its machine.
 func (r *Report) machine(b *strings.Builder, run Run) {
 	var keys []string
 	for _, row := range r.Rows {
@@ -211,11 +211,10 @@ func (r *Report) machine(b *strings.Builder, run Run) {
 	b.WriteString("\n")
 }
 
-// dataPath is where the figures of a page are kept for programs: bench.json beside
-// bench.md.
+// dataPath is the path of a page's figures as JSON: bench.json beside bench.md.
 func dataPath(page string) string { return strings.TrimSuffix(page, filepath.Ext(page)) + ".json" }
 
-// readReport reads the figures that belong to a page; none is an empty report.
+// readReport reads the figures of a page. If there are none, the report is empty.
 func readReport(page string) (*Report, error) {
 	r := &Report{}
 	data, err := os.ReadFile(dataPath(page))

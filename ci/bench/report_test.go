@@ -15,7 +15,7 @@ import (
 	"github.com/kairos-build/kairos-build/ci/golden"
 )
 
-// example has two runs: one of every row, and one of memory alone after it.
+// example has two runs: one of every row, and a later one of memory alone.
 func example() *Report {
 	facts := Facts{CPU: "Some Processor", Cores: 2, MemoryGiB: 23.54, Kernel: "6.1.0", System: "Debian GNU/Linux 12 (bookworm)",
 		Load: "0.10 0.20 0.30", Program: "kairos-build v0.1.0", Go: "go1.26.8", Rivals: []Version{{"mkosi", "25.3"}}}
@@ -37,7 +37,7 @@ func TestMarkdown(t *testing.T) {
 	golden.Check(t, "testdata/bench.md", example().Markdown())
 }
 
-// TestKeep measures one row again, and reads the others back.
+// TestKeep replaces one row, and reads the others back.
 func TestKeep(t *testing.T) {
 	page := filepath.Join(t.TempDir(), "bench.md")
 	if err := example().write(page); err != nil {

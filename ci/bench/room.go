@@ -20,16 +20,17 @@ import (
 //	bench --in-room ROOT [FROM:TO]... -- PROGRAM [ARGUMENT]...
 const roomVerb = "--in-room"
 
-// A room is a tree that programs of another distribution run in, with a mount and
-// a process namespace of its own. The kernel ends the processes and removes the
-// mounts with the first process, so nothing can be left behind.
+// A room is a tree in which programs of another distribution run, with its own mount and
+// process namespaces. The kernel ends the processes and removes the mounts when the first
+// process ends, so nothing can be left behind.
 type room struct {
 	root  string
 	binds [][2]string // from outside, to a folder inside
 	log   *os.File
 }
 
-// enter is a program inside the room, as root. PATH is that of a Debian.
+// enter returns the command that runs a program inside the room, as root, with the PATH
+// of Debian.
 func (b *bench) enter(ctx context.Context, r room, argv ...string) *exec.Cmd {
 	args := []string{roomVerb, r.root}
 	for _, m := range r.binds {
@@ -46,9 +47,9 @@ func (b *bench) enter(ctx context.Context, r room, argv ...string) *exec.Cmd {
 	return cmd
 }
 
-// enterRoom is the first process of a room: it mounts what a system expects, makes
-// the tree the root (a chroot is not enough: mkosi makes namespaces of its own,
-// and pivot_root wants a mount below it), and becomes the program.
+// enterRoom is the first process of a room. It mounts what a system expects, makes the
+// tree the root, and executes the program. (A chroot is not enough: mkosi makes its own
+// namespaces, and pivot_root needs a mount below it.)
 func enterRoom(args []string) error {
 	if len(args) < 3 {
 		return errors.New("BUG: a room wants a root and a program")
@@ -105,8 +106,8 @@ func bindInto(root, from, to string) error {
 	return nil
 }
 
-// pivot makes root the root; the old one is stacked on the same place, and goes
-// (pivot_root(2), "pivot_root(".", ".")").
+// pivot makes root the root. The old root is stacked on the same mount point and then
+// unmounted (pivot_root(2), "pivot_root(".", ".")").
 func pivot(root string) error {
 	if err := os.Chdir(root); err != nil {
 		return err
@@ -120,12 +121,12 @@ func pivot(root string) error {
 	return os.Chdir("/")
 }
 
-// giveNames copies the host's way to resolve names into a tree that is ours.
+// giveNames copies the host's files for name resolution into a tree of the benchmark.
 func giveNames(root string) error {
 	for _, name := range []string{"/etc/resolv.conf", "/etc/hosts"} {
 		data, err := os.ReadFile(name)
 		if err != nil {
-			continue // a host can do without
+			continue // a host may lack it
 		}
 		target := filepath.Join(root, name)
 		if err := os.RemoveAll(target); err != nil { // it may be a link to nowhere

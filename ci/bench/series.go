@@ -9,11 +9,11 @@ import (
 	"strings"
 )
 
-// A Series is what one thing gave each time, in the order of measurement.
+// A Series holds all values of one measurement, in order.
 type Series []float64
 
-// Median is the value in the middle, or the mean of the two in the middle. Of
-// nothing it is NaN.
+// Median is the value in the middle, or the mean of the two in the middle. It is NaN for
+// an empty series.
 func (s Series) Median() float64 {
 	if len(s) == 0 {
 		return math.NaN()
@@ -35,8 +35,8 @@ func (s Series) Ratios(other Series) Series {
 	return out
 }
 
-// Cell is the median with its unit, and the range when there is one:
-// "3.20 s (3.10–3.91)".
+// Cell is the median with its unit, and the range if there are several values: "3.20 s
+// (3.10–3.91)".
 func (s Series) Cell(unit string) string {
 	if len(s) == 0 {
 		return "–"
@@ -57,7 +57,8 @@ func (s Series) List(unit string) string {
 	return strings.Join(words, ", ") + unitSuffix(unit)
 }
 
-// figure has three digits that mean something, and never an exponent.
+// figure formats a value below 1000 with up to three significant digits, and no value
+// with an exponent.
 func figure(v float64) string {
 	switch {
 	case math.Abs(v) >= 100:

@@ -16,15 +16,15 @@ import (
 	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
-// maxUpgradeMemory, in MiB, is what an upgrade may take of a node.
+// maxUpgradeMemory is the memory that an upgrade may take on a node, in MiB.
 const maxUpgradeMemory = 200
 
-// timesLarger is how much larger the root image is with which we see whether an
-// upgrade's memory grows.
+// timesLarger is the factor of the larger root image that shows whether an upgrade's
+// memory grows.
 const timesLarger = 4
 
-// upgrade runs the agent of the payload against a disk of block devices, by turns
-// with dd of the same root image to the same device.
+// upgrade runs the agent of the payload on a disk of block devices, by turns with dd of
+// the same root image to the same device.
 func (b *bench) upgrade(ctx context.Context) (results []Result, err error) {
 	w, err := b.settle(ctx)
 	if err != nil {
@@ -52,14 +52,15 @@ func (b *bench) upgrade(ctx context.Context) (results []Result, err error) {
 	return append(u.results(size), larger...), err
 }
 
-// upgrades are the figures of both sides, one for each time.
+// upgrades are the figures of both sides, one for each round.
 type upgrades struct {
 	seconds, dd Series // s
 	peak        Series // PSS in MiB
 }
 
-// upgrades measures both sides, the first one changing. The first round does not
-// count: it gives the device its blocks, and brings what is read into memory.
+// upgrades measures both sides. Each round the other one comes first. The first round
+// does not count: it allocates the blocks of the device, and brings the files that are
+// read into memory.
 func (b *bench) upgrades(ctx context.Context, n *node, ref, disk string, size int64) (u upgrades, err error) {
 	root := filepath.Join(b.temp, "root.img")
 	if err := saveRoot(disk, layout.SlotA.Root(), size, root); err != nil {
@@ -112,7 +113,7 @@ const (
 	largeNote = "The same image with one more layer, of noise in files of %d MiB, which makes the root image %d times as large. An upgrade keeps the hash tree, 1/128 of the root image, and about 1 KiB for each file; the rest passes through in pieces."
 )
 
-// results are the lines of the table about an image whose root image has size bytes.
+// results returns the lines of the table for a root image of size bytes.
 func (u upgrades) results(size int64) []Result {
 	return []Result{
 		{What: "`kairos-agent upgrade` of debian-13 to armed", Unit: "s", Ours: u.seconds, Rival: u.dd, RivalName: "dd", Note: upgradeNote},
@@ -121,7 +122,7 @@ func (u upgrades) results(size int64) []Result {
 	}
 }
 
-// rates are MB (10^6 bytes) in a second.
+// rates returns MB (10^6 bytes) per second.
 func rates(size int64, seconds Series) Series {
 	out := make(Series, len(seconds))
 	for i, s := range seconds {
@@ -162,7 +163,8 @@ func (b *bench) largerUpgrades(ctx context.Context, n *node, image v1.Image, siz
 	return []Result{r}, nil
 }
 
-// rootSize is what the builder recorded: bytes of the root image with its hash tree.
+// rootSize returns the size that the builder recorded: bytes of the root image with its
+// hash tree.
 func rootSize(image v1.Image) (int64, error) {
 	manifest, err := image.Manifest()
 	if err != nil {

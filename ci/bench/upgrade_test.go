@@ -18,7 +18,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
 )
 
-// TestUpgradeLines is what docs/bench.md says of an upgrade.
+// TestUpgradeLines checks the lines of docs/bench.md about an upgrade.
 func TestUpgradeLines(t *testing.T) {
 	u := upgrades{seconds: Series{8, 10, 9}, dd: Series{2, 2.5, 3}, peak: Series{150, 149, 151}}
 	r := &Report{[]Row{{Key: "upgrade", Run: Run{Date: time.Unix(0, 0), N: 3}, Results: u.results(480_000_000)}}}

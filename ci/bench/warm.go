@@ -14,8 +14,8 @@ import (
 // A warmDir is a state folder and an output folder after one build.
 type warmDir struct{ state, out string }
 
-// settle makes the warm folder, or brings it back to what the unchanged program
-// makes with no configuration.
+// settle makes the warm folder, or restores it to the build of the unchanged program
+// without a cloud-config.
 func (b *bench) settle(ctx context.Context) (*warmDir, error) {
 	w := b.warm
 	if w == nil {
@@ -55,7 +55,7 @@ func (b *bench) again(ctx context.Context) ([]Result, error) {
 // A rebuilt is a build in the warm folder.
 type rebuilt struct {
 	seconds float64
-	changed bool // the disk is another one
+	changed bool // the disk has other contents
 	profile string
 }
 
@@ -104,9 +104,8 @@ func (b *bench) agentChanged(ctx context.Context) ([]Result, error) {
 	return []Result{r}, nil
 }
 
-// changeAgent writes a kairos-build whose agent is the i-th other one. The bytes
-// are exchanged where go:embed put them, so nothing is compiled, and the source
-// tree stays as it is.
+// changeAgent writes a kairos-build with the i-th changed agent. It replaces the bytes
+// where go:embed put them, so nothing is compiled, and the source tree stays unchanged.
 func (b *bench) changeAgent(path string, i int) error {
 	program, err := os.ReadFile(b.program)
 	if err != nil {
@@ -120,7 +119,7 @@ func (b *bench) changeAgent(path string, i int) error {
 	if err != nil {
 		return fmt.Errorf("changing the agent inside %s: %w", b.program, err)
 	}
-	if err := os.RemoveAll(path); err != nil { // not rewritten in place: it may still be running
+	if err := os.RemoveAll(path); err != nil { // no rewrite in place: the program may still run
 		return err
 	}
 	return os.WriteFile(path, changed, 0o755)
@@ -168,7 +167,7 @@ func (b *bench) configChanged(ctx context.Context) ([]Result, error) {
 	return []Result{r}, nil
 }
 
-// diskAlone makes a disk from the image that is there.
+// diskAlone makes a disk from the image in the warm folder.
 func (b *bench) diskAlone(ctx context.Context) ([]Result, error) {
 	w, err := b.settle(ctx)
 	if err != nil {

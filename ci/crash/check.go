@@ -16,48 +16,45 @@ import (
 
 var errNoPartition = errors.New("there is no such partition")
 
-// A Problem is what is wrong with a disk.
+// A Problem says what is wrong with a disk.
 type Problem struct {
-	Part string // of the disk: "partition table", "bios", "efi", "environment", "slots", "oem", "persistent"
+	Part string // "partition table", "bios", "efi", "environment", "slots", "oem" or "persistent"
 	Err  error
 }
 
 func (p *Problem) Error() string { return p.Part + ": " + p.Err.Error() }
 
-// Unwrap gives the reason.
+// Unwrap returns the reason.
 func (p *Problem) Unwrap() error { return p.Err }
 
-// A Checker holds disks to what must be true of each of them, whenever the power
-// went:
+// A Checker checks what must hold for each disk, whenever the power cut came. "Old"
+// and "new" mean the disk before and after the recording:
 //
-//   - The boot code and the partitions are those of before or of after, each for
-//     itself, and the primary table is whole. While a recording grows the last
-//     partition the primary may be torn, if the backup is whole and GRUB, which
-//     looks at no CRC, finds all other partitions.
-//   - GRUB's core image, the one that the boot code starts, and the files of the
-//     EFI partition are those of before or of after, each for itself. What is
-//     staged for an update is not looked at.
-//   - The environment block is whole, and its state one that slot knows.
+//   - The boot code and the partitions are each the old or the new ones, and the
+//     primary table is whole. While a recording grows the last partition, the
+//     primary table may be torn if the backup is whole and GRUB, which checks no
+//     CRC, finds all other partitions.
+//   - GRUB's core image that the boot code starts, and each file of the EFI
+//     partition, are the old or the new ones. Files staged for an update are not
+//     checked.
+//   - The environment block is whole, and package slot knows its state.
 //   - Every slot whose condition is not bad is whole: the good one, the one on
 //     trial (it was read back before it was armed), the old one (rollback goes to
-//     it) and recovery. Whole means that kernel, initrd and command line are
-//     those of one known image, and that every block of the root image matches
-//     the tree under the command line's root hash.
-//   - The boot loader, started again and again with nobody to mark anything good,
-//     always finds a slot that starts, and settles on the good one. The power
-//     goes once more in each of its own writes: the state of before or of after
-//     is there.
-//   - Once it is settled, the disk can live for long: in many boots that all come
-//     up, and that the agent's own code records, the good slot stays the one that
-//     is booted.
-//   - The file systems of oem and persistent have, after a torn superblock is
-//     mended and their journal is replayed, checksums that are right.
+//     it) and recovery. Whole means that kernel, initrd and command line belong to
+//     one known image, and that every block of the root image matches the tree
+//     under the command line's root hash.
+//   - The boot loader, started again and again while no slot is marked good,
+//     always finds a slot that starts, and settles on the good one. After a second
+//     power cut in any of its own writes, the block holds the old or the new state.
+//   - A settled disk lasts: through many boots that all come up, and that the
+//     agent's own code records, GRUB keeps booting the good slot.
+//   - After a torn superblock is mended and the journal is replayed, the file
+//     systems of oem and persistent have correct checksums.
 //
-// It remembers answers by the identity of what it looked at, is safe for
-// concurrent use, and belongs to one timeline.
+// It remembers answers by the identity of the data, is safe for concurrent use, and
+// belongs to one timeline.
 type Checker struct {
-	// Fsck is asked about file systems; nil means that the quick check has the
-	// last word.
+	// Fsck checks file systems with e2fsck. If it is nil, the quick check decides.
 	Fsck *Fsck
 
 	known known
@@ -70,20 +67,20 @@ type Checker struct {
 	roots  memo[rootID, error]
 	ext4s  memo[Identity, error]
 
-	mended atomic.Int64 // file systems with a torn superblock, as the node mends it
+	mended atomic.Int64 // file systems with a torn superblock that a node would mend
 }
 
-// A Disk is a raw disk that is good, to learn images from.
+// A Disk is a good raw disk, a source of known images.
 type Disk struct {
 	io.ReaderAt
 	Size int64 // bytes
 }
 
-// NewChecker makes a Checker that knows what is on the timeline's disk before and
-// after. The images of the slots it knows from the disk of before and from
-// images; without any of these it believes the disk of after, where a kernel that
-// a medium lost in silence counts as known then. (A lost block of the root image
-// does not: the root hash tells.)
+// NewChecker makes a Checker that knows the timeline's disk before the first write and
+// after the last. It takes the slots' images from the disk before and from images.
+// Without images it also trusts the disk after; a kernel that the medium lost silently
+// then counts as known. (A lost block of the root image does not: the root hash shows
+// it.)
 func NewChecker(t *Timeline, images ...Disk) (*Checker, error) {
 	c := &Checker{known: newKnown(), data: map[string]bool{}}
 	before, after := t.View(State{}), t.End()
@@ -104,8 +101,8 @@ func NewChecker(t *Timeline, images ...Disk) (*Checker, error) {
 	return c, c.findData(before)
 }
 
-// Check returns a *Problem, the first that there is, or nil. The other errors are
-// of reading.
+// Check returns the first *Problem, or nil. It wraps errors of reading in a *Problem
+// too.
 func (c *Checker) Check(ctx context.Context, v *View) error {
 	table, err := c.readTable(v)
 	if err != nil {
@@ -124,8 +121,8 @@ func (c *Checker) Check(ctx context.Context, v *View) error {
 	return c.checkData(ctx, v, table)
 }
 
-// checkCore looks at GRUB's core image, the one that the boot code starts; a disk
-// for UEFI alone lacks it. The other half may be in the middle of an update.
+// checkCore checks the GRUB core image that the boot code starts. A disk for UEFI alone
+// has none. The other half of the partition may be in the middle of an update.
 func (c *Checker) checkCore(v *View, t *gpt.Table) error {
 	p, ok := t.Partition(layout.PartBIOS)
 	if !ok {
@@ -192,8 +189,8 @@ func (c *Checker) checkSlots(ctx context.Context, v *View, t *gpt.Table, env env
 	return env.checkLife(starts)
 }
 
-// findData finds the data partitions that have a file system that we can check:
-// one that is encrypted has none.
+// findData finds the data partitions with a file system that can be checked. An
+// encrypted partition has none.
 func (c *Checker) findData(before *View) error {
 	table, err := c.readTable(before)
 	if err != nil {
@@ -223,7 +220,7 @@ func (c *Checker) checkData(ctx context.Context, v *View, t *gpt.Table) error {
 	return nil
 }
 
-// Distinct is how many contents were looked at, by kind.
+// Distinct counts the different contents that were checked, by kind.
 func (c *Checker) Distinct() map[string]int {
 	return map[string]int{
 		"partition tables": c.tables.size(),

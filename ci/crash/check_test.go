@@ -19,8 +19,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-// TestCheck damages one place of a disk at a time: a recording of a single write
-// that nobody should have made, on a disk that is as good after it.
+// TestCheck damages one place of a disk at a time: its recording has one bad write,
+// which a second epoch repairs.
 func TestCheck(t *testing.T) {
 	image := newImage(t, "old")
 	state := func(s slot.State) []byte { return upgrade{}.block(s) }
@@ -93,7 +93,7 @@ func environmentAt(t *testing.T, d testDisk) int64 {
 	return find(t, d, layout.PartEFI, "# GRUB Environment Block\n")
 }
 
-// find gives the offset of a sector of a partition that begins with words.
+// find returns the offset of a sector of a partition that begins with words.
 func find(t *testing.T, d testDisk, part, words string) int64 {
 	t.Helper()
 	p := d.part(part)
@@ -110,7 +110,7 @@ func find(t *testing.T, d testDisk, part, words string) int64 {
 	return 0
 }
 
-// TestCheckBoots: which slots must start, by the state; and a cut in GRUB's own
+// TestCheckBoots checks which slots must start in each state, and a cut in GRUB's own
 // write.
 func TestCheckBoots(t *testing.T) {
 	a, b, rec := layout.SlotA, layout.SlotB, layout.SlotRecovery
@@ -168,7 +168,7 @@ func TestEdit(t *testing.T) {
 	}
 }
 
-// TestFATInCircles: a damaged file system is an error and not an endless loop.
+// TestFATInCircles: a damaged file system is an error, not an endless loop.
 func TestFATInCircles(t *testing.T) {
 	d := newDisk(t, filepath.Join(t.TempDir(), "disk"), newImage(t, "old"), upgrade{}.block(slot.Initial()))
 	p := d.part(layout.SlotA.Boot())
@@ -197,8 +197,8 @@ func TestFATInCircles(t *testing.T) {
 	}
 }
 
-// tinyFAT is a file system of 16 sectors with the file A of 512 bytes and the
-// directory D, too small for real ones.
+// tinyFAT is a file system of 16 sectors with the file A of 512 bytes and the directory
+// D. Real ones are larger.
 func tinyFAT() []byte {
 	b := make([]byte, 16*SectorSize)
 	copy(b[11:], []byte{0, 2, 1, 1, 0, 1}) // sectors of 512, clusters of 1, 1 reserved, 1 FAT
@@ -216,7 +216,7 @@ func tinyFAT() []byte {
 	return b
 }
 
-// FuzzFAT: whatever the bytes, reading ends, and no file has more than there is.
+// FuzzFAT: whatever the bytes, reading ends, and a file is read whole or not at all.
 func FuzzFAT(f *testing.F) {
 	f.Add(tinyFAT())
 	f.Fuzz(func(t *testing.T, b []byte) {

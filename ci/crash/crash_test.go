@@ -11,7 +11,7 @@ import (
 
 const testStates = 1500
 
-// loses makes a medium lose the write to an offset of a partition.
+// loses makes a medium lose the write at an offset of a partition.
 func loses(name string, at int64) func(testDisk) func(int64) bool {
 	return func(d testDisk) func(int64) bool {
 		want := d.part(name).Offset() + at
@@ -19,13 +19,13 @@ func loses(name string, at int64) func(testDisk) func(int64) bool {
 	}
 }
 
-// TestExplore: the protocol survives every cut, on good media and on one that
-// loses writes; and each mistake is found.
+// TestExplore: the protocol survives every power cut, on good media and on one that
+// loses writes, and each mistake is found.
 func TestExplore(t *testing.T) {
 	const block = 128 << 10 // a piece in the middle of the root image
 	tests := []struct {
 		upgrade
-		part, words string // of the first bad state; empty when there is none
+		part, words string // of the first bad state; empty if there is none
 	}{
 		{upgrade{name: "the protocol"}, "", ""},
 		{upgrade{name: "the medium loses a block, and it is read back", lost: loses(layout.SlotB.Root(), block)}, "", ""},

@@ -24,10 +24,10 @@ func (v *View) section(p gpt.Partition) section {
 	return section{io.NewSectionReader(v, p.Offset(), p.Size()), v.Identity(p.Offset(), p.Size())}
 }
 
-// metaSectors is what a GPT takes at each end of a disk, the MBR included.
+// metaSectors is how many sectors a GPT takes at each end of a disk, with the MBR.
 const metaSectors = 34
 
-// A tableID is the identity of all that a partition table is read from.
+// A tableID is the identity of the sectors that hold a partition table.
 type tableID struct{ primary, backup Identity }
 
 func (v *View) tableID() tableID {
@@ -35,7 +35,7 @@ func (v *View) tableID() tableID {
 	return tableID{v.Identity(0, meta), v.Identity(v.t.Size-meta, meta)}
 }
 
-// readTable reads the table and holds it to those of before and after.
+// readTable reads the table and compares it with those before and after the recording.
 func (c *Checker) readTable(v *View) (*gpt.Table, error) {
 	r := c.tables.get(v.tableID(), func() result[*gpt.Table] {
 		t, err := gpt.Read(v, v.Size())
@@ -73,8 +73,8 @@ func (c *Checker) checkTable(v *View, t *gpt.Table) error {
 	return nil
 }
 
-// checkGRUBsTable reads the primary copy as GRUB does, which looks at no CRC:
-// while the last partition grows, the others must be where they were.
+// checkGRUBsTable reads the primary copy as GRUB does, without checking a CRC. While
+// the last partition grows, the others must be where they were.
 func (c *Checker) checkGRUBsTable(r io.ReaderAt) error {
 	head := make([]byte, SectorSize)
 	if _, err := r.ReadAt(head, SectorSize); err != nil {

@@ -28,7 +28,7 @@ const (
 	testGrow = 8 << 20   // how much larger the disk is than its table
 )
 
-// An image is what the tests put into a slot.
+// An image holds the contents that the tests put into a slot.
 type image struct {
 	root []byte // with its tree
 	boot []fat32.File
@@ -64,7 +64,7 @@ func (m *memory) WriteAt(p []byte, off int64) (int, error) {
 	return copy(m.Bytes()[off:], p), nil
 }
 
-// newTable is a disk of the usual partitions, as small as they can be.
+// newTable is the table of a disk with the usual partitions, as small as possible.
 func newTable() *gpt.Table {
 	rows := layout.Table(layout.Sizes{ImageSize: layout.MiB, EFI: 34 * layout.MiB, Boot: 34 * layout.MiB, Root: layout.MiB, OEM: 16 * layout.MiB, Persistent: 16 * layout.MiB})
 	table := &gpt.Table{DiskGUID: gpt.GUID{1}}
@@ -78,7 +78,7 @@ func newTable() *gpt.Table {
 	return table
 }
 
-// A testDisk is a disk file with two images known.
+// A testDisk is a disk file with its partition table.
 type testDisk struct {
 	*os.File
 	table *gpt.Table
@@ -143,11 +143,11 @@ func (d testDisk) put(w io.WriterAt, s layout.Slot, m image) error {
 	return fat32.Write(io.NewOffsetWriter(w, boot.Offset()), boot.Size(), m.boot, fat32.Options{})
 }
 
-// A recorder is a disk whose writes are logged, in pieces of a kernel's size.
+// A recorder is a disk that logs its writes, in pieces as a kernel makes them.
 type recorder struct {
 	testDisk
 	log  *writelog.Writer
-	lost func(off int64) bool // the medium loses these writes and says nothing
+	lost func(off int64) bool // the medium loses these writes silently
 }
 
 func (r *recorder) WriteAt(p []byte, off int64) (int, error) {
@@ -175,14 +175,14 @@ func (r *recorder) WriteAt(p []byte, off int64) (int, error) {
 
 func (r *recorder) Sync() error { return r.log.Flush() }
 
-// An upgrade is a node's, with the mistakes that it makes.
+// An upgrade is the upgrade of a node, with the node's mistakes.
 type upgrade struct {
 	name      string
 	padding   int                                   // bytes of another variable in the environment block
 	armEarly  bool                                  // without a flush after the slot's data
-	noReading bool                                  // back, of what was written
+	noReading bool                                  // does not read back what it wrote
 	careless  bool                                  // writes both copies of the partition table at once
-	lost      func(d testDisk) func(off int64) bool // what the medium loses
+	lost      func(d testDisk) func(off int64) bool // returns which writes the medium loses
 }
 
 func (u upgrade) block(s slot.State) []byte {
@@ -198,15 +198,15 @@ func (u upgrade) block(s slot.State) []byte {
 	return edit(empty[:grubenv.Size], s)
 }
 
-// A recording is a timeline with what made it.
+// A recording is a timeline with the disks that belong to it.
 type recording struct {
 	*Timeline
 	disk  testDisk // after
 	fresh Disk     // a disk with the new image in all slots
 }
 
-// record makes a disk and lets a node upgrade, boot the new slot, find it good,
-// grow the last partition and roll back.
+// record makes a disk and lets a node upgrade, boot the new slot, mark it good, grow
+// the last partition and roll back.
 func (u upgrade) record(t *testing.T) recording {
 	t.Helper()
 	dir := t.TempDir()
@@ -278,7 +278,7 @@ func (n *node) findEnvironment() error {
 	return nil
 }
 
-// save writes the state: one sector, where one is enough.
+// save writes the state: only one sector if that is enough.
 func (n *node) save(s slot.State) error {
 	b := n.block(s)
 	if n.padding == 0 {

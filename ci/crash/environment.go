@@ -17,13 +17,13 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-// An environment is GRUB's environment block, and the state that it holds.
+// An environment is GRUB's environment block and the state in it.
 type environment struct {
 	block []byte
 	state slot.State
 }
 
-// isEnvironment finds the block among the files of the EFI partition.
+// isEnvironment tells whether a file of the EFI partition is the environment block.
 func isEnvironment(path string) bool {
 	return strings.HasPrefix(path, "EFI/") && strings.HasSuffix(path, "/"+strings.ToUpper(bootconf.GRUBEnv))
 }
@@ -47,7 +47,7 @@ func readEnvironment(f *fat, files map[string]fatFile) (environment, error) {
 	return environment{b.Bytes(), state}, err
 }
 
-// decode accepts what GRUB and the agent understand alike.
+// decode accepts only blocks that GRUB and the agent read the same way.
 func decode(block []byte) (slot.State, error) {
 	vars, err := grubenv.Decode(block)
 	if err != nil {
@@ -60,9 +60,8 @@ func decode(block []byte) (slot.State, error) {
 	return s, s.Check()
 }
 
-// write gives the blocks that can be there when the power goes while GRUB
-// writes the state: it writes the two sectors of the block, so one of them may
-// be new and the other old.
+// write returns the blocks that a power cut can leave while GRUB writes the state. GRUB
+// writes the two sectors of the block, so one may be new and the other old.
 func (e environment) write(s slot.State) [][]byte {
 	const half = SectorSize
 	next := edit(e.block, s)
@@ -76,13 +75,13 @@ func (e environment) write(s slot.State) [][]byte {
 // edit sets the variables of a state as GRUB does.
 func edit(block []byte, s slot.State) []byte { return grubenv.Edit(block, slot.VarNames(), s.Vars()) }
 
-// maxBoots is more than the boot loader needs to give every slot its turn: the
-// tries of a trial, the boots of the good slot, one of each slot in its place.
+// maxBoots is enough for the boot loader to give every slot its turn: the tries of a
+// trial, the boots of the good slot, one boot of each slot that replaces it.
 const maxBoots = slot.MaxTries + slot.MaxUnproven + 3
 
-// checkBoots lets the boot loader start the disk again and again, with nobody
-// who marks anything good or says that it is up, and cuts the power in each of
-// its writes. Starts says why a slot does not start, or nil.
+// checkBoots lets the boot loader start the disk again and again, while no slot is
+// marked good or reported up, and cuts the power in each of its writes. starts returns
+// why a slot does not start, or nil.
 func (e environment) checkBoots(starts func(layout.Slot) error) error {
 	good := 0
 	for boot := range maxBoots {
@@ -106,20 +105,20 @@ func (e environment) checkBoots(starts func(layout.Slot) error) error {
 	return nil
 }
 
-// longLife is how many boots checkLife plays: three times those after which a good
-// slot that does not come up is left.
+// longLife is how many boots checkLife plays: three times the number after which the
+// boot loader gives up a good slot that does not come up.
 const longLife = 3 * (slot.MaxUnproven + 2)
 
-// checkLife lets the disk live: GRUB boots it again and again, each system comes up,
-// and the agent's code says so in the block. A trial may come first, or what somebody
-// asked for; then the node must stay in its good slot, as active.
+// checkLife plays a long life of the disk: GRUB boots it again and again, each system
+// comes up, and the agent's code records that in the block. A trial or a requested boot
+// may come first. After that the node must stay in its good slot, as active.
 func (e environment) checkLife(starts func(layout.Slot) error) error {
 	if starts(e.state.Good) != nil {
-		return nil // it has its turns, see checkBoots
+		return nil // checkBoots covers a good slot that does not start
 	}
 	for boot := range longLife {
 		choice, counted := e.state.Boot()
-		settled := slot.MaxTries + 1 // the tries of a trial, and what was asked for
+		settled := slot.MaxTries + 1 // the tries of a trial, and one requested boot
 		if want := (slot.Choice{Slot: e.state.Good, Mode: layout.ModeActive}); boot > settled && choice != want {
 			return fmt.Errorf("boot %d of a healthy node: slot %s as %s, must stay in slot %s", boot+1, choice.Slot, choice.Mode, want.Slot)
 		}
@@ -128,7 +127,7 @@ func (e environment) checkLife(starts func(layout.Slot) error) error {
 			return plan.Event.Apply(s, choice.Slot), nil
 		})
 		if errors.Is(err, grubenv.ErrTooLong) {
-			return nil // others' variables; the node says so, and checkCut what a cut does
+			return nil // foreign variables; the node reports it, checkCut checks the cuts
 		}
 		if err != nil {
 			return fmt.Errorf("boot %d of a healthy node: %w", boot+1, err)
@@ -142,7 +141,8 @@ func (e environment) checkLife(starts func(layout.Slot) error) error {
 	return nil
 }
 
-// reachesSystem: GRUB goes on to the fallbacks when a slot does not load.
+// reachesSystem checks that the chosen slot or one of its fallbacks starts. GRUB tries
+// the fallbacks when a slot does not load.
 func reachesSystem(s slot.State, chosen layout.Slot, starts func(layout.Slot) error) error {
 	errs := []error{starts(chosen)}
 	if errs[0] == nil {
@@ -158,7 +158,7 @@ func reachesSystem(s slot.State, chosen layout.Slot, starts func(layout.Slot) er
 	return fmt.Errorf("nothing starts: %w", errors.Join(errs...))
 }
 
-// checkCut: after a cut while next is written there is the old state or next.
+// checkCut checks that a cut while GRUB writes next leaves the old state or next.
 func (e environment) checkCut(next slot.State) error {
 	for _, block := range e.write(next) {
 		got, err := decode(block)

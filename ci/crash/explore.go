@@ -16,33 +16,34 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Explore says how far to go.
+// Explore holds the settings of an exploration.
 type Explore struct {
 	Seed   uint64
-	States int // how many, from number 0 on; at least every flush is checked
-	// Collect is how many bad states are enough; default 1. The states are
+	States int // how many states, from number 0 on; every flush is always checked
+	// Collect is the number of bad states after which Run stops; default 1. States are
 	// reported by number, so the first one is the same in every run.
 	Collect int
 	Workers int // default: one for each processor
-	// Progress is a file that is kept up to date, and from which an exploration
-	// of the same log with the same seed goes on. Default: none.
+	// Progress is a file that Run keeps up to date. A later exploration of the same log
+	// with the same seed continues from it. Default: none.
 	Progress string
-	Log      *slog.Logger // says every few seconds how far it is; default: nothing
-	// Reproduce gives the command that shows a state again; default: none.
+	Log      *slog.Logger // gets the progress every few seconds; default: discarded
+	// Reproduce returns the command that writes a state's disk again; default: none.
 	Reproduce func(number int) string
 }
 
-// batch is how many states are checked between two looks at the results.
+// batch is how many states Run checks before it counts the results.
 const batch = 256
 
-// tellEvery is in seconds.
+// tellEvery is the time between two lines of progress, in seconds.
 const tellEvery = 10
 
-// ErrOther says that a progress file is of another log, seed or version.
+// ErrOther says that a progress file belongs to another exploration: another log, seed
+// or (in ci/crash/boot) number of cuts.
 var ErrOther = errors.New("the progress file is of another exploration")
 
-// Run checks states until there are enough, or enough bad ones. An interrupted
-// exploration gives the report of what it did, and the error.
+// Run checks states until it has checked x.States or found x.Collect bad ones. An
+// interrupted exploration returns its report so far and the error.
 func (x Explore) Run(ctx context.Context, t *Timeline, c *Checker) (*Report, error) {
 	x = x.withDefaults(t)
 	r, err := x.begin(t)
@@ -84,7 +85,7 @@ func (x Explore) withDefaults(t *Timeline) Explore {
 	return x
 }
 
-// begin makes a report, or takes up the one of an earlier run.
+// begin makes a report, or loads the one of an earlier run.
 func (x Explore) begin(t *Timeline) (*Report, error) {
 	fresh := &Report{
 		Log: t.Fingerprint(), Seed: x.Seed, Writes: len(t.Writes), Epochs: t.EpochCount(), Boundaries: t.Boundaries(),
@@ -103,7 +104,8 @@ func (x Explore) begin(t *Timeline) (*Report, error) {
 	return r, nil
 }
 
-// Fingerprint is a hash of all that states are made from but the data.
+// Fingerprint is a SHA-256 of everything that states are made from except the data: the
+// disk's size, the places of the writes, the epochs.
 func (t *Timeline) Fingerprint() string {
 	h := sha256.New()
 	b := binary.LittleEndian.AppendUint64(nil, uint64(t.Size))
@@ -118,7 +120,7 @@ func (t *Timeline) Fingerprint() string {
 	return fmt.Sprintf("%x", h.Sum(nil))
 }
 
-// check gives what is wrong with each of the states from first to before last.
+// check returns the problem, or nil, of each state from first to last-1.
 func (x Explore) check(ctx context.Context, t *Timeline, c *Checker, first, last int) ([]*Problem, error) {
 	problems := make([]*Problem, last-first)
 	g, ctx := errgroup.WithContext(ctx)
@@ -143,8 +145,8 @@ func (x Explore) check(ctx context.Context, t *Timeline, c *Checker, first, last
 	return problems, g.Wait()
 }
 
-// count puts the problems of the states from r.Next on into the report, up to
-// the last bad one that is wanted.
+// count adds the problems of the states from r.Next on to the report, up to x.Collect
+// bad ones.
 func (x Explore) count(r *Report, t *Timeline, problems []*Problem) {
 	for _, p := range problems {
 		n := r.Next

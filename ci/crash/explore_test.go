@@ -14,8 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// TestResume: an exploration in two parts, on other numbers of processors, says
-// the same as one in one part.
+// TestResume: an exploration in two parts, with different numbers of workers, has the
+// same report as one in one part.
 func TestResume(t *testing.T) {
 	r := upgrade{armEarly: true}.record(t)
 	explore := func(x Explore) *Report {

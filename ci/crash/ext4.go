@@ -10,8 +10,8 @@ import (
 	"io"
 )
 
-// An ext4FS is what we know of a file system of this kind. Offsets and names are
-// those of Documentation/filesystems/ext4 in Linux.
+// An ext4FS holds the parameters of an ext4 file system. Offsets and names come from
+// Documentation/filesystems/ext4 in Linux.
 type ext4FS struct {
 	r              io.ReaderAt // with the journal replayed
 	super          []byte
@@ -28,7 +28,7 @@ type ext4FS struct {
 const (
 	ext4Super     = 1024 // offset and size of the superblock
 	ext4Magic     = 0xef53
-	ext4Recover   = 0x4 // incompat: the journal has to be replayed
+	ext4Recover   = 0x4 // incompat: the journal must be replayed
 	ext4MetaBG    = 0x10
 	ext4CsumSeed  = 0x2000
 	ext464Bit     = 0x80
@@ -37,7 +37,7 @@ const (
 	ext4BlkUninit = 0x2
 )
 
-// errBeyond says that a file system is of a kind that only e2fsck can judge.
+// errBeyond says that only e2fsck can check the file system.
 var errBeyond = errors.New("the file system has features that are not checked here")
 
 func isExt4(r io.ReaderAt) bool {
@@ -46,8 +46,8 @@ func isExt4(r io.ReaderAt) bool {
 	return err == nil && binary.LittleEndian.Uint16(b) == ext4Magic
 }
 
-// quickExt4 replays the journal in memory and then checks the checksums of the
-// superblock, of the group descriptors, the bitmaps and the inodes in use.
+// quickExt4 replays the journal in memory, then verifies the checksums of the
+// superblock, the group descriptors, the bitmaps and the inodes in use.
 func quickExt4(r io.ReaderAt, size int64) error {
 	e, err := openExt4(r, size)
 	if err != nil {
@@ -139,7 +139,7 @@ type group struct {
 	raw []byte
 }
 
-// number joins the halves of a field.
+// number joins the two halves of a field.
 func (g group) number(low, high int) int64 {
 	n := int64(binary.LittleEndian.Uint32(g.raw[low:]))
 	if len(g.raw) >= 64 {
@@ -148,8 +148,8 @@ func (g group) number(low, high int) int64 {
 	return n
 }
 
-// sum joins the halves of a bitmap's checksum, of which there is one in a
-// descriptor of 32 bytes.
+// sum joins the two halves of a bitmap's checksum. A descriptor of 32 bytes has only
+// the low one.
 func (g group) sum(low, high int) (sum, mask uint32) {
 	sum, mask = uint32(binary.LittleEndian.Uint16(g.raw[low:])), 0xffff
 	if len(g.raw) >= 64 {
@@ -184,7 +184,7 @@ func (e *ext4FS) checkGroup(n int64, raw []byte) error {
 	return e.checkInodes(n, g.number(8, 0x28), used)
 }
 
-// bitmap reads a bitmap of size bytes and checks its checksum.
+// bitmap reads a bitmap of size bytes and verifies its checksum.
 func (e *ext4FS) bitmap(block, size int64, g group, low, high int) ([]byte, error) {
 	b, err := e.block(block)
 	if err != nil {
@@ -197,7 +197,7 @@ func (e *ext4FS) bitmap(block, size int64, g group, low, high int) ([]byte, erro
 	return b[:size], nil
 }
 
-// checkInodes checks the inodes that a bitmap says are in use.
+// checkInodes verifies the checksums of the inodes that the bitmap used marks.
 func (e *ext4FS) checkInodes(group, table int64, used []byte) error {
 	last := -1
 	for i := range int(e.inodesPerGroup) {
@@ -219,8 +219,8 @@ func (e *ext4FS) checkInodes(group, table int64, used []byte) error {
 	return nil
 }
 
-// inodeHolds checks an inode's checksum. A reserved inode may never have been
-// written: it is zeros.
+// inodeHolds verifies an inode's checksum. A reserved inode may be all zeros: it was
+// never written.
 func (e *ext4FS) inodeHolds(number uint32, b []byte) bool {
 	const low, high, extra = 0x7c, 0x82, 0x80
 	le := binary.LittleEndian

@@ -41,7 +41,7 @@ func read(t *testing.T, path string) []byte {
 	return b
 }
 
-// TestQuickExt4: a sound file system is, and a changed byte in each kind of
+// TestQuickExt4: a sound file system passes, and a changed byte in each kind of
 // metadata is found.
 func TestQuickExt4(t *testing.T) {
 	image := read(t, newExt4(t))
@@ -77,8 +77,8 @@ func TestQuickExt4(t *testing.T) {
 	}
 }
 
-// TestJournal: replaying in memory gives what e2fsck's replay writes. The
-// journals are written by debugfs.
+// TestJournal: the replay in memory gives the blocks that e2fsck's replay writes.
+// Debugfs writes the journals.
 func TestJournal(t *testing.T) {
 	fsck, err := FindFsck()
 	if err != nil {
@@ -152,15 +152,15 @@ func compareReplay(t *testing.T, fsck, path string, ours replayed) {
 	}
 }
 
-// whole is a file as a partition.
+// whole returns a file as a partition.
 func whole(f *os.File, size int64) section {
 	tl := &Timeline{Size: size, base: f, ranges: map[[2]int64][]int{}, Epochs: []int{0}}
 	v := tl.View(State{})
 	return section{io.NewSectionReader(v, 0, size), v.Identity(0, size)}
 }
 
-// TestFsck: what Linux would not mount is bad, unless the node mends it or
-// e2fsck repairs it, from a copy in another block group.
+// TestFsck: a file system that Linux would not mount is bad, unless the node mends it
+// or e2fsck repairs it from a copy in another block group.
 func TestFsck(t *testing.T) {
 	program, err := FindFsck()
 	if err != nil {
@@ -208,8 +208,8 @@ func TestFsck(t *testing.T) {
 	}
 }
 
-// TestTornIsClean: each tear of two superblocks that follow each other is mended,
-// and then e2fsck finds nothing to repair.
+// TestTornIsClean: each tear between two successive superblocks is mended, and then
+// e2fsck finds nothing to repair.
 func TestTornIsClean(t *testing.T) {
 	program, err := FindFsck()
 	if err != nil {
@@ -256,8 +256,8 @@ func debugfs(t *testing.T, fsck, path string, commands []string) {
 	}
 }
 
-// checkTorn puts a superblock of two halves into an image, mends it as the
-// explorer does, replays the journal and asks e2fsck.
+// checkTorn puts a superblock of two halves into an image, mends it as the explorer
+// does, replays the journal and runs e2fsck.
 func checkTorn(t *testing.T, fsck string, image, first, second []byte) {
 	t.Helper()
 	dir := t.TempDir()

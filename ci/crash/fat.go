@@ -11,17 +11,17 @@ import (
 	"strings"
 )
 
-// A fat is a FAT32 file system that may be damaged: a chain of clusters that
-// leads nowhere, or in a circle, is an error and no endless loop, which is why
-// the reader of go-diskfs does not do. It reads as GRUB does: the first FAT,
-// and nothing of FSInfo. Files have the upper-case form of their short names.
+// A fat is a FAT32 file system that may be damaged. A cluster chain that leads nowhere,
+// or in a circle, is an error and no endless loop; the reader of go-diskfs cannot
+// promise that. A fat reads as GRUB does: only the first FAT, and no FSInfo. Files are
+// listed by their short names in upper case.
 type fat struct {
 	r           io.ReaderAt
 	table       []byte
 	clusterSize int64
 	data        int64 // offset of cluster 2
 	root        uint32
-	clusters    uint32 // one more than the last one
+	clusters    uint32 // number of the last cluster plus 1
 }
 
 // A fatFile is a regular file.
@@ -142,9 +142,9 @@ func (w fatWalk) directory(dir string, first uint32) error {
 	return nil
 }
 
-// entries reads one cluster of a directory. It reports the directory's end.
+// entries reads one cluster of a directory. end reports that the directory ends here.
 func (w fatWalk) entries(dir string, b []byte) (end bool, err error) {
-	const deleted, label, subdirectory = 0xe5, 0x08, 0x10 // a part of a long name is a label too
+	const deleted, label, subdirectory = 0xe5, 0x08, 0x10 // a part of a long name has the label bit too
 	le := binary.LittleEndian
 	for ; len(b) >= fatEntry; b = b[fatEntry:] {
 		kind := b[11]

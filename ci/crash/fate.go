@@ -4,30 +4,30 @@ package crash
 
 import "fmt"
 
-// A Kind is what became of a write when the power went.
+// A Kind says how much of a write a power cut left on the medium.
 type Kind uint8
 
 // The kinds of fate.
 const (
-	Absent Kind = iota // nothing of it is on the medium
+	Absent Kind = iota // no sector is on the medium
 	Whole
-	Prefix // its first pages or sectors are
-	Some   // some of its pages or sectors are
+	Prefix // its first pages or sectors are on the medium
+	Some   // some of its pages or sectors are on the medium
 )
 
-// A Fate is what became of one write.
+// A Fate says which sectors of one write are on the medium.
 type Fate struct {
 	Kind Kind
-	// Unit is what the write was torn into, in sectors: 1, or 8 for the 4 KiB
-	// pages of the disk.
+	// Unit is the size of the torn pieces in sectors: 1, or 8 for the 4 KiB pages of
+	// the disk.
 	Unit int64
-	// Arg is the number of units of a Prefix, and for Some the seed that
-	// chooses them.
+	// Arg is the number of units of a Prefix. For Some it is the seed that chooses
+	// the units.
 	Arg uint64
 }
 
-// has tells whether a sector of a write is on the medium, and up to which sector
-// the answer is the same.
+// has tells whether a sector of a write is on the medium. The same holds for all
+// sectors before until.
 func (f Fate) has(w Write, sector int64) (has bool, until int64) {
 	switch f.Kind {
 	case Absent:
@@ -43,7 +43,7 @@ func (f Fate) has(w Write, sector int64) (has bool, until int64) {
 	return mix(f.Arg+uint64(unit))&1 == 1, until
 }
 
-// units is the number of units that a write touches.
+// units counts the units that a write touches.
 func (w Write) units(unit int64) int64 { return (w.End-1)/unit - w.First/unit + 1 }
 
 // mix is the output function of SplitMix64: each bit of the result depends on

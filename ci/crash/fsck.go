@@ -17,17 +17,17 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/ext4"
 )
 
-// A Fsck asks e2fsck about file systems: about one in so many, and about each
-// that is damaged in the eyes of the quick check.
+// A Fsck runs e2fsck on file systems: on a sample of them, and on each that the quick
+// check rejects.
 type Fsck struct {
 	Program string // path of e2fsck
-	Every   int    // how many contents there are to one that is asked about; 0: none of the sound ones
+	Every   int    // one in Every sound contents is sampled; 0: none
 	Dir     string // for the copies; default: the system's temporary directory
 
 	asked, repaired atomic.Int64
 }
 
-// FindFsck looks for e2fsck, also where only root's PATH leads.
+// FindFsck looks for e2fsck, also in the folders that only root's PATH has.
 func FindFsck() (string, error) {
 	for _, name := range []string{"e2fsck", "/usr/sbin/e2fsck", "/sbin/e2fsck"} {
 		if path, err := exec.LookPath(name); err == nil {
@@ -37,7 +37,8 @@ func FindFsck() (string, error) {
 	return "", errors.New("e2fsck is not installed: install e2fsprogs, or go without")
 }
 
-// samples chooses by the contents, so that it is the same in every run.
+// samples tells whether contents are in the sample. It depends on their identity
+// alone, so every run has the same sample.
 func (f *Fsck) samples(id Identity) bool {
 	if f == nil || f.Every == 0 {
 		return false
@@ -46,8 +47,8 @@ func (f *Fsck) samples(id Identity) bool {
 	return mix(n)%uint64(f.Every) == 0
 }
 
-// check repairs a copy. E2fsck ends with 0 when there was nothing to repair, with
-// 1 when everything is, and else with more.
+// check repairs a copy. The exit code of e2fsck is 0 when there was nothing to repair,
+// 1 when all damage was repaired, and higher otherwise.
 func (f *Fsck) check(ctx context.Context, s section) (err error) {
 	f.asked.Add(1)
 	dir, err := os.MkdirTemp(f.Dir, "kairos-build-crash-")
@@ -69,8 +70,8 @@ func (f *Fsck) check(ctx context.Context, s section) (err error) {
 	return nil
 }
 
-// checkExt4 mends what the node would mend, and is then the quick check, and
-// e2fsck where that does not do.
+// checkExt4 mends the superblock as the node would, runs the quick check, and runs
+// e2fsck on a sample and on what the quick check rejects.
 func (c *Checker) checkExt4(ctx context.Context, s section) error {
 	s, err := c.mend(s)
 	if err != nil {
@@ -92,8 +93,8 @@ func (c *Checker) checkExt4(ctx context.Context, s section) error {
 	return nil
 }
 
-// mend gives the file system with the superblock that the initramfs would write.
-// What cannot be mended is left for the checks to speak of.
+// mend returns the file system with the superblock that the initramfs would write. It
+// leaves damage beyond that in place, for the checks to report.
 func (c *Checker) mend(s section) (section, error) {
 	m, err := ext4.Mend(s, s.Size())
 	if errors.Is(err, ext4.ErrDamaged) || errors.Is(err, ext4.ErrNoSuper) {

@@ -7,12 +7,12 @@ import (
 	"sort"
 )
 
-// An index finds the writes to a sector. It cuts the disk at the first and last
-// sectors of all writes, so that each of its segments is written as a whole or
-// not at all by every write.
+// An index finds the writes to a sector. It divides the disk into segments at the
+// beginning and end of every write, so each write covers a segment wholly or not at
+// all.
 type index struct {
 	bounds []int64   // sectors, ascending
-	writes [][]int32 // of the segment from bounds[i] to bounds[i+1], in the order of the log
+	writes [][]int32 // to the segment from bounds[i] to bounds[i+1], in log order
 }
 
 func newIndex(writes []Write) index {
@@ -32,8 +32,8 @@ func newIndex(writes []Write) index {
 	return x
 }
 
-// at gives the writes to a sector, and the sector at which the answer may be
-// another; that is at most limit.
+// at returns the writes to a sector. The same answer holds for all sectors before
+// until, which is at most limit.
 func (x index) at(sector, limit int64) (writes []int32, until int64) {
 	i := sort.Search(len(x.bounds), func(i int) bool { return x.bounds[i] > sector })
 	if i < len(x.bounds) {

@@ -9,7 +9,7 @@ import (
 	"io"
 )
 
-// Of jbd2, the journal of ext4, whose numbers are big endian; see
+// Constants of jbd2, the journal of ext4. Its numbers are big endian. See
 // Documentation/filesystems/ext4/journal.rst and fs/jbd2/recovery.c in Linux.
 const (
 	jbdMagic      = 0xc03b3998
@@ -28,14 +28,14 @@ const (
 	jbdCommitSum = 16 // offset in a commit block
 )
 
-// A journal is that of a file system which was not unmounted.
+// A journal is the journal of a file system that was not unmounted.
 type journal struct {
 	e        *ext4FS
 	extents  []extent
 	length   uint32 // blocks, the superblock included
 	first    uint32 // first block of the log
 	sequence uint32 // of the first transaction to replay
-	start    uint32 // its block; 0 when there is none
+	start    uint32 // block of that transaction; 0 when there is none
 	incompat uint32
 	seed     uint32
 }
@@ -43,15 +43,15 @@ type journal struct {
 // An extent is a run of blocks of a file.
 type extent struct{ logical, count, physical int64 }
 
-// A logged is a block in the journal that belongs somewhere else.
+// A logged is a copy in the journal of a block that belongs somewhere else.
 type logged struct {
-	at       int64 // block of the file system where it is now
-	escaped  bool  // it began with the magic number, which was taken out
+	at       int64 // block of the file system that holds the copy
+	escaped  bool  // the block begins with the magic number, which the copy lacks
 	sequence uint32
 	sum      uint32
 }
 
-// replay gives the blocks that mounting the file system would write.
+// replay returns the blocks that mounting the file system would write.
 func (e *ext4FS) replay() (map[int64]logged, error) {
 	j, err := e.openJournal()
 	if err != nil || j.start == 0 {
@@ -121,7 +121,7 @@ func journalExtents(super []byte) ([]extent, error) {
 	return list, nil
 }
 
-// place is where in the file system a block of the journal is.
+// place returns the file system's block that holds block n of the journal.
 func (j *journal) place(n uint32) (int64, error) {
 	for _, x := range j.extents {
 		if i := int64(n) - x.logical; i >= 0 && i < x.count {
@@ -146,12 +146,13 @@ func (j *journal) next(n uint32) uint32 {
 	return n
 }
 
-// holds checks the checksum of a block of the journal, whose place is at.
+// holds verifies the checksum at offset at of a journal block.
 func (j *journal) holds(b []byte, at int) bool {
 	return j.incompat&jbdSumV3 == 0 || sumHolds(j.seed, b, at)
 }
 
-// sumHolds checks a checksum that was made with zeros in its place.
+// sumHolds verifies the checksum at offset at of b. It was computed with zeros in its
+// own place.
 func sumHolds(seed uint32, b []byte, at int) bool {
 	sum := ext4Sum(seed, b[:at])
 	sum = ext4Sum(sum, make([]byte, 4))
@@ -162,15 +163,15 @@ func sumHolds(seed uint32, b []byte, at int) bool {
 type recovery struct {
 	*journal
 	at      uint32
-	blocks  map[int64]logged // of transactions that have their commit block
-	revoked map[int64]uint32 // and what they say is not to be replayed, up to a sequence
+	blocks  map[int64]logged // of transactions with a commit block
+	revoked map[int64]uint32 // blocks not to replay, up to this transaction
 
-	open        map[int64]logged // of the transaction that it is in
+	open        map[int64]logged // of the current transaction
 	openRevoked []int64
 }
 
-// step reads the next block that is not data. The log ends, without an error,
-// where a transaction is not whole.
+// step reads the next block that is not data. The log ends, without an error, where a
+// transaction is incomplete.
 func (r *recovery) step() (more bool, err error) {
 	b, err := r.block(r.at)
 	if err != nil {
@@ -201,7 +202,7 @@ func (r *recovery) step() (more bool, err error) {
 	return false, nil
 }
 
-// descriptor reads the tags of a descriptor block: what the blocks after it are.
+// descriptor reads the tags of a descriptor block. They describe the blocks after it.
 func (r *recovery) descriptor(b []byte) error {
 	end := len(b)
 	if r.incompat&jbdSumV3 != 0 {
@@ -269,7 +270,7 @@ func (r *recovery) revoke(b []byte) error {
 }
 
 // commit ends a transaction. Its blocks were flushed before the commit block was
-// written, so one whose checksum is wrong is damage, for Linux too.
+// written, so a wrong checksum in one of them is damage, for Linux too.
 func (r *recovery) commit() error {
 	for n, b := range r.open {
 		data, err := r.e.block(b.at)

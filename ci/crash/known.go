@@ -15,25 +15,25 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
 )
 
-// known is what may be on a disk: what is there before the first write and
-// after the last, and on the disks of Config.Known.
+// known holds what may be on a disk: what is there before the first write and after
+// the last, and the images of NewChecker's disks.
 type known struct {
 	tables [][]gpt.Partition
 	code   [][]byte                       // boot code, the beginning of sector 0
 	mbr    [][]byte                       // the rest of sector 0
-	core   map[[sha256.Size]byte]bool     // contents of the part of the bios partition that is started
-	esp    []map[string][sha256.Size]byte // files of the EFI partition of each disk
+	core   map[[sha256.Size]byte]bool     // hashes of GRUB's core image, see activeCore
+	esp    []map[string][sha256.Size]byte // hashes of the EFI partition's files, by disk
 	images map[bootImage]bool
 }
 
-// grows: the partition table after is not that of before.
+// grows tells whether the partition table changes in the recording.
 func (k *known) grows() bool { return !slices.Equal(k.tables[0], k.tables[1]) }
 
 func newKnown() known {
 	return known{core: map[[sha256.Size]byte]bool{}, images: map[bootImage]bool{}}
 }
 
-// learn takes everything but the images of the slots from a disk.
+// learn reads everything from a disk except the images of the slots.
 func (k *known) learn(r io.ReaderAt, size int64) error {
 	table, err := gpt.Read(r, size)
 	if err != nil {
@@ -58,14 +58,14 @@ func (k *known) learn(r io.ReaderAt, size int64) error {
 	return nil
 }
 
-// What GRUB's boot.img has in sector 0, in bytes: see framework/grub/bootloader.
+// Offsets in GRUB's boot.img, in sector 0, in bytes: see framework/grub/bootloader.
 const (
 	bootCodeSize = 0x1b8
-	kernelSector = 0x5c // where the sector of core.img is
+	kernelSector = 0x5c // holds the sector of core.img
 )
 
-// activeCore is the half of the bios partition that the boot code starts, or all
-// of it where the code starts neither.
+// activeCore is the half of the bios partition that the boot code starts. If the code
+// starts neither half, it is the whole partition.
 func activeCore(r io.ReaderAt, mbr []byte, p gpt.Partition) *io.SectionReader {
 	half := (p.Last - p.First + 1) / 2
 	switch sector := int64(binary.LittleEndian.Uint64(mbr[kernelSector:])); sector {
@@ -98,8 +98,8 @@ func (k *known) learnEFI(r io.ReaderAt, table *gpt.Table) error {
 	return nil
 }
 
-// learnImages takes the images of a disk's slots. It passes over what cannot be
-// read: a slot may be bad.
+// learnImages reads the images of a disk's slots. It skips an unreadable one: a slot
+// may be bad.
 func (k *known) learnImages(r io.ReaderAt, size int64) error {
 	table, err := gpt.Read(r, size)
 	if err != nil {
@@ -118,8 +118,9 @@ func (k *known) learnImages(r io.ReaderAt, size int64) error {
 	return nil
 }
 
-// checkEFI: each file that all known disks have must be there, and each that is
-// there must be one of theirs. The environment block changes all the time.
+// checkEFI checks the files of the EFI partition. Each file that all known disks have
+// must be there. Each file that some known disk has must match one of them, except the
+// environment block, which changes all the time.
 func (k *known) checkEFI(f *fat, files map[string]fatFile) error {
 	var errs []error
 	for path := range k.esp[0] {

@@ -10,8 +10,7 @@ import (
 	"os"
 )
 
-// Materialise writes the disk of a state to a new, sparse file: to boot it, or to
-// look at it.
+// Materialise writes the disk of a state to a new, sparse file, to boot or inspect it.
 func (t *Timeline) Materialise(s State, path string) error {
 	return writeSparse(path, t.View(s), t.Size)
 }

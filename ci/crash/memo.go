@@ -4,8 +4,8 @@ package crash
 
 import "sync"
 
-// A memo remembers the answers of a function that is slow. Two who ask for the
-// same key at once wait for one call.
+// A memo remembers the answers of a slow function. Concurrent callers with the same key
+// wait for one call.
 type memo[K comparable, V any] struct {
 	mu      sync.Mutex
 	answers map[K]func() V
@@ -25,14 +25,14 @@ func (m *memo[K, V]) get(key K, slow func() V) V {
 	return answer()
 }
 
-// size is how many keys were asked for.
+// size counts the keys.
 func (m *memo[K, V]) size() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.answers)
 }
 
-// A result is an answer or why there is none.
+// A result is an answer, or the error in its place.
 type result[V any] struct {
 	value V
 	err   error

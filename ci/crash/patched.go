@@ -8,14 +8,14 @@ import (
 	"github.com/kairos-build/kairos-build/ci/qemu"
 )
 
-// Patched is a disk as a machine sees it that was started with patches: the base
-// of its recording. State 0, materialised, is the same as a file.
+// Patched is a disk as a machine sees it after a start with patches: the base of its
+// recording. State 0, materialised, is the same disk as a file.
 type Patched struct {
 	io.ReaderAt
 	Patches []qemu.Patch
 }
 
-// ReadAt implements io.ReaderAt. What is patched must lie inside of the disk.
+// ReadAt implements io.ReaderAt. The patches must lie inside the disk.
 func (d Patched) ReadAt(p []byte, off int64) (int, error) {
 	n, err := d.ReaderAt.ReadAt(p, off)
 	for _, patch := range d.Patches {

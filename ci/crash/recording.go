@@ -23,19 +23,19 @@ const (
 	StepsName  = "recording.json" // a Recording
 )
 
-// A Recording says what the machine did whose writes are in the log.
+// A Recording says what the machine did while its writes were logged.
 type Recording struct {
 	// Firmware of the machine: bios or uefi.
 	Firmware string `json:"firmware"`
 	Steps    []Step `json:"steps"`
 }
 
-// A Step is one thing that the machine did.
+// A Step is one action of the machine.
 type Step struct {
 	Name string `json:"name"`
 	// Running are the slots that ran at some time during the step.
 	Running []layout.Slot `json:"running"`
-	// Writes is the number of writes in the log when the step had ended.
+	// Writes is the number of writes in the log at the end of the step.
 	Writes  int     `json:"writes"`
 	Seconds float64 `json:"seconds"`
 }
@@ -62,8 +62,8 @@ func (r Recording) Write(dir string) error {
 	return os.WriteFile(filepath.Join(dir, StepsName), append(b, '\n'), 0o644)
 }
 
-// CountWrites is the number of writes that a log has by now; the machine may
-// still run.
+// CountWrites returns the number of writes that a log has so far. The machine may still
+// run.
 func CountWrites(path string) (n int, err error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -83,19 +83,18 @@ func CountWrites(path string) (n int, err error) {
 	return n, err
 }
 
-// A Footprint is where the writes of a step went.
+// A Footprint counts the writes of a step by their targets.
 type Footprint struct {
 	Step   Step
-	Writes int // all that the step has, discards among them
-	// Active are those of them that touch a partition of a slot that runs.
-	// There must be none.
+	Writes int // all writes of the step, discards included
+	// Active counts the writes to a partition of a running slot. There must be none.
 	Active int
-	// Slots are those that touch a partition of any slot.
+	// Slots counts the writes to a partition of any slot.
 	Slots int
 }
 
-// Footprints goes through every write of the log. Writes behind the last step
-// count as the last step's.
+// Footprints counts every write of the log. Writes after the end of the last step
+// belong to it too.
 func (t *Timeline) Footprints(r Recording) ([]Footprint, error) {
 	table, err := gpt.Read(t.View(State{}), t.Size)
 	if err != nil {
@@ -141,7 +140,7 @@ func footprint(table *gpt.Table, s Step, writes []Write) (Footprint, error) {
 	return f, nil
 }
 
-// partitionsOf gives the boot and root partitions of slots.
+// partitionsOf returns the boot and root partitions of slots.
 func partitionsOf(table *gpt.Table, slots []layout.Slot) ([]gpt.Partition, error) {
 	var list []gpt.Partition
 	for _, s := range slots {
@@ -165,7 +164,7 @@ func (w Write) touches(p gpt.Partition) bool {
 type OpenedRecording struct {
 	Recording
 	Timeline *Timeline
-	Known    Disk // has the image that the upgrade installs
+	Known    Disk // the disk with the image that the upgrade installs
 	files    []*os.File
 }
 

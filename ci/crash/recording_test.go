@@ -75,8 +75,8 @@ func TestRecordingRoundTrip(t *testing.T) {
 	}
 }
 
-// TestActiveCore: of the two halves of the bios partition only the one that the
-// boot code starts has to be whole.
+// TestActiveCore: only the half of the bios partition that the boot code starts must be
+// whole.
 func TestActiveCore(t *testing.T) {
 	p := gpt.Partition{Name: layout.PartBIOS, First: 8, Last: 15}
 	disk := make([]byte, 16*SectorSize)

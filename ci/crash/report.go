@@ -14,29 +14,29 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
 )
 
-// A Report is what an exploration found, and where it is to go on.
+// A Report says what an exploration found and where it continues.
 type Report struct {
 	Log        string         `json:"log"` // fingerprint of the disk's size and the log's writes
 	Seed       uint64         `json:"seed"`
 	Writes     int            `json:"writes"`
 	Epochs     int            `json:"epochs"`
 	Boundaries int            `json:"boundaries"` // states that are flushes
-	Next       int            `json:"next"`       // the first state that was not checked
+	Next       int            `json:"next"`       // the first state not checked yet
 	Bad        []Bad          `json:"bad"`
 	BadByPart  map[string]int `json:"badByPart"`
-	// Distinct is how many contents were really looked at, by kind. Like Mended,
-	// Fsck and Repaired it is of the last run: the answers of an earlier one are not kept.
+	// Distinct counts the different contents that were checked, by kind. Like Mended,
+	// Fsck and Repaired it covers only the last run: earlier answers are not kept.
 	Distinct map[string]int `json:"distinct"`
-	// Mended is how many file systems had a torn superblock that the node mends.
+	// Mended counts the file systems with a torn superblock that the node mends.
 	Mended int64 `json:"mended"`
-	// Fsck is how many file systems e2fsck was asked about, and Repaired how many
-	// of them Linux would not have mounted as they were.
+	// Fsck counts the file systems that e2fsck checked. Repaired counts those that Linux
+	// would not have mounted before e2fsck repaired them.
 	Fsck     int64   `json:"fsck"`
 	Repaired int64   `json:"repaired"`
 	Seconds  float64 `json:"seconds"`
 }
 
-// A Bad is a state that must not be.
+// A Bad is a state that failed a check.
 type Bad struct {
 	State     int    `json:"state"`
 	Epoch     int    `json:"epoch"`
@@ -46,7 +46,7 @@ type Bad struct {
 	Reproduce string `json:"reproduce,omitempty"`
 }
 
-// add takes what the Checker counts.
+// add copies the counts of the Checker.
 func (r *Report) add(c *Checker) {
 	r.Distinct, r.Mended = c.Distinct(), c.mended.Load()
 	if c.Fsck != nil {
@@ -54,7 +54,7 @@ func (r *Report) add(c *Checker) {
 	}
 }
 
-// Text is the report for a person.
+// Text is the report for the user.
 func (r *Report) Text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d writes in %d epochs\n", r.Writes, r.Epochs)
@@ -87,8 +87,8 @@ func (r *Report) JSON() ([]byte, error) {
 	return append(b, '\n'), err
 }
 
-// save replaces the file at path, so that an interruption leaves the old report
-// or the new one. Without a path it does nothing.
+// save replaces the file at path atomically: an interruption leaves the old report or
+// the new one. Without a path it does nothing.
 func (r *Report) save(path string) error {
 	if path == "" {
 		return nil
@@ -103,7 +103,8 @@ func (r *Report) save(path string) error {
 	return nil
 }
 
-// load reads a progress file. No path is like a file that is not there.
+// load reads a progress file. Without a path it returns fs.ErrNotExist, as for a
+// missing file.
 func load(path string) (*Report, error) {
 	if path == "" {
 		return nil, fs.ErrNotExist

@@ -17,7 +17,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
 )
 
-// A bootImage is what GRUB starts from a boot partition: hashes of the kernel
+// A bootImage names what GRUB starts from a boot partition: the hashes of the kernel
 // and the initrd, and the root image that BOOT.CFG names.
 type bootImage struct {
 	kernel, initrd [sha256.Size]byte
@@ -87,16 +87,16 @@ func (b *bootImage) parse(script string) error {
 	return nil
 }
 
-// A rootID names the contents of a root partition and what they must be.
+// A rootID names the contents of a root partition and the tree they must match.
 type rootID struct {
 	contents Identity
 	hash     [verity.HashSize]byte
 	offset   int64
 }
 
-// checkSlot finds what keeps a slot from being started and running to its end:
-// files of the boot partition that cannot be read or are none that we know, a
-// block of the root image that does not match the tree.
+// checkSlot finds the damage that stops a slot from starting or running: unreadable or
+// unknown files of the boot partition, or a block of the root image that does not
+// match the tree.
 func (c *Checker) checkSlot(ctx context.Context, v *View, t *gpt.Table, s layout.Slot) error {
 	image, err := c.boot(v, t, s)
 	if err != nil {

@@ -7,23 +7,23 @@ import (
 	"math/rand/v2"
 )
 
-// A State is one disk that a cut of power can leave.
+// A State is one disk that a power cut can leave.
 type State struct {
 	Number int
-	// Epoch is the one in which the power went: the writes of all earlier ones
-	// are on the medium.
+	// Epoch is the epoch of the power cut. The writes of all earlier epochs are on the
+	// medium.
 	Epoch int
-	// Fates are those of the first writes of the epoch. The others had not
+	// Fates are the fates of the first writes of the epoch. The other writes had not
 	// completed: nothing of them is there.
 	Fates []Fate
 }
 
-// Boundaries is how many states are flushes, the beginning and the end among
-// them. They have the numbers from 0 on.
+// Boundaries counts the states that are flushes, with the beginning and the end. Their
+// numbers start at 0.
 func (t *Timeline) Boundaries() int { return t.EpochCount() + 1 }
 
-// State gives a state by its number. With the same timeline, seed and number it
-// is always the same. A timeline without writes has the one state 0.
+// State returns a state by its number. The same timeline, seed and number always give
+// the same state. A timeline without writes has only state 0.
 func (t *Timeline) State(seed uint64, number int) State {
 	if number < t.Boundaries() || len(t.Writes) == 0 {
 		return State{Number: number, Epoch: min(number, t.EpochCount())}
@@ -31,10 +31,10 @@ func (t *Timeline) State(seed uint64, number int) State {
 	return t.random(rand.New(rand.NewPCG(seed, uint64(number))), number)
 }
 
-// random chooses the epoch by turns so that short epochs, where the decisions
-// are, get as many states as long ones, and so that long ones get their share.
-// Every other cut is at the end of its epoch: what comes last there depends most
-// on what came before.
+// random chooses a state. For odd numbers every epoch is equally likely: short epochs,
+// where the decisions are, get as many states as long ones. For even numbers every
+// write is equally likely, so long epochs get their share. About every other cut comes
+// at the end of its epoch: the last write there depends most on the earlier ones.
 func (t *Timeline) random(r *rand.Rand, number int) State {
 	s := State{Number: number, Epoch: r.IntN(t.EpochCount())}
 	if number%2 == 0 {
@@ -62,8 +62,8 @@ func (t *Timeline) random(r *rand.Rand, number int) State {
 	return s
 }
 
-// fate is whole with probability keep, else torn with probability tear, else
-// absent. A write of one unit cannot be torn.
+// fate is Whole with probability keep, else torn with probability tear, else Absent. A
+// write of one unit cannot be torn.
 func (w Write) fate(r *rand.Rand, keep, tear float64) Fate {
 	if r.Float64() < keep {
 		return Fate{Kind: Whole}
@@ -83,7 +83,7 @@ func (w Write) fate(r *rand.Rand, keep, tear float64) Fate {
 	return f
 }
 
-// epochOf is the epoch of a write.
+// epochOf returns the epoch of a write.
 func (t *Timeline) epochOf(write int) int {
 	low, high := 0, t.EpochCount()-1
 	for low < high {
@@ -97,7 +97,7 @@ func (t *Timeline) epochOf(write int) int {
 	return low
 }
 
-// String says when the power went, and what became of the last writes.
+// String says when the power cut came and how the last writes ended.
 func (s State) String() string {
 	if len(s.Fates) == 0 {
 		return fmt.Sprintf("state %d: after %d flushed epochs, nothing of the next", s.Number, s.Epoch)

@@ -10,23 +10,23 @@ import (
 	"github.com/kairos-build/kairos-build/ci/crash/writelog"
 )
 
-// SectorSize is, in bytes, what a disk writes as a whole or not at all.
+// SectorSize is the size in bytes that a disk writes whole or not at all.
 const SectorSize = 512
 
 // A Write is one write of the log, in sectors of the disk.
 type Write struct {
 	First, End int64 // sectors; End is behind the last one
 	FUA        bool
-	data       int64 // offset in the log, or -1: zeros
+	data       int64 // offset in the log, or -1 for zeros
 }
 
-// A Timeline is a disk and everything that was written to it afterwards. It does
-// not change, and is safe for concurrent use if its files are.
+// A Timeline is a disk and all later writes to it. It does not change, and is safe for
+// concurrent use if its files are.
 type Timeline struct {
 	Size   int64 // bytes of the disk
 	Writes []Write
-	// Epochs has the number of the first write of each epoch, and at its end
-	// the number of writes. No epoch is empty.
+	// Epochs has the number of the first write of each epoch, and then the number of
+	// writes. No epoch is empty.
 	Epochs []int
 
 	base, log io.ReaderAt
@@ -36,9 +36,9 @@ type Timeline struct {
 	ranges map[[2]int64][]int // numbers of the writes to a range, ascending
 }
 
-// NewTimeline reads a log of logSize bytes. The disk has size bytes; where base
-// is shorter it reads as zeros. Writes behind the end of the disk are an error:
-// then base is of another disk.
+// NewTimeline reads a log of logSize bytes. The disk has size bytes; bytes behind the
+// end of base read as zeros. A write behind the end of the disk is an error: the log
+// belongs to another disk.
 func NewTimeline(base io.ReaderAt, size int64, log io.ReaderAt, logSize int64) (*Timeline, error) {
 	entries, err := writelog.ReadAll(log, logSize)
 	if err != nil {
@@ -87,13 +87,13 @@ func (t *Timeline) flush() {
 // EpochCount is the number of epochs.
 func (t *Timeline) EpochCount() int { return len(t.Epochs) - 1 }
 
-// epoch gives the numbers of the first write of an epoch and of the one behind
-// its last. The epoch behind the last one is empty.
+// epoch returns the number of the first write of an epoch, and the number of its last
+// write plus 1. The epoch behind the last one is empty.
 func (t *Timeline) epoch(k int) (start, end int) {
 	return t.Epochs[k], t.Epochs[min(k+1, len(t.Epochs)-1)]
 }
 
-// overlapping gives the numbers of the writes to a range of bytes.
+// overlapping returns the numbers of the writes to a range of bytes.
 func (t *Timeline) overlapping(off, size int64) []int {
 	t.mu.Lock()
 	defer t.mu.Unlock()

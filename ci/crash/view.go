@@ -20,7 +20,7 @@ type View struct {
 	start int // number of the first write of the state's epoch
 }
 
-// View gives the disk of a state.
+// View returns the disk of a state.
 func (t *Timeline) View(s State) *View {
 	start, _ := t.epoch(s.Epoch)
 	return &View{t: t, state: s, start: start}
@@ -29,7 +29,7 @@ func (t *Timeline) View(s State) *View {
 // End is the disk after the last write.
 func (t *Timeline) End() *View { return t.View(State{Number: t.EpochCount(), Epoch: t.EpochCount()}) }
 
-// Size of the disk in bytes.
+// Size is the size of the disk in bytes.
 func (v *View) Size() int64 { return v.t.Size }
 
 // ReadAt implements io.ReaderAt.
@@ -53,8 +53,8 @@ func (v *View) ReadAt(p []byte, off int64) (int, error) {
 	return done, nil
 }
 
-// source is the number of the write that a sector has its contents from, or -1:
-// the base disk. Up to the sector until the answer is the same.
+// source returns the number of the write that filled a sector, or -1 for the base disk.
+// The same answer holds for all sectors before until.
 func (v *View) source(sector, limit int64) (write int, until int64) {
 	list, until := v.t.index.at(sector, limit)
 	end := v.start + len(v.state.Fates)
@@ -73,7 +73,7 @@ func (v *View) source(sector, limit int64) (write int, until int64) {
 	return -1, until
 }
 
-// read gives p, which starts at off, from one source.
+// read fills p, which starts at off, from one source.
 func (v *View) read(p []byte, off int64, source int) error {
 	if source < 0 {
 		n, err := v.t.base.ReadAt(p, off)
@@ -96,13 +96,13 @@ func (v *View) read(p []byte, off int64, source int) error {
 // timeline mean equal contents; the reverse does not hold.
 type Identity struct {
 	off, size int64
-	// writes is how many of all writes to the range are there, from the first
-	// one on, and fates what became of those after them that may be there too.
+	// writes counts the writes to the range that are there without a gap, from the first
+	// one on. fates is a hash of the fates of the later writes.
 	writes int
 	fates  [16]byte
 }
 
-// Identity finds the identity of a range of bytes. It reads nothing.
+// Identity returns the identity of a range of bytes. It reads nothing.
 func (v *View) Identity(off, size int64) Identity {
 	list := v.t.overlapping(off, size)
 	id := Identity{off: off, size: size}

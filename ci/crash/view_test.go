@@ -18,8 +18,8 @@ import (
 
 const smallDisk = 64 * SectorSize
 
-// small makes a timeline of a small disk with many overlapping writes. Every
-// sector says which write it is of.
+// small makes a timeline of a small disk with many overlapping writes. Every sector
+// names its write.
 func small(t *testing.T, seed uint64) *Timeline {
 	t.Helper()
 	r := rand.New(rand.NewPCG(seed, 0))
@@ -47,11 +47,11 @@ func small(t *testing.T, seed uint64) *Timeline {
 	return timeline
 }
 
-// model makes the disk of a state in the plain way: one write after the other.
+// model makes the disk of a state the plain way: one write after the other.
 func model(t *testing.T, tl *Timeline, s State) []byte {
 	t.Helper()
 	disk := make([]byte, smallDisk)
-	_, _ = tl.base.ReadAt(disk, 0) // it is shorter
+	_, _ = tl.base.ReadAt(disk, 0) // base is shorter
 	start, _ := tl.epoch(s.Epoch)
 	for i, w := range tl.Writes[:start+len(s.Fates)] {
 		for sector := w.First; sector < w.End; sector++ {
@@ -81,8 +81,8 @@ func there(f Fate, w Write, sector int64) bool {
 	return mix(f.Arg+uint64(sector/f.Unit))&1 == 1
 }
 
-// TestView: a view is the same disk as the plain way gives, wherever reading
-// begins; and what has the same identity has the same contents.
+// TestView: a view equals the disk of model, wherever reading begins, and equal
+// identities mean equal contents.
 func TestView(t *testing.T) {
 	for seed := range uint64(20) {
 		tl := small(t, seed)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package golden compares what a test got with a file that a person reviewed.
-// A test package that imports it has the flag -update, which rewrites its
-// files: the diff in version control is the review.
+// Package golden compares the output of a test with a reviewed file. A test package
+// that imports it has the flag -update, which rewrites its files. The review is the
+// diff in version control.
 package golden
 
 import (
@@ -18,8 +18,9 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// Check fails t, and goes on, when the file at path does not hold got. With
-// -update it writes got to path first.
+// Check reports an error to t if the file at path does not hold got; the test goes on.
+// A file that cannot be read ends the test. With -update, Check first writes got to
+// path.
 func Check(t testing.TB, path, got string) {
 	t.Helper()
 	if *update {

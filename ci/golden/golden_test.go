@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// A judged test keeps what Check says of it.
+// A judged test keeps the messages of Check.
 type judged struct {
 	testing.TB
 	said []string
@@ -21,7 +21,7 @@ func (j *judged) Errorf(f string, args ...any) { j.said = append(j.said, fmt.Spr
 func (j *judged) Fatalf(f string, args ...any) { j.Errorf(f, args...); panic(j) }
 func (j *judged) Fatal(args ...any)            { j.Errorf("%s", fmt.Sprint(args...)); panic(j) }
 
-// check is Check without its test.
+// check runs Check and returns its messages.
 func check(t *testing.T, path, got string) (said string) {
 	t.Helper()
 	j := &judged{TB: t}

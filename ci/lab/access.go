@@ -11,20 +11,19 @@ import (
 	"github.com/kairos-build/kairos-build/ci/qemu"
 )
 
-// What the test's cloud-config asks for; checkConfig looks whether it came about.
+// Parts of the test's cloud-config; checkConfig checks their effects.
 const (
-	accessFile  = "99_kairos_acceptance.yaml" // in the oem partition; late, as later files win
+	accessFile  = "99_kairos_acceptance.yaml" // in the oem partition; its name sorts late, as later files win
 	TestUser    = "kairos-acceptance"
 	TestGroup   = "kairos-accept-grp"
 	ConfigFile  = "/etc/kairos-acceptance.conf"
 	ConfigWords = "written by a cloud-config\n"
 )
 
-// rootAccessFile comes after the user's configs and changes nothing but who may
-// log in.
+// rootAccessFile comes after the user's configs. It only lets root log in.
 const rootAccessFile = "99_kairos_root.yaml"
 
-// RootAccess is the patch of a disk that lets the owner of a key in as root.
+// RootAccess returns a patch of a disk that lets the owner of a key log in as root.
 func RootAccess(path string, key qemu.Key) (_ qemu.Patch, err error) {
 	disk, err := OpenDisk(path)
 	if err != nil {
@@ -39,8 +38,8 @@ func RootAccess(path string, key qemu.Key) (_ qemu.Patch, err error) {
 	return disk.OEM(map[string][]byte{rootAccessFile: append([]byte("#cloud-config\n"), data...)})
 }
 
-// access is the cloud-config that lets the owner of a key in, as root and as an
-// ordinary user.
+// access returns the cloud-config that lets the owner of a key log in, as root and as
+// an ordinary user.
 func access(authorizedKey string) ([]byte, error) {
 	type user struct {
 		Name   string   `yaml:"name"`

@@ -13,13 +13,13 @@ import (
 	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
-// PutFile writes a file of the guest, so that it outlives a loss of power.
+// PutFile writes a file of the guest and flushes it, so that it survives a power cut.
 func (m *Machine) PutFile(ctx context.Context, path, content string) error {
 	_, err := Output(ctx, m.Guest, content, "dd", "of="+path, "conv=fsync")
 	return err
 }
 
-// Overwrite changes bytes of the guest's disk, below everything that runs there.
+// Overwrite changes bytes of the guest's disk, below the file systems in use there.
 func (m *Machine) Overwrite(ctx context.Context, patches ...qemu.Patch) error {
 	for _, p := range patches {
 		_, err := Output(ctx, m.Guest, string(p.Data), "dd", "of="+guestDisk, "bs=64k", "oflag=seek_bytes",
@@ -34,8 +34,7 @@ func (m *Machine) Overwrite(ctx context.Context, patches ...qemu.Patch) error {
 // guestDisk is the disk that the machines boot from.
 const guestDisk = "/dev/vda"
 
-// CutPower takes the machine's power away and gives it back: QEMU ends without a
-// word to the guest, and starts again.
+// CutPower is a power cut: QEMU ends without telling the guest, and starts again.
 func (m *Machine) CutPower(ctx context.Context) error {
 	if err := m.Client.Close(); err != nil {
 		m.Lab.Log.Debug("closing the connection of a machine that loses its power", "err", err)
@@ -43,8 +42,8 @@ func (m *Machine) CutPower(ctx context.Context) error {
 	return m.VM.Restart(ctx)
 }
 
-// find gives the offset on the disk of the sector of a partition that begins
-// with these bytes.
+// find returns the offset on the disk of the sector of a partition that begins with
+// these bytes.
 func (d *Disk) find(partition string, begin []byte) (int64, error) {
 	s, err := d.Section(partition)
 	if err != nil {
@@ -74,7 +73,7 @@ func findSector(s *io.SectionReader, begin []byte) (int64, error) {
 	return 0, errors.New("the bytes that are looked for are in no sector")
 }
 
-// withArmed opens the disk that has the next version in slot b.
+// withArmed opens the disk i.Armed.
 func (i *Images) withArmed(use func(*Disk) error) (err error) {
 	d, err := OpenDisk(i.Armed)
 	if err != nil {
@@ -84,7 +83,7 @@ func (i *Images) withArmed(use func(*Disk) error) (err error) {
 	return use(d)
 }
 
-// A Damage is what a test changes on the disk of a node.
+// A Damage returns the changes that a test makes on the disk of a node.
 type Damage func(*Lab) ([]qemu.Patch, error)
 
 // DamageFile overwrites the beginning of a file of boot-b.
@@ -103,13 +102,13 @@ func DamageFile(name string) Damage {
 	}
 }
 
-// DamageSuperblock takes the verity superblock of root-b away.
+// DamageSuperblock overwrites the verity superblock of root-b with zeros.
 func DamageSuperblock(l *Lab) ([]qemu.Patch, error) {
 	p, err := l.Artifact.Partition(layout.SlotB.Root())
 	return []qemu.Patch{{Offset: p.Offset() + l.Images.written.Tree.HashOffset, Data: make([]byte, blockSize)}}, err
 }
 
-// DamageInit flips a byte of a program that every boot reads.
+// DamageInit flips a bit of systemd, which every boot reads, in the roots of slots.
 func DamageInit(slots ...layout.Slot) Damage {
 	return func(l *Lab) ([]qemu.Patch, error) {
 		patches := make([]qemu.Patch, len(slots))

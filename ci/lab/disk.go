@@ -35,8 +35,7 @@ type Disk struct {
 	file  *os.File
 }
 
-// OpenDisk reads a disk's partition table. Every error says what of the disk is
-// not as it should be.
+// OpenDisk reads a disk's partition table. Its errors say what is wrong with the disk.
 func OpenDisk(path string) (*Disk, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -65,7 +64,7 @@ func (d *Disk) Partition(name string) (gpt.Partition, error) {
 	return p, nil
 }
 
-// Section gives the bytes of a partition.
+// Section returns the bytes of a partition.
 func (d *Disk) Section(name string) (*io.SectionReader, error) {
 	p, err := d.Partition(name)
 	if err != nil {
@@ -91,7 +90,7 @@ func (d *Disk) BootFile(name string) ([]byte, error) {
 	return data, nil
 }
 
-// RootHash is the dm-verity root hash that slot a is booted with, in hex.
+// RootHash returns the dm-verity root hash that slot a boots with, in hex.
 func (d *Disk) RootHash() (string, error) {
 	script, err := d.BootFile(bootconf.SlotConfig)
 	if err != nil {
@@ -104,7 +103,7 @@ func (d *Disk) RootHash() (string, error) {
 	return hash, nil
 }
 
-// Argument finds key=value among words.
+// Argument finds the word key=value in a line and returns the value.
 func Argument(line, key string) (string, bool) {
 	for _, word := range strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune(" \t\n\"'", r) }) {
 		if value, ok := strings.CutPrefix(word, key+"="); ok {
@@ -114,7 +113,7 @@ func Argument(line, key string) (string, bool) {
 	return "", false
 }
 
-// Root is the file system of slot a.
+// Root returns the root file system of slot a.
 func (d *Disk) Root() (fs.FS, error) {
 	r, err := d.Section(layout.SlotA.Root())
 	if err != nil {
@@ -127,8 +126,7 @@ func (d *Disk) Root() (fs.FS, error) {
 	return root, nil
 }
 
-// OEM gives the patch that makes the oem partition hold what it holds already and
-// these files, by name.
+// OEM returns a patch that adds files, by name, to the contents of the oem partition.
 func (d *Disk) OEM(files map[string][]byte) (qemu.Patch, error) {
 	p, err := d.Partition(layout.PartOEM)
 	if err != nil {
@@ -152,10 +150,10 @@ func (d *Disk) OEM(files map[string][]byte) (qemu.Patch, error) {
 	return qemu.Patch{Offset: p.Offset(), Data: image}, nil
 }
 
-// ext4UUID is where the superblock of ext4, at 1024, has the UUID.
+// ext4UUID is the offset of the UUID in an ext4 file system. The superblock is at 1024.
 const ext4UUID = 1024 + 0x68
 
-// oemEntries reads everything that the partition holds.
+// oemEntries reads all files and folders of the partition, but not lost+found.
 func (d *Disk) oemEntries(p gpt.Partition) ([]ext4.Entry, error) {
 	old, err := diskext4.Read(file.New(d.file, true), p.Size(), p.Offset(), gpt.SectorSize)
 	if err != nil {
@@ -168,7 +166,7 @@ func (d *Disk) oemEntries(p gpt.Partition) ([]ext4.Entry, error) {
 	return entries, nil
 }
 
-// A tree is what collect reads from.
+// A tree is a file system that collect reads.
 type tree interface {
 	ReadDir(name string) ([]fs.DirEntry, error)
 	ReadFile(name string) ([]byte, error)
@@ -211,7 +209,7 @@ func collectOne(t tree, name string, e fs.DirEntry) ([]ext4.Entry, error) {
 	return []ext4.Entry{entry}, err
 }
 
-// memory is an image that is small enough to be kept in memory.
+// memory is an image small enough to be kept in memory.
 type memory []byte
 
 // WriteAt implements io.WriterAt.

@@ -49,8 +49,8 @@ func TestDiskImage(t *testing.T) {
 	checkFlip(t, d, v)
 }
 
-// checkFlip damages the disk at the victim's place and looks whether the victim is
-// what changed.
+// checkFlip flips the victim's byte on the disk and checks that the victim's file
+// changed.
 func checkFlip(t *testing.T, d *Disk, v Victim) {
 	t.Helper()
 	f, err := os.OpenFile(d.Path, os.O_RDWR, 0)
@@ -150,7 +150,7 @@ func TestAccess(t *testing.T) {
 	golden.Check(t, "testdata/access.yaml", string(data))
 }
 
-// TestFindSector: bytes are found where a sector begins, and nowhere else.
+// TestFindSector: bytes are found only at the beginning of a sector.
 func TestFindSector(t *testing.T) {
 	data := make([]byte, 8*layout.SectorSize)
 	copy(data[100:], "kernel")

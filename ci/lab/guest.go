@@ -18,7 +18,7 @@ type Runner interface {
 	RunInput(ctx context.Context, input string, argv ...string) (qemu.Output, error)
 }
 
-// A Console is what a machine has said; *qemu.Console is one.
+// A Console holds the console output of a machine; *qemu.Console is one.
 type Console interface {
 	Find(*regexp.Regexp) (qemu.Match, bool)
 }
@@ -32,17 +32,17 @@ type Guest struct {
 	HostKey string // SSH host key, as authorized_keys has it
 	// LoginAs logs in as another user.
 	LoginAs func(ctx context.Context, user string) (Runner, func() error, error)
-	// Memory carries what a check saw at the first boot to the second.
+	// Memory carries the values that a check saw at the first boot to the second.
 	Memory map[string]string
 }
 
-// Output runs a program and gives what it printed. Another status than 0 is an
-// error with the program's words.
+// Output runs a program and returns its stdout. An exit status other than 0 is an error
+// with the program's message.
 func (g *Guest) Output(ctx context.Context, argv ...string) (string, error) {
 	return Output(ctx, g.Runner, "", argv...)
 }
 
-// Output is Guest.Output with text for the program's standard input.
+// Output is Guest.Output with input for the program's standard input.
 func Output(ctx context.Context, r Runner, input string, argv ...string) (string, error) {
 	out, err := r.RunInput(ctx, input, argv...)
 	if err != nil {
@@ -54,7 +54,7 @@ func Output(ctx context.Context, r Runner, input string, argv ...string) (string
 	return out.Stdout, nil
 }
 
-// Refuses runs a program that must fail with these words.
+// Refuses runs a program that must fail with these words on stderr.
 func (g *Guest) Refuses(ctx context.Context, words string, argv ...string) error {
 	out, err := g.RunInput(ctx, "", argv...)
 	switch {
@@ -68,7 +68,7 @@ func (g *Guest) Refuses(ctx context.Context, words string, argv ...string) error
 	return nil
 }
 
-// FirstOf gives the first text that is not empty.
+// FirstOf returns the first text that is not empty, without the space around it.
 func FirstOf(texts ...string) string {
 	for _, t := range texts {
 		if t = strings.TrimSpace(t); t != "" {
@@ -78,13 +78,13 @@ func FirstOf(texts ...string) string {
 	return "(no words)"
 }
 
-// Existing gives those of the paths that exist.
+// Existing returns the paths that exist.
 func (g *Guest) Existing(ctx context.Context, paths []string) ([]string, error) {
 	out, err := g.RunInput(ctx, "", append([]string{"stat", "-c", "%n", "--"}, paths...)...)
 	return strings.Fields(out.Stdout), err
 }
 
-// Says runs a program whose output must match.
+// Says runs a program whose stdout must match the regular expression words.
 func (g *Guest) Says(ctx context.Context, words string, argv ...string) error {
 	text, err := g.Output(ctx, argv...)
 	if err != nil {
@@ -96,13 +96,13 @@ func (g *Guest) Says(ctx context.Context, words string, argv ...string) error {
 	return nil
 }
 
-// What a marker is.
+// The name and the content of a marker file.
 const (
 	MarkerName  = ".kairos-acceptance"
 	MarkerWords = "written before the reboot\n"
 )
 
-// Markers gives the marker file of each directory.
+// Markers returns the path of the marker in each directory.
 func Markers(dirs []string) []string {
 	out := make([]string, len(dirs))
 	for i, dir := range dirs {
@@ -121,7 +121,7 @@ func (g *Guest) Mark(ctx context.Context, dirs []string) error {
 	return err
 }
 
-// Units waits until systemd has started everything, and judges whether a unit failed.
+// Units waits until systemd has started everything, and fails if a unit failed.
 func Units(ctx context.Context, g *Guest) (string, error) {
 	state, err := g.RunInput(ctx, "", "systemctl", "is-system-running", "--wait")
 	if err != nil {
@@ -139,7 +139,7 @@ func Units(ctx context.Context, g *Guest) (string, error) {
 	return "", failedUnits(ctx, g, list)
 }
 
-// failedUnits says which units failed, and their last words.
+// failedUnits returns an error with the failed units and their last log lines.
 func failedUnits(ctx context.Context, g *Guest, list string) error {
 	var units []string
 	for line := range strings.Lines(list) {

@@ -30,34 +30,34 @@ import (
 	"github.com/kairos-build/kairos-build/framework/source"
 )
 
-// imageName is the OCI layout beside the disk.
+// imageName is the folder beside the disk with the image as an OCI layout.
 const imageName = "image"
 
-// Versions that the scenarios make from the image. They are above and below
-// everything that a build calls itself.
+// Versions that the scenarios make from the image. They are above and below every
+// version of a real build.
 const (
 	NextVersion  = "v9999.1.0"
 	spareVersion = "v9999.0.0"
 	pastVersion  = "v0.0.0-0"
 )
 
-// Images are what the scenarios share: images made from the one that is tested.
+// Images are images made from the tested one, which the scenarios share.
 type Images struct {
 	Dir     string   // temporary
 	Armed   string   // a disk that has another version in slot b
-	Next    v1.Image // NextVersion; differs in what ImageMark says, too
-	Other   v1.Image // of another release; nil when there is none
+	Next    v1.Image // NextVersion; its ImageMark differs too
+	Other   v1.Image // of another release; nil if there is none
 	base    v1.Image
-	written *slotimage.Image // what is in slot b of Armed
+	written *slotimage.Image // the image in slot b of Armed
 }
 
-// ImageMark is a file below a persistent path that every version made here has
-// with other contents.
+// ImageMark is a file below a persistent path. Its contents differ in every version
+// made here.
 const ImageMark = "opt/kairos-acceptance/version"
 
-// MakeImages makes the next version, and a disk with spareVersion in slot b: an
-// upgrade to the next one has all of it to write. The image is beside the disk; to
-// is a folder with an image of another release, or empty.
+// MakeImages makes the next version, and a disk with spareVersion in slot b, so that an
+// upgrade to the next version must write all of it. It takes the image beside the disk.
+// to is a folder with an image of another release, or empty.
 func (l *Lab) MakeImages(ctx context.Context, to string) error {
 	return l.makeImages(func(i *Images) error {
 		config, err := markedConfig(i.base)
@@ -79,8 +79,7 @@ func (l *Lab) MakeImages(ctx context.Context, to string) error {
 	})
 }
 
-// MakeNext makes the next version alone, with files that it has besides, and a disk
-// with it in slot b.
+// MakeNext makes only the next version, with more files, and a disk with it in slot b.
 func (l *Lab) MakeNext(ctx context.Context, more func(base v1.Image) (map[string][]byte, error)) error {
 	return l.makeImages(func(i *Images) error {
 		files, err := more(i.base)
@@ -131,7 +130,7 @@ func (i *Images) arm(ctx context.Context, d *Disk, image v1.Image) (err error) {
 	return nil
 }
 
-// remove ends them. There may be none.
+// remove deletes the images' folder. i may be nil.
 func (i *Images) remove() error {
 	if i == nil {
 		return nil
@@ -139,7 +138,7 @@ func (i *Images) remove() error {
 	return os.RemoveAll(i.Dir)
 }
 
-// annotated adds the record that a builder makes.
+// annotated adds the annotations that the builder makes.
 func annotated(image v1.Image, written *slotimage.Image) (v1.Image, error) {
 	layers, err := source.Layers(image, nil)
 	if err != nil {
@@ -148,7 +147,7 @@ func annotated(image v1.Image, written *slotimage.Image) (v1.Image, error) {
 	return mutate.Annotations(image, written.Record(layers, bootconf.Loader{})).(v1.Image), nil
 }
 
-// Wrong are images that a node must refuse, by their tags.
+// Wrong returns images that a node must refuse, by their tags.
 func (i *Images) Wrong() (map[string]v1.Image, error) {
 	past, err := release(i.base, pastVersion, nil)
 	if err != nil {
@@ -173,7 +172,7 @@ func (i *Images) Wrong() (map[string]v1.Image, error) {
 	return map[string]v1.Image{"past": past, "riscv": foreign, "plain": plain, "huge": huge}, nil
 }
 
-// ImageDigest is that of the image beside the disk; empty when there is none.
+// ImageDigest is the digest of the image beside the disk, or "" if there is none.
 func (d *Disk) ImageDigest() (string, error) {
 	path := filepath.Join(filepath.Dir(d.Path), imageName)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
@@ -187,7 +186,7 @@ func (d *Disk) ImageDigest() (string, error) {
 	return digest.String(), err
 }
 
-// openLayout opens the one image of an OCI layout.
+// openLayout opens the only image of an OCI layout.
 func openLayout(dir string) (v1.Image, error) {
 	index, err := layout.ImageIndexFromPath(dir)
 	if err != nil {
@@ -203,8 +202,8 @@ func openLayout(dir string) (v1.Image, error) {
 	return index.Image(manifest.Manifests[0].Digest)
 }
 
-// ConfigMark is the last line of the boot loader's config in the next version, which
-// has the boot loader's programs of the image that is tested.
+// ConfigMark is the last line of the boot loader's config in the next version. The boot
+// loader's programs in that version are those of the tested image.
 const ConfigMark = "# " + NextVersion
 
 func markedConfig(base v1.Image) (map[string][]byte, error) {
@@ -221,8 +220,8 @@ func markedConfig(base v1.Image) (map[string][]byte, error) {
 
 var versionLine = regexp.MustCompile(`(?m)^(KAIROS_(?:VERSION|RELEASE))=.*$`)
 
-// release is base with another version: one more layer, which has the release
-// file, a mark, and files besides.
+// release returns base with another version: one more layer has the release file,
+// ImageMark and the given files.
 func release(base v1.Image, version string, files map[string][]byte) (v1.Image, error) {
 	name := disklayout.ImageRelease[1:]
 	found, err := source.Files(base, name)
@@ -267,7 +266,7 @@ func relabel(image v1.Image, version string) (v1.Image, error) {
 	return mutate.Annotations(image, map[string]string{ocispec.AnnotationVersion: version}).(v1.Image), nil
 }
 
-// LayerOf is a layer with these files, by path.
+// LayerOf makes a layer with these files, by path.
 func LayerOf(files map[string][]byte) (v1.Layer, error) {
 	var entries []testimage.Entry
 	for _, name := range slices.Sorted(maps.Keys(files)) {
@@ -330,7 +329,7 @@ func CopySparse(to, from string) (err error) {
 	return copyData(out, in, info.Size())
 }
 
-// copyData copies what is no hole.
+// copyData copies everything but the holes.
 func copyData(out, in *os.File, size int64) error {
 	for at := int64(0); at < size; {
 		data, err := unix.Seek(int(in.Fd()), at, unix.SEEK_DATA)

@@ -20,7 +20,7 @@ import (
 
 func on(n Runner) *Machine { return &Machine{Guest: &Guest{Runner: n}} }
 
-// TestSlots: both slots are judged, each by its condition; an empty one is not.
+// TestSlots: both slots are judged by their conditions; an empty condition is skipped.
 func TestSlots(t *testing.T) {
 	m := on(labtest.Node{"kairos-agent status --json": labtest.Slots(slot.Good, slot.Bad)})
 	for _, tt := range []struct {
@@ -36,7 +36,7 @@ func TestSlots(t *testing.T) {
 	labtest.Expect(t, on(labtest.Node{"kairos-agent": labtest.Says("kairos")}).Slots(t.Context(), "", ""), "reading the status")
 }
 
-// A slowNode says one thing, and another one after a while.
+// A slowNode gives one answer at first, and another one after a while.
 type slowNode struct {
 	from    time.Time
 	before  labtest.Node
@@ -51,7 +51,7 @@ func (n slowNode) RunInput(ctx context.Context, input string, argv ...string) (q
 	return n.after.RunInput(ctx, input, argv...)
 }
 
-// TestWaits: a wait ends when the node says it, and not with something else.
+// TestWaits: a wait ends only with the answer that it waits for.
 func TestWaits(t *testing.T) {
 	settled := func(m *Machine, ctx context.Context) error { return m.Settled(ctx) }
 	bGood := func(m *Machine, ctx context.Context) error { return m.WaitSlot(ctx, layout.SlotB, slot.Good) }
@@ -96,8 +96,8 @@ func TestSaysSlot(t *testing.T) {
 	}
 }
 
-// TestUpgrade: what the node says of an upgrade must be what the builder says of the
-// image.
+// TestUpgrade: the node's report of an upgrade must match the builder's annotations of
+// the image.
 func TestUpgrade(t *testing.T) {
 	image := mutate.Annotations(empty.Image, map[string]string{layout.AnnotationRootHash: "12ef"}).(v1.Image)
 	for name, tt := range map[string]struct {
@@ -119,7 +119,7 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
-// TestGuest: what a program must say, or must not do.
+// TestGuest: the helpers reject wrong output and unexpected success.
 func TestGuest(t *testing.T) {
 	g := &Guest{Runner: labtest.Node{"good": labtest.Says("yes\n"), "bad": labtest.Fails("no room"), "stat": labtest.Says("/a\n/b\n"), "tee": labtest.Says(""), "sync": labtest.Fails("I/O error")}}
 	ctx := t.Context()
@@ -141,7 +141,7 @@ func TestGuest(t *testing.T) {
 	}
 }
 
-// TestSurvivable: only emulation crashes kernels by itself.
+// TestSurvivable: kernel crashes are survivable only in emulation.
 func TestSurvivable(t *testing.T) {
 	has := func(l *Lab, m string) bool {
 		for _, f := range l.Survivable() {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package lab is what the tests of a disk work with: virtual machines that boot it,
-// nodes that are frozen when they are ready, images to upgrade to, a registry that
-// misbehaves, a site with what a config names, and damage to the disk. It decides
-// nothing about a disk: ci/acceptance and the packages below it do.
+// Package lab holds the tools for tests of a disk: virtual machines that boot it, nodes
+// frozen when they are ready, images to upgrade to, a registry that misbehaves, a site
+// that serves what a config names, and damage to the disk. It decides nothing about a
+// disk: ci/acceptance and the packages below it do.
 //
-// The artifact is never written to. Each machine works on a copy-on-write overlay
-// in which the oem partition has one more file, a cloud-config that lets the test
-// log in, and in which the disk is larger than the artifact, so that the
-// persistent partition has something to grow into.
+// The artifact is never written to. Each machine works on a copy-on-write overlay. In
+// the overlay, the oem partition has one more file, a cloud-config that lets the test
+// log in, and the disk is larger than the artifact, so that the persistent partition
+// can grow.
 package lab
 
 import (
@@ -27,34 +27,34 @@ import (
 	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
-// Options say what is booted and how. Disk or Dir is needed.
+// Options say which disk is booted and how. Disk or Dir is needed.
 type Options struct {
 	Dir string // holds disk.raw; gets the console logs
 	// Disk is the image to boot; default disk.raw in Dir.
 	Disk  string
 	Boots []qemu.Boot // default: all of them
 	QEMU  string      // program; default qemu-system-x86_64 in PATH
-	// NoKVM goes straight to emulation.
+	// NoKVM uses emulation without trying KVM.
 	NoKVM bool
-	// CacheDir keeps the answer to whether KVM works; default kairos-build in the
-	// user's cache directory.
+	// CacheDir keeps the result of the KVM probe; default kairos-build in the user's
+	// cache directory.
 	CacheDir string
-	// Jobs is how many machines run at the same time; default one for each CPU of
-	// the host, at most 4. Those that only wait for their watchdog, two at most,
+	// Jobs is how many machines run at the same time; default one for each CPU of the
+	// host, at most 4. Machines that only wait for their watchdog, usually two at most,
 	// are not counted; they keep their memory.
 	Jobs int
-	// BootTimeout limits one boot, from QEMU's start to the first login; default 2
-	// minutes with KVM and 10 minutes in emulation, which is ten times what an idle
-	// computer needs. A boot that has failed is noticed much earlier.
+	// BootTimeout limits one boot, from QEMU's start to the first login. The default is
+	// 2 minutes with KVM and 10 minutes in emulation, ten times what an idle computer
+	// needs. A failed boot is noticed much earlier.
 	BootTimeout time.Duration
-	Log         *slog.Logger // default: nothing
-	// Checked is told each check that ended; default: nothing.
+	Log         *slog.Logger // default: discarded
+	// Checked gets the result of each check that ended; default: discarded.
 	Checked func(Result)
-	// Say is told what is worth a line, about a machine; default: nothing.
+	// Say gets each line worth telling about a machine; default: discarded.
 	Say func(machine, line string)
 }
 
-// WithDefaults fills in what was left out.
+// WithDefaults fills in the missing options.
 func (o Options) WithDefaults() (Options, error) {
 	if o.Disk == "" {
 		o.Disk = filepath.Join(o.Dir, "disk.raw")
@@ -85,7 +85,7 @@ func (o Options) WithDefaults() (Options, error) {
 	return o, nil
 }
 
-// A Lab is what all machines share.
+// A Lab holds what all machines share.
 type Lab struct {
 	Options
 	Host     qemu.Host
@@ -93,15 +93,15 @@ type Lab struct {
 	Accel    qemu.Accelerator
 	Artifact *Disk // Options.Disk is its path
 	Key      qemu.Key
-	Images   *Images // nil when no scenario runs
+	Images   *Images // nil if no scenario runs
 	Places   Places  // of the machines that run
 	access   []byte  // cloud-config that lets the key in
 	oem      qemu.Patch
 	nodes    *readyNodes
 }
 
-// New finds everything that the machines need, and says all that is missing
-// before anything is started. Probe comes before the first machine.
+// New finds everything that the machines need: a missing part is an error before
+// anything is started. Call Probe before the first machine.
 func New(ctx context.Context, o Options) (*Lab, error) {
 	l, err := open(ctx, o)
 	if err != nil {
@@ -156,7 +156,7 @@ func (l *Lab) Probe(ctx context.Context) (err error) {
 // Close ends the lab.
 func (l *Lab) Close() error { return errors.Join(l.Artifact.Close(), l.Images.remove()) }
 
-// OEM is the oem partition with the test's access and more files.
+// OEM returns the oem partition with the test's access and more files.
 func (l *Lab) OEM(files map[string][]byte) (qemu.Patch, error) {
 	all := map[string][]byte{accessFile: l.access}
 	maps.Copy(all, files)
@@ -192,9 +192,9 @@ func (l *Lab) accelerator(ctx context.Context) (verdict qemu.Verdict, err error)
 	return prober.Probe(ctx)
 }
 
-// Survivable are the faults that end a wait on a node that restarts by itself
-// when its kernel crashes. Software emulation crashes kernels now and then, at
-// any boot; a story goes on as the node does.
+// Survivable returns the faults that end a wait on a node that restarts by itself after
+// a kernel crash. Software emulation crashes kernels now and then, at any boot. So in
+// emulation a kernel crash or panic is not among them: the wait goes on.
 func (l *Lab) Survivable() []qemu.Fault {
 	faults := qemu.DefaultFaults()
 	if l.Accel.Name != "tcg" {
@@ -205,10 +205,10 @@ func (l *Lab) Survivable() []qemu.Fault {
 	})
 }
 
-// LogsName is the folder of Options.Dir with the console logs.
+// LogsName is the folder in Options.Dir with the console logs.
 const LogsName = "test-logs"
 
 func logName(machine string) string { return filepath.Join(LogsName, machine+".log") }
 
-// LogPath is where a machine's console log is.
+// LogPath returns the path of a machine's console log.
 func (l *Lab) LogPath(machine string) string { return filepath.Join(l.Dir, logName(machine)) }

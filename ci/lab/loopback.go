@@ -16,12 +16,12 @@ import (
 type loopback struct {
 	listener net.Listener
 	server   *http.Server
-	// ended waits for the end of serving, and gives its error.
+	// ended waits until the server ends, and returns its error.
 	ended func() error
 }
 
-// startLoopback serves until close. What goes wrong on purpose in one answer is
-// not worth a line; a server that ends by itself is an error of close.
+// startLoopback serves until Close. It does not log errors of single answers: tests
+// cause them on purpose. If the server ends by itself, Close returns an error.
 func startLoopback(handler http.Handler) (*loopback, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -36,7 +36,7 @@ func startLoopback(handler http.Handler) (*loopback, error) {
 
 func (l *loopback) port() int { return l.listener.Addr().(*net.TCPAddr).Port }
 
-// Close can be called twice.
+// Close ends the server. It can be called twice.
 func (l *loopback) Close() error {
 	err := l.server.Close()
 	if ended := l.ended(); !errors.Is(ended, http.ErrServerClosed) {

@@ -19,17 +19,17 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-// ExtraSize is how much larger than the artifact the guest's disk is, in bytes.
+// ExtraSize is how many bytes larger the guest's disk is than the artifact.
 const ExtraSize = 2 * layout.GiB
 
-// CheckTimeout limits one check, and everything else that is over in seconds, or
-// on a busy host that emulates in a minute or two: only what fails comes near it.
+// CheckTimeout limits one check, and every other action that takes seconds, or a minute
+// or two in emulation on a busy host. Only a failing one comes near it.
 const CheckTimeout = 10 * time.Minute
 
 // ReadyLine is what the agent prints when the node is up.
 var ReadyLine = regexp.MustCompile(`kairos: ready slot=(\S+) mode=(\S+) version=(\S+)`)
 
-// A Machine is one virtual machine and what was found with it.
+// A Machine is one virtual machine and its results.
 type Machine struct {
 	Lab     *Lab
 	Name    string // in the report
@@ -39,7 +39,7 @@ type Machine struct {
 	Client  *qemu.Client
 	Guest   *Guest
 	Boots   []Boot
-	Lived   int // how often the node said that it is ready
+	Lived   int // how often the node printed the ready line
 	Crashes int // earlier machines of this job whose emulated kernel crashed
 	Version string
 	results map[string]*Result
@@ -47,28 +47,28 @@ type Machine struct {
 	ends    []func() error
 }
 
-// Machine makes a machine, which does not run yet.
+// Machine makes a machine that does not run yet.
 func (l *Lab) Machine(name string, boot qemu.Boot, crashes int) *Machine {
 	return &Machine{Lab: l, Name: name, Boot: boot, Crashes: crashes, results: map[string]*Result{}}
 }
 
-// AtEnd calls do when the machine is closed, the last one first.
+// AtEnd registers do for Close, which calls the last one first.
 func (m *Machine) AtEnd(do func() error) { m.ends = append(m.ends, do) }
 
-// A Setup is what is special about a machine. The zero value is the artifact
-// with the test's access, coming up in slot a.
+// A Setup says how a machine differs from the usual one. The zero value boots the
+// artifact with the test's access.
 type Setup struct {
 	Disk     string       // default: the artifact
 	OEM      *qemu.Patch  // default: the test's access
 	Chipset  qemu.Chipset // default: one with a watchdog
-	Faults   []qemu.Fault // what on the console ends the wait; nil means the usual
+	Faults   []qemu.Fault // console faults that end a wait; nil means the usual ones
 	CDROM    string       // an ISO image; default: none
 	Disks    []string     // more disks
 	WriteLog string       // gets a log of the disk's writes; default: none
-	Dir      string       // keeps the machine's files; default: one that ends with it
+	Dir      string       // keeps the machine's files; default: a folder removed with it
 }
 
-// Start boots the machine for the first time.
+// Start boots the machine for the first time, in slot a.
 func (m *Machine) Start(ctx context.Context) error {
 	begin := time.Now()
 	if err := m.launch(ctx); err != nil {
@@ -77,8 +77,8 @@ func (m *Machine) Start(ctx context.Context) error {
 	return m.Ready(ctx, begin, slot.Choice{Slot: layout.SlotA, Mode: layout.ModeActive})
 }
 
-// Crash gives the line with which the console tells that the kernel crashed in
-// emulation, at any time of the machine's life.
+// Crash returns the console line that shows a kernel crash in emulation, at any time of
+// the machine's life.
 func (m *Machine) Crash() (string, bool) {
 	if m.VM == nil {
 		return "", false
@@ -104,8 +104,8 @@ func (m *Machine) launch(ctx context.Context) error {
 	return err
 }
 
-// Ready waits for the ready line, logs in, and notes the times. begin is when the
-// boot was asked for.
+// Ready waits for the ready line, logs in, and notes the times. begin is the time of the
+// request to boot.
 func (m *Machine) Ready(ctx context.Context, begin time.Time, want slot.Choice) error {
 	ctx, cancel := context.WithTimeout(ctx, m.Lab.BootTimeout)
 	defer cancel()
@@ -116,7 +116,7 @@ func (m *Machine) Ready(ctx context.Context, begin time.Time, want slot.Choice) 
 	return m.CameUp(ctx, begin, said)
 }
 
-// readyIn waits for the ready line of a slot.
+// readyIn waits for the ready line, which must name this slot and mode.
 func (m *Machine) readyIn(ctx context.Context, want slot.Choice) (qemu.Match, error) {
 	said, err := m.VM.WaitLine(ctx, ReadyLine)
 	if err != nil {
@@ -126,7 +126,7 @@ func (m *Machine) readyIn(ctx context.Context, want slot.Choice) (qemu.Match, er
 	return said, saysSlot(said, want)
 }
 
-// saysSlot judges the slot of a ready line.
+// saysSlot checks the slot and the mode of a ready line.
 func saysSlot(said qemu.Match, want slot.Choice) error {
 	if got := (slot.Choice{Slot: layout.Slot(said.Groups[1]), Mode: layout.Mode(said.Groups[2])}); got != want {
 		return fmt.Errorf("the node says %q, must say slot=%s mode=%s", strings.TrimSpace(said.Text), want.Slot, want.Mode)
@@ -134,7 +134,7 @@ func saysSlot(said qemu.Match, want slot.Choice) error {
 	return nil
 }
 
-// CameUp logs in to a node that said that it is ready, and notes the times.
+// CameUp logs in to a node that printed the ready line said, and notes the times.
 func (m *Machine) CameUp(ctx context.Context, begin time.Time, said qemu.Match) error {
 	m.Version = said.Groups[3]
 	if err := m.login(ctx); err != nil {
@@ -183,7 +183,7 @@ func (m *Machine) loginAs(ctx context.Context, user string) (Runner, func() erro
 	return client, client.Close, nil
 }
 
-// sinceKernelStart gives how long the kernel had run at a moment that has passed.
+// sinceKernelStart returns how long the kernel had run at a time in the past.
 func sinceKernelStart(ctx context.Context, r Runner, at time.Time) (time.Duration, error) {
 	text, err := Output(ctx, r, "", "cat", "/proc/uptime")
 	if err != nil {
@@ -197,8 +197,8 @@ func sinceKernelStart(ctx context.Context, r Runner, at time.Time) (time.Duratio
 	return time.Duration(secs*float64(time.Second)) - time.Since(at), nil
 }
 
-// Reboot restarts the guest the way a person would, and waits until it is ready
-// in slot a.
+// Reboot restarts the guest with systemctl, as a user would, and waits until it is
+// ready in slot a.
 func (m *Machine) Reboot(ctx context.Context) error {
 	return m.RebootBy(ctx, slot.Choice{Slot: layout.SlotA, Mode: layout.ModeActive}, "systemctl", "reboot")
 }
@@ -209,7 +209,7 @@ func (m *Machine) RebootBy(ctx context.Context, want slot.Choice, argv ...string
 	m.VM.Console().Skip()
 	short, cancel := context.WithTimeout(ctx, CheckTimeout)
 	defer cancel()
-	// The connection may go down before the answer comes.
+	// The connection may break before the answer comes.
 	out, err := m.Client.Run(short, argv...)
 	if short.Err() != nil {
 		return err
@@ -223,7 +223,7 @@ func (m *Machine) RebootBy(ctx context.Context, want slot.Choice, argv ...string
 	return m.Ready(ctx, begin, want)
 }
 
-// Close ends the machine and what was started for it.
+// Close ends the machine and everything registered with AtEnd.
 func (m *Machine) Close() error {
 	for _, end := range slices.Backward(m.ends) {
 		if err := end(); err != nil {

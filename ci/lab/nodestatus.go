@@ -13,7 +13,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-// A NodeStatus is what is judged of `kairos-agent status --json`.
+// A NodeStatus is the part of `kairos-agent status --json` that the tests check.
 type NodeStatus struct {
 	Slots []struct {
 		Slot      layout.Slot    `json:"slot"`
@@ -32,7 +32,7 @@ func parseStatus(text string) (NodeStatus, error) {
 	return s, nil
 }
 
-// SlotIs judges the condition of a slot.
+// SlotIs returns an error if the condition of slot x is not want.
 func (n NodeStatus) SlotIs(x layout.Slot, want slot.Condition) error {
 	for _, s := range n.Slots {
 		if s.Slot == x && s.Condition == want {
@@ -42,7 +42,7 @@ func (n NodeStatus) SlotIs(x layout.Slot, want slot.Condition) error {
 	return fmt.Errorf("slot %s must be %s, the status says %v", x, want, n.Slots)
 }
 
-// CameUp judges whether the boot that runs counts as one that came up.
+// CameUp returns an error if the current boot does not count as one that came up.
 func (n NodeStatus) CameUp() error {
 	if n.Next == nil {
 		return fmt.Errorf("the status does not say how many boots nobody proved")
@@ -53,7 +53,7 @@ func (n NodeStatus) CameUp() error {
 	return nil
 }
 
-// Status asks the node.
+// Status asks the node for its status.
 func (m *Machine) Status(ctx context.Context) (NodeStatus, error) {
 	text, err := m.Guest.Output(ctx, "kairos-agent", "status", "--json")
 	if err != nil {
@@ -62,8 +62,8 @@ func (m *Machine) Status(ctx context.Context) (NodeStatus, error) {
 	return parseStatus(text)
 }
 
-// Slots looks at what the node says of slots a and b; an empty condition is
-// not looked at.
+// Slots checks the conditions of slots a and b in the node's status. An empty condition
+// is not checked.
 func (m *Machine) Slots(ctx context.Context, a, b slot.Condition) error {
 	status, err := m.Status(ctx)
 	if err != nil {
@@ -77,11 +77,11 @@ func (m *Machine) Slots(ctx context.Context, a, b slot.Condition) error {
 	return err
 }
 
-// askEvery is the time between two questions to a node that is still at work.
+// askEvery is the time between two questions to a busy node.
 const askEvery = 2 * time.Second
 
-// until asks the node until the judge is content, and gives the judge's last word
-// when the time is over.
+// until asks the node for its status until judge accepts it. When the time is over it
+// returns the last error.
 func (m *Machine) until(ctx context.Context, judge func(NodeStatus) error) error {
 	_, err := Retry(ctx, func(ctx context.Context) (NodeStatus, error) {
 		status, err := m.Status(ctx)
@@ -93,20 +93,20 @@ func (m *Machine) until(ctx context.Context, judge func(NodeStatus) error) error
 	return err
 }
 
-// WaitSlot waits until the node says this of a slot.
+// WaitSlot waits until the condition of slot x is want.
 func (m *Machine) WaitSlot(ctx context.Context, x layout.Slot, want slot.Condition) error {
 	return m.until(ctx, func(n NodeStatus) error { return n.SlotIs(x, want) })
 }
 
-// Settled waits until the boot that runs is counted as one that came up.
+// Settled waits until the current boot counts as one that came up.
 func (m *Machine) Settled(ctx context.Context) error { return m.until(ctx, NodeStatus.CameUp) }
 
-// WaitOutput runs a program until it succeeds: the node may still be at work.
+// WaitOutput runs a program until it succeeds: the node may still be busy.
 func WaitOutput(ctx context.Context, g *Guest, argv ...string) (string, error) {
 	return Retry(ctx, func(ctx context.Context) (string, error) { return g.Output(ctx, argv...) })
 }
 
-// Retry does something until it works, for CheckTimeout at most.
+// Retry calls do until it succeeds, for CheckTimeout at most.
 func Retry[T any](ctx context.Context, do func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, CheckTimeout)
 	defer cancel()
@@ -123,7 +123,7 @@ func Retry[T any](ctx context.Context, do func(context.Context) (T, error)) (T, 
 	}
 }
 
-// Until does something again until it works, for CheckTimeout at most.
+// Until is Retry for a function that returns only an error.
 func Until(ctx context.Context, do func() error) error {
 	_, err := Retry(ctx, func(context.Context) (any, error) { return nil, do() })
 	return err

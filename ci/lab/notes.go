@@ -25,8 +25,8 @@ type Boot struct {
 // A Status is how a check ended.
 type Status string
 
-// The statuses. A check is skipped when what it needs did not come about: the
-// reason is its message. A skipped check is not a passed one.
+// The statuses. A check is skipped if its preconditions are missing; its message is the
+// reason. A skipped check is not a passed one.
 const (
 	Pass Status = "pass"
 	Fail Status = "fail"
@@ -40,14 +40,14 @@ type Result struct {
 	Title   string  `json:"title"`   // for people
 	Status  Status  `json:"status"`
 	Seconds float64 `json:"seconds"`
-	Message string  `json:"message,omitempty"` // what was found, or what went wrong
+	Message string  `json:"message,omitempty"` // the finding, or the error
 	Console string  `json:"console,omitempty"` // console log, relative to test.json
 }
 
-// Seconds is a duration as it stands in results.
+// Seconds is a duration as results hold it: in seconds, with milliseconds.
 func Seconds(d time.Duration) float64 { return float64(d.Milliseconds()) / 1000 }
 
-// Record adds seconds and an outcome to a check: the first failure stays.
+// Record adds a time and an outcome to a check. The first failure stays.
 func (m *Machine) Record(name, title string, took time.Duration, message string, err error) {
 	if m.results[name] == nil {
 		m.Put(Result{Machine: m.Name, Name: name, Title: title, Status: Pass, Console: logName(m.Name)})
@@ -67,7 +67,7 @@ func (m *Machine) Record(name, title string, took time.Duration, message string,
 	}
 }
 
-// Conclude is Record, and tells how the check went.
+// Conclude is Record, and reports the check to Options.Checked.
 func (m *Machine) Conclude(name, title string, took time.Duration, message string, err error) {
 	m.Record(name, title, took, message, err)
 	m.Lab.Checked(*m.results[name])
@@ -80,7 +80,7 @@ func (m *Machine) Skip(name, title, why string) {
 	}
 }
 
-// SkipRest is Skip for a check of which the first half is made: half a check proves
+// SkipRest is Skip for a check whose first half may have passed: half a check proves
 // nothing.
 func (m *Machine) SkipRest(name, title, why string) {
 	if res := m.results[name]; res != nil && res.Status == Pass {
@@ -89,13 +89,13 @@ func (m *Machine) SkipRest(name, title, why string) {
 	m.Skip(name, title, why)
 }
 
-// Put adds a result as it is.
+// Put adds a result unchanged.
 func (m *Machine) Put(res Result) {
 	m.results[res.Name] = &res
 	m.order = append(m.order, res.Name)
 }
 
-// Results gives the results in the order of the list.
+// Results returns the results in the order in which they were added.
 func (m *Machine) Results() []Result {
 	out := make([]Result, len(m.order))
 	for i, name := range m.order {
@@ -119,15 +119,15 @@ func (m *Machine) count(s Status) (n int) {
 	return n
 }
 
-// A Chapter is one thing that happens to the node. When it ends otherwise than
-// it must, the rest is not told: nobody knows what the node is then.
+// A Chapter is one event in the life of a node. If it fails, the rest is skipped: the
+// state of the node is unknown then.
 type Chapter struct {
 	Name, Title string
 	Do          func(context.Context) (string, error)
 }
 
-// Tell goes through the chapters. Independent ones need the first one only: they
-// are told after another that failed, too.
+// Tell runs the chapters. Independent chapters need only the first one: they run even
+// after another one has failed.
 func (m *Machine) Tell(ctx context.Context, independent bool, chapters []Chapter) {
 	for i, c := range chapters {
 		begin := time.Now()

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// noted are the statuses of a machine's checks, in order.
+// noted lists a machine's checks with their statuses, in order.
 func noted(m *Machine) string {
 	var words []string
 	for _, r := range m.Results() {
@@ -22,7 +22,7 @@ func noted(m *Machine) string {
 
 var errWrong = errors.New("wrong")
 
-// TestNotes: a failure stays, half a check proves nothing, and nothing is no pass.
+// TestNotes: a failure stays, half a check proves nothing, and no check is no pass.
 func TestNotes(t *testing.T) {
 	for _, tt := range []struct {
 		name           string
@@ -52,7 +52,7 @@ func TestNotes(t *testing.T) {
 	}
 }
 
-// TestFirstFailureStays: the words of the first failure are those in the report.
+// TestFirstFailureStays: the report has the words of the first failure.
 func TestFirstFailureStays(t *testing.T) {
 	m := new(Lab).Machine("bios", "bios", 0)
 	m.Record("x", "", 0, "", errWrong)
@@ -63,7 +63,7 @@ func TestFirstFailureStays(t *testing.T) {
 	}
 }
 
-// TestTell: what is told after a chapter that failed.
+// TestTell: which chapters run after one that failed.
 func TestTell(t *testing.T) {
 	for _, tt := range []struct {
 		name        string

@@ -14,13 +14,13 @@ import (
 	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
-// personDiskSize is the disk of a machine for a person, in bytes. It takes no
-// space on the host until it is written to.
+// personDiskSize is the smallest disk of a user's machine, in bytes. It takes no space
+// on the host until it is written to.
 const personDiskSize = 16 * layout.GiB
 
-// ForPerson is the machine that a person gets for a disk: o.Boots[0] as its
-// firmware, KVM where it works with the disk's own kernel, else emulation, and the
-// limit of one boot. Nothing is started.
+// ForPerson returns the machine that a user gets for a disk, and the limit of one boot.
+// The firmware is o.Boots[0]. The machine uses KVM if that works with the disk's own
+// kernel, else emulation. It is not started.
 func ForPerson(ctx context.Context, o Options) (_ qemu.Config, limit time.Duration, err error) {
 	if o, err = o.WithDefaults(); err != nil {
 		return qemu.Config{}, 0, err
@@ -38,8 +38,8 @@ func ForPerson(ctx context.Context, o Options) (_ qemu.Config, limit time.Durati
 	}, l.BootTimeout, err
 }
 
-// Users names those whom the cloud-config on the disk lets in, in its order. None
-// means that nobody can log in.
+// Users returns the names of the users that the cloud-config on the disk lets log in,
+// in its order. An empty list means that no user can log in.
 func (d *Disk) Users() ([]string, error) {
 	p, err := d.Partition(layout.PartOEM)
 	if err != nil {

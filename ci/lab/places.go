@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// Places are for the machines that run at the same time, one each: in emulation
-// a machine takes a whole CPU, and one that has less than that needs longer than
-// its time limits. A machine that only waits needs none (a guest whose process 1
-// stands still takes 2 % of a CPU in emulation, one that boots all of it), and lends
-// its place to another one: see Lend.
+// Places limit how many machines run at the same time; each needs one place. In
+// emulation a machine takes a whole CPU, and with less it exceeds its time limits. A
+// machine that only waits needs no place and lends it to another one: see Lend. (In
+// emulation, a guest whose process 1 stands still takes 2 % of a CPU, and a booting
+// guest all of it.)
 type Places chan struct{}
 
-// Take waits for a place; who came first gets it first.
+// Take waits for a place. The first machine to wait is the first to get one.
 func (p Places) Take() { p <- struct{}{} }
 
-// Leave gives the place to the next one.
+// Leave gives the place to the next machine.
 func (p Places) Leave() { <-p }
 
 // A sleeper is a machine whose guest does nothing until it is reset.
@@ -27,9 +27,10 @@ type sleeper interface {
 	Resume(context.Context) error
 }
 
-// Lend gives a place away until vm is reset, for limit at most. Then the guest
-// is paused until there is a place again, so that it costs nobody's CPU: held is
-// for how long. The place is taken back whatever happens, as its end leaves it.
+// Lend gives the place away until vm is reset, for limit at most. Then the guest is
+// paused until a place is free again, so that it takes no CPU from other machines. held
+// is the time of that pause. Lend always takes a place back, even after an error, as
+// the machine leaves it at its end.
 func (p Places) Lend(ctx context.Context, vm sleeper, limit time.Duration) (held time.Duration, err error) {
 	p.Leave()
 	short, cancel := context.WithTimeout(ctx, limit)

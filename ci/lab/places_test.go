@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// A sleepyVM is reset after a while; it notes what is done to it.
+// A sleepyVM is reset after a while, and notes the calls to it.
 type sleepyVM struct {
 	until time.Duration // 0: never
 	did   []string
@@ -30,7 +30,7 @@ func (v *sleepyVM) NextReset(ctx context.Context) error {
 func (v *sleepyVM) Pause(context.Context) error  { v.did = append(v.did, "pause"); return nil }
 func (v *sleepyVM) Resume(context.Context) error { v.did = append(v.did, "resume"); return nil }
 
-// TestLend has one place, which another machine wants for an hour.
+// TestLend has one place, and another machine that takes it for an hour.
 func TestLend(t *testing.T) {
 	tests := []struct {
 		name  string

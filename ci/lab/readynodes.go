@@ -14,16 +14,16 @@ import (
 	"github.com/kairos-build/kairos-build/ci/qemu"
 )
 
-// A readyNode is a node that booted slot a, said that it is ready, counted that
-// boot by itself, and was frozen then. In its slot b is another version, proven
-// once. Machines that begin with a ready node go on from here, see Machine.Fork:
-// in emulation that takes seconds where a boot takes a minute.
+// A readyNode is a node that booted slot a, printed the ready line, counted that boot by
+// itself, and was then frozen. Its slot b has another version, proven once. Machines
+// that begin with a ready node fork it, see Machine.Fork. In emulation a fork takes
+// seconds, a boot a minute.
 type readyNode struct {
 	frozen  *qemu.Frozen
-	machine *Machine // that made it, and has ended
+	machine *Machine // the machine that was frozen; it has ended
 }
 
-// A hardware is what machines have in common that go on from one node.
+// A hardware is what all forks of one node have in common.
 type hardware struct {
 	boot    qemu.Boot
 	chipset qemu.Chipset
@@ -36,19 +36,19 @@ func (h hardware) String() string {
 	return fmt.Sprintf("%s-%s", h.boot, h.chipset)
 }
 
-// readyNodes makes one node of each hardware, when the first machine asks for it.
-// The others wait for it.
+// readyNodes makes one node of each hardware when the first machine asks for it. Other
+// machines that ask meanwhile wait for that node.
 type readyNodes struct {
 	mu    sync.Mutex
 	nodes map[hardware]func() (*readyNode, error) // each makes its node once
-	made  []*Machine                              // in the order in which they were ready
+	made  []*Machine                              // in the order in which they got ready
 }
 
 func newReadyNodes() *readyNodes {
 	return &readyNodes{nodes: map[hardware]func() (*readyNode, error){}}
 }
 
-// get gives the node of this hardware.
+// get returns the node of this hardware.
 func (n *readyNodes) get(ctx context.Context, l *Lab, h hardware) (*readyNode, error) {
 	n.mu.Lock()
 	node := n.nodes[h]
@@ -71,15 +71,15 @@ func (n *readyNodes) make(ctx context.Context, l *Lab, h hardware) (*readyNode, 
 	return node, nil
 }
 
-// ReadyNodes are the machines that made the nodes.
+// ReadyNodes returns the machines that were frozen as ready nodes.
 func (l *Lab) ReadyNodes() []*Machine {
 	l.nodes.mu.Lock()
 	defer l.nodes.mu.Unlock()
 	return l.nodes.made
 }
 
-// makeReadyNode boots a node and freezes it. An emulated kernel that crashed is
-// booted again, as the machines are that go on from it.
+// makeReadyNode boots a node and freezes it. It tries again after a crash of the
+// emulated kernel, up to qemu.CrashRetries times, as the machines forked from it do.
 func (l *Lab) makeReadyNode(ctx context.Context, h hardware) (*readyNode, error) {
 	for crashes := 0; ; crashes++ {
 		m := l.Machine(ReadyName+h.String(), h.boot, crashes)
@@ -115,11 +115,11 @@ func (m *Machine) freezeReady(ctx context.Context) (*qemu.Frozen, error) {
 	return frozen, err
 }
 
-// ReadyName begins the name of such a node in the report; its hardware follows.
+// ReadyName begins the name of a ready node in the report; its hardware follows.
 const ReadyName = "ready-"
 
-// Fork makes the machine one that goes on from a ready node, and logs in.
-// Of the setup only Chipset and Faults count.
+// Fork starts the machine as a fork of a ready node, and logs in. It uses only Chipset
+// and Faults of the setup.
 func (m *Machine) Fork(ctx context.Context) error {
 	node, err := m.Lab.nodes.get(ctx, m.Lab, hardware{m.Boot, m.Setup.Chipset})
 	if err != nil {
@@ -138,7 +138,7 @@ func (m *Machine) Fork(ctx context.Context) error {
 	return m.login(ctx)
 }
 
-// newLog makes way for the machine's console log, and gives its path.
+// newLog removes an old console log of the machine, and returns the path of the new one.
 func (m *Machine) newLog() (string, error) {
 	log := m.Lab.LogPath(m.Name)
 	if err := os.MkdirAll(filepath.Dir(log), 0o755); err != nil {

@@ -17,7 +17,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
-// guestHost is where a guest reaches 127.0.0.1 of the host (QEMU's user network).
+// guestHost is the address at which a guest reaches 127.0.0.1 of the host (QEMU's user
+// network).
 const guestHost = "10.0.2.2"
 
 // A Mood is how the registry treats the largest blob of an image.
@@ -27,17 +28,17 @@ type Mood string
 const (
 	honest    Mood = ""
 	Lies      Mood = "lies"      // another byte in the middle
-	Truncates Mood = "truncates" // ends early, as if it were whole
+	Truncates Mood = "truncates" // ends in the middle, as if the blob were whole
 	Dies      Mood = "dies"      // closes the connection in the middle, then answers 503
-	Stumbles  Mood = "stumbles"  // closes the connection in the middle, the first time
+	Stumbles  Mood = "stumbles"  // closes the connection in the middle, only once
 	Stalls    Mood = "stalls"    // stops in the middle and stays connected
 )
 
 // HonestName is the repository without a mood.
 const HonestName = "kairos"
 
-// A Registry is an OCI registry on loopback that can be told to misbehave. The
-// repository's name is the mood, or "kairos" for an honest one.
+// A Registry is an OCI registry on loopback that misbehaves on request. The mood is the
+// repository's name, or "kairos" for an honest repository.
 type Registry struct {
 	*loopback
 	handler http.Handler
@@ -45,11 +46,11 @@ type Registry struct {
 	size    int64
 
 	mu   sync.Mutex
-	fell map[Mood]bool // hung up once
+	fell map[Mood]bool // the mood answered a request before
 	gone chan struct{} // ends the stalled answers
 }
 
-// StartRegistry serves until close.
+// StartRegistry serves until Close. It keeps the blobs in dir.
 func StartRegistry(dir string) (*Registry, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
@@ -64,13 +65,13 @@ func StartRegistry(dir string) (*Registry, error) {
 	return r, err
 }
 
-// Close ends it, and the answers that stall.
+// Close ends the registry and its stalled answers.
 func (r *Registry) Close() error {
 	close(r.gone)
 	return r.loopback.Close()
 }
 
-// Ref is the name of an image for the guest.
+// Ref returns the name of an image for the guest.
 func (r *Registry) Ref(repository, tag string) string {
 	return fmt.Sprintf("oci:%s:%d/%s:%s", guestHost, r.port(), repository, tag)
 }
@@ -87,7 +88,7 @@ func (r *Registry) Push(repository, tag string, image v1.Image) error {
 	return nil
 }
 
-// Watch makes the moods be about the largest layer of an image.
+// Watch applies the moods to the largest layer of an image.
 func (r *Registry) Watch(image v1.Image) error {
 	manifest, err := image.Manifest()
 	if err != nil {
@@ -115,8 +116,7 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	}
 }
 
-// moodOf is the mood in which a request is answered: only the large blob has
-// one.
+// moodOf returns the mood of the answer to a request. Only the large blob has one.
 func (r *Registry) moodOf(q *http.Request) Mood {
 	if q.Method != http.MethodGet || !strings.HasSuffix(q.URL.Path, "/blobs/"+r.large.String()) {
 		return honest
@@ -128,8 +128,7 @@ func (r *Registry) moodOf(q *http.Request) Mood {
 	return honest
 }
 
-// fellBefore notes that the registry hangs up in this mood, and tells whether
-// it did so before.
+// fellBefore notes a request in this mood, and tells whether there was one before.
 func (r *Registry) fellBefore(m Mood) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -185,5 +184,5 @@ func (m *moody) Write(p []byte) (int, error) {
 		}
 		return 0, errHangUp
 	}
-	panic(http.ErrAbortHandler) // net/http's word for hanging up
+	panic(http.ErrAbortHandler) // net/http closes the connection
 }

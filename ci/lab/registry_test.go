@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/random"
 )
 
-// fetchBlob gives what came of a blob, and how it ended.
+// fetchBlob returns the bytes of a blob that came, the status, and how reading ended.
 func fetchBlob(t *testing.T, r *Registry, repository string, blob v1.Hash) ([]byte, int, error) {
 	t.Helper()
 	q, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/v2/%s/blobs/%s", r.port(), repository, blob), nil)
@@ -47,7 +47,7 @@ func TestMoods(t *testing.T) {
 	if err := r.Watch(image); err != nil {
 		t.Fatal(err)
 	}
-	blobs := map[bool]v1.Layer{} // by whether moods are about them
+	blobs := map[bool]v1.Layer{} // by whether the moods apply to them
 	for _, l := range layers {
 		digest, err := l.Digest()
 		if err != nil {

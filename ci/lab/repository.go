@@ -18,14 +18,14 @@ import (
 	gitmemory "github.com/go-git/go-git/v5/storage/memory"
 )
 
-// A Repository is a git repository in memory, which is read over HTTP as
-// git-http-backend(1) has it.
+// A Repository is a git repository in memory, served over HTTP as git-http-backend(1)
+// does.
 type Repository struct {
 	transport transport.Transport
 	endpoint  *transport.Endpoint
 }
 
-// NewRepository has one commit, with one file.
+// NewRepository makes a repository with one commit of one file.
 func NewRepository(name, content string) (*Repository, error) {
 	objects, files := gitmemory.NewStorage(), memfs.New()
 	r, err := git.Init(objects, files)
@@ -53,7 +53,7 @@ func NewRepository(name, content string) (*Repository, error) {
 	return &Repository{server.NewServer(server.MapLoader{endpoint.String(): objects}), endpoint}, nil
 }
 
-// Register makes a server hand out the repository below a path.
+// Register makes mux serve the repository below a path.
 func (r *Repository) Register(mux *http.ServeMux, path string) {
 	mux.HandleFunc("GET "+path+"/info/refs", func(w http.ResponseWriter, q *http.Request) { r.answer(w, r.advertise(w, q)) })
 	mux.HandleFunc("POST "+path+"/git-upload-pack", func(w http.ResponseWriter, q *http.Request) { r.answer(w, r.upload(w, q)) })

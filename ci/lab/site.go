@@ -8,18 +8,18 @@ import (
 	"sync"
 )
 
-// A Site is what a node's config finds on its network: on loopback of the host,
-// in the place of a forge and of a server with files.
+// A Site is a server on the host's loopback for a node's config. It stands in for a
+// forge and a file server.
 type Site struct {
 	*loopback
-	Mux *http.ServeMux // of what is no page
+	Mux *http.ServeMux // serves the paths that are no page
 
 	mu    sync.Mutex
 	pages map[string]string // by path
 	asked map[string]int
 }
 
-// StartSite serves until close.
+// StartSite serves until Close.
 func StartSite() (*Site, error) {
 	s := &Site{Mux: http.NewServeMux(), pages: map[string]string{}, asked: map[string]int{}}
 	var err error
@@ -27,17 +27,17 @@ func StartSite() (*Site, error) {
 	return s, err
 }
 
-// URL is the site as a guest sees it.
+// URL is the site's address in the guest.
 func (s *Site) URL() string { return fmt.Sprintf("http://%s:%d", guestHost, s.port()) }
 
-// Put makes a page.
+// Put adds or replaces a page.
 func (s *Site) Put(path, page string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pages[path] = page
 }
 
-// Times is how often a page was asked for.
+// Times counts the requests for a path.
 func (s *Site) Times(path string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -55,6 +55,6 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		return
 	}
 	if _, err := w.Write([]byte(page)); err != nil {
-		return // the guest has gone
+		return // the guest is gone
 	}
 }

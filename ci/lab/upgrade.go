@@ -17,7 +17,7 @@ import (
 // UpgradeTimeout limits one upgrade in an emulated guest.
 const UpgradeTimeout = 20 * time.Minute
 
-// upgraded is the part of `kairos-agent upgrade --json` that is looked at.
+// upgraded is the part of `kairos-agent upgrade --json` that the tests check.
 type upgraded struct {
 	Slot     layout.Slot `json:"slot"`
 	Version  string      `json:"version"`
@@ -25,7 +25,7 @@ type upgraded struct {
 	Seconds  float64     `json:"seconds"`
 }
 
-// Upgrade upgrades, and compares what the node says with the image.
+// Upgrade upgrades the node, compares its report with the image, and returns a summary.
 func (m *Machine) Upgrade(ctx context.Context, want slot.Choice, image v1.Image, ref string, flags ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, UpgradeTimeout)
 	defer cancel()

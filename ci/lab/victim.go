@@ -25,16 +25,15 @@ type Victim struct {
 	File   string // absolute, in the node
 	Data   []byte // the file as it should be
 	Offset int64  // of the byte, on the disk
-	Value  byte   // what is there
+	Value  byte   // its value on the disk
 }
 
-// Patch flips the byte.
+// Patch returns a patch that inverts the byte.
 func (v Victim) Patch() qemu.Patch {
 	return qemu.Patch{Offset: v.Offset, Data: []byte{v.Value ^ 0xff}}
 }
 
-// BeginsWith tells whether data is a part of the file as it should be, from its
-// beginning.
+// BeginsWith tells whether the file, as it should be, begins with data.
 func (v Victim) BeginsWith(data string) bool { return strings.HasPrefix(string(v.Data), data) }
 
 // victimDirs are searched for the largest file, in this order. Nothing reads them
@@ -45,7 +44,7 @@ func victimDirs() []string {
 
 var errNoVictim = errors.New("below /usr/share is no file of 8 KiB or more, so none can be damaged on purpose")
 
-// Victim chooses a byte.
+// Victim chooses the first byte of the largest file of victimDirs.
 func (d *Disk) Victim() (Victim, error) {
 	name, data, at, err := d.place(layout.SlotA.Root(), func(root fs.FS) string { return largest(root, victimDirs()) })
 	if err != nil {
@@ -54,7 +53,7 @@ func (d *Disk) Victim() (Victim, error) {
 	return Victim{File: "/" + name, Data: data, Offset: at, Value: data[0]}, nil
 }
 
-// flip is a patch that changes one byte of a file of a root partition.
+// flip returns a patch that flips a bit of byte 100 of a file of a root partition.
 func (d *Disk) flip(partition, name string) (qemu.Patch, error) {
 	_, data, at, err := d.place(partition, func(fs.FS) string { return name })
 	if err != nil {
@@ -63,8 +62,8 @@ func (d *Disk) flip(partition, name string) (qemu.Patch, error) {
 	return qemu.Patch{Offset: at + 100, Data: []byte{data[100] ^ 1}}, nil
 }
 
-// place gives a file of a root partition and where on the disk it begins. It finds
-// that by watching what is read while the file is read.
+// place returns a file of a root partition and its offset on the disk. It finds the
+// offset by watching which parts of the partition are read with the file.
 func (d *Disk) place(partition string, choose func(fs.FS) string) (name string, data []byte, at int64, err error) {
 	section, err := d.Section(partition)
 	if err != nil {
@@ -89,9 +88,9 @@ func (d *Disk) place(partition string, choose func(fs.FS) string) (name string, 
 	return name, data, p.Offset() + at, err
 }
 
-// largest finds the largest regular file of two blocks or more below the first
-// directory that has one; the first in order wins. Directories that are missing
-// have none.
+// largest returns the largest regular file of two blocks or more below the first
+// directory that has one. Of equal files the first in order wins. Missing directories
+// are skipped.
 func largest(root fs.FS, dirs []string) string {
 	for _, dir := range dirs {
 		best, size := "", int64(2*blockSize-1)
@@ -111,7 +110,7 @@ func largest(root fs.FS, dirs []string) string {
 	return ""
 }
 
-// A watcher remembers where it was read.
+// A watcher remembers which parts were read.
 type watcher struct {
 	r     io.ReaderAt
 	reads []span
@@ -126,7 +125,8 @@ func (w *watcher) ReadAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// locate finds an aligned block with this content in what was read.
+// locate returns the offset of an aligned block with these contents in the parts that
+// were read.
 func (w *watcher) locate(block []byte) (int64, error) {
 	have := make([]byte, len(block))
 	for _, s := range w.reads {

@@ -2,9 +2,9 @@
 
 package qemu
 
-// A stripper removes terminal control from a stream of bytes: escape sequences
-// (ECMA-48: CSI, OSC and the short ones) and every control character but newline
-// and tab. It keeps its place between calls, as a sequence may be cut anywhere.
+// A stripper removes terminal control from a stream of bytes: escape sequences (ECMA-48:
+// CSI, OSC and the short ones) and every control character except newline and tab. It
+// keeps its state between calls, as a sequence may be split anywhere.
 type stripper struct {
 	state stripState
 }
@@ -25,7 +25,7 @@ const (
 	deleteKey = 0x7f
 )
 
-// strip gives what a person would read of data.
+// strip returns the readable text of data.
 func (s *stripper) strip(data []byte) []byte {
 	out := make([]byte, 0, len(data))
 	for _, b := range data {

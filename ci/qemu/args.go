@@ -22,7 +22,7 @@ type machine struct {
 	disks    []string // qcow2 overlays, in the order of Disk, ExtraDisks
 }
 
-// args is QEMU's command line. It depends on nothing else.
+// args is QEMU's command line. It depends only on the machine.
 func (m machine) args() []string {
 	var a []string
 	add := func(args ...string) { a = append(a, args...) }
@@ -53,8 +53,8 @@ func (m machine) machineType() string {
 	return string(m.Chipset) + ",graphics=off"
 }
 
-// watchdogArgs let the chipset's watchdog reset the machine, as it does on
-// hardware; QEMU straps that off by default, and the driver cannot see it.
+// watchdogArgs let the chipset's watchdog reset the machine, as on hardware. QEMU straps
+// that off by default, and the driver cannot see it.
 func (m machine) watchdogArgs() []string {
 	if m.Chipset != Q35 {
 		return nil
@@ -72,7 +72,7 @@ func (m machine) firmwareArgs() []string {
 	args := []string{
 		"-drive", flash(m.firmware.Code, 0, ",readonly=on"),
 		"-drive", flash(m.firmware.Vars, 1, ""),
-		"-global", "ICH9-LPC.disable_s3=1", // OVMF with SMM and S3 needs more than we give
+		"-global", "ICH9-LPC.disable_s3=1", // OVMF with SMM and S3 needs more options
 	}
 	if m.firmware.SMM {
 		args = append(args, "-global", "driver=cfi.pflash01,property=secure,value=on")
@@ -80,8 +80,8 @@ func (m machine) firmwareArgs() []string {
 	return args
 }
 
-// networkArgs let QEMU choose the host's ports: nobody can take one between the
-// choice and the use. romfile= keeps the firmware from trying a network boot.
+// networkArgs let QEMU choose the host's ports, so no other program can take one between
+// the choice and the use. romfile= keeps the firmware from trying a network boot.
 func (m machine) networkArgs() []string {
 	var netdev strings.Builder
 	netdev.WriteString("user,id=net0")
@@ -91,7 +91,7 @@ func (m machine) networkArgs() []string {
 	return []string{"-netdev", netdev.String(), "-device", "virtio-net-pci,netdev=net0,romfile="}
 }
 
-// diskArgs number boot indexes from 1: 0 belongs to -kernel.
+// diskArgs number the boot indexes from 1, as 0 belongs to -kernel.
 func (m machine) diskArgs() []string {
 	var a, drives []string
 	for i, path := range m.disks {
@@ -111,7 +111,7 @@ func (m machine) diskArgs() []string {
 	return a
 }
 
-// loggedArgs are the first disk behind a driver that logs what goes through it.
+// loggedArgs attach the first disk behind a driver that logs its writes.
 func (m machine) loggedArgs(path string) []string {
 	return []string{
 		"-blockdev", "driver=file,node-name=disk0-file,discard=unmap,filename=" + quote(path),
@@ -131,5 +131,5 @@ func (m machine) kernelArgs() []string {
 	return a
 }
 
-// quote doubles commas, which is QEMU's way to have one in a value.
+// quote doubles commas, as QEMU wants for a comma in a value.
 func quote(value string) string { return strings.ReplaceAll(value, ",", ",,") }

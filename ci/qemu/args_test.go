@@ -12,7 +12,7 @@ import (
 	"github.com/kairos-build/kairos-build/ci/golden"
 )
 
-// oneEach puts an option and its value on a line.
+// oneEach puts each option, with its value, on its own line.
 func oneEach(args []string) string {
 	var b strings.Builder
 	for _, a := range args {

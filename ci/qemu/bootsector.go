@@ -2,8 +2,8 @@
 
 package qemu
 
-// exitPort is the I/O port of the isa-debug-exit device; QEMU ends with the status
-// value<<1 | 1 when a guest writes value there.
+// exitPort is the I/O port of the isa-debug-exit device. When a guest writes value there,
+// QEMU ends with the status value<<1 | 1.
 const (
 	exitPort   = 0xf4
 	exitValue  = 0x10
@@ -13,8 +13,8 @@ const (
 // bootSectorSize is one MiB: SeaBIOS reads nothing from a disk of one sector.
 const bootSectorSize = 1 << 20
 
-// bootSector is a disk whose boot sector is the smallest guest there is: 16-bit
-// code that writes "K" to the first serial port and ends QEMU.
+// bootSector returns a disk with a minimal guest in its boot sector: 16-bit code that
+// writes "K" to the first serial port and ends QEMU.
 func bootSector() []byte {
 	code := []byte{
 		0xba, 0xf8, 0x03, // mov dx, 0x3f8   ; COM1
@@ -28,6 +28,6 @@ func bootSector() []byte {
 	}
 	disk := make([]byte, bootSectorSize)
 	copy(disk, code)
-	disk[510], disk[511] = 0x55, 0xaa // what makes a sector a boot sector
+	disk[510], disk[511] = 0x55, 0xaa // signature of a boot sector
 	return disk
 }

@@ -9,14 +9,14 @@ import (
 	"strings"
 )
 
-// A Bus is how a machine's disks are attached: what drivers firmware, boot loader
-// and kernel need.
+// A Bus is a way to attach a machine's disks. It decides which drivers the firmware, the
+// boot loader and the kernel need.
 type Bus string
 
-// The buses. What a disk hangs on in the virtual machines of others is VirtioBlk
-// and VirtioSCSI (KVM), PVSCSI (VMware), AHCI and IDE (VirtualBox). QEMU 7.2 has no
-// eMMC; for drivers it is like SD. Of its LSI SAS 1068 (mptsas1068) the driver of
-// Linux 6.12 takes the controller and sees no disk.
+// The buses. Common hypervisors use VirtioBlk and VirtioSCSI (KVM), PVSCSI (VMware), AHCI
+// and IDE (VirtualBox). QEMU 7.2 has no eMMC; for drivers it is like SD. Its LSI SAS 1068
+// (mptsas1068) is left out: the driver of Linux 6.12 takes the controller and sees no
+// disk.
 const (
 	VirtioBlk  Bus = "virtio-blk"
 	VirtioSCSI Bus = "virtio-scsi"
@@ -33,7 +33,7 @@ const (
 	LSI        Bus = "lsi"
 )
 
-// An attachment is how QEMU has a bus: its controllers, and the device of a disk,
+// An attachment holds QEMU's devices of a bus: its controllers, and the device of a disk,
 // in which %d is the disk's number.
 type attachment struct {
 	bus         Bus
@@ -41,7 +41,7 @@ type attachment struct {
 	disk        string
 }
 
-// attachments are those of all buses.
+// attachments returns the attachments of all buses.
 func attachments() []attachment {
 	return []attachment{
 		{VirtioBlk, nil, "virtio-blk-pci"},
@@ -60,7 +60,7 @@ func attachments() []attachment {
 	}
 }
 
-// Buses lists them all.
+// Buses lists all buses.
 func Buses() []Bus {
 	var list []Bus
 	for _, a := range attachments() {
@@ -69,8 +69,8 @@ func Buses() []Bus {
 	return list
 }
 
-// Args are QEMU's arguments for disks on the bus, whose drives have these ids.
-// The first is booted first. A card has no place in that order.
+// Args returns QEMU's arguments for disks on the bus. drives are the ids of their drives
+// in boot order. An SD card has no place in that order.
 func (b Bus) Args(drives ...string) []string {
 	all := attachments()
 	i := slices.IndexFunc(all, func(a attachment) bool { return a.bus == b })

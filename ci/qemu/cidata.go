@@ -13,15 +13,15 @@ import (
 	"github.com/diskfs/go-diskfs/filesystem/iso9660"
 )
 
-// CIDataLabel is what NoCloud looks for on a CD-ROM or a disk.
+// CIDataLabel is the volume label by which NoCloud finds a CD-ROM or a disk.
 const CIDataLabel = "cidata"
 
-// cdSector is the size of a sector of a CD-ROM.
+// cdSector is the sector size of a CD-ROM, in bytes.
 const cdSector = 2048
 
-// WriteCIData writes a new ISO 9660 image labelled CIDataLabel with files at its
-// root, as hypervisors hand over user-data, meta-data and network-config to a
-// machine. Names keep their case and length by Rock Ridge.
+// WriteCIData writes a new ISO 9660 image labelled CIDataLabel, with files at its root.
+// Hypervisors give a machine its user-data, meta-data and network-config in this form.
+// Rock Ridge keeps the case and length of names.
 func WriteCIData(path string, files map[string][]byte) (err error) {
 	size := int64(512 << 10) // of the descriptors and folders
 	for _, data := range files {

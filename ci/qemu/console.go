@@ -13,12 +13,12 @@ import (
 	"time"
 )
 
-// maxLine is where a line without an end is broken, in bytes.
+// maxLine is the length, in bytes, at which a line without a newline is broken.
 const maxLine = 64 << 10
 
-// A Console is a serial line: everything that the guest has written, line by line
-// and with the time, and a way to type. Reading goes on in the background, so
-// nothing is lost between two waits. A wait begins where the last one matched.
+// A Console is a serial line. It holds all lines that the guest has written, with their
+// times, and can type. It reads in the background, so nothing is lost between two waits.
+// A wait begins where the last one matched.
 type Console struct {
 	faults []Fault
 	path   string // of the log, for messages
@@ -33,20 +33,20 @@ type Console struct {
 }
 
 type line struct {
-	at   time.Time // when its first byte came
+	at   time.Time // of its first byte
 	text string
 }
 
-// A place is a byte in the text: column of a line.
+// A place is a position in the text: line number, and byte in that line.
 type place struct{ line, column int }
 
 // A tap gets a copy of the raw bytes.
 type tap struct{ w io.Writer }
 
-// A Match is what a wait found.
+// A Match is the line that a wait found.
 type Match struct {
 	Text   string   // the whole line
-	Groups []string // as regexp.FindStringSubmatch gives them
+	Groups []string // as regexp.FindStringSubmatch returns them
 	At     time.Time
 }
 
@@ -81,7 +81,7 @@ func (c *Console) add(raw, clean []byte, now time.Time) {
 	defer c.mu.Unlock()
 	for t := range c.taps {
 		if _, err := t.w.Write(raw); err != nil {
-			delete(c.taps, t) // whoever looked has gone
+			delete(c.taps, t) // its reader is gone
 		}
 	}
 	for _, b := range clean {
@@ -117,15 +117,15 @@ func (c *Console) wake() {
 	c.changed = make(chan struct{})
 }
 
-// WaitFor returns the first line after the last match that re matches. A fault
-// that comes before it is a GuestError, the end of the machine an ErrEnded, the
-// end of ctx a TimeoutError. A line is looked at while it is still being written,
-// as a prompt has no end; WaitLine is for everything else.
+// WaitFor returns the first line after the last match that re matches. The error is a
+// GuestError if a fault comes first, ErrEnded if the machine ends, and a TimeoutError if
+// ctx ends. WaitFor also matches an unfinished line, as a prompt has no newline. Use
+// WaitLine for everything else.
 func (c *Console) WaitFor(ctx context.Context, re *regexp.Regexp) (Match, error) {
 	return c.wait(ctx, re, false)
 }
 
-// WaitLine is WaitFor for lines that are finished.
+// WaitLine is WaitFor for finished lines.
 func (c *Console) WaitLine(ctx context.Context, re *regexp.Regexp) (Match, error) {
 	return c.wait(ctx, re, true)
 }
@@ -154,8 +154,8 @@ func (c *Console) place() place {
 	return c.cursor
 }
 
-// search looks at every line from next on, moves next to the last line, and moves
-// the cursor behind a match.
+// search checks every line from next on, moves next to the last line, and moves the
+// cursor behind a match.
 func (c *Console) search(re *regexp.Regexp, next *place, finished bool) (*Match, <-chan struct{}, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -176,7 +176,7 @@ func (c *Console) search(re *regexp.Regexp, next *place, finished bool) (*Match,
 	}
 }
 
-// fault gives the first fault after the last match, or nil.
+// fault returns the first fault after the last match, or nil.
 func (c *Console) fault() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -196,8 +196,8 @@ func (c *Console) guestError(f *Fault, text string) error {
 	return &GuestError{f.Meaning, strings.TrimSpace(text), c.path, c.tail(tailLines)}
 }
 
-// Skip moves to the end of what has been written: what is there is not matched,
-// and is no fault any more.
+// Skip moves to the end of the text so far. Later waits do not match the skipped text,
+// and it is no longer a fault.
 func (c *Console) Skip() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -205,7 +205,7 @@ func (c *Console) Skip() {
 	c.cursor = place{last, len(c.lines[last].text)}
 }
 
-// Find looks at everything written so far, from the beginning, and moves nothing.
+// Find searches the text so far, from the beginning, without moving the cursor.
 func (c *Console) Find(re *regexp.Regexp) (Match, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -217,7 +217,7 @@ func (c *Console) Find(re *regexp.Regexp) (Match, bool) {
 	return Match{}, false
 }
 
-// Send types text; a line is sent by a newline at its end.
+// Send types text. A newline at the end of a line enters it.
 func (c *Console) Send(text string) error {
 	if _, err := io.WriteString(c.keys, text); err != nil {
 		return fmt.Errorf("typing on the console: %w", err)
@@ -225,10 +225,10 @@ func (c *Console) Send(text string) error {
 	return nil
 }
 
-// tailLines is how much of the console an error quotes.
+// tailLines is how many console lines an error quotes.
 const tailLines = 12
 
-// Tail gives the last n lines that are not empty.
+// Tail returns the last n lines that are not empty.
 func (c *Console) Tail(n int) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -245,7 +245,7 @@ func (c *Console) tail(n int) string {
 	return strings.Join(out, "\n")
 }
 
-// Tap copies everything that comes from now on to w, raw, until stop is called.
+// Tap copies all later output to w, raw, until stop is called.
 func (c *Console) Tap(w io.Writer) (stop func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -87,7 +87,7 @@ func TestWaitFor(t *testing.T) {
 	}
 }
 
-// TestWaitForTime has a clock of its own: nothing here takes a second.
+// TestWaitForTime runs with a fake clock, so it takes less than a second.
 func TestWaitForTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, w := talk(t, io.Discard, DefaultFaults())
@@ -142,7 +142,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestNoFault holds lines of good boots that look like bad ones.
+// TestNoFault: lines of good boots that look like faults are none.
 func TestNoFault(t *testing.T) {
 	for _, line := range []string{
 		"[    0.0] Command line: panic=5 systemd.crash_reboot=yes",
@@ -193,7 +193,7 @@ func TestLogin(t *testing.T) {
 	}
 }
 
-// guest is a getty that takes what it gets.
+// guest is a getty that accepts any login, and returns what was typed.
 func guest(screen io.Writer, keyboard io.Reader, answer string) string {
 	var typed strings.Builder
 	for _, text := range []string{"Debian\r\n\r\nnode login: ", "Password: "} {

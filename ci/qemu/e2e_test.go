@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// The environment names the guest that these tests boot.
+// Environment variables that name the guest of these tests.
 const (
 	envKernel = "KAIROS_E2E_KERNEL" // a Linux kernel
 	envInitrd = "KAIROS_E2E_INITRD" // its initrd
@@ -122,7 +122,7 @@ func TestGuest(t *testing.T) {
 	}
 }
 
-// TestUnbootable boots what cannot be booted and reads the words.
+// TestUnbootable boots disks that cannot boot, and checks the faults.
 func TestUnbootable(t *testing.T) {
 	empty := filepath.Join(t.TempDir(), "empty,disk.raw")
 	if err := os.WriteFile(empty, make([]byte, 1<<20), 0o600); err != nil {

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// What callers branch on.
+// Errors that callers branch on.
 var (
 	ErrNoQEMU     = errors.New("qemu-system-x86_64 not found")
 	ErrNoFirmware = errors.New("UEFI firmware not found")
@@ -16,13 +16,13 @@ var (
 	ErrEnded = errors.New("the virtual machine has ended")
 )
 
-// install is what a person types when something is missing.
+// install says how to install a missing QEMU or firmware.
 const install = "install it, on Debian and Ubuntu with: apt-get install --no-install-recommends qemu-system-x86 ovmf"
 
-// A GuestError is a guest that failed in a way its console told.
+// A GuestError is a failure of the guest that its console showed.
 type GuestError struct {
-	Fault   string // what it means, in words
-	Line    string // the console line that said so
+	Fault   string // Fault.Meaning
+	Line    string // the console line of the fault
 	Console string // path of the console log
 	Tail    string // the last lines of the console
 }
@@ -31,10 +31,10 @@ func (e *GuestError) Error() string {
 	return fmt.Sprintf("%s: %q (console log: %s)%s", e.Fault, e.Line, e.Console, quoteTail("console", e.Tail))
 }
 
-// An ExitError is a QEMU that ended when nobody asked for it.
+// An ExitError is an unexpected end of QEMU.
 type ExitError struct {
 	State   string // how the process ended: "exit status 1"
-	Stderr  string // the end of what QEMU said
+	Stderr  string // the end of QEMU's output
 	Console string // path of the console log
 	Tail    string // the last lines of the console
 }
@@ -59,11 +59,10 @@ func (e *TimeoutError) Error() string {
 	return fmt.Sprintf("waiting for %s: %v (console log: %s)%s", e.What, e.Err, e.Console, quoteTail("console", e.Tail))
 }
 
-// Unwrap gives the context's error.
+// Unwrap returns the context's error.
 func (e *TimeoutError) Unwrap() error { return e.Err }
 
-// quoteTail puts the end of a log under a heading, or gives nothing when the log
-// is empty.
+// quoteTail puts the end of a log under a heading. It returns "" for an empty log.
 func quoteTail(name, text string) string {
 	text = strings.TrimSpace(text)
 	if text == "" {

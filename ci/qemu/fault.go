@@ -4,27 +4,27 @@ package qemu
 
 import "regexp"
 
-// A Fault is a console line after which waiting for anything good is pointless.
+// A Fault is a console line after which waiting for success is pointless.
 type Fault struct {
-	Meaning string         // what it says about the guest, in words
+	Meaning string         // what the line says about the guest
 	Line    *regexp.Regexp // matched against one line without escape sequences
 }
 
-// Meanings that callers look for. A crash is a fault in the kernel that is no
-// deliberate panic.
+// Meanings that callers compare with. A crash is a fault in the kernel, not a deliberate
+// panic.
 const (
 	KernelCrashed  = "the kernel crashed"
 	KernelPanicked = "the kernel panicked"
 )
 
-// kernelCrash is how Linux on x86 begins to tell of a fault in itself: die() of
-// arch/x86/kernel/dumpstack.c prints the kind, the error code in four hexadecimal
-// digits and the number of the fault ("double fault: 0000 [#1]"), newer kernels
-// behind "Oops: ", Debian 12's without it. A soft lockup is one that a host with
-// too much to do can cause.
+// kernelCrash matches the line with which Linux on x86 begins to report a fault in
+// itself. die() in arch/x86/kernel/dumpstack.c prints the kind, the error code in four
+// hexadecimal digits and the number of the fault ("double fault: 0000 [#1]"). Newer
+// kernels put "Oops: " before it, Debian 12's does not. An overloaded host can cause a
+// soft lockup.
 var kernelCrash = regexp.MustCompile(`(BUG: unable to handle|Oops: |general protection fault|kernel BUG at |BUG: soft lockup - CPU|: [0-9a-f]{4} \[#[0-9]+\])`)
 
-// DefaultFaults is the table of everything that we know to be an end.
+// DefaultFaults returns all known faults.
 func DefaultFaults() []Fault {
 	rows := []struct{ meaning, line string }{
 		{KernelPanicked, `Kernel panic - not syncing`},
@@ -45,7 +45,7 @@ func DefaultFaults() []Fault {
 	return faults
 }
 
-// match gives the fault that a line tells of, or nil.
+// match returns the fault of a line, or nil.
 func match(faults []Fault, line string) *Fault {
 	for i := range faults {
 		if faults[i].Line.MatchString(line) {

@@ -14,12 +14,12 @@ import (
 	"strings"
 )
 
-// Firmware is one UEFI build: its code, and the template of its variables, which
-// every machine gets a copy of.
+// Firmware is one UEFI build: its code, and the template of its variables. Every machine
+// gets a copy of the template.
 type Firmware struct {
 	Code, Vars Flash
-	// SMM says that the code needs System Management Mode, which is what keeps
-	// a guest from writing the Secure Boot variables.
+	// SMM says that the code needs System Management Mode, which keeps a guest from
+	// writing the Secure Boot variables.
 	SMM bool
 }
 
@@ -29,10 +29,10 @@ type Flash struct {
 	Format string // raw or qcow2
 }
 
-// Firmware finds the firmware that boots as b says. BIOS needs none: SeaBIOS comes
-// with QEMU. Descriptors (QEMU's docs/interop/firmware.json) are asked first, in
-// /etc/qemu/firmware and /usr/share/qemu/firmware, then the usual paths of Debian,
-// Fedora, openSUSE and Arch.
+// Firmware finds the firmware for b. BIOS needs none, as SeaBIOS comes with QEMU.
+// Firmware reads descriptors first (QEMU's docs/interop/firmware.json), in
+// /etc/qemu/firmware and /usr/share/qemu/firmware. Then it tries the usual paths of
+// Debian, Fedora, openSUSE and Arch. If there is none, the error is ErrNoFirmware.
 func (h Host) Firmware(b Boot) (Firmware, error) {
 	if b == BIOS {
 		return Firmware{}, nil
@@ -77,7 +77,7 @@ func (h Host) rooted(fw Firmware) Firmware {
 	return fw
 }
 
-// usualFirmware is the table of paths that packages use, best first.
+// usualFirmware returns the paths that packages use, best first.
 func usualFirmware(b Boot) []Firmware {
 	pair := func(dir, code, vars string, smm bool) Firmware {
 		return Firmware{Code: Flash{dir + "/" + code, "raw"}, Vars: Flash{dir + "/" + vars, "raw"}, SMM: smm}
@@ -101,7 +101,7 @@ func usualFirmware(b Boot) []Firmware {
 	}
 }
 
-// A descriptor is the part that we need of a firmware descriptor file.
+// A descriptor holds the parts of a firmware descriptor file that are used.
 type descriptor struct {
 	InterfaceTypes []string `json:"interface-types"`
 	Mapping        struct {
@@ -122,7 +122,7 @@ type flashFile struct {
 	Format   string `json:"format"`
 }
 
-// firmware gives the pair of a descriptor if it boots as b says on our machine.
+// firmware returns the code and variables of a descriptor if they can boot b on Q35.
 func (d descriptor) firmware(b Boot) (Firmware, bool) {
 	has := func(f string) bool { return slices.Contains(d.Features, f) }
 	secure := has("secure-boot") && has("enrolled-keys")
@@ -149,8 +149,8 @@ func (d descriptor) runsOnQ35() bool {
 	return false
 }
 
-// descriptors reads every descriptor file in order of precedence: by file name,
-// and a file in /etc hides the one of the same name in /usr.
+// descriptors reads all descriptor files in order of precedence, which is the order of
+// file names. A file in /etc hides the file of the same name in /usr.
 func (h Host) descriptors() ([]descriptor, error) {
 	files := map[string]string{}
 	for _, dir := range []string{"/usr/share/qemu/firmware", "/etc/qemu/firmware"} {
@@ -170,8 +170,8 @@ func (h Host) descriptors() ([]descriptor, error) {
 	return readDescriptors(names, files)
 }
 
-// readDescriptors skips empty files, which is how an administrator turns a
-// descriptor off, and files that are not descriptors.
+// readDescriptors skips files that are no descriptors, and empty files: an administrator
+// turns a descriptor off with an empty file.
 func readDescriptors(names []string, files map[string]string) ([]descriptor, error) {
 	var out []descriptor
 	for _, name := range names {

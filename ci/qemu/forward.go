@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// parseForwards reads the answer to the monitor's "info usernet": which port of
-// the host leads to which port of the guest. Its rows are
+// parseForwards reads the answer to the monitor's "info usernet". It returns the port of
+// the host for each port of the guest. The rows are
 //
 //	Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ
 //	TCP[HOST_FORWARD]  11       127.0.0.1 43721       10.0.2.15    22     0     0

@@ -13,25 +13,24 @@ import (
 	"time"
 )
 
-// A Frozen is a machine that ran and was stopped: its memory, its devices and its
-// disks at that moment, in files. Any number of machines can go on from there, see
-// Fork, each with its own copies. What the guest was doing goes on as if nothing
-// had happened; its clocks, the real-time clock among them, stand still meanwhile,
-// and a connection over the network is cut.
+// A Frozen is a stopped machine: its memory, its devices and its disks at that moment, in
+// files. Any number of machines can fork it, each with its own copies: see Fork. The
+// guest's programs go on as if nothing had happened. Its clocks, also the real-time
+// clock, stand still meanwhile, and its network connections are cut.
 //
-// A fork takes seconds where a boot takes a minute in emulation.
+// In emulation a fork takes seconds, a boot a minute.
 type Frozen struct {
 	machine
 	state string // the file that QEMU migrated into
 }
 
-// migrationPoll is the time between two looks at a migration, which takes about a
-// second for each GiB of the guest's memory that is in use.
+// migrationPoll is the time between two queries of a migration. A migration takes about a
+// second for each GiB of the guest's memory in use.
 const migrationPoll = 50 * time.Millisecond
 
-// Freeze stops the guest, writes what it is to Config.Dir, and ends QEMU. The
-// machine cannot be started again; Close removes its files, and what is frozen
-// with them, unless Config.Dir named a place for them.
+// Freeze stops the guest, writes its state to Config.Dir, and ends QEMU. The machine
+// cannot start again. Close removes its files, and the frozen state with them, unless
+// Config.Dir was set.
 func (v *VM) Freeze(ctx context.Context) (*Frozen, error) {
 	if v.WriteLog != "" {
 		return nil, errors.New("freezing a machine whose writes are logged: QEMU cannot take that up again")
@@ -46,7 +45,7 @@ func (v *VM) Freeze(ctx context.Context) (*Frozen, error) {
 	return f, v.end()
 }
 
-// saveState has QEMU migrate to us, and keeps what it sends.
+// saveState lets QEMU migrate into a socket, and saves the stream to a file.
 func (v *VM) saveState(ctx context.Context, path string) error {
 	socket := filepath.Join(v.Dir, "migration")
 	listener, err := new(net.ListenConfig).Listen(ctx, "unix", socket)
@@ -57,7 +56,7 @@ func (v *VM) saveState(ctx context.Context, path string) error {
 	go func() { received <- receive(listener, path) }()
 	err = v.migrate(ctx, socket)
 	if err != nil {
-		err = errors.Join(err, listener.Close()) // nobody may have come
+		err = errors.Join(err, listener.Close()) // QEMU may not have connected
 	}
 	return errors.Join(err, <-received)
 }
@@ -74,7 +73,7 @@ func (v *VM) migrate(ctx context.Context, socket string) error {
 	return qmp.migrated(ctx)
 }
 
-// receive writes what the first one to come sends.
+// receive writes the data of the first connection to a file.
 func receive(listener net.Listener, path string) (err error) {
 	conn, err := listener.Accept()
 	if err != nil {
@@ -113,15 +112,15 @@ func (q *QMP) migrated(ctx context.Context) error {
 	}
 }
 
-// A Fork says what is different in a machine that goes on from a frozen one. The
-// zero value is the same machine in a temporary directory.
+// A Fork says how a forked machine differs from the frozen one. The zero value is the
+// same machine in a temporary directory.
 type Fork struct {
 	Dir        string  // as in Config
 	ConsoleLog string  // as in Config; begins where the frozen machine's ends
 	Faults     []Fault // as in Config
 }
 
-// Fork makes a machine that goes on where f was frozen. Its files are its own.
+// Fork makes a machine that continues where f was frozen, with its own files.
 func (f *Frozen) Fork(ctx context.Context, as Fork) (*VM, error) {
 	c := f.Config
 	c.Dir, c.ConsoleLog, c.Faults = as.Dir, as.ConsoleLog, as.Faults
@@ -136,7 +135,7 @@ func (f *Frozen) Fork(ctx context.Context, as Fork) (*VM, error) {
 	return v, nil
 }
 
-// copyFiles gives the machine copies of everything that f has and QEMU writes to.
+// copyFiles gives the machine copies of all files of f that QEMU writes to.
 func (v *VM) copyFiles(f *Frozen) error {
 	if err := v.makeDir(); err != nil {
 		return err
@@ -157,7 +156,7 @@ func (v *VM) copyFiles(f *Frozen) error {
 	return v.openLog()
 }
 
-// takeUp starts a QEMU that reads the state, and lets the guest go on.
+// takeUp starts a QEMU that reads the state, and resumes the guest.
 func (v *VM) takeUp(ctx context.Context, state string) (err error) {
 	in, err := os.Open(state)
 	if err != nil {
@@ -170,7 +169,7 @@ func (v *VM) takeUp(ctx context.Context, state string) (err error) {
 	if err := v.QMP().migrated(ctx); err != nil {
 		return errors.Join(v.explain(err, v.process()), v.end())
 	}
-	// Not before: QEMU forgets a "cont" that comes while it reads.
+	// Resume only now: QEMU forgets a "cont" that comes while it reads the state.
 	if err := v.Resume(ctx); err != nil {
 		return errors.Join(err, v.end())
 	}

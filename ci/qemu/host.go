@@ -11,7 +11,7 @@ import (
 	"strconv"
 )
 
-// A Host is what this computer has: one QEMU and the folders its firmware is in.
+// A Host is the QEMU of this computer, and the root of its firmware paths.
 type Host struct {
 	QEMU    string // absolute path of qemu-system-x86_64
 	Version Version
@@ -23,9 +23,8 @@ type Version struct{ Major, Minor, Micro int }
 
 func (v Version) String() string { return fmt.Sprintf("%d.%d.%d", v.Major, v.Minor, v.Micro) }
 
-// Find looks for QEMU: program is a path or a name in PATH, and "" means
-// qemu-system-x86_64. The error of a missing QEMU is ErrNoQEMU and says what to
-// install.
+// Find finds QEMU. program is a path or a name in PATH; "" means qemu-system-x86_64. If
+// QEMU is missing, the error is ErrNoQEMU and says what to install.
 func Find(ctx context.Context, program string) (Host, error) {
 	path, err := lookPath(program)
 	if err != nil {

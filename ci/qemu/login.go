@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// ErrLogin is a login that the guest refused.
+// ErrLogin says that the guest refused a login.
 var ErrLogin = errors.New("the guest refused the login")
 
 var (

@@ -16,19 +16,19 @@ type Patch struct {
 	Data   []byte
 }
 
-// An Overlay is a qcow2 image whose contents are those of a raw backing file,
-// except for its patches. Writing it here and not with qemu-img means that one
-// program less must be installed, and that patches cost no second file.
+// An Overlay is a qcow2 image with the contents of a raw backing file, except for its
+// patches. It is written here and not with qemu-img: one program less must be installed,
+// and patches need no second file.
 type Overlay struct {
 	Backing string // raw image; it must not change while the overlay is in use
 	Size    int64  // bytes the guest sees; 0 means the size of Backing
 	Patches []Patch
 }
 
-// maxBackingName is a limit of the format, in bytes.
+// maxBackingName is the format's limit of the backing file's path, in bytes.
 const maxBackingName = 1023
 
-// Write makes the file at path. Nothing is left of it when that goes wrong.
+// Write makes the file at path. It leaves no file after an error.
 func (o Overlay) Write(path string) (err error) {
 	backing, err := os.Open(o.Backing)
 	if err != nil {
@@ -78,7 +78,7 @@ func (o Overlay) check() error {
 	return nil
 }
 
-// patched gives the changed clusters of the disk by their number.
+// patched returns the changed clusters of the disk by their numbers.
 func (o Overlay) patched(backing io.ReaderAt) (map[int64][]byte, error) {
 	clusters := map[int64][]byte{}
 	for _, p := range o.Patches {

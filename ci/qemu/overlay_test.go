@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// readBack is an independent reader: what a guest sees of an overlay.
+// readBack is an independent reader: it returns what a guest sees of an overlay.
 func readBack(t *testing.T, image, backing []byte) []byte {
 	t.Helper()
 	be := binary.BigEndian
@@ -39,7 +39,7 @@ func readBack(t *testing.T, image, backing []byte) []byte {
 }
 
 func TestOverlay(t *testing.T) {
-	backing := bytes.Repeat([]byte("backing file. "), 30000) // 420,000 bytes: not a multiple of anything
+	backing := bytes.Repeat([]byte("backing file. "), 30000) // 420,000 bytes: no multiple of a cluster or sector
 	tests := []struct {
 		name    string
 		size    int64

@@ -16,34 +16,33 @@ import (
 	"time"
 )
 
-// A Prober decides between KVM and TCG. That /dev/kvm opens, and even that it
-// makes virtual machines, says nothing about whether they run: nested and
-// emulated KVM start a guest and then hang in it, or die of the first instruction
-// they do not know. So a prober boots.
+// A Prober decides between KVM and TCG. /dev/kvm may open, and even make virtual
+// machines, without being able to run them: nested and emulated KVM start a guest and
+// then hang in it, or die of the first unknown instruction. So a prober boots guests.
 //
-// Two guests: a boot sector, which a working KVM runs in a tenth of a second, and
-// a Linux kernel without a root, whose panic is the proof that it came that far.
-// A KVM that runs the boot sector can still hang in Linux.
+// The first guest is a boot sector, which a working KVM runs in a tenth of a second. A
+// KVM that runs it can still hang in Linux. So the second guest is a Linux kernel without
+// a root; its panic proves that it got that far.
 type Prober struct {
 	Host   Host
-	Kernel string // a Linux kernel to try, best the one that will be tested; "" means the boot sector alone
-	// CacheDir keeps the answer until the computer is started again or QEMU
-	// changes. Default: no cache.
+	Kernel string // a Linux kernel to try, best the tested one; "" means the boot sector alone
+	// CacheDir keeps the answer until the computer restarts or QEMU changes. Default: no
+	// cache.
 	CacheDir string
 	Log      *slog.Logger // default: nothing is logged
-	// Limits; default 5 s and 20 s.
+	// SectorLimit and LinuxLimit limit the two boots; default 5 s and 20 s.
 	SectorLimit, LinuxLimit time.Duration
 }
 
-// A Verdict is what a prober found.
+// A Verdict is the result of a prober.
 type Verdict struct {
 	Accel  Accelerator
-	Reason string        // why it is not KVM; empty when it is
-	Took   time.Duration // 0 when the answer came from the cache
+	Reason string        // why Accel is not KVM; empty if it is
+	Took   time.Duration // 0 if the answer came from the cache
 	Cached bool
 }
 
-// Probe never fails because of KVM: without it there is TCG.
+// Probe tries KVM, or reads the cached answer. Broken KVM is no error: the verdict is TCG.
 func (p Prober) Probe(ctx context.Context) (Verdict, error) {
 	p = p.withDefaults()
 	if err := openKVM(); err != nil {
@@ -89,7 +88,7 @@ func (p Prober) verdict(reason string) Verdict {
 	return Verdict{Accel: TCG(p.Host.Version), Reason: reason}
 }
 
-// openKVM gives the reason why KVM cannot even be tried, in words.
+// openKVM returns an error that says why KVM cannot even be tried.
 func openKVM() error {
 	f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
 	switch {
@@ -103,13 +102,13 @@ func openKVM() error {
 	return f.Close()
 }
 
-// boot gives the reason why KVM does not work, or "". Its error is one of ours.
+// boot returns the reason why KVM does not work, or "". Its error is not about KVM.
 func (p Prober) boot(ctx context.Context) (string, error) {
 	dir, err := os.MkdirTemp("", "kairos-build-probe-")
 	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(dir) // a leftover is two small files
+	defer os.RemoveAll(dir) // at worst a few small files stay
 	trials := []trial{p.sectorTrial(dir)}
 	if p.Kernel != "" {
 		trials = append(trials, p.linuxTrial(dir))
@@ -130,9 +129,9 @@ type trial struct {
 	name   string
 	args   []string
 	serial string        // file that gets the serial line
-	limit  time.Duration // until the guest must have ended QEMU
-	status int           // QEMU's exit status when all is well
-	says   string        // what must be on the serial line
+	limit  time.Duration // the guest must end QEMU within it
+	status int           // QEMU's exit status on success
+	says   string        // text that must be on the serial line
 }
 
 func (p Prober) sectorTrial(dir string) trial {
@@ -159,7 +158,7 @@ func trialArgs(serial string) []string {
 	}
 }
 
-// run gives the reason why the guest did not do what it should, or "".
+// run returns the reason why the trial failed, or "".
 func (t trial) run(ctx context.Context, qemu string) string {
 	limited, cancel := context.WithTimeout(ctx, t.limit)
 	defer cancel()

@@ -45,7 +45,7 @@ func TestProbeCache(t *testing.T) {
 	}
 }
 
-// TestTrial runs programs in the place of QEMU.
+// TestTrial runs other programs in place of QEMU.
 func TestTrial(t *testing.T) {
 	dir := t.TempDir()
 	serial := filepath.Join(dir, "serial")

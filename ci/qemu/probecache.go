@@ -11,11 +11,11 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
 )
 
-// bootIDFile changes with every start of the computer.
+// bootIDFile has an ID that changes with every start of the computer.
 const bootIDFile = "/proc/sys/kernel/random/boot_id"
 
-// A probeCache keeps one answer about KVM. It holds for one start of one computer,
-// one QEMU, and one depth of trial.
+// A probeCache keeps one answer about KVM. The answer is valid for one start of one
+// computer, one QEMU, and one depth of trial.
 type probeCache struct {
 	path string // empty: no cache
 	key  string
@@ -24,7 +24,7 @@ type probeCache struct {
 // probeAnswer is the cache file: JSON.
 type probeAnswer struct {
 	Key    string `json:"key"`
-	Reason string `json:"reason"` // empty when KVM works
+	Reason string `json:"reason"` // empty if KVM works
 }
 
 func (p Prober) cache() probeCache {
@@ -42,8 +42,8 @@ func (p Prober) cache() probeCache {
 	}
 }
 
-// load gives no answer when there is none, or none that holds, or the file is
-// damaged: then the trial is made again.
+// load returns the cached answer. There is none if the file is missing, damaged or no
+// longer valid: then the trial runs again.
 func (c probeCache) load() (reason string, ok bool) {
 	if c.path == "" {
 		return "", false

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A process is one running QEMU and our ends of its two sockets. It cannot
-// outlive us: the kernel kills it when we die.
+// A process is one running QEMU and our ends of its two sockets. It cannot outlive this
+// process: the kernel kills it when this one dies.
 type process struct {
 	console, qmp net.Conn
 	stderr       *tailWriter
@@ -25,9 +25,9 @@ type process struct {
 	state        string        // how it ended; set before done is closed
 }
 
-// spawn starts a program that finds its ends of the sockets at consoleFD and
-// qmpFD. Sockets without a name need no directory, have no race between listening
-// and connecting, and no limit on a path's length.
+// spawn starts a program that finds its ends of the sockets at consoleFD and qmpFD, and
+// incoming, unless nil, at incomingFD. Sockets without a name need no directory, have no
+// race between listening and connecting, and no limit on a path's length.
 func spawn(program string, args []string, incoming *os.File) (*process, error) {
 	p := &process{stderr: &tailWriter{limit: stderrTail}, done: make(chan struct{})}
 	var theirs [2]*os.File
@@ -53,9 +53,8 @@ func spawn(program string, args []string, incoming *os.File) (*process, error) {
 	return p, nil
 }
 
-// run starts cmd and watches it from one locked thread: the signal on the
-// parent's death (PR_SET_PDEATHSIG) comes when the starting thread ends, not the
-// whole parent.
+// run starts cmd and watches it from one locked thread: the signal on the parent's death
+// (PR_SET_PDEATHSIG) comes when the starting thread ends, not when the whole parent does.
 func (p *process) run(cmd *exec.Cmd) error {
 	started := make(chan error)
 	go func() {
@@ -85,7 +84,7 @@ func (p *process) kill() {
 		return
 	default:
 	}
-	// The process is ours and not waited for yet, so the number is still its.
+	// No wait for this child has ended yet, so the PID is still its own.
 	_ = syscall.Kill(p.pid, syscall.SIGKILL)
 	<-p.done
 }
@@ -116,7 +115,7 @@ func socketPair() (net.Conn, *os.File, error) {
 // stderrTail is how much of QEMU's output an error quotes, in bytes.
 const stderrTail = 4 << 10
 
-// A tailWriter keeps the last bytes that were written, and can watch for a word.
+// A tailWriter keeps the last limit bytes that were written, and can watch for a text.
 type tailWriter struct {
 	limit int
 	mu    sync.Mutex
@@ -143,7 +142,7 @@ func (t *tailWriter) String() string {
 	return string(t.buf)
 }
 
-// when calls f once the text has been written.
+// when calls f, in a goroutine, once text has been written.
 func (t *tailWriter) when(text string, f func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -9,9 +9,9 @@ import (
 	"slices"
 )
 
-// The layout of the file (QEMU's docs/interop/qcow2.txt, version 3), one cluster
-// each unless noted: header with the backing file's name; refcount table; refcount
-// blocks; L1 table; L2 tables; data. Numbers are big endian.
+// The layout of the file (QEMU's docs/interop/qcow2.txt, version 3): header with the
+// backing file's name and refcount table, one cluster each; then refcount blocks, L1
+// table, L2 tables and data. Numbers are big endian.
 const (
 	clusterBits = 16
 	clusterSize = 1 << clusterBits
@@ -22,7 +22,7 @@ const (
 	zeroCluster = 1
 )
 
-// qcow2 is where everything of an overlay stands in its file, in clusters.
+// qcow2 holds the place of each part of an overlay in its file, in clusters.
 type qcow2 struct {
 	Overlay
 	data       map[int64][]byte
@@ -35,8 +35,8 @@ type qcow2 struct {
 	totalCount int64 // clusters in the file
 }
 
-// place decides where everything goes. The number of refcount blocks depends on
-// the number of clusters, which includes the blocks, hence the loop.
+// place decides the place of each part. The number of refcount blocks depends on the
+// number of clusters, which includes the blocks, hence the loop.
 func (o Overlay) place(data map[int64][]byte) *qcow2 {
 	q := &qcow2{Overlay: o, data: data, l1: map[int64]int64{}}
 	for n := range data {

@@ -11,9 +11,8 @@ import (
 	"sync"
 )
 
-// A QMP is a client of QEMU's machine protocol (docs/interop/qmp-spec.txt): JSON
-// objects in both directions, one answer to each command in order, and events in
-// between.
+// A QMP is a client of QEMU's machine protocol (docs/interop/qmp-spec.txt): JSON objects
+// in both directions, one answer to each command in order, and events in between.
 type QMP struct {
 	conn    io.ReadWriteCloser
 	sending sync.Mutex // one command at a time
@@ -72,7 +71,7 @@ func (q *QMP) read() {
 		}
 		select {
 		case q.answers <- a:
-		default: // an answer that nobody waits for any more
+		default: // the caller no longer waits for this answer
 		}
 	}
 }
@@ -103,8 +102,8 @@ func (q *QMP) next(ctx context.Context) (answer, error) {
 	}
 }
 
-// Do runs a command. args is its arguments object or nil; result, unless nil, gets
-// the answer. A command whose ctx has ended leaves the connection unusable.
+// Do runs a command. args is its arguments object or nil; result, unless nil, gets the
+// answer. If ctx ends during a command, the connection is closed.
 func (q *QMP) Do(ctx context.Context, command string, args, result any) error {
 	q.sending.Lock()
 	defer q.sending.Unlock()
@@ -134,7 +133,7 @@ func (q *QMP) Do(ctx context.Context, command string, args, result any) error {
 	return nil
 }
 
-// Events says how often QEMU has sent the event: RESET, SHUTDOWN, POWERDOWN, …
+// Events returns how often QEMU has sent the event: RESET, SHUTDOWN, POWERDOWN, …
 func (q *QMP) Events(name string) int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -153,14 +152,14 @@ func (q *QMP) WaitEvents(ctx context.Context, name string, n int) error {
 		select {
 		case <-came:
 		case <-q.gone:
-			return q.ended // not written any more
+			return q.ended // no longer written
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 }
 
-// Human runs a command of the human monitor and gives its text.
+// Human runs a command of the human monitor and returns its output.
 func (q *QMP) Human(ctx context.Context, line string) (string, error) {
 	var text string
 	err := q.Do(ctx, "human-monitor-command", map[string]string{"command-line": line}, &text)

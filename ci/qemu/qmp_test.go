@@ -16,7 +16,7 @@ import (
 
 const greeting = `{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}}, "capabilities": ["oob"]}}` + "\r\n"
 
-// fakeQMP answers each command with a line, by name.
+// fakeQMP sends first, and answers each command with a line, by the command's name.
 func fakeQMP(t *testing.T, first string, answers map[string]string) io.ReadWriteCloser {
 	t.Helper()
 	ours, theirs := net.Pipe()

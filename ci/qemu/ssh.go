@@ -43,7 +43,7 @@ func (k Key) Authorized() string {
 // Signer is the private half.
 func (k Key) Signer() ssh.Signer { return k.signer }
 
-// A Login says who comes. Password is used when there is no key.
+// A Login holds a user's credentials. Password is used if Signer is nil.
 type Login struct {
 	User     string
 	Signer   ssh.Signer
@@ -58,7 +58,7 @@ func (l Login) config(hostKey *ssh.PublicKey) *ssh.ClientConfig {
 	return &ssh.ClientConfig{
 		User: l.User,
 		Auth: []ssh.AuthMethod{auth},
-		// Nobody knows the key before the first boot has made it; the caller gets it.
+		// The first boot makes the host key, so it is unknown before. The caller gets it.
 		HostKeyCallback: func(_ string, _ net.Addr, key ssh.PublicKey) error {
 			*hostKey = key
 			return nil
@@ -69,16 +69,16 @@ func (l Login) config(hostKey *ssh.PublicKey) *ssh.ClientConfig {
 // A Client runs commands in the guest.
 type Client struct {
 	conn    *ssh.Client
-	HostKey ssh.PublicKey // what the guest showed
+	HostKey ssh.PublicKey // as the guest sent it
 }
 
 const (
 	sshRetry   = 500 * time.Millisecond
-	sshAttempt = 30 * time.Second // one connection: key exchange is slow in an emulated guest
+	sshAttempt = 30 * time.Second // for one connection: key exchange is slow in an emulated guest
 )
 
-// SSH logs in to the guest's port 22, as often as it takes, until it works, ctx
-// ends, or the console tells of a fault.
+// SSH logs in to the guest's port 22. It tries again until it succeeds, ctx ends, QEMU
+// ends, or the console shows a fault.
 func (v *VM) SSH(ctx context.Context, l Login) (*Client, error) {
 	port := v.Port(22)
 	if port == 0 {
@@ -104,7 +104,7 @@ func (v *VM) SSH(ctx context.Context, l Login) (*Client, error) {
 	}
 }
 
-// healthy is nil while QEMU runs and the console tells of no fault.
+// healthy is nil while QEMU runs and the console shows no fault.
 func (v *VM) healthy() error {
 	select {
 	case <-v.Done():
@@ -114,7 +114,7 @@ func (v *VM) healthy() error {
 	}
 }
 
-// dial makes one attempt. Its connection is closed with ctx.
+// dial makes one attempt. It closes the connection if ctx ends meanwhile.
 func dial(ctx context.Context, address string, l Login) (*Client, error) {
 	attempt, cancel := context.WithTimeout(ctx, sshAttempt)
 	defer cancel()
@@ -140,14 +140,14 @@ func ignoreClosed(err error) error {
 	return err
 }
 
-// An Output is what a command said and how it ended.
+// An Output is the output of a command and its exit status.
 type Output struct {
 	Stdout, Stderr string
-	Exit           int // exit status; -1 when a signal ended it
+	Exit           int // exit status; -1 if a signal ended it
 }
 
-// Run runs a program of the guest with these arguments and no input. A program that ends with
-// another status than 0 is not an error; a lost connection is.
+// Run runs a program of the guest with these arguments and no input. An exit status other
+// than 0 is no error; a lost connection is.
 func (c *Client) Run(ctx context.Context, argv ...string) (Output, error) {
 	return c.RunInput(ctx, "", argv...)
 }
@@ -171,7 +171,7 @@ func (c *Client) run(input string, argv []string) (Output, error) {
 	if err != nil {
 		return Output{}, err
 	}
-	defer session.Close() // says only that it is closed already
+	defer session.Close() // its only error is that it is closed already
 	var stdout, stderr bytes.Buffer
 	session.Stdin, session.Stdout, session.Stderr = strings.NewReader(input), &stdout, &stderr
 	err = session.Run(shellQuote(argv))
@@ -189,7 +189,7 @@ func (c *Client) run(input string, argv []string) (Output, error) {
 // Close ends the connection.
 func (c *Client) Close() error { return ignoreClosed(c.conn.Close()) }
 
-// shellQuote makes one line of which a POSIX shell makes the arguments again.
+// shellQuote joins arguments into one line that a POSIX shell splits into them again.
 func shellQuote(argv []string) string {
 	quoted := make([]string, len(argv))
 	for i, arg := range argv {

@@ -17,16 +17,16 @@ import (
 // leaveKey is Control-].
 const leaveKey = 0x1d
 
-// A Terminal is where a person sits.
+// A Terminal is the terminal of a user.
 type Terminal struct {
-	In   *os.File  // a terminal, or anything else: then it is not put into raw mode
-	Out  io.Writer // what the guest writes
-	Talk io.Writer // where we speak to the person
+	In   *os.File  // put into raw mode if it is a terminal
+	Out  io.Writer // gets the guest's output
+	Talk io.Writer // gets messages to the user
 }
 
-// Attach connects a person with the console until the key to leave is pressed, In
-// or ctx ends, or the machine does. It says first how to leave and how to log in
-// by SSH as user. The terminal is as before when Attach returns.
+// Attach connects the user with the console until the user presses Control-], or In, ctx
+// or the machine ends. First it says how to leave and how to log in by SSH as user. When
+// it returns, the terminal is in its earlier mode.
 func (v *VM) Attach(ctx context.Context, t Terminal, user string) (err error) {
 	fmt.Fprintf(t.Talk, "console of the virtual machine; to leave and end it: Control-]\n%s\n\n", sshHint(v.Port(22), user))
 	if fd := int(t.In.Fd()); term.IsTerminal(fd) {
@@ -67,11 +67,11 @@ func ignoreAsked(err error) error {
 	return nil
 }
 
-// pollInterval is how soon an end is noticed while nobody types.
+// pollInterval is how soon an end is noticed while the user does not type.
 const pollInterval = 200 * time.Millisecond
 
-// typeFrom sends what a person types until the key to leave. It reads only what is
-// there, so that no read is left hanging on the person's terminal afterwards.
+// typeFrom sends the user's keys until leaveKey. It reads only available bytes, so that no
+// read is left hanging on the user's terminal afterwards.
 func (v *VM) typeFrom(ctx context.Context, in *os.File) error {
 	buf := make([]byte, 1024)
 	for ctx.Err() == nil {
@@ -99,7 +99,7 @@ func (v *VM) typeFrom(ctx context.Context, in *os.File) error {
 	return nil
 }
 
-// untilLeave cuts the keys at the one to leave.
+// untilLeave cuts the keys at leaveKey.
 func untilLeave(keys []byte) (before []byte, leave bool) {
 	for i, k := range keys {
 		if k == leaveKey {

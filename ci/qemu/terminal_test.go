@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pty opens a pair of pseudo-terminals: the person's side and the program's.
+// pty opens a pseudo-terminal: the user's side and the program's.
 func pty(t *testing.T) (person, program *os.File) {
 	t.Helper()
 	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
@@ -46,7 +46,7 @@ func modes(t *testing.T, f *os.File) unix.Termios {
 	return *m
 }
 
-// stand is a machine without a QEMU.
+// stand returns a machine without a QEMU.
 func stand(keys io.Writer) *VM {
 	return &VM{
 		run:     &process{done: make(chan struct{}), stderr: &tailWriter{limit: stderrTail}},
@@ -58,7 +58,7 @@ func stand(keys io.Writer) *VM {
 func TestAttach(t *testing.T) {
 	tests := []struct {
 		name, typed, sent string
-		end               func(*VM) // how the machine ends, nil when the person leaves
+		end               func(*VM) // how the machine ends, nil if the person leaves
 		want              string    // of the error
 	}{
 		{"the person leaves", "ls\r\x03\x1dnot sent", "ls\r\x03", nil, ""},

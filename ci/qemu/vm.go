@@ -14,24 +14,24 @@ import (
 	"time"
 )
 
-// A VM is a virtual machine: its files, and the QEMU that runs it now.
+// A VM is a virtual machine: its files, and its current QEMU.
 type VM struct {
 	machine
-	temporary bool // Dir is ours to remove
+	temporary bool // Close removes Dir
 	log       *os.File
 	stop      func() bool // ends the watch on the context of Start
 
 	mu      sync.Mutex
 	run     *process
 	console *Console
-	fed     chan error // ends when the console is read to its end
+	fed     chan error // gets the result when the console is read to its end
 	qmp     *QMP
 	ports   map[int]int
-	asked   bool // the end of this QEMU is our doing
+	asked   bool // this package ends or has ended this QEMU
 	closed  bool
 }
 
-// Start makes a machine's files and starts it. It ends at Close, or with ctx.
+// Start makes a machine's files and starts it. The machine ends at Close, or with ctx.
 func Start(ctx context.Context, c Config) (*VM, error) {
 	c = c.withDefaults()
 	if c.Chipset == I440FX && c.Boot != BIOS {
@@ -48,7 +48,7 @@ func Start(ctx context.Context, c Config) (*VM, error) {
 	return v, nil
 }
 
-// prepare makes everything that lasts longer than one QEMU.
+// prepare makes the files that outlast one QEMU.
 func (v *VM) prepare() error {
 	if err := v.makeDir(); err != nil {
 		return err
@@ -86,8 +86,8 @@ func (v *VM) makeDir() error {
 	return nil
 }
 
-// prepareFirmware gives the machine its own variables, unless it has them from an
-// earlier run in the same Dir.
+// prepareFirmware gives the machine its own variables, unless an earlier run left them in
+// Dir.
 func (v *VM) prepareFirmware() error {
 	fw, err := v.Host.Firmware(v.Boot)
 	if err != nil || v.Boot == BIOS {
@@ -135,8 +135,8 @@ func copyIfMissing(to, from string) error {
 	return os.WriteFile(to, data, 0o600)
 }
 
-// launch starts QEMU and waits until it answers. Incoming is the state of a frozen
-// machine that it reads; nil means that it boots.
+// launch starts QEMU and waits until it answers. incoming is the state of a frozen machine
+// for QEMU to read; nil means that the machine boots.
 func (v *VM) launch(ctx context.Context, incoming *os.File) error {
 	if err := v.beginWriteLog(); err != nil {
 		return err
@@ -166,8 +166,8 @@ func (v *VM) launch(ctx context.Context, incoming *os.File) error {
 	return nil
 }
 
-// beginWriteLog empties the log: QEMU makes no file, and what is behind the end
-// of a log must not look like more of it.
+// beginWriteLog makes an empty log. QEMU does not create the file, and old bytes behind
+// the end of a log must not look like a part of it.
 func (v *VM) beginWriteLog() error {
 	if v.WriteLog == "" {
 		return nil
@@ -194,7 +194,8 @@ func (v *VM) greet(ctx context.Context, p *process) error {
 	return err
 }
 
-// explain turns a broken connection into the words of the QEMU that broke it.
+// explain replaces the error of a broken connection with QEMU's last output, if QEMU has
+// ended.
 func (v *VM) explain(err error, p *process) error {
 	select {
 	case <-p.done:
@@ -208,28 +209,28 @@ func (v *VM) exitError(p *process) error {
 	return &ExitError{p.state, strings.TrimSpace(p.stderr.String()), v.ConsoleLog, v.Console().Tail(tailLines)}
 }
 
-// Console is the serial line of the QEMU that runs now.
+// Console is the serial line of the current QEMU.
 func (v *VM) Console() *Console {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.console
 }
 
-// QMP is the machine protocol of the QEMU that runs now.
+// QMP is the machine protocol of the current QEMU.
 func (v *VM) QMP() *QMP {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.qmp
 }
 
-// Port is the port of 127.0.0.1 that leads to a port of the guest, 0 if none.
+// Port is the port of 127.0.0.1 that leads to a port of the guest, or 0.
 func (v *VM) Port(guest int) int {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.ports[guest]
 }
 
-// PID is QEMU's process.
+// PID is the process ID of QEMU.
 func (v *VM) PID() int { return v.process().pid }
 
 func (v *VM) process() *process {
@@ -241,13 +242,13 @@ func (v *VM) process() *process {
 // Done is closed when QEMU is gone.
 func (v *VM) Done() <-chan struct{} { return v.process().done }
 
-// WaitFor waits for a line of the console; see Console.WaitFor. A QEMU that ended
-// by itself is an ExitError.
+// WaitFor waits for a line of the console; see Console.WaitFor. If QEMU ends by itself,
+// the error is an ExitError.
 func (v *VM) WaitFor(ctx context.Context, re *regexp.Regexp) (Match, error) {
 	return v.waited(v.Console().WaitFor(ctx, re))
 }
 
-// WaitLine is WaitFor for lines that are finished.
+// WaitLine is WaitFor for finished lines.
 func (v *VM) WaitLine(ctx context.Context, re *regexp.Regexp) (Match, error) {
 	return v.waited(v.Console().WaitLine(ctx, re))
 }
@@ -272,7 +273,8 @@ func (v *VM) endError(err error) error {
 	return v.explain(err, p)
 }
 
-// Wait waits until QEMU has ended: nil when we or the guest ended it properly.
+// Wait waits until QEMU has ended. It returns nil if this package ended QEMU, or the guest
+// ended it with exit status 0.
 func (v *VM) Wait(ctx context.Context) error {
 	p := v.process()
 	select {
@@ -289,11 +291,11 @@ func (v *VM) Wait(ctx context.Context) error {
 	return v.end()
 }
 
-// Reset is the reset button.
+// Reset presses the reset button.
 func (v *VM) Reset(ctx context.Context) error { return v.QMP().Do(ctx, "system_reset", nil, nil) }
 
-// NextReset waits until the guest is reset: by a watchdog, by a reboot of its
-// own, or by Reset. The reset has to come after the call.
+// NextReset waits for the next reset of the guest: by a watchdog, by the guest's own
+// reboot, or by Reset. Resets before the call do not count.
 func (v *VM) NextReset(ctx context.Context) error {
 	qmp := v.QMP()
 	err := qmp.WaitEvents(ctx, "RESET", qmp.Events("RESET")+1)
@@ -309,7 +311,7 @@ func (v *VM) NextReset(ctx context.Context) error {
 // Pause stops the guest and its clocks until Resume.
 func (v *VM) Pause(ctx context.Context) error { return v.QMP().Do(ctx, "stop", nil, nil) }
 
-// Resume lets a guest go on.
+// Resume continues a paused guest.
 func (v *VM) Resume(ctx context.Context) error { return v.QMP().Do(ctx, "cont", nil, nil) }
 
 // PowerOff presses the power button and waits until the guest has shut down.
@@ -320,8 +322,8 @@ func (v *VM) PowerOff(ctx context.Context) error {
 	return v.Wait(ctx)
 }
 
-// Kill pulls the plug: QEMU gets SIGKILL. What the guest has written, flushed or
-// not, stays in the overlay unless QEMU had it in its own memory.
+// Kill cuts the power: QEMU gets SIGKILL. The guest's writes, flushed or not, stay in the
+// overlay, except those that QEMU still had in its own memory.
 func (v *VM) Kill() {
 	v.mu.Lock()
 	p := v.run
@@ -332,7 +334,7 @@ func (v *VM) Kill() {
 	}
 }
 
-// end takes down what belongs to one QEMU.
+// end ends the current QEMU and closes its console and sockets.
 func (v *VM) end() error {
 	v.Kill()
 	v.mu.Lock()
@@ -342,13 +344,13 @@ func (v *VM) end() error {
 	if p == nil || fed == nil {
 		return nil
 	}
-	err := <-fed // the other end is closed, so this ends
+	err := <-fed // QEMU's end is closed, so this ends
 	p.closeSockets()
 	return err
 }
 
-// Restart starts the machine again with the same disks and firmware variables,
-// after ending the QEMU that runs. ctx limits the start only.
+// Restart ends the current QEMU and starts the machine again with the same disks and
+// firmware variables. ctx limits the start only.
 func (v *VM) Restart(ctx context.Context) error {
 	if err := v.end(); err != nil {
 		return err
@@ -356,8 +358,8 @@ func (v *VM) Restart(ctx context.Context) error {
 	return v.launch(ctx, nil)
 }
 
-// Close ends the machine and removes its files, unless Config.Dir named a place
-// for them. It can be called twice.
+// Close ends the machine and removes its files, unless Config.Dir was set. It can be called
+// twice.
 func (v *VM) Close() error {
 	if v.closed {
 		return nil

@@ -16,8 +16,8 @@ import (
 	"github.com/kairos-build/kairos-build/ci/crash/writelog"
 )
 
-// TestWriteLog writes through the disk's node without a guest, and reads the log
-// of a QEMU that was killed.
+// TestWriteLog writes to the disk's block node without a guest, and reads the log after
+// QEMU was killed.
 func TestWriteLog(t *testing.T) {
 	dir := t.TempDir()
 	disk, log := filepath.Join(dir, "disk.raw"), filepath.Join(dir, "writes,1.log")
@@ -53,7 +53,7 @@ func TestWriteLog(t *testing.T) {
 		{Offset: 1 << 20, Size: 4096, Data: 3072},
 		{Offset: 2 << 20, Size: 8192, Flags: writelog.Discard, Data: -1},
 		{Offset: 512, Size: 512, Data: 8192},
-		{Flags: writelog.Flush, Data: -1}, // QEMU makes a write with FUA (-f) of a write and a flush
+		{Flags: writelog.Flush, Data: -1}, // QEMU turns a write with FUA (-f) into a write and a flush
 		{Flags: writelog.Flush, Data: -1},
 		{Offset: 0, Size: 512, Data: 10240}, // behind the last superblock
 	}

@@ -62,6 +62,17 @@ func importCases() []ruleCase {
 			"framework/machine/stages/a_test.go": "package stages\n\nimport _ \"" + Module + "/framework/node/history\"\n",
 			"framework/node/history/history.go":  "package history\n\nimport _ \"" + Module + "/framework/machine/tree\"\n",
 		}, []string{"framework/machine/stages/a.go:5: ./framework/machine imports " + Module + "/framework/node/history: the hands that change a machine are told what to do"}},
+		{"imports", "what the node uses does not know the node", map[string]string{
+			"framework/config/a.go":        "package config\n\nimport _ \"" + Module + "/framework/machine/tree\"\n",
+			"framework/reset/a.go":         "package reset\n\nimport _ \"" + Module + "/framework/node\"\n",
+			"framework/upgrade/a.go":       "package upgrade\n\nimport _ \"" + Module + "/framework/node/history\"\n",
+			"framework/upgrade/b.go":       "package upgrade\n\nimport _ \"" + Module + "/framework/slot/thisboot\"\n",
+			"framework/slot/thisboot/a.go": "package thisboot\n",
+		}, []string{
+			"framework/config/a.go:5: ./framework/config imports " + Module + "/framework/machine/tree: a config is read before anything is done with it",
+			"framework/reset/a.go:5: ./framework/reset imports " + Module + "/framework/node: the node decides on a reset; how it is done is here",
+			"framework/upgrade/a.go:5: ./framework/upgrade imports " + Module + "/framework/node/history: the node decides on an upgrade; how it is done is here",
+		}},
 		{"imports", "programs choose the boot loader", map[string]string{
 			"framework/initramfs/main.go":               "package main\n\nimport _ \"" + Module + "/framework/grub/bootenv\"\n",
 			"framework/grub/bootenv/bootenv.go":         "package bootenv\n\nimport _ \"" + Module + "/framework/grub/grubenv\"\n",
@@ -84,7 +95,7 @@ func importCases() []ruleCase {
 			"cmd/kairos-build/internal/packages/a.go:5: ./cmd/kairos-build/internal/packages imports " + Module + "/cmd/kairos-build/internal/packages/rpm -> " + Module + "/cmd/kairos-build/internal/factory: a family gives inputs; it does not know what a build is",
 			"cmd/kairos-build/internal/packages/rpm/rpm.go:5: ./cmd/kairos-build/internal/packages imports " + Module + "/cmd/kairos-build/internal/factory: a family gives inputs; it does not know what a build is",
 		}},
-		{"imports", "the tales and their runner", map[string]string{
+		{"imports", "the stories and their runner", map[string]string{
 			"ci/acceptance/runner.go":                "package acceptance\n\nimport _ \"" + Module + "/ci/acceptance/life\"\n",
 			"ci/acceptance/life/life.go":             "package life\n\nimport (\n\t_ \"" + Module + "/ci/acceptance/faults\"\n\t_ \"" + Module + "/ci/lab\"\n)\n",
 			"ci/lab/lab.go":                          "package lab\n\nimport _ \"" + Module + "/ci/acceptance/report\"\n",
@@ -92,8 +103,8 @@ func importCases() []ruleCase {
 			"cmd/kairos-build/test.go":               "package main\n\nimport _ \"" + Module + "/ci/acceptance\"\n",
 			"cmd/kairos-build/internal/testrun/a.go": "package testrun\n\nimport _ \"" + Module + "/ci/acceptance\"\n",
 		}, []string{
-			"ci/acceptance/life/life.go:6: ./ci/acceptance imports " + Module + "/ci/acceptance/faults: a tale knows the lab, neither the runner nor another tale",
-			"ci/bench/main.go:6: ./... imports " + Module + "/ci/acceptance: kairos-build alone runs the tales",
+			"ci/acceptance/life/life.go:6: ./ci/acceptance imports " + Module + "/ci/acceptance/faults: a story knows the lab, neither the runner nor another story",
+			"ci/bench/main.go:6: ./... imports " + Module + "/ci/acceptance: kairos-build alone runs the stories",
 			"ci/lab/lab.go:5: ./ci/lab imports " + Module + "/ci/acceptance/report: a lab decides nothing about a disk",
 		}},
 		{"imports", "a circle ends", map[string]string{
@@ -214,7 +225,7 @@ func fileCases() []ruleCase {
 	}
 }
 
-// rooms is a framework with n rooms of two files, and the internal ones.
+// rooms is a framework with n rooms of two files, and an internal one.
 func rooms(n int) map[string]string {
 	files := map[string]string{"framework/doc.md": "", "framework/internal/mount/a.go": "package mount\n"}
 	for i := range n {

@@ -7,9 +7,9 @@ import "go/ast"
 // clientMaker is the package that may make HTTP clients.
 const clientMaker = "framework/fetch"
 
-// checkClients looks for HTTP clients that are made elsewhere: they would follow
-// a redirection from https to http. A test may make one, and so may ci, which
-// asks machines that it started itself.
+// checkClients finds HTTP clients that other packages make: they would follow a
+// redirection from https to http. A test may make one, and so may ci, which asks
+// machines that it started itself.
 func checkClients(t *Tree) []Finding {
 	var found []Finding
 	for _, s := range t.Go {
@@ -26,7 +26,7 @@ func checkClients(t *Tree) []Finding {
 	return found
 }
 
-// clientMade is n when it makes a client, else nil.
+// clientMade returns n if it makes a client, else nil.
 func clientMade(n ast.Node) ast.Node {
 	switch n := n.(type) {
 	case *ast.CompositeLit:

@@ -18,7 +18,7 @@ var (
 	makeTarget = regexp.MustCompile(`(?m)^([a-z0-9-]+):`)
 )
 
-// checkLinks wants the target of each relative link of a Markdown file.
+// checkLinks checks that the target of each relative link of a Markdown file exists.
 func checkLinks(t *Tree) []Finding {
 	var found []Finding
 	for _, f := range t.matching(".md") {
@@ -37,9 +37,9 @@ func checkLinks(t *Tree) []Finding {
 	return found
 }
 
-// checkCommands looks at each command line that starts with make, kairos-build
-// or kairos-agent in the Markdown files, and wants its target, or its verb and
-// flags, in the Makefile or in the program's source.
+// checkCommands checks each command line in the Markdown files that starts with make,
+// kairos-build or kairos-agent. Its target must be in the Makefile, or its verb and
+// flags in the program's source.
 func checkCommands(t *Tree) []Finding {
 	programs := map[string]program{
 		"make":         {verbs: t.makeTargets()},
@@ -57,7 +57,7 @@ func checkCommands(t *Tree) []Finding {
 	return found
 }
 
-// A program is what its source says it understands.
+// A program holds the verbs and flags that a program's source knows.
 type program struct {
 	verbs []string
 	text  map[string]bool // all string literals, for flags
@@ -79,20 +79,20 @@ func (p program) check(f File, c command) []Finding {
 	return found
 }
 
-// isVerb says whether a word can be one: not a path, a variable or a flag.
+// isVerb tells whether a word can be a verb: it is no path, variable or flag.
 func isVerb(word string) bool {
 	return strings.Trim(word, "abcdefghijklmnopqrstuvwxyz0123456789-") == "" && word[0] != '-'
 }
 
-// A command is a command line in a page.
+// A command is a command line of a page.
 type command struct {
 	words []string
 	line  int
 }
 
-// commands are the lines of fenced blocks and the inline code, in words. What
-// stands before the program (a prompt, sudo, VARIABLE=value) is left out, and
-// so is what follows a comment or an operator.
+// commands returns the lines of fenced blocks and the inline code, in words. It drops
+// the words before the program (a prompt, sudo, VARIABLE=value), and everything from a
+// comment or an operator on.
 func commands(f File) []command {
 	var list []command
 	fenced := false
@@ -138,9 +138,9 @@ func (t *Tree) makeTargets() []string {
 	return list
 }
 
-// program reads the verbs and flags out of a main package. Flags are all string
-// literals. Verbs are the first words of the Use fields of cobra commands, and
-// cobra's own; of a program without cobra, of all string literals.
+// program reads the verbs and flags from the source of a main package. All string
+// literals count as flags. Verbs are the first words of the Use fields of cobra
+// commands, or all string literals if there are none, and cobra's own verbs.
 func (t *Tree) program(dir string) program {
 	p := program{text: map[string]bool{}}
 	for _, s := range t.Go {
@@ -159,7 +159,7 @@ func (t *Tree) program(dir string) program {
 	return p
 }
 
-// uses are the first words of the Use fields of composite literals.
+// uses returns the first words of the Use fields of composite literals.
 func uses(file *ast.File) []string {
 	var list []string
 	ast.Inspect(file, func(n ast.Node) bool {
@@ -177,13 +177,13 @@ func uses(file *ast.File) []string {
 	return list
 }
 
-// houses are the folders whose rooms a reader looks up.
+// houses are the folders whose rooms, the package folders in them, readers look up.
 var houses = []string{
 	"cmd/kairos-build/internal", "cmd/kairos-build/internal/packages", "cmd/kairos-build/internal/packages/deb",
 	"framework", "framework/grub", "framework/machine", "framework/node", "framework/slot", "framework/strict", "ci",
 }
 
-// checkRooms wants every package folder of the houses in the README's table.
+// checkRooms checks that the README names every room of the houses.
 func checkRooms(t *Tree) []Finding {
 	const readme = "README.md"
 	text := string(t.file(readme).Data)
@@ -203,7 +203,7 @@ func checkRooms(t *Tree) []Finding {
 	return found
 }
 
-// maxRooms is how many rooms of framework, beside internal, a newcomer can take in.
+// maxRooms is how many rooms of framework, besides internal, a newcomer can take in.
 const maxRooms = 16
 
 func checkRoomCount(t *Tree) []Finding {

@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// registryHosts are the public registries of images and packages that people know.
-// The names are in two halves, so that the rule does not find itself.
+// registryHosts returns the well-known public registries of images and packages. The
+// names are in two halves, so that the rule does not find itself.
 func registryHosts() []string {
 	return []string{
 		"docker." + "io", "hub.docker" + ".com", "ghcr." + "io", "quay." + "io", "gcr." + "io", "pkg." + "dev", "lscr." + "io", "ttl." + "sh",
@@ -22,9 +22,9 @@ func registryHosts() []string {
 	}
 }
 
-// checkHosts looks for names of registries, in everything but checksums of
-// modules, also where they are in another case or inside data. Examples and test
-// data have names that end in .example or example.org.
+// checkHosts finds names of registries in all files but go.sum, in any case, and also
+// inside data. Examples and test data must use names that end in .example or
+// example.org.
 func checkHosts(t *Tree) []Finding {
 	var found []Finding
 	for _, f := range t.Files {
@@ -43,8 +43,8 @@ func checkHosts(t *Tree) []Finding {
 	return found
 }
 
-// containsWord says whether a host name stands in a line, by itself or at the end
-// of a longer one.
+// containsWord tells whether a line has a host name, by itself or at the end of a longer
+// one.
 func containsWord(line, host string) bool {
 	before, rest, found := strings.Cut(line, host)
 	if !found {
@@ -59,8 +59,8 @@ func isNameByte(b byte) bool {
 	return b == '-' || '0' <= b && b <= '9' || 'a' <= b && b <= 'z'
 }
 
-// maxBinary is the largest binary file, in bytes, that may be data: the
-// distributions' keyrings and the samples of our tests.
+// maxBinary is the size limit of a binary data file, in bytes: the distributions'
+// keyrings and the samples of our tests.
 const maxBinary = 256 << 10
 
 func checkBinaries(t *Tree) []Finding {
@@ -91,7 +91,7 @@ func isProgram(data []byte) bool {
 
 var goVersion = regexp.MustCompile(`(?m)^go (\S+)$`)
 
-// checkToolchain wants a checksum of the toolchain that ci/setup/go fetches.
+// checkToolchain checks that the toolchain that ci/setup/go fetches has a checksum.
 func checkToolchain(t *Tree) []Finding {
 	const pins = "ci/setup/toolchain"
 	m := goVersion.FindSubmatch(t.file("go.mod").Data)

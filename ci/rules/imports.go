@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// An arrow says what packages may import. Names that start with "./" are
-// folders of this repository, "./..." is all of it, "std" is the standard library,
-// all others are import paths; each means the packages below it too, but for one
-// that ends in "/.", which is a folder of this repository alone.
+// An arrow says what packages may import. Names that start with "./" are folders of this
+// repository, "./..." is all of it, "std" is the standard library, and all others are
+// import paths. Each name covers the packages below it too, except a name that ends in
+// "/.": it is one folder of this repository alone.
 type arrow struct {
 	from  string
-	but   []string // packages below from that it does not hold for; not those below them
-	never []string // not to be imported, directly or through packages of ours
+	but   []string // exceptions below from; packages below these are no exceptions
+	never []string // must not be imported, directly or through packages of ours
 	only  []string // if not empty, nothing else may be imported directly
 	why   string
 }
@@ -66,10 +66,25 @@ func arrows() []arrow {
 			why:  "a name is a value; builder and node share it",
 		},
 		{
+			from:  "./framework/config",
+			never: []string{"./framework/machine", "./framework/node"},
+			why:   "a config is read before anything is done with it",
+		},
+		{
+			from:  "./framework/reset",
+			never: []string{"./framework/node", "./framework/upgrade"},
+			why:   "the node decides on a reset; how it is done is here",
+		},
+		{
+			from:  "./framework/upgrade",
+			never: []string{"./framework/node", "./framework/machine", "./framework/reset"},
+			why:   "the node decides on an upgrade; how it is done is here",
+		},
+		{
 			from: "./framework",
 			but: []string{
 				"./framework/grub/bootconf", "./framework/grub/bootenv", "./framework/grub/bootenv/bootenvtest", "./framework/grub/bootloader",
-				agent, "./framework/initramfs", "./framework/rootfs/assemble", // programs, which choose the boot loader
+				agent, "./framework/initramfs", "./framework/rootfs/assemble", // these programs choose the boot loader
 				"./framework/node", "./framework/node/status", // this node has one
 			},
 			never: []string{"./framework/grub"},
@@ -77,7 +92,7 @@ func arrows() []arrow {
 		},
 		{
 			from:  builder,
-			but:   []string{builder + "/factory", builder + "/testrun"}, // the one chooses the boot loader, the other runs tests of it
+			but:   []string{builder + "/factory", builder + "/testrun"}, // factory chooses the boot loader, testrun runs tests of it
 			never: []string{"./framework/grub"},
 			why:   "GRUB is one of several boot loaders: declare what you need of one, and let the factory pass it in",
 		},
@@ -135,13 +150,13 @@ func arrows() []arrow {
 			from: "./ci/acceptance",
 			but:  []string{"./ci/acceptance"},
 			only: []string{"std", "./ci/lab", "./ci/qemu", "./ci/testimage", "./framework", "github.com/google/go-containerregistry", "go.yaml.in/yaml/v3"},
-			why:  "a tale knows the lab, neither the runner nor another tale",
+			why:  "a story knows the lab, neither the runner nor another story",
 		},
 		{
 			from:  "./...",
 			but:   []string{"./cmd/kairos-build", builder + "/testrun"},
 			never: []string{"./ci/acceptance/."},
-			why:   "kairos-build alone runs the tales",
+			why:   "kairos-build alone runs the stories",
 		},
 		{
 			from:  builder,
@@ -197,13 +212,14 @@ func matchAny(name string, list []string) bool {
 	})
 }
 
-// isStandard: only the standard library has no dot in the first element.
+// isStandard tells whether an import path is of the standard library: only its paths
+// have no dot in the first element.
 func isStandard(name string) bool {
 	first, _, _ := strings.Cut(name, "/")
 	return !strings.Contains(first, ".")
 }
 
-// An importGraph has what each of our packages imports outside of tests.
+// An importGraph holds the imports of each of our packages, without those of tests.
 type importGraph map[string][]string
 
 func newImportGraph(t *Tree) importGraph {
@@ -219,8 +235,8 @@ func newImportGraph(t *Tree) importGraph {
 	return graph
 }
 
-// chain is the way from a package to one that matches, both included, through
-// packages of ours; it is empty when there is none.
+// chain returns the path from a package to one that matches, both included, through
+// packages of ours. It is empty if there is none.
 func (g importGraph) chain(from string, never []string) []string {
 	return g.walk(from, never, map[string]bool{})
 }
@@ -241,11 +257,11 @@ func (g importGraph) walk(from string, never []string, seen map[string]bool) []s
 	return nil
 }
 
-// A ban is a package that is not to be used, and what is used instead.
+// A ban is a package that must not be used, and its replacement.
 type ban struct {
 	path    string
 	instead string
-	except  []string // folders where it is all right: BuildKit logs in these ways, a crash state is a seed and a number
+	except  []string // folders that may: BuildKit logs this way, a crash state is a seed and a number
 }
 
 func bans() []ban {
@@ -278,8 +294,9 @@ func checkBanned(t *Tree) []Finding {
 	return found
 }
 
-// hits: a path without a dot is of the standard library, where sub-packages
-// are other things (log/slog is not log).
+// hits tells whether an import breaks the ban. A ban covers the packages below it too,
+// except in the standard library, where these are different things (log/slog is not
+// log).
 func (b ban) hits(s Source, i Import) bool {
 	if s.Test && strings.HasPrefix(b.path, "math/rand") {
 		return false

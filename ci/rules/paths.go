@@ -8,9 +8,8 @@ import (
 	"slices"
 )
 
-// byHandle are the packages that work below directories of users. They reach
-// files by framework/machine/tree, and by the methods of an os.Root that is opened
-// from it.
+// byHandle are the packages that work below directories of users. They must reach files
+// through framework/machine/tree, or through the methods of an os.Root opened from it.
 var byHandle = []string{
 	"framework/machine/accounts", "framework/machine/apply", "framework/machine/gitrepo", "framework/machine/report",
 	"framework/machine/sshkeys", "framework/machine/unpack", "framework/machine/stages",
@@ -25,8 +24,8 @@ var byPath = map[string][]string{
 	"filepath": {"EvalSymlinks", "Glob", "Walk", "WalkDir"},
 }
 
-// checkPaths looks for files that are reached by a path where it may have
-// changed since it was looked at. Tests have no users beside them.
+// checkPaths finds code that reaches a file by a path which a user may have changed
+// since it was checked. Tests have no such users.
 func checkPaths(t *Tree) []Finding {
 	var found []Finding
 	for _, s := range t.Go {

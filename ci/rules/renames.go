@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// renamer is the package that puts files in their places.
+// renamer is the package that renames files into place.
 const renamer = "framework/ondisk/durable"
 
 // otherRenames are the files that rename things themselves, and why.
@@ -29,8 +29,8 @@ var otherRenames = map[string]string{
 	"ci/bench/dracut.go":                                      "a file that another program made",
 }
 
-// checkRenames looks for files that are put in their places elsewhere: each time
-// another flush was forgotten. Tests do not outlive a power cut.
+// checkRenames finds code outside renamer that renames files into place: each such place
+// forgot another flush. Tests need not survive a power cut.
 func checkRenames(t *Tree) []Finding {
 	var found []Finding
 	for _, s := range t.Go {
@@ -50,7 +50,7 @@ func checkRenames(t *Tree) []Finding {
 	return found
 }
 
-// renameLines are the lines with calls of a function or a method that renames.
+// renameLines returns the lines that call a function or method that renames.
 func renameLines(t *Tree, s Source) []int {
 	var lines []int
 	for call := range calls(s.Syntax) {

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package rules holds the rules of this repository that no compiler and no
-// linter knows: which package may import which, what a file looks like, and
-// that the documentation shows commands that exist. A rule is a value with a
-// reason; the tests of this package apply all of them to the repository, and
-// each of them to a small wrong tree that it must complain about.
+// Package rules holds the rules of this repository that no compiler and no linter knows:
+// which package may import which, how a file looks, that the documentation shows
+// commands that exist. A rule is a value with a reason. The tests of this package apply
+// all rules to the repository, and each rule to a small wrong tree that it must reject.
 package rules
 
 import (
@@ -23,7 +22,7 @@ type Rule struct {
 // A Finding is a place where a rule does not hold.
 type Finding struct {
 	File    string
-	Line    int // 0 when it is about the whole file
+	Line    int // 0 if it concerns the whole file
 	Message string
 }
 
@@ -59,7 +58,7 @@ func All() []Rule {
 	}
 }
 
-// Apply gives what a rule finds in a tree, in order of files and lines.
+// Apply returns the findings of a rule in a tree, in order of files and lines.
 func (r Rule) Apply(t *Tree) []Finding {
 	found := r.Check(t)
 	slices.SortFunc(found, func(a, b Finding) int {

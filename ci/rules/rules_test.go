@@ -30,7 +30,7 @@ func TestRepository(t *testing.T) {
 	}
 }
 
-// shellFiles are the files that start as a shell's program does.
+// shellFiles returns the files that start like a shell script.
 func shellFiles(t *testing.T) []string {
 	t.Helper()
 	tree, err := Load(os.DirFS(root))
@@ -60,7 +60,7 @@ func TestShellcheck(t *testing.T) {
 	}
 }
 
-// load makes a tree of files; Go files get the licence line.
+// load makes a tree of files. Go files get the licence line.
 func load(t *testing.T, files map[string]string) *Tree {
 	t.Helper()
 	fsys := fstest.MapFS{}
@@ -88,7 +88,7 @@ func rule(t *testing.T, name string) Rule {
 	return Rule{}
 }
 
-// Each rule complains about something, and about nothing else beside it.
+// TestRules: each rule finds exactly what its cases want, and has a case that fails.
 func TestRules(t *testing.T) {
 	complained := map[string]bool{}
 	for _, tt := range cases() {

@@ -59,8 +59,8 @@ func checkInit(t *Tree) []Finding {
 	return found
 }
 
-// checkErrorWords looks at the literals that errors.New and fmt.Errorf get. A
-// test may say what a program of others says.
+// checkErrorWords checks the literals passed to errors.New and fmt.Errorf. Tests are
+// exempt: they may repeat the words of foreign programs.
 func checkErrorWords(t *Tree) []Finding {
 	var found []Finding
 	for _, s := range t.Go {
@@ -82,12 +82,12 @@ func checkErrorWords(t *Tree) []Finding {
 	return found
 }
 
-// configShell runs the commands of a cloud-config, which are for a shell. They
-// are no strings of ours.
+// configShell runs the commands of a cloud-config, which are written for a shell. These
+// strings are not ours.
 const configShell = "framework/machine/stages/when.go"
 
-// checkShellStrings looks for a shell followed by -c, in calls and in lists. A
-// test may type what a person would.
+// checkShellStrings finds a shell followed by -c, in calls and in lists. A test may run
+// what a user would type.
 func checkShellStrings(t *Tree) []Finding {
 	var found []Finding
 	for _, s := range t.Go {
@@ -126,7 +126,7 @@ func runsShell(list []ast.Expr) bool {
 	return false
 }
 
-// calls are all function calls of a file.
+// calls iterates over all function calls of a file.
 func calls(file *ast.File) func(yield func(*ast.CallExpr) bool) {
 	return func(yield func(*ast.CallExpr) bool) {
 		goOn := true
@@ -157,7 +157,7 @@ func literal(e ast.Expr) (string, bool) {
 	return text, err == nil
 }
 
-// literals are the values of all string literals of a file.
+// literals returns the values of all string literals of a file.
 func literals(file *ast.File) []string {
 	var list []string
 	ast.Inspect(file, func(n ast.Node) bool {
@@ -171,8 +171,8 @@ func literals(file *ast.File) []string {
 	return list
 }
 
-// checkGlob keeps filepath.Glob out of the builder: it takes a folder that the
-// user named for a pattern.
+// checkGlob keeps filepath.Glob out of the builder: Glob would read the name of a user's
+// folder as a pattern.
 func checkGlob(t *Tree) []Finding {
 	var found []Finding
 	for _, s := range t.Go {

@@ -16,7 +16,7 @@ import (
 // Module is the path of our module.
 const Module = "github.com/kairos-build/kairos-build"
 
-// A Tree is the repository, read.
+// A Tree holds the files of the repository.
 type Tree struct {
 	Files []File   // in order of path
 	Go    []Source // the Go files among them
@@ -34,7 +34,7 @@ type Source struct {
 	File
 	Syntax  *ast.File
 	Package string   // import path relative to the module
-	Imports []Import // in order of the file
+	Imports []Import // in the order of the file
 	Test    bool
 }
 
@@ -44,7 +44,7 @@ type Import struct {
 	Line int
 }
 
-// ignored tells the folders that are not part of the repository.
+// ignored tells whether a folder is not part of the repository.
 func ignored(dir string) bool {
 	switch dir {
 	case ".git", ".tools", "bin", "out":
@@ -102,7 +102,7 @@ func (t *Tree) parse(file File) error {
 
 func (t *Tree) line(n ast.Node) int { return t.fset.Position(n.Pos()).Line }
 
-// file gives the named file, or an empty one.
+// file returns the named file, or an empty one if it does not exist.
 func (t *Tree) file(name string) File {
 	for _, f := range t.Files {
 		if f.Path == name {
@@ -112,7 +112,7 @@ func (t *Tree) file(name string) File {
 	return File{Path: name}
 }
 
-// exists says whether there is such a file or folder.
+// exists tells whether there is such a file or folder.
 func (t *Tree) exists(name string) bool {
 	for _, f := range t.Files {
 		if f.Path == name || strings.HasPrefix(f.Path, name+"/") {
@@ -122,7 +122,7 @@ func (t *Tree) exists(name string) bool {
 	return name == "."
 }
 
-// matching gives the files whose base name has the extension.
+// matching returns the files with this extension.
 func (t *Tree) matching(ext string) []File {
 	var list []File
 	for _, f := range t.Files {
@@ -139,5 +139,5 @@ func (f File) lines() []string {
 	return strings.Split(string(bytes.TrimSuffix(f.Data, []byte("\n"))), "\n")
 }
 
-// below says whether an import path is prefix or in a folder below it.
+// below tells whether an import path is prefix or lies below it.
 func below(name, prefix string) bool { return name == prefix || strings.HasPrefix(name, prefix+"/") }

@@ -15,14 +15,13 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
-// An Entry is a member of a layer. The header needs no size: that of the content
-// is taken.
+// An Entry is a member of a layer. The header needs no size: Layer sets it from Content.
 type Entry struct {
 	Header  tar.Header
 	Content string
 }
 
-// File is a regular file that everybody may read.
+// File is a regular file that every user may read.
 func File(name, content string) Entry {
 	return Entry{tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o644}, content}
 }
@@ -46,8 +45,8 @@ func Layer(entries ...Entry) (v1.Layer, error) {
 	return tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(stream.Bytes())), nil })
 }
 
-// Image makes an image with a layer for each list of entries, lowest first. It is
-// for no platform; see For.
+// Image makes an image with a layer for each list of entries, lowest first. It names no
+// platform; see For.
 func Image(layers ...[]Entry) (v1.Image, error) {
 	all := make([]v1.Layer, len(layers))
 	for i, entries := range layers {
@@ -59,7 +58,7 @@ func Image(layers ...[]Entry) (v1.Image, error) {
 	return mutate.AppendLayers(empty.Image, all...)
 }
 
-// For makes an image one for Linux on an architecture.
+// For sets the platform of an image: Linux on an architecture.
 func For(image v1.Image, arch string) (v1.Image, error) {
 	config, err := image.ConfigFile()
 	if err != nil {

@@ -20,8 +20,8 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/simulate"
 	"github.com/kairos-build/kairos-build/framework/commandline"
+	"github.com/kairos-build/kairos-build/framework/commandline/validation"
 	"github.com/kairos-build/kairos-build/framework/config"
-	"github.com/kairos-build/kairos-build/framework/config/validation"
 )
 
 // errWouldFail means a config with a failure in the simulation; the exit status is 1.

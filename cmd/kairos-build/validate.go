@@ -7,8 +7,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/kairos-build/kairos-build/framework/commandline"
+	"github.com/kairos-build/kairos-build/framework/commandline/validation"
 	"github.com/kairos-build/kairos-build/framework/config"
-	"github.com/kairos-build/kairos-build/framework/config/validation"
 )
 
 func newValidate() *cobra.Command {

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/kairos-build/kairos-build/framework/layout"
-	"github.com/kairos-build/kairos-build/framework/node/thisboot"
+	"github.com/kairos-build/kairos-build/framework/slot/thisboot"
 )
 
 // putState makes the node look as booted from slot.

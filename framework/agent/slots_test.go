@@ -21,9 +21,9 @@ import (
 	"github.com/kairos-build/kairos-build/framework/node"
 	"github.com/kairos-build/kairos-build/framework/node/history"
 	"github.com/kairos-build/kairos-build/framework/node/status"
-	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
 	"github.com/kairos-build/kairos-build/framework/slot"
+	"github.com/kairos-build/kairos-build/framework/slot/thisboot"
 )
 
 // slotNode makes a node that runs from slot a. The boot partitions of its disk are files

@@ -10,7 +10,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/internal/grow"
 	"github.com/kairos-build/kairos-build/framework/internal/mount"
 	"github.com/kairos-build/kairos-build/framework/layout"
-	"github.com/kairos-build/kairos-build/framework/node/thisboot"
+	"github.com/kairos-build/kairos-build/framework/slot/thisboot"
 )
 
 // tmpfsSize bounds each tmpfs, as a part of the memory: one for all ephemeral

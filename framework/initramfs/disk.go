@@ -13,8 +13,8 @@ import (
 
 	"github.com/kairos-build/kairos-build/framework/internal/blockdev"
 	"github.com/kairos-build/kairos-build/framework/layout"
-	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
+	"github.com/kairos-build/kairos-build/framework/slot/thisboot"
 )
 
 // disk is the disk that the boot loader came from.

@@ -20,9 +20,9 @@ import (
 	"github.com/kairos-build/kairos-build/ci/qemu"
 	"github.com/kairos-build/kairos-build/framework/initramfs/pack"
 	"github.com/kairos-build/kairos-build/framework/layout"
-	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
+	"github.com/kairos-build/kairos-build/framework/slot/thisboot"
 )
 
 // Environment variables that name the kernel for these tests. Both are set or none:

@@ -12,8 +12,8 @@ import (
 	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/layout"
-	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
+	"github.com/kairos-build/kairos-build/framework/slot/thisboot"
 )
 
 // machineIDFile holds the machine-id across boots. It is a file of its own and not

@@ -16,7 +16,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/internal/persist"
 	"github.com/kairos-build/kairos-build/framework/internal/treecopy"
 	"github.com/kairos-build/kairos-build/framework/layout"
-	"github.com/kairos-build/kairos-build/framework/node/thisboot"
+	"github.com/kairos-build/kairos-build/framework/slot/thisboot"
 )
 
 // bindPaths binds the persistent paths from the persistent partition. Before, a new

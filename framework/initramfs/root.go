@@ -14,8 +14,8 @@ import (
 
 	"github.com/kairos-build/kairos-build/framework/internal/dm"
 	"github.com/kairos-build/kairos-build/framework/internal/mount"
-	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
+	"github.com/kairos-build/kairos-build/framework/slot/thisboot"
 )
 
 // sysroot is where /init mounts the new root.

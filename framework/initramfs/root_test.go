@@ -12,9 +12,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
+	"github.com/kairos-build/kairos-build/framework/slot/thisboot"
 )
 
 // rootFile returns a root partition with that many blocks of data, and the kernel

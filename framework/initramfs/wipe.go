@@ -8,7 +8,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/framework/internal/wipe"
 	"github.com/kairos-build/kairos-build/framework/layout"
-	"github.com/kairos-build/kairos-build/framework/node/thisboot"
+	"github.com/kairos-build/kairos-build/framework/slot/thisboot"
 )
 
 // wipePersistent makes a new file system on the persistent partition when

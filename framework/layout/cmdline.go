@@ -43,6 +43,6 @@ const RunDir = "/run/cos"
 // Marker is the absolute path of the file that exists when m was booted.
 func (m Mode) Marker() string { return RunDir + "/" + string(m) + "_mode" }
 
-// StateFile is a JSON document (framework/node/thisboot) that the initramfs writes
+// StateFile is a JSON document (framework/slot/thisboot) that the initramfs writes
 // and `kairos-agent status` reads.
 const StateFile = RunDir + "/boot.json"

@@ -11,7 +11,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/grub/bootconf"
 	"github.com/kairos-build/kairos-build/framework/grub/bootloader"
 	"github.com/kairos-build/kairos-build/framework/layout"
-	"github.com/kairos-build/kairos-build/framework/node/thisboot"
+	"github.com/kairos-build/kairos-build/framework/slot/thisboot"
 )
 
 // bootLoader is the boot loader of the disk that the node was booted from.

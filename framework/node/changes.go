@@ -14,8 +14,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/stages"
 	"github.com/kairos-build/kairos-build/framework/node/history"
 	"github.com/kairos-build/kairos-build/framework/node/status"
-	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 	"github.com/kairos-build/kairos-build/framework/reset"
+	"github.com/kairos-build/kairos-build/framework/slot/thisboot"
 	"github.com/kairos-build/kairos-build/framework/upgrade"
 )
 

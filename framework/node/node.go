@@ -21,7 +21,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/stages"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 	"github.com/kairos-build/kairos-build/framework/node/health"
-	"github.com/kairos-build/kairos-build/framework/node/thisboot"
+	"github.com/kairos-build/kairos-build/framework/slot/thisboot"
 )
 
 // ErrSaid means that something failed and that Stderr and the reports already say

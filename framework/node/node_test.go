@@ -18,7 +18,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/stages"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 	"github.com/kairos-build/kairos-build/framework/node/status"
-	"github.com/kairos-build/kairos-build/framework/node/thisboot"
+	"github.com/kairos-build/kairos-build/framework/slot/thisboot"
 )
 
 type result struct {

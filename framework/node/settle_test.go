@@ -26,9 +26,9 @@ import (
 	"github.com/kairos-build/kairos-build/framework/node/health"
 	"github.com/kairos-build/kairos-build/framework/node/history"
 	"github.com/kairos-build/kairos-build/framework/node/settle"
-	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 	"github.com/kairos-build/kairos-build/framework/rootfs"
 	"github.com/kairos-build/kairos-build/framework/slot"
+	"github.com/kairos-build/kairos-build/framework/slot/thisboot"
 )
 
 // An env is the boot environment on an EFI partition whose medium can be made to fail.

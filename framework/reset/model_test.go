@@ -18,10 +18,10 @@ import (
 	"github.com/kairos-build/kairos-build/framework/grub/grubenv"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
-	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
 	"github.com/kairos-build/kairos-build/framework/slot"
+	"github.com/kairos-build/kairos-build/framework/slot/thisboot"
 )
 
 var errIO = errors.New("input/output error")

@@ -33,8 +33,8 @@ import (
 	"hash/crc32"
 
 	"github.com/kairos-build/kairos-build/framework/layout"
-	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
+	"github.com/kairos-build/kairos-build/framework/slot/thisboot"
 )
 
 // ErrNotRecovery means that the node was not booted from recovery.

@@ -247,6 +247,7 @@ func TestRefusals(t *testing.T) {
 		{"the good slot, from the trial", slot.State{Good: a, Try: b, Tries: 1}, write(b, a), "kairos-agent rollback"},
 		{"the good slot, from a bad one", slot.State{Good: a, Bad: b}, write(b, a), "only good one"},
 		{"the good slot, from recovery", slot.State{Good: a}, write(rec, a), "only good one"},
+		{"the good slot, from recovery beside a trial", slot.State{Good: a, Try: b, Tries: 1}, write(rec, a), "only good one"},
 		{"recovery as a slot", slot.State{Good: a}, write(a, rec), "only a and b"},
 		{"arm what was not written", slot.State{Good: a}, func(s slot.State) (slot.State, error) { return s.Arm(b, 3) }, "has not begun"},
 		{"arm with too many tries", slot.State{Good: a, Bad: b}, func(s slot.State) (slot.State, error) { return s.Arm(b, 4) }, "want 1 to 3"},
@@ -268,6 +269,55 @@ func TestRefusals(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+func TestCondition(t *testing.T) {
+	for _, tt := range []struct {
+		state     slot.State
+		a, b, rec slot.Condition
+	}{
+		{slot.State{Good: a}, slot.Good, slot.Old, slot.Old},
+		{slot.State{Good: a, BadRecovery: true}, slot.Good, slot.Old, slot.Bad},
+		{slot.State{Good: b, Bad: a}, slot.Bad, slot.Good, slot.Old},
+		{slot.State{Good: b, Try: a, Tries: 1, BadRecovery: true}, slot.Trying, slot.Good, slot.Bad},
+	} {
+		for x, want := range map[layout.Slot]slot.Condition{a: tt.a, b: tt.b, rec: tt.rec} {
+			if got := tt.state.Condition(x); got != want {
+				t.Errorf("%+v: slot %s is %s, want %s", tt.state, x, got, want)
+			}
+		}
+	}
+}
+
+// TestSelect: a mode is refused for its own slot only, and every other mode is taken.
+func TestSelect(t *testing.T) {
+	active, passive, recovery := layout.ModeActive, layout.ModePassive, layout.ModeRecovery
+	for _, tt := range []struct {
+		state slot.State
+		modes []layout.Mode
+	}{
+		{slot.State{Good: a, Next: passive}, []layout.Mode{"", active, passive, recovery}},
+		{slot.State{Good: a, Bad: b}, []layout.Mode{"", active, recovery}},
+		{slot.State{Good: a, BadRecovery: true}, []layout.Mode{"", active, passive}},
+	} {
+		for _, mode := range tt.modes {
+			want := tt.state
+			want.Next = mode
+			if got, err := tt.state.Select(mode); err != nil || got != want {
+				t.Errorf("%+v: select %q: got %+v, %v", tt.state, mode, got, err)
+			}
+		}
+	}
+}
+
+// TestWriteRecovery: it cancels a selected boot of recovery, and no other selection.
+func TestWriteRecovery(t *testing.T) {
+	for next, want := range map[layout.Mode]layout.Mode{"": "", layout.ModePassive: layout.ModePassive, layout.ModeRecovery: ""} {
+		got, err := slot.State{Good: a, Next: next}.WriteRecovery(a)
+		if err != nil || got != (slot.State{Good: a, BadRecovery: true, Next: want}) {
+			t.Errorf("next %q: got %+v, %v", next, got, err)
+		}
 	}
 }
 

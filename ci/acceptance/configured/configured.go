@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package configured tells what a node does whose config has every key, ten broken
-// files and a step that fails.
+// Package configured tests a node whose config has every key, ten broken files and a
+// step that fails.
 package configured
 
 import (
@@ -24,19 +24,19 @@ import (
 	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
-// nocloud is the CD-ROM of that machine, and the broken files of its oem
+// nocloud has the files of the machine's CD-ROM and the broken files of its oem
 // partition.
 //
 //go:embed nocloud
 var nocloud embed.FS
 
-// userDataPath is where a node keeps what its datasource gave.
+// userDataPath is the file in which a node keeps the user-data of its datasource.
 const userDataPath = "/oem/95_userdata.yaml"
 
 // brokenPrefix begins the names of the broken files in /oem.
 const brokenPrefix = "40_broken_"
 
-// A story is the machine, with what its config names on the network.
+// A story is the machine, with the servers that its config names.
 type story struct {
 	*lab.Machine
 	registry *lab.Registry
@@ -45,7 +45,7 @@ type story struct {
 	userData string
 }
 
-// Tell goes through what the config says.
+// Tell runs the chapters: the effects of the config.
 func Tell(ctx context.Context, m *lab.Machine) {
 	t := &story{Machine: m}
 	m.Tell(ctx, true, []lab.Chapter{
@@ -81,7 +81,7 @@ func (t *story) begin(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%.1f s from the start of the kernel", t.Boots[0].ReadySeconds), nil
 }
 
-// serveConfigured starts what the config names on the network: a forge, files, a
+// serveConfigured starts the servers that the config names: a forge, files, a
 // repository and a registry with an image.
 func (t *story) serveConfigured(dir string) (err error) {
 	if t.site, err = lab.StartSite(); err != nil {
@@ -147,7 +147,7 @@ func (t *story) configuredSetup(dir string) (lab.Setup, error) {
 	return lab.Setup{OEM: &oem, CDROM: cd, Disks: []string{empty}, Faults: t.Lab.Survivable()}, err
 }
 
-// cidata are the files of the CD-ROM, with the addresses of this run.
+// cidata returns the files of the CD-ROM, with the addresses of this run.
 func (t *story) cidata() (map[string][]byte, error) {
 	addresses := strings.NewReplacer("SITE", t.site.URL(), "IMAGE", t.registry.Ref("tool", "v1"))
 	files := map[string][]byte{}
@@ -162,7 +162,7 @@ func (t *story) cidata() (map[string][]byte, error) {
 	return files, nil
 }
 
-// brokenFiles are the files of nocloud/broken by their names in /oem.
+// brokenFiles returns the files of nocloud/broken by their names in /oem.
 func brokenFiles() (map[string][]byte, error) {
 	entries, err := fs.ReadDir(nocloud, "nocloud/broken")
 	if err != nil {
@@ -197,14 +197,14 @@ func (t *story) datasource(ctx context.Context) (string, error) {
 	return "", t.Guest.Says(ctx, `(?i)nocloud|cidata`, "kairos-agent", "status")
 }
 
-// A told is something that the config asks for, and how it is seen.
+// A told is an effect that the config asks for, and the command that shows it.
 type told struct {
 	key   string
 	words string // of the output
 	argv  []string
 }
 
-// effects are those of nocloud/user-data, by the key that makes them.
+// effects returns the effects of nocloud/user-data and compat.yaml, by their keys.
 func effects() []told {
 	const dir = "/etc/kairos-acceptance/"
 	return []told{
@@ -270,8 +270,8 @@ func (t *story) networkConfig(ctx context.Context) (string, error) {
 	return "", t.Guest.Says(ctx, `192\.0\.2\.7/24`, "ip", "-4", "-o", "address")
 }
 
-// brokenFiles looks whether each file is told by the report of the boot and in
-// the same words by validate, and whether nothing of them was done.
+// brokenFiles checks that report or status names the problem of each broken file in the
+// words of validate, and that no step of these files ran.
 func (t *story) brokenFiles(ctx context.Context) (string, error) {
 	files, err := brokenFiles()
 	if err != nil {
@@ -322,8 +322,8 @@ func (t *story) failedStep(ctx context.Context) (string, error) {
 	return said, t.Guest.Says(ctx, `the words of a command that fails`, "kairos-agent", "report")
 }
 
-// toldBeforeReady judges a console on which a step that failed must be named before
-// the login prompt.
+// toldBeforeReady checks that the console names the failed step before the login
+// prompt.
 func toldBeforeReady(console lab.Console) (string, error) {
 	said, ok := console.Find(regexp.MustCompile(`kairos: .*fails`))
 	if !ok {
@@ -336,7 +336,7 @@ func toldBeforeReady(console lab.Console) (string, error) {
 	return strings.TrimSpace(said.Text), nil
 }
 
-// forgeKeys logs in with the key that only the forge knew.
+// forgeKeys logs in with the key that only the forge serves.
 func (t *story) forgeKeys(ctx context.Context) (string, error) {
 	err := lab.Until(ctx, func() error { return t.forgeLogin(ctx) })
 	if n := t.site.Times("/gitlab-of/operator.keys"); err == nil && n == 0 {
@@ -349,7 +349,7 @@ func (t *story) forgeLogin(ctx context.Context) error {
 	return t.asOperator(ctx, func(context.Context, *qemu.Client) error { return nil })
 }
 
-// asOperator logs in as the user of the config who is not root.
+// asOperator logs in as operator, a user of the config who is not root.
 func (t *story) asOperator(ctx context.Context, do func(context.Context, *qemu.Client) error) error {
 	ctx, cancel := context.WithTimeout(ctx, lab.CheckTimeout)
 	defer cancel()
@@ -360,7 +360,7 @@ func (t *story) asOperator(ctx context.Context, do func(context.Context, *qemu.C
 	return errors.Join(do(ctx, client), client.Close())
 }
 
-// statusOfUser looks for the table's row about what only root may read.
+// statusOfUser finds the row of the status that names what only root may read.
 func (t *story) statusOfUser(ctx context.Context) (string, error) {
 	row := ""
 	err := t.asOperator(ctx, func(ctx context.Context, client *qemu.Client) error {
@@ -373,7 +373,7 @@ func (t *story) statusOfUser(ctx context.Context) (string, error) {
 	return row, err
 }
 
-// notShown judges the status that a user gets who is not root.
+// notShown checks the status of a user who is not root.
 func notShown(status string) (string, error) {
 	row := strings.TrimSpace(regexp.MustCompile(`(?m)^not shown .*$`).FindString(status))
 	if !strings.Contains(row, "slots") {
@@ -400,8 +400,8 @@ func (t *story) stageAgain(ctx context.Context) (string, error) {
 	return "", err
 }
 
-// offline restarts the node with its cable pulled out and the site gone; the
-// cable comes back when the node is ready.
+// offline restarts the node with its network cable pulled out and the site gone. The
+// cable is back when the node is ready.
 func (t *story) offline(ctx context.Context) (string, error) {
 	if err := t.site.Close(); err != nil {
 		return "", err
@@ -427,7 +427,7 @@ func (t *story) offline(ctx context.Context) (string, error) {
 	return fmt.Sprintf("ready %.1f s after the restart", took.Seconds()), err
 }
 
-// cable puts the network cable in or pulls it out.
+// cable plugs the network cable in or pulls it out.
 func (t *story) cable(ctx context.Context, up bool) error {
 	return t.VM.QMP().Do(ctx, "set_link", map[string]any{"name": "net0", "up": up}, nil)
 }

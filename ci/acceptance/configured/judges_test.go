@@ -14,14 +14,14 @@ import (
 	"github.com/kairos-build/kairos-build/ci/qemu"
 )
 
-// but is a node with other answers.
+// but returns a copy of a node with another answer.
 func but(n labtest.Node, argv string, out qemu.Output) labtest.Node {
 	n = maps.Clone(n)
 	n[argv] = out
 	return n
 }
 
-// TestJudges: each judge passes the node that is right, and no other one.
+// TestJudges: each judge passes only the correct node.
 func TestJudges(t *testing.T) {
 	kept := labtest.Node{
 		"stat -c %a %U " + userDataPath: labtest.Says("600 root\n"), "cat " + userDataPath: labtest.Says("# kept\nthe user-data"),
@@ -75,7 +75,7 @@ func TestJudges(t *testing.T) {
 	}
 }
 
-// TestBrokenFiles: each of the ten must be told, and nothing of them done.
+// TestBrokenFiles: the node must name each of the ten, and run no step of them.
 func TestBrokenFiles(t *testing.T) {
 	files, err := brokenFiles()
 	if err != nil {
@@ -98,8 +98,7 @@ func TestBrokenFiles(t *testing.T) {
 	judge(but(node, "stat", labtest.Says("/etc/kairos-acceptance-broken\n")), "was carried out")
 }
 
-// TestEffects: nothing that a program says when its effect did not come about is
-// taken for the effect.
+// TestEffects: the output of a program without its effect never counts as the effect.
 func TestEffects(t *testing.T) {
 	for _, e := range effects() {
 		for _, out := range []qemu.Output{labtest.Fails("No such file"), labtest.Says(""), {Stdout: "compat runcmd network again.yaml", Exit: 1}} {
@@ -111,7 +110,7 @@ func TestEffects(t *testing.T) {
 	}
 }
 
-// TestStepsDone: one effect that is missing is told by its key.
+// TestStepsDone: the error names a missing effect by its key.
 func TestStepsDone(t *testing.T) {
 	node := labtest.Node{"ls /run/kairos-acceptance-network": labtest.Says("/run/kairos-acceptance-network\n"), "hostname": labtest.Says("node-12ef\n")}
 	_, err := (&story{Machine: &lab.Machine{Guest: &lab.Guest{Runner: node}}}).stepsDone(t.Context())

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package damaged tells what happens when one byte of the root is flipped on the
-// disk of a node that runs: the node never hands that byte to a program. It does not
-// come up, or the read fails, or the kernel panics because of dm-verity.
+// Package damaged flips one byte of the root on the disk of a running node. The node
+// must never hand that byte to a program: the read fails, or the kernel panics because
+// of dm-verity.
 package damaged
 
 import (
@@ -17,14 +17,15 @@ import (
 	"github.com/kairos-build/kairos-build/ci/qemu"
 )
 
-// Title of the one check: wrong data is the one thing that must not come.
+// Title is the title of the only check. Any outcome but wrong data is allowed, if
+// dm-verity is the reason.
 const Title = "is detected: the read fails or the node stops, no wrong data"
 
-// verityWords is how Linux speaks about a block that does not match its hash.
+// verityWords matches the kernel's messages about a block that does not match its hash.
 var verityWords = regexp.MustCompile(`device-mapper: verity: .*(corrupted|failed)|dm-verity device corrupted|dm-verity device has I/O error`)
 
-// Tell flips one byte of a file that no boot reads, on the disk of a node that
-// runs, and reads the file.
+// Tell flips one byte of a file that no boot reads, on the disk of a running node, and
+// reads the file.
 func Tell(ctx context.Context, m *lab.Machine) {
 	begin := time.Now()
 	message, err := flip(ctx, m)
@@ -49,15 +50,15 @@ func flip(ctx context.Context, m *lab.Machine) (string, error) {
 	return readOutcome(victim, out)
 }
 
-// panicWords is how Linux begins its last words.
+// panicWords begins the kernel's message about a panic.
 var panicWords = regexp.MustCompile(`Kernel panic - not syncing`)
 
-// inFlight is how long after a panic the read goes on, so that everything that
-// the guest has sent before is here, wrong data above all.
+// inFlight is how long the read goes on after a panic, so that all data that the guest
+// sent before arrives, wrong data above all.
 const inFlight = 2 * time.Second
 
-// readWhileUp reads a file until its end or the node'm. A node that panics tells
-// nobody that its connections are gone, but it says so on the console.
+// readWhileUp reads a file to its end, or until the node ends. A node that panics does
+// not close its connections, but the console shows the panic.
 func readWhileUp(ctx context.Context, m *lab.Machine, file string) (qemu.Output, error) {
 	ctx, cancel := context.WithTimeout(ctx, lab.CheckTimeout)
 	defer cancel()
@@ -69,8 +70,8 @@ func readWhileUp(ctx context.Context, m *lab.Machine, file string) (qemu.Output,
 	return m.Client.Run(ctx, "cat", file)
 }
 
-// stopped judges a node that went away during the read. The console may be slower
-// than the loss of the connection.
+// stopped judges a node that went away during the read. The console may lag behind the
+// loss of the connection.
 func stopped(ctx context.Context, m *lab.Machine, v lab.Victim, out qemu.Output, lost error) (string, error) {
 	if _, ok := said(m); !ok {
 		short, cancel := context.WithTimeout(ctx, time.Minute)
@@ -82,8 +83,8 @@ func stopped(ctx context.Context, m *lab.Machine, v lab.Victim, out qemu.Output,
 	return stopOutcome(v, out, words, lost)
 }
 
-// stopOutcome judges a read that was lost together with the node, whose words
-// about verity are empty when it has not said any.
+// stopOutcome judges a read that ended with the node. words are the node's message about
+// verity, or empty.
 func stopOutcome(v lab.Victim, out qemu.Output, words string, lost error) (string, error) {
 	switch {
 	case !v.BeginsWith(out.Stdout):
@@ -102,7 +103,7 @@ func said(m *lab.Machine) (string, bool) {
 	return strings.TrimSpace(found.Text), ok
 }
 
-// readOutcome judges a read that came to an end.
+// readOutcome judges a read that the node survived.
 func readOutcome(v lab.Victim, out qemu.Output) (string, error) {
 	switch {
 	case out.Exit != 0 && strings.Contains(out.Stderr, "Input/output error"):

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package faults tells of the ways in which a slot does not work: the node must come
-// back by itself, and say why.
+// Package faults tests the ways in which a slot can fail. The node must come back by
+// itself, and say why.
 package faults
 
 import (
@@ -18,53 +18,53 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-// A Fault is one way in which a slot does not work. Each begins with a node that
-// runs from slot a. Slot b is damaged or gets a config that it cannot stand, is put
-// on trial by `kairos-agent rollback`, and the power is cut. The node must come back
-// in slot a by itself, and say why. With Stay it is slot a that is damaged. End names
-// another slot where that is expected.
+// A Fault is one way in which a slot can fail. Each test begins with a node that runs
+// from slot a. Slot b is damaged, or gets a config that makes it fail. `kairos-agent
+// rollback` puts slot b on trial, and the power is cut. The node must come back in slot
+// a by itself, and say why. With Stay, slot a is damaged instead. End names another slot
+// where that is expected.
 type Fault struct {
 	Name, Title string
-	// Stay leaves slot a the good one, with no trial: the damage is to it.
+	// Stay damages slot a, which stays the good one; no slot is on trial.
 	Stay bool
 	// Damage changes the disk; nil for none.
 	Damage lab.Damage
-	// Config is one more cloud-config; it must leave slot a alone.
+	// Config is one more cloud-config; it must not affect slot a.
 	Config string
-	// Chipset of the machine; default one with a watchdog.
+	// Chipset is the machine's chipset; default one with a watchdog.
 	Chipset qemu.Chipset
-	// Words stand on the console before the fallback.
+	// Words must appear on the console before the fallback.
 	Words string
 	// Idle means that after Words the guest does nothing until it is reset.
 	Idle bool
-	// Last stands on the console after Words and before the fallback, too;
-	// empty for nothing.
+	// Last must also appear on the console before the fallback; empty for nothing.
 	Last string
-	// End is what comes up; default slot a, as passive.
+	// End is the slot and mode that come up; default slot a, as passive.
 	End slot.Choice
-	// Why is in the reason that the node gives after it.
+	// Why is part of the reason that the node gives afterwards.
 	Why string
-	// Short puts it into the short test: one of each way back. That of GRUB, when a
-	// slot does not load, is for the end-to-end tests of the disk writer.
+	// Short puts the fault into the short test, which has one for each way back. GRUB's
+	// way back, when a slot does not load, is left to the end-to-end tests of the disk
+	// writer.
 	Short bool
 }
 
-// onB is a health check that runs a command line on slot b only.
+// onB returns a config with a health check that runs a command line on slot b only.
 func onB(timeout, command string) string {
 	return fmt.Sprintf("#cloud-config\nhealth:\n  timeout: %s\n  checks:\n    - command: [/bin/sh, -c, \"grep -q kairos.slot=b /proc/cmdline || exit 0; %s\"]\n", timeout, command)
 }
 
-// hang stops process 1, as a bug in it or in the kernel would: nobody feeds the
-// watchdog any more. Before, it names every watchdog of the machine: nothing else
-// can be what ends the hang, since the checks may take longer than any wait here.
+// hang stops process 1, as a bug in it or in the kernel would, so that the watchdog is
+// no longer fed. First it names every watchdog of the machine. Only a watchdog can end
+// the hang, as the checks may take longer than any wait here.
 const hang = "echo kairos-acceptance: process 1 stops, watchdog: $(cat /sys/class/watchdog/*/identity) > /dev/console; echo 1 > /sys/fs/cgroup/init.scope/cgroup.freeze; sleep 3000"
 
-// crashPID1 ends process 1 by a signal. systemd's own words about it go to the
-// journal, not to the console, so the check says what it does.
+// crashPID1 ends process 1 by a signal. systemd reports that to the journal, not to the
+// console, so the check itself writes a line.
 const crashPID1 = "echo kairos-acceptance: process 1 crashes > /dev/console; kill -SEGV 1; sleep 100"
 
-// What the node says after a slot that told nothing before it ended, and after
-// one that could.
+// Reasons that the node gives: silent after a slot that left no message before it
+// ended, the others after a slot that failed in a known way.
 const (
 	silent     = "it did not load, or it ended before its health checks"
 	gaveUp     = "the initramfs gave up"
@@ -72,7 +72,8 @@ const (
 	notUp      = "did not come up in 5 boots in a row"
 )
 
-// strictOnB makes a step that fails on slot b only a failed health check.
+// strictOnB has a step that fails on slot b only. With strict: true that is a failed
+// health check.
 const strictOnB = `#cloud-config
 strict: true
 stages:
@@ -82,7 +83,7 @@ stages:
       commands: ["exit 1"]
 `
 
-// All is the table.
+// All returns all faults.
 func All() []Fault {
 	return []Fault{
 		{Name: "kernel", Title: "a new slot with a kernel that does not load", Damage: lab.DamageFile(layout.BootKernel), Words: `kairos: slot b cannot be loaded`, Why: silent},
@@ -102,7 +103,7 @@ func All() []Fault {
 	}
 }
 
-// ends is what slot b is in the end.
+// ends is the condition of slot b at the end.
 func (f Fault) ends() slot.Condition {
 	if f.Stay {
 		return slot.Old
@@ -113,7 +114,7 @@ func (f Fault) ends() slot.Condition {
 // Machine is the machine's name in the report.
 func (f Fault) Machine() string { return "fault-" + f.Name }
 
-// Firmware that starts the machine: BIOS where nothing else can.
+// Firmware is the firmware of the machine: usual, or BIOS if the chipset has no other.
 func (f Fault) Firmware(usual qemu.Boot) qemu.Boot {
 	if f.Chipset == qemu.I440FX {
 		return qemu.BIOS
@@ -121,14 +122,14 @@ func (f Fault) Firmware(usual qemu.Boot) qemu.Boot {
 	return usual
 }
 
-// Tell boots the broken slot and waits until the node is back in slot a.
+// Tell boots the broken slot and waits until the node is back, in slot a or as End says.
 func (f Fault) Tell(ctx context.Context, m *lab.Machine) {
 	begin := time.Now()
 	message, err := f.fallBack(ctx, m)
 	m.Conclude("fallback", f.title(), time.Since(begin), message, err)
 }
 
-// title of the one check.
+// title is the title of the only check.
 func (f Fault) title() string {
 	switch {
 	case f.end().Mode == layout.ModeRecovery:
@@ -139,7 +140,7 @@ func (f Fault) title() string {
 	return fmt.Sprintf("leads back to slot %s, which says why", f.end().Slot)
 }
 
-// end is what comes up after the fallback.
+// end is the slot and mode that come up after the fallback.
 func (f Fault) end() slot.Choice {
 	if f.End != (slot.Choice{}) {
 		return f.End
@@ -147,16 +148,16 @@ func (f Fault) end() slot.Choice {
 	return slot.Choice{Slot: layout.SlotA, Mode: layout.ModePassive}
 }
 
-// backLine is what it says; its groups are those of lab.ReadyLine.
+// backLine matches the ready line of end. Its groups are those of lab.ReadyLine.
 func (f Fault) backLine() *regexp.Regexp {
 	return regexp.MustCompile(fmt.Sprintf(`kairos: ready slot=(%s) mode=(%s) version=(\S+)`, f.end().Slot, f.end().Mode))
 }
 
-// errNoWords means that the fault that was prepared is not what happened.
+// errNoWords means that the prepared fault did not happen.
 var errNoWords = errors.New("the console does not tell of the fault before the fallback")
 
-// fallBack tries again when the emulated kernel crashed before the fault could
-// come about.
+// fallBack runs the fault. In emulation it tries again if the prepared fault did not
+// happen: the kernel may have crashed before it.
 func (f Fault) fallBack(ctx context.Context, m *lab.Machine) (string, error) {
 	for try := 1; ; try++ {
 		message, err := f.once(ctx, m)
@@ -196,7 +197,7 @@ func (f Fault) once(ctx context.Context, m *lab.Machine) (string, error) {
 	return fmt.Sprintf("%.1f s from %q to ready; %s", (back.At.Sub(words.At) - held).Seconds(), strings.TrimSpace(words.Text), why), err
 }
 
-// spoken finds what must stand on the console.
+// spoken finds words that must be on the console.
 func spoken(c lab.Console, words string) (qemu.Match, error) {
 	m, ok := c.Find(regexp.MustCompile(words))
 	if !ok {
@@ -205,13 +206,12 @@ func spoken(c lab.Console, words string) (qemu.Match, error) {
 	return m, nil
 }
 
-// resetTimeout limits a wait for a watchdog. The chipset's resets the machine
+// resetTimeout limits a wait for a watchdog. The chipset's watchdog resets the machine
 // when its time is over for the second time, after two minutes.
 const resetTimeout = 15 * time.Minute
 
-// comeBack waits for the line that a node says in the end. While the guest is idle
-// its place is lent to another machine: held is how long the guest had to wait for a
-// place after that.
+// comeBack waits for backLine. While the guest is idle, its place is lent to another
+// machine. held is how long the guest then waited for a place.
 func (f Fault) comeBack(ctx context.Context, m *lab.Machine) (back qemu.Match, held time.Duration, err error) {
 	limited, cancel := context.WithTimeout(ctx, fallbackBoots*m.Lab.BootTimeout)
 	defer cancel()
@@ -230,12 +230,12 @@ func (f Fault) comeBack(ctx context.Context, m *lab.Machine) (back qemu.Match, h
 	return back, held, err
 }
 
-// fallbackBoots is how many boots may pass until a node is back: those of the good
-// slot, one of the old one, and one of recovery.
+// fallbackBoots is how many boots a node may need until it is back: those of the good
+// slot, one of the old slot, and one of recovery.
 const fallbackBoots = slot.MaxUnproven + 2
 
-// prepare makes the machine: a node that runs from slot a, with slot b broken and
-// chosen.
+// prepare makes the machine: a node that runs from slot a. Slot b is broken and on
+// trial, or, with Stay, the good slot is damaged.
 func (f Fault) prepare(ctx context.Context, m *lab.Machine) error {
 	m.Setup = lab.Setup{Chipset: f.Chipset, Faults: []qemu.Fault{}}
 	if err := m.Fork(ctx); err != nil {
@@ -262,7 +262,7 @@ func (f Fault) prepare(ctx context.Context, m *lab.Machine) error {
 	return err
 }
 
-// explained looks whether the node says why another slot runs, and what it is now.
+// explained checks the node's reason for the fallback, and the condition of slot b.
 func (f Fault) explained(ctx context.Context, m *lab.Machine) (string, error) {
 	why, err := lab.WaitOutput(ctx, m.Guest, "cat", layout.RunDir+"/upgrade_failure")
 	if err != nil {

@@ -20,7 +20,7 @@ const (
 	status = "kairos-agent status --json"
 )
 
-// TestExplained: the node must say why, and what slot b is now.
+// TestExplained: the node must give the reason and the condition of slot b.
 func TestExplained(t *testing.T) {
 	broken := Fault{Why: silent}
 	rotten := Fault{Stay: true, Why: notUp}
@@ -41,7 +41,7 @@ func TestExplained(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { // it waits for minutes
+			synctest.Test(t, func(t *testing.T) { // explained waits for minutes
 				_, err := tt.fault.explained(t.Context(), &lab.Machine{Guest: &lab.Guest{Runner: tt.node}})
 				labtest.Expect(t, err, tt.want)
 			})
@@ -49,7 +49,7 @@ func TestExplained(t *testing.T) {
 	}
 }
 
-// TestBackLine: of all slots and modes a node comes back in one.
+// TestBackLine: backLine matches exactly one slot and mode.
 func TestBackLine(t *testing.T) {
 	for _, f := range All() {
 		for _, x := range []layout.Slot{layout.SlotA, layout.SlotB, layout.SlotRecovery} {
@@ -73,8 +73,8 @@ func TestSpoken(t *testing.T) {
 	}
 }
 
-// TestTable: each fault does something, has words of its own that a healthy boot has
-// not, and a reason that is given.
+// TestTable: each fault has an effect, a reason, and words that a healthy boot does not
+// print.
 func TestTable(t *testing.T) {
 	seen := map[string]bool{}
 	for _, f := range All() {

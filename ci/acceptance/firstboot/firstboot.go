@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package firstboot boots a disk once and fetches what the node says about its boot.
+// Package firstboot boots a disk once and fetches the node's reports of that boot.
 package firstboot
 
 import (
@@ -19,18 +19,18 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/stages"
 )
 
-// A Report is what a node said about its first boot.
+// A Report holds a node's reports of its first boot.
 type Report struct {
-	// OK is false when something of the config failed.
+	// OK is false if a part of the config failed.
 	OK     bool            `json:"ok"`
-	Ready  string          `json:"ready"`  // the line with which the node said that it was up
+	Ready  string          `json:"ready"`  // the ready line on the console
 	Config *report.Report  `json:"config"` // of the keys outside of stages
 	Boots  []stages.Report `json:"boots"`  // of the stages; one boot
 
-	text string // of kairos-agent report
+	text string // output of kairos-agent report
 }
 
-// Write writes the report for a person, in the words of the node.
+// Write writes the report for the user, in the words of the node.
 func (n *Report) Write(w io.Writer) error {
 	lines := []string{n.Ready}
 	for _, i := range n.Config.Items {
@@ -43,9 +43,9 @@ func (n *Report) Write(w io.Writer) error {
 	return err
 }
 
-// Boot boots o.Disk, which is not written to, under o.Boots[0], and waits
-// until the node is ready and the stages of the boot are over. The stage
-// reconcile, which comes five minutes later, is not waited for.
+// Boot boots o.Disk under o.Boots[0], without writing to it, and waits until the node is
+// ready and the stages of the boot are over. It does not wait for the stage reconcile,
+// which comes five minutes later.
 func Boot(ctx context.Context, o lab.Options) (_ *Report, err error) {
 	config, limit, err := lab.ForPerson(ctx, o)
 	if err != nil {
@@ -74,7 +74,7 @@ func Boot(ctx context.Context, o lab.Options) (_ *Report, err error) {
 	}
 }
 
-// bootOnce boots a machine once and asks it.
+// bootOnce boots a machine once and fetches its reports.
 func bootOnce(ctx context.Context, config qemu.Config, key qemu.Key) (_ *Report, err error) {
 	vm, err := qemu.Start(ctx, config)
 	if err != nil {
@@ -100,7 +100,8 @@ func bootOnce(ctx context.Context, config qemu.Config, key qemu.Key) (_ *Report,
 	return node, nil
 }
 
-// lateStages run in units of their own. The mark exists when one has steps.
+// lateStages are the stages that run in their own units. The mark of a stage exists if
+// the stage has steps.
 var lateStages = []struct{ mark, unit string }{
 	{"/run/kairos/stages/boot", "kairos-stage-boot.service"},
 	{"/run/kairos/stages/network", "kairos-stage-network.service"},
@@ -127,8 +128,8 @@ func stagesOver(ctx context.Context, r lab.Runner) error {
 	return nil
 }
 
-// stageOver asks for the time at which the unit's process ended, which is 0
-// before that.
+// stageOver tells whether a stage is over: it has no mark, or the end time of the unit's
+// process is not 0.
 func stageOver(ctx context.Context, r lab.Runner, mark, unit string) (bool, error) {
 	out, err := r.RunInput(ctx, "", "test", "-e", mark)
 	if err != nil || out.Exit != 0 {
@@ -150,7 +151,7 @@ func stageReports(ctx context.Context, r lab.Runner) ([]stages.Report, error) {
 	return boots, nil
 }
 
-// ask fetches what the node has to say.
+// ask fetches the node's reports.
 func ask(ctx context.Context, r lab.Runner) (*Report, error) {
 	n := &Report{Config: new(report.Report)}
 	text, err := lab.Output(ctx, r, "", "cat", report.Path)

@@ -13,7 +13,7 @@ import (
 	"github.com/kairos-build/kairos-build/ci/qemu"
 )
 
-// answers is a guest that has an answer to each command; to others it says no.
+// answers is a guest with answers to these commands; all others fail.
 type answers map[string]string
 
 func (a answers) RunInput(_ context.Context, _ string, argv ...string) (qemu.Output, error) {
@@ -29,7 +29,7 @@ const (
 	failedBoot = `[{"version":1,"stages":[{"stage":"boot","steps":[{"name":"a","outcome":"failed"}]}]}]`
 )
 
-// TestAskNode: what fails in the config or in a stage makes the boot a failure.
+// TestAskNode: a failure in the config or in a stage makes the boot a failure.
 func TestAskNode(t *testing.T) {
 	for _, c := range []struct {
 		name, config, boots string

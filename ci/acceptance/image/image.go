@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package image looks at a disk without booting it.
+// Package image checks a disk without booting it.
 package image
 
 import (
@@ -19,13 +19,13 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
 )
 
-// A Check looks at the disk without booting it.
+// A Check is one check of a disk that is not booted.
 type Check struct {
 	Name, Title string
 	Run         func(context.Context, *lab.Disk) (string, error)
 }
 
-// Checks are all of them.
+// Checks returns all checks.
 func Checks() []Check {
 	return []Check{
 		{"partitions", "the partition table is complete, in both copies", checkPartitions},
@@ -75,8 +75,8 @@ func checkHashTree(ctx context.Context, d *lab.Disk) (string, error) {
 	return fmt.Sprintf("%d MiB", offset>>20), verity.Verify(ctx, section, tree)
 }
 
-// checkSecrets walks the root of slot a for what must be made on the node and
-// never come with an image.
+// checkSecrets searches the root of slot a for files that must be made on the node and
+// must not come with an image.
 func checkSecrets(ctx context.Context, d *lab.Disk) (string, error) {
 	root, err := d.Root()
 	if err != nil {
@@ -95,7 +95,7 @@ func checkSecrets(ctx context.Context, d *lab.Disk) (string, error) {
 	return "", errors.Join(all, err)
 }
 
-// secret says why a path must not be in an image, or nothing.
+// secret returns why a path must not be in an image, or "".
 func secret(name string, e fs.DirEntry) string {
 	if !e.Type().IsRegular() {
 		return ""
@@ -130,7 +130,7 @@ func checkMachineIDFile(root fs.FS) error {
 	return nil
 }
 
-// readRegular reads a file if it is there and is one.
+// readRegular reads a regular file. For any other path it returns nothing.
 func readRegular(root fs.FS, name string) ([]byte, error) {
 	info, err := fs.Lstat(root, name)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {

@@ -22,7 +22,7 @@ func openDisk(t *testing.T, files map[string]string) *lab.Disk {
 	return d
 }
 
-// TestChecks: a good disk passes, and a flipped byte is seen.
+// TestChecks: a good disk passes, and a flipped byte is found.
 func TestChecks(t *testing.T) {
 	d := openDisk(t, map[string]string{
 		"usr/share/doc/manual": strings.Repeat("all about it. ", 2000), "etc/machine-id": "", "etc/shadow": "root:*:1::\nme:!:1::\n",
@@ -69,7 +69,8 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
-// TestPartitions: each must be there, by its number, in both copies of the table.
+// TestPartitions: each partition must exist, with its number, in both copies of the
+// table.
 func TestPartitions(t *testing.T) {
 	for name, tt := range map[string]struct {
 		spoil func(*lab.Disk)

@@ -10,20 +10,20 @@ import (
 	"github.com/kairos-build/kairos-build/ci/qemu"
 )
 
-// A Check is one row of the list. First runs at a machine's first boot, Second
-// after a reboot; either may be nil. What they return is a remark for the report.
+// A Check is one row of the list. First runs at a machine's first boot, Second after a
+// reboot; either may be nil. Both return a remark for the report.
 type Check struct {
 	Name  string      // stable, for programs
-	Title string      // for people: what holds when it passes
+	Title string      // for people: what holds if it passes
 	Boots []qemu.Boot // machines it runs on; nil means all
 	First func(context.Context, *lab.Guest) (string, error)
 	// Second makes the machine reboot.
 	Second func(context.Context, *lab.Guest) (string, error)
 }
 
-// Checks lists everything that is looked at inside a node. BIOS, where emulation
-// is fastest, gets all of it; the UEFI machines what their firmware can change,
-// and no reboot.
+// Checks lists all checks inside a node. The BIOS machine, where emulation is fastest,
+// runs all of them. The UEFI machines run only those that their firmware can affect, and
+// no reboot.
 func Checks() []Check {
 	once := []qemu.Boot{qemu.BIOS}
 	return []Check{
@@ -45,7 +45,7 @@ func Checks() []Check {
 	}
 }
 
-// checksFor gives the rows that run on a machine.
+// checksFor returns the rows that run on a machine.
 func checksFor(b qemu.Boot) []Check {
 	return slices.DeleteFunc(Checks(), func(c Check) bool { return c.Boots != nil && !slices.Contains(c.Boots, b) })
 }

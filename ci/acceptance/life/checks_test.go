@@ -177,7 +177,7 @@ func TestGrown(t *testing.T) {
 	}
 }
 
-// TestList holds what a list must have to be worth something.
+// TestList checks the invariants of the list.
 func TestList(t *testing.T) {
 	seen := map[string]bool{}
 	for _, c := range Checks() {
@@ -210,7 +210,7 @@ func FuzzRootMount(f *testing.F) {
 	})
 }
 
-// TestVerity: / must be on dm-verity, with the root hash of the disk that was booted.
+// TestVerity: / must be on dm-verity, with the root hash of the booted disk.
 func TestVerity(t *testing.T) {
 	disk, err := lab.OpenDisk(labtest.Disk(t, map[string]string{"a": "b"}))
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 
 const readOnlyWords = "Read-only file system"
 
-// secureBootVariable has four bytes of attributes, then 1 when Secure Boot is on.
+// secureBootVariable has four bytes of attributes, then a byte: 1 if Secure Boot is on.
 const secureBootVariable = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 
 func checkFirmware(ctx context.Context, g *lab.Guest) (string, error) {
@@ -100,7 +100,7 @@ func checkWrite(path string) func(context.Context, *lab.Guest) (string, error) {
 	}
 }
 
-// checkStatus compares what the agent says with what must be.
+// checkStatus compares the agent's status with the expected one.
 func checkStatus(ctx context.Context, g *lab.Guest) (string, error) {
 	text, err := g.Output(ctx, "kairos-agent", "status", "--json")
 	if err != nil {
@@ -109,7 +109,7 @@ func checkStatus(ctx context.Context, g *lab.Guest) (string, error) {
 	return compareStatus([]byte(text))
 }
 
-// agentStatus is the part of `kairos-agent status --json` that is looked at.
+// agentStatus is the part of `kairos-agent status --json` that is checked.
 type agentStatus struct {
 	Slot    string `json:"slot"`
 	Mode    string `json:"mode"`
@@ -150,7 +150,7 @@ func compareStatus(data []byte) (string, error) {
 	return "", all
 }
 
-// checkWarnings reads what the initramfs left.
+// checkWarnings fails if the initramfs left warnings in the state file.
 func checkWarnings(ctx context.Context, g *lab.Guest) (string, error) {
 	text, err := g.Output(ctx, "cat", layout.StateFile)
 	if err != nil {
@@ -168,7 +168,7 @@ func checkWarnings(ctx context.Context, g *lab.Guest) (string, error) {
 	return "", nil
 }
 
-// checkConfig logs in as the user that the cloud-config asks for.
+// checkConfig checks the file of the cloud-config, and logs in as its user.
 func checkConfig(ctx context.Context, g *lab.Guest) (string, error) {
 	text, err := g.Output(ctx, "cat", lab.ConfigFile)
 	if err != nil {
@@ -191,8 +191,8 @@ func checkConfig(ctx context.Context, g *lab.Guest) (string, error) {
 	return "", nil
 }
 
-// checkGrown compares the file system with the partition in the artifact: it must
-// have at least nine tenths of what the disk has more.
+// checkGrown compares the file system with the partition in the artifact. It must have
+// grown by at least nine tenths of what the disk has grown.
 func checkGrown(ctx context.Context, g *lab.Guest) (string, error) {
 	text, err := g.Output(ctx, "stat", "-f", "-c", "%S %b", layout.MountPersistent)
 	if err != nil {
@@ -232,7 +232,7 @@ type mountPoint struct {
 
 var errMountinfo = errors.New("/proc/self/mountinfo has no line that can be read for /")
 
-// rootMount finds what is mounted at /.
+// rootMount finds the mount at /; the last one counts.
 func rootMount(mountinfo string) (mountPoint, error) {
 	found := mountPoint{}
 	for line := range strings.Lines(mountinfo) {

@@ -10,14 +10,14 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-// How often a healthy node is booted in all. A good slot that does not come up is
-// left after five boots, so the short test goes beyond them.
+// How often a healthy node boots in all. GRUB gives up a good slot that does not come up
+// after five boots, so even the short test has more.
 const (
 	lifeBoots      = 20
 	lifeBootsShort = slot.MaxUnproven + 2
 )
 
-// live reboots a healthy node again and again: it must stay in slot a, active.
+// live reboots a healthy node again and again. It must stay in slot a, active.
 func (s walk) live(ctx context.Context) {
 	boots := lifeBoots
 	if s.Short {
@@ -28,8 +28,8 @@ func (s walk) live(ctx context.Context) {
 	s.Conclude("stays", "stays in its good slot over many boots", time.Since(begin), fmt.Sprintf("%d boots", boots), err)
 }
 
-// stays reboots the node as a person does, waits each time until it has recorded
-// that it came up, and looks in the end what it says of its slots.
+// stays reboots the node as a user does, and waits each time until it has recorded that
+// it came up. At the end it checks the conditions of the slots.
 func (s walk) stays(ctx context.Context, reboots int) error {
 	for n := range reboots {
 		if err := s.rebootAndSettle(ctx); err != nil {

@@ -29,13 +29,13 @@ func checkEphemeral(ctx context.Context, g *lab.Guest) (string, error) {
 	return "", nil
 }
 
-// persistentDirs are all paths whose contents are kept.
+// persistentDirs returns all paths whose contents must be kept.
 func persistentDirs() []string {
 	return append([]string{layout.MountOEM, layout.MountPersistent}, layout.Persistent()...)
 }
 
-// mustExist tells whether a persistent path has to be there on any image: those
-// below an ephemeral directory are made when the image lacks them.
+// mustExist tells whether a persistent path must exist on every image. The boot creates
+// a path below an ephemeral directory if the image lacks it.
 func mustExist(dir string) bool {
 	if dir == layout.MountOEM || dir == layout.MountPersistent {
 		return true
@@ -43,7 +43,7 @@ func mustExist(dir string) bool {
 	return slices.ContainsFunc(layout.Ephemeral(), func(e string) bool { return strings.HasPrefix(dir, e+"/") })
 }
 
-// writePersistent marks every persistent path that exists, and remembers which.
+// writePersistent marks every persistent path that exists, and remembers these paths.
 func writePersistent(ctx context.Context, g *lab.Guest) (string, error) {
 	have, err := g.Existing(ctx, persistentDirs())
 	if err != nil {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package life tells what a healthy node does: it is what it claims to be from
-// inside, keeps what it must over a reboot, and stays in its slot over many.
+// Package life tests a healthy node: from inside it is what it claims to be, it keeps
+// its persistent state over a reboot, and it stays in its slot over many boots.
 package life
 
 import (
@@ -12,22 +12,22 @@ import (
 	"github.com/kairos-build/kairos-build/ci/lab"
 )
 
-// A Life boots a machine, or goes on from a node that booted, and goes through the
-// list; with a reboot in between when a row wants one. A long life may follow.
+// A Life boots a machine, or forks a ready node, and runs the list of checks, with a
+// reboot in between if a row needs one. A long life may follow.
 type Life struct {
-	// Shared begins with the node that other machines begin with, too, and goes on
-	// with a long life.
+	// Shared begins with a fork of the node that other machines fork too, and adds a
+	// long life.
 	Shared bool
 	Short  bool // makes the long life shorter
 }
 
-// A walk is a life of one machine.
+// A walk is the life of one machine.
 type walk struct {
 	Life
 	*lab.Machine
 }
 
-// Tell goes through the life of a machine.
+// Tell runs the life of a machine.
 func (l Life) Tell(ctx context.Context, m *lab.Machine) {
 	s, checks, begin := walk{l, m}, checksFor(m.Boot), m.Start
 	if l.Shared {
@@ -66,7 +66,7 @@ func (s walk) walkAgain(ctx context.Context, checks []Check) bool {
 	return true
 }
 
-// enter makes a step that everything after it depends on.
+// enter runs a step that all later ones depend on.
 func (s walk) enter(name, title string, step func() error) bool {
 	begin := time.Now()
 	err := step()
@@ -84,7 +84,7 @@ func (s walk) skipAll(checks []Check, why string) {
 	}
 }
 
-// skipSecond notes rows whose second half could not be made.
+// skipSecond skips the rows whose second half could not run.
 func (s walk) skipSecond(checks []Check) {
 	for _, c := range checks {
 		if c.Second != nil {
@@ -93,8 +93,7 @@ func (s walk) skipSecond(checks []Check) {
 	}
 }
 
-// check runs one half of a row with a time limit; last means that no other half
-// follows.
+// check runs one half of a row with a time limit. last means that no other half follows.
 func (s walk) check(ctx context.Context, c Check, half func(context.Context, *lab.Guest) (string, error), last bool) {
 	ctx, cancel := context.WithTimeout(ctx, lab.CheckTimeout)
 	defer cancel()

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package report is what a test of a disk found, and how it is written: for programs,
+// Package report holds the results of a test of a disk, and writes them for programs,
 // for CI servers and for people.
 package report
 
@@ -24,24 +24,24 @@ type Report struct {
 	Format      int          `json:"format"`
 	Disk        string       `json:"disk"`            // file name
 	Image       string       `json:"image,omitempty"` // digest of the image beside the disk
-	Version     string       `json:"version"`         // as the node says at its first boot, or empty
+	Version     string       `json:"version"`         // from the ready line, or empty
 	Date        string       `json:"date"`            // of the test, as 2006-01-02, UTC
 	QEMU        string       `json:"qemu"`            // version
 	Accelerator string       `json:"accelerator"`
-	KVM         string       `json:"kvm"` // "works", or why it is not used
+	KVM         string       `json:"kvm"` // "works", or why KVM is not used
 	Passed      bool         `json:"passed"`
 	Seconds     float64      `json:"seconds"` // of the whole test
 	Boots       []lab.Boot   `json:"boots"`
 	Checks      []lab.Result `json:"checks"`
 }
 
-// Names of what WriteFiles writes.
+// Names of the files that WriteFiles writes.
 const (
 	JSONName  = "test.json"
 	JUnitName = "test.xml"
 )
 
-// Settle says whether the disk passed.
+// Settle sets Passed: there are checks, and all of them passed.
 func (r *Report) Settle() {
 	r.Passed = len(r.Checks) > 0
 	for _, c := range r.Checks {
@@ -49,7 +49,7 @@ func (r *Report) Settle() {
 	}
 }
 
-// Count says how many checks have this status.
+// Count returns how many checks have this status.
 func (r *Report) Count(s lab.Status) int {
 	n := 0
 	for _, c := range r.Checks {
@@ -81,7 +81,7 @@ func (r *Report) WriteFiles(dir string) error {
 func (r *Report) JSON() ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false) // messages are read by people, too
+	e.SetEscapeHTML(false) // people read the messages too
 	e.SetIndent("", "  ")
 	if err := e.Encode(r); err != nil {
 		return nil, fmt.Errorf("writing %s: %w", JSONName, err)

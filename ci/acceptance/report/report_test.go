@@ -14,7 +14,7 @@ import (
 	"github.com/kairos-build/kairos-build/ci/lab"
 )
 
-// example has one of everything.
+// example has one check of each kind.
 func example() *Report {
 	r := &Report{
 		Format: Format, Disk: "disk.raw", Version: "v1.4.0", QEMU: "7.2.22", Accelerator: "tcg",
@@ -33,7 +33,7 @@ func example() *Report {
 	return r
 }
 
-// titles are those of the machines of example.
+// titles returns the titles of example's machines.
 func titles(machine string) string {
 	return map[string]string{"image": "the image, without booting it", "bios": "BIOS", "uefi": "UEFI", "damaged": "one flipped byte"}[machine]
 }

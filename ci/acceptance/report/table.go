@@ -11,7 +11,7 @@ import (
 	"github.com/kairos-build/kairos-build/ci/lab"
 )
 
-// Table writes the report for a person: the machines by their titles, each with its
+// Table writes the report for the user: the machines by their titles, each with its
 // checks.
 func (r *Report) Table(w io.Writer, title func(machine string) string) error {
 	var b strings.Builder
@@ -33,8 +33,8 @@ func (r *Report) Table(w io.Writer, title func(machine string) string) error {
 	return err
 }
 
-// failures repeats what failed, or could not be made, where the reader's eye is
-// at the end of a long table, and where a log of which only the end is kept has it.
+// failures repeats the failed and skipped checks. They come at the end of the table,
+// where the user looks, and which a truncated log still has.
 func (r *Report) failures(title func(string) string) string {
 	var b strings.Builder
 	for _, c := range r.Checks {

@@ -12,14 +12,14 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-// on is the story of a node that answers.
+// on returns the story of a node with these answers.
 func on(n labtest.Node) *story {
 	return &story{Machine: &lab.Machine{Version: lab.NextVersion, Guest: &lab.Guest{Runner: n}}}
 }
 
 const status = "kairos-agent status --json"
 
-// TestJudges: each judge passes the node that is right, and no other one.
+// TestJudges: each judge passes only the correct node.
 func TestJudges(t *testing.T) {
 	good := labtest.Slots(slot.Good, slot.Old)
 	try := func(t *story, ctx context.Context) error { return t.try(ctx, `no such image|404`, "--source", "x") }

@@ -35,8 +35,8 @@ func (t *story) passive(ctx context.Context) (string, error) {
 	return "", t.Slots(ctx, slot.Good, slot.Old)
 }
 
-// upgradeFromPassive writes the slot that was good until the node ran from the
-// other.
+// upgradeFromPassive upgrades a node that runs from the passive slot: the upgrade writes
+// the other slot, which was the good one.
 func (t *story) upgradeFromPassive(ctx context.Context) (string, error) {
 	message, err := t.Upgrade(ctx, slot.Choice{Slot: layout.SlotA}, t.Lab.Images.Next, t.registry.Ref(lab.HonestName, "next"))
 	if err != nil {
@@ -76,7 +76,7 @@ func (t *story) reset(ctx context.Context) (string, error) {
 	return "", t.wasReset(ctx)
 }
 
-// wasReset judges a node that must be as new, but for its config.
+// wasReset checks that a node is as new, except for its config.
 func (t *story) wasReset(ctx context.Context) error {
 	if err := t.runs(lab.NextVersion); err != nil {
 		return err

@@ -45,7 +45,7 @@ func (t *story) goodRelease(ctx context.Context) (string, error) {
 	return strings.TrimSpace(m.Text), err
 }
 
-// bootloaderLine is what the agent says on the console about the boot loader.
+// bootloaderLine matches the agent's line about the boot loader on the console.
 var bootloaderLine = regexp.MustCompile(`kairos: the boot loader .*`)
 
 func (t *story) again(ctx context.Context) (string, error) {

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package upgrade tells what happens to nodes that are upgraded: a life with
-// upgrades that fail and one that does not, a life with recovery, and an upgrade to
-// another release.
+// Package upgrade tests nodes that are upgraded: a life with failed upgrades and one
+// that succeeds, a life with recovery, and an upgrade to another release.
 package upgrade
 
 import (
@@ -20,20 +19,21 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-// goFile lets slot b pass its health checks.
+// goFile lets slot b pass its health checks. See storyConfig.
 const goFile = "/run/kairos-acceptance-go"
 
-// storyConfig holds the trial of slot b until goFile is there.
+// storyConfig keeps slot b on trial until goFile exists.
 const storyConfig = "#cloud-config\nhealth:\n  timeout: 10m\n  checks:\n    - command: [/bin/sh, -c, \"grep -q kairos.slot=a /proc/cmdline || test -e " + goFile + "\"]\n"
 
-// A story is one machine that goes through everything that can happen to a node
-// in the field, one chapter after the other.
+// A story is one machine that goes through the events of a node's life in the field, one
+// chapter after the other.
 type story struct {
 	*lab.Machine
 	registry *lab.Registry
 }
 
-// Life is everything that can go wrong with an upgrade, an upgrade, and the way back.
+// Life is a life with every failure of an upgrade, an upgrade that succeeds, and a
+// rollback.
 func Life(ctx context.Context, m *lab.Machine) {
 	t := &story{Machine: m}
 	m.Tell(ctx, false, []lab.Chapter{
@@ -51,8 +51,7 @@ func Life(ctx context.Context, m *lab.Machine) {
 	})
 }
 
-// begin goes on from a node that is ready, with a registry beside it and a config
-// that holds the trial of slot b.
+// begin forks a ready node, starts its registry, and writes storyConfig.
 func (t *story) begin(ctx context.Context) (string, error) {
 	if err := t.fillRegistry(); err != nil {
 		return "", err
@@ -67,7 +66,7 @@ func (t *story) begin(ctx context.Context) (string, error) {
 	return "", t.PutFile(ctx, "/oem/98_story.yaml", storyConfig)
 }
 
-// fillRegistry makes the images that the stories need.
+// fillRegistry starts the registry and pushes the images that the stories need.
 func (t *story) fillRegistry() (err error) {
 	if t.registry, err = lab.StartRegistry(filepath.Join(t.Lab.Images.Dir, "registry-"+t.Name)); err != nil {
 		return err
@@ -93,7 +92,7 @@ func (t *story) fillRegistry() (err error) {
 	return nil
 }
 
-// try runs an upgrade that must fail with one of the words, and looks whether
+// try runs an upgrade that must fail with a message that matches words, and checks that
 // slot a is still the good one.
 func (t *story) try(ctx context.Context, words string, args ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, lab.UpgradeTimeout)
@@ -112,7 +111,7 @@ func (t *story) try(ctx context.Context, words string, args ...string) error {
 	return t.Slots(ctx, slot.Good, "")
 }
 
-// runs compares the version that the node says it is.
+// runs checks the version in the node's last ready line.
 func (t *story) runs(version string) error {
 	if t.Version != version {
 		return fmt.Errorf("the node says that it is %s, must be %s", t.Version, version)
@@ -163,7 +162,7 @@ func (t *story) two(ctx context.Context) (string, error) {
 	return "", err
 }
 
-// background starts an upgrade and waits until it writes.
+// background starts an upgrade and waits until it writes to slot b.
 func (t *story) background(ctx context.Context, ref string) error {
 	if _, err := t.Guest.Output(ctx, "systemd-run", "--unit=kairos-acceptance-upgrade", "kairos-agent", "upgrade", "--source", ref); err != nil {
 		return err
@@ -171,8 +170,8 @@ func (t *story) background(ctx context.Context, ref string) error {
 	return t.WaitSlot(ctx, layout.SlotB, slot.Bad)
 }
 
-// losePower cuts the power while the upgrade of the chapter before is
-// stuck in the middle of slot b.
+// losePower cuts the power while the upgrade of the previous chapter is stuck in the
+// middle of slot b.
 func (t *story) losePower(ctx context.Context) (string, error) {
 	begin := time.Now()
 	t.VM.Console().Skip()
@@ -186,12 +185,11 @@ func (t *story) losePower(ctx context.Context) (string, error) {
 }
 
 func (t *story) upgrade(ctx context.Context) (string, error) {
-	// A local change, which the new image must not undo.
+	// The new image must not undo a local change.
 	if _, err := t.Guest.Output(ctx, "touch", "/opt/kairos-acceptance-local"); err != nil {
 		return "", err
 	}
-	// Full data partitions must not keep a node from its upgrade. dd ends when
-	// nothing is left.
+	// Full data partitions must not prevent an upgrade. dd ends when no space is left.
 	full := []string{"/usr/local/kairos-acceptance-full", "/oem/kairos-acceptance-full"}
 	for _, name := range full {
 		if err := t.Guest.Refuses(ctx, "No space left", "dd", "if=/dev/zero", "of="+name, "bs=4M"); err != nil {
@@ -225,7 +223,7 @@ func (t *story) trial(ctx context.Context) (string, error) {
 	return "", t.Slots(ctx, slot.Good, slot.Trying)
 }
 
-// refusedOnTrial judges an upgrade of a node on trial.
+// refusedOnTrial checks that a node on trial refused an upgrade.
 func refusedOnTrial(out qemu.Output) error {
 	if out.Exit == 0 || !strings.Contains(out.Stderr, "on trial") {
 		return fmt.Errorf("an upgrade of a node on trial must be refused, said: %s", lab.FirstOf(out.Stderr, out.Stdout))
@@ -243,11 +241,11 @@ func (t *story) good(ctx context.Context) (string, error) {
 	return "", t.Slots(ctx, slot.Old, slot.Good)
 }
 
-// efiMount is where the EFI partition is looked at.
+// efiMount is the mount point at which the test reads the EFI partition.
 const efiMount = "/run/kairos-acceptance-efi"
 
-// bootConfig waits until the agent, which writes below a file system that is not
-// mounted, is done.
+// bootConfig checks the boot loader's config in the EFI partition. First it waits until
+// the agent is done: the agent writes to that file system without mounting it.
 func (t *story) bootConfig(ctx context.Context) (string, error) {
 	err := lab.Until(ctx, func() error {
 		state, err := t.Guest.Output(ctx, "systemctl", "show", "--property=ActiveState", "--value", "kairos-settle.service")
@@ -272,8 +270,7 @@ func (t *story) bootConfig(ctx context.Context) (string, error) {
 	return "", errors.Join(err, umountErr)
 }
 
-// hasConfig judges the EFI partition: the mark is where GRUB reads it, and nowhere
-// else.
+// hasConfig checks that only grub.cfg, which GRUB reads, has the line lab.ConfigMark.
 func (t *story) hasConfig(ctx context.Context) error {
 	found, err := t.Guest.Output(ctx, "grep", "-rlxF", lab.ConfigMark, efiMount)
 	if files := strings.Fields(found); err == nil && (len(files) != 1 || !strings.HasSuffix(files[0], "/grub.cfg")) {
@@ -307,7 +304,7 @@ func (t *story) rollback(ctx context.Context) (string, error) {
 	return "", t.rolledBack(ctx)
 }
 
-// rolledBack judges a node that must run the image that it was installed with.
+// rolledBack checks that a node runs the image that it was installed with.
 func (t *story) rolledBack(ctx context.Context) error {
 	left, err := t.Guest.Existing(ctx, []string{"/" + lab.ImageMark})
 	if err == nil && len(left) > 0 {

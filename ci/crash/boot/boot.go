@@ -20,23 +20,24 @@ import (
 	"github.com/kairos-build/kairos-build/ci/qemu"
 )
 
-// bootTimeout limits one disk: a trial that fails, and the fallback, in emulation.
+// bootTimeout limits the boot of one disk, enough for a failed trial and its fallback
+// in emulation.
 const bootTimeout = 20 * time.Minute
 
-// settleTime is how long a node that is ready goes on, to mark its slot.
+// settleTime is how long a ready node keeps running, so that it can mark its slot.
 const settleTime = 5 * time.Second
 
 var readyLine = regexp.MustCompile(`kairos: ready slot=(\S+) mode=(\S+)`)
 
-// A result is what became of one state.
+// A result says how the boot of one state ended.
 type result struct {
 	State   int     `json:"state"`
 	When    string  `json:"when"`
-	Slot    string  `json:"slot,omitempty"` // that came up
+	Slot    string  `json:"slot,omitempty"` // slot that came up
 	Mode    string  `json:"mode,omitempty"`
 	Seconds float64 `json:"seconds"`         // until it was ready
 	Error   string  `json:"error,omitempty"` // why it did not come up
-	// Again is how many cuts in the writes of this boot were checked.
+	// Again counts the checked power cuts in the writes of this boot.
 	Again    int    `json:"again"`
 	BadAgain int    `json:"badAgain"`
 	FirstBad string `json:"firstBad,omitempty"`
@@ -49,8 +50,8 @@ type booter struct {
 	fsck    string // program
 }
 
-// all boots the states, jobs at a time, and stops when ctx ends. The results are
-// those of the machines that ended.
+// all boots the states, b.jobs at a time, and stops when ctx ends. It returns the
+// results of the boots that ended.
 func (b booter) all(ctx context.Context, out io.Writer) ([]*result, error) {
 	from := b.from
 	if from < 0 {
@@ -84,7 +85,7 @@ func (b booter) all(ctx context.Context, out io.Writer) ([]*result, error) {
 	return slices.DeleteFunc(results, func(r *result) bool { return r == nil }), err
 }
 
-// oneOrKept boots a state, unless an earlier run did.
+// oneOrKept boots a state, or returns the result that an earlier run kept.
 func (b booter) oneOrKept(ctx context.Context, done *progress, number int) (result, error) {
 	if r, kept := done.result(number); kept {
 		return r, nil
@@ -92,7 +93,7 @@ func (b booter) oneOrKept(ctx context.Context, done *progress, number int) (resu
 	return b.one(ctx, number)
 }
 
-// String is the line for a person.
+// String is the line that the user reads.
 func (r result) String() string {
 	if r.Error != "" {
 		return fmt.Sprintf("%s: DID NOT COME UP: %s", r.When, r.Error)
@@ -107,7 +108,7 @@ func (r result) String() string {
 	return line
 }
 
-// A trial is the files of one state.
+// A trial names the files of one state.
 type trial struct{ disk, log, console string }
 
 func (b booter) trial(number int) trial {
@@ -152,7 +153,7 @@ func (b booter) one(ctx context.Context, number int) (result, error) {
 	return r, t.remove()
 }
 
-// comesUp boots the disk, and pulls the plug soon after it is ready.
+// comesUp boots the disk and cuts the power settleTime after the node is ready.
 func (b booter) comesUp(ctx context.Context, t trial, r *result) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, bootTimeout)
 	defer cancel()
@@ -176,7 +177,7 @@ func (b booter) comesUp(ctx context.Context, t trial, r *result) (err error) {
 	return nil
 }
 
-// explore checks the cuts in the boot after the cut.
+// explore checks the power cuts in the writes of the boot that followed the first cut.
 func (b booter) explore(ctx context.Context, t trial, r *result) (err error) {
 	disk, err := os.Open(t.disk)
 	if err != nil {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Boot takes disks that a cut of power could have left and boots them in QEMU: each
-// must come up by itself. What such a boot writes is recorded too, and every cut in
-// it is explored: a second fault on top of the first.
+// Boot takes disks that a power cut could have left and boots them in QEMU. Each must
+// come up by itself. Boot also records the writes of each boot and explores power cuts
+// in them: a second fault on top of the first.
 //
 //	boot [-states 4] [-from N] [-seed 1] [-again 2000] [-jobs N] [-no-kvm] [-report FILE] FOLDER
 //
-// FOLDER is a recording, of ci/crash/record. The exit code is 1 when a disk did not
-// come up, or a state of its second recording is bad; then its files stay.
+// FOLDER is a recording made by ci/crash/record. The exit code is 1 when a disk did
+// not come up or a state of its second recording is bad. The files of such a disk stay.
 package main
 
 import (
@@ -91,7 +91,7 @@ func run(ctx context.Context, args []string, out, talk io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	machine.DiskSize, machine.Faults = 0, []qemu.Fault{} // a fallback may follow on what looks like an end
+	machine.DiskSize, machine.Faults = 0, []qemu.Fault{} // a fallback may follow a line that looks final
 	b := booter{options: o, in: in, machine: machine}
 	if b.fsck, err = crash.FindFsck(); err != nil {
 		return err
@@ -100,7 +100,7 @@ func run(ctx context.Context, args []string, out, talk io.Writer) (err error) {
 	return errors.Join(err, o.tell(results, out))
 }
 
-// tell sums up.
+// tell prints the summary, writes the report, and returns an error if a disk is bad.
 func (o options) tell(results []*result, out io.Writer) error {
 	down, states, bad := 0, 0, 0
 	for _, r := range results {

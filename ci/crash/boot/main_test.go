@@ -47,8 +47,8 @@ func TestArguments(t *testing.T) {
 	}
 }
 
-// TestProgress: what came up is not booted again, what did not is; and the file is
-// of one recording.
+// TestProgress: a state that came up is not booted again, a bad one is, and the file
+// belongs to one recording.
 func TestProgress(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "progress.json")
 	p, err := openProgress(path, "log", 1, 500)

@@ -14,9 +14,9 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
 )
 
-// A progress is a file with the results of the states that came up, from which an
-// interrupted run goes on. It is of one recording, one seed and one number of cuts
-// in each boot. Without a path nothing is kept.
+// A progress is a file with the results of the states that came up. An interrupted run
+// continues from it. It belongs to one recording, one seed and one number of cuts in
+// each boot. Without a path nothing is kept.
 type progress struct {
 	path string
 	mu   sync.Mutex
@@ -26,8 +26,8 @@ type progress struct {
 	Done map[int]result `json:"done"` // by state
 }
 
-// openProgress reads the file, if it is there. crash.ErrOther says that it is of
-// another recording.
+// openProgress reads the file if it exists. The error is crash.ErrOther if the file
+// belongs to another recording, seed or number of cuts.
 func openProgress(path, log string, seed uint64, cuts int) (*progress, error) {
 	fresh := &progress{path: path, Log: log, Seed: seed, Cuts: cuts, Done: map[int]result{}}
 	if path == "" {
@@ -50,7 +50,7 @@ func openProgress(path, log string, seed uint64, cuts int) (*progress, error) {
 	return p, nil
 }
 
-// result is that of an earlier run.
+// result returns what an earlier run found for a state.
 func (p *progress) result(state int) (result, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -58,7 +58,7 @@ func (p *progress) result(state int) (result, bool) {
 	return r, ok
 }
 
-// add keeps a result; what is bad is looked at again in the next run.
+// add keeps a good result. It drops a bad one, so the next run boots that state again.
 func (p *progress) add(r result) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Explore checks every disk that a cut of power could have left, by a disk and the
-// log of the writes to it (see ci/crash). The report goes to stdout; the exit code
-// is 1 when a state is bad.
+// Explore takes a disk and the log of the writes to it, and checks the disks that a
+// power cut could have left (see ci/crash). The report goes to stdout. The exit code is
+// 1 when a state is bad.
 //
 //	explore -recording FOLDER [-states 100000] …
 //	explore -base before.raw -log writes.log [-known new.raw] [-states 100000] [-seed 1]
 //	        [-resume FILE] [-report FILE] [-collect 1] [-workers N] [-fsck 1000]
 //	explore -base before.raw -log writes.log -materialise N -o disk.raw
 //
-// FOLDER is what ci/crash/record makes. With -materialise explore writes the disk of a state to a file instead, to boot it or
-// to look at it.
+// FOLDER is what ci/crash/record makes. With -materialise, explore only writes the disk
+// of a state to a file, to boot or inspect it.
 package main
 
 import (
@@ -168,7 +168,7 @@ func (o options) write(t *crash.Timeline, out io.Writer) error {
 	return err
 }
 
-// reproduce is the command that writes the disk of a state.
+// reproduce returns the command that writes the disk of a state.
 func (o options) reproduce(number int) string {
 	words := []string{"go run ./ci/crash/explore", "-base", o.base, "-log", o.log}
 	if o.size != 0 {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Record boots DIR/disk.raw in QEMU and records every write to it through a
-// first boot, an upgrade, the trial of the new slot, its mark of being good, and
-// the rollback. The recording is for ci/crash/explore and ci/crash/boot.
+// Record boots DIR/disk.raw in QEMU and records every write to it: through the first
+// boot, an upgrade, the trial of the new slot, the mark that it is good, and the
+// rollback. The recording is for ci/crash/explore and ci/crash/boot.
 //
 //	record [-boot bios|uefi] [-short] [-no-kvm] -o FOLDER DIR
 //
-// It says how many writes went to the slot that was running, and the exit code is
-// 1 when there was one.
+// It prints how many writes went to a running slot. The exit code is 1 when there was
+// one.
 package main
 
 import (
@@ -65,7 +65,7 @@ func run(ctx context.Context, args []string, out, talk io.Writer) error {
 	return count(*into, recording, out)
 }
 
-// count looks where the writes went.
+// count reports the partitions that the writes went to.
 func count(dir string, r crash.Recording, out io.Writer) error {
 	in, err := crash.OpenRecording(dir)
 	if err != nil {

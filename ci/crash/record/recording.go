@@ -24,16 +24,16 @@ import (
 	"github.com/kairos-build/kairos-build/framework/source"
 )
 
-// A recordedStep is one thing that a node does while its writes are recorded.
+// A recordedStep is one action of a node while its writes are recorded.
 type recordedStep struct {
 	name    string
-	running []layout.Slot // while it lasts
+	running []layout.Slot // during the step
 	do      func(*story, context.Context) error
 }
 
-// recordedSteps is the life of a node: the first boot, in which the last
-// partition grows, an upgrade to an image with another boot loader, the trial,
-// and, unless it is to be short, the way back.
+// recordedSteps returns the steps: the first boot, in which the last partition grows,
+// an upgrade to an image with another boot loader, the trial, and, unless short, the
+// rollback.
 func recordedSteps(short bool) []recordedStep {
 	const a, b = layout.SlotA, layout.SlotB
 	there := []recordedStep{
@@ -54,10 +54,10 @@ func recordedSteps(short bool) []recordedStep {
 	)
 }
 
-// record boots o.Disk in one virtual machine, logs every write to it through a
-// first boot, an upgrade, the trial of the new slot and (unless short) the
-// rollback, and leaves in o.Dir what an exploration needs: see crash.Recording.
-// A recording in which the emulated kernel crashed is made again.
+// record boots o.Disk in one virtual machine and logs every write to it through the
+// first boot, an upgrade, the trial of the new slot and (unless short) the rollback. It
+// leaves in o.Dir the files that an exploration needs: see crash.Recording. If the
+// emulated kernel crashes, it records again, at most qemu.CrashRetries times.
 func record(ctx context.Context, o lab.Options, short bool) (_ crash.Recording, err error) {
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return crash.Recording{}, err
@@ -85,10 +85,10 @@ func record(ctx context.Context, o lab.Options, short bool) (_ crash.Recording, 
 	}
 }
 
-// otherBootloader is the boot loader of an image with other bytes that do the
-// same: core.img with zeros behind it, the programs of UEFI with another time of
-// their making. (Under Secure Boot their signatures would not hold; shim refuses
-// zeros behind them even without it.)
+// otherBootloader returns an image's boot loader with other bytes and the same effect:
+// a comment in grub.cfg, zeros behind core.img, another time stamp in the UEFI
+// programs. (Their signatures would not hold under Secure Boot. Zeros behind them would
+// not do: shim refuses these even without Secure Boot.)
 func otherBootloader(base v1.Image) (map[string][]byte, error) {
 	dir := layout.ImageBoot[1:] + "/"
 	found, err := source.Files(base, dir+bootloader.Config, dir+bootloader.BIOSCore, dir+"efi/shimx64.efi", dir+"efi/grubx64.efi", dir+"efi/mmx64.efi")
@@ -113,7 +113,7 @@ func otherBootloader(base v1.Image) (map[string][]byte, error) {
 	return found, nil
 }
 
-// longerCore is a core.img with one more sector, of zeros.
+// longerCore adds a sector of zeros to a core.img.
 func longerCore(core []byte) []byte {
 	core = slices.Concat(core, make([]byte, layout.SectorSize))
 	rest := core[coreSectors : coreSectors+2]
@@ -121,8 +121,8 @@ func longerCore(core []byte) []byte {
 	return core
 }
 
-// otherTime changes TimeDateStamp of a PE program: 8 bytes behind the signature,
-// to which the word at 0x3c leads (Microsoft, PE format).
+// otherTime changes TimeDateStamp of a PE program. It lies 8 bytes behind the beginning
+// of the signature, which the word at 0x3c points to (Microsoft, PE format).
 func otherTime(program []byte) ([]byte, error) {
 	if len(program) < 0x40 {
 		return nil, errors.New("is no PE program: it ends before its header")
@@ -136,12 +136,12 @@ func otherTime(program []byte) ([]byte, error) {
 	return program, nil
 }
 
-// coreSectors is where core.img says in how many sectors its rest is: 16 bits in
-// the block list at the end of its first sector (grub 2.12,
+// coreSectors is the offset of the number of sectors after the first one of core.img:
+// 16 bits in the block list at the end of the first sector (grub 2.12,
 // include/grub/i386/pc/boot.h).
 const coreSectors = layout.SectorSize - 12 + 8
 
-// keepDisks writes the disk as the machine sees it at first, and the one that
+// keepDisks writes two disks: the one that the machine starts with, and the one that
 // has the next version.
 func keepDisks(l *lab.Lab) error {
 	if err := lab.CopySparse(filepath.Join(l.Dir, crash.KnownName), l.Images.Armed); err != nil {
@@ -212,7 +212,7 @@ func (t *story) plainUpgrade(ctx context.Context) error {
 	return err
 }
 
-// rebootInto restarts the node, which must come up in a slot.
+// rebootInto restarts the node, which must come up in slot x.
 func rebootInto(x layout.Slot) func(*story, context.Context) error {
 	return func(t *story, ctx context.Context) error {
 		return t.RebootBy(ctx, slot.Choice{Slot: x, Mode: layout.ModeActive}, "systemctl", "reboot")
@@ -224,7 +224,7 @@ func untilGood(x layout.Slot) func(*story, context.Context) error {
 	return func(t *story, ctx context.Context) error { return t.WaitSlot(ctx, x, slot.Good) }
 }
 
-// replacedLine is what the agent prints when the boot loader's update has ended.
+// replacedLine is what the agent prints when it has updated the boot loader.
 var replacedLine = regexp.MustCompile(`kairos: the boot loader was replaced`)
 
 func (t *story) untilReplaced(ctx context.Context) error {
@@ -239,12 +239,11 @@ func (t *story) askRollback(ctx context.Context) error {
 	return err
 }
 
-// powerOff lets the node shut down, and waits for the end of QEMU: then the log
-// is complete.
+// powerOff shuts the node down and waits until QEMU ends: then the log is complete.
 func (t *story) powerOff(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, t.Lab.BootTimeout)
 	defer cancel()
-	// The connection goes down with the node.
+	// The connection breaks when the node goes down.
 	if _, err := t.Client.Run(ctx, "systemctl", "poweroff"); err != nil {
 		t.Lab.Log.Debug("the connection of a machine that shuts down", "err", err)
 	}

@@ -16,8 +16,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
-// TestOtherBootloader: the other boot loader differs in every program, and is one
-// that a node takes.
+// TestOtherBootloader: the other boot loader differs in every program, and a node
+// accepts it.
 func TestOtherBootloader(t *testing.T) {
 	dir := layout.ImageBoot[1:] + "/"
 	boot := make([]byte, layout.SectorSize)
@@ -59,7 +59,7 @@ func TestOtherBootloader(t *testing.T) {
 	}
 }
 
-// peProgram is what of a PE program is looked at, and some text.
+// peProgram has the parts of a PE program that are read, and some text.
 func peProgram(text string) []byte {
 	program := make([]byte, 0x80)
 	program[0x3c] = 0x40

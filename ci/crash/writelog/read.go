@@ -15,7 +15,7 @@ type Reader struct {
 	r          io.ReaderAt
 	size       int64 // bytes of the log
 	sectorSize int64
-	counted    uint64 // entries that the superblock knows
+	counted    uint64 // entries that the superblock counts
 	next       int64  // offset of the next entry
 	read       uint64 // entries
 }
@@ -37,8 +37,8 @@ func NewReader(r io.ReaderAt, size int64) (*Reader, error) {
 	return &Reader{r: r, size: size, sectorSize: sector, counted: le.Uint64(super[16:]), next: sector}, nil
 }
 
-// Next gives the next entry. The error is io.EOF at the end: after the entries
-// that the superblock counts, where nothing more can be an entry.
+// Next returns the next entry. At the end the error is io.EOF: no entry follows, and
+// all entries that the superblock counts were read.
 func (r *Reader) Next() (Entry, error) {
 	raw := make([]byte, entrySize)
 	_, err := io.ReadFull(io.NewSectionReader(r.r, min(r.next, r.size), max(r.size-r.next, 0)), raw)
@@ -77,7 +77,7 @@ func (r *Reader) parse(raw []byte) (Entry, bool) {
 	return e, e.Size <= r.size-e.Data
 }
 
-// ReadAll gives every entry of a log of size bytes.
+// ReadAll returns every entry of a log of size bytes.
 func ReadAll(r io.ReaderAt, size int64) ([]Entry, error) {
 	in, err := NewReader(r, size)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"io"
 )
 
-// A Writer makes a log as QEMU does: the superblock counts the entries up to
-// the last flush. It is for tests of what reads logs.
+// A Writer makes a log as QEMU does: the superblock counts the entries up to the last
+// flush. It is for tests of code that reads logs.
 type Writer struct {
 	w       io.WriterAt
 	next    int64
@@ -27,7 +27,7 @@ func (w *Writer) Write(off int64, data []byte, flags Flags) error {
 // Discard adds a discard of size bytes from off on, in whole sectors.
 func (w *Writer) Discard(off, size int64) error { return w.add(off, size, nil, Discard) }
 
-// Flush adds a flush, and brings the superblock up to date.
+// Flush adds a flush and updates the superblock.
 func (w *Writer) Flush() error {
 	if err := w.add(0, 0, nil, Flush); err != nil {
 		return err

@@ -21,8 +21,8 @@ func (m *memory) WriteAt(p []byte, off int64) (int, error) {
 	return copy((*m)[off:], p), nil
 }
 
-// sample is a log with one entry of each kind; the last two are after the last
-// update of the superblock.
+// sample is a log with one entry of each kind. The last two come after the last update
+// of the superblock.
 func sample(t testing.TB) (log memory, want []Entry) {
 	t.Helper()
 	w := NewWriter(&log)
@@ -64,8 +64,8 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// TestEnds: what is after the count of the superblock may be cut anywhere, what
-// is before it may not.
+// TestEnds: the log may be cut anywhere after the entries that the superblock counts,
+// and nowhere before.
 func TestEnds(t *testing.T) {
 	log, all := sample(t)
 	tests := []struct {
@@ -103,8 +103,8 @@ func TestEnds(t *testing.T) {
 	}
 }
 
-// FuzzReadAll: whatever the log, each entry lies behind the last one and its
-// data is inside of the log.
+// FuzzReadAll: whatever the log, each entry lies behind the previous one, with its data
+// inside the log.
 func FuzzReadAll(f *testing.F) {
 	log, _ := sample(f)
 	f.Add([]byte(log))

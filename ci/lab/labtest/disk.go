@@ -18,7 +18,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
 )
 
-// at writes to a part of a file, and reads from it.
+// at writes and reads a file from an offset on.
 type at struct {
 	f      *os.File
 	offset int64
@@ -27,8 +27,8 @@ type at struct {
 func (a at) WriteAt(p []byte, off int64) (int, error) { return a.f.WriteAt(p, a.offset+off) }
 func (a at) ReadAt(p []byte, off int64) (int, error)  { return a.f.ReadAt(p, a.offset+off) }
 
-// Disk writes a disk that has every partition, a root with these files, and a
-// cloud-config.
+// Disk writes a disk with every partition, a root with these files, and a cloud-config,
+// and returns its path.
 func Disk(t *testing.T, files map[string]string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "disk.raw")

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package labtest has, for tests of what judges a node or a disk, a node that only
-// answers and a disk that no machine boots.
+// Package labtest helps to test the judges of nodes and disks. It has a node that only
+// gives canned answers, and a disk that no machine boots.
 package labtest
 
 import (
@@ -16,7 +16,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-// A Node is a Runner that answers command lines, by their longest known beginning.
+// A Node is a Runner with answers to command lines. The longest prefix that matches
+// wins; a line without one fails.
 type Node map[string]qemu.Output
 
 // RunInput implements lab.Runner.
@@ -34,13 +35,13 @@ func (n Node) RunInput(_ context.Context, _ string, argv ...string) (qemu.Output
 	return n[best], nil
 }
 
-// Says is a program that prints this.
+// Says is the output of a program that prints text and succeeds.
 func Says(text string) qemu.Output { return qemu.Output{Stdout: text} }
 
-// Fails is a program that fails with these words.
+// Fails is the output of a program that fails with these words on stderr.
 func Fails(words string) qemu.Output { return qemu.Output{Stderr: words, Exit: 1} }
 
-// A Console has these lines, a second apart.
+// A Console has these lines, one a second.
 type Console []string
 
 // Find implements lab.Console.
@@ -53,7 +54,7 @@ func (c Console) Find(re *regexp.Regexp) (qemu.Match, bool) {
 	return qemu.Match{}, false
 }
 
-// Slots is the status of a node with these slots.
+// Slots is the status of a node whose slots a and b have these conditions.
 func Slots(a, b slot.Condition) qemu.Output {
 	return Says(fmt.Sprintf(`{"slots": [{"slot": "a", "condition": %q}, {"slot": "b", "condition": %q}], "next": {"unproven": 0}}`, a, b))
 }

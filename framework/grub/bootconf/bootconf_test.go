@@ -137,7 +137,7 @@ func TestBootFiles(t *testing.T) {
 }
 
 func TestCheckCmdline(t *testing.T) {
-	for _, good := range []string{"", "a=b c", "module.param=1,2:3 x={y} (z) a;b|c&d #e <f> 50% ~ ` ! @ ^"} {
+	for _, good := range []string{"", strings.Repeat("a", bootconf.MaxCmdline), "a=b c", "module.param=1,2:3 x={y} (z) a;b|c&d #e <f> 50% ~ ` ! @ ^"} {
 		if err := slotimage.CheckCmdline(good, bootconf.Loader{}); err != nil {
 			t.Errorf("%q: %v", good, err)
 		}

@@ -402,3 +402,30 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestRead: the state is read without a Store, and damage is an error.
+func TestRead(t *testing.T) {
+	state := slot.State{Good: "b", Try: "a", Tries: 2, Unproven: 1}
+	for _, c := range []struct {
+		name  string
+		files []fat32.File
+		want  slot.State
+		err   string
+	}{
+		{"whole", []fat32.File{envFile(block(t, state.Vars()))}, state, ""},
+		{"none", nil, slot.State{}, "found 0"},
+		{"damaged", []fat32.File{envFile(make([]byte, grubenv.Size))}, slot.State{}, "GRUB environment"},
+	} {
+		f, err := os.Open(image(t, c.files...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := Read(f, 34*mib)
+		if got != c.want || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
+			t.Errorf("%s: got %+v, %v, want %+v, %q", c.name, got, err, c.want, c.err)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -175,8 +175,70 @@ func TestOverdue(t *testing.T) {
 	if got := Overdue(state, Boot{Slot: b, Mode: active}, time.Minute); !got.Restart || got.History[0].Kind != history.TrialFailed {
 		t.Errorf("got %+v", got)
 	}
-	if got := Overdue(slot.State{Good: b}, Boot{Slot: b, Mode: active}, time.Minute); got.Restart {
-		t.Errorf("it became good, and is restarted: %+v", got)
+	if diff := cmp.Diff(Plan{}, Overdue(slot.State{Good: b}, Boot{Slot: b, Mode: active}, time.Minute)); diff != "" {
+		t.Errorf("it became good:\n%s", diff)
+	}
+	if got := Overdue(slot.State{Good: b, Unproven: 1}, Boot{Slot: b, Mode: active}, time.Minute); got.Event != CameUp || got.Restart {
+		t.Errorf("a good slot whose checks do not begin: %+v", got)
+	}
+}
+
+func TestApply(t *testing.T) {
+	trial := slot.State{Good: a, Try: b, Tries: 1, Unproven: 2}
+	for _, c := range []struct {
+		event  Event
+		booted layout.Slot
+		want   slot.State
+	}{
+		{MarkGood, b, trial.MarkGood(b)},
+		{GiveUp, a, slot.State{Good: a, Bad: b}},
+		{CameUp, a, slot.State{Good: a, Try: b, Tries: 1}},
+		{"", a, trial},
+	} {
+		if got := c.event.Apply(trial, c.booted); got != c.want {
+			t.Errorf("%q in slot %s: got %+v, want %+v", c.event, c.booted, got, c.want)
+		}
+	}
+}
+
+// TestLastWords: of the last boot of the slot alone, and only if it failed.
+func TestLastWords(t *testing.T) {
+	failed := history.Entry{Kind: history.Boot, Slot: a, Outcome: history.Failed, Message: "no disk"}
+	good, upgrade, other := failed, failed, failed
+	good.Outcome, upgrade.Kind, other.Slot = history.OK, history.Upgrade, b
+	for _, c := range []struct {
+		past []history.Entry
+		want string
+	}{
+		{nil, ""},
+		{[]history.Entry{failed}, "no disk"},
+		{[]history.Entry{failed, other}, "no disk"},
+		{[]history.Entry{failed, good}, ""},
+		{[]history.Entry{failed, upgrade}, ""},
+	} {
+		if got := lastWords(c.past, a); got != c.want {
+			t.Errorf("%+v: got %q, want %q", c.past, got, c.want)
+		}
+	}
+}
+
+// TestWhy: the boot loader skips a slot that does not load, which leaves tries.
+func TestWhy(t *testing.T) {
+	known := trial{reasons: []string{"first", "last"}}
+	for _, c := range []struct {
+		trial trial
+		tries int
+		mode  layout.Mode
+		want  string
+	}{
+		{known, 1, passive, "it did not load: kernel, initrd"},
+		{known, 0, passive, "last"},
+		{known, 1, active, "last"},
+		{trial{}, 0, passive, "or it ended before its health checks"},
+	} {
+		if got := c.trial.why(slot.State{Tries: c.tries}, Boot{Mode: c.mode}); !strings.Contains(got, c.want) {
+			t.Errorf("%+v: got %q, want %q", c, got, c.want)
+		}
 	}
 }
 

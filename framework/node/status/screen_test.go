@@ -17,8 +17,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/datasource"
 	"github.com/kairos-build/kairos-build/framework/node/health"
 	"github.com/kairos-build/kairos-build/framework/node/history"
-	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 	"github.com/kairos-build/kairos-build/framework/slot"
+	"github.com/kairos-build/kairos-build/framework/slot/thisboot"
 )
 
 // usual returns the status of a typical running node.

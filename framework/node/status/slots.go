@@ -12,10 +12,10 @@ import (
 	"github.com/kairos-build/kairos-build/framework/grub/bootenv"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
-	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
 	"github.com/kairos-build/kairos-build/framework/slot"
 	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
+	"github.com/kairos-build/kairos-build/framework/slot/thisboot"
 )
 
 // SlotInfo is one slot of the disk.

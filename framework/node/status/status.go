@@ -15,8 +15,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/report"
 	"github.com/kairos-build/kairos-build/framework/machine/stages"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
-	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 	"github.com/kairos-build/kairos-build/framework/ondisk/osrelease"
+	"github.com/kairos-build/kairos-build/framework/slot/thisboot"
 )
 
 // Schema is the value of Status.Schema. Readers ignore keys that they do not

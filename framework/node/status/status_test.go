@@ -14,8 +14,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/machine/report"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
-	"github.com/kairos-build/kairos-build/framework/node/thisboot"
 	"github.com/kairos-build/kairos-build/framework/reset"
+	"github.com/kairos-build/kairos-build/framework/slot/thisboot"
 )
 
 const mountinfo = `22 1 254:0 / / ro,relatime shared:1 - erofs /dev/dm-0 ro

@@ -29,8 +29,8 @@ func passed(machine, title string) lab.Result {
 	return lab.Result{Machine: machine, Title: title, Status: lab.Pass}
 }
 
-// tale is a test of four machines, two at a time. One fails, one was tested before.
-func tale(r acceptance.Observer, c *clock) {
+// story is a test of four machines, two at a time. One fails, one was tested before.
+func story(r acceptance.Observer, c *clock) {
 	r.Begin(acceptance.Plan{Machines: []string{"upgrade", "bios", "damaged", "uefi"}, Jobs: 2, Accelerator: "tcg"})
 	r.Checked(passed("image", "every block of the root matches its hash"))
 	r.Ended("uefi")
@@ -55,7 +55,7 @@ func tale(r acceptance.Observer, c *clock) {
 func TestLines(t *testing.T) {
 	c, out := newClock(), &bytes.Buffer{}
 	r := newRun(&lines{w: out}, Durations{"tcg": {"upgrade": 240, "damaged": 30}, "kvm": {"bios": 1}}, c.now)
-	tale(r, c)
+	story(r, c)
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestModes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		tale(r, newClock())
+		story(r, newClock())
 		if err := r.Close(); err != nil || !strings.Contains(out.String(), want) || want == "" && out.Len() > 0 {
 			t.Errorf("%s: %v, %q", mode, err, out.String())
 		}

@@ -12,23 +12,23 @@ import (
 	"github.com/kairos-build/kairos-build/ci/qemu"
 )
 
-// Machines with stories that the runner must know.
+// Machines that the runner treats specially.
 const (
 	machineUpgrade = "upgrade"
 	machineRelease = "release"
 )
 
-// A tale is a machine and what happens to it.
-type tale struct {
+// A story is a machine and what happens to it.
+type story struct {
 	Machine, Title string
-	Proves         string // in a few words, of the disk that went through it
-	// Short puts it into the short test.
+	Proves         string // what it proves of a disk, in a few words
+	// Short puts the story into the short test.
 	Short bool
 	Tell  teller
 }
 
-func tales() []tale {
-	return []tale{
+func allStories() []story {
+	return []story{
 		{Machine: machineUpgrade, Short: true, Title: "a life with upgrades", Proves: "survives upgrades that fail", Tell: upgrade.Life},
 		{Machine: "recovery", Title: "a life with recovery", Proves: "recovers and resets itself", Tell: upgrade.Recovery},
 		{Machine: "config", Short: true, Title: "a node with every key in its config", Proves: "does what each key of its config says", Tell: configured.Tell},
@@ -36,7 +36,7 @@ func tales() []tale {
 	}
 }
 
-// Title is the name of a machine for people.
+// Title is the title of a machine, for people.
 func Title(name string) string {
 	kind, firmware, found := strings.Cut(name, "@")
 	if found {
@@ -58,7 +58,7 @@ func Title(name string) string {
 	case machineDamaged:
 		return "one flipped byte"
 	}
-	for _, t := range tales() {
+	for _, t := range allStories() {
 		if name == t.Machine {
 			return t.Title
 		}
