@@ -55,6 +55,17 @@ func arrows() []arrow {
 			why:  "versions and names are values; builder and node share them",
 		},
 		{
+			from:  "./framework/machine/kubernetes/jointoken",
+			only:  []string{"std", "./framework/internal/lazyregexp", "go.yaml.in/yaml/v3"},
+			never: []string{"net/http", "os/exec", "log/slog"},
+			why:   "a token is a secret value: the program reads it, and nothing but the program shows it",
+		},
+		{
+			from: "./framework/source/reference",
+			only: []string{"std", "./framework/internal/lazyregexp", "./framework/machine/kubernetes/release", "golang.org/x/mod/semver"},
+			why:  "a name is a value; builder and node share it",
+		},
+		{
 			from:  "./framework/config",
 			never: []string{"./framework/machine", "./framework/node"},
 			why:   "a config is read before anything is done with it",

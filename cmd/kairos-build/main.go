@@ -81,6 +81,7 @@ disk, and tests the disk in QEMU.`,
 		commandline.Group{Title: "Build", Verbs: []*cobra.Command{newFlavor(), newDisk(), newList(), newCache()}},
 		commandline.Group{Title: "Boot and test", Verbs: []*cobra.Command{newRun(), newTest()}},
 		commandline.Group{Title: "Work on a cloud-config", Verbs: []*cobra.Command{newValidate(), newSimulate(), newSchema()}},
+		commandline.Group{Title: "Work on Kubernetes", Verbs: []*cobra.Command{newToken()}},
 		commandline.Group{Title: "About kairos-build", Verbs: []*cobra.Command{newVersion()}},
 	)
 	return root

@@ -9,13 +9,11 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/kairos-build/kairos-build/framework/commandline"
-	"github.com/kairos-build/kairos-build/framework/source"
 	"github.com/kairos-build/kairos-build/framework/upgrade"
 )
 
@@ -24,7 +22,7 @@ import (
 const upgradeMemory = 160 << 20
 
 func newUpgrade(p *program) *cobra.Command {
-	u := upgradeFlags{mirrors: map[string][]string{}}
+	u := upgradeFlags{registryFlags: newRegistryFlags()}
 	cmd := &cobra.Command{
 		Use:   "upgrade --source SOURCE",
 		Short: "Write an image to the other slot and try it at the next boot",
@@ -34,7 +32,8 @@ checks is left again by itself. docs/upgrades.md has the whole story.`,
 		Example: `  sudo kairos-agent upgrade --source oci:registry.example.org/node:v2
   sudo kairos-agent upgrade --source oci:registry.example.org/node:v2 --ca-file ca.pem --reboot
   sudo kairos-agent upgrade --source ocifile:/usr/local/node-v2.tar
-  sudo kairos-agent upgrade --source oci:registry.example.org/node:v2 --recovery`,
+  sudo kairos-agent upgrade --source oci:registry.example.org/node:v2 --recovery
+  sudo kairos-agent upgrade list`,
 		Args: commandline.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if u.source == "" {
@@ -44,32 +43,24 @@ checks is left again by itself. docs/upgrades.md has the whole story.`,
 		},
 	}
 	u.declare(cmd.Flags())
+	cmd.AddCommand(newUpgradeList(p))
 	return cmd
 }
 
 // upgradeFlags are the flags of upgrade.
 type upgradeFlags struct {
-	source, caFile, auth          string
-	mirrors                       map[string][]string
+	registryFlags
+	source                        string
 	recovery, reboot, force, json bool
 }
 
 func (u *upgradeFlags) declare(f *pflag.FlagSet) {
 	f.StringVar(&u.source, "source", "", "the image: oci:`REF`, dir:PATH, ocifile:FILE or file:PATH")
-	f.StringVar(&u.caFile, "ca-file", "", "trust the certificates (PEM) in `FILE` besides the system's")
-	f.StringVar(&u.auth, "registry-config", "", "take the registry's credentials from `FILE`, a docker-style config.json (default "+source.DefaultAuth+")")
+	u.registryFlags.declare(f)
 	f.BoolVar(&u.recovery, "recovery", false, "write the recovery slot, and not the passive one")
 	f.BoolVar(&u.reboot, "reboot", false, "reboot after success")
 	f.BoolVar(&u.force, "force", false, "also install an older version, or an image for another model")
 	f.BoolVar(&u.json, "json", false, "print the result as JSON, as documented at Result in framework/upgrade")
-	f.Func("mirror", "ask a mirror first: `HOST=URL`, may be repeated", func(text string) error {
-		host, url, ok := strings.Cut(text, "=")
-		if !ok || host == "" || url == "" {
-			return errors.New("want HOST=URL, such as registry.example.org=https://mirror.example.org")
-		}
-		u.mirrors[host] = append(u.mirrors[host], url)
-		return nil
-	})
 }
 
 // upgrade writes the image, prints the result, and reboots if asked to.
@@ -96,7 +87,7 @@ func (p *program) watchUpgrade(ctx context.Context, u upgradeFlags) (upgrade.Res
 	p.node.Stderr, p.node.Log = view, log
 	return p.node.Upgrade(ctx, upgrade.Options{
 		Source: u.source, Recovery: u.recovery, Force: u.force, Progress: view.show, Log: log,
-		Registry: source.Options{CAFile: u.caFile, Auth: u.auth, Mirrors: u.mirrors, Log: log},
+		Registry: u.options(log),
 	})
 }
 

@@ -149,20 +149,28 @@ func rootCAs(file string) (*x509.CertPool, error) {
 
 // open opens an image in one registry.
 func (p *puller) open(ctx context.Context, ref name.Reference) (v1.Image, error) {
-	inner, err := p.signIn(ctx, ref.Context())
+	repo, err := p.repository(ctx, ref.Context())
 	if err != nil {
-		return nil, p.explain(ctx, ref, err)
+		return nil, p.explain(ctx, ref.Name(), ref.Context(), err)
 	}
-	repo := &repository{ctx: ctx, name: ref.Context(), client: fetch.Client(&steady{inner: inner, stall: p.StallTimeout, patience: p.patience()})}
 	media, data, err := repo.root(ref)
 	if err != nil {
-		return nil, p.explain(ctx, ref, err)
+		return nil, p.explain(ctx, ref.Name(), ref.Context(), err)
 	}
 	image, err := find(repo, media, data, p.platform())
 	if err != nil {
-		return nil, p.explain(ctx, ref, err)
+		return nil, p.explain(ctx, ref.Name(), ref.Context(), err)
 	}
 	return image, nil
+}
+
+// repository signs in and returns the store of a registry.
+func (p *puller) repository(ctx context.Context, repo name.Repository) (*repository, error) {
+	inner, err := p.signIn(ctx, repo)
+	if err != nil {
+		return nil, err
+	}
+	return &repository{ctx: ctx, name: repo, client: fetch.Client(&steady{inner: inner, stall: p.StallTimeout, patience: p.patience()})}, nil
 }
 
 // signIn makes a transport that carries the credentials. It stands below steady,
@@ -181,27 +189,27 @@ func (p *puller) signIn(ctx context.Context, repo name.Repository) (inner http.R
 	return inner, err
 }
 
-// explain adds the reference, the kind of error and a remedy to an error.
-func (p *puller) explain(ctx context.Context, ref name.Reference, err error) error {
+// explain adds what was asked for, the kind of error and a remedy to an error.
+func (p *puller) explain(ctx context.Context, what string, repo name.Repository, err error) error {
 	err = fetch.Scrubbed(err)
 	code := 0
 	if answer, ok := errors.AsType[*transport.Error](err); ok {
 		code = answer.StatusCode
 	}
-	host := ref.Context().RegistryStr()
+	host := repo.RegistryStr()
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case isAbout(err, ErrAltered, ErrMissing, ErrTooLarge, ErrNotImage, ErrPlatform):
-		return fmt.Errorf("%s: %w", ref.Name(), err)
+		return fmt.Errorf("%s: %w", what, err)
 	case code == http.StatusNotFound:
-		return fmt.Errorf("%s: %w: %w", ref.Name(), ErrNotFound, err)
+		return fmt.Errorf("%s: %w: %w", what, ErrNotFound, err)
 	case code == http.StatusUnauthorized || code == http.StatusForbidden:
-		return fmt.Errorf("%s: %w: %w: put the credentials of %s into %s, or name another file", ref.Name(), ErrDenied, err, host, DefaultAuth)
+		return fmt.Errorf("%s: %w: %w: put the credentials of %s into %s, or name another file", what, ErrDenied, err, host, DefaultAuth)
 	case isCertificate(err):
-		return fmt.Errorf("%s: %w: %w: give the certificate of its authority in a file", ref.Name(), ErrUntrusted, err)
+		return fmt.Errorf("%s: %w: %w: give the certificate of its authority in a file", what, ErrUntrusted, err)
 	}
-	return fmt.Errorf("%s: %w: %w: check the name, the network and the proxy", ref.Name(), ErrRegistry, err)
+	return fmt.Errorf("%s: %w: %w: check the name, the network and the proxy", what, ErrRegistry, err)
 }
 
 // isAbout says whether an error is one of kinds: about the image, not the way to it.

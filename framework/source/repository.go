@@ -79,15 +79,28 @@ func accepted() []string {
 	return []string{string(types.OCIImageIndex), string(types.OCIManifestSchema1), string(types.DockerManifestList), string(types.DockerManifestSchema2)}
 }
 
-// do sends a request; an answer other than 200 is an error.
+// url returns the address of something in the repository.
+func (r *repository) url(path string) *url.URL {
+	return &url.URL{Scheme: r.name.Scheme(), Host: r.name.RegistryStr(), Path: fmt.Sprintf("/v2/%s/%s", r.name.RepositoryStr(), path)}
+}
+
+// do asks for a manifest or a blob.
 func (r *repository) do(method, kind, id string) (*http.Response, error) {
-	u := url.URL{Scheme: r.name.Scheme(), Host: r.name.RegistryStr(), Path: fmt.Sprintf("/v2/%s/%s/%s", r.name.RepositoryStr(), kind, id)}
+	accept := ""
+	if kind == "manifests" {
+		accept = strings.Join(accepted(), ",")
+	}
+	return r.send(method, r.url(kind+"/"+id), accept)
+}
+
+// send sends a request; an answer other than 200 is an error.
+func (r *repository) send(method string, u *url.URL, accept string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(r.ctx, method, u.String(), nil)
 	if err != nil {
 		return nil, err
 	}
-	if kind == "manifests" {
-		req.Header.Set("Accept", strings.Join(accepted(), ","))
+	if accept != "" {
+		req.Header.Set("Accept", accept)
 	}
 	resp, err := r.client.Do(req)
 	if err != nil {

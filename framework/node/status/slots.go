@@ -26,8 +26,10 @@ type SlotInfo struct {
 	Condition slot.Condition `json:"condition,omitempty"`
 	Booted    bool           `json:"booted"`
 	Tries     int            `json:"tries"` // boots left to a slot that is trying
-	// Version and Digest of the image come from the slot's label; empty if unknown.
+	// Version, Image and Digest come from the slot's label; empty if unknown. Image is
+	// the reference by which the image was requested.
 	Version string `json:"version,omitempty"`
+	Image   string `json:"image,omitempty"`
 	Digest  string `json:"digest,omitempty"`
 }
 
@@ -117,7 +119,7 @@ func Slots(root tree.Root, state *thisboot.Boot, env slot.State) []SlotInfo {
 			info.Tries = env.Tries
 		}
 		l := label(root, state, s)
-		info.Version, info.Digest = l.Version, l.Digest
+		info.Version, info.Image, info.Digest = l.Version, l.Image, l.Digest
 		list = append(list, info)
 	}
 	return list
