@@ -195,6 +195,12 @@ func fileCases() []ruleCase {
 			[]string{"a.md:2: names the registry " + host + ": use a name such as registry.example"}},
 		{"registry-hosts", "in test data, in other letters, inside a longer name", map[string]string{"a/testdata/b.bin": "\x00cdn." + strings.ToUpper(host) + ":443\x00"},
 			[]string{"a/testdata/b.bin:1: names the registry " + host + ": use a name such as registry.example"}},
+		{"registry-hosts", "a default of the product, in its file and elsewhere", map[string]string{
+			"framework/machine/kubernetes/kubevip.go": "package kubernetes\n\n// ghcr." + "io/x\n// quay." + "io/x\n", "framework/machine/kubernetes/other.go": "package kubernetes\n\n// ghcr." + "io/x\n",
+		}, []string{
+			"framework/machine/kubernetes/kubevip.go:6: names the registry quay." + "io: use a name such as registry.example",
+			"framework/machine/kubernetes/other.go:5: names the registry ghcr." + "io: use a name such as registry.example",
+		}},
 		{"registry-hosts", "of packages", one("ci/setup/go", "url=https://"+"proxy.golang"+".org\n"),
 			[]string{"ci/setup/go:1: names the registry " + "proxy.golang" + ".org: use a name such as registry.example"}},
 		{"binaries", "each kind", map[string]string{

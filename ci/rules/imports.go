@@ -50,6 +50,11 @@ func arrows() []arrow {
 			why:   "the hands that change a machine are told what to do",
 		},
 		{
+			from:  "./framework/machine/kubernetes",
+			never: []string{"net/http", "os/exec"},
+			why:   "the node passes in what runs programs; nothing is fetched",
+		},
+		{
 			from: "./framework/machine/kubernetes/release",
 			only: []string{"std", "./framework/internal/lazyregexp"},
 			why:  "versions and names are values; builder and node share them",
