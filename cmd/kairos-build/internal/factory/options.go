@@ -19,6 +19,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/config/userdata"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/machine/kubernetes"
 )
 
 // ErrBadInput marks errors that the user can fix by changing the command or the files
@@ -130,6 +131,11 @@ func readUserData(paths []string, how config.Options) (all []userdata.Part, _ er
 		parts, err := userdata.Options{Configs: how}.Read(path, data)
 		all, errs = append(all, parts...), append(errs, err)
 	}
+	var files []*config.File
+	for i := range all {
+		files = append(files, &all[i].File)
+	}
+	kubernetes.Judge(files, nil)
 	return all, errors.Join(errs...)
 }
 
