@@ -79,7 +79,7 @@ func TestMergeKubernetes(t *testing.T) {
 		" registries: {mirrors: {r: {endpoint: ['https://a'], rewrite: {a: b}}}, configs: {r: {auth: {username: ada, password: x}}}}}\nkubevip: {eip: 192.0.2.1, interface: eth0}\n"
 	second := "k3s: {args: [--b], env: {B: 2}, manifests: {m: '{apiVersion: v1, kind: C}'}, registries: {mirrors: {r: {rewrite: {c: d}}, s: {}}, configs: {r: {auth: {password: y}}}}}\nkubevip: {eip: 192.0.2.2}\n"
 	a := decode("a", first)
-	c := Merge(a, decode("b", second))
+	c := Merge(a, decode("b", second), decode("c", "k3s: {replace_env: no}\n"))
 	k := c.K3s
 	var env, manifests []string
 	for _, s := range k.Env {

@@ -50,6 +50,9 @@ Flags:
 
 Global Flags:
   -d, --debug   Debug logging
+
+More:
+  --example     is no argument
 `
 
 func list(t *testing.T, command, help string) List {
