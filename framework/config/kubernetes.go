@@ -53,11 +53,11 @@ func (v value) hostnameOnly(s string) (string, bool) {
 
 // kubernetesFields are about the cluster.
 var kubernetesFields = []field[Config]{
-	role(K3s, "A k3s server: docs/kubernetes.md.", serverFields, func(c *Config) *Kubernetes { return &c.K3s }),
-	role(K3sAgent, "A k3s agent: docs/kubernetes.md.", agentFields, func(c *Config) *Kubernetes { return &c.K3sAgent }),
-	role(K0s, "A k0s controller: docs/kubernetes.md.", controllerFields, func(c *Config) *Kubernetes { return &c.K0s }),
-	role(K0sWorker, "A k0s worker: docs/kubernetes.md.", workerFields, func(c *Config) *Kubernetes { return &c.K0sWorker }),
+	role(K3s, "A k3s server: docs/kubernetes-node.md.", serverFields, func(c *Config) *Kubernetes { return &c.K3s }),
+	role(K3sAgent, "A k3s agent: docs/kubernetes-node.md.", agentFields, func(c *Config) *Kubernetes { return &c.K3sAgent }),
+	role(K0s, "A k0s controller: docs/kubernetes-node.md.", controllerFields, func(c *Config) *Kubernetes { return &c.K0s }),
+	role(K0sWorker, "A k0s worker: docs/kubernetes-node.md.", workerFields, func(c *Config) *Kubernetes { return &c.K0sWorker }),
 	idle[Config]("p2p", "Nodes that find each other.", object(p2pFields)),
 	idle[Config]("auto", "How roles are chosen; see p2p.auto.", eitherOf(object(p2pAutoFields), aBool)),
-	{name: "kubevip", about: "An address that k3s servers share: docs/kubernetes.md.", shape: mapping(kubeVIPFields), decode: decodeKubeVIP},
+	{name: "kubevip", about: "An address that k3s servers share: docs/kubernetes-node.md.", shape: mapping(kubeVIPFields), decode: decodeKubeVIP},
 }
