@@ -29,13 +29,13 @@ func parts(c Choice) []part {
 // SysusersK0s is the file with the users of k0s.
 const SysusersK0s = "/usr/lib/sysusers.d/kairos-k0s.conf"
 
-// kubernetes is k3s or k0s. Its program prints the completion for the shells; it runs
-// without a network, in a root that is thrown away. k3s unpacks itself first, which the
+// kubernetes is k3s or k0s. Its program prints the completion for the shells and its
+// arguments; it runs without a network, in a root that is thrown away. k3s unpacks itself first, which the
 // cache of the builder should not keep.
 func kubernetes(d release.Distribution) part {
 	p := part{layers: []Layer{
 		{
-			Name: "completion", Title: string(d) + ": shell completion",
+			Name: "completion", Title: string(d) + ": shell completion, list of arguments",
 			Root: layer("base"), Mounts: []Mount{{"/kubernetes", input(InputKubernetes)}}, Out: "/out",
 			Scratch: []string{"/var/lib/rancher", "/var/lib/k0s"},
 			Command: []string{"completion", "--program", "/kubernetes" + d.Program(), "--out", "/out"},

@@ -50,6 +50,11 @@ func arrows() []arrow {
 			why:   "the hands that change a machine are told what to do",
 		},
 		{
+			from:  "./framework/machine/kubernetes",
+			never: []string{"net/http", "os/exec"},
+			why:   "the node passes in what runs programs; nothing is fetched",
+		},
+		{
 			from: "./framework/machine/kubernetes/release",
 			only: []string{"std", "./framework/internal/lazyregexp"},
 			why:  "versions and names are values; builder and node share them",
@@ -79,6 +84,11 @@ func arrows() []arrow {
 			from:  "./framework/upgrade",
 			never: []string{"./framework/node", "./framework/machine", "./framework/reset"},
 			why:   "the node decides on an upgrade; how it is done is here",
+		},
+		{
+			from: "./framework/machine/kubernetes/arguments",
+			only: []string{"std", "./framework/machine/kubernetes/release", "./framework/strict/nearest"},
+			why:  "a build step writes the list that the node reads; it needs nothing of either",
 		},
 		{
 			from: "./framework",

@@ -12,16 +12,29 @@ import (
 	"github.com/kairos-build/kairos-build/framework/node"
 )
 
-// newServices returns the verbs that units run. They have no flags and print nothing
-// besides the messages of the node.
+// newServices returns the verbs that units run. They print nothing besides the messages
+// of the node.
 func newServices(p *program) []*cobra.Command {
 	return []*cobra.Command{
 		p.service(&cobra.Command{Use: "boot", Short: "Apply the cloud-config and run its early stages"}, p.node.Boot),
 		p.service(&cobra.Command{Use: "datasource", Short: "Ask this machine's metadata services"}, p.node.Datasource),
+		p.newKubernetes(),
 		p.service(&cobra.Command{Use: "ready", Short: "Say on every console that the node is up"}, p.node.Ready),
 		p.service(&cobra.Command{Use: "settle", Short: "Check a new slot, keep it or leave it"}, p.node.Settle),
 		p.service(&cobra.Command{Use: "trial", Short: "Limit the time in which a boot comes up"}, p.node.Trial),
 	}
+}
+
+func (p *program) newKubernetes() *cobra.Command {
+	var stop bool
+	cmd := p.service(&cobra.Command{Use: "kubernetes", Short: "Configure k3s or k0s and start it"}, func(ctx context.Context) error {
+		if stop {
+			return p.node.StopContainers(ctx)
+		}
+		return p.node.Kubernetes(ctx)
+	})
+	cmd.Flags().BoolVar(&stop, "stop", false, "end the containers that the stopped service has left")
+	return cmd
 }
 
 func (p *program) service(cmd *cobra.Command, do func(context.Context) error) *cobra.Command {

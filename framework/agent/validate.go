@@ -16,6 +16,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/commandline/validation"
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/machine/kubernetes"
 	"github.com/kairos-build/kairos-build/framework/machine/stages"
 )
 
@@ -44,6 +45,11 @@ func compatFlag(f *pflag.FlagSet, o *config.Options) {
 // validate prints every problem to stderr and a line for each file to stdout.
 func (p *program) validate(ctx context.Context, args []string, o config.Options) error {
 	c := p.checker(o)
+	image, err := kubernetes.ReadImage(os.DirFS(p.node.Root.Dir))
+	if err != nil {
+		return err
+	}
+	c.Kubernetes = &image
 	if len(args) == 0 {
 		return quietly(p.validateNode(c))
 	}
@@ -80,6 +86,11 @@ func (p *program) validateNode(c validation.Checker) (ok bool) {
 	if len(loaded.Files) == 0 {
 		fmt.Fprintf(p.stdout, "no config files in %v\n", layout.ConfigDirs())
 	}
+	var files []*config.File
+	for i := range loaded.Files {
+		files = append(files, &loaded.Files[i])
+	}
+	kubernetes.Judge(files, c.Kubernetes)
 	return c.Print(loaded.Files) && ok
 }
 

@@ -55,10 +55,14 @@ type Config struct {
 	// ConfigURL is the HTTP or HTTPS URL of one more config. It may hold a
 	// secret.
 	ConfigURL string
+	// K3s, K3sAgent, K0s and K0sWorker are the roles of the node in a cluster. A node
+	// has at most one.
+	K3s, K3sAgent, K0s, K0sWorker Kubernetes
+	KubeVIP                       KubeVIP
 	// Stages has the steps of each stage, in the order of the files.
 	Stages map[string][]Step
 	// Origins tells where a key was given: root keys by name, users.NAME,
-	// users.NAME.KEY, health.KEY and upgrade.KEY.
+	// users.NAME.KEY, health.KEY, upgrade.KEY, and k3s.KEY of each role.
 	Origins map[string]Position
 }
 

@@ -64,11 +64,14 @@ func (d *decoder) tree(v value, s shape, secret bool) *Value {
 	case yaml.MappingNode:
 		d.treeKeys(out, v, s.asMapping(), secret)
 	case yaml.SequenceNode:
+		before := ""
 		for _, item := range v.places("") {
 			if item.Node.HeadComment == cutMark {
 				continue
 			}
-			out.Items = append(out.Items, d.tree(item, s.asList().item(), secret))
+			hidden := secret || SecretArgument(item.Node.Value) || valueFollows(before)
+			out.Items = append(out.Items, d.tree(item, s.asList().item(), hidden))
+			before = item.Node.Value
 		}
 	default:
 		d.treeScalar(out, v, s)

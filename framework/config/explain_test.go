@@ -95,6 +95,15 @@ func TestExplainAgrees(t *testing.T) {
 	}
 }
 
+// TestExplainArguments: the values of arguments that are secrets are not shown.
+func TestExplainArguments(t *testing.T) {
+	v := explained(t, "k3s: {args: [--token=geheim, -t, geheim, --datastore-endpoint geheim, --disable, traefik], manifests: {a: '{apiVersion: v1, kind: geheim}'}}\nk0s-worker: {token: geheim}\n")
+	got := strings.Join(v.Lines(), "\n")
+	if strings.Contains(got, "geheim") || !strings.Contains(got, "traefik") {
+		t.Error(got)
+	}
+}
+
 // TestExplainInPart: Explain leaves out what a mistake costs, and nothing else.
 func TestExplainInPart(t *testing.T) {
 	f := Options{}.DecodeFile("f", []byte("hostname: -a-\nusers: [{name: ada, shell: sh, ssh_authorized_keys: [x, 'github:ada']}]\n"))

@@ -4,15 +4,6 @@ package config
 
 import "net/netip"
 
-var kubernetesNodeFields = []field[checked]{
-	check("enabled", "Whether it runs on this node.", aBool),
-	check("args", "Arguments.", many("arguments", aText)),
-	field[checked]{name: "env", about: "Variables.", shape: mapOf(scalarShape), decode: func(v value, _ *checked) { stringMap.get(v) }}.hidden(),
-	check("replace_args", "Whether args stand in for those that are made, not beside them.", aBool),
-	check("replace_env", "Whether env stands in for the one that is made.", aBool),
-	check("embedded_registry", "Whether nodes hand images to each other.", aBool),
-}
-
 var p2pAutoFields = []field[checked]{
 	check("enable", "Whether roles are chosen by the nodes.", aBool),
 	check("ha", "Several masters.", object([]field[checked]{
@@ -39,6 +30,7 @@ var p2pFields = []field[checked]{
 	check("dynamic_roles", "Whether roles may change.", aBool),
 }
 
+// anAddress is an IP address or a host name.
 var anAddress = kind[string]{givenShape, func(v value) (string, bool) {
 	s, ok := v.NonEmpty()
 	if !ok {
@@ -59,23 +51,13 @@ func (v value) hostnameOnly(s string) (string, bool) {
 	return s, true
 }
 
-var kubevipFields = []field[checked]{
-	check("enable", "Whether it runs.", aBool),
-	check("eip", "The address that the masters share.", anAddress),
-	check("interface", "The network interface.", aGiven),
-	check("version", "The version.", aGiven),
-	check("image", "The image.", aGiven),
-	check("manifest_url", "Where its manifest is.", aURL),
-	check("static_pod", "Whether it is a static pod.", aBool),
-}
-
 // kubernetesFields are about the cluster.
 var kubernetesFields = []field[Config]{
-	idle[Config]("k3s", "A k3s server.", object(kubernetesNodeFields)),
-	idle[Config]("k3s-agent", "A k3s agent.", object(kubernetesNodeFields)),
-	idle[Config]("k0s", "A k0s controller.", object(kubernetesNodeFields)),
-	idle[Config]("k0s-worker", "A k0s worker.", object(kubernetesNodeFields)),
+	role(K3s, "A k3s server: docs/kubernetes-node.md.", serverFields, func(c *Config) *Kubernetes { return &c.K3s }),
+	role(K3sAgent, "A k3s agent: docs/kubernetes-node.md.", agentFields, func(c *Config) *Kubernetes { return &c.K3sAgent }),
+	role(K0s, "A k0s controller: docs/kubernetes-node.md.", controllerFields, func(c *Config) *Kubernetes { return &c.K0s }),
+	role(K0sWorker, "A k0s worker: docs/kubernetes-node.md.", workerFields, func(c *Config) *Kubernetes { return &c.K0sWorker }),
 	idle[Config]("p2p", "Nodes that find each other.", object(p2pFields)),
 	idle[Config]("auto", "How roles are chosen; see p2p.auto.", eitherOf(object(p2pAutoFields), aBool)),
-	idle[Config]("kubevip", "An address that the masters share.", object(kubevipFields)),
+	{name: "kubevip", about: "An address that k3s servers share: docs/kubernetes-node.md.", shape: mapping(kubeVIPFields), decode: decodeKubeVIP},
 }

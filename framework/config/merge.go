@@ -44,6 +44,11 @@ func Merge(configs ...*Config) *Config {
 		wins(&out.Upgrade.Tries, c.Upgrade.Tries)
 		wins(&out.Strict, c.Strict)
 		wins(&out.ConfigURL, c.ConfigURL)
+		out.K3s.join(c.K3s)
+		out.K3sAgent.join(c.K3sAgent)
+		out.K0s.join(c.K0s)
+		out.K0sWorker.join(c.K0sWorker)
+		out.KubeVIP.join(c.KubeVIP)
 		out.addStages(c.Stages)
 		for _, u := range c.Users {
 			out.addUser(u)

@@ -65,3 +65,38 @@ func TestMergeDoesNotChangeItsInput(t *testing.T) {
 		t.Errorf("changed: %+v", a.Users[0])
 	}
 }
+
+// TestMergeKubernetes: mappings are joined by key; everything else of a later file wins.
+func TestMergeKubernetes(t *testing.T) {
+	decode := func(name, text string) *Config {
+		c, problems := Decode(name, []byte(text))
+		if problems.Failed() {
+			t.Fatal(problems)
+		}
+		return c
+	}
+	first := "k3s: {enabled: true, args: [--a], env: {A: 1, B: 1}, images: [/a], manifests: {m: '{apiVersion: v1, kind: A}', n: '{apiVersion: v1, kind: B}'}," +
+		" registries: {mirrors: {r: {endpoint: ['https://a'], rewrite: {a: b}}}, configs: {r: {auth: {username: ada, password: x}}}}}\nkubevip: {eip: 192.0.2.1, interface: eth0}\n"
+	second := "k3s: {args: [--b], env: {B: 2}, manifests: {m: '{apiVersion: v1, kind: C}'}, registries: {mirrors: {r: {rewrite: {c: d}}, s: {}}, configs: {r: {auth: {password: y}}}}}\nkubevip: {eip: 192.0.2.2}\n"
+	a := decode("a", first)
+	c := Merge(a, decode("b", second), decode("c", "k3s: {replace_env: no}\n"))
+	k := c.K3s
+	var env, manifests []string
+	for _, s := range k.Env {
+		env = append(env, s.Name+"="+s.Value.Text)
+	}
+	for _, m := range k.Manifests {
+		manifests = append(manifests, m.Name+m.Text.Text)
+	}
+	got := []any{k.On(), k.Args[0].Text, env, len(k.Images), manifests, k.Registries, c.KubeVIP.Address.Text, c.KubeVIP.Interface, k.Origin.File}
+	want := []any{true, "--b", []string{"A=1", "B=2"}, 1, []string{"m{apiVersion: v1, kind: C}", "n{apiVersion: v1, kind: B}"}, Registries{
+		Mirrors: map[string]RegistryMirror{"r": {Endpoints: []string{"https://a"}, Rewrite: map[string]string{"a": "b", "c": "d"}}, "s": {}},
+		Configs: map[string]RegistryAccess{"r": {Username: "ada", Password: "y"}},
+	}, "192.0.2.2", "eth0", "a"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("differs (-want +got):\n%s", diff)
+	}
+	if k := a.K3s; k.Args[0].Text != "--a" || k.Env[1].Value.Text != "1" || len(k.Registries.Mirrors) != 1 {
+		t.Errorf("the first config changed: %+v", k)
+	}
+}

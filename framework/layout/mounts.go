@@ -55,6 +55,9 @@ const (
 	// ImageKubernetes holds the version of the k3s or k0s in the image, one line such as
 	// v1.34.1+k3s1. An image without Kubernetes does not have it.
 	ImageKubernetes = "/usr/lib/kairos/kubernetes"
+	// ImageKubernetesArguments lists the arguments that this k3s or k0s takes, in the form
+	// that framework/machine/kubernetes/arguments defines.
+	ImageKubernetesArguments = "/usr/lib/kairos/kubernetes-arguments"
 	// ImageKubernetesImages holds the archives of the publisher's container images, for
 	// nodes without a registry. An image made without them does not have it.
 	ImageKubernetesImages = "/usr/lib/kairos/kubernetes-images"

@@ -147,6 +147,9 @@ func (n *Node) applyAgain(ctx context.Context, g given, changed []string) (ok bo
 			err = errors.Join(err, n.command(ctx, "systemctl", "--no-block", "start", "kairos-stage-"+name+".timer"))
 		}
 	}
+	if n.needsKubernetes(kubernetesStage, c.merged) {
+		err = errors.Join(err, n.command(ctx, "systemctl", "--no-block", "restart", "kairos-kubernetes.service"))
+	}
 	n.warn("writing what stands above the login prompt", n.refreshIssue(ctx))
 	return r.OK && stages.AllOK(reports), err
 }

@@ -120,10 +120,10 @@ func (n *Node) offline() bool { return n.Running() && !n.Root.Exists("/run/syste
 
 func (n *Node) markStages(c *config.Config) error {
 	var errs []error
-	for _, name := range lateStages {
+	for _, name := range append(slices.Clone(lateStages), kubernetesStage) {
 		mark := stageDir + "/" + name
 		var err error
-		if len(stages.Plans(c, name)) > 0 || needsKeys(name, c) {
+		if len(stages.Plans(c, name)) > 0 || needsKeys(name, c) || n.needsKubernetes(name, c) {
 			_, err = n.Root.Replace(mark, tree.File{Mode: 0o644})
 		} else {
 			_, err = n.Root.Remove(mark)

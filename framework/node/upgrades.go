@@ -6,13 +6,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
+	"os"
 	"slices"
 	"strings"
 
 	"golang.org/x/mod/semver"
 
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/machine/kubernetes"
 	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
 	"github.com/kairos-build/kairos-build/framework/node/status"
 	"github.com/kairos-build/kairos-build/framework/source"
@@ -98,25 +99,15 @@ func (n *Node) image(anyVersion bool) (reference.Image, error) {
 		return i, fmt.Errorf("which images are newer is not known: the version of this node, %q, is not a semantic version such as v1.2.3; --all lists all", i.Version)
 	}
 	var err error
-	i.Kubernetes, err = n.kubernetes()
+	i.Kubernetes, err = n.kubernetesVersion()
 	return i, err
 }
 
-// kubernetes returns the version of Kubernetes in the image that runs; the zero Version if
-// there is none.
-func (n *Node) kubernetes() (release.Version, error) {
-	data, err := n.Root.Read(layout.ImageKubernetes)
-	if errors.Is(err, fs.ErrNotExist) {
-		return release.Version{}, nil
-	}
-	if err != nil {
-		return release.Version{}, fmt.Errorf("reading the version of Kubernetes: %w", err)
-	}
-	v, err := release.Parse(strings.TrimSpace(string(data)))
-	if err != nil {
-		return v, fmt.Errorf("%s: %w", layout.ImageKubernetes, err)
-	}
-	return v, nil
+// kubernetesVersion returns the version of Kubernetes in the image that runs; the zero
+// Version if there is none.
+func (n *Node) kubernetesVersion() (release.Version, error) {
+	image, err := kubernetes.ReadImage(os.DirFS(n.Root.Dir))
+	return image.Version, err
 }
 
 // bootedSource returns where the image of the booted slot came from.

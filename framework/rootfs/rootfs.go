@@ -34,6 +34,7 @@ var links = map[string]string{
 	// The stages of the cloud-config: without the mark of kairos-boot.service
 	// these units start no process.
 	"usr/lib/systemd/system/multi-user.target.wants/kairos-stage-boot.service": "../kairos-stage-boot.service",
+	"usr/lib/systemd/system/multi-user.target.wants/kairos-kubernetes.service": "../kairos-kubernetes.service",
 	"usr/lib/systemd/system/timers.target.wants/kairos-stage-network.timer":    "../kairos-stage-network.timer",
 	"usr/lib/systemd/system/timers.target.wants/kairos-stage-reconcile.timer":  "../kairos-stage-reconcile.timer",
 	"usr/lib/systemd/system/timers.target.wants/kairos-datasource.timer":       "../kairos-datasource.timer",

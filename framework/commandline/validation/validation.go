@@ -19,6 +19,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/config/userdata"
+	"github.com/kairos-build/kairos-build/framework/machine/kubernetes"
 	"github.com/kairos-build/kairos-build/framework/machine/netconfig"
 )
 
@@ -29,6 +30,8 @@ type Checker struct {
 	Out     io.Writer // a line for each file
 	Err     io.Writer // the problems
 	Colour  bool      // for the problems; Err is a terminal
+	// Kubernetes is what the image of the nodes has of Kubernetes; nil: it is not known.
+	Kubernetes *kubernetes.Image
 	// Client fetches URLs; nil: that of package fetch.
 	Client *http.Client
 }
@@ -55,6 +58,9 @@ func (c Checker) Read(ctx context.Context, names []string) ([]config.File, error
 			return nil, err
 		}
 		files = append(files, more...)
+	}
+	for i := range files { // each may be for another node
+		kubernetes.Judge([]*config.File{&files[i]}, c.Kubernetes)
 	}
 	return files, nil
 }

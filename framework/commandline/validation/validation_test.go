@@ -16,6 +16,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/fetch"
+	"github.com/kairos-build/kairos-build/framework/machine/kubernetes"
 )
 
 type printed struct {
@@ -54,6 +55,11 @@ func TestCheck(t *testing.T) {
 		{"network-config", Checker{Stdin: strings.NewReader("version: 1\nconfig:\n- {type: physical, name: eth0}\n")}, []string{"-"}, printed{true, "stdin: valid (a network-config)\n", ""}},
 		{"network-config below its key, with a mistake", Checker{Stdin: strings.NewReader("network:\n  version: 2\n  ethernets:\n    eth0: {dhcp: true}\n")}, []string{"-"},
 			printed{false, "stdin: not valid (1 errors): a node does not use it\n", "stdin:4:12: network.ethernets.eth0.dhcp: unknown key; did you mean \"dhcp4\"?\n    4 |     eth0: {dhcp…\n      |            ^\n"}},
+		{"Kubernetes, without an image", Checker{Stdin: strings.NewReader("k3s: {enabled: true}\nk3s-agent: {enabled: true, args: [--server=https://a:6443]}\n")}, []string{"-"},
+			printed{false, "stdin: not valid (2 errors): a node goes without k3s and 1 more\n", "stdin:1:16: k3s.enabled: k3s-agent is enabled too (stdin:2:22): a node has one role in a cluster; disable one of them\n" +
+				"stdin:2:22: k3s-agent.enabled: k3s is enabled too (stdin:1:16): a node has one role in a cluster; disable one of them\n"}},
+		{"Kubernetes, for an image", Checker{Stdin: strings.NewReader("k3s: {enabled: true, args: [--x]}\n"), Kubernetes: &kubernetes.Image{}}, []string{"-"},
+			printed{false, "stdin: not valid (1 errors): a node goes without k3s\n", "stdin:1:16: k3s.enabled: this image has no Kubernetes: build it with --k3s VERSION, such as kairos-build flavor debian-13 --k3s v1.34\n"}},
 		{"later", Checker{Stdin: strings.NewReader("packages: []\n")}, []string{"-"},
 			printed{true, "stdin: valid (0 warnings, 1 not implemented yet)\n", "stdin:1:1: packages: known key, not implemented yet in this version: packages\n    1 | packages: …\n      | ^\n"}},
 	} {

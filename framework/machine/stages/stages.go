@@ -171,7 +171,7 @@ func (e *Engine) step(ctx context.Context, s config.Step, r *StepReport) {
 		w.item(templateKind, l.Path, false, l.Err, l.Origin)
 	}
 	w.do(ctx)
-	r.Outcome = outcome(r.Items)
+	r.Outcome = OutcomeOf(r.Items)
 	r.Output = tail(r.Output)
 }
 
@@ -186,8 +186,8 @@ func withNode(s config.Step, facts template.Facts) config.Step {
 	return s
 }
 
-// outcome returns the outcome of a step with these items.
-func outcome(items []report.Item) Outcome {
+// OutcomeOf returns the outcome of a step with these items.
+func OutcomeOf(items []report.Item) Outcome {
 	has := func(outcomes ...report.Outcome) bool {
 		return slices.ContainsFunc(items, func(i report.Item) bool { return slices.Contains(outcomes, i.Outcome) })
 	}

@@ -10,6 +10,10 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/arguments"
+	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
 )
 
 // shells are the shells with completion, and the forms of the paths of their files.
@@ -36,8 +40,9 @@ var printers = map[string][]struct {
 	},
 }
 
-// completion lets a program print its completion for each shell and writes that to
-// --out. It says which the program does not print.
+// completion lets the k3s or k0s of an image print what it alone knows, and writes that
+// to --out: its completion for each shell, and the list of its arguments. It says which
+// completion the program does not print; without a list it ends with an error.
 func completion(args []string) error {
 	flags := flag.NewFlagSet("completion", flag.ContinueOnError)
 	epoch := flags.Int64("epoch", 0, "time of the result, in Unix seconds")
@@ -54,7 +59,37 @@ func completion(args []string) error {
 			}
 		}
 	}
+	if err := writeArguments(filepath.Join(*out, layout.ImageKubernetesArguments), *program); err != nil {
+		return err
+	}
 	return clamp(*out, time.Unix(*epoch, 0))
+}
+
+// writeArguments writes the list of the program's arguments to path.
+func writeArguments(path, program string) error {
+	var list arguments.List
+	for _, name := range arguments.Commands(release.Distribution(filepath.Base(program))) {
+		help, err := printed(program, name, "--help")
+		if err != nil {
+			return fmt.Errorf("%s %s --help, for the list of its arguments: %w", filepath.Base(program), name, err)
+		}
+		found, err := arguments.FromHelp(name, help)
+		if err != nil {
+			return fmt.Errorf("%s: %w", filepath.Base(program), err)
+		}
+		list = append(list, found...)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path, list.Format(), 0o644)
+}
+
+// printed returns what a program prints.
+func printed(program string, args ...string) ([]byte, error) {
+	cmd := command(program, args...)
+	cmd.Env = append(os.Environ(), "HOME=/root", "KUBECONFIG=/dev/null") // k0s wants a kubeconfig even for this
+	return cmd.Output()
 }
 
 // writeCompletion writes what a program prints to path. A program that ends with an
@@ -63,9 +98,7 @@ func writeCompletion(path, program string, args []string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	cmd := command(program, args...)
-	cmd.Env = append(os.Environ(), "HOME=/root", "KUBECONFIG=/dev/null") // k0s wants a kubeconfig even for this
-	data, err := cmd.Output()
+	data, err := printed(program, args...)
 	switch {
 	case err != nil:
 		fmt.Fprintf(os.Stdout, "left out: %s %s prints no completion: %v\n", filepath.Base(program), strings.Join(args, " "), err)

@@ -17,7 +17,7 @@ import (
 // out, and no file is newer than the epoch.
 func TestCompletion(t *testing.T) {
 	dir, out := t.TempDir(), t.TempDir()
-	k0s := put(t, dir, "k0s", "#!/bin/sh\ncase \"$*\" in *fish) echo no fish >&2; exit 1;; *kubectl*zsh) exit 0;; esac\necho \"completion: $*\" $KUBECONFIG\n")
+	k0s := put(t, dir, "k0s", "#!/bin/sh\ncase \"$*\" in *--help) echo; echo 'Flags:'; echo '  -c, --config string  file'; echo \"      --of-$1  x\"; exit;; *fish) echo no fish >&2; exit 1;; *kubectl*zsh) exit 0;; esac\necho \"completion: $*\" $KUBECONFIG\n")
 	if err := os.Chmod(k0s, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -28,6 +28,8 @@ func TestCompletion(t *testing.T) {
 		"usr/share/bash-completion/completions/k0s":     "completion: completion bash /dev/null\n",
 		"usr/share/bash-completion/completions/kubectl": "completion: kubectl completion bash /dev/null\n",
 		"usr/share/zsh/vendor-completions/_k0s":         "completion: completion zsh /dev/null\n",
+		"usr/lib/kairos/kubernetes-arguments": "# The arguments that the program of this image takes, by command.\n" +
+			"controller --config,-c value\ncontroller --of-controller switch\nworker --config,-c value\nworker --of-worker switch\n",
 	}
 	err := filepath.WalkDir(out, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
@@ -46,6 +48,22 @@ func TestCompletion(t *testing.T) {
 	})
 	if err != nil || len(want) > 0 {
 		t.Errorf("%v; missing: %v", err, want)
+	}
+}
+
+// TestCompletionWithoutArguments: an image whose configs could not be checked is not made.
+func TestCompletionWithoutArguments(t *testing.T) {
+	for script, want := range map[string]string{
+		"#!/bin/sh\necho hello\n":                            `k3s: the help of the command "agent" lists no arguments`,
+		"#!/bin/sh\ncase \"$*\" in *--help) exit 3;; esac\n": "k3s agent --help, for the list of its arguments: exit status 3",
+	} {
+		k3s := put(t, t.TempDir(), "k3s", script)
+		if err := os.Chmod(k3s, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := completion([]string{"--program", k3s, "--out", t.TempDir()}); err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
 	}
 }
 

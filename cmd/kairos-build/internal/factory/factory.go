@@ -109,6 +109,11 @@ func prepare(ctx context.Context, o Options) (*build, error) {
 	if b.configs, err = readConfigs(o.CloudConfigs, o.Configs, o.Log); err != nil {
 		return nil, err
 	}
+	if b.Kubernetes == nil && b.Base == "" {
+		if err := checkRelease(b.configs, release.Version{}); err != nil {
+			return nil, err
+		}
+	}
 	if err := MakeState(o.State); err != nil {
 		return nil, err
 	}
@@ -164,7 +169,7 @@ func (b *build) findKubernetes(ctx context.Context) error {
 		for _, f := range b.release.Files() {
 			b.digests = append(b.digests, Input{Name: fmt.Sprintf("kubernetes %s %s", b.release.Version, f.Name), Digest: "sha256:" + f.SHA256})
 		}
-		return false, nil
+		return false, checkRelease(b.configs, b.release.Version)
 	})
 }
 

@@ -70,7 +70,8 @@ func (f *fakePackages) source(name string, names []string) inputs.Source {
 type fakeBuilder struct {
 	*events
 	checked, err error
-	more         string // content of the image
+	more         string            // content of the image
+	files        []testimage.Entry // more files of the image
 	requests     []engine.Request
 }
 
@@ -86,12 +87,12 @@ func (f *fakeBuilder) Solve(_ context.Context, r engine.Request) (engine.Result,
 	if f.err != nil {
 		return result, f.err
 	}
-	return result, writeImage(r.Image, fmt.Sprint(r.Definition.Def)+f.more)
+	return result, writeImage(r.Image, slices.Concat(bootable(fmt.Sprint(r.Definition.Def)+f.more), f.files))
 }
 
 // writeImage writes an image that a disk can be made from.
-func writeImage(i *engine.Image, content string) error {
-	image, err := testimage.Image(bootable(content))
+func writeImage(i *engine.Image, files []testimage.Entry) error {
+	image, err := testimage.Image(files)
 	if err != nil {
 		return err
 	}

@@ -43,6 +43,9 @@ func (b *build) makeImage(ctx context.Context, g *graph) (*madeImage, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkKubernetesOf(b.configs, root); err != nil {
+		return nil, err
+	}
 	if err := annotate(dir, root.record); err != nil {
 		return nil, err
 	}

@@ -13,7 +13,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/kairos-build/kairos-build/ci/testimage"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/kubernetes"
+	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
 )
 
@@ -158,6 +160,50 @@ func TestKubernetesInBuildJSON(t *testing.T) {
 	}
 	if r.Steps[0].Name != "kubernetes: find k0s v1.34.1" {
 		t.Errorf("the first step is %q", r.Steps[0].Name)
+	}
+}
+
+// TestConfigsThatTheImageCannotRun: what is known before the build is said before it, the
+// rest before a disk is written.
+func TestConfigsThatTheImageCannotRun(t *testing.T) {
+	for _, tt := range []struct {
+		name, kubernetes, config, want string
+		solved                         bool
+	}{
+		{"no Kubernetes", "", "k3s: {enabled: true}\n", "this image has no Kubernetes: build it with --k3s VERSION", false},
+		{"the other one", "v1.34.1+k0s.0", "k3s: {enabled: true}\n", "this image has k0s v1.34.1+k0s.0 and not k3s", false},
+		{"two roles", "v1.34.1+k3s1", "k3s: {enabled: true}\nk3s-agent: {enabled: true, args: [--server=https://a.example]}\n", "a node has one role in a cluster", false},
+		{"an unknown argument", "v1.34.1+k3s1", "k3s: {enabled: true, args: [--cluster-inti]}\n", "--cluster-inti", true},
+		{"right", "v1.34.1+k3s1", "k3s: {enabled: true, args: [--cluster-init]}\n", "", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			if tt.kubernetes != "" {
+				v, err := release.Parse(tt.kubernetes)
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.wantKubernetes(t, v.Distribution(), tt.kubernetes, kubernetesMirror(t, tt.kubernetes))
+			}
+			w.builder.files = []testimage.Entry{
+				testimage.File(layout.ImageKubernetes[1:], tt.kubernetes), testimage.File(layout.ImageKubernetesArguments[1:], "server --cluster-init switch\n"),
+			}
+			path := filepath.Join(t.TempDir(), "site.yaml")
+			if err := os.WriteFile(path, []byte("#cloud-config\n"+tt.config), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			w.options.CloudConfigs = []string{path}
+			_, err := Build(t.Context(), w.options)
+			if tt.want == "" && err != nil || tt.want != "" && (!errors.Is(err, ErrBadInput) || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), "site.yaml:2")) {
+				t.Errorf("got %v, want %s", err, tt.want)
+			}
+			if solved := slices.Contains(w.list, "solve"); solved != tt.solved {
+				t.Errorf("the build asked for %v", w.list)
+			}
+			if _, err := os.Stat(filepath.Join(w.options.Dir, "disk.raw")); (err == nil) != (tt.want == "") {
+				t.Errorf("the disk: %v", err)
+			}
+		})
 	}
 }
 

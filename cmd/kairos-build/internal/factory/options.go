@@ -19,6 +19,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/config/userdata"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/machine/kubernetes"
 	"github.com/kairos-build/kairos-build/recipes"
 )
 
@@ -107,6 +108,7 @@ func ParseVersion(s string) (string, error) {
 type cloudConfig struct {
 	path string
 	data []byte
+	file config.File
 }
 
 // readConfigs reads and checks the cloud-configs. The error names every mistake in
@@ -120,7 +122,7 @@ func readConfigs(paths []string, how config.Options, log *slog.Logger) ([]cloudC
 		if _, strict := config.Decode(d.Name, d.Data); how.Compat && strict.Failed() {
 			d.Data = config.WithCompatLine(d.Data)
 		}
-		configs = append(configs, cloudConfig{d.Name, d.Data})
+		configs = append(configs, cloudConfig{d.Name, d.Data, d.File})
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, badInput(err)
@@ -141,6 +143,11 @@ func readUserData(paths []string, how config.Options) (all []userdata.Part, _ er
 		parts, err := userdata.Options{Configs: how}.Read(path, data)
 		all, errs = append(all, parts...), append(errs, err)
 	}
+	var files []*config.File
+	for i := range all {
+		files = append(files, &all[i].File)
+	}
+	kubernetes.Judge(files, nil)
 	return all, errors.Join(errs...)
 }
 

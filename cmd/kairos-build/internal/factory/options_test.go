@@ -80,7 +80,7 @@ func TestUserDataOnTheDisk(t *testing.T) {
 
 // TestConfigsOnTheDisk: files keep the order of the command, and only root reads them.
 func TestConfigsOnTheDisk(t *testing.T) {
-	got := oemEntries([]cloudConfig{{"b.yaml", []byte("hostname: b\n")}, {"a.yaml", []byte("hostname: a\n")}})
+	got := oemEntries([]cloudConfig{{path: "b.yaml", data: []byte("hostname: b\n")}, {path: "a.yaml", data: []byte("hostname: a\n")}})
 	want := []ext4.Entry{
 		{Path: "90_custom.yaml", Mode: 0o600, Data: []byte("hostname: b\n")},
 		{Path: "91_custom.yaml", Mode: 0o600, Data: []byte("hostname: a\n")},

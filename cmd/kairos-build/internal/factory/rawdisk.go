@@ -104,6 +104,9 @@ func MakeDisk(ctx context.Context, o DiskOptions) (made Disk, err error) {
 	if err != nil {
 		return Disk{}, err
 	}
+	if err := checkKubernetesOf(configs, root); err != nil {
+		return Disk{}, err
+	}
 	err = rec.step("disk: "+o.Path, func(progress.Step) (bool, error) {
 		made, err = writeRaw(ctx, o.Path, root, digest, disk.Spec{
 			OEM: oemEntries(configs), Sizes: o.Sizes, Time: config.Created.Time,

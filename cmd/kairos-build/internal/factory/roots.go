@@ -9,10 +9,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/erofs/go-erofs"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/folder"
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
@@ -35,6 +38,20 @@ type rootImage struct {
 	image  *slotimage.Image
 	path   string
 	record map[string]string // annotations for the OCI image that it was made from
+}
+
+// read opens the files of a root image for use.
+func (r *rootImage) read(use func(fs.FS) error) (err error) {
+	f, err := os.Open(r.path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	files, err := erofs.Open(f)
+	if err != nil {
+		return fmt.Errorf("reading the root image: %w", err)
+	}
+	return use(files)
 }
 
 func openRoots(stateDir string) (*rootStore, error) {

@@ -4,17 +4,14 @@ package factory
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
-
-	"github.com/erofs/go-erofs"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/simulate"
 	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/machine/kubernetes"
 	"github.com/kairos-build/kairos-build/framework/ondisk/osrelease"
 )
 
@@ -55,36 +52,49 @@ func ReadSources(paths []string, how config.Options) ([]simulate.Source, error) 
 // Simulate finds what cloud-configs would change on a node with an image. It makes
 // the root image as for a disk, and keeps it for the next call.
 func Simulate(ctx context.Context, o SimulateOptions) (result *simulate.Result, err error) {
+	err = o.withRoot(ctx, func(files fs.FS, rec *recorder, root rootOf) error {
+		err := rec.step("simulation of a first boot", func(progress.Step) (_ bool, err error) {
+			result, err = simulate.Run(ctx, simulate.Options{Image: files, Configs: o.Configs, Arch: o.Arch, MachineID: o.MachineID})
+			return false, err
+		})
+		if err != nil {
+			return fmt.Errorf("simulating %s: %w", o.Image, err)
+		}
+		result.Image = simulate.Image{Reference: o.Image, Digest: root.digest, OS: prettyName(files), Version: root.version}
+		return nil
+	})
+	return result, err
+}
+
+// ReadKubernetes is what an image has of Kubernetes.
+func ReadKubernetes(ctx context.Context, o SimulateOptions) (image kubernetes.Image, err error) {
+	err = o.withRoot(ctx, func(files fs.FS, _ *recorder, _ rootOf) (err error) {
+		image, err = kubernetes.ReadImage(files)
+		return err
+	})
+	return image, err
+}
+
+// rootOf says of which image a root is.
+type rootOf struct{ digest, version string }
+
+// withRoot opens the root image of an image for use.
+func (o SimulateOptions) withRoot(ctx context.Context, use func(fs.FS, *recorder, rootOf) error) (err error) {
 	if err := MakeState(o.State); err != nil {
-		return nil, err
+		return err
 	}
 	image, digest, err := openImage(ctx, ImagePath(o.Image), o.Arch)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	rec := &recorder{to: o.Progress}
 	root, err := rec.makeRoot(ctx, o.State, image)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", o.Image, err)
+		return fmt.Errorf("%s: %w", o.Image, err)
 	}
-	f, err := os.Open(root.path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	files, err := erofs.Open(f)
-	if err != nil {
-		return nil, fmt.Errorf("reading the root image: %w", err)
-	}
-	err = rec.step("simulation of a first boot", func(progress.Step) (_ bool, err error) {
-		result, err = simulate.Run(ctx, simulate.Options{Image: files, Configs: o.Configs, Arch: o.Arch, MachineID: o.MachineID})
-		return false, err
+	return root.read(func(files fs.FS) error {
+		return use(files, rec, rootOf{digest, root.image.Release["KAIROS_VERSION"]})
 	})
-	if err != nil {
-		return nil, fmt.Errorf("simulating %s: %w", o.Image, err)
-	}
-	result.Image = simulate.Image{Reference: o.Image, Digest: digest, OS: prettyName(files), Version: root.image.Release["KAIROS_VERSION"]}
-	return result, nil
 }
 
 // prettyName is the PRETTY_NAME of an image's os-release, or empty.

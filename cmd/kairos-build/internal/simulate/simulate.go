@@ -132,7 +132,8 @@ func (s *simulation) parameters() []string {
 }
 
 // The stages of a boot, by whether they come before or after the keys outside
-// of stages: kairos-boot.service applies those, then runs its stages.
+// of stages: kairos-boot.service applies those, then runs its stages. After the second
+// of afterConfig, the stage boot, comes kairos-kubernetes.service.
 var (
 	beforeConfig = append(slices.Clone(config.BootStages()[:2]), config.BootcmdStage)
 	afterConfig  = config.BootStages()[2:]
@@ -149,10 +150,12 @@ func (s *simulation) boot(ctx context.Context) *Result {
 		r.Items = slices.Insert(r.Items, 0, *failed)
 	}
 	r.Assumed = s.assumed(asked)
-	after := s.run(ctx, r, afterConfig)
+	after := s.run(ctx, r, afterConfig[:2])
+	doubts := s.kubernetes(ctx, r)
+	after = append(after, s.run(ctx, r, afterConfig[2:])...)
 	r.NotRun = s.notRun()
 	r.Changes, r.Kernel = s.changes(), s.kernel()
-	r.Findings = slices.Concat([]Finding{}, s.findings(r, slices.Concat(before, after)))
+	r.Findings = slices.Concat([]Finding{}, s.findings(r, slices.Concat(before, after)), doubts)
 	r.OK = r.good()
 	return r
 }

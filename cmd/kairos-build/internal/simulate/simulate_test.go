@@ -164,6 +164,47 @@ func TestFindings(t *testing.T) {
 	}
 }
 
+// TestKubernetes: what the node would write for k3s, and what it would refuse.
+func TestKubernetes(t *testing.T) {
+	with := image()
+	for name, text := range map[string]string{
+		layout.ImageKubernetes: "v1.34.1+k3s1\n", layout.ImageKubernetesArguments: "server --cluster-init switch\nserver --token value\n",
+		layout.ImageKubernetesImages + "/images.tar": "", "/usr/lib/systemd/system/k3s.service": "[Unit]\n",
+	} {
+		with[name[1:]] = &fstest.MapFile{Data: []byte(text), Mode: 0o644}
+	}
+	r := simulated(t, with, "k3s: {enabled: true, args: [--cluster-init], env: {K3S_TOKEN: geheim}}\nstages: {boot: [{files: [{path: /etc/rancher/k3s/config.yaml, content: 'token: a'}]}]}")
+	var out bytes.Buffer
+	if err := r.Write(&out, Style{Diff: true}); err != nil {
+		t.Fatal(err)
+	}
+	golden.Check(t, "testdata/kubernetes.txt", out.String())
+	if !r.OK || strings.Contains(out.String(), "geheim") {
+		t.Errorf("ok %v", r.OK)
+	}
+	for _, c := range []struct {
+		name, text, want string
+		image            fs.FS
+	}{
+		{"unknown argument", "k3s: {enabled: true, args: [--cluster-int]}", "k3s.args[0]: k3s server v1.34.1+k3s1 takes no argument --cluster-int; did you mean --cluster-init?", with},
+		{"unknown key of a file of a stage", "k3s: {enabled: true}\nstages: {boot: [{files: [{path: /etc/rancher/k3s/config.yaml, content: 'tokn: a'}]}]}", "k3s: k3s server v1.34.1+k3s1 takes no argument --tokn, and would skip it; did you mean --token?", with},
+		{"no Kubernetes", "k3s: {enabled: true}", "this image has no Kubernetes: build it with --k3s VERSION", image()},
+		{"the other distribution", "k0s: {enabled: true}", "this image has k3s v1.34.1+k3s1 and not k0s", with},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := simulated(t, c.image, c.text)
+			last := r.Stages[len(r.Stages)-1]
+			if r.OK || last.Stage != "kubernetes" || !strings.Contains(last.Steps[0].Items[0].Message, c.want) {
+				t.Errorf("ok %v: %+v", r.OK, last)
+			}
+		})
+	}
+	doubts := simulated(t, with, "k3s-agent: {enabled: true}").Findings
+	if len(doubts) != 1 || !strings.Contains(doubts[0].Message, "there is no server to join") {
+		t.Errorf("got %+v", doubts)
+	}
+}
+
 // TestFails: failures that the node itself would report.
 func TestFails(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{

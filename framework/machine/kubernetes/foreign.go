@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kubernetes
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/arguments"
+	"github.com/kairos-build/kairos-build/framework/strict"
+)
+
+// k0sManaged begins a config file of containerd that k0s writes itself.
+const k0sManaged = "# k0s_managed=true"
+
+// foreign are the config files of the distribution that the plan does not have: the
+// service reads them when it starts.
+func (m *Machine) foreign(p Plan) (out []File) {
+	names, dir := []string{k3sRegistries, "/etc/rancher/k3s/config.yaml"}, path.Dir(k3sArguments)
+	if strings.HasPrefix(p.Unit, "k0s") {
+		names, dir = []string{"/etc/k0s/k0s.yaml", "/etc/k0s/containerd.toml"}, "/etc/k0s/containerd.d"
+	}
+	entries, _ := m.Root.List(dir) // there may be none
+	for _, e := range entries {
+		names = append(names, path.Join(dir, e.Name()))
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		data, err := m.Root.Read(name)
+		if err == nil && !p.has(name) && name != k3sArguments && !strings.HasPrefix(string(data), k0sManaged) {
+			out = append(out, File{Path: name, Data: data, Restart: true})
+		}
+	}
+	return out
+}
+
+// checkFiles finds unknown keys in the other config files of k3s, which k3s would skip.
+func (m *Machine) checkFiles(p Plan, image Image) (problems config.Problems) {
+	for _, r := range roles() {
+		if r.key != p.Role || !strings.HasPrefix(r.unit, "k3s") || len(image.Arguments) == 0 {
+			continue
+		}
+		for _, f := range m.foreign(p) {
+			if path.Ext(f.Path) == ".yaml" && f.Path != k3sRegistries {
+				problems = append(problems, r.checkFile(f, image)...)
+			}
+		}
+	}
+	return problems
+}
+
+func (r role) checkFile(f File, image Image) (problems config.Problems) {
+	at := config.Text{Origin: config.Position{File: f.Path, Line: 1, Column: 1}, Path: r.key}
+	var doc yaml.Node
+	err := yaml.Unmarshal(f.Data, &doc)
+	if err == nil && len(doc.Content) == 0 {
+		return nil
+	}
+	if err == nil && doc.Content[0].Kind != yaml.MappingNode {
+		err = errors.New("it has no keys")
+	}
+	if err != nil {
+		return config.Problems{r.problem(at, "a config file of k3s is not YAML: "+err.Error(), "")}
+	}
+	for i := 0; i+1 < len(doc.Content[0].Content); i += 2 {
+		key := doc.Content[0].Content[i]
+		name := strings.TrimSuffix(key.Value, "+") // which appends
+		if _, ok := image.Arguments.Find(r.command, name); ok {
+			continue
+		}
+		at.Origin.Line, at.Origin.Column = key.Line, key.Column
+		message := fmt.Sprintf("%s %s takes no argument %s, and would skip it", r.program(), image.Version, strict.Printable(arguments.Dashed(name)))
+		problems = append(problems, r.problem(at, message, image.Arguments.Suggest(r.command, name)))
+	}
+	return problems
+}
