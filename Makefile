@@ -41,6 +41,8 @@ PAYLOAD := framework/rootfs/payload/bin/$(ARCH)
 LINT := .tools/golangci-lint-$(GOLANGCI_LINT_VERSION)
 # Packages with tests that need root, QEMU or the programs of `ci/setup/install test`.
 E2E = $(sort $(dir $(shell grep -rl --include='*_test.go' '^//go:build e2e' ci cmd flavors framework recipes)))
+# The packages of the stand-ins for k3s and k0s that need no Kubernetes.
+STANDIN := ./bundle ./cluster ./host ./hollow ./k0s ./k3s/... ./notify ./process ./shell
 
 .PHONY: help
 help: ## Print this help
@@ -104,6 +106,7 @@ format:
 vet: payload
 	@echo '== vet'
 	@$(GO) vet ./...
+	@$(GO) vet -C ci/kubernetes $(STANDIN)
 	@$(GO) vet -tags e2e $(E2E:%=./%)
 
 .PHONY: lint
@@ -121,6 +124,7 @@ $(LINT):
 unit: payload ## Run the unit tests: no root, no network, no QEMU
 	@echo '== unit tests'
 	@$(GO) test ./...
+	@$(GO) test -C ci/kubernetes $(STANDIN)
 
 # SLICE=1 skips tests that repeat another on different hardware. BUILT=1 says that the
 # programs and the fixtures exist: nothing is compiled a second time.

@@ -28,7 +28,7 @@ func registryHosts() []string {
 func checkHosts(t *Tree) []Finding {
 	var found []Finding
 	for _, f := range t.Files {
-		if f.Path == "go.sum" {
+		if path.Base(f.Path) == "go.sum" {
 			continue
 		}
 		for i, line := range f.lines() {
