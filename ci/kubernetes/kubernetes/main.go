@@ -28,10 +28,12 @@ import (
 	proxy "k8s.io/kubernetes/cmd/kube-proxy/app"
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
 	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
+
+	"github.com/kairos-build/kairos-build/ci/kubernetes/versions"
 )
 
 func main() {
-	setVersions()
+	versions.SetEtcd()
 	name := filepath.Base(os.Args[0])
 	if command, ok := commands()[name]; ok {
 		os.Exit(cli.Run(command()))

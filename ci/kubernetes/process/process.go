@@ -12,7 +12,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -59,13 +61,18 @@ func (g *Group) Start(ctx context.Context, p Program) error {
 func (g *Group) spawn(c *child) error {
 	c.command = exec.Command(c.Path, c.Args...) //nolint:forbidigo // Stop ends it, in the right order
 	c.command.Args[0] = c.Name
-	c.command.Env = append(os.Environ(), c.Env...)
+	c.command.Env = append(environment(), c.Env...)
 	c.command.Stdout, c.command.Stderr = g.Output, g.Output
 	c.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	if err := c.command.Start(); err != nil {
 		return fmt.Errorf("starting %s: %w", c.Name, err)
 	}
 	return g.writePID(c)
+}
+
+// environment is without systemd's socket: etcd would tell that the service is ready.
+func environment() []string {
+	return slices.DeleteFunc(os.Environ(), func(text string) bool { return strings.HasPrefix(text, "NOTIFY_SOCKET=") })
 }
 
 func (g *Group) writePID(c *child) error {

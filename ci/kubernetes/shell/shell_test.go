@@ -59,6 +59,9 @@ func enter() error {
 	return nil
 }
 
+// realPrograms names a folder with the real kubernetes (make kubernetes).
+const realPrograms = "KAIROS_KUBERNETES"
+
 // A machine is a folder with a release file, and the network of the service in it.
 type machine struct {
 	root    string
@@ -90,6 +93,11 @@ func newMachine(t *testing.T, version string) *machine {
 func (m *machine) install(t *testing.T, release bundle.Release) {
 	t.Helper()
 	dir := t.TempDir()
+	programs := map[string]string{"hollow": filepath.Join(dir, "hollow")}
+	inside := "hollow"
+	if folder := os.Getenv(realPrograms); folder != "" {
+		programs, inside = map[string]string{"kubernetes": filepath.Join(folder, "kubernetes")}, "kubernetes"
+	}
 	for _, name := range []string{"shell", "hollow"} {
 		build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(dir, name), "../"+name)
 		if out, err := build.CombinedOutput(); err != nil {
@@ -100,10 +108,10 @@ func (m *machine) install(t *testing.T, release bundle.Release) {
 	for _, name := range []string{
 		"etcd", "etcd-save", "etcd-restore", "kine", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "kubectl", "containerd", "ctr",
 	} {
-		release.Links[name] = "hollow"
+		release.Links[name] = inside
 	}
 	m.release = filepath.Join(dir, m.name)
-	contents := bundle.Contents{Launcher: filepath.Join(dir, "shell"), Programs: map[string]string{"hollow": filepath.Join(dir, "hollow")}}
+	contents := bundle.Contents{Launcher: filepath.Join(dir, "shell"), Programs: programs}
 	if err := bundle.Write(m.release, release, contents); err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +163,7 @@ func (m *machine) start(t *testing.T, ready func(context.Context) error, args ..
 	stop := func() {
 		cancel()
 		if err := command.Wait(); err != nil && !errors.Is(err, context.Canceled) {
-			t.Errorf("the service ended with %v", err)
+			t.Errorf("the service ended with %v:\n%s", err, last(out.String()))
 		}
 		m.pid = 0
 	}
@@ -167,6 +175,9 @@ func (m *machine) start(t *testing.T, ready func(context.Context) error, args ..
 	}
 	return stop
 }
+
+// last is the end of a text, which says what went wrong.
+func last(text string) string { return text[max(0, len(text)-3000):] }
 
 // systemd listens for the notice of a service in a machine.
 func (m *machine) systemd(t *testing.T) func(context.Context) error {
