@@ -114,6 +114,7 @@ vet: payload
 lint: $(LINT) payload ## Run the linters of .golangci.yml
 	@echo '== lint'
 	@PATH="$(dir $(GO)):$$PATH" $(LINT) run --build-tags e2e ./...
+	@cd ci/kubernetes && PATH="$(dir $(GO)):$$PATH" $(CURDIR)/$(LINT) run --config ../../.golangci.yml $(STANDIN)
 
 $(LINT):
 	@echo '== golangci-lint $(GOLANGCI_LINT_VERSION) (compiled once, about two minutes)'

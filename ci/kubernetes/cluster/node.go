@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"text/template"
 
 	"go.yaml.in/yaml/v3"
@@ -77,19 +78,19 @@ func (o Options) kubeletConfig() error {
 func taints(list []string) []map[string]string {
 	var all []map[string]string
 	for _, text := range list {
-		rest, effect, _ := cutLast(text, ":")
-		key, value, _ := cutLast(rest, "=")
+		rest, effect := cutLast(text, ":")
+		key, value := cutLast(rest, "=")
 		all = append(all, map[string]string{"key": key, "value": value, "effect": effect})
 	}
 	return all
 }
 
-func cutLast(text, separator string) (before, after string, found bool) {
-	i := bytes.LastIndex([]byte(text), []byte(separator))
+func cutLast(text, separator string) (before, after string) {
+	i := strings.LastIndex(text, separator)
 	if i < 0 {
-		return text, "", false
+		return text, ""
 	}
-	return text[:i], text[i+len(separator):], true
+	return text[:i], text[i+len(separator):]
 }
 
 var containerdTemplate = template.Must(template.New("containerd.toml").Parse(`version = 3

@@ -48,7 +48,7 @@ func (p Program) Run(ctx context.Context) int {
 type verb struct {
 	name  string
 	flags func(*flags) *pflag.FlagSet
-	run   func(Program, context.Context, *flags) error //nolint:revive // a method of Program
+	run   func(Program, context.Context, *flags) error
 }
 
 func verbs() []verb {

@@ -77,7 +77,7 @@ func (s *server) reset(ctx context.Context) error {
 	flagFile := s.db("reset-flag")
 	restore := s.values.String("cluster-reset-restore-path")
 	if exists(flagFile) && restore == "" {
-		return fmt.Errorf("Managed etcd cluster membership was previously reset, please remove the cluster-reset flag and start k3s normally. If you need to perform another cluster reset, you must first manually delete the file at %s", flagFile) //nolint:staticcheck,revive // k3s' own words
+		return fmt.Errorf("Managed etcd cluster membership was previously reset, please remove the cluster-reset flag and start k3s normally. If you need to perform another cluster reset, you must first manually delete the file at %s", flagFile) //nolint:staticcheck // k3s' own words
 	}
 	if restore != "" {
 		if err := s.restore(ctx, restore); err != nil {

@@ -154,8 +154,8 @@ func (g *Group) Wait(ctx context.Context) error {
 
 // Stop ends the programs, the last one first. The context of Start must have ended.
 func (g *Group) Stop() {
-	for i := len(g.running) - 1; i >= 0; i-- {
-		g.running[i].stop()
+	for _, c := range slices.Backward(g.running) {
+		c.stop()
 	}
 }
 
