@@ -3,6 +3,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -68,4 +70,21 @@ func TestRealSQLite(t *testing.T) {
 	stop = m.start(t, m.systemd(t), realArgs...)
 	defer stop()
 	check(t, m, 0, "kept", "kubectl", "get", "configmap", "kept")
+}
+
+// TestRealK0s runs the real etcd and API server of a k0s controller without workloads.
+func TestRealK0s(t *testing.T) {
+	needsReal(t)
+	m := newMachine(t, "v1.36.3+k0s.0")
+	write(t, filepath.Join(m.root, "etc/k0s/k0s.yaml"), "kind: ClusterConfig\nspec: {api: {address: 127.0.0.1, extraArgs: {endpoint-reconciler-type: none}}}\n")
+	answers := func(context.Context) error {
+		if out, _ := m.run(t, "kubectl", "get", "--raw", "/readyz"); out != "ok" {
+			return errors.New(out)
+		}
+		return nil
+	}
+	defer m.start(t, answers, "controller")()
+	check(t, m, 0, `"gitVersion": "v1.36.3+k0s.0"`, "kubectl", "get", "--raw", "/version")
+	wait(t, m, "H4sI", "token", "create", "--role", "worker")
+	check(t, m, 0, "bootstrap-token-", "kubectl", "get", "secrets", "--namespace", "kube-system")
 }
