@@ -41,6 +41,9 @@ PAYLOAD := framework/rootfs/payload/bin/$(ARCH)
 LINT := .tools/golangci-lint-$(GOLANGCI_LINT_VERSION)
 # Packages with tests that need root, QEMU or the programs of `ci/setup/install test`.
 E2E = $(sort $(dir $(shell grep -rl --include='*_test.go' '^//go:build e2e' ci cmd flavors framework recipes)))
+# The packages of the stand-ins for k3s and k0s that need no Kubernetes.
+STANDIN := ./bundle ./cluster ./container ./host ./hollow ./images ./k0s ./k3s/... ./mirror ./notify ./process ./shell
+KUBERNETES := .tools/kubernetes
 
 .PHONY: help
 help: ## Print this help
@@ -104,12 +107,14 @@ format:
 vet: payload
 	@echo '== vet'
 	@$(GO) vet ./...
+	@$(GO) vet -C ci/kubernetes $(STANDIN)
 	@$(GO) vet -tags e2e $(E2E:%=./%)
 
 .PHONY: lint
 lint: $(LINT) payload ## Run the linters of .golangci.yml
 	@echo '== lint'
 	@PATH="$(dir $(GO)):$$PATH" $(LINT) run --build-tags e2e ./...
+	@cd ci/kubernetes && PATH="$(dir $(GO)):$$PATH" $(CURDIR)/$(LINT) run --config ../../.golangci.yml $(STANDIN)
 
 $(LINT):
 	@echo '== golangci-lint $(GOLANGCI_LINT_VERSION) (compiled once, about two minutes)'
@@ -121,6 +126,7 @@ $(LINT):
 unit: payload ## Run the unit tests: no root, no network, no QEMU
 	@echo '== unit tests'
 	@$(GO) test ./...
+	@$(GO) test -C ci/kubernetes $(STANDIN)
 
 # SLICE=1 skips tests that repeat another on different hardware. BUILT=1 says that the
 # programs and the fixtures exist: nothing is compiled a second time.
@@ -159,6 +165,23 @@ prove-flavors: build ## Every firmware, story and fault of every flavor; writes 
 	@$(SUDO) bin/kairos-build test $(OUT)/debian-13 --every-firmware --resume --record flavors/debian-13/proven.json
 	@echo '== debian-12, every firmware, story and fault, and from it to debian-13'
 	@$(SUDO) bin/kairos-build test $(OUT)/debian-12 --every-firmware --resume --to $(OUT)/debian-13 --record flavors/debian-12/proven.json
+
+# The programs of the stand-ins for k3s and k0s. They stay while no file of ci/kubernetes
+# changes. `mirror` makes release files of them; docs/kubernetes-tests.md shows how.
+.PHONY: kubernetes
+kubernetes: ## Compile Kubernetes for the tests of --k3s and --k0s (20 minutes of one core, once)
+	@mkdir -p $(KUBERNETES)/real $(KUBERNETES)/hollow
+	@sum=$$(find ci/kubernetes -type f -not -name '*_test.go' | LC_ALL=C sort | xargs sha256sum | sha256sum); \
+	if [ "$$sum" = "$$(cat $(KUBERNETES)/sum 2>/dev/null)" ]; then exit 0; fi; \
+	echo '== Kubernetes for tests'; \
+	rm -f $(KUBERNETES)/sum; \
+	cd $(KUBERNETES); rm -rf runc_*.deb runc; apt-get -q download runc; dpkg-deb --extract runc_*.deb runc; mv runc/usr/sbin/runc real/runc; \
+	cd $(CURDIR)/ci/kubernetes; \
+	$(GOBUILD) -ldflags '-s -w' -o $(CURDIR)/$(KUBERNETES)/ ./shell ./container ./mirror; \
+	$(GOBUILD) -ldflags '-s -w' -o $(CURDIR)/$(KUBERNETES)/hollow/ ./hollow; \
+	$(GOBUILD) -ldflags '-s -w' -o $(CURDIR)/$(KUBERNETES)/real/ tool; \
+	$(GOBUILD) -ldflags '-s -w -X k8s.io/component-base/version.gitVersion=v1.36.3' -o $(CURDIR)/$(KUBERNETES)/real/ ./kubernetes; \
+	echo "$$sum" >$(CURDIR)/$(KUBERNETES)/sum
 
 .PHONY: crash
 crash: fixtures crash-programs ## Cut a node's power at CRASH_STATES moments, boot CRASH_BOOTS of the disks

@@ -55,7 +55,7 @@ func checkPublishers(t *Tree) []Finding {
 func checkHosts(t *Tree) []Finding {
 	var found []Finding
 	for _, f := range t.Files {
-		if f.Path == "go.sum" {
+		if path.Base(f.Path) == "go.sum" {
 			continue
 		}
 		for i, line := range f.lines() {
