@@ -24,17 +24,17 @@ func newDisk() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "disk IMAGE | disk --verify BUILD [DISK]",
 		Short: "Make a bootable disk from an image that exists, or verify one",
-		Long: `Writes a bootable disk from an image that kairos-build made before. IMAGE is a
-folder with an OCI layout, a tar of one, or a registry reference. No root, no
-loop device and no mount are needed.
+		Long: `Writes a bootable disk from an image that kairos-build made before. IMAGE is the
+folder of a build, a folder with an OCI layout, a tar of one, or a registry
+reference. No root, no loop device and no mount are needed.
 
 With --verify it reads disks and compares every byte with the digests in their
 description. BUILD is the folder of a build, its build.json, or what
 "kairos-build disk --json" printed. DISK is a copy of the disk, or a device that it
 was written to. Verify before the first boot: it gives the disk its own identity.`,
-		Example: `  kairos-build disk out/debian-13/image -o node.raw
+		Example: `  kairos-build disk out/debian-13 -o node.raw
   kairos-build disk registry.example.org/edge/debian-13:v1.4.0 -o node.raw --cloud-config site.yaml
-  kairos-build disk out/debian-13/image -o node.raw --slot-size 6G
+  kairos-build disk out/debian-13 -o node.raw --slot-size 6G
   kairos-build disk debian-13.tar -o node.raw --json >node.json
   kairos-build disk --verify out/debian-13
   kairos-build disk --verify node.json /dev/sdb`,

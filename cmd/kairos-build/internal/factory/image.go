@@ -57,9 +57,9 @@ func (b *build) makeImage(ctx context.Context, g *graph) (*madeImage, error) {
 	return &madeImage{*described, root}, nil
 }
 
-// openImage opens an image that was made before, and returns its digest.
+// openImage opens the image that ref names, as imagePath reads it, and returns its digest.
 func openImage(ctx context.Context, ref, arch string) (v1.Image, string, error) {
-	image, err := source.Open(ctx, ref, source.Options{Arch: arch})
+	image, err := source.Open(ctx, imagePath(ref), source.Options{Arch: arch})
 	if errors.Is(err, source.ErrPlatform) {
 		err = fmt.Errorf("%w; choose with --arch", err)
 	}

@@ -70,7 +70,7 @@ func oemEntries(configs []cloudConfig) []ext4.Entry {
 
 // DiskOptions are the options of `kairos-build disk`.
 type DiskOptions struct {
-	Image        string // OCI layout, OCI archive or registry reference
+	Image        string // an output folder of `kairos-build flavor`, or what source.Open takes
 	Arch         string // default amd64
 	Path         string // of the disk; default disk.raw
 	CloudConfigs []string

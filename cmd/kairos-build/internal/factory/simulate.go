@@ -17,7 +17,7 @@ import (
 
 // SimulateOptions are the options of `kairos-build simulate`.
 type SimulateOptions struct {
-	Image     string // as ImagePath takes it
+	Image     string // an output folder of `kairos-build flavor`, or what source.Open takes
 	Arch      string // default amd64
 	Configs   []simulate.Source
 	MachineID string // default simulate.DefaultMachineID
@@ -25,9 +25,9 @@ type SimulateOptions struct {
 	Progress  progress.Reporter
 }
 
-// ImagePath is the image that ref names: if ref is an output folder of
+// imagePath is the image that ref names: if ref is an output folder of
 // `kairos-build flavor`, the image in it, else ref itself.
-func ImagePath(ref string) string {
+func imagePath(ref string) string {
 	inside := filepath.Join(ref, imageName)
 	if !exists(filepath.Join(ref, "index.json")) && exists(filepath.Join(inside, "index.json")) {
 		return inside
@@ -83,7 +83,7 @@ func (o SimulateOptions) withRoot(ctx context.Context, use func(fs.FS, *recorder
 	if err := MakeState(o.State); err != nil {
 		return err
 	}
-	image, digest, err := openImage(ctx, ImagePath(o.Image), o.Arch)
+	image, digest, err := openImage(ctx, o.Image, o.Arch)
 	if err != nil {
 		return err
 	}
