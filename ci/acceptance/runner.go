@@ -64,6 +64,9 @@ func (r *runner) prepare(ctx context.Context) (err error) {
 			return fmt.Errorf("preparing the upgrade scenarios (--no-scenarios leaves them out): %w", err)
 		}
 	}
+	if err := r.checkJobs(); err != nil {
+		return err
+	}
 	if r.Resume {
 		if r.kept, err = openKept(r.Options, r.lab.Artifact); err != nil {
 			return err
@@ -84,6 +87,23 @@ func (o Options) checkMachines() error {
 	for _, name := range o.Machines {
 		if !slices.Contains(known, name) {
 			return fmt.Errorf("unknown machine %q: there are %s", name, strings.Join(known, ", "))
+		}
+	}
+	return nil
+}
+
+// checkJobs rejects machines that the other options or the disk leave out: a test that
+// runs nothing would pass.
+func (r *runner) checkJobs() error {
+	var kinds []string
+	for _, j := range r.machines() {
+		kind, _, _ := strings.Cut(j.name, "@")
+		kinds = append(kinds, kind)
+	}
+	for _, name := range r.Machines {
+		if !slices.Contains(kinds, name) {
+			slices.Sort(kinds)
+			return fmt.Errorf("machine %q does not run on this disk with these options: there are %s", name, strings.Join(slices.Compact(kinds), ", "))
 		}
 	}
 	return nil
@@ -134,7 +154,7 @@ func (r *runner) machines() []job {
 // stories returns the jobs of the stories under a firmware.
 func (r *runner) stories(b qemu.Boot) (jobs []job) {
 	for _, t := range allStories() {
-		if r.Short && !t.Short {
+		if r.Short && !t.Short || t.Applies != nil && !t.Applies(r.lab) {
 			continue
 		}
 		if t.Machine != machineRelease {

@@ -3,6 +3,7 @@
 package acceptance
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +15,8 @@ import (
 	"github.com/kairos-build/kairos-build/ci/lab"
 	"github.com/kairos-build/kairos-build/ci/lab/labtest"
 	"github.com/kairos-build/kairos-build/ci/qemu"
+	"github.com/kairos-build/kairos-build/framework/machine/kubernetes"
+	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
 )
 
 func plan(o Options, other v1.Image) (names []string) {
@@ -25,9 +28,32 @@ func plan(o Options, other v1.Image) (names []string) {
 	return names
 }
 
+// TestMachinesThatDoNotRun: a machine that the options or the disk leave out is an error,
+// and not a test that passes because it does nothing.
+func TestMachinesThatDoNotRun(t *testing.T) {
+	for name, o := range map[string]Options{
+		"kubernetes": {Options: lab.Options{Boots: qemu.Boots()}}, "recovery": {Options: lab.Options{Boots: qemu.Boots()}, Short: true}, "bios": {Options: lab.Options{Boots: []qemu.Boot{qemu.UEFI}}},
+	} {
+		o.Machines = []string{name}
+		r := &runner{Options: o, lab: &lab.Lab{Images: &lab.Images{}}}
+		if err := r.checkJobs(); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("machine %q does not run", name)) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	cluster := kubernetes.Image{}
+	var err error
+	if cluster.Version, err = release.Parse("v1.34.1+k3s1"); err != nil {
+		t.Fatal(err)
+	}
+	r := &runner{Options: Options{Options: lab.Options{Boots: qemu.Boots()}, Short: true, Machines: []string{"kubernetes", "upgrade"}}, lab: &lab.Lab{Images: &lab.Images{}, Cluster: cluster}}
+	if err := r.checkJobs(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestMachines: which machines each kind of test leaves out or repeats.
 func TestMachines(t *testing.T) {
-	all := len(allStories()) - 1 + len(faults.All()) + 1 // without the other release; with the flipped byte
+	all := len(allStories()) - 2 + len(faults.All()) + 1 // without the other release and the cluster; with the flipped byte
 	tests := []struct {
 		name     string
 		options  Options

@@ -7,6 +7,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/ci/acceptance/configured"
 	"github.com/kairos-build/kairos-build/ci/acceptance/faults"
+	"github.com/kairos-build/kairos-build/ci/acceptance/kubernetes"
 	"github.com/kairos-build/kairos-build/ci/acceptance/upgrade"
 	"github.com/kairos-build/kairos-build/ci/lab"
 	"github.com/kairos-build/kairos-build/ci/qemu"
@@ -24,7 +25,9 @@ type story struct {
 	Proves         string // what it proves of a disk, in a few words
 	// Short puts the story into the short test.
 	Short bool
-	Tell  teller
+	// Applies tells whether a disk has what the story is about; nil: every disk.
+	Applies func(*lab.Lab) bool
+	Tell    teller
 }
 
 func allStories() []story {
@@ -32,6 +35,10 @@ func allStories() []story {
 		{Machine: machineUpgrade, Short: true, Title: "a life with upgrades", Proves: "survives upgrades that fail", Tell: upgrade.Life},
 		{Machine: "recovery", Title: "a life with recovery", Proves: "recovers and resets itself", Tell: upgrade.Recovery},
 		{Machine: "config", Short: true, Title: "a node with every key in its config", Proves: "does what each key of its config says", Tell: configured.Tell},
+		{
+			Machine: "kubernetes", Short: true, Title: "a node of a cluster", Proves: "runs Kubernetes",
+			Applies: kubernetes.Applies, Tell: kubernetes.Tell,
+		},
 		{Machine: machineRelease, Title: "an upgrade to another release", Proves: "upgrades to another release", Tell: upgrade.Release},
 	}
 }

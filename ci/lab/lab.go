@@ -25,6 +25,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/ci/qemu"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/machine/kubernetes"
 )
 
 // Options say which disk is booted and how. Disk or Dir is needed.
@@ -91,7 +92,8 @@ type Lab struct {
 	Host     qemu.Host
 	Verdict  qemu.Verdict // of Probe
 	Accel    qemu.Accelerator
-	Artifact *Disk // Options.Disk is its path
+	Artifact *Disk            // Options.Disk is its path
+	Cluster  kubernetes.Image // what its image has of Kubernetes
 	Key      qemu.Key
 	Images   *Images // nil if no scenario runs
 	Places   Places  // of the machines that run
@@ -128,8 +130,17 @@ func open(ctx context.Context, o Options) (*Lab, error) {
 			return nil, err
 		}
 	}
-	l.Artifact, err = OpenDisk(o.Disk)
-	return l, err
+	if l.Artifact, err = OpenDisk(o.Disk); err != nil {
+		return nil, err
+	}
+	root, err := l.Artifact.Root()
+	if err == nil {
+		l.Cluster, err = kubernetes.ReadImage(root)
+	}
+	if err != nil {
+		return nil, errors.Join(err, l.Artifact.Close())
+	}
+	return l, nil
 }
 
 func (l *Lab) prepare() (err error) {

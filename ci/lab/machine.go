@@ -58,14 +58,15 @@ func (m *Machine) AtEnd(do func() error) { m.ends = append(m.ends, do) }
 // A Setup says how a machine differs from the usual one. The zero value boots the
 // artifact with the test's access.
 type Setup struct {
-	Disk     string       // default: the artifact
-	OEM      *qemu.Patch  // default: the test's access
-	Chipset  qemu.Chipset // default: one with a watchdog
-	Faults   []qemu.Fault // console faults that end a wait; nil means the usual ones
-	CDROM    string       // an ISO image; default: none
-	Disks    []string     // more disks
-	WriteLog string       // gets a log of the disk's writes; default: none
-	Dir      string       // keeps the machine's files; default: a folder removed with it
+	Disk      string       // default: the artifact
+	OEM       *qemu.Patch  // default: the test's access
+	Chipset   qemu.Chipset // default: one with a watchdog
+	Faults    []qemu.Fault // console faults that end a wait; nil means the usual ones
+	CDROM     string       // an ISO image; default: none
+	Disks     []string     // more disks
+	WriteLog  string       // gets a log of the disk's writes; default: none
+	MemoryMiB int          // default: see qemu.Config
+	Dir       string       // keeps the machine's files; default: a folder removed with it
 }
 
 // Start boots the machine for the first time, in slot a.
@@ -99,7 +100,7 @@ func (m *Machine) launch(ctx context.Context) error {
 	m.VM, err = qemu.Start(ctx, qemu.Config{
 		Host: m.Lab.Host, Accel: m.Lab.Accel, Boot: m.Boot, Chipset: m.Setup.Chipset, Log: m.Lab.Log,
 		Disk: cmp.Or(m.Setup.Disk, m.Lab.Artifact.Path), DiskSize: m.Lab.Artifact.Size + ExtraSize, Faults: m.Setup.Faults,
-		Patches: []qemu.Patch{oem}, CDROM: m.Setup.CDROM, ExtraDisks: m.Setup.Disks, ConsoleLog: log, WriteLog: m.Setup.WriteLog, Dir: m.Setup.Dir,
+		Patches: []qemu.Patch{oem}, CDROM: m.Setup.CDROM, ExtraDisks: m.Setup.Disks, ConsoleLog: log, WriteLog: m.Setup.WriteLog, Dir: m.Setup.Dir, MemoryMiB: m.Setup.MemoryMiB,
 	})
 	return err
 }
