@@ -21,22 +21,40 @@ import (
 // Defaults for values that the config does not give.
 const (
 	DefaultHealthTimeout = 10 * time.Minute
-	DefaultCheckTimeout  = 30 * time.Second
-	DefaultTries         = 3
+	// KubernetesTimeout is the default with the check of Kubernetes: the first start of
+	// another version unpacks programs and may fetch images.
+	KubernetesTimeout   = 15 * time.Minute
+	DefaultCheckTimeout = 30 * time.Second
+	DefaultTries        = 3
 )
 
 // Health says when a slot on trial is good: every check must pass once before
 // Timeout is over.
 type Health struct {
-	Timeout time.Duration // of all checks together; 0: not given
-	Checks  []Check       // in the order of the files
+	Timeout    time.Duration // of all checks together; 0: not given
+	Kubernetes Text          // ready: the node is Ready in its cluster, in this boot; empty: not checked
+	Checks     []Check       // in the order of the files
 }
 
 // Limit is the time that all checks together have.
-func (h Health) Limit() time.Duration { return orDefault(h.Timeout, DefaultHealthTimeout) }
+func (h Health) Limit() time.Duration {
+	if h.Kubernetes.Text != "" {
+		return orDefault(h.Timeout, KubernetesTimeout)
+	}
+	return orDefault(h.Timeout, DefaultHealthTimeout)
+}
 
-// A Check is a condition that a healthy node must meet. Exactly one of Unit,
-// HTTP, TCP and Command is set.
+// All is the list of checks, with that of Kubernetes at the end.
+func (h Health) All() []Check {
+	all := slices.Clone(h.Checks)
+	if h.Kubernetes.Text != "" {
+		all = append(all, Check{Kubernetes: h.Kubernetes.Text, Origin: h.Kubernetes.Origin})
+	}
+	return all
+}
+
+// A Check is a condition that a healthy node must meet. Exactly one of Unit, HTTP, TCP,
+// Command and Kubernetes is set.
 type Check struct {
 	Name    string // for people; empty: see Title
 	Origin  Position
@@ -45,11 +63,15 @@ type Check struct {
 	TCP     string        // HOST:PORT that must accept a connection
 	Command []string      // a program with arguments that must exit with 0; no shell
 	Timeout time.Duration // of one attempt; 0: not given
+	// Kubernetes is Health.Kubernetes: no item of a list, but a key of its own.
+	Kubernetes string
 }
 
-// Kind is the key of what is checked: unit, http, tcp or command.
+// Kind is the key of what is checked: unit, http, tcp, command or kubernetes.
 func (c Check) Kind() string {
 	switch {
+	case c.Kubernetes != "":
+		return "kubernetes"
 	case c.Unit != "":
 		return "unit"
 	case c.HTTP != "":
@@ -65,7 +87,7 @@ func (c Check) Title() string {
 	if c.Name != "" {
 		return c.Name
 	}
-	return c.Kind() + " " + c.Unit + c.HTTP + c.TCP + strings.Join(c.Command, " ")
+	return c.Kind() + " " + c.Unit + c.HTTP + c.TCP + c.Kubernetes + strings.Join(c.Command, " ")
 }
 
 // Limit is the time that one attempt has.
@@ -88,9 +110,16 @@ func orDefault[T comparable](given, otherwise T) T {
 }
 
 var healthFields = []field[Health]{
-	{name: "timeout", about: "The time that all checks together have. The default is 10m.", shape: durationShape, decode: func(v value, h *Health) { set(v, &h.Timeout, durationUpTo(24*time.Hour)) }},
+	{name: "timeout", about: "The time that all checks together have. The default is 10m, with the key kubernetes 15m.", shape: durationShape, decode: func(v value, h *Health) { set(v, &h.Timeout, durationUpTo(24*time.Hour)) }},
+	{name: "kubernetes", about: "ready: the node is Ready in its cluster, in this boot, with the version of the image.", shape: kubernetesHealth.shape, decode: func(v value, h *Health) {
+		if s, ok := kubernetesHealth.get(v); ok {
+			h.Kubernetes = v.textOf(s)
+		}
+	}},
 	{name: "checks", about: "What must be so on a healthy node.", shape: listOf(mapping(checkFields)).joined(appended), decode: decodeChecks},
 }
+
+var kubernetesHealth = oneOf("ready")
 
 var checkFields = []field[Check]{
 	keep("name", "What the check is called in reports.", aGiven, func(c *Check) *string { return &c.Name }),

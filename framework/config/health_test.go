@@ -84,3 +84,23 @@ func TestMergeHealth(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 }
+
+// TestKubernetesHealth: the check of Kubernetes comes last, and gives all checks more time.
+func TestKubernetesHealth(t *testing.T) {
+	c, problems := Decode("a.yaml", []byte("health: {checks: [{tcp: 'a:1'}], kubernetes: ready}\n"))
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	later, _ := Decode("b.yaml", []byte("health: {timeout: 3m}\n"))
+	h := Merge(c).Health
+	all := h.All()
+	if len(all) != 2 || all[1].Kind() != "kubernetes" || all[1].Title() != "kubernetes ready" || all[1].Origin != (Position{File: "a.yaml", Line: 1, Column: 46}) || h.Limit() != 15*time.Minute {
+		t.Errorf("got %+v, limit %v", all, h.Limit())
+	}
+	if h := Merge(c, later).Health; len(h.All()) != 2 || h.Limit() != 3*time.Minute {
+		t.Errorf("with a later file: %+v", h)
+	}
+	if _, problems := Decode("a.yaml", []byte("health: {kubernetes: yes}\n")); !strings.Contains(problems.Error(), `is none of ready`) {
+		t.Errorf("got %v", problems)
+	}
+}

@@ -40,6 +40,7 @@ func Merge(configs ...*Config) *Config {
 		wins(&out.Distribution, c.Distribution)
 		out.WriteFiles = append(out.WriteFiles, c.WriteFiles...)
 		wins(&out.Health.Timeout, c.Health.Timeout)
+		wins(&out.Health.Kubernetes, c.Health.Kubernetes)
 		out.Health.Checks = append(out.Health.Checks, c.Health.Checks...)
 		wins(&out.Upgrade.Tries, c.Upgrade.Tries)
 		wins(&out.Strict, c.Strict)

@@ -15,6 +15,7 @@ import (
 
 // standard is what this node's health is measured by.
 type standard struct {
+	config *config.Config
 	health config.Health
 	// broken lists the errors in config files. failed lists what this boot could not
 	// apply of the config. strict makes each of them a failed check.
@@ -26,7 +27,7 @@ type standard struct {
 // standard reads the standard from the config and the reports of this boot.
 func (n *Node) standard() standard {
 	merged, loaded := n.configNow()
-	s := standard{health: merged.Health, broken: loaded.Problems().Only(config.Error), failed: n.failures()}
+	s := standard{config: merged, health: merged.Health, broken: loaded.Problems().Only(config.Error), failed: n.failures()}
 	for _, f := range loaded.Files {
 		s.strict = s.strict || f.Config.Strict != nil && *f.Config.Strict
 	}
@@ -69,11 +70,8 @@ func (n *Node) Health(ctx context.Context) health.Result { return n.examine(ctx,
 // time is over; otherwise, and if strict has failed the node already, each check gets
 // one attempt.
 func (n *Node) examine(ctx context.Context, s standard, retry bool) health.Result {
-	probe := n.Probe
-	if probe == nil {
-		probe = health.Probe
-	}
-	checks := append([]config.Check{bootComplete()}, s.health.Checks...)
+	probe := n.prober(s.config)
+	checks := append([]config.Check{bootComplete()}, s.health.All()...)
 	var r health.Result
 	if refused := s.strict && len(s.broken)+len(s.failed) > 0; retry && !refused {
 		r = health.Run(ctx, checks, s.health.Limit(), probe)

@@ -5,13 +5,16 @@ package node
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/machine/stages"
+	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
 // running imitates systemctl: a unit that is started is active.
@@ -105,6 +108,25 @@ func TestKubernetesMark(t *testing.T) {
 			_, err := os.Stat(filepath.Join(dir, "run/kairos/stages/kubernetes"))
 			if (err == nil) != c.want {
 				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+// TestKubernetesHealth: the check of Kubernetes says what is missing on the way to Ready.
+func TestKubernetesHealth(t *testing.T) {
+	for _, c := range []struct{ name, config, want string }{
+		{"no role", "health: {kubernetes: ready}\n", "the config enables no k3s or k0s"},
+		{"not started", "health: {kubernetes: ready}\nk3s: {enabled: true, args: [--cluster-int]}\n", "k3s server v1.34.1+k3s1 takes no argument --cluster-int; did you mean --cluster-init?"},
+		{"not up", "health: {kubernetes: ready}\nk3s: {enabled: true}\n", "k3s has not written /var/lib/rancher/k3s/agent/kubelet.kubeconfig or /etc/rancher/k3s/k3s.yaml yet"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := withK3s(t)
+			put(t, dir, "oem/90.yaml", c.config)
+			n := &Node{Root: tree.Root{Dir: dir, KeepOwner: true}, Log: slog.New(slog.DiscardHandler), Probe: func(context.Context, config.Check) error { return nil }}
+			r := n.Health(t.Context())
+			if last := r.Checks[len(r.Checks)-1]; r.OK || last.Name != "kubernetes ready" || !strings.Contains(last.Message, c.want) {
+				t.Errorf("got %+v", r)
 			}
 		})
 	}

@@ -43,15 +43,23 @@ type started struct {
 	Digest string `json:"digest"`
 }
 
-// Run checks a config and carries it out. If the config has an error, a running service
-// is left alone.
+// Run checks a config and carries it out. If the config has an error that costs a role, a
+// running service is left alone.
 func (m *Machine) Run(ctx context.Context, c *config.Config, image Image) []report.Item {
 	p, problems := Make(c, image)
 	problems = append(problems, m.checkFiles(p, image)...).Only(config.Error)
-	if len(problems) == 0 {
-		return m.Apply(ctx, p)
+	items := failures(problems)
+	if slices.ContainsFunc(problems, costsRole) {
+		return items
 	}
-	var items []report.Item
+	return append(items, m.Apply(ctx, p)...)
+}
+
+func costsRole(p config.Problem) bool {
+	return slices.ContainsFunc(roles(), func(r role) bool { return slices.Contains(p.Costs, r.key) })
+}
+
+func failures(problems config.Problems) (items []report.Item) {
 	for _, problem := range problems {
 		message := problem.Path + ": " + problem.Message
 		if problem.Suggestion != "" {

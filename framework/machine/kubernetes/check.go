@@ -21,7 +21,25 @@ func Check(c *config.Config, image *Image) config.Problems {
 	for _, r := range on {
 		problems = append(problems, r.check(c, image)...)
 	}
+	problems = append(problems, checkHealth(c, on, image)...)
 	return append(problems, checkKubeVIP(c, on)...).Sorted()
+}
+
+// noRole says that nothing of Kubernetes is enabled.
+const noRole = "the config enables no k3s or k0s"
+
+// checkHealth finds a health check of Kubernetes on a node that has none. If the image is
+// not known, nor is it known whether another file of the node enables a role.
+func checkHealth(c *config.Config, on []role, image *Image) config.Problems {
+	at := c.Health.Kubernetes
+	if at.Text == "" || len(on) > 0 {
+		return nil
+	}
+	p := config.Problem{Position: at.Origin, Path: at.Path, Message: noRole, Suggestion: "enable a role, such as k3s, or remove the key", Severity: config.Error, Costs: []string{at.Path}}
+	if image == nil {
+		p.Severity, p.Costs = config.Warning, nil
+	}
+	return config.Problems{p}
 }
 
 // conflicts are roles that a node cannot have together.

@@ -57,8 +57,9 @@ func enabled(c *config.Config) (on []role) {
 	return on
 }
 
-// Wanted tells whether a config enables a role.
-func Wanted(c *config.Config) bool { return len(enabled(c)) > 0 }
+// Wanted tells whether a config says anything about this node's part in a cluster: it
+// enables a role, or expects one.
+func Wanted(c *config.Config) bool { return len(enabled(c)) > 0 || c.Health.Kubernetes.Text != "" }
 
 // Title names what a config enables, and its place, for a report.
 func Title(c *config.Config) (name, origin string) {

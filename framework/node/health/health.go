@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package health runs the health checks of the config: units, HTTP and TCP
-// endpoints, and commands. framework/node/settle decides what follows from the result.
+// endpoints, and commands. The caller checks Kubernetes. framework/node/settle decides what follows from the result.
 package health
 
 import (
@@ -43,7 +43,7 @@ type Result struct {
 // Check is the result of one check.
 type Check struct {
 	Name     string  `json:"name"`
-	Kind     string  `json:"kind"` // unit, http, tcp, command or config
+	Kind     string  `json:"kind"` // unit, http, tcp, command, kubernetes or config
 	Passed   bool    `json:"passed"`
 	Attempts int     `json:"attempts"`
 	Seconds  float64 `json:"seconds"`
