@@ -53,7 +53,7 @@ func TestMachinesThatDoNotRun(t *testing.T) {
 
 // TestMachines: which machines each kind of test leaves out or repeats.
 func TestMachines(t *testing.T) {
-	all := len(allStories()) - 2 + len(faults.All()) + 1 // without the other release and the cluster; with the flipped byte
+	all := len(allStories()) - 3 + len(faults.All()) + 1 // without the other release and the two of a cluster; with the flipped byte
 	tests := []struct {
 		name     string
 		options  Options

@@ -39,6 +39,10 @@ func allStories() []story {
 			Machine: "kubernetes", Short: true, Title: "a node of a cluster", Proves: "runs Kubernetes",
 			Applies: kubernetes.Applies, Tell: kubernetes.Tell,
 		},
+		{
+			Machine: "kubernetes-minor", Title: "a node of a cluster that is upgraded to another minor version", Proves: "brings a cluster back from a minor version",
+			Applies: kubernetes.AppliesMinor, Tell: kubernetes.TellMinor,
+		},
 		{Machine: machineRelease, Title: "an upgrade to another release", Proves: "upgrades to another release", Tell: upgrade.Release},
 	}
 }

@@ -17,6 +17,7 @@ type distribution struct {
 	program string   // that has kubectl
 	unit    string   // of systemd
 	args    []string // of the role
+	etcd    []string // more arguments, for a cluster whose datastore is etcd
 	more    string   // one more argument, which changes the config
 	data    string   // the data directory
 	secrets []string // files that only root may read
@@ -29,11 +30,12 @@ var distributions = map[release.Distribution]distribution{
 			"--disable=coredns", "--disable=local-storage", "--disable=metrics-server", "--disable=servicelb", "--disable=traefik",
 			"--token=" + secret,
 		},
+		etcd:    []string{"--cluster-init"},
 		secrets: []string{"/etc/rancher/k3s/config.yaml.d/90-kairos.yaml", "/var/lib/rancher/k3s/server/manifests/kairos/" + objectName + ".yaml"},
 	},
 	release.K0s: {
 		key: "k0s", program: "k0s", unit: "k0scontroller.service", more: "--disable-components=metrics-server", data: "/var/lib/k0s",
-		args:    []string{"--single"},
+		args:    []string{"--enable-worker", "--no-taints"},
 		secrets: []string{"/var/lib/k0s/manifests/kairos/" + objectName + ".yaml"},
 	},
 }

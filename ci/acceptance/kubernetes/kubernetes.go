@@ -23,7 +23,8 @@ const memoryMiB = 3072
 type story struct {
 	*lab.Machine
 	distribution
-	pid string // of the service
+	pid      string // of the service
+	registry *lab.Registry
 }
 
 // Tell runs the chapters.
