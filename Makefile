@@ -72,7 +72,7 @@ demo: ## Build debian-13 from Debian's archive and boot it on this terminal
 test: ## Run a part of every kind of test, in about half an hour; this is what CI calls
 	@ci/setup/install build run test
 	@$(MAKE) check
-	@$(MAKE) fixtures crash-programs
+	@$(MAKE) fixtures crash-programs standins
 	@$(MAKE) -j2 SLICE=1 BUILT=1 e2e machines
 	@echo '== all tests passed'
 
@@ -81,6 +81,7 @@ test: ## Run a part of every kind of test, in about half an hour; this is what C
 machines:
 	@$(MAKE) crash-slice
 	@$(MAKE) acceptance
+	@$(MAKE) kubernetes-slice
 
 # Each part can be interrupted and continues later: out/FLAVOR/test-state holds the
 # machines that passed, .tools/crash the states that were explored.
@@ -89,6 +90,7 @@ prove: ## Run everything there is, for hours: every firmware, story, fault and f
 	@$(MAKE) test
 	@$(MAKE) e2e
 	@$(MAKE) prove-flavors
+	@$(MAKE) prove-kubernetes
 	@$(MAKE) crash
 	@$(MAKE) crash CRASH_FIRMWARE=uefi CRASH_BOOTS=4
 	@$(MAKE) fuzz
@@ -182,6 +184,24 @@ kubernetes-slice: $(if $(BUILT),,build standins)
 	@echo '== acceptance: debian-13 with k3s'
 	@$(SUDO) bin/kairos-build flavor debian-13 --k3s v1.35 --mirror k3s=file://$(CURDIR)/$(KUBERNETES)/mirror-hollow --output $(OUT)/debian-13-k3s --progress plain
 	@$(SUDO) bin/kairos-build test $(OUT)/debian-13-k3s --boot bios --machine kubernetes
+
+# Real Kubernetes on a node: Ready, a pod, a reboot, another minor version and back. The
+# release files are stand-ins with a real Kubernetes inside; PUBLISHED=1 takes the
+# publishers' own. See docs/kubernetes-tests.md.
+OLD_MINOR := v1.35
+NEW_MINOR := v1.36
+.PHONY: prove-kubernetes
+prove-kubernetes: build $(if $(PUBLISHED),,kubernetes standins) ## k3s and k0s in debian-13: every story of a cluster (PUBLISHED=1: the publishers' files)
+	@ci/setup/install run
+	@$(if $(PUBLISHED),,$(KUBERNETES)/mirror -o $(KUBERNETES)/mirror-real -shell $(KUBERNETES)/shell -programs $(KUBERNETES)/real -container $(KUBERNETES)/container $(STANDIN_VERSIONS))
+	@for kind in k3s k0s; do \
+		for minor in $(OLD_MINOR) $(NEW_MINOR); do \
+			echo "== build debian-13 with $$kind $$minor"; \
+			$(SUDO) bin/kairos-build flavor debian-13 --$$kind $$minor --airgap $(if $(PUBLISHED),,--mirror $$kind=file://$(CURDIR)/$(KUBERNETES)/mirror-real) --output $(OUT)/debian-13-$$kind-$$minor --progress plain; \
+		done; \
+		echo "== a cluster of $$kind"; \
+		$(SUDO) bin/kairos-build test $(OUT)/debian-13-$$kind-$(OLD_MINOR) --to $(OUT)/debian-13-$$kind-$(NEW_MINOR) --boot bios --machine kubernetes,kubernetes-minor --resume; \
+	done
 
 # The programs of the stand-ins for k3s and k0s. They stay while no file of ci/kubernetes
 # changes. `mirror` makes release files of them; docs/kubernetes-tests.md shows how.

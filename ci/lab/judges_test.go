@@ -65,10 +65,10 @@ func TestWaits(t *testing.T) {
 		want          string
 	}{
 		{"settled after a minute", settled, unproven, good, 1, ""},
-		{"settled too late", settled, unproven, good, 11, "1 boots count as ones"},
+		{"settled too late", settled, unproven, good, 10_000, "1 boots count as ones"},
 		{"no status at first", settled, labtest.Node{}, good, 1, ""},
 		{"good after a minute", bGood, trying, good, 1, ""},
-		{"good too late", bGood, trying, good, 11, "slot b must be good"},
+		{"good too late", bGood, trying, good, 10_000, "slot b must be good"},
 		{"another slot is good", bGood, trying, labtest.Node{"kairos-agent": labtest.Slots(slot.Good, slot.Bad)}, 1, "slot b must be good"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -108,7 +108,7 @@ func (m *Machine) launch(ctx context.Context) error {
 // Ready waits for the ready line, logs in, and notes the times. begin is the time of the
 // request to boot.
 func (m *Machine) Ready(ctx context.Context, begin time.Time, want slot.Choice) error {
-	ctx, cancel := context.WithTimeout(ctx, m.Lab.BootTimeout)
+	ctx, cancel := qemu.WithTimeout(ctx, m.Lab.BootTimeout)
 	defer cancel()
 	said, err := m.readyIn(ctx, want)
 	if err != nil {
@@ -175,7 +175,7 @@ func (m *Machine) login(ctx context.Context) error {
 }
 
 func (m *Machine) loginAs(ctx context.Context, user string) (Runner, func() error, error) {
-	ctx, cancel := context.WithTimeout(ctx, CheckTimeout)
+	ctx, cancel := qemu.WithTimeout(ctx, CheckTimeout)
 	defer cancel()
 	client, err := m.VM.SSH(ctx, qemu.Login{User: user, Signer: m.Lab.Key.Signer()})
 	if err != nil {
@@ -208,7 +208,7 @@ func (m *Machine) Reboot(ctx context.Context) error {
 func (m *Machine) RebootBy(ctx context.Context, want slot.Choice, argv ...string) error {
 	begin := time.Now()
 	m.VM.Console().Skip()
-	short, cancel := context.WithTimeout(ctx, CheckTimeout)
+	short, cancel := qemu.WithTimeout(ctx, CheckTimeout)
 	defer cancel()
 	// The connection may break before the answer comes.
 	out, err := m.Client.Run(short, argv...)

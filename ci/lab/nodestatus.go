@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/kairos-build/kairos-build/ci/qemu"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
@@ -108,7 +109,7 @@ func WaitOutput(ctx context.Context, g *Guest, argv ...string) (string, error) {
 
 // Retry calls do until it succeeds, for CheckTimeout at most.
 func Retry[T any](ctx context.Context, do func(context.Context) (T, error)) (T, error) {
-	ctx, cancel := context.WithTimeout(ctx, CheckTimeout)
+	ctx, cancel := qemu.WithTimeout(ctx, CheckTimeout)
 	defer cancel()
 	for {
 		value, err := do(ctx)

@@ -133,7 +133,7 @@ func (m *Machine) Fork(ctx context.Context) error {
 		return err
 	}
 	m.Version, m.Lived = node.machine.Version, node.machine.Lived
-	ctx, cancel := context.WithTimeout(ctx, m.Lab.BootTimeout)
+	ctx, cancel := qemu.WithTimeout(ctx, m.Lab.BootTimeout)
 	defer cancel()
 	return m.login(ctx)
 }

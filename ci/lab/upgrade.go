@@ -10,6 +10,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/kairos-build/kairos-build/ci/qemu"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
@@ -27,7 +28,7 @@ type upgraded struct {
 
 // Upgrade upgrades the node, compares its report with the image, and returns a summary.
 func (m *Machine) Upgrade(ctx context.Context, want slot.Choice, image v1.Image, ref string, flags ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, UpgradeTimeout)
+	ctx, cancel := qemu.WithTimeout(ctx, UpgradeTimeout)
 	defer cancel()
 	text, err := m.Guest.Output(ctx, append([]string{"kairos-agent", "upgrade", "--json", "--source", ref}, flags...)...)
 	if err != nil {

@@ -351,7 +351,7 @@ func (t *story) forgeLogin(ctx context.Context) error {
 
 // asOperator logs in as operator, a user of the config who is not root.
 func (t *story) asOperator(ctx context.Context, do func(context.Context, *qemu.Client) error) error {
-	ctx, cancel := context.WithTimeout(ctx, lab.CheckTimeout)
+	ctx, cancel := qemu.WithTimeout(ctx, lab.CheckTimeout)
 	defer cancel()
 	client, err := t.VM.SSH(ctx, qemu.Login{User: "operator", Signer: t.forgeKey.Signer()})
 	if err != nil {
@@ -414,7 +414,7 @@ func (t *story) offline(ctx context.Context) (string, error) {
 	if err := t.cable(ctx, false); err != nil {
 		return "", err
 	}
-	short, cancel := context.WithTimeout(ctx, t.Lab.BootTimeout)
+	short, cancel := qemu.WithTimeout(ctx, t.Lab.BootTimeout)
 	defer cancel()
 	if _, err := t.VM.WaitLine(short, lab.ReadyLine); err != nil {
 		return "", err

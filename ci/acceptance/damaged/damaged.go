@@ -60,7 +60,7 @@ const inFlight = 2 * time.Second
 // readWhileUp reads a file to its end, or until the node ends. A node that panics does
 // not close its connections, but the console shows the panic.
 func readWhileUp(ctx context.Context, m *lab.Machine, file string) (qemu.Output, error) {
-	ctx, cancel := context.WithTimeout(ctx, lab.CheckTimeout)
+	ctx, cancel := qemu.WithTimeout(ctx, lab.CheckTimeout)
 	defer cancel()
 	go func() {
 		if _, err := m.VM.WaitFor(ctx, panicWords); err == nil {

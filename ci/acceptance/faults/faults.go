@@ -213,7 +213,7 @@ const resetTimeout = 15 * time.Minute
 // comeBack waits for backLine. While the guest is idle, its place is lent to another
 // machine. held is how long the guest then waited for a place.
 func (f Fault) comeBack(ctx context.Context, m *lab.Machine) (back qemu.Match, held time.Duration, err error) {
-	limited, cancel := context.WithTimeout(ctx, fallbackBoots*m.Lab.BootTimeout)
+	limited, cancel := qemu.WithTimeout(ctx, fallbackBoots*m.Lab.BootTimeout)
 	defer cancel()
 	if f.Idle {
 		if back, err = m.VM.WaitLine(limited, regexp.MustCompile(f.Words+"|"+f.backLine().String())); err != nil {

@@ -194,8 +194,17 @@ func (t *story) stopped(ctx context.Context) (string, error) {
 	if err := t.apply(ctx, []byte("#cloud-config\n"+t.key+":\n  enabled: false\n")); err != nil {
 		return "", err
 	}
-	if now, err := t.process(ctx); err != nil || now != "0" {
-		return "", errors.Join(err, fmt.Errorf("%s still has the process %s", t.unit, now))
+	now, err := t.process(ctx)
+	if err == nil && now != "0" {
+		err = fmt.Errorf("%s still has the process %s", t.unit, now)
 	}
-	return "", t.Guest.Says(ctx, "^$", "pgrep", "--list-full", "--full", "containerd|"+t.data)
+	if err != nil {
+		return "", err
+	}
+	// pgrep exits with 1 if it finds nothing.
+	left, err := t.Guest.RunInput(ctx, "", "pgrep", "--list-full", "--full", "[c]ontainerd|[/]"+t.data[1:]) // not the line itself
+	if err == nil && left.Exit != 1 {
+		err = fmt.Errorf("these processes are left: %s", lab.FirstOf(left.Stdout, left.Stderr))
+	}
+	return "", err
 }

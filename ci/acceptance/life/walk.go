@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/kairos-build/kairos-build/ci/lab"
+	"github.com/kairos-build/kairos-build/ci/qemu"
 )
 
 // A Life boots a machine, or forks a ready node, and runs the list of checks, with a
@@ -95,7 +96,7 @@ func (s walk) skipSecond(checks []Check) {
 
 // check runs one half of a row with a time limit. last means that no other half follows.
 func (s walk) check(ctx context.Context, c Check, half func(context.Context, *lab.Guest) (string, error), last bool) {
-	ctx, cancel := context.WithTimeout(ctx, lab.CheckTimeout)
+	ctx, cancel := qemu.WithTimeout(ctx, lab.CheckTimeout)
 	defer cancel()
 	begin, note := time.Now(), s.Record
 	message, err := half(ctx, s.Guest)

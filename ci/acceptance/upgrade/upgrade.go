@@ -95,7 +95,7 @@ func (t *story) fillRegistry() (err error) {
 // try runs an upgrade that must fail with a message that matches words, and checks that
 // slot a is still the good one.
 func (t *story) try(ctx context.Context, words string, args ...string) error {
-	ctx, cancel := context.WithTimeout(ctx, lab.UpgradeTimeout)
+	ctx, cancel := qemu.WithTimeout(ctx, lab.UpgradeTimeout)
 	defer cancel()
 	out, err := t.Guest.RunInput(ctx, "", append([]string{"kairos-agent", "upgrade"}, args...)...)
 	if err != nil {

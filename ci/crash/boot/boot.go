@@ -155,7 +155,7 @@ func (b booter) one(ctx context.Context, number int) (result, error) {
 
 // comesUp boots the disk and cuts the power settleTime after the node is ready.
 func (b booter) comesUp(ctx context.Context, t trial, r *result) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, bootTimeout)
+	ctx, cancel := qemu.WithTimeout(ctx, bootTimeout)
 	defer cancel()
 	c := b.machine
 	c.Disk, c.WriteLog, c.ConsoleLog = t.disk, t.log, t.console

@@ -228,7 +228,7 @@ func untilGood(x layout.Slot) func(*story, context.Context) error {
 var replacedLine = regexp.MustCompile(`kairos: the boot loader was replaced`)
 
 func (t *story) untilReplaced(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, lab.CheckTimeout)
+	ctx, cancel := qemu.WithTimeout(ctx, lab.CheckTimeout)
 	defer cancel()
 	_, err := t.VM.WaitLine(ctx, replacedLine)
 	return err
@@ -241,7 +241,7 @@ func (t *story) askRollback(ctx context.Context) error {
 
 // powerOff shuts the node down and waits until QEMU ends: then the log is complete.
 func (t *story) powerOff(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, t.Lab.BootTimeout)
+	ctx, cancel := qemu.WithTimeout(ctx, t.Lab.BootTimeout)
 	defer cancel()
 	// The connection breaks when the node goes down.
 	if _, err := t.Client.Run(ctx, "systemctl", "poweroff"); err != nil {
