@@ -36,8 +36,11 @@ func (n *Node) prober(c *config.Config) health.Prober {
 		probe = health.Probe
 	}
 	return func(ctx context.Context, check config.Check) error {
-		if check.Kubernetes == "" {
+		switch check.Kubernetes {
+		case "":
 			return probe(ctx, check)
+		case datastoreReady:
+			return n.isPrepared()
 		}
 		m, err := n.member(c)
 		if err != nil {
