@@ -70,6 +70,14 @@ func Title(c *config.Config) (name, origin string) {
 	return on[0].key, on[0].of(c).Origin.String()
 }
 
+// Role is the role that a config enables, or empty.
+func Role(c *config.Config) string {
+	if on := enabled(c); len(on) > 0 {
+		return on[0].key
+	}
+	return ""
+}
+
 // defaultData is the data directory of a distribution.
 func defaultData(d release.Distribution) string {
 	if d == release.K0s {
