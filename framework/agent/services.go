@@ -26,14 +26,19 @@ func newServices(p *program) []*cobra.Command {
 }
 
 func (p *program) newKubernetes() *cobra.Command {
-	var stop bool
+	var stop, datastore bool
 	cmd := p.service(&cobra.Command{Use: "kubernetes", Short: "Configure k3s or k0s and start it"}, func(ctx context.Context) error {
-		if stop {
+		switch {
+		case stop:
 			return p.node.StopContainers(ctx)
+		case datastore:
+			return p.node.PrepareDatastore(ctx)
 		}
 		return p.node.Kubernetes(ctx)
 	})
 	cmd.Flags().BoolVar(&stop, "stop", false, "end the containers that the stopped service has left")
+	cmd.Flags().BoolVar(&datastore, "datastore", false, "copy the stopped datastore before another minor version starts, or put the copy back")
+	cmd.MarkFlagsMutuallyExclusive("stop", "datastore")
 	return cmd
 }
 

@@ -59,7 +59,7 @@ func (u *upgradeFlags) declare(f *pflag.FlagSet) {
 	u.registryFlags.declare(f)
 	f.BoolVar(&u.recovery, "recovery", false, "write the recovery slot, and not the passive one")
 	f.BoolVar(&u.reboot, "reboot", false, "reboot after success")
-	f.BoolVar(&u.force, "force", false, "also install an older version, or an image for another model")
+	f.BoolVar(&u.force, "force", false, "also install an older version, an image for another model, or one whose Kubernetes does not fit this node")
 	f.BoolVar(&u.json, "json", false, "print the result as JSON, as documented at Result in framework/upgrade")
 }
 

@@ -161,7 +161,7 @@ func TestUpgradeListRefuses(t *testing.T) {
 			dir := newListNode(t)
 			put(t, dir, layout.ImageKubernetes, "v1.34.1\n")
 			return dir
-		}, []string{"--source", repository}, 1, `/usr/lib/kairos/kubernetes: "v1.34.1" is no version of k3s or k0s`},
+		}, []string{"--source", repository}, 1, `/usr/lib/kairos/kubernetes of the image: "v1.34.1" is no version of k3s or k0s`},
 		{"an argument", newListNode, []string{repository}, 2, "takes no arguments"},
 		{"a bad mirror", newListNode, []string{"--mirror", "here"}, 2, "want HOST=URL"},
 		{"a wrong flag", newListNode, []string{"--al"}, 2, "did you mean --all?"},

@@ -23,6 +23,7 @@ func (n *Node) Status(ctx context.Context) status.Status {
 		s.AskKernel()
 	}
 	s.Problems = append(s.Problems, n.notStarted(ctx)...)
+	n.addKubernetes(ctx, &s)
 	return s
 }
 

@@ -89,6 +89,7 @@ func (n *Node) runUpgrade(ctx context.Context, node upgrade.Installation, o upgr
 		return upgrade.Result{}, err
 	}
 	o.Tries = merged.Upgrade.Boots()
+	node.Against = func(ctx context.Context, kubernetes string) []error { return n.against(ctx, merged, kubernetes) }
 	result, err := upgrade.Run(ctx, node, o)
 	if err == nil {
 		result.Warnings = append(result.Warnings, hooks.After(ctx)...)

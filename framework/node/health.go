@@ -5,6 +5,7 @@ package node
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/config"
@@ -71,7 +72,7 @@ func (n *Node) Health(ctx context.Context) health.Result { return n.examine(ctx,
 // one attempt.
 func (n *Node) examine(ctx context.Context, s standard, retry bool) health.Result {
 	probe := n.prober(s.config)
-	checks := append([]config.Check{bootComplete()}, s.health.All()...)
+	checks := slices.Concat([]config.Check{bootComplete()}, s.health.All(), n.datastoreCheck(s.config))
 	var r health.Result
 	if refused := s.strict && len(s.broken)+len(s.failed) > 0; retry && !refused {
 		r = health.Run(ctx, checks, s.health.Limit(), probe)

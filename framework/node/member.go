@@ -4,13 +4,17 @@ package node
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/machine/kubernetes"
 	"github.com/kairos-build/kairos-build/framework/node/cluster"
 	"github.com/kairos-build/kairos-build/framework/node/health"
+	"github.com/kairos-build/kairos-build/framework/node/status"
 )
 
 // member returns what a config makes of this node in its cluster.
@@ -36,8 +40,11 @@ func (n *Node) prober(c *config.Config) health.Prober {
 		probe = health.Probe
 	}
 	return func(ctx context.Context, check config.Check) error {
-		if check.Kubernetes == "" {
+		switch check.Kubernetes {
+		case "":
 			return probe(ctx, check)
+		case datastoreReady:
+			return n.isPrepared()
 		}
 		m, err := n.member(c)
 		if err != nil {
@@ -45,4 +52,63 @@ func (n *Node) prober(c *config.Config) health.Prober {
 		}
 		return n.inCluster(m).Ready(ctx)
 	}
+}
+
+// statusTime is how long the API may take to answer for the status, which a person waits
+// for.
+const statusTime = 2 * time.Second
+
+// addKubernetes adds the node's part in a cluster to the status. What only root can read
+// is named as hidden.
+func (n *Node) addKubernetes(ctx context.Context, s *status.Status) {
+	merged, _ := n.configNow()
+	image, err := kubernetes.ReadImage(os.DirFS(n.Root.Dir))
+	if err != nil {
+		s.Problems = append(s.Problems, err.Error())
+		return
+	}
+	if image.Version.Distribution() == "" && !kubernetes.Wanted(merged) {
+		return
+	}
+	k := &status.Kubernetes{Distribution: string(image.Version.Distribution()), Version: image.Version.String(), Role: kubernetes.Role(merged)}
+	s.Kubernetes = k
+	m, err := kubernetes.MemberOf(merged, image)
+	if errors.Is(err, kubernetes.ErrNoRole) {
+		return
+	}
+	if err == nil {
+		err = n.askCluster(ctx, m)
+		for _, problem := range []error{err, n.addDatastore(k, m)} {
+			if errors.Is(problem, fs.ErrPermission) {
+				s.Hidden = append(s.Hidden, "kubernetes")
+				return
+			}
+		}
+	}
+	if k.Ready = err == nil; !k.Ready {
+		k.NotReady = strings.ReplaceAll(err.Error(), "\n", "; ")
+		s.Problems = append(s.Problems, k.Role+" is not ready: "+k.NotReady)
+	}
+}
+
+func (n *Node) askCluster(ctx context.Context, m kubernetes.Member) error {
+	ctx, cancel := context.WithTimeout(ctx, statusTime)
+	defer cancel()
+	return n.inCluster(m).Ready(ctx)
+}
+
+// addDatastore adds the copies of the datastore and the last restore.
+func (n *Node) addDatastore(k *status.Kubernetes, m kubernetes.Member) error {
+	if !m.Server {
+		return nil
+	}
+	d, err := n.datastore(m)
+	if err == nil {
+		k.Copies, err = d.Copies()
+	}
+	if err == nil {
+		k.Restored, err = d.Last()
+	}
+	n.warn("listing the copies of the datastore", err)
+	return err
 }

@@ -141,6 +141,27 @@ func TestForce(t *testing.T) {
 	}
 }
 
+// TestAgainst: the node is asked about the Kubernetes of an image; it decides, unless it is
+// forced.
+func TestAgainst(t *testing.T) {
+	source := "dir:" + store(t, labeled(t, imageOf(t, releaseOf(keyKubernetes, "v1.36.1+k3s1")), layout.LabelKubernetes, "v1.35.1+k3s1"))
+	n := newNode(t)
+	asked := ""
+	n.Against = func(_ context.Context, kubernetes string) []error {
+		asked = kubernetes
+		return []error{fmt.Errorf("%w: a minor version is left out", ErrUnfit)}
+	}
+	_, err := Run(t.Context(), n.Installation, Options{Source: source})
+	if asked != "v1.36.1+k3s1" || !errors.Is(err, ErrUnfit) || err.Error() != ErrUnfit.Error()+": a minor version is left out; --force installs it nevertheless" || len(n.writes) > 0 {
+		t.Errorf("asked about %q: %v, writes %v", asked, err, n.writes)
+	}
+	r, err := Run(t.Context(), n.Installation, Options{Source: source, Force: true})
+	if err != nil || !slices.Contains(r.Warnings, ErrUnfit.Error()+": a minor version is left out") ||
+		!slices.Contains(r.Warnings, `the image's label io.kairos.kubernetes is "v1.35.1+k3s1", its release file has KAIROS_SOFTWARE_VERSION="v1.36.1+k3s1"; the file counts`) {
+		t.Errorf("forced: %v, %q", err, r.Warnings)
+	}
+}
+
 // TestVersions: which versions are allowed, and with what warnings.
 func TestVersions(t *testing.T) {
 	for _, tt := range []struct {

@@ -29,10 +29,13 @@ const (
 	keyRelease = "KAIROS_FLAVOR_RELEASE"
 )
 
+// keyKubernetes is the release of k3s or k0s in an image; an image without has no such key.
+const keyKubernetes = "KAIROS_SOFTWARE_VERSION"
+
 // fits checks whether the image fits the node, before anything is written. The image's
 // release file decides, because the node will have it. It is in the topmost layers if
 // the builder put it there last.
-func (u *run) fits(context.Context) error {
+func (u *run) fits(ctx context.Context) error {
 	name, cmdline := strings.TrimPrefix(layout.ImageRelease, "/"), strings.TrimPrefix(layout.ImageCmdline, "/")
 	files, err := source.Files(u.image, name, cmdline)
 	if err != nil {
@@ -54,7 +57,23 @@ func (u *run) fits(context.Context) error {
 	if err := u.compareLabels(); err != nil {
 		return err
 	}
-	return u.judge(u.release)
+	return errors.Join(u.judge(u.release), u.askNode(ctx))
+}
+
+// askNode asks for reasons that only the node knows.
+func (u *run) askNode(ctx context.Context) error {
+	if u.node.Against == nil {
+		return nil
+	}
+	var all []error
+	for _, reason := range u.node.Against(ctx, u.release[keyKubernetes]) {
+		if u.Force {
+			u.warn("%v", reason)
+			continue
+		}
+		all = append(all, fmt.Errorf("%w; --force installs it nevertheless", reason))
+	}
+	return errors.Join(all...)
 }
 
 // compareLabels warns of kairos labels that differ from the release file: people and
@@ -65,7 +84,8 @@ func (u *run) compareLabels() error {
 		return err
 	}
 	labels := layout.ReleaseLabels()
-	for _, key := range keys() {
+	labels[keyKubernetes] = layout.LabelKubernetes
+	for _, key := range append(keys(), keyKubernetes) {
 		if told, ok := config.Config.Labels[labels[key]]; ok && told != u.release[key] {
 			u.warn("the image's label %s is %q, its release file has %s=%q; the file counts", labels[key], told, key, u.release[key])
 		}
@@ -167,7 +187,7 @@ func numbers(text string) ([]int, bool) {
 
 // confirm requires the release file in the slot to be the one that was judged.
 func (u *run) confirm(made map[string]string) error {
-	for _, key := range keys() {
+	for _, key := range append(keys(), keyKubernetes) {
 		if made[key] != u.release[key] {
 			return fmt.Errorf("%w: BUG: %s of the slot is %q, that of the image was %q", ErrRelease, key, made[key], u.release[key])
 		}

@@ -10,8 +10,8 @@
 //	choose     the slot to write, and whether the state allows it
 //	open       manifest and configuration; every layer is listed and present
 //	verify     the signature, by a Verifier
-//	release    family, architecture, model, version: by the image's release file,
-//	           whatever its labels say
+//	release    family, architecture, model, version, Kubernetes: by the image's
+//	           release file, whatever its labels say
 //	reserve    the slot's partitions, and whether the image fits into them: by the
 //	           builder's record, or else by a rehearsal
 //	           ---- up to here, nothing was written ----
@@ -79,6 +79,9 @@ type Installation struct {
 	// Open opens a partition by its GPT name, for reading and writing.
 	Open       func(partition string) (Device, error)
 	BootLoader BootLoader // of the node's disk
+	// Against returns what speaks against an image with a release of k3s or k0s, or with
+	// none if it is empty. Options.Force installs it nevertheless. Default: nothing does.
+	Against func(ctx context.Context, kubernetes string) []error
 }
 
 // A BootLoader starts the slots of a node.
@@ -100,7 +103,7 @@ type Options struct {
 	Source   string         // oci:REF, dir:PATH, ocifile:FILE or file:PATH
 	Registry source.Options // Arch is the node's if it is empty
 	Recovery bool           // write the recovery slot, and no other
-	Force    bool           // allow an older version, or an image for another model
+	Force    bool           // allow an older version, an image for another model, or what Against refuses
 	Tries    int            // boots that the new slot gets, 1 to slot.MaxTries; default slot.MaxTries
 	Verifier Verifier       // default: none, every image is trusted
 	// Progress is called by one goroutine at a time; default none.

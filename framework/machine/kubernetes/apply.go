@@ -233,6 +233,7 @@ func owned(data string) []ownedFiles {
 	all := []ownedFiles{
 		{path.Dir(k3sArguments), path.Base(k3sArguments)}, {path.Dir(k3sRegistries), path.Base(k3sRegistries)},
 		{runDir, "env"}, {runDir, "token"},
+		{unitDir + "/" + DatastoreUnit + ".d", dropInName},
 	}
 	for _, r := range roles() {
 		all = append(all, ownedFiles{unitDir + "/" + r.unit + ".d", dropInName})

@@ -117,6 +117,7 @@ func TestApply(t *testing.T) {
 	same(t, "the first run", items,
 		"site.yaml:1:16: file /etc/rancher/k3s/config.yaml.d/90-kairos.yaml: changed",
 		"site.yaml:1:16: file /run/systemd/system/k3s.service.d/50-kairos.conf: changed",
+		"site.yaml:1:16: file /run/systemd/system/kairos-kubernetes-datastore.service.d/50-kairos.conf: changed",
 		"site.yaml:1:16: file /var/lib/rancher/k3s/server/manifests/kairos/a.yaml: changed",
 		"site.yaml:1:16: systemctl start k3s.service: asked")
 	did, items = h.apply(simple, k3sVersion, k3sList)
@@ -333,7 +334,7 @@ func TestDry(t *testing.T) {
 	h.Root.Dry = new(tree.DryRun)
 	did, items := h.apply(simple, k3sVersion, k3sList)
 	same(t, "asked", did)
-	if len(items) != 4 || h.Root.Dry.Changes() == nil {
+	if len(items) != 5 || h.Root.Dry.Changes() == nil {
 		t.Errorf("got %q", items)
 	}
 	if entries, err := os.ReadDir(h.Root.Dir); err != nil || len(entries) != 1 {

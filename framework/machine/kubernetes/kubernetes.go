@@ -17,7 +17,7 @@
 //	DATA/images/kairos-*                           link  archives with images, k0s
 //	/run/kairos/kubernetes/env                     0600  variables
 //	/run/kairos/kubernetes/token                   0600  join token of k0s
-//	/run/systemd/system/UNIT.d/50-kairos.conf      0644  drop-in; arguments of k0s
+//	/run/systemd/system/UNIT.d/50-kairos.conf      0644  drop-in; arguments of k0s; one for DatastoreUnit
 //
 // DATA is the data directory: /var/lib/rancher/k3s, /var/lib/k0s, or that of the
 // argument --data-dir. Files that an earlier config asked for are removed. Other files
@@ -68,6 +68,14 @@ func Title(c *config.Config) (name, origin string) {
 		return "no role", ""
 	}
 	return on[0].key, on[0].of(c).Origin.String()
+}
+
+// Role is the role that a config enables, or empty.
+func Role(c *config.Config) string {
+	if on := enabled(c); len(on) > 0 {
+		return on[0].key
+	}
+	return ""
 }
 
 // defaultData is the data directory of a distribution.

@@ -23,6 +23,8 @@ type Member struct {
 	Data    string          // the data directory
 	Server  bool            // it runs an API server
 	Kubelet bool            // it runs pods, and is a node of the cluster
+	// External says that the datastore is not on this node: --datastore-endpoint.
+	External bool
 	// NodeName is the name that the config gives the node; empty if it gives none.
 	NodeName string
 	// Kubeconfigs are files with a way to the API, the best one first. Those of the kubelet
@@ -47,6 +49,7 @@ func MemberOf(c *config.Config, image Image) (Member, error) {
 		m.NodeName = r.envOf(c, "K3S_NODE_NAME")
 	}
 	m.NodeName = strings.ToLower(m.NodeName)
+	m.External = last(args, "datastore-endpoint") != "" || r.envOf(c, "K3S_DATASTORE_ENDPOINT") != ""
 	m.Server, m.Kubelet = r.key == config.K3s || r.key == config.K0s, r.runsPods(args)
 	m.Kubeconfigs = m.kubeconfigs(args)
 	return m, nil

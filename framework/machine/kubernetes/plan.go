@@ -54,6 +54,7 @@ func Make(c *config.Config, image Image) (Plan, config.Problems) {
 	} else {
 		p.k0s(c, r, args)
 	}
+	p.datastore()
 	p.env(c, r)
 	p.images(r, c, image)
 	slices.SortFunc(p.Files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })

@@ -23,12 +23,30 @@ const (
 // has stopped. mounts are paths that must be mounted; line is the command line, or nil
 // for that of the image.
 func (p *Plan) dropIn(unit string, mounts, line []string) {
-	text := head + "[Unit]\nAfter=kairos-kubernetes.service network-online.target\nWants=network-online.target\n" +
-		"RequiresMountsFor=" + words(mounts) + "\n\n[Service]\nEnvironmentFile=-" + envFile + "\n"
+	text := head + "[Unit]\nAfter=kairos-kubernetes.service network-online.target\nWants=network-online.target\n"
+	if p.isServer() {
+		text += "Requires=" + DatastoreUnit + "\nAfter=" + DatastoreUnit + "\n"
+	}
+	text += "RequiresMountsFor=" + words(mounts) + "\n\n[Service]\nEnvironmentFile=-" + envFile + "\n"
 	if line != nil {
 		text += "ExecStart=\nExecStart=" + commandLine(line) + "\n"
 	}
 	p.Files = append(p.Files, File{unitDir + "/" + unit + ".d/" + dropInName, []byte(text), 0o644, true})
+}
+
+// DatastoreUnit prepares the datastore of a control plane. The service is not started if
+// it fails.
+const DatastoreUnit = "kairos-kubernetes-datastore.service"
+
+// isServer tells whether the role has a control plane.
+func (p *Plan) isServer() bool { return p.Role == config.K3s || p.Role == config.K0s }
+
+// datastore adds the drop-in of DatastoreUnit, which needs the disk that holds the data.
+func (p *Plan) datastore() {
+	if p.isServer() {
+		text := head + "[Unit]\nRequiresMountsFor=" + words([]string{p.data}) + "\n"
+		p.Files = append(p.Files, File{unitDir + "/" + DatastoreUnit + ".d/" + dropInName, []byte(text), 0o644, false})
+	}
 }
 
 // commandLine quotes words for ExecStart=, as systemd.service(5) and systemd.unit(5)

@@ -60,6 +60,7 @@ const (
 	Fallback    Kind = "fallback"     // a trial was given up, or the good slot did not come up
 	Good        Kind = "good"         // a slot on trial was proven
 	Reset       Kind = "reset"        // the data of the node was removed
+	Datastore   Kind = "datastore"    // the datastore of Kubernetes was put back, or could not be prepared
 )
 
 // An Outcome says how an event went.

@@ -53,9 +53,12 @@ type Status struct {
 	// Stages is what the stages of this boot did; missing if none ran, or if the
 	// report cannot be read, which needs root rights.
 	Stages *stages.Report `json:"stages,omitempty"`
+	// Kubernetes is the node's part in a cluster; missing if neither the image nor the
+	// config has anything of it.
+	Kubernetes *Kubernetes `json:"kubernetes,omitempty"`
 	Proof
 	// Hidden names the parts that are missing because only root can read them:
-	// slots, stages, verity.
+	// slots, stages, verity, kubernetes.
 	Hidden []string `json:"hidden,omitempty"`
 	// Problems are sentences for a person. An empty list means that the node is as
 	// it should be.

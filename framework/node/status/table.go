@@ -68,6 +68,9 @@ func (s Status) node(row func(...string), all bool) {
 	if s.Stages != nil {
 		row("stages", s.stagesLine())
 	}
+	if s.Kubernetes != nil {
+		s.Kubernetes.datastore(row)
+	}
 	if len(s.Hidden) > 0 {
 		row("not shown", strings.Join(s.Hidden, ", ")+": only root can read that, with `sudo kairos-agent status`")
 	}
@@ -87,6 +90,9 @@ func (s Status) summary(row func(...string), all bool) {
 	}
 	if s.LastFailure != nil && s.Failure != "" {
 		row("failure", s.lastFailureLine())
+	}
+	if s.Kubernetes != nil {
+		row("kubernetes", s.Kubernetes.line())
 	}
 	row("health", s.healthLine())
 	switch n := len(s.Problems); n {
