@@ -183,7 +183,7 @@ standins:
 kubernetes-slice: $(if $(BUILT),,build standins)
 	@echo '== acceptance: debian-13 with k3s'
 	@$(SUDO) bin/kairos-build flavor debian-13 --k3s v1.35 --mirror k3s=file://$(CURDIR)/$(KUBERNETES)/mirror-hollow --output $(OUT)/debian-13-k3s --progress plain
-	@$(SUDO) bin/kairos-build test $(OUT)/debian-13-k3s --boot bios --machine kubernetes
+	@$(SUDO) bin/kairos-build test $(OUT)/debian-13-k3s --short --boot bios --machine kubernetes
 
 # Real Kubernetes on a node: Ready, a pod, a reboot, another minor version and back. The
 # release files are stand-ins with a real Kubernetes inside; PUBLISHED=1 takes the

@@ -157,6 +157,9 @@ func (r *runner) stories(b qemu.Boot) (jobs []job) {
 		if r.Short && !t.Short || t.Applies != nil && !t.Applies(r.lab) {
 			continue
 		}
+		if r.Short && t.TellShort != nil {
+			t.Tell = t.TellShort
+		}
 		if t.Machine != machineRelease {
 			jobs = append(jobs, job{r.under(t.Machine, b), b, t.Tell})
 			continue

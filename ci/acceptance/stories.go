@@ -28,6 +28,8 @@ type story struct {
 	// Applies tells whether a disk has what the story is about; nil: every disk.
 	Applies func(*lab.Lab) bool
 	Tell    teller
+	// TellShort tells the story in the short test; nil: as Tell does.
+	TellShort teller
 }
 
 func allStories() []story {
@@ -37,7 +39,7 @@ func allStories() []story {
 		{Machine: "config", Short: true, Title: "a node with every key in its config", Proves: "does what each key of its config says", Tell: configured.Tell},
 		{
 			Machine: "kubernetes", Short: true, Title: "a node of a cluster", Proves: "runs Kubernetes",
-			Applies: kubernetes.Applies, Tell: kubernetes.Tell,
+			Applies: kubernetes.Applies, Tell: kubernetes.Tell, TellShort: kubernetes.TellShort,
 		},
 		{
 			Machine: "kubernetes-minor", Title: "a node of a cluster that is upgraded to another minor version", Proves: "brings a cluster back from a minor version",

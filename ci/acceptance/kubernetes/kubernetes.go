@@ -27,8 +27,13 @@ type story struct {
 	registry *lab.Registry
 }
 
-// Tell runs the chapters.
-func Tell(ctx context.Context, m *lab.Machine) {
+// Tell runs all chapters.
+func Tell(ctx context.Context, m *lab.Machine) { tell(ctx, m, false) }
+
+// TellShort leaves out the chapters with a reboot and with pods.
+func TellShort(ctx context.Context, m *lab.Machine) { tell(ctx, m, true) }
+
+func tell(ctx context.Context, m *lab.Machine, short bool) {
 	image := m.Lab.Cluster
 	t := &story{Machine: m, distribution: distributions[image.Version.Distribution()]}
 	chapters := []lab.Chapter{
@@ -39,13 +44,13 @@ func Tell(ctx context.Context, m *lab.Machine) {
 		{Name: "changed", Title: "a changed config restarts it", Do: t.changed},
 		{Name: "unknown", Title: "an argument that this version does not take is refused, and nothing restarts", Do: t.unknown},
 	}
-	if len(image.Images) > 0 {
-		chapters = append(chapters, lab.Chapter{Name: "pod", Title: "a pod answers over the network", Do: t.pod})
+	if !short {
+		chapters = append(chapters,
+			lab.Chapter{Name: "pod", Title: "a pod answers over the network", Do: t.pod},
+			lab.Chapter{Name: "reboot", Title: "after a reboot the node is Ready again, with what the cluster held", Do: t.reboot},
+		)
 	}
-	m.Tell(ctx, false, append(chapters,
-		lab.Chapter{Name: "reboot", Title: "after a reboot the node is Ready again, with what the cluster held", Do: t.reboot},
-		lab.Chapter{Name: "stopped", Title: "a role that is disabled leaves no process behind", Do: t.stopped},
-	))
+	m.Tell(ctx, false, append(chapters, lab.Chapter{Name: "stopped", Title: "a role that is disabled leaves no process behind", Do: t.stopped}))
 }
 
 // configName is the file of /oem with the role.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/kairos-build/kairos-build/ci/lab"
@@ -32,7 +33,7 @@ func AppliesMinor(l *lab.Lab) bool {
 // which does not prove itself; then to the same version again, which does.
 func TellMinor(ctx context.Context, m *lab.Machine) {
 	t := &story{Machine: m, distribution: distributions[m.Lab.Cluster.Version.Distribution()]}
-	t.args = append(t.args, t.etcd...)
+	t.args = slices.Concat(t.args, t.etcd)
 	m.Tell(ctx, false, []lab.Chapter{
 		{Name: "ready", Title: "comes up, and the node of the cluster is Ready in this boot", Do: t.beginMinor},
 		{Name: "held", Title: "the cluster holds an object of before", Do: t.object},
