@@ -100,7 +100,9 @@ func (f *Flavor) Arches() []string {
 	return arches
 }
 
-//go:embed debian-* keys
+// Locks in these folders are not embedded: a build reads them from the current folder.
+//
+//go:embed debian-*/flavor.yaml debian-*/proven.json keys
 var embedded embed.FS
 
 // ErrUnknown means that no flavor has the name that was asked for.
