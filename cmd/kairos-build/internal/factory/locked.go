@@ -127,7 +127,7 @@ func (b *build) lockedSet() (*packages.Set, error) {
 // advise says what to do about a locked package that no archive has any more.
 func (b *build) advise(err error) error {
 	if errors.Is(err, packages.ErrGone) {
-		return fmt.Errorf("%w: name an archive that has it with --mirror, --mirror snapshot=URL or --mirror security-snapshot=URL, or lock what the archive has now: `kairos-build lock --update %s`", err, b.ref)
+		return fmt.Errorf("%w; lock what the archive has now (`kairos-build lock --update %s`), or name an archive that has the package with --mirror URL or --mirror snapshot=URL", err, b.ref)
 	}
 	return err
 }

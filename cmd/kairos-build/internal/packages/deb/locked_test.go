@@ -349,7 +349,7 @@ func TestLockedPackagesThatAreGone(t *testing.T) {
 	}
 	set := a.locked(facts)
 	err := set.Inputs[1].Write(t.Context(), io.Discard, func(int64, int64) {})
-	if !errors.Is(err, packages.ErrGone) || !strings.Contains(err.Error(), "curl 1.0 (lock.yaml): no archive has it any more: "+a.url+"/live/pool/") || !strings.Contains(err.Error(), a.url+"/past/") {
+	if !errors.Is(err, packages.ErrGone) || !strings.Contains(err.Error(), "curl 1.0 (lock.yaml) is gone: it is neither at "+a.url+"/live/pool/") || !strings.Contains(err.Error(), " nor at "+a.url+"/past/") {
 		t.Errorf("got %v", err)
 	}
 	facts.Lists[0].Packages[0].Archive = "contrib"

@@ -3,6 +3,8 @@
 package archive
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -40,14 +42,22 @@ func (l *Locked) blob(p *Package, b blob) blob {
 	if l.History != "" {
 		b.urls = append(b.urls, l.History)
 	}
-	b.missing = func(errs []error) error {
-		var texts []string
-		for _, err := range errs {
-			texts = append(texts, err.Error())
-		}
-		return problemf(packages.ErrGone, "package %s %s (%s): no archive has it any more: %s", p.Name, p.Version, l.File, strings.Join(texts, "; "))
-	}
+	b.missing = func(errs []error) error { return l.lost(p, b.urls, errs) }
 	return b
+}
+
+// lost is the error about a package that its mirror does not have, and that its history
+// does not have or does not give.
+func (l *Locked) lost(p *Package, urls []string, errs []error) error {
+	what := fmt.Sprintf("package %s %s (%s)", p.Name, p.Version, l.File)
+	mirror, last := fetch.Shown(urls[0]), errs[len(errs)-1]
+	switch {
+	case len(urls) == 1:
+		return problemf(packages.ErrGone, "%s is gone: it is not at %s, and the archive has no history", what, mirror)
+	case errors.Is(last, ErrNotFound):
+		return problemf(packages.ErrGone, "%s is gone: it is neither at %s nor at %s", what, mirror, fetch.Shown(urls[1]))
+	}
+	return problemf(packages.ErrGone, "%s is no longer at %s, and the history of the archive does not answer: %v", what, mirror, last)
 }
 
 // snapshotForm is how the histories of Debian and Ubuntu write a time. They answer with

@@ -49,7 +49,7 @@ func TestPool(t *testing.T) {
 		}, []string{"/pool/main/curl_8.1.deb 404", "/" + historyPath + "pool/main/curl_8.1.deb 200"}, ""},
 		{"nowhere", func(m *fakeMirror) { delete(m.files, p.filename()) },
 			[]string{"/pool/main/curl_8.1.deb 404", "/" + historyPath + "pool/main/curl_8.1.deb 404"},
-			"package curl 8.1 (lock.yaml): no archive has it any more: http://mirror/pool/main/curl_8.1.deb: the mirror has no such file (404 Not Found)"},
+			"package curl 8.1 (lock.yaml) is gone: it is neither at http://mirror/pool/main/curl_8.1.deb nor at http://mirror/history/20261121T110000Z/pool/main/curl_8.1.deb"},
 		{"altered", func(m *fakeMirror) { m.files[p.filename()] = []byte(strings.Repeat("x", len(p.body()))) },
 			[]string{"/pool/main/curl_8.1.deb 200", "/pool/main/curl_8.1.deb 200"},
 			"http://mirror/pool/main/curl_8.1.deb: sha256 is HASH, lock.yaml says HASH: the mirror is inconsistent or tampered with; try again later or choose another with --mirror; the file was fetched twice, deleted and is not used"},
@@ -94,7 +94,12 @@ func TestPoolErrors(t *testing.T) {
 	delete(m.files, p.filename())
 	locked.Locked.History = "ftp://history.example/x"
 	_, err := NewPool(m.options()).Fetch(t.Context(), []*Package{locked}, nil)
-	if !errors.Is(err, packages.ErrGone) || !strings.Contains(err.Error(), "ftp://history.example/x") || !strings.Contains(err.Error(), "404") {
+	if !errors.Is(err, packages.ErrGone) || !strings.Contains(err.Error(), "is no longer at "+locked.URL+", and the history of the archive does not answer: ftp://history.example/x") {
+		t.Errorf("got %v", err)
+	}
+	locked.Locked.History = ""
+	_, err = NewPool(m.options()).Fetch(t.Context(), []*Package{locked}, nil)
+	if !errors.Is(err, packages.ErrGone) || !strings.Contains(err.Error(), "is gone: it is not at "+locked.URL+", and the archive has no history") {
 		t.Errorf("got %v", err)
 	}
 }
