@@ -40,6 +40,8 @@ type Flavor struct {
 	Models map[string]Model `yaml:"models" rule:"required"`
 	// Boot is the boot loader for each architecture (a GOARCH).
 	Boot map[string]Boot `yaml:"boot" rule:"required"`
+
+	dir string // of a user's own flavor; empty: built-in
 }
 
 // A Base is where the root file system comes from.
@@ -53,7 +55,13 @@ type Archive struct {
 	// nor the host's own configuration names others.
 	Mirror   string `yaml:"mirror" rule:"required,url"`
 	Security string `yaml:"security" rule:"required,url"`
-	// Keyring names a file in flavors/keys: the distribution's public keys.
+	// Snapshot and SecuritySnapshot are the histories of the two: base URLs with a
+	// folder for each time. Locked packages come from there once a mirror has them
+	// no more.
+	Snapshot         string `yaml:"snapshot" rule:"url"`
+	SecuritySnapshot string `yaml:"security_snapshot" rule:"url"`
+	// Keyring names a file with the distribution's public keys: beside a user's own
+	// flavor, or in flavors/keys.
 	Keyring string `yaml:"keyring" rule:"required,name"`
 	// Suites are read from Mirror, SecuritySuites from Security.
 	Suites         []string `yaml:"suites" rule:"required"`
@@ -92,7 +100,9 @@ func (f *Flavor) Arches() []string {
 	return arches
 }
 
-//go:embed debian-* keys
+// Locks in these folders are not embedded: a build reads them from the current folder.
+//
+//go:embed debian-*/flavor.yaml debian-*/proven.json keys
 var embedded embed.FS
 
 // ErrUnknown means that no flavor has the name that was asked for.
@@ -127,6 +137,9 @@ func Load(name string) (*Flavor, error) {
 
 // Keyring returns the public keys that the flavor's archive is signed with.
 func (f *Flavor) Keyring() ([]byte, error) {
+	if data, err := f.ownKeyring(); data != nil || err != nil {
+		return data, err
+	}
 	data, err := embedded.ReadFile(path.Join("keys", f.Base.Archive.Keyring))
 	if err != nil {
 		return nil, fmt.Errorf("flavor %s: reading its keyring: %w", f.Name, err)

@@ -45,6 +45,9 @@ func structure(n strict.Node, v reflect.Value) {
 	var missing []string
 	for i := range v.NumField() {
 		tag := v.Type().Field(i).Tag
+		if !v.Type().Field(i).IsExported() {
+			continue
+		}
 		key, rules := tag.Get("yaml"), tag.Get("rule")
 		if strings.Contains(rules, "required") {
 			missing = append(missing, key)

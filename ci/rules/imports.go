@@ -147,6 +147,11 @@ func arrows() []arrow {
 			why:   "the order of the steps is the same for every family",
 		},
 		{
+			from:  builder + "/lock",
+			never: []string{builder + "/factory", builder + "/engine", builder + "/packages/deb", builder + "/packages/rpm", builder + "/kubernetes"},
+			why:   "a lock is a value: it knows neither how it is made nor what a build does with it",
+		},
+		{
 			from:  builder + "/packages",
 			never: []string{builder + "/factory", builder + "/engine"},
 			why:   "a family gives inputs; it does not know what a build is",

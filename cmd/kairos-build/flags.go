@@ -112,3 +112,8 @@ func families(state string, flags, env mirrors, log *slog.Logger) (map[string]fa
 	})
 	return map[string]factory.Packages{"apt": apt}, err
 }
+
+// mirrorFlag says where everything is fetched from.
+func mirrorFlag(flags *pflag.FlagSet, to *[]string) {
+	flags.StringArrayVar(to, "mirror", nil, "archive `URL`, or security=URL; snapshot=URL or security-snapshot=URL for their histories; k3s=URL or k0s=URL for their files; may be repeated (default: the host's own apt configuration, else the flavor's; the publishers)")
+}

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -28,13 +30,18 @@ func newFlavor() *cobra.Command {
 	var eng engineFlags
 	var kube kubernetesFlags
 	var mirror []string
-	var asJSON bool
+	var asJSON, noLock bool
 	cmd := &cobra.Command{
-		Use:   "flavor NAME",
+		Use:   "flavor NAME|FILE",
 		Short: "Build a flavor: an OCI image and a bootable disk",
 		Long: `Builds a flavor from its distribution's signed archive into an OCI image, and
 writes a bootable disk from that image. The output folder gets image/ (an OCI
 layout), disk.raw (sparse) and build.json (see docs/build-json.md).
+
+NAME is a built-in flavor, FILE one of your own (see docs/flavors.md).
+
+If the flavor has a lock, the image is made from the packages, the Kubernetes and the
+base image in it: see "kairos-build lock --help".
 
 With --k3s or --k0s the image has a Kubernetes, which the configuration of a node
 starts (see docs/kubernetes.md).
@@ -46,17 +53,20 @@ Building again with nothing changed takes a moment and changes nothing.`,
   kairos-build flavor debian-13 --k3s v1.34
   kairos-build flavor debian-13 --k0s v1.34.1+k0s.0 --airgap --mirror k0s=file:///srv/mirror/k0s
   kairos-build flavor debian-12 --model cloud --artifact image --json
+  kairos-build flavor ./edge/flavor.yaml --lock edge/july.lock.yaml
+  kairos-build flavor debian-13 --no-lock
   kairos-build flavor debian-13 --slot-size 6G --recovery-size 4G
   kairos-build flavor debian-13 --mirror http://mirror.example.org/debian --mirror security=http://mirror.example.org/debian-security
   BUILDKIT_HOST=tcp://builder:1234 kairos-build flavor debian-13`,
-		Args: commandline.Args(cobra.ExactArgs(1)),
-		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			return flavors.Names(), cobra.ShellCompDirectiveNoFileComp
-		},
+		Args:              commandline.Args(cobra.ExactArgs(1)),
+		ValidArgsFunction: completeFlavors,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			builder, state, err := eng.options()
 			if err != nil {
 				return err
+			}
+			if o.Lock, err = lockOf(args[0], o.Lock, noLock); err != nil {
+				return commandline.Usagef(cmd, "%w", err)
 			}
 			t, err := talk.open(cmd.ErrOrStderr())
 			if err != nil {
@@ -83,7 +93,9 @@ Building again with nothing changed takes a moment and changes nothing.`,
 	flags.StringVar(&o.Model, "model", "generic", "kind of machine: generic or cloud")
 	flags.StringArrayVar(&o.MountPoints, "mount-point", nil, "`directory` that the image has, for a mount; may be repeated (see docs/data.md)")
 	flags.StringVar(&o.Arch, "arch", "amd64", "architecture, as Go names it")
-	flags.StringArrayVar(&mirror, "mirror", nil, "archive `URL`, or security=URL; k3s=URL or k0s=URL for their files; may be repeated (default: the host's own apt configuration, else the flavor's; the publishers)")
+	mirrorFlag(flags, &mirror)
+	flags.StringVar(&o.Lock, "lock", "", "lock `file` to build from (default: the flavor's, if there is one)")
+	flags.BoolVar(&noLock, "no-lock", false, "build from the archive as it is now, even if the flavor has a lock")
 	flags.StringVar(&o.Base, "base", "", "image to start from in place of the archive: OCI layout, OCI archive or registry `reference`")
 	flags.StringVar(&o.Version, "version", version, "version of the image, a semantic version")
 	flags.BoolVar(&asJSON, "json", false, "print build.json on stdout")
@@ -94,6 +106,28 @@ Building again with nothing changed takes a moment and changes nothing.`,
 	commandline.Complete(cmd, "model", []string{"generic", "cloud"})
 	commandline.Complete(cmd, "arch", []string{"amd64"})
 	return cmd
+}
+
+// completeFlavors offers the built-in flavors that are not named yet.
+func completeFlavors(_ *cobra.Command, named []string, _ string) ([]string, cobra.ShellCompDirective) {
+	names := slices.DeleteFunc(flavors.Names(), func(name string) bool { return slices.Contains(named, name) })
+	return names, cobra.ShellCompDirectiveDefault // files, too: a flavor of one's own
+}
+
+// lockOf is the lock to build from, or empty: the file that --lock names, or the flavor's
+// own if there is one.
+func lockOf(ref, file string, none bool) (string, error) {
+	switch {
+	case none && file != "":
+		return "", errors.New("--lock and --no-lock: leave one of them out")
+	case none || file != "":
+		return file, nil
+	}
+	file = flavors.LockFile(ref)
+	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return file, nil
 }
 
 // setSources sets where packages and Kubernetes come from.

@@ -54,10 +54,32 @@ func (k *kubernetesFlags) finder(state string, flags, env mirrors, log *slog.Log
 	if err != nil || d == "" {
 		return nil, err
 	}
-	return kubernetes.New(kubernetes.Options{
-		Distribution: d, Wanted: wanted, Airgap: k.airgap, Mirror: cmp.Or(flags.kubernetes[d], env.kubernetes[d]),
-		Cache: filepath.Join(state, "kubernetes"), Log: log,
-	})
+	return finders(state, flags, env, log)(factory.WantedKubernetes{Distribution: d, Wanted: wanted, Airgap: k.airgap})
+}
+
+// all are the releases to lock: k3s and k0s may be in one lock.
+func (k *kubernetesFlags) all() (list []factory.WantedKubernetes, err error) {
+	for _, w := range []factory.WantedKubernetes{{Distribution: release.K3s, Wanted: k.k3s}, {Distribution: release.K0s, Wanted: k.k0s}} {
+		if w.Wanted != "" {
+			w.Airgap = k.airgap
+			list = append(list, w)
+		}
+	}
+	if k.airgap && len(list) == 0 {
+		_, _, err = k.chosen()
+	}
+	return list, err
+}
+
+// finders returns a function that makes finders of releases.
+func finders(state string, flags, env mirrors, log *slog.Logger) func(factory.WantedKubernetes) (factory.Kubernetes, error) {
+	return func(w factory.WantedKubernetes) (factory.Kubernetes, error) {
+		return kubernetes.New(kubernetes.Options{
+			Distribution: w.Distribution, Wanted: w.Wanted, Airgap: w.Airgap,
+			Mirror: cmp.Or(flags.kubernetes[w.Distribution], env.kubernetes[w.Distribution]),
+			Cache:  filepath.Join(state, "kubernetes"), Log: log,
+		})
+	}
 }
 
 // mirrors are values of --mirror, or of the environment.

@@ -32,7 +32,7 @@ func TestScripts(t *testing.T) {
 			return os.Geteuid() == 0, nil
 		},
 		Setup: func(env *testscript.Env) error { env.Setenv("KAIROS_BUILD_STATE", env.WorkDir+"/state"); return nil },
-		Cmds:  map[string]func(*testscript.TestScript, bool, []string){"mkimage": mkimage, "mkroot": mkroot},
+		Cmds:  map[string]func(*testscript.TestScript, bool, []string){"mkimage": mkimage, "mkroot": mkroot, "mkarchive": newArchiveMaker(t)},
 	})
 }
 

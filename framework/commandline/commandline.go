@@ -4,7 +4,7 @@
 // wrong command line and the same exit statuses. It knows no verb of any program.
 //
 // The exit status is 0 for success, 1 for a failure, and 2 for a wrong command
-// line or wrong input.
+// line or wrong input. A verb that compares may end with 3: see ErrDiffers.
 package commandline
 
 import (
@@ -26,10 +26,15 @@ const (
 	OK       = 0
 	Failure  = 1
 	BadInput = 2
+	Differs  = 3
 )
 
 // ErrQuiet ends a program with status Failure when the failure is reported already.
 var ErrQuiet = errors.New("said already")
+
+// ErrDiffers ends a program with status Differs: nothing went wrong, and what was compared
+// is not the same. What differs is reported already.
+var ErrDiffers = errors.New("it differs")
 
 // A UsageError is a mistake in the command line or the input. It ends the program
 // with status BadInput.
@@ -58,6 +63,8 @@ func Exit(stderr io.Writer, program string, err error) int {
 		return OK
 	case errors.Is(err, ErrQuiet):
 		return Failure
+	case errors.Is(err, ErrDiffers):
+		return Differs
 	}
 	fmt.Fprintf(stderr, "%s: %v\n", program, err)
 	if _, ok := errors.AsType[UsageError](err); ok {

@@ -27,7 +27,7 @@ func program() *cobra.Command {
 	root := &cobra.Command{Use: "builder", Example: "  builder make"}
 	list := commandline.Verbs(&cobra.Command{Use: "list", Short: "list"}, verb("new", nil), verb("old", nil))
 	commandline.Prepare(root,
-		commandline.Group{Title: "Make", Verbs: []*cobra.Command{verb("make", nil), verb("break", errors.New("no hammer")), verb("hush", commandline.ErrQuiet)}},
+		commandline.Group{Title: "Make", Verbs: []*cobra.Command{verb("make", nil), verb("break", errors.New("no hammer")), verb("hush", commandline.ErrQuiet), verb("compare", commandline.ErrDiffers)}},
 		commandline.Group{Title: "Look", Verbs: []*cobra.Command{list, verb("version", nil)}},
 	)
 	return root
@@ -45,6 +45,7 @@ func TestProgram(t *testing.T) {
 		{"--version", commandline.OK, "did builder version\n", ""},
 		{"break", commandline.Failure, "did builder break\n", "builder: no hammer\n"},
 		{"hush", commandline.Failure, "did builder hush\n", ""},
+		{"compare", commandline.Differs, "did builder compare\n", ""},
 		{"mke", commandline.BadInput, "", "builder: unknown command \"mke\"; did you mean \"make\"? (see `builder --help`)\n"},
 		{"mke --ca-file", commandline.BadInput, "", "unknown command \"mke\""},
 		{"--ca-fiel make", commandline.BadInput, "", "unknown flag: --ca-fiel"},

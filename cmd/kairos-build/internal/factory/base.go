@@ -27,9 +27,16 @@ type baseImage struct {
 // openBase imports the image and reads its distribution and packages.
 func (b *build) openBase(ctx context.Context) (base *baseImage, err error) {
 	err = b.step("base: import "+b.Base, func(progress.Step) (bool, error) {
-		image, err := source.Open(ctx, b.Base, source.Options{Arch: b.choice.Arch})
+		ref, err := b.lockedBase()
+		if err != nil {
+			return false, err
+		}
+		image, err := source.Open(ctx, ref, source.Options{Arch: b.choice.Arch})
 		if err != nil {
 			return false, badInput(err)
+		}
+		if err := b.isLockedBase(image); err != nil {
+			return false, err
 		}
 		files, err := source.Files(image, "etc/os-release", "usr/lib/os-release", b.packages.Database())
 		if err != nil {
@@ -44,7 +51,7 @@ func (b *build) openBase(ctx context.Context) (base *baseImage, err error) {
 		}
 		b.digests = append(b.digests, Input{Name: "base " + b.Base, Digest: in.Digest.String()})
 		base = &baseImage{
-			name:     b.baseName(in.Digest.String()),
+			name:     baseName(b.Base, in.Digest.String()),
 			state:    stored(in, recipes.InputBase),
 			database: files[b.packages.Database()],
 		}
@@ -55,11 +62,11 @@ func (b *build) openBase(ctx context.Context) (base *baseImage, err error) {
 
 // baseName names the base in the image. It leaves out a path on this machine, which
 // means nothing elsewhere and would make the result depend on it.
-func (b *build) baseName(digest string) recipes.BaseImage {
-	if exists(b.Base) {
+func baseName(ref, digest string) recipes.BaseImage {
+	if exists(ref) {
 		return recipes.BaseImage{Digest: digest}
 	}
-	return recipes.BaseImage{Name: b.Base, Digest: digest}
+	return recipes.BaseImage{Name: ref, Digest: digest}
 }
 
 // fits checks that the image is of the flavor's distribution and release.

@@ -72,7 +72,7 @@ func TestBuildOnABase(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := r.Inputs[1], (Input{Name: "base " + w.options.Base, Digest: digest.String()}); got != want {
+	if got, want := r.Inputs[3], (Input{Name: "base " + w.options.Base, Digest: digest.String()}); got != want {
 		t.Errorf("build.json names the base %v, want %v", got, want)
 	}
 	request := w.builder.requests[0]

@@ -131,7 +131,8 @@ func wantInputs(t *testing.T, w *world, r *Result) {
 		}
 	}
 	want := []string{
-		"release http://archive.example/InRelease", "base", "packages", "tools", "kernel", "bootloader",
+		"release http://archive.example/trixie/InRelease", "release http://archive.example/trixie-updates/InRelease",
+		"release http://archive.example/trixie-security/InRelease", "base", "packages", "tools", "kernel", "bootloader",
 		"kairos-assemble", "init", "framework", "release", "cloud-config site.yaml",
 	}
 	if diff := cmp.Diff(want, names); diff != "" {

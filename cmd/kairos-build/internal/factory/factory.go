@@ -30,6 +30,10 @@ type Packages interface {
 	// Resolve verifies the distribution's archive, and finds in it the exact
 	// packages of a choice.
 	Resolve(ctx context.Context, c recipes.Choice) (*packages.Set, error)
+	// Locked makes the set of a choice from a lock, and reads no archive. file names
+	// the lock. An error about a package that no archive has any more, also a later one
+	// of the set's inputs, wraps packages.ErrGone.
+	Locked(c recipes.Choice, f packages.Facts, file string) (*packages.Set, error)
 	// Database is the path, in an image, of the file that lists its packages.
 	Database() string
 }
@@ -49,6 +53,11 @@ type Kubernetes interface {
 	// Find finds the exact release for an architecture. An error of the kind
 	// kubernetes.ErrUnknown is about the version that the user asked for.
 	Find(ctx context.Context, arch string) (*kubernetes.Release, error)
+	// Locked is a release from a lock; file names the lock. The error wraps
+	// kubernetes.ErrUnfit if the user asked for another one.
+	Locked(l kubernetes.Locked, file string) (*kubernetes.Release, error)
+	// Wanted is the version that the user asked for, such as v1.34.
+	Wanted() string
 	// String is what the user asked for, such as k3s v1.34.
 	String() string
 }
@@ -59,6 +68,8 @@ type build struct {
 	recorder
 	packages Packages
 	started  time.Time
+	ref      string  // the flavor, as the user named it
+	locked   *locked // nil: built from the archive as it is now
 	configs  []cloudConfig
 	choice   recipes.Choice
 	release  *kubernetes.Release // of the image's Kubernetes, or nil
@@ -91,20 +102,27 @@ func prepare(ctx context.Context, o Options) (*build, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &build{Options: o, recorder: recorder{to: o.Progress}, started: time.Now()}
-	flavor, err := flavors.Load(o.Flavor)
+	b := &build{Options: o, recorder: recorder{to: o.Progress}, started: time.Now(), ref: o.Flavor}
+	flavor, err := flavors.Open(o.Flavor)
 	if err != nil {
 		return nil, badInput(err)
+	}
+	b.Flavor = flavor.Name
+	if b.Dir == "" {
+		b.Dir = filepath.Join("out", flavor.Name)
 	}
 	b.choice, err = recipes.Choose(flavor, o.recipe())
 	if err != nil {
 		return nil, badInput(err)
 	}
 	if b.packages = o.Families[flavor.Family]; b.packages == nil {
-		return nil, fmt.Errorf("BUG: flavor %s: nothing resolves packages of the family %q", o.Flavor, flavor.Family)
+		return nil, fmt.Errorf("BUG: flavor %s: nothing resolves packages of the family %q", flavor.Name, flavor.Family)
+	}
+	if err := b.readLock(); err != nil {
+		return nil, badInput(err)
 	}
 	if err := slotimage.CheckCmdline(b.choice.Cmdline(), slotLoader{}); err != nil {
-		return nil, badInput(fmt.Errorf("flavor %s, model %s: %w", o.Flavor, b.choice.Model, err))
+		return nil, badInput(fmt.Errorf("flavor %s, model %s: %w", flavor.Name, b.choice.Model, err))
 	}
 	if b.configs, err = readConfigs(o.CloudConfigs, o.Configs, o.Log); err != nil {
 		return nil, err
@@ -159,6 +177,9 @@ func (b *build) findKubernetes(ctx context.Context) error {
 	if b.Kubernetes == nil {
 		return nil
 	}
+	if b.locked != nil {
+		return b.useRelease()
+	}
 	return b.step("kubernetes: find "+b.Kubernetes.String(), func(progress.Step) (_ bool, err error) {
 		if b.release, err = b.Kubernetes.Find(ctx, b.choice.Arch); errors.Is(err, kubernetes.ErrUnknown) {
 			err = badInput(err)
@@ -166,17 +187,26 @@ func (b *build) findKubernetes(ctx context.Context) error {
 		if err != nil {
 			return false, err
 		}
-		for _, f := range b.release.Files() {
-			b.digests = append(b.digests, Input{Name: fmt.Sprintf("kubernetes %s %s", b.release.Version, f.Name), Digest: "sha256:" + f.SHA256})
-		}
-		return false, checkRelease(b.configs, b.release.Version)
+		return false, b.useRelease()
 	})
 }
 
-// resolve finds the packages of the choice.
+// useRelease notes the files of the release, and checks that the cloud-configs fit it.
+func (b *build) useRelease() error {
+	for _, f := range b.release.Files() {
+		b.digests = append(b.digests, Input{Name: fmt.Sprintf("kubernetes %s %s", b.release.Version, f.Name), Digest: "sha256:" + f.SHA256})
+	}
+	return checkRelease(b.configs, b.release.Version)
+}
+
+// resolve finds the packages of the choice, in the lock or else in the archive.
 func (b *build) resolve(ctx context.Context) (set *packages.Set, err error) {
-	err = b.step("archive: verify and resolve", func(progress.Step) (bool, error) {
-		if set, err = b.packages.Resolve(ctx, b.choice); err != nil {
+	name, find := "archive: verify and resolve", func() (*packages.Set, error) { return b.packages.Resolve(ctx, b.choice) }
+	if b.locked != nil {
+		name, find = "lock: "+b.locked.file, b.lockedSet
+	}
+	err = b.step(name, func(progress.Step) (bool, error) {
+		if set, err = find(); err != nil {
 			return false, err
 		}
 		for _, index := range set.Indexes {

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -39,30 +40,69 @@ type fakePackages struct {
 	epoch   time.Time
 	version string
 	err     error
+	gone    error // of writing
 }
 
 func (f *fakePackages) Database() string { return "var/lib/dpkg/status" }
 
 func (f *fakePackages) Resolve(_ context.Context, c recipes.Choice) (*packages.Set, error) {
 	f.add("resolve")
-	set := &packages.Set{Epoch: f.epoch, Indexes: []packages.Index{{URL: "http://archive.example/InRelease", SHA256: strings.Repeat("1", 64)}}}
-	set.Inputs = append(set.Inputs, f.source(recipes.InputBase, nil))
+	facts := packages.Facts{Epoch: f.epoch, Snapshots: map[string]time.Time{"main": f.epoch.Add(time.Hour)}}
+	for _, suite := range []string{"trixie", "trixie-updates", "trixie-security"} {
+		facts.Indexes = append(facts.Indexes, packages.Index{
+			Archive: "main", Suite: suite, URL: "http://archive.example/" + suite + "/InRelease", Date: f.epoch,
+			SHA256: strings.Repeat("1", 64), Key: "Test <test@example.org>", Fingerprint: strings.Repeat("A", 40),
+		})
+	}
+	facts.Lists = append(facts.Lists, f.list(recipes.InputBase, []string{"base-files"}))
 	for _, l := range c.PackageLists() {
-		set.Inputs = append(set.Inputs, f.source(l.Input, l.Names))
+		facts.Lists = append(facts.Lists, f.list(l.Input, l.Names))
+	}
+	return f.set(facts), f.err
+}
+
+// Locked is what Resolve returned when the lock was made.
+func (f *fakePackages) Locked(_ recipes.Choice, facts packages.Facts, file string) (*packages.Set, error) {
+	f.add("locked %s", filepath.Base(file))
+	return f.set(facts), f.err
+}
+
+// list has the packages with these names, in the version of now.
+func (f *fakePackages) list(input string, names []string) packages.List {
+	l := packages.List{Input: input}
+	for _, name := range names {
+		l.Packages = append(l.Packages, packages.Package{
+			Name: name, Version: f.version, Arch: "amd64", Archive: "main", Path: "pool/" + name + "_" + f.version + ".deb", Size: 1, SHA256: digestOf([]byte(name + f.version)),
+		})
+	}
+	return l
+}
+
+// set makes the inputs of lists.
+func (f *fakePackages) set(facts packages.Facts) *packages.Set {
+	set := &packages.Set{Facts: facts}
+	for _, l := range facts.Lists {
+		set.Inputs = append(set.Inputs, f.source(l, facts.Epoch))
 	}
 	set.Over = func(database []byte) ([]inputs.Source, error) {
 		f.add("over %s", database)
 		return set.Inputs[1:], nil
 	}
-	return set, f.err
+	return set
 }
 
-func (f *fakePackages) source(name string, names []string) inputs.Source {
-	content := []byte(f.version + strings.Join(names, " "))
-	return inputs.Source{Name: name, Key: content, Write: func(_ context.Context, w io.Writer, report inputs.Report) error {
-		f.add("write %s", name)
+func (f *fakePackages) source(l packages.List, epoch time.Time) inputs.Source {
+	var content []byte
+	for _, p := range l.Packages {
+		content = append(content, p.Name+" "+p.Version+"\n"...)
+	}
+	return inputs.Source{Name: l.Input, Key: content, Write: func(_ context.Context, w io.Writer, report inputs.Report) error {
+		f.add("write %s", l.Input)
 		report(1, 2)
-		return inputs.Tree(w, []inputs.File{{Path: name, Mode: 0o644, Data: content}}, f.epoch)
+		if f.gone != nil {
+			return f.gone
+		}
+		return inputs.Tree(w, []inputs.File{{Path: l.Input, Mode: 0o644, Data: content}}, epoch)
 	}}
 }
 

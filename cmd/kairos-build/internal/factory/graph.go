@@ -188,7 +188,7 @@ func (b *build) bring(ctx context.Context, s inputs.Source) (llb.State, error) {
 	var in inputs.Input
 	err := b.step("input: "+s.Name, func(step progress.Step) (cached bool, err error) {
 		in, err = b.inputs.Add(ctx, s.Name, b.recipe.Arch, key, func(w io.Writer) error { return s.Write(ctx, w, step.Progress) })
-		return in.Cached, err
+		return in.Cached, b.advise(err)
 	})
 	if err != nil {
 		return llb.State{}, err
@@ -205,7 +205,7 @@ func stored(in inputs.Input, name string) llb.State {
 // key is the digest of everything that the outputs depend on.
 func (b *build) key(g *graph) string {
 	sum := sha256.New()
-	fmt.Fprintf(sum, "%s\n%s\n%q\n%s\n%+v\n", g.key, b.Version, b.Artifacts, builderID(), b.Sizes)
+	fmt.Fprintf(sum, "%s\n%s\n%q\n%s\n%+v\n%s\n", g.key, b.Version, b.Artifacts, builderID(), b.Sizes, b.locked.digestText())
 	for _, c := range b.configs {
 		fmt.Fprintf(sum, "%d\n", len(c.data))
 		sum.Write(c.data)

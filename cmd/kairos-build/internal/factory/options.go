@@ -37,8 +37,9 @@ func (e *inputError) Unwrap() []error { return []error{e.err, ErrBadInput} }
 
 // Options are the user's choices, and the means of a build.
 type Options struct {
-	Flavor       string
-	Dir          string   // output folder; default out/<flavor>
+	Flavor       string   // name of a built-in flavor, or path of a user's own
+	Dir          string   // output folder; default out/<name of the flavor>
+	Lock         string   // file with the exact packages; empty: those of the archive now
 	CloudConfigs []string // files, written to the disk's /oem in this order
 	// Configs says how CloudConfigs are checked. A file that only Configs.Compat
 	// accepts is written with config.CompatLine, so that the node accepts it, too.
@@ -71,9 +72,6 @@ func (o Options) recipe() recipes.Options {
 }
 
 func (o Options) withDefaults() (Options, error) {
-	if o.Dir == "" {
-		o.Dir = filepath.Join("out", o.Flavor)
-	}
 	if len(o.Artifacts) == 0 {
 		o.Artifacts = Artifacts()
 	}

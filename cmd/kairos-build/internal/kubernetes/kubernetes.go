@@ -22,6 +22,9 @@ import (
 // text of the error names the nearest that do.
 var ErrUnknown = errors.New("unknown release")
 
+// ErrUnfit marks an error about a locked release that is not the one that is asked for.
+var ErrUnfit = errors.New("the locked release does not fit")
+
 // Options of New.
 type Options struct {
 	Distribution release.Distribution

@@ -22,8 +22,10 @@ type Release struct {
 type File struct {
 	Name   string
 	URL    string
-	SHA256 string // 64 lower-case hex digits
-	List   string // URL of the checksums that it is from
+	SHA256 string   // 64 lower-case hex digits
+	List   string   // URL of the checksums that it is from, or the file of a lock
+	Size   int64    // bytes; zero: not known
+	others []string // more addresses, for a file that is not at URL
 }
 
 // Files are the files of the release.

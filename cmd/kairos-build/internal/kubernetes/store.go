@@ -80,10 +80,15 @@ func (s *store) has(path string, f File) (bool, error) {
 // download writes a file to path if its checksum is right, else it returns the wrong
 // checksum and leaves nothing.
 func (s *store) download(ctx context.Context, f File, path string, report inputs.Report) (wrong string, err error) {
-	err = s.client.get(ctx, f.URL, func(r *http.Response) error {
-		wrong, err = receive(r, f.SHA256, path, report)
-		return err
-	})
+	for _, address := range append([]string{f.URL}, f.others...) {
+		err = s.client.get(ctx, address, func(r *http.Response) error {
+			wrong, err = receive(r, f.SHA256, path, report)
+			return err
+		})
+		if !errors.Is(err, errMissing) {
+			break
+		}
+	}
 	return wrong, err
 }
 

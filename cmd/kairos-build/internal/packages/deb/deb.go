@@ -16,14 +16,15 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/deb/archive"
 	"github.com/kairos-build/kairos-build/flavors"
-	"github.com/kairos-build/kairos-build/framework/fetch"
 	"github.com/kairos-build/kairos-build/recipes"
 )
 
 // Options of New. Host, Cache, Now and Log must be set.
 type Options struct {
-	Mirrors []string // "URL" for the main archive, "security=URL" for the other
-	Env     string   // the same, separated by blanks, from the environment
+	// Mirrors are "URL" for the main archive, "security=URL" for the other, and
+	// "snapshot=URL" and "security-snapshot=URL" for their histories.
+	Mirrors []string
+	Env     string // the same, separated by blanks, from the environment
 	// Host is the root of this machine's file system. Its apt configuration counts
 	// for the distribution that this machine runs.
 	Host  fs.FS
@@ -50,18 +51,13 @@ func (p *Packages) Resolve(ctx context.Context, c recipes.Choice) (*packages.Set
 	if err != nil {
 		return nil, err
 	}
-	releases := a.Releases()
-	s := &set{archive: a, arch: c.Arch, epoch: releases[0].Date.UTC()}
+	s := &set{archive: a, pool: a.Pool, arch: c.Arch, epoch: a.Releases()[0].Date.UTC()}
 	for _, list := range c.PackageLists() {
 		if err := s.add(list); err != nil {
 			return nil, fmt.Errorf("flavor %s: %s: %w", c.Flavor.Name, list.Input, err)
 		}
 	}
-	var indexes []packages.Index
-	for _, r := range releases {
-		indexes = append(indexes, packages.Index{URL: fetch.Shown(r.URL), SHA256: r.SHA256})
-	}
-	return &packages.Set{Epoch: s.epoch, Indexes: indexes, Inputs: s.inputs(), Over: s.over}, nil
+	return &packages.Set{Facts: s.facts(c.Flavor), Inputs: s.inputs(), Over: s.over}, nil
 }
 
 // parallel is how many files are downloaded at the same time.
@@ -70,10 +66,7 @@ const parallel = 8
 // open chooses the mirrors and verifies the signed releases.
 func (p *Packages) open(ctx context.Context, flavor *flavors.Flavor, arch string) (*archive.Archive, error) {
 	spec := flavor.Base.Archive
-	mirrors, err := archive.ChooseMirrors(archive.MirrorOptions{
-		Flags: p.Mirrors, Env: p.Env, Host: p.Host, Distribution: flavor.ID,
-		Default: archive.Mirrors{Main: archive.Mirror{URL: spec.Mirror}, Security: archive.Mirror{URL: spec.Security}},
-	})
+	mirrors, err := p.mirrors(flavor)
 	if err != nil {
 		return nil, err
 	}
@@ -81,12 +74,28 @@ func (p *Packages) open(ctx context.Context, flavor *flavors.Flavor, arch string
 	if err != nil {
 		return nil, err
 	}
-	p.Log.Info("mirrors", "main", mirrors.Main.URL, "from", mirrors.Main.From, "security", mirrors.Security.URL, "security from", mirrors.Security.From)
-	return archive.Open(ctx, archive.Options{
-		Sources: sources(spec, mirrors), Components: spec.Components, Arch: arch, Keyring: keyring,
-		Cache: p.Cache, Now: p.Now(), Log: p.Log,
-		Parallel: parallel, Transport: archive.NewTransport(parallel, archive.AptProxy(p.Host)),
+	o := p.fetching()
+	o.Sources, o.Components, o.Arch, o.Keyring, o.Now = sources(spec, mirrors), spec.Components, arch, keyring, p.Now()
+	return archive.Open(ctx, o)
+}
+
+// mirrors chooses the mirrors of a flavor.
+func (p *Packages) mirrors(flavor *flavors.Flavor) (archive.Mirrors, error) {
+	spec := flavor.Base.Archive
+	mirrors, err := archive.ChooseMirrors(archive.MirrorOptions{
+		Flags: p.Mirrors, Env: p.Env, Host: p.Host, Distribution: flavor.ID,
+		Default: archive.Mirrors{Main: archive.Mirror{URL: spec.Mirror}, Security: archive.Mirror{URL: spec.Security}},
 	})
+	p.Log.Info("mirrors", "main", mirrors.Main.URL, "from", mirrors.Main.From, "security", mirrors.Security.URL, "security from", mirrors.Security.From)
+	return mirrors, err
+}
+
+// fetching are the options that do not depend on the flavor.
+func (p *Packages) fetching() archive.Options {
+	return archive.Options{
+		Cache: p.Cache, Log: p.Log,
+		Parallel: parallel, Transport: archive.NewTransport(parallel, archive.AptProxy(p.Host)),
+	}
 }
 
 func sources(spec flavors.Archive, mirrors archive.Mirrors) []archive.Source {

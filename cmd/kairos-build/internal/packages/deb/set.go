@@ -16,7 +16,8 @@ import (
 
 // A set is everything that an image takes from the archive.
 type set struct {
-	archive *archive.Archive
+	archive *archive.Archive // nil for a set from a lock
+	pool    *archive.Pool    // fetches the packages
 	arch    string
 	epoch   time.Time
 	base    []*archive.Package // essential, required, and apt
@@ -100,7 +101,11 @@ func (s *set) debs(l list) inputs.Source {
 		if err != nil {
 			return err
 		}
-		files := []inputs.File{{Path: "batches", Mode: 0o644, Data: batchList(l.packages)}}
+		related, err := withRelations(l.packages, paths)
+		if err != nil {
+			return err
+		}
+		files := []inputs.File{{Path: "batches", Mode: 0o644, Data: batchList(related)}}
 		for i, p := range l.packages {
 			files = append(files, inputs.File{Path: debName(p), Mode: 0o644, From: paths[i]})
 		}
@@ -110,5 +115,5 @@ func (s *set) debs(l list) inputs.Source {
 }
 
 func (s *set) fetch(ctx context.Context, packages []*archive.Package, report inputs.Report) ([]string, error) {
-	return s.archive.Fetch(ctx, packages, func(p archive.Progress) { report(p.Done, p.Total) })
+	return s.pool.Fetch(ctx, packages, func(p archive.Progress) { report(p.Done, p.Total) })
 }

@@ -60,7 +60,7 @@ func testSet(t *testing.T) *set {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &set{archive: a, arch: "amd64", epoch: time.Unix(1_700_000_000, 0)}
+	s := &set{archive: a, pool: a.Pool, arch: "amd64", epoch: time.Unix(1_700_000_000, 0)}
 	for _, l := range []recipes.PackageList{
 		{Input: recipes.InputPackages, Names: []string{"curl"}, Installed: true},
 		{Input: recipes.InputTools, Names: []string{"grub-common"}, Installed: true},

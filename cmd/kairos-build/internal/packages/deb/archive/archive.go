@@ -65,10 +65,8 @@ func (o Options) withDefaults() Options {
 // An Archive is a set of suites whose signatures and indexes are verified. Its
 // methods may be called from several goroutines.
 type Archive struct {
-	o      Options
+	*Pool
 	keys   func() (openpgp.EntityList, error)
-	client *client
-	store  *store
 	suites []suite
 }
 
@@ -82,11 +80,9 @@ type suite struct {
 // Open fetches and verifies the Release of every source and opens their indexes, from
 // the cache if the Release has not changed.
 func Open(ctx context.Context, o Options) (*Archive, error) {
-	o = o.withDefaults()
 	// Debian's keyring takes 8 ms to check; this runs while the mirror answers.
 	keys := sync.OnceValues(func() (openpgp.EntityList, error) { return parseKeyring(o.Keyring) })
-	c := &client{http: fetch.Client(o.Transport), stall: o.Stall, retries: o.Retries, backoff: o.Backoff, log: o.Log}
-	a := &Archive{o: o, keys: keys, client: c, store: &store{dir: o.Cache, client: c}, suites: make([]suite, len(o.Sources))}
+	a := &Archive{Pool: NewPool(o), keys: keys, suites: make([]suite, len(o.Sources))}
 	g, ctx := errgroup.WithContext(ctx)
 	for i, s := range o.Sources {
 		g.Go(func() (err error) {
@@ -138,7 +134,8 @@ func (a *Archive) release(ctx context.Context, src Source) (*Release, error) {
 	if err != nil {
 		return nil, problemf(ErrMismatch, "%s: is signed, but is no Release file: %v", fetch.Shown(address), err)
 	}
-	r.URL, r.SHA256, r.Signer = address, sumOf(raw), signer
+	r.URL, r.SHA256, r.Signer = address, sumOf(raw), fingerprint(signer)
+	r.Source, r.SignerName = src, nameOf(signer)
 	return r, r.check(src.Suite, a.o.Arch, a.o.Now)
 }
 
@@ -180,6 +177,7 @@ func (a *Archive) Lookup(name string) (*Package, error) {
 				if p.URL, err = join(s.Mirror, p.Filename); err != nil {
 					return nil, err
 				}
+				p.Suite = s.Suite
 				best = p
 			}
 		}

@@ -21,21 +21,21 @@ type Progress struct {
 // Fetch puts every package's .deb into the cache and returns the paths, in the order
 // of the packages. It verifies every file, new or cached. report, if not nil, is
 // called from one goroutine at a time.
-func (a *Archive) Fetch(ctx context.Context, packages []*Package, report func(Progress)) ([]string, error) {
+func (p *Pool) Fetch(ctx context.Context, packages []*Package, report func(Progress)) ([]string, error) {
 	paths := make([]string, len(packages))
 	order := make([]int, len(packages))
 	t := &tally{report: report, files: make([]int64, len(packages)), p: Progress{TotalFiles: len(packages)}}
-	for i, p := range packages {
+	for i, pkg := range packages {
 		order[i] = i
-		t.p.Total += p.Size
+		t.p.Total += pkg.Size
 	}
 	// The largest first: a large download at the end would run alone.
 	slices.SortStableFunc(order, func(x, y int) int { return cmp.Compare(packages[y].Size, packages[x].Size) })
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(a.o.Parallel)
+	g.SetLimit(p.o.Parallel)
 	for _, i := range order {
 		g.Go(func() (err error) {
-			paths[i], err = a.fetchOne(ctx, packages[i], func(n int64) { t.move(i, n, packages[i]) })
+			paths[i], err = p.fetchOne(ctx, packages[i], func(n int64) { t.move(i, n, packages[i]) })
 			return err
 		})
 	}
@@ -45,14 +45,15 @@ func (a *Archive) Fetch(ctx context.Context, packages []*Package, report func(Pr
 	return paths, nil
 }
 
-func (a *Archive) fetchOne(ctx context.Context, p *Package, seen func(int64)) (string, error) {
+func (p *Pool) fetchOne(ctx context.Context, pkg *Package, seen func(int64)) (string, error) {
 	if err := ctx.Err(); err != nil {
 		return "", context.Cause(ctx)
 	}
-	return a.store.fetch(ctx, blob{
-		urls: []string{p.URL}, sha256: p.SHA256, size: p.Size, suffix: ".deb",
-		voucher: "the verified package index", seen: seen,
-	})
+	b := blob{urls: []string{pkg.URL}, sha256: pkg.SHA256, size: pkg.Size, suffix: ".deb", voucher: "the verified package index", seen: seen}
+	if pkg.Locked != nil {
+		b = pkg.Locked.blob(pkg, b)
+	}
+	return p.store.fetch(ctx, b)
 }
 
 // tally adds up the progress of parallel downloads.

@@ -80,8 +80,8 @@ func TestChooseMirrorsErrors(t *testing.T) {
 		o    MirrorOptions
 		want string
 	}{
-		{"flag", MirrorOptions{Flags: []string{"ftp.debian.org"}}, `--mirror: "ftp.debian.org" is no mirror: want http://host/path, https://host/path or file:///path, or security= before it`},
-		{"environment", MirrorOptions{Env: "security=ftp://x/y"}, `environment variable KAIROS_BUILD_MIRROR: "ftp://x/y" is no mirror: want http://host/path, https://host/path or file:///path, or security= before it`},
+		{"flag", MirrorOptions{Flags: []string{"ftp.debian.org"}}, `--mirror: "ftp.debian.org" is no mirror: want http://host/path, https://host/path or file:///path, or security=, snapshot= or security-snapshot= before it`},
+		{"environment", MirrorOptions{Env: "security=ftp://x/y"}, `environment variable KAIROS_BUILD_MIRROR: "ftp://x/y" is no mirror: want http://host/path, https://host/path or file:///path, or security=, snapshot= or security-snapshot= before it`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := ChooseMirrors(tt.o)

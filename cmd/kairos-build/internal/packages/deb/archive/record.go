@@ -17,11 +17,13 @@ type Package struct {
 	Source              string // source package, "" when it has the same name and version
 	MultiArch           string // "same", "foreign", "allowed" or ""
 	Essential           bool
-	URL                 string // of the .deb
-	Filename            string // path below the mirror's root
-	Size                int64  // of the .deb, bytes
-	InstalledSize       int64  // KiB
-	SHA256              string // of the .deb, lower-case hex
+	Suite               string  // the index is of this suite
+	URL                 string  // of the .deb
+	Filename            string  // path below the mirror's root
+	Size                int64   // of the .deb, bytes
+	InstalledSize       int64   // KiB
+	SHA256              string  // of the .deb, lower-case hex
+	Locked              *Locked // of a package from a lock
 
 	PreDepends, Depends []Alternatives
 	Conflicts, Breaks   []Alternatives
@@ -110,7 +112,7 @@ func decodeRecord(body string) (*Package, error) {
 	if err := p.check(f[recSize], f[recInstalledSize]); err != nil {
 		return nil, fmt.Errorf("package %s: %w", p.Name, err)
 	}
-	return p, p.relations(f)
+	return p, p.SetRelations(func(field string) string { return f[recordField([]byte(field))] })
 }
 
 // check refuses values that would be dangerous or useless later on.
@@ -138,23 +140,20 @@ func cleanRelative(name string) bool {
 	return name != "" && name == path.Clean(name) && !path.IsAbs(name) && name != ".." && !strings.HasPrefix(name, "../")
 }
 
-func (p *Package) relations(f [recFields]string) error {
+// SetRelations reads the relations to other packages. get returns a field by its name.
+func (p *Package) SetRelations(get func(field string) string) error {
 	for _, r := range []struct {
 		name string
-		from int
 		to   *[]Alternatives
 	}{
-		{"Pre-Depends", recPreDepends, &p.PreDepends},
-		{"Depends", recDepends, &p.Depends},
-		{"Conflicts", recConflicts, &p.Conflicts},
-		{"Breaks", recBreaks, &p.Breaks},
+		{"Pre-Depends", &p.PreDepends}, {"Depends", &p.Depends}, {"Conflicts", &p.Conflicts}, {"Breaks", &p.Breaks},
 	} {
 		var err error
-		if *r.to, err = ParseRelations(f[r.from]); err != nil {
+		if *r.to, err = ParseRelations(get(r.name)); err != nil {
 			return fmt.Errorf("package %s: field %s: %w", p.Name, r.name, err)
 		}
 	}
-	groups, err := ParseRelations(f[recProvides])
+	groups, err := ParseRelations(get("Provides"))
 	for _, g := range groups {
 		p.Provides = append(p.Provides, g...)
 	}

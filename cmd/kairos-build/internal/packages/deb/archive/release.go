@@ -15,9 +15,11 @@ import (
 
 // A Release is the content of a suite's signed InRelease file.
 type Release struct {
+	Source        Source
 	URL           string // of the InRelease file
 	SHA256        string // of the whole InRelease file, lower-case hex
 	Signer        string // fingerprint of the primary key whose signature was accepted
+	SignerName    string // user ID of that key
 	Origin        string
 	Suite         string
 	Codename      string

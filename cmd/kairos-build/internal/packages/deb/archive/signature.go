@@ -32,29 +32,40 @@ func parseKeyring(raw []byte) (openpgp.EntityList, error) {
 }
 
 // verifyClearsigned checks an InRelease file and returns the signed text and the
-// fingerprint of the signer's primary key. One good signature by a key of the keyring
+// signer. One good signature by a key of the keyring
 // is enough: Debian signs with several keys, and an older keyring may lack some. Only
 // the signed text may be used; the signature does not cover the rest of the file.
-func verifyClearsigned(url string, raw []byte, keys openpgp.EntityList, now time.Time) (text, signer string, err error) {
+func verifyClearsigned(url string, raw []byte, keys openpgp.EntityList, now time.Time) (text string, signer *openpgp.Entity, err error) {
 	block, _ := clearsign.Decode(raw)
 	if block == nil {
-		return "", "", problemf(ErrSignature, "%s: has no OpenPGP signature: it begins with %q, want %q: a proxy or login page may have answered instead of the mirror; %s",
+		return "", nil, problemf(ErrSignature, "%s: has no OpenPGP signature: it begins with %q, want %q: a proxy or login page may have answered instead of the mirror; %s",
 			url, firstLine(raw), "-----BEGIN PGP SIGNED MESSAGE-----", otherMirror)
 	}
 	sigs, err := signatures(block.ArmoredSignature.Body)
 	if err != nil {
-		return "", "", problemf(ErrSignature, "%s: its OpenPGP signature is damaged: %v: %s", url, err, otherMirror)
+		return "", nil, problemf(ErrSignature, "%s: its OpenPGP signature is damaged: %v: %s", url, err, otherMirror)
 	}
 	var causes []string
 	for _, s := range sigs {
 		e, err := checkOne(block.Bytes, s, keys, now)
 		if err == nil {
-			return string(block.Plaintext), fmt.Sprintf("%X", e.PrimaryKey.Fingerprint), nil
+			return string(block.Plaintext), e, nil
 		}
 		causes = append(causes, err.Error())
 	}
-	return "", "", problemf(ErrSignature, "%s: no signature is good: %s; want one by %s: the file was altered or is not this distribution's; %s",
+	return "", nil, problemf(ErrSignature, "%s: no signature is good: %s; want one by %s: the file was altered or is not this distribution's; %s",
 		url, strings.Join(causes, "; "), keyIDs(keys), otherMirror)
+}
+
+// fingerprint is that of the primary key, in upper-case hex.
+func fingerprint(e *openpgp.Entity) string { return fmt.Sprintf("%X", e.PrimaryKey.Fingerprint) }
+
+// nameOf is the user ID of a key, or empty.
+func nameOf(e *openpgp.Entity) string {
+	if id := e.PrimaryIdentity(); id != nil {
+		return id.Name
+	}
+	return ""
 }
 
 func firstLine(raw []byte) string {

@@ -37,6 +37,11 @@ type blob struct {
 	suffix  string   // of its name in the store, such as ".deb"
 	voucher string   // for messages: "the signed InRelease"
 	seen    func(n int64)
+	// twice says that a file with wrong contents is fetched once more.
+	twice bool
+	// missing, if set, makes the error of a blob that no address has, from the errors
+	// of the addresses.
+	missing func([]error) error
 }
 
 func (s *store) path(b blob) string {
@@ -121,25 +126,39 @@ func sameFile(f *os.File, name string) bool {
 
 // download fills a partial file from the first address that has the blob.
 func (s *store) download(ctx context.Context, b blob, part *os.File) error {
-	var err error
+	var missing []error
 	for _, url := range b.urls {
-		fresh := false // true once a bad file is downloaded again from the start
-		err = s.client.retry(ctx, func() error {
-			resumed, err := s.transfer(ctx, url, b, part)
-			if errors.Is(err, ErrMismatch) && resumed && !fresh {
-				fresh = true // the older part may be the bad one
-				return transient{err}
-			}
-			return err
-		})
-		if !errors.Is(err, ErrNotFound) {
+		err := s.from(ctx, url, b, part)
+		if err == nil {
+			return os.Rename(part.Name(), s.path(b))
+		}
+		if missing = append(missing, err); !errors.Is(err, ErrNotFound) {
 			break
 		}
 	}
-	if err != nil {
-		return err
+	if last := missing[len(missing)-1]; b.missing == nil || len(missing) == 1 && !errors.Is(last, ErrNotFound) {
+		return last
 	}
-	return os.Rename(part.Name(), s.path(b))
+	return b.missing(missing)
+}
+
+// from downloads a blob from one address. A file with wrong contents is downloaded once
+// more if its beginning is from an earlier run, which may be the bad part, or if the
+// blob asks for that.
+func (s *store) from(ctx context.Context, url string, b blob, part *os.File) error {
+	fresh := false // true at the second download
+	err := s.client.retry(ctx, func() error {
+		resumed, err := s.transfer(ctx, url, b, part)
+		if errors.Is(err, ErrMismatch) && (resumed || b.twice) && !fresh {
+			fresh = true
+			return transient{err}
+		}
+		return err
+	})
+	if b.twice && fresh && errors.Is(err, ErrMismatch) {
+		return problemf(ErrMismatch, "%v; the file was fetched twice, deleted and is not used", err)
+	}
+	return err
 }
 
 // transfer appends the missing bytes and checks the whole file. After a mismatch the

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"os"
 	"strings"
 	"testing"
 
@@ -162,4 +163,21 @@ func FuzzControl(f *testing.F) {
 			return
 		}
 	})
+}
+
+// TestReadControl reads what a package says about itself.
+func TestReadControl(t *testing.T) {
+	p := fakeDeb{name: "curl", version: "1.0", arch: "amd64", fields: "Depends: libc6\n"}.write(t, t.TempDir())
+	if text, err := ReadControl(p.Path); err != nil || !strings.Contains(text, "Package: curl\n") || !strings.Contains(text, "Depends: libc6\n") {
+		t.Errorf("got %q, %v", text, err)
+	}
+	if err := os.WriteFile(p.Path, []byte("no package"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadControl(p.Path); err == nil || !strings.Contains(err.Error(), p.Path+": is no .deb") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := ReadControl(p.Path + ".none"); !os.IsNotExist(err) {
+		t.Errorf("got %v", err)
+	}
 }
