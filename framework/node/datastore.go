@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/machine/kubernetes"
@@ -59,7 +60,7 @@ func (n *Node) prepareDatastore(m kubernetes.Member) (datastore.Change, error) {
 // datastore is the datastore of this node.
 func (n *Node) datastore(m kubernetes.Member) (datastore.Store, error) {
 	dir, err := n.Root.Fixed(m.Data)
-	return datastore.Store{Dir: dir, Distribution: m.Version.Distribution()}, err
+	return datastore.Store{Dir: dir, Distribution: m.Version.Distribution(), Now: time.Now}, err
 }
 
 // tellDatastore says what was done: a restore and an error on the consoles and in the
