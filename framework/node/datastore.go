@@ -14,6 +14,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/kubernetes"
 	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/datastore"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
+	"github.com/kairos-build/kairos-build/framework/node/health"
 	"github.com/kairos-build/kairos-build/framework/node/history"
 )
 
@@ -108,7 +109,7 @@ func (n *Node) isPrepared() error {
 		err = json.Unmarshal(data, &p)
 	}
 	if err == nil && p.Error != "" {
-		err = errors.New(p.Error)
+		err = fmt.Errorf("%s: %w", p.Error, health.ErrFinal)
 	}
 	return err
 }
