@@ -8,11 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/machine/kubernetes"
 	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/datastore"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
+	"github.com/kairos-build/kairos-build/framework/node/health"
 	"github.com/kairos-build/kairos-build/framework/node/history"
 )
 
@@ -59,7 +61,7 @@ func (n *Node) prepareDatastore(m kubernetes.Member) (datastore.Change, error) {
 // datastore is the datastore of this node.
 func (n *Node) datastore(m kubernetes.Member) (datastore.Store, error) {
 	dir, err := n.Root.Fixed(m.Data)
-	return datastore.Store{Dir: dir, Distribution: m.Version.Distribution()}, err
+	return datastore.Store{Dir: dir, Distribution: m.Version.Distribution(), Now: time.Now}, err
 }
 
 // tellDatastore says what was done: a restore and an error on the consoles and in the
@@ -107,7 +109,7 @@ func (n *Node) isPrepared() error {
 		err = json.Unmarshal(data, &p)
 	}
 	if err == nil && p.Error != "" {
-		err = errors.New(p.Error)
+		err = fmt.Errorf("%s: %w", p.Error, health.ErrFinal)
 	}
 	return err
 }

@@ -102,7 +102,7 @@ func TestDatastoreFails(t *testing.T) {
 	if got.code == 0 || got.stderr != "" || !strings.Contains(got.stdout, "kairos: k3s.service is not started: reading ") {
 		t.Errorf("got %+v", got)
 	}
-	if message := datastoreHealth(t, dir); !strings.Contains(message, "record.json: invalid character") {
+	if message := datastoreHealth(t, dir); !strings.Contains(message, "record.json: invalid character") || !strings.HasSuffix(message, ": it stays so until the next boot") {
 		t.Errorf("the check says %q", message)
 	}
 }

@@ -62,14 +62,25 @@ func Once(ctx context.Context, checks []config.Check, probe Prober) Result {
 	return run(checks, func(c config.Check, result *Check) { attempt(ctx, c, result, probe) })
 }
 
+// ErrFinal is wrapped by the error of a check that cannot pass in this boot any more.
+var ErrFinal = errors.New("it stays so until the next boot")
+
 // Run repeats every check until it passes, in parallel, for at most limit. Each check
-// gets at least one attempt.
+// gets at least one attempt. After an error that is ErrFinal, nothing is repeated: the
+// node cannot become healthy.
 func Run(ctx context.Context, checks []config.Check, limit time.Duration, probe Prober) Result {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	watched := func(ctx context.Context, c config.Check) error {
+		err := probe(ctx, c)
+		if errors.Is(err, ErrFinal) {
+			cancel()
+		}
+		return err
+	}
 	return run(checks, func(c config.Check, result *Check) {
-		for attempt(ctx, c, result, probe); !result.Passed && pause(ctx); {
-			attempt(ctx, c, result, probe)
+		for attempt(ctx, c, result, watched); !result.Passed && pause(ctx); {
+			attempt(ctx, c, result, watched)
 		}
 	})
 }
@@ -109,6 +120,8 @@ func attempt(ctx context.Context, c config.Check, result *Check, probe Prober) {
 	switch {
 	case err == nil:
 		result.Passed, result.Message = true, ""
+	case errors.Is(err, ErrFinal):
+		result.Message = clean(err.Error())
 	case own.Err() != nil && result.Message != "" && ctx.Err() != nil:
 		// The limit of all checks cut this attempt off: the message of the attempt
 		// before says more.

@@ -64,6 +64,23 @@ func TestRunHangs(t *testing.T) {
 	})
 }
 
+// TestRunFinal: what cannot pass any more ends all checks at once, with its reason.
+func TestRunFinal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		probe := func(_ context.Context, c config.Check) error {
+			if c.TCP == "full:1" && time.Since(start) >= 4*time.Second {
+				return fmt.Errorf("no room: %w", ErrFinal)
+			}
+			return errors.New("not yet")
+		}
+		got := Run(t.Context(), []config.Check{{TCP: "full:1"}, {TCP: "a:1"}}, time.Hour, probe)
+		if got.OK || got.Seconds != 4 || got.Checks[0].Message != "no room: it stays so until the next boot" || got.Checks[1].Message != "not yet" {
+			t.Errorf("got %+v", got)
+		}
+	})
+}
+
 func TestNoChecks(t *testing.T) {
 	if got := Run(t.Context(), nil, time.Second, nil); !got.OK || got.String() != "0 checks passed in 0.0 s" {
 		t.Errorf("got %+v", got)

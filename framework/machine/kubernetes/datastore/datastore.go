@@ -63,8 +63,7 @@ type Store struct {
 	Distribution release.Distribution
 	// Free returns the free bytes of a file system; default: as the kernel says.
 	Free func(dir string) (int64, error)
-	// Now is the time; default: of the node's clock.
-	Now func() time.Time
+	Now  func() time.Time // the node's clock; Prepare needs it
 	// Before is for tests: it is called before every step that changes the disk, and an
 	// error ends the work there, as a power cut would.
 	Before func(step string) error
@@ -176,12 +175,7 @@ func (Store) exists(path string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-func (s Store) now() time.Time {
-	if s.Now != nil {
-		return s.Now().UTC().Truncate(time.Second)
-	}
-	return time.Now().UTC().Truncate(time.Second)
-}
+func (s Store) now() time.Time { return s.Now().UTC().Truncate(time.Second) }
 
 func (s Store) free(dir string) (int64, error) {
 	if s.Free != nil {

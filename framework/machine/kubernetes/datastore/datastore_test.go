@@ -230,6 +230,19 @@ func TestBackNotNeeded(t *testing.T) {
 	}
 }
 
+// TestBackLater: after a power cut, etcd may find the higher version in its log only when
+// it starts. The next start puts the copy back.
+func TestBackLater(t *testing.T) {
+	n := upgraded(t, 1, "3.5.0")
+	if c := n.start("v1.34.1+k3s1"); c.Restored != nil {
+		t.Fatalf("got %+v", c)
+	}
+	n.etcd("3.6.0", "35", 1)
+	if c := n.start("v1.34.1+k3s1"); c.Restored == nil || n.read(wal) != "34" {
+		t.Errorf("got %+v", c)
+	}
+}
+
 // TestBackWithoutCopy: no copy of this minor version says which etcd it has.
 func TestBackWithoutCopy(t *testing.T) {
 	n := upgraded(t, 1, "3.6.0")

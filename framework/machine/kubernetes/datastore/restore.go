@@ -136,7 +136,7 @@ func (s Store) exchange(r Restored) error {
 		if in := slices.Contains(c.Parts, part); in && !s.exists(copied) || !in && part == tokenFile {
 			continue
 		}
-		if s.exists(here) && !s.exists(aside) {
+		if s.exists(here) {
 			if err := s.move(here, aside); err != nil {
 				return err
 			}
