@@ -195,6 +195,51 @@ func TestLayersNoticesAnAlteredBlob(t *testing.T) {
 	}
 }
 
+// TestBlobsOfAnArchive: a file is a blob only in the folder of blobs.
+func TestBlobsOfAnArchive(t *testing.T) {
+	amd := testImage(t, "amd64")
+	dir := testLayout(t, amd)
+	if err := errors.Join(os.CopyFS(filepath.Join(dir, "copy", "blobs"), os.DirFS(filepath.Join(dir, "blobs"))), filepath.WalkDir(filepath.Join(dir, "copy"), func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.Type().IsRegular() {
+			return os.WriteFile(path, []byte("another"), 0o644)
+		}
+		return err
+	})); err != nil {
+		t.Fatal(err)
+	}
+	if err := read(t.Context(), tarOf(t, dir), quick()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestPresentInFiles: Present finds the layers of a folder and of an archive, and
+// names the one that is missing.
+func TestPresentInFiles(t *testing.T) {
+	for way, refOf := range map[string]func(dir string) string{
+		"folder":  func(dir string) string { return dir },
+		"archive": func(dir string) string { return tarOf(t, dir) },
+	} {
+		image := testImage(t, "amd64")
+		dir := testLayout(t, image)
+		missing := digestOf(t, image)
+		for range 2 {
+			opened, err := Open(t.Context(), refOf(dir), quick())
+			if err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join(dir, "blobs", strings.Replace(missing, ":", "/", 1))
+			_, gone := os.Lstat(path)
+			err = Present(t.Context(), opened)
+			if gone == nil && err != nil || gone != nil && (!errors.Is(err, ErrMissing) || !strings.Contains(err.Error(), missing)) {
+				t.Errorf("%s, without the layer: %v: got %v", way, gone != nil, err)
+			}
+			if err := os.RemoveAll(path); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
 func TestArchiveNoticesAMissingBlob(t *testing.T) {
 	dir := testLayout(t, testImage(t, "amd64"))
 	err := filepath.WalkDir(filepath.Join(dir, "blobs"), func(path string, entry fs.DirEntry, err error) error {
