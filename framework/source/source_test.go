@@ -153,11 +153,20 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 	if err := os.WriteFile(plain, []byte("not a tar, whatever its name says, and long enough to be read as one"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	kernel, release := t.TempDir(), t.TempDir()
+	for dir, file := range map[string]string{kernel: "boot/vmlinuz", release: "etc/kairos-release"} {
+		path := filepath.Join(dir, file)
+		if err := errors.Join(os.Mkdir(filepath.Dir(path), 0o755), os.WriteFile(path, nil, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, tt := range []struct {
 		name, ref string
 		is        error
 		says      string
 	}{
+		{"a kernel alone", "dir:" + kernel, ErrNotImage, "want an OCI layout (index.json) or a root file system"},
+		{"a release file alone", "dir:" + release, ErrNotImage, "want an OCI layout (index.json) or a root file system"},
 		{"no such path", "./nosuch", ErrNotFound, "there is no such folder or file"},
 		{"other architecture", dir, ErrPlatform, "wanted linux/amd64, found linux/arm64"},
 		{"other architecture, archived", tarOf(t, dir), ErrPlatform, "wanted linux/amd64, found linux/arm64"},

@@ -297,6 +297,42 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// TestTheLimitItselfIsAllowed: of a document and of a file.
+func TestTheLimitItselfIsAllowed(t *testing.T) {
+	dir := t.TempDir()
+	content := make([]byte, maxDocument)
+	blob := v1.Descriptor{Digest: sha256Of(content), Size: maxDocument}
+	path := layoutFolder(dir).path(blob)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, content, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := readDocument(layoutFolder(dir), "manifest", blob); err != nil || len(data) != maxDocument {
+		t.Errorf("a document: %d bytes, %v", len(data), err)
+	}
+	blob.Size++
+	if _, err := readDocument(layoutFolder(dir), "manifest", blob); !errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), fmt.Sprintf("has %d bytes, more than", maxDocument+1)) {
+		t.Errorf("a larger document: %v", err)
+	}
+	image, err := testimage.Image([]testimage.Entry{testimage.File("etc/large", strings.Repeat("\x00", maxFile))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found, err := Files(image, "etc/large"); err != nil || len(found["etc/large"]) != maxFile {
+		t.Errorf("a file: %d bytes, %v", len(found["etc/large"]), err)
+	}
+}
+
+// TestDigests: a blob is named by a whole sha256, whose digits are part of a path.
+func TestDigests(t *testing.T) {
+	for _, digest := range []v1.Hash{
+		{}, {Algorithm: "sha256", Hex: "00"}, {Algorithm: "sha512", Hex: strings.Repeat("0", 64)}, {Algorithm: "sha512", Hex: strings.Repeat("0", 128)},
+	} {
+		if _, err := openBlob(layoutFolder(t.TempDir()), "blob", v1.Descriptor{Digest: digest}); !errors.Is(err, ErrNotImage) || !strings.Contains(err.Error(), "has no sha256 digest") {
+			t.Errorf("%v: got %v", digest, err)
+		}
+	}
+}
+
 // TestLimitsOfARegistry: a configuration that is larger than any memory is not
 // even requested, and an endless manifest is not read to an end.
 func TestLimitsOfARegistry(t *testing.T) {
