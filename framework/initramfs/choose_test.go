@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -163,5 +165,34 @@ func TestDescribeSize(t *testing.T) {
 	}
 	if want := []string{"1 MiB", "1024 MiB", "10239 MiB", "10 GiB", "10 GiB"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestSearchEnds: the search for the disk lasts as long as it may, and then says what it
+// found. A disk that is listed, and cannot be read, counts.
+func TestSearchEnds(t *testing.T) {
+	sysfs := t.TempDir()
+	a := goodArguments(t)
+	a.DiskWait = 50 * time.Millisecond
+	b := &boot{log: slog.New(slog.DiscardHandler), args: a, readSlots: bootenv.Read, sysfs: sysfs}
+	if err := b.findDisk(); err == nil || !strings.Contains(err.Error(), "listing disks") {
+		t.Errorf("without a list of disks: %v", err)
+	}
+	dir := filepath.Join(sysfs, "block", "kairos-test-none")
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	err := b.findDisk()
+	if took := time.Since(begin); err == nil || !strings.Contains(err.Error(), "No disk at all was found") || took < a.DiskWait {
+		t.Errorf("without disks: %v after %v", err, took)
+	}
+	for name, value := range map[string]string{"size": "2048\n", "removable": "0\n"} {
+		if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, name), []byte(value), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.findDisk(); err == nil || !strings.Contains(err.Error(), "/dev/kairos-test-none (1 MiB, no model name): open /dev/kairos-test-none: no such file") {
+		t.Errorf("with a disk that cannot be opened: %v", err)
 	}
 }
