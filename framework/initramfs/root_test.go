@@ -193,14 +193,14 @@ func TestReplaceFile(t *testing.T) {
 	if err := errors.Join(os.WriteFile(target, []byte("old"), 0o644), os.Symlink(target, file)); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 {
-		if err := replaceFile(file, "new"); err != nil {
+	for _, text := range []string{"new", "newer"} {
+		if err := replaceFile(file, text); err != nil {
 			t.Fatal(err)
 		}
-	}
-	for path, want := range map[string]string{file: "new", target: "old"} {
-		if got, err := os.ReadFile(path); string(got) != want || err != nil {
-			t.Errorf("%s holds %q, %v, want %q", path, got, err, want)
+		for path, want := range map[string]string{file: text, target: "old"} {
+			if got, err := os.ReadFile(path); string(got) != want || err != nil {
+				t.Errorf("%s holds %q, %v, want %q", path, got, err, want)
+			}
 		}
 	}
 	if err := replaceFile(filepath.Join(file, "below"), "x"); err == nil {

@@ -254,3 +254,13 @@ func TestFewBytesWait(t *testing.T) {
 		t.Errorf("got %d bytes, %v", len(got), err)
 	}
 }
+
+// TestFailsBeforeTheFirstWrite: if the state did not change, the slot is as it was.
+func TestFailsBeforeTheFirstWrite(t *testing.T) {
+	n := newNode(t)
+	n.fail = func(string) error { return unix.EIO }
+	_, err := Run(t.Context(), n.Installation, Options{Source: "dir:" + store(t, imageOf(t, releaseOf()))})
+	if incomplete, ok := errors.AsType[*IncompleteError](err); ok || !errors.Is(err, unix.EIO) {
+		t.Errorf("got %v, and that slot %s is not complete", err, incomplete.Slot)
+	}
+}
