@@ -264,3 +264,13 @@ func TestFailsBeforeTheFirstWrite(t *testing.T) {
 		t.Errorf("got %v, and that slot %s is not complete", err, incomplete.Slot)
 	}
 }
+
+// TestReleaseWithoutNumbers: a rolling release is neither older nor newer.
+func TestReleaseWithoutNumbers(t *testing.T) {
+	for _, pair := range [][2]string{{"13", "sid"}, {"sid", "13"}, {"sid", "forky"}, {"24.04", "24.x"}, {"24.x", "24.04"}} {
+		u := newRun(Installation{Release: releaseOf(keyRelease, pair[0])}, Options{})
+		if err := u.judge(releaseOf(keyRelease, pair[1])); err != nil {
+			t.Errorf("from %s to %s: %v", pair[0], pair[1], err)
+		}
+	}
+}
