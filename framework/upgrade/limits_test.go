@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math"
 	"os"
 	"path/filepath"
@@ -272,5 +273,17 @@ func TestReleaseWithoutNumbers(t *testing.T) {
 		if err := u.judge(releaseOf(keyRelease, pair[1])); err != nil {
 			t.Errorf("from %s to %s: %v", pair[0], pair[1], err)
 		}
+	}
+}
+
+// TestLogOfTheRegistry: retries of a registry are in the log of the upgrade, unless they
+// have a log of their own.
+func TestLogOfTheRegistry(t *testing.T) {
+	mine, other := slog.New(slog.DiscardHandler), slog.New(slog.DiscardHandler)
+	if u := newRun(Installation{}, Options{Log: mine}); u.Registry.Log != mine {
+		t.Error("the registry does not get the log")
+	}
+	if u := newRun(Installation{}, Options{Log: mine, Registry: source.Options{Log: other}}); u.Registry.Log != other || u.Log != mine {
+		t.Error("the registry's own log is replaced")
 	}
 }
