@@ -287,3 +287,24 @@ func TestLogOfTheRegistry(t *testing.T) {
 		t.Error("the registry's own log is replaced")
 	}
 }
+
+// TestProgressGrows: each step begins at nothing, never goes back, and ends with all.
+func TestProgressGrows(t *testing.T) {
+	image, _ := recorded(t, imageOf(t, releaseOf()))
+	last := map[string]Progress{}
+	_, err := Run(t.Context(), newNode(t).Installation, Options{Source: "dir:" + store(t, image), Progress: func(p Progress) {
+		before, begun := last[p.Step]
+		if p.Done < before.Done || begun && p.Total != before.Total || !begun && p.Done != 0 {
+			t.Errorf("%+v after %+v", p, before)
+		}
+		last[p.Step] = p
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []string{StepWrite, StepReadBack} {
+		if p := last[step]; p.Done != p.Total || p.Total == 0 {
+			t.Errorf("the end is %+v", p)
+		}
+	}
+}
