@@ -247,8 +247,9 @@ func TestFewBytesWait(t *testing.T) {
 		if _, err := p.WriteAt(data, int64(i*len(data))); err != nil {
 			t.Fatal(err)
 		}
-		if want := int64((i + 1) % 4 * len(data)); p.dirty != want {
-			t.Errorf("%d bytes wait after write %d, want %d", p.dirty, i, want)
+		want, start := int64((i+1)%4*len(data)), int64(i/4*4*len(data))
+		if p.dirty != want || p.start != start {
+			t.Errorf("after write %d, %d bytes from %d wait, want %d from %d", i, p.dirty, p.start, want, start)
 		}
 	}
 	if got, err := os.ReadFile(path); len(got) != 10*len(data) || err != nil {
