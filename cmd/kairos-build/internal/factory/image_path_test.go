@@ -45,3 +45,21 @@ func TestSourcesWithMistakes(t *testing.T) {
 		t.Errorf("got %v, want bad input", err)
 	}
 }
+
+// TestSimulate: the result names the image that was simulated.
+func TestSimulate(t *testing.T) {
+	w := newWorld(t)
+	w.options.Artifacts = []string{"image"}
+	r, _ := w.build(t)
+	sources, err := ReadSources([]string{siteConfig(t, "hostname: a\n")}, config.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Simulate(t.Context(), SimulateOptions{Image: w.options.Dir, Arch: "amd64", Configs: sources, State: t.TempDir(), Progress: w.options.Progress})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Image.Reference != w.options.Dir || got.Image.Digest != r.Image.Digest || got.Image.Version != "v1.0.0" {
+		t.Errorf("got %+v", got.Image)
+	}
+}
