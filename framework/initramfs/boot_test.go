@@ -11,20 +11,20 @@ import (
 // TestStepTimer: only the step that runs can be late.
 func TestStepTimer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var late []string
+		late := make(chan string, 2)
 		timer := new(stepTimer)
 		for _, name := range []string{"first", "second"} {
-			timer.start(stepLimit, func() { late = append(late, name) })
+			timer.start(stepLimit, func() { late <- name })
 			time.Sleep(stepLimit / 2)
 		}
 		synctest.Wait()
 		if len(late) != 0 {
-			t.Errorf("%q are late already", late)
+			t.Errorf("%s is late already", <-late)
 		}
 		time.Sleep(stepLimit)
 		synctest.Wait()
-		if len(late) != 1 || late[0] != "second" {
-			t.Errorf("%q are late, want the second", late)
+		if n, name := len(late), <-late; n != 1 || name != "second" {
+			t.Errorf("%d are late, and the first of them is %s; want the second alone", n, name)
 		}
 	})
 }
