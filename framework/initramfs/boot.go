@@ -35,6 +35,7 @@ type boot struct {
 	rootDevice   string // /dev/dm-N
 	state        thisboot.Boot
 	readSlots    readSlots
+	sysfs        string // where the kernel shows disks and drivers
 }
 
 // A readSlots reads the boot loader's state of the slots from an EFI partition of

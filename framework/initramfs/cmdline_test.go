@@ -53,6 +53,8 @@ func TestParseCmdline(t *testing.T) {
 			a.Env = &slot.State{Good: layout.SlotB, Try: layout.SlotA, Tries: 2, Unproven: 3}
 		}},
 		{"slow disk", "kairos.diskwait=300", func(a *arguments) { a.DiskWait = 5 * time.Minute }},
+		{"the shortest wait", "kairos.diskwait=1", func(a *arguments) { a.DiskWait = time.Second }},
+		{"the longest wait", "kairos.diskwait=3600", func(a *arguments) { a.DiskWait = time.Hour }},
 		{"panic at once is not for us", "panic=-1", func(a *arguments) { a.PanicSeconds = 0 }},
 		{"init", "init=/bin/sh", func(a *arguments) { a.Init = "/bin/sh" }},
 		{"blacklist", "modprobe.blacklist=floppy,pcie-x", func(a *arguments) {
@@ -63,6 +65,7 @@ func TestParseCmdline(t *testing.T) {
 			a.ModuleParams["nvme_core"] = "io_timeout=9 flag"
 			a.ModuleParams["dm"] = `x="a b"`
 		}},
+		{"dots that are no module parameters", ".x=1 x.=1 . x", func(*arguments) {}},
 		{"quotes", `"quoted key=x" kairos.slot="b"`, func(a *arguments) { a.Slot = layout.SlotB }},
 	}
 	for _, test := range tests {
@@ -103,6 +106,17 @@ func TestParseCmdlineMistakes(t *testing.T) {
 	for _, test := range tests {
 		if err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("all at once: got %v, want %q in it", err, test.want)
+		}
+	}
+}
+
+func TestParseCmdlineBounds(t *testing.T) {
+	for _, add := range []string{
+		"kairos.diskwait=3601", "kairos.diskwait=-1", "kairos.diskwait=", "kairos.diskwait=1s",
+		"kairos.hashoffset=0", "kairos.hashoffset=-4096", "kairos.hashoffset=", "kairos.hashoffset=8192x",
+	} {
+		if _, err := parseCmdline(goodLine + " " + add); err == nil || !strings.Contains(err.Error(), add+": want ") {
+			t.Errorf("%s: got %v", add, err)
 		}
 	}
 }

@@ -120,7 +120,7 @@ func (p partFile) WriteAt(b []byte, off int64) (int, error) { return p.f.WriteAt
 func TestDecide(t *testing.T) {
 	fresh, once, twice := slot.Initial(), slot.Initial(), slot.Initial()
 	once.Unproven, twice.Unproven = 1, 2
-	const wait, tie, none = "wait", "nothing tells which", "did not appear within"
+	const wait, tie, none = "(wait)", "nothing tells which", "did not appear within"
 	tests := []struct {
 		name  string
 		grub  *slot.State
@@ -138,6 +138,8 @@ func TestDecide(t *testing.T) {
 		{"that stick has not come yet", &once, []twin{{"nvme", once, "root"}}, wait, "nvme", "nvme"},
 		{"a damaged slot, no copies", &once, []twin{{"sda", once, "root"}}, wait, "sda", "sda"},
 		{"a damaged slot beside a copy that is whole", &twice, []twin{{"sda", twice, "root"}, {"sdb", once, ""}}, wait, "sda", "sda"},
+		{"a damaged slot beside a block that cannot be read", &once, []twin{{"sda", once, "root"}, {"sdb", fresh, "env"}}, wait, "sda", "sda"},
+		{"two blocks that cannot be read", &once, []twin{{"sda", fresh, "env"}, {"sdb", fresh, "env"}}, wait, tie, tie},
 		{"two that are the same", &once, []twin{{"sda", once, ""}, {"sdb", once, ""}}, tie, tie, tie},
 		{"two that are the same and damaged", &once, []twin{{"sda", once, "root"}, {"sdb", once, "root"}}, wait, tie, tie},
 		{"a boot loader that says nothing, two copies", nil, []twin{{"sda", fresh, ""}, {"sdb", once, ""}}, tie, tie, tie},

@@ -75,7 +75,7 @@ func (b *boot) findDisk() (err error) {
 }
 
 func (b *boot) lookAtDisks() ([]candidate, error) {
-	disks, err := blockdev.Disks(sysfs)
+	disks, err := blockdev.Disks(b.sysfs)
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +145,7 @@ func (b *boot) chooseDisk(candidates []candidate, late, settled bool) (ready boo
 			return false, err
 		}
 	}
-	known, err := blockdev.Partitions(sysfs, c.Name)
+	known, err := blockdev.Partitions(b.sysfs, c.Name)
 	if err != nil {
 		return false, err
 	}

@@ -33,7 +33,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "this is /init of a kairos initramfs: the kernel starts it as process 1")
 		os.Exit(2)
 	}
-	b := &boot{timer: new(stepTimer), panicSeconds: defaultPanicSeconds, readSlots: bootenv.Read}
+	b := &boot{timer: new(stepTimer), panicSeconds: defaultPanicSeconds, readSlots: bootenv.Read, sysfs: "/sys"}
 	defer b.recoverFromBug()
 	b.giveUp(b.run())
 }

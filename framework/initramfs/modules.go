@@ -14,8 +14,6 @@ import (
 	"github.com/kairos-build/kairos-build/framework/internal/kmod"
 )
 
-const sysfs = "/sys"
-
 // loadModules loads the drivers of the present devices, so that disks begin to
 // appear, and then the modules that every machine needs. A kernel with everything
 // built in needs no modules.
@@ -56,7 +54,7 @@ func (b *boot) loadDrivers() (loaded bool, err error) {
 	if b.modules == nil {
 		return false, nil
 	}
-	aliases, err := kmod.Modaliases(sysfs)
+	aliases, err := kmod.Modaliases(b.sysfs)
 	if err != nil {
 		return false, err
 	}

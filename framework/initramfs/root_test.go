@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"log/slog"
 	"os"
@@ -70,6 +71,21 @@ func TestReadSuperblockMistakes(t *testing.T) {
 				t.Errorf("got error %v, want %v", err, test.want)
 			}
 		})
+	}
+}
+
+// TestSuperblockOfAnotherSize: the kernel arguments give the size of the root.
+func TestSuperblockOfAnotherSize(t *testing.T) {
+	path, a := rootFile(t, 200)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(data[3*verity.BlockSize:], data[a.HashOffset:a.HashOffset+verity.BlockSize])
+	a.HashOffset = 3 * verity.BlockSize
+	_, err = checkRoot(bytes.NewReader(data), a)
+	if want := "its verity superblock is for 200 blocks, the kernel command line says 3"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
 	}
 }
 
@@ -170,6 +186,28 @@ func TestMachineID(t *testing.T) {
 	}
 }
 
+// TestReplaceFile: a link of the image is replaced, and its target stays.
+func TestReplaceFile(t *testing.T) {
+	dir := t.TempDir()
+	file, target := filepath.Join(dir, "file"), filepath.Join(dir, "target")
+	if err := errors.Join(os.WriteFile(target, []byte("old"), 0o644), os.Symlink(target, file)); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"new", "newer"} {
+		if err := replaceFile(file, text); err != nil {
+			t.Fatal(err)
+		}
+		for path, want := range map[string]string{file: text, target: "old"} {
+			if got, err := os.ReadFile(path); string(got) != want || err != nil {
+				t.Errorf("%s holds %q, %v, want %q", path, got, err, want)
+			}
+		}
+	}
+	if err := replaceFile(filepath.Join(file, "below"), "x"); err == nil {
+		t.Error("a file below a file was written")
+	}
+}
+
 func TestLayoutEnv(t *testing.T) {
 	got := strings.Split(layoutEnv(), "\n")
 	want := []string{
@@ -190,8 +228,12 @@ func TestWarningsAreKept(t *testing.T) {
 	b.disk.Name, b.disk.Path = "sdd", "/dev/sdd"
 	copies := []match{{candidate: testCandidates(t)[4]}}
 	b.warnOfCopies(nil)
+	b.personal = true // then the other disk is no copy any more
+	b.warnOfCopies(copies)
+	b.personal = false
 	b.warnOfCopies(copies)
 	b.warnOfCopies(copies)
+	b.warnOfCopies(nil)
 	if len(b.state.Warnings) != 1 || !strings.HasPrefix(b.state.Warnings[0], "/dev/sdd and /dev/sde have the same identity") ||
 		!strings.Contains(b.state.Warnings[0], "`sfdisk --part-uuid /dev/sde 2 ") {
 		t.Errorf("warnings: %q", b.state.Warnings)

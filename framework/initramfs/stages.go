@@ -139,23 +139,23 @@ type lineLog struct {
 	rest []byte
 }
 
-// maxLogLine is where a line without an end is cut, in bytes.
+// maxLogLine is where a long line is cut, in bytes.
 const maxLogLine = 4096
 
 // Write never fails.
 func (l *lineLog) Write(p []byte) (int, error) {
 	l.rest = append(l.rest, p...)
 	for {
-		i := bytes.IndexByte(l.rest, '\n')
-		if i < 0 && len(l.rest) > maxLogLine {
-			i = maxLogLine
+		line, rest, ended := bytes.Cut(l.rest, []byte("\n"))
+		if len(line) > maxLogLine {
+			line, rest, ended = l.rest[:maxLogLine], l.rest[maxLogLine:], true
 		}
-		if i < 0 {
+		if !ended {
 			return len(p), nil
 		}
-		if line := strings.TrimSpace(string(l.rest[:i])); line != "" {
-			l.say(line)
+		if text := strings.TrimSpace(string(line)); text != "" {
+			l.say(text)
 		}
-		l.rest = l.rest[i+1:]
+		l.rest = rest
 	}
 }

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"io/fs"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -36,15 +37,37 @@ func TestNamedStages(t *testing.T) {
 	}
 }
 
+// TestConfigText: a pipe would block the boot, and a huge file its memory.
+func TestConfigText(t *testing.T) {
+	large := func(size int) *fstest.MapFile {
+		return &fstest.MapFile{Data: append(make([]byte, size-len("rootfs")), "rootfs"...)}
+	}
+	for name, c := range map[string]struct {
+		file *fstest.MapFile
+		want []string
+	}{
+		"a pipe":    {&fstest.MapFile{Data: []byte("rootfs"), Mode: fs.ModeNamedPipe}, []string{}},
+		"the limit": {large(maxConfig), []string{"rootfs"}},
+		"too large": {large(maxConfig + 1), []string{}},
+	} {
+		got := namedStages(fstest.MapFS{"oem/90.yaml": c.file}, ownStages())
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// TestLineLog: a long line is cut, and no byte is lost.
 func TestLineLog(t *testing.T) {
+	x := strings.Repeat("x", maxLogLine)
 	var got []string
 	l := &lineLog{say: func(s string) { got = append(got, s) }}
-	for _, p := range []string{"a", "b\n\nc\r\nrest", strings.Repeat("x", maxLogLine)} {
+	for _, p := range []string{"a", "b\n\nc\r\nrest", x, "\n" + x + "yz\n"} {
 		if n, err := l.Write([]byte(p)); n != len(p) || err != nil {
 			t.Fatal(n, err)
 		}
 	}
-	if diff := cmp.Diff([]string{"ab", "c", "rest" + strings.Repeat("x", maxLogLine-4)}, got); diff != "" {
+	if diff := cmp.Diff([]string{"ab", "c", "rest" + x[4:], "xxxx", x, "yz"}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

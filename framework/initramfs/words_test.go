@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"log/slog"
+	"os"
 	"strings"
 	"testing"
 
@@ -17,6 +18,9 @@ func TestLastWords(t *testing.T) {
 	if got.Kind != history.Boot || got.Outcome != history.Failed || got.Slot != layout.SlotB || got.Time.IsZero() ||
 		got.Message != `the initramfs gave up: step "verity": no such device` {
 		t.Errorf("got %+v", got)
+	}
+	if id, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil && got.BootID != strings.TrimSpace(string(id)) {
+		t.Errorf("boot ID %q, want %q", got.BootID, id)
 	}
 }
 

@@ -4,6 +4,7 @@ package source
 
 import (
 	"bytes"
+	"compress/gzip"
 	"errors"
 	"io"
 	"os"
@@ -15,6 +16,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/klauspost/compress/zstd"
@@ -111,5 +113,38 @@ func TestWindow(t *testing.T) {
 	}
 	if !errors.Is(err, zstd.ErrWindowSizeExceeded) {
 		t.Errorf("got %v, want ErrWindowSizeExceeded", err)
+	}
+}
+
+// TestBrokenCompression: a blob that the manifest names, and that cannot be unpacked, is
+// no layer. It must not end as if it were whole.
+func TestBrokenCompression(t *testing.T) {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := w.Write(bytes.Repeat([]byte("0123456789abcdef"), 1<<12)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	good := b.Bytes()
+	for name, blob := range map[string][]byte{
+		"the half": good[:len(good)/2], "another checksum": flipped(good, len(good)-6), "another header": flipped(good, 2), "a header alone": good[:2],
+	} {
+		image, err := mutate.AppendLayers(empty.Image, static.NewLayer(blob, types.OCILayer))
+		if err != nil {
+			t.Fatal(err)
+		}
+		opened, err := Layout(testLayout(t, image), v1.Platform{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		layers, err := Layers(opened, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := drain(layers[0].Open()); err == nil || !strings.Contains(err.Error(), "unpacking blob sha256:") {
+			t.Errorf("%s: got %v", name, err)
+		}
 	}
 }

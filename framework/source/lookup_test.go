@@ -4,12 +4,14 @@ package source
 
 import (
 	"archive/tar"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/kairos-build/kairos-build/ci/testimage"
 	"github.com/kairos-build/kairos-build/framework/internal/layers/layerstest"
@@ -77,6 +79,17 @@ func TestFiles(t *testing.T) {
 				t.Errorf("found %q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+func TestFilesOfBrokenLayer(t *testing.T) {
+	dir, _ := storedAs(t, types.OCILayer)
+	image, err := Layout(dir, v1.Platform{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Files(image, "etc/a"); !errors.Is(err, tar.ErrHeader) || !strings.Contains(err.Error(), "reading layer sha256:") {
+		t.Errorf("got %v, want one about the layer", err)
 	}
 }
 

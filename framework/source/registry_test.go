@@ -468,10 +468,17 @@ func TestCertificates(t *testing.T) {
 func TestPresent(t *testing.T) {
 	image := largeImage(t)
 	r := newRegistry(t, image, httptest.NewServer)
+	r.during(func(w http.ResponseWriter, req *http.Request) bool {
+		if req.Method == http.MethodHead {
+			t.Errorf("Open itself asks for %s", req.URL.Path)
+		}
+		return false
+	})
 	opened, err := Open(t.Context(), r.ref(), quick())
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.during(nil)
 	if err := Present(t.Context(), opened); err != nil {
 		t.Error(err)
 	}

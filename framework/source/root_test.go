@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -100,6 +101,13 @@ func TestRootWithXattrs(t *testing.T) {
 	got, err := xattrs(path)
 	if diff := cmp.Diff(map[string]string{"SCHILY.xattr.user.kairos": "v"}, got); diff != "" || err != nil {
 		t.Errorf("error %v, -want +got\n%s", err, diff)
+	}
+}
+
+func TestXattrsOfNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "none")
+	if _, err := xattrs(path); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), path) {
+		t.Errorf("got %v", err)
 	}
 }
 

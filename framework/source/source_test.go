@@ -153,11 +153,20 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 	if err := os.WriteFile(plain, []byte("not a tar, whatever its name says, and long enough to be read as one"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	kernel, release := t.TempDir(), t.TempDir()
+	for dir, file := range map[string]string{kernel: "boot/vmlinuz", release: "etc/kairos-release"} {
+		path := filepath.Join(dir, file)
+		if err := errors.Join(os.Mkdir(filepath.Dir(path), 0o755), os.WriteFile(path, nil, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, tt := range []struct {
 		name, ref string
 		is        error
 		says      string
 	}{
+		{"a kernel alone", "dir:" + kernel, ErrNotImage, "want an OCI layout (index.json) or a root file system"},
+		{"a release file alone", "dir:" + release, ErrNotImage, "want an OCI layout (index.json) or a root file system"},
 		{"no such path", "./nosuch", ErrNotFound, "there is no such folder or file"},
 		{"other architecture", dir, ErrPlatform, "wanted linux/amd64, found linux/arm64"},
 		{"other architecture, archived", tarOf(t, dir), ErrPlatform, "wanted linux/amd64, found linux/arm64"},
@@ -192,6 +201,51 @@ func TestLayersNoticesAnAlteredBlob(t *testing.T) {
 	}
 	if err := drain(open(layers[0], other, nil)); !errors.Is(err, ErrAltered) || !strings.Contains(err.Error(), "layer "+other.String()) {
 		t.Errorf("got %v, want an error about the altered layer", err)
+	}
+}
+
+// TestBlobsOfAnArchive: a file is a blob only in the folder of blobs.
+func TestBlobsOfAnArchive(t *testing.T) {
+	amd := testImage(t, "amd64")
+	dir := testLayout(t, amd)
+	if err := errors.Join(os.CopyFS(filepath.Join(dir, "copy", "blobs"), os.DirFS(filepath.Join(dir, "blobs"))), filepath.WalkDir(filepath.Join(dir, "copy"), func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.Type().IsRegular() {
+			return os.WriteFile(path, []byte("another"), 0o644)
+		}
+		return err
+	})); err != nil {
+		t.Fatal(err)
+	}
+	if err := read(t.Context(), tarOf(t, dir), quick()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestPresentInFiles: Present finds the layers of a folder and of an archive, and
+// names the one that is missing.
+func TestPresentInFiles(t *testing.T) {
+	for way, refOf := range map[string]func(dir string) string{
+		"folder":  func(dir string) string { return dir },
+		"archive": func(dir string) string { return tarOf(t, dir) },
+	} {
+		image := testImage(t, "amd64")
+		dir := testLayout(t, image)
+		missing := digestOf(t, image)
+		for range 2 {
+			opened, err := Open(t.Context(), refOf(dir), quick())
+			if err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join(dir, "blobs", strings.Replace(missing, ":", "/", 1))
+			_, gone := os.Lstat(path)
+			err = Present(t.Context(), opened)
+			if gone == nil && err != nil || gone != nil && (!errors.Is(err, ErrMissing) || !strings.Contains(err.Error(), missing)) {
+				t.Errorf("%s, without the layer: %v: got %v", way, gone != nil, err)
+			}
+			if err := os.RemoveAll(path); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -77,6 +78,11 @@ func TestTags(t *testing.T) {
 		{"of a real registry", nil, []string{"v1"}, nil, ""},
 		{"in pages", list(`"v1", "v2"`, `"v3"`, ``, `"v4"`), []string{"v1", "v2", "v3", "v4"}, nil, ""},
 		{"null", list(`null`), []string{""}, nil, ""},
+		{"with a link to the page before", onList(func(w http.ResponseWriter, r *http.Request) bool {
+			w.Header().Set("Link", `</v2/edge/node/tags/list?last=v0>; rel="prev"`)
+			return page(`{"tags": ["v1"]}`)(w, r)
+		}), []string{"v1"}, nil, ""},
+		{"as long as may be", onList(page(`{"tags": ["v1"` + strings.Repeat(`,"v1"`, maxTags-1) + `]}`)), slices.Repeat([]string{"v1"}, maxTags), nil, ""},
 		{"after 503", onList(times(2, status(http.StatusServiceUnavailable))), []string{"v1"}, nil, ""},
 		{"that does not end", endless, nil, ErrTooLarge, "the list of tags has more than 100000"},
 		{"that goes on elsewhere", elsewhere, nil, ErrRegistry, "the next page of tags is at another registry, elsewhere.example"},

@@ -22,6 +22,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/kairos-build/kairos-build/ci/testimage"
 	"github.com/kairos-build/kairos-build/framework/fetch"
@@ -192,9 +193,10 @@ func TestIndexes(t *testing.T) {
 		}
 		return index
 	}
-	labelled := func(image v1.Image, arch string) v1.ImageIndex {
-		return mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: image, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: arch}}})
+	as := func(image v1.Image, os, arch string) v1.ImageIndex {
+		return mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: image, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: os, Architecture: arch}}})
 	}
+	labelled := func(image v1.Image, arch string) v1.ImageIndex { return as(image, "linux", arch) }
 	many := make([]mutate.Appendable, maxManifests+1)
 	for i := range many {
 		many[i] = arm
@@ -212,6 +214,10 @@ func TestIndexes(t *testing.T) {
 		{"too deep", nested(maxDepth), ErrNotImage, fmt.Sprintf("lies %d indexes deep", maxDepth)},
 		{"nowhere", indexOf(indexOf(arm), arm), ErrPlatform, "wanted linux/amd64, found linux/arm64, linux/arm64"},
 		{"one that the index calls something else", labelled(amd, "arm64"), ErrPlatform, "found linux/arm64"},
+		{"one of another system", as(amd, "windows", ""), ErrPlatform, "found windows"},
+		{"one that the index calls nothing", as(amd, "", ""), nil, ""},
+		{"beside an attestation", indexOf(labelled(arm, "arm64"), as(amd, "unknown", "unknown")), ErrPlatform, "wanted linux/amd64, found linux/arm64"},
+		{"an attestation alone", as(amd, "unknown", "unknown"), ErrNotImage, "its index lists none"},
 		{"one that is something else", labelled(arm, "amd64"), ErrPlatform, "found linux/arm64"},
 		{"too many", indexOf(many...), ErrNotImage, fmt.Sprintf("more than the %d images", maxManifests)},
 	} {
@@ -231,6 +237,21 @@ func TestIndexes(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestAsManyAsMayBe: the last of the images that are read is the one.
+func TestAsManyAsMayBe(t *testing.T) {
+	amd, arm := testImage(t, "amd64"), testImage(t, "arm64")
+	many := make([]mutate.Appendable, maxManifests-1) // beside the index itself
+	for i := range many {
+		many[i] = arm
+	}
+	many[len(many)-1] = amd
+	image, err := Open(t.Context(), indexFolder(t, indexOf(many...)), quick())
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantSame(t, image, amd)
 }
 
 // TestArchiveOfOnePlatform: an archive may lack the images of other platforms.
@@ -272,6 +293,42 @@ func TestLimits(t *testing.T) {
 	} {
 		if !errors.Is(tt.err, ErrTooLarge) || !strings.Contains(tt.err.Error(), fmt.Sprint(tt.limit)) {
 			t.Errorf("%s: got %v, want ErrTooLarge that says %d", name, tt.err, tt.limit)
+		}
+	}
+}
+
+// TestTheLimitItselfIsAllowed: of a document and of a file.
+func TestTheLimitItselfIsAllowed(t *testing.T) {
+	dir := t.TempDir()
+	content := make([]byte, maxDocument)
+	blob := v1.Descriptor{Digest: sha256Of(content), Size: maxDocument}
+	path := layoutFolder(dir).path(blob)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, content, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := readDocument(layoutFolder(dir), "manifest", blob); err != nil || len(data) != maxDocument {
+		t.Errorf("a document: %d bytes, %v", len(data), err)
+	}
+	blob.Size++
+	if _, err := readDocument(layoutFolder(dir), "manifest", blob); !errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), fmt.Sprintf("has %d bytes, more than", maxDocument+1)) {
+		t.Errorf("a larger document: %v", err)
+	}
+	image, err := testimage.Image([]testimage.Entry{testimage.File("etc/large", strings.Repeat("\x00", maxFile))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found, err := Files(image, "etc/large"); err != nil || len(found["etc/large"]) != maxFile {
+		t.Errorf("a file: %d bytes, %v", len(found["etc/large"]), err)
+	}
+}
+
+// TestDigests: a blob is named by a whole sha256, whose digits are part of a path.
+func TestDigests(t *testing.T) {
+	for _, digest := range []v1.Hash{
+		{}, {Algorithm: "sha256", Hex: "00"}, {Algorithm: "sha512", Hex: strings.Repeat("0", 64)}, {Algorithm: "sha512", Hex: strings.Repeat("0", 128)},
+	} {
+		if _, err := openBlob(layoutFolder(t.TempDir()), "blob", v1.Descriptor{Digest: digest}); !errors.Is(err, ErrNotImage) || !strings.Contains(err.Error(), "has no sha256 digest") {
+			t.Errorf("%v: got %v", digest, err)
 		}
 	}
 }
@@ -325,6 +382,46 @@ func TestDocumentsThatAreTwoThings(t *testing.T) {
 		_, err := find(layoutFolder(t.TempDir()), "text/plain", []byte(tt.document), v1.Platform{})
 		if !errors.Is(err, ErrNotImage) || !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%s: got %v, want ErrNotImage that says %q", name, err, tt.says)
+		}
+	}
+}
+
+// TestMediaTypeCounts: a document is what it was asked for as, whatever it says of
+// itself.
+func TestMediaTypeCounts(t *testing.T) {
+	const image, index = "application/vnd.oci.image.manifest.v1+json", "application/vnd.oci.image.index.v1+json"
+	for media, tt := range map[types.MediaType]struct{ says, document string }{
+		types.OCIImageIndex:         {"an image and an index at once", `{"schemaVersion":2,"mediaType":"` + image + `","layers":[]}`},
+		types.OCIManifestSchema1:    {"an image and an index at once", `{"schemaVersion":2,"mediaType":"` + index + `","manifests":[]}`},
+		types.DockerManifestSchema1: {"want an image or an index", `{"schemaVersion":2,"mediaType":"` + index + `","manifests":[]}`},
+	} {
+		_, err := find(layoutFolder(t.TempDir()), media, []byte(tt.document), v1.Platform{})
+		if !errors.Is(err, ErrNotImage) || !strings.Contains(err.Error(), tt.says) {
+			t.Errorf("%s: got %v, want ErrNotImage that says %q", media, err, tt.says)
+		}
+	}
+}
+
+// TestSizesOfLayers: an image may list a layer twice, with one size.
+func TestSizesOfLayers(t *testing.T) {
+	blob := func(size int) string {
+		return fmt.Sprintf(`{"size":%d,"digest":"sha256:%064d"}`, size, 1)
+	}
+	for _, tt := range []struct {
+		name, layers string
+		is           error
+		says         string
+	}{
+		{"negative", blob(-1), ErrNotImage, "has a size of -1 bytes"},
+		{"two sizes", blob(1) + "," + blob(2), ErrNotImage, "has a size of 2 bytes"},
+		// These go on to the configuration, which is missing.
+		{"twice", blob(1) + "," + blob(1), ErrMissing, "is missing from the folder"},
+		{"nothing in it", blob(0), ErrMissing, "is missing from the folder"},
+	} {
+		document := fmt.Sprintf(`{"schemaVersion":2,"config":%s,"layers":[%s]}`, blob(2), tt.layers)
+		_, err := find(layoutFolder(t.TempDir()), types.OCIManifestSchema1, []byte(document), v1.Platform{})
+		if !errors.Is(err, tt.is) || !strings.Contains(err.Error(), tt.says) {
+			t.Errorf("%s: got %v, want %v that says %q", tt.name, err, tt.is, tt.says)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"strings"
 	"testing"
@@ -54,6 +55,8 @@ func TestMerge(t *testing.T) {
 			map[string]string{"boot": "(dir)", "boot/vmlinuz": "(none)", "boot/config-6": "(none)", "boot/grub": "(none)", "bootx": "x"}},
 		{"boot loader is left out", [][]row{{dir("usr/lib/kairos/bootloader"), file("usr/lib/kairos/bootloader/bios/core.img", "c"), file("usr/lib/kairos/cmdline", "quiet")}},
 			map[string]string{"usr/lib/kairos/bootloader": "(none)", "usr/lib/kairos/cmdline": "quiet"}},
+		{"parents of what is left out", [][]row{{file("usr/lib/kairos/bootloader/bios/core.img", "c")}},
+			map[string]string{"usr/lib/kairos": "(dir)", "usr/lib/kairos/bootloader": "(none)"}},
 		{"global header", [][]row{{{flag: tar.TypeXGlobalHeader, name: "pax_global_header", edit: func(h *tar.Header) {
 			*h = tar.Header{Typeflag: tar.TypeXGlobalHeader, Name: h.Name, PAXRecords: map[string]string{"comment": "c"}}
 		}}, file("a", "1")}}, map[string]string{"a": "1", "pax_global_header": "(none)"}},
@@ -318,6 +321,7 @@ func TestBadLayers(t *testing.T) {
 		{"hard link to what a layer between removes", [][]row{{file("d/f", "")}, {file("d/.wh..wh..opq", "")}, {hardlink("a", "d/f")}}, ErrBadEntry, `layer 2`},
 		{"hard link to what a layer between replaces", [][]row{{file("d/f", "")}, {file("d", "")}, {hardlink("a", "d/f")}}, ErrBadEntry, `layer 2`},
 		{"uid", [][]row{{set(func(h *tar.Header) { h.Uid = 1 << 33 })}}, ErrBadEntry, "uid"},
+		{"uid that stands for none", [][]row{{set(func(h *tar.Header) { h.Uid = math.MaxUint32 })}}, ErrBadEntry, "uid"},
 		{"device", [][]row{{{flag: tar.TypeChar, name: "d", edit: func(h *tar.Header) { h.Devmajor, h.Format = 1<<20, tar.FormatGNU }}}}, fs.ErrInvalid, "device number"},
 		{"xattr", [][]row{{set(func(h *tar.Header) { h.PAXRecords = map[string]string{"SCHILY.xattr.system.nfs4_acl": "x"} })}}, fs.ErrInvalid, "nfs4_acl"},
 		{"mount point", [][]row{{symlink("usr/local", "../var/local")}}, nil, "/usr/local"},
