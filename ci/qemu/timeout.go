@@ -21,7 +21,7 @@ func WithTimeout(parent context.Context, d time.Duration) (context.Context, cont
 
 func withTimeout(parent context.Context, d, tick time.Duration, share func() float64) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(parent)
-	l := &limited{Context: ctx}
+	l := &fairTimeout{Context: ctx}
 	go func() {
 		t := time.NewTicker(tick)
 		defer t.Stop()
@@ -40,14 +40,14 @@ func withTimeout(parent context.Context, d, tick time.Duration, share func() flo
 	return l, cancel
 }
 
-// limited is a context that says that its time is over, and not that it was cancelled.
-type limited struct {
+// fairTimeout is a context that says that its time is over, and not that it was cancelled.
+type fairTimeout struct {
 	context.Context
 	over atomic.Bool
 }
 
 // Err implements context.Context.
-func (l *limited) Err() error {
+func (l *fairTimeout) Err() error {
 	err := l.Context.Err()
 	if err != nil && l.over.Load() {
 		return context.DeadlineExceeded

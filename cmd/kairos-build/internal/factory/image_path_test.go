@@ -17,7 +17,7 @@ func TestImageOfAFolder(t *testing.T) {
 	w.build(t)
 	inside := filepath.Join(w.options.Dir, imageName)
 	for ref, want := range map[string]string{w.options.Dir: inside, inside: inside, "registry.example.org/os:v1": "registry.example.org/os:v1"} {
-		if got := ImagePath(ref); got != want {
+		if got := imagePath(ref); got != want {
 			t.Errorf("%s: got %s, want %s", ref, got, want)
 		}
 	}
