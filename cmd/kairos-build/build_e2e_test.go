@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -105,10 +106,27 @@ func TestBuildIsDeterministic(t *testing.T) {
 	}
 	same(t, filepath.Join(out, "first", "disk.raw"), filepath.Join(out, "cold", "disk.raw"))
 	two.verifies(filepath.Join(out, "cold"))
+	one.lockedBuildIsTheSame(first, out)
 	one.cloudConfigChangesTheDiskAlone(first, out)
 	one.twoAtOnce(out)
 	one.interruptedBuildRunsAgain(first, out)
 	one.fullDiskKeepsOldOutputs()
+}
+
+// lockedBuildIsTheSame builds from a lock of the archive as it is now.
+func (w *world) lockedBuildIsTheSame(first *factory.Result, out string) {
+	w.t.Helper()
+	lock := filepath.Join(out, "lock.yaml")
+	if text, err := w.command(w.t.Context(), "lock", "debian-13", "--lock", lock).CombinedOutput(); err != nil {
+		w.t.Fatalf("lock: %v\n%s", err, text)
+	}
+	r := w.build(filepath.Join(out, "locked"), "--lock", lock)
+	if diff := cmp.Diff(identity(first), identity(r)); diff != "" {
+		w.t.Errorf("a build from a lock differs (-without +with):\n%s", diff)
+	}
+	if !slices.ContainsFunc(r.Inputs, func(in factory.Input) bool { return strings.HasPrefix(in.Name, "lock") }) {
+		w.t.Error("build.json does not name the lock")
+	}
 }
 
 func (w *world) cloudConfigChangesTheDiskAlone(first *factory.Result, out string) {
