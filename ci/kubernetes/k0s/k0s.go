@@ -93,6 +93,9 @@ func (v verb) call(ctx context.Context, p Program, args []string) error {
 			set = without(set, name)
 		}
 	}
+	set.Usage = func() { // as cobra prints it
+		fmt.Fprintf(p.Out, "Usage:\n  k0s %s [flags]\n\nFlags:\n%s", v.name, set.FlagUsages())
+	}
 	if err := set.Parse(args); err != nil {
 		return err
 	}

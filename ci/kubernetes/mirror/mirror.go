@@ -115,26 +115,29 @@ func sumOf(name string) (string, error) {
 
 // writeChannels writes the files about channels of each distribution that has a version.
 func (m *mirror) writeChannels() error {
+	var k3s, k0s []string
+	for _, version := range m.versions {
+		if distribution(version) == "k0s" {
+			k0s = append(k0s, version)
+		} else {
+			k3s = append(k3s, version)
+		}
+	}
+	return errors.Join(m.writeK3sChannels(k3s), m.writeK0sChannels(k0s))
+}
+
+// writeK3sChannels writes the JSON of k3s' channel server.
+func (m *mirror) writeK3sChannels(versions []string) error {
 	type channel struct {
 		ID     string `json:"id"`
 		Name   string `json:"name"`
 		Latest string `json:"latest"`
 	}
 	latest := map[string]string{} // channel -> version
-	k0s := ""
-	for _, version := range m.versions {
-		if distribution(version) == "k0s" {
-			k0s = version
-			continue
-		}
+	for _, version := range versions {
 		parts := strings.SplitN(version, ".", 3)
 		for _, name := range []string{"stable", "latest", parts[0] + "." + parts[1]} {
 			latest[name] = version
-		}
-	}
-	if k0s != "" {
-		if err := os.WriteFile(filepath.Join(m.folder, "stable.txt"), []byte(k0s+"\n"), 0o644); err != nil {
-			return err
 		}
 	}
 	var list []channel
@@ -144,9 +147,29 @@ func (m *mirror) writeChannels() error {
 	if len(list) == 0 {
 		return nil
 	}
-	data, err := json.MarshalIndent(map[string]any{"type": "collection", "data": list}, "", "  ")
+	return m.writeJSON("channels", map[string]any{"type": "collection", "data": list})
+}
+
+// writeK0sChannels writes the stable version of k0s and the list of its versions.
+func (m *mirror) writeK0sChannels(versions []string) error {
+	type release struct {
+		Version string `json:"version"`
+	}
+	var list []release
+	for _, version := range versions {
+		list = append(list, release{version})
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	stable := versions[len(versions)-1] + "\n"
+	return errors.Join(os.WriteFile(filepath.Join(m.folder, "stable.txt"), []byte(stable), 0o644), m.writeJSON("versions.json", list))
+}
+
+func (m *mirror) writeJSON(name string, value any) error {
+	data, err := json.MarshalIndent(value, "", "  ")
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(m.folder, "channels"), data, 0o644)
+	return os.WriteFile(filepath.Join(m.folder, name), data, 0o644)
 }

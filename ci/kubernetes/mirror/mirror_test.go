@@ -26,6 +26,7 @@ func TestMirror(t *testing.T) {
 	}
 	contains(t, filepath.Join(folder, "channels"), `"latest": "v1.35.1+k3s1"`, `"name": "v1.35"`, `"name": "stable"`)
 	contains(t, filepath.Join(folder, "stable.txt"), "v1.36.3+k0s.0\n")
+	contains(t, filepath.Join(folder, "versions.json"), `"version": "v1.36.3+k0s.0"`)
 	contains(t, filepath.Join(folder, "v1.36.3+k0s.0/sha256sums.txt"), " *k0s-v1.36.3+k0s.0-amd64\n")
 	program := filepath.Join(folder, "v1.35.1+k3s1/k3s")
 	sum, err := sumOf(program)

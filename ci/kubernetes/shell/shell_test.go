@@ -294,6 +294,7 @@ func TestK0sRefuses(t *testing.T) {
 	check(t, m, 1, "can't do http request", "status", "-o", "json")
 	check(t, m, 1, "decoding join token", "worker", "K10abc::server:secret")
 	check(t, m, 0, "v1.36.3+k0s.0", "version")
+	check(t, m, 0, "Flags:\n", "controller", "--help")
 	write(t, filepath.Join(m.root, "etc/k0s/k0s.yaml"), "kind: ClusterConfig\nspec: {apis: {}}\n")
 	check(t, m, 1, "field apis not found", "controller")
 }
