@@ -277,8 +277,13 @@ $(GREMLINS):
 	@GOFLAGS= GOBIN=$(CURDIR)/.tools/new $(GO) install github.com/go-gremlins/gremlins/cmd/gremlins@$(GREMLINS_VERSION)
 	@mv .tools/new/gremlins $@
 
+.PHONY: bench-mirror
+bench-mirror: kubernetes
+	@$(KUBERNETES)/mirror -o $(KUBERNETES)/mirror-bench -shell $(KUBERNETES)/shell -programs $(KUBERNETES)/real -container $(KUBERNETES)/container \
+		$(foreach patch,100 101 102 103 104 105,v1.36.$(patch)+k3s1)
+
 .PHONY: bench
-bench: build ## Measure against mkosi, dracut and dd, and write docs/bench.md (ONLY=boot,faults: these rows)
+bench: build $(if $(or $(findstring kubernetes,$(ONLY)),$(if $(ONLY),,all)),bench-mirror) ## Measure against mkosi, dracut and dd, and write docs/bench.md (ONLY=boot,faults: these rows)
 	@ci/setup/install run bench
 	$(GOBUILD) -o bin/bench ./ci/bench
 	$(SUDO) bin/bench -o docs/bench.md $(if $(ONLY),-only $(ONLY))

@@ -30,6 +30,7 @@ func rows() []row {
 		{"again", (*bench).again, false},
 		{"agent", (*bench).agentChanged, false},
 		{"config", (*bench).configChanged, false},
+		{"kubernetes", (*bench).kubernetesChanged, false},
 		{"disk", (*bench).diskAlone, true},
 		{"boot", (*bench).boot, false},
 		{"own", (*bench).own, false},

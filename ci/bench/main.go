@@ -86,6 +86,7 @@ type options struct {
 	agent    string // the agent embedded in it
 	tested   string // test.json of the flavor
 	flavor   string
+	releases string // a mirror of k3s, see -releases
 	mirror   string
 	security string
 }
@@ -102,6 +103,7 @@ func parseOptions(args []string, talk io.Writer) (options, error) {
 	flags.StringVar(&o.program, "kairos-build", "bin/kairos-build", "the program to measure")
 	flags.StringVar(&o.agent, "agent", "framework/rootfs/payload/bin/amd64/kairos-agent", "the agent that is inside it")
 	flags.StringVar(&o.tested, "test-json", "out/debian-13/test.json", "the last results of kairos-build test, for the row faults")
+	flags.StringVar(&o.releases, "releases", ".tools/kubernetes/mirror-bench", "folder with v1.36.100+k3s1, v1.36.101+k3s1, …, one more than -n, for the row kubernetes: make bench makes it")
 	flags.StringVar(&o.mirror, "mirror", "", "archive that all sides use (default: the host's own, as apt has it)")
 	flags.StringVar(&o.security, "mirror-security", "", "security archive that all sides use (default: like -mirror)")
 	if err := flags.Parse(args); err != nil {
@@ -127,7 +129,7 @@ func (o *options) check(only string, rest []string) error {
 		}
 		o.only = append(o.only, key)
 	}
-	for _, p := range []*string{&o.output, &o.work, &o.program, &o.agent, &o.tested} {
+	for _, p := range []*string{&o.output, &o.work, &o.program, &o.agent, &o.tested, &o.releases} {
 		abs, err := filepath.Abs(*p)
 		if err != nil {
 			return err

@@ -167,6 +167,31 @@ func (b *bench) configChanged(ctx context.Context) ([]Result, error) {
 	return []Result{r}, nil
 }
 
+// kubernetesChanged builds with another release of k3s each time.
+func (b *bench) kubernetesChanged(ctx context.Context) ([]Result, error) {
+	w, err := b.settle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := Result{What: "another release of k3s to new `disk.raw`", Unit: "s", Goal: 8,
+		Note: "From a mirror in a folder, so without a download. The releases are the stand-ins of [Kubernetes in tests](kubernetes-tests.md), with a real Kubernetes inside, of 89 MB each. The disk's digest is seen to change."}
+	var last string
+	for i := range b.n + 1 {
+		x, err := b.rebuild(ctx, w, b.program, "--mirror", "k3s=file://"+b.releases, "--k3s", fmt.Sprintf("v1.36.%d+k3s1", 100+i))
+		if err != nil {
+			return nil, err
+		}
+		if !x.changed {
+			return nil, errors.New("the disk is the same although its k3s is not")
+		}
+		if last = x.profile; i > 0 { // the first adds k3s
+			r.Ours = append(r.Ours, x.seconds)
+		}
+	}
+	r.Note += last
+	return []Result{r}, nil
+}
+
 // diskAlone makes a disk from the image in the warm folder.
 func (b *bench) diskAlone(ctx context.Context) ([]Result, error) {
 	w, err := b.settle(ctx)
