@@ -5,7 +5,7 @@ package recipes
 import (
 	"slices"
 
-	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
+	"github.com/kairos-build/kairos-build/framework/source/release"
 )
 
 // A part is something that an image may have or not. Its layers are on top of the

@@ -15,7 +15,7 @@ import (
 	"github.com/kairos-build/kairos-build/ci/golden"
 	"github.com/kairos-build/kairos-build/flavors"
 	"github.com/kairos-build/kairos-build/framework/layout"
-	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
+	"github.com/kairos-build/kairos-build/framework/source/release"
 )
 
 // withKubernetes is the recipe of debian-13 with a release.

@@ -30,7 +30,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/flavors"
 	"github.com/kairos-build/kairos-build/framework/layout"
-	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
+	"github.com/kairos-build/kairos-build/framework/source/release"
 )
 
 // Options are what a user can choose about a flavor.

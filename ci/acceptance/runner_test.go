@@ -16,7 +16,7 @@ import (
 	"github.com/kairos-build/kairos-build/ci/lab/labtest"
 	"github.com/kairos-build/kairos-build/ci/qemu"
 	"github.com/kairos-build/kairos-build/framework/machine/kubernetes"
-	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
+	"github.com/kairos-build/kairos-build/framework/source/release"
 )
 
 func plan(o Options, other v1.Image) (names []string) {

@@ -55,7 +55,7 @@ func arrows() []arrow {
 			why:   "the node passes in what runs programs; nothing is fetched",
 		},
 		{
-			from: "./framework/machine/kubernetes/release",
+			from: "./framework/source/release",
 			only: []string{"std", "./framework/internal/lazyregexp"},
 			why:  "versions and names are values; builder and node share them",
 		},
@@ -67,7 +67,7 @@ func arrows() []arrow {
 		},
 		{
 			from: "./framework/source/reference",
-			only: []string{"std", "./framework/internal/lazyregexp", "./framework/machine/kubernetes/release", "golang.org/x/mod/semver"},
+			only: []string{"std", "./framework/internal/lazyregexp", "./framework/source/release", "golang.org/x/mod/semver"},
 			why:  "a name is a value; builder and node share it",
 		},
 		{
@@ -87,12 +87,12 @@ func arrows() []arrow {
 		},
 		{
 			from: "./framework/machine/kubernetes/arguments",
-			only: []string{"std", "./framework/machine/kubernetes/release", "./framework/strict/nearest"},
+			only: []string{"std", "./framework/source/release", "./framework/strict/nearest"},
 			why:  "a build step writes the list that the node reads; it needs nothing of either",
 		},
 		{
 			from: "./framework/machine/kubernetes/datastore",
-			only: []string{"std", "./framework/internal/treecopy", "./framework/machine/kubernetes/release", "./framework/ondisk/durable", "go.etcd.io/bbolt", "golang.org/x/sys/unix"},
+			only: []string{"std", "./framework/internal/treecopy", "./framework/source/release", "./framework/ondisk/durable", "go.etcd.io/bbolt", "golang.org/x/sys/unix"},
 			why:  "it moves files of a stopped service; the node decides when, and tells",
 		},
 		{
@@ -133,7 +133,7 @@ func arrows() []arrow {
 		},
 		{
 			from: "./recipes",
-			only: []string{"std", "./recipes", "./flavors", "./framework/layout", "./framework/machine/kubernetes/release", buildkit + "/client/llb", "github.com/opencontainers/image-spec/specs-go"},
+			only: []string{"std", "./recipes", "./flavors", "./framework/layout", "./framework/source/release", buildkit + "/client/llb", "github.com/opencontainers/image-spec/specs-go"},
 			why:  "a recipe is a pure function from a flavor to a graph",
 		},
 		{

@@ -15,7 +15,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/kubernetes"
-	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
+	"github.com/kairos-build/kairos-build/framework/source/release"
 )
 
 // kubernetesFlags choose the Kubernetes of an image.

@@ -11,7 +11,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/machine/kubernetes"
-	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
+	"github.com/kairos-build/kairos-build/framework/source/release"
 	"github.com/kairos-build/kairos-build/framework/upgrade"
 )
 

@@ -14,10 +14,10 @@ import (
 
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/machine/kubernetes"
-	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
 	"github.com/kairos-build/kairos-build/framework/node/status"
 	"github.com/kairos-build/kairos-build/framework/source"
 	"github.com/kairos-build/kairos-build/framework/source/reference"
+	"github.com/kairos-build/kairos-build/framework/source/release"
 )
 
 // ErrNoSource says that it is not known in which registry to look for images.

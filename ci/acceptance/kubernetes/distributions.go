@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
+	"github.com/kairos-build/kairos-build/framework/source/release"
 )
 
 // A distribution is how k3s or k0s is configured for the test: one node that is both

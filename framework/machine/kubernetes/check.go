@@ -9,7 +9,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/jointoken"
-	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
+	"github.com/kairos-build/kairos-build/framework/source/release"
 )
 
 // Check returns what is wrong with the roles of a config, beside what the decoder

@@ -26,7 +26,7 @@ package kubernetes
 
 import (
 	"github.com/kairos-build/kairos-build/framework/config"
-	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
+	"github.com/kairos-build/kairos-build/framework/source/release"
 )
 
 // A role is a part that a node can have in a cluster.

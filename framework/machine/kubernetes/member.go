@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/config"
-	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
+	"github.com/kairos-build/kairos-build/framework/source/release"
 )
 
 // ErrNoRole says that the config makes the node no member of a cluster.

@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/config"
-	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
+	"github.com/kairos-build/kairos-build/framework/source/release"
 )
 
 // A Plan is what a node has and runs for its role. The zero Plan is that of a node

@@ -29,8 +29,8 @@ import (
 
 	"github.com/kairos-build/kairos-build/framework/fetch"
 	"github.com/kairos-build/kairos-build/framework/machine/kubernetes"
-	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
+	"github.com/kairos-build/kairos-build/framework/source/release"
 )
 
 // This is the boot that is asked about.

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/kairos-build/kairos-build/framework/machine/kubernetes"
-	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
 	"github.com/kairos-build/kairos-build/framework/node/cluster/clustertest"
+	"github.com/kairos-build/kairos-build/framework/source/release"
 )
 
 const (

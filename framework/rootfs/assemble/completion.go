@@ -13,7 +13,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/arguments"
-	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
+	"github.com/kairos-build/kairos-build/framework/source/release"
 )
 
 // shells are the shells with completion, and the forms of the paths of their files.

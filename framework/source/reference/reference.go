@@ -25,7 +25,7 @@ import (
 	"golang.org/x/mod/semver"
 
 	"github.com/kairos-build/kairos-build/framework/internal/lazyregexp"
-	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
+	"github.com/kairos-build/kairos-build/framework/source/release"
 )
 
 // ErrForm says that a text does not have the form of a name.

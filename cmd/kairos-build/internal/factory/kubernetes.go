@@ -8,7 +8,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/machine/kubernetes"
-	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
+	"github.com/kairos-build/kairos-build/framework/source/release"
 )
 
 // checkRelease is checkKubernetes before there is an image: v is what it will have, or the

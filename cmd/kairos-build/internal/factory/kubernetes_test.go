@@ -16,7 +16,7 @@ import (
 	"github.com/kairos-build/kairos-build/ci/testimage"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/kubernetes"
 	"github.com/kairos-build/kairos-build/framework/layout"
-	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
+	"github.com/kairos-build/kairos-build/framework/source/release"
 )
 
 // kubernetesMirror is a mirror of k3s and k0s, in a folder, with a small stand-in for

@@ -20,9 +20,9 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
 	"github.com/kairos-build/kairos-build/flavors"
-	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
 	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
 	"github.com/kairos-build/kairos-build/framework/source"
+	"github.com/kairos-build/kairos-build/framework/source/release"
 	"github.com/kairos-build/kairos-build/recipes"
 )
 

@@ -19,7 +19,7 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/kubernetes"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/lock"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages"
-	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
+	"github.com/kairos-build/kairos-build/framework/source/release"
 )
 
 // lockOptions are options to lock the flavor of a world. The mirror has the releases of

@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/fetch"
-	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
+	"github.com/kairos-build/kairos-build/framework/source/release"
 )
 
 // Channels are the releases that channels stand for, by the channels' names: stable,

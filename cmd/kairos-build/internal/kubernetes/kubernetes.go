@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/kairos-build/kairos-build/framework/fetch"
-	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
+	"github.com/kairos-build/kairos-build/framework/source/release"
 )
 
 // ErrUnknown marks an error about a version or a channel that does not exist. The

@@ -16,7 +16,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/inputs"
 	"github.com/kairos-build/kairos-build/framework/layout"
-	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
+	"github.com/kairos-build/kairos-build/framework/source/release"
 	"github.com/kairos-build/kairos-build/recipes"
 )
 

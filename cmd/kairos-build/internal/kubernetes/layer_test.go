@@ -20,7 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/inputs"
-	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
+	"github.com/kairos-build/kairos-build/framework/source/release"
 )
 
 var epoch = time.Unix(1_700_000_000, 0).UTC()

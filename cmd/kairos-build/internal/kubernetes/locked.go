@@ -8,7 +8,7 @@ import (
 	"os"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/inputs"
-	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
+	"github.com/kairos-build/kairos-build/framework/source/release"
 )
 
 // Locked is a release as a lock keeps it, for one architecture.

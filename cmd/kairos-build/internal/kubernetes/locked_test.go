@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
+	"github.com/kairos-build/kairos-build/framework/source/release"
 )
 
 // lockOf is a lock of what a finder finds. Files have their sizes.

@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
+	"github.com/kairos-build/kairos-build/framework/source/release"
 )
 
 // A fakeMirror is a folder with the files of a mirror. Programs are small texts.

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/fetch"
-	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
+	"github.com/kairos-build/kairos-build/framework/source/release"
 )
 
 // A publisher is where the files of a distribution come from.

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/fetch"
-	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
+	"github.com/kairos-build/kairos-build/framework/source/release"
 )
 
 // A Release is one release for one architecture: what a build needs, exactly.

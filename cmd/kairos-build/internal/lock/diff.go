@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages"
-	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
+	"github.com/kairos-build/kairos-build/framework/source/release"
 	"github.com/kairos-build/kairos-build/recipes"
 )
 

@@ -14,7 +14,7 @@ import (
 	"github.com/kairos-build/kairos-build/ci/golden"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages"
 	"github.com/kairos-build/kairos-build/flavors"
-	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
+	"github.com/kairos-build/kairos-build/framework/source/release"
 	"github.com/kairos-build/kairos-build/recipes"
 )
 

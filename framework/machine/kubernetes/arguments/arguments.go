@@ -24,7 +24,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
+	"github.com/kairos-build/kairos-build/framework/source/release"
 	"github.com/kairos-build/kairos-build/framework/strict/nearest"
 )
 

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/kairos-build/kairos-build/framework/internal/treecopy"
-	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
 	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
+	"github.com/kairos-build/kairos-build/framework/source/release"
 )
 
 // A Copy is a copy of the datastore. Its JSON names are stable.

@@ -11,8 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
 	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
+	"github.com/kairos-build/kairos-build/framework/source/release"
 )
 
 // A record says which releases have used the datastore.

@@ -10,8 +10,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/release"
 	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
+	"github.com/kairos-build/kairos-build/framework/source/release"
 )
 
 // Restored is a restore: what was put back, and what was lost with it. Its JSON names
