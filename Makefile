@@ -140,6 +140,7 @@ unit: payload ## Run the unit tests: no root, no network, no QEMU
 e2e: $(if $(BUILT),,build fixtures) ## Run the tests that need root and QEMU
 	@ci/setup/install run test
 	@echo '== end-to-end tests'
+	@$(if $(SUDO),$(GO) test -C ci/kubernetes -count 1 -exec '$(SUDO)' ./shell)
 	@PATH="$$PATH:/usr/sbin:/sbin" env $$(cat $(FIXTURES)/env) $(GO) test -tags e2e -count 1 -p 1 -timeout 30m $(if $(SLICE),-short) $(if $(SUDO),-exec '$(SUDO)') $(E2E:%=./%)
 
 # The end-to-end tests boot and run parts of a debian-13 that is built once;
@@ -185,6 +186,7 @@ standins:
 # The part of `make prove-kubernetes` that runs for every change.
 .PHONY: kubernetes-slice
 kubernetes-slice: $(if $(BUILT),,build standins)
+	@ci/setup/install run
 	@echo '== acceptance: debian-13 with k3s'
 	@$(SUDO) bin/kairos-build flavor debian-13 --k3s v1.35 --mirror k3s=file://$(CURDIR)/$(KUBERNETES)/mirror-hollow --output $(OUT)/debian-13-k3s --progress plain
 	@$(SUDO) bin/kairos-build test $(OUT)/debian-13-k3s --short --boot bios --machine kubernetes
@@ -197,6 +199,8 @@ NEW_MINOR := v1.36
 .PHONY: prove-kubernetes
 prove-kubernetes: build $(if $(PUBLISHED),,kubernetes standins) ## k3s and k0s in debian-13: every story of a cluster (PUBLISHED=1: the publishers' files)
 	@ci/setup/install run
+	@$(if $(PUBLISHED),,echo '== k3s and k0s with a real Kubernetes, without a node'; \
+		KAIROS_KUBERNETES=$(CURDIR)/$(KUBERNETES)/real $(GO) test -C ci/kubernetes -count 1 -timeout 60m $(if $(SUDO),-exec '$(SUDO)') -run TestReal ./shell)
 	@$(if $(PUBLISHED),,$(KUBERNETES)/mirror -o $(KUBERNETES)/mirror-real -shell $(KUBERNETES)/shell -programs $(KUBERNETES)/real -container $(KUBERNETES)/container $(STANDIN_VERSIONS))
 	@for kind in k3s k0s; do \
 		for minor in $(OLD_MINOR) $(NEW_MINOR); do \
@@ -216,7 +220,7 @@ kubernetes: ## Compile Kubernetes for the tests of --k3s and --k0s (20 minutes o
 	if [ "$$sum" = "$$(cat $(KUBERNETES)/sum 2>/dev/null)" ]; then exit 0; fi; \
 	echo '== Kubernetes for tests'; \
 	rm -f $(KUBERNETES)/sum; \
-	cd $(KUBERNETES); rm -rf runc_*.deb runc; apt-get -q download runc; dpkg-deb --extract runc_*.deb runc; mv runc/usr/sbin/runc real/runc; \
+	cd $(KUBERNETES); rm -rf runc_*.deb runc; apt-get -q download runc || { $(SUDO) apt-get -q update; apt-get -q download runc; }; dpkg-deb --extract runc_*.deb runc; mv runc/usr/sbin/runc real/runc; \
 	cd $(CURDIR)/ci/kubernetes; \
 	$(GOBUILD) -ldflags '-s -w' -o $(CURDIR)/$(KUBERNETES)/ ./shell ./container ./mirror; \
 	$(GOBUILD) -ldflags '-s -w' -o $(CURDIR)/$(KUBERNETES)/hollow/ ./hollow; \

@@ -109,6 +109,10 @@ func WaitOutput(ctx context.Context, g *Guest, argv ...string) (string, error) {
 
 // Retry calls do until it succeeds, for CheckTimeout at most.
 func Retry[T any](ctx context.Context, do func(context.Context) (T, error)) (T, error) {
+	return retry(ctx, askEvery, do)
+}
+
+func retry[T any](ctx context.Context, pause time.Duration, do func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := qemu.WithTimeout(ctx, CheckTimeout)
 	defer cancel()
 	for {
@@ -119,13 +123,19 @@ func Retry[T any](ctx context.Context, do func(context.Context) (T, error)) (T, 
 		select {
 		case <-ctx.Done():
 			return value, err
-		case <-time.After(askEvery):
+		case <-time.After(pause):
 		}
 	}
 }
 
 // Until is Retry for a function that returns only an error.
 func Until(ctx context.Context, do func() error) error {
-	_, err := Retry(ctx, func(context.Context) (any, error) { return nil, do() })
+	return Seldom(ctx, askEvery, do)
+}
+
+// Seldom is Until with a pause between two attempts that is longer than usual: an attempt
+// that takes seconds of an emulated processor would keep the node from what it waits for.
+func Seldom(ctx context.Context, pause time.Duration, do func() error) error {
+	_, err := retry(ctx, pause, func(context.Context) (any, error) { return nil, do() })
 	return err
 }

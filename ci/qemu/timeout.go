@@ -4,10 +4,10 @@ package qemu
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
-	"sync/atomic"
 	"time"
 )
 
@@ -20,8 +20,7 @@ func WithTimeout(parent context.Context, d time.Duration) (context.Context, cont
 }
 
 func withTimeout(parent context.Context, d, tick time.Duration, share func() float64) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(parent)
-	l := &fairTimeout{Context: ctx}
+	ctx, cancel := context.WithCancelCause(parent)
 	go func() {
 		t := time.NewTicker(tick)
 		defer t.Stop()
@@ -34,29 +33,26 @@ func withTimeout(parent context.Context, d, tick time.Duration, share func() flo
 				last = now
 			}
 		}
-		l.over.Store(true)
-		cancel()
+		cancel(context.DeadlineExceeded)
 	}()
-	return l, cancel
+	return fairTimeout{ctx}, func() { cancel(context.Canceled) }
 }
 
-// fairTimeout is a context that says that its time is over, and not that it was cancelled.
-type fairTimeout struct {
-	context.Context
-	over atomic.Bool
-}
+// fairTimeout is a context that says that its time, or that of one above it, is over, and
+// not that it was cancelled.
+type fairTimeout struct{ context.Context }
 
 // Err implements context.Context.
-func (l *fairTimeout) Err() error {
-	err := l.Context.Err()
-	if err != nil && l.over.Load() {
+func (f fairTimeout) Err() error {
+	err := f.Context.Err()
+	if err != nil && errors.Is(context.Cause(f.Context), context.DeadlineExceeded) {
 		return context.DeadlineExceeded
 	}
 	return err
 }
 
-// share is the part of a processor that a process gets on this host, at most 1. It is
-// taken from the average load of the last minute.
+// share is the part of a processor that a process gets on this host: at most 1, and at
+// least leastShare. It is taken from the average load of the last minute.
 func share() float64 {
 	text, err := os.ReadFile("/proc/loadavg") // see proc_loadavg(5)
 	if err != nil {
@@ -70,5 +66,9 @@ func shareOf(loadavg string, processors int) float64 {
 	if _, err := fmt.Sscan(loadavg, &load); err != nil || load <= float64(processors) {
 		return 1
 	}
-	return float64(processors) / load
+	return max(leastShare, float64(processors)/load)
 }
+
+// leastShare keeps a limit finite where the load is that of a larger host than the
+// processors that we may use.
+const leastShare = 1.0 / 8

@@ -28,6 +28,20 @@ func TestTimeoutOnABusyHost(t *testing.T) {
 	}
 }
 
+// TestTimeoutOfAnOuterLimit: the inner one says that the time is over, too.
+func TestTimeoutOfAnOuterLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		outer, cancel := withTimeout(t.Context(), time.Minute, time.Second, func() float64 { return 1 })
+		defer cancel()
+		inner, stop := withTimeout(outer, time.Hour, time.Second, func() float64 { return 1 })
+		defer stop()
+		<-inner.Done()
+		if !errors.Is(inner.Err(), context.DeadlineExceeded) {
+			t.Errorf("got %v", inner.Err())
+		}
+	})
+}
+
 // TestTimeoutIsCancelled: an end before the limit is no timeout.
 func TestTimeoutIsCancelled(t *testing.T) {
 	parent, stop := context.WithCancel(t.Context())
@@ -42,7 +56,7 @@ func TestTimeoutIsCancelled(t *testing.T) {
 
 func TestShare(t *testing.T) {
 	for text, want := range map[string]float64{
-		"0.10 0.2 0.3 1/100 7\n": 1, "2.00 0 0 1/1 7": 1, "8.00 1 1 9/100 7": 0.25, "nonsense": 1,
+		"0.10 0.2 0.3 1/100 7\n": 1, "64.00 1 1 9/100 7": 0.125, "2.00 0 0 1/1 7": 1, "8.00 1 1 9/100 7": 0.25, "nonsense": 1,
 	} {
 		if got := shareOf(text, 2); got != want {
 			t.Errorf("%q: got %v, want %v", text, got, want)

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/kairos-build/kairos-build/ci/lab"
 	"github.com/kairos-build/kairos-build/ci/lab/labtest"
@@ -20,10 +21,19 @@ import (
 type node struct {
 	labtest.Node
 	pids []string
+	jobs int // how often systemd still has a job
 }
 
 func (n *node) RunInput(ctx context.Context, input string, argv ...string) (qemu.Output, error) {
-	if strings.HasPrefix(strings.Join(argv, " "), "systemctl show -p MainPID") {
+	line := strings.Join(argv, " ")
+	if strings.HasPrefix(line, "systemctl show -p Job") {
+		n.jobs = max(n.jobs-1, 0)
+		return labtest.Says(strings.Repeat("12\n", n.jobs)), nil
+	}
+	if strings.HasPrefix(line, "systemctl show -p MainPID") && n.jobs > 0 {
+		return labtest.Says("7\n"), nil
+	}
+	if strings.HasPrefix(line, "systemctl show -p MainPID") {
 		pid := n.pids[0]
 		n.pids = n.pids[1:]
 		return labtest.Says(pid + "\n"), nil
@@ -60,8 +70,7 @@ func TestJudges(t *testing.T) {
 		{"unknown: the service takes it", (*story).unknown, mistyped, "7 7", "took an argument"},
 		{"unknown: the service restarts", (*story).unknown, refused, "7 8", "was 7 and is 8"},
 		{"unknown: the report is silent", (*story).unknown, with(refused, labtest.Node{"kairos-agent report": labtest.Says("all is well")}), "7 7", "must say"},
-		{"pod: no image for it", (*story).pod, labtest.Node{"k3s ctr": labtest.Says("other/image:1\n")}, "", ""},
-		{"pod: no list of images", (*story).pod, labtest.Node{}, "", "No such file"},
+		{"pod: a publisher's images", (*story).pod, labtest.Node{"k3s ctr": labtest.Says("rancher/mirrored-coredns-coredns:1\n")}, "", ""},
 		{"pod", (*story).pod, labtest.Node{"k3s ctr": labtest.Says(server + "\n"), "k3s kubectl get --raw " + podPath: labtest.Says("kairos: pod x")}, "", ""},
 		{"stopped", (*story).stopped, with(restart, labtest.Node{"pgrep": qemu.Output{Exit: 1}}), "0", ""},
 		{"stopped: the service runs", (*story).stopped, with(restart, labtest.Node{"pgrep": qemu.Output{Exit: 1}}), "7", "still has the process 7"},
@@ -69,11 +78,31 @@ func TestJudges(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			n := &node{tt.node, strings.Fields(tt.pids)}
+			n := &node{Node: tt.node, pids: strings.Fields(tt.pids)}
 			_, err := tt.judge(&story{Machine: &lab.Machine{Guest: &lab.Guest{Runner: n}}, distribution: distributions[release.K3s]}, t.Context())
 			labtest.Expect(t, err, tt.want)
 		})
 	}
+}
+
+// TestProcessAfterTheJob: while a restart is queued, the old process still runs.
+func TestProcessAfterTheJob(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &node{pids: []string{"8"}, jobs: 3}
+		pid, err := (&story{Machine: &lab.Machine{Guest: &lab.Guest{Runner: n}}}).process(t.Context())
+		if err != nil || pid != "8" {
+			t.Errorf("got %s, %v", pid, err)
+		}
+	})
+}
+
+// TestPodWithoutItsImage: an archive that was not imported must not pass.
+func TestPodWithoutItsImage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &node{Node: labtest.Node{"k3s ctr": labtest.Says("other/image:1\n")}}
+		_, err := (&story{Machine: &lab.Machine{Guest: &lab.Guest{Runner: n}}, distribution: distributions[release.K3s]}).pod(t.Context())
+		labtest.Expect(t, err, "No such file")
+	})
 }
 
 // TestConfigs: the configs of the story are valid, and the one with a mistake is not.

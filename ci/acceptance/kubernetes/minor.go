@@ -14,19 +14,22 @@ import (
 	"github.com/kairos-build/kairos-build/ci/lab"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/slot"
+	"github.com/kairos-build/kairos-build/framework/source/release"
 )
 
-// AppliesMinor tells whether there is a second image with another release of Kubernetes.
+// AppliesMinor tells whether there is a second image with the next minor version of the
+// same distribution. Nodes refuse every other upgrade.
 func AppliesMinor(l *lab.Lab) bool {
 	if !Applies(l) || l.Images == nil || l.Images.Other == nil {
 		return false
 	}
 	config, err := l.Images.Other.ConfigFile()
-	label := ""
-	if err == nil {
-		label = config.Config.Labels[layout.LabelKubernetes]
+	if err != nil {
+		return false
 	}
-	return label != "" && label != l.Cluster.Version.String()
+	here := l.Cluster.Version
+	other, err := release.Parse(config.Config.Labels[layout.LabelKubernetes])
+	return err == nil && other.Distribution() == here.Distribution() && other.Minor() == here.Minor()+1
 }
 
 // TellMinor upgrades a cluster that keeps its objects in etcd to another minor version,
@@ -84,7 +87,7 @@ var passedLine = regexp.MustCompile(`(?m)^passed +kubernetes`)
 
 // saysReady waits until the check of Kubernetes passes; that of goFile may still fail.
 func (t *story) saysReady(ctx context.Context) error {
-	return lab.Until(ctx, func() error {
+	return lab.Seldom(ctx, readyPause, func() error {
 		out, err := t.Guest.RunInput(ctx, "", "kairos-agent", "health")
 		if err == nil && !passedLine.MatchString(out.Stdout+out.Stderr) {
 			err = fmt.Errorf("kairos-agent health says: %s", lab.FirstOf(out.Stdout+out.Stderr))
