@@ -124,8 +124,8 @@ func prepareLock(o LockOptions) (*locking, error) {
 	if l.old, err = openLock(o.File, o.Flavor); err != nil {
 		return nil, badInput(err)
 	}
-	if l.old.Flavor != flavor.Name {
-		return nil, badInput(fmt.Errorf("%s is the lock of the flavor %s, not of %s: name another file with --lock", o.File, l.old.Flavor, flavor.Name))
+	if err := l.old.isOf(flavor.Name); err != nil {
+		return nil, badInput(err)
 	}
 	return l, MakeState(o.State)
 }
@@ -153,7 +153,7 @@ func (l *locking) checkOld() error {
 	}
 	for _, c := range choices {
 		if differences := l.old.Differences(c); len(differences) > 0 {
-			return badInput(unfit(l.File, l.Flavor, "", differences...))
+			return badInput(unfit(l.File, l.Flavor, nil, differences...))
 		}
 	}
 	if l.Base != "" || len(l.Kubernetes) > 0 {
@@ -287,6 +287,9 @@ func (l *locking) kubernetes(ctx context.Context, w WantedKubernetes, arch strin
 	return locked, err
 }
 
+// arguments are those of the command that writes the lock again.
+func (l *locking) arguments() string { return lockArguments(l.Flavor, l.File) }
+
 // write writes the lock, unless only its time would be another one.
 func (l *locking) write(fresh *lock.Lock) (*LockResult, error) {
 	var changes []lock.Change
@@ -296,7 +299,7 @@ func (l *locking) write(fresh *lock.Lock) (*LockResult, error) {
 			return l.result(l.old.Lock, l.old.digest, false), err
 		}
 	}
-	data, err := fresh.Print(l.Flavor)
+	data, err := fresh.Print(l.arguments())
 	if err != nil {
 		return nil, err
 	}
@@ -315,8 +318,8 @@ func (l *locking) write(fresh *lock.Lock) (*LockResult, error) {
 func (l *locking) same(fresh *lock.Lock) (bool, error) {
 	then := *fresh
 	then.Made = l.old.Made
-	a, errA := l.old.Print(l.Flavor)
-	b, errB := then.Print(l.Flavor)
+	a, errA := l.old.Print(l.arguments())
+	b, errB := then.Print(l.arguments())
 	return bytes.Equal(a, b), errors.Join(errA, errB)
 }
 
