@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -128,6 +129,17 @@ func prepareLock(o LockOptions) (*locking, error) {
 		return nil, badInput(err)
 	}
 	return l, MakeState(o.State)
+}
+
+// LockHas reports whether the lock of a flavor has a Kubernetes; file is empty for the
+// flavor's own lock. A lock that cannot be read may have it: Lock says what is wrong.
+func LockHas(flavor, file string, d release.Distribution) bool {
+	file = cmp.Or(file, flavors.LockFile(flavor))
+	if !exists(file) {
+		return false
+	}
+	l, err := openLock(file, flavor)
+	return err != nil || slices.ContainsFunc(l.Machines, func(m lock.Machine) bool { return m.Of(d) != nil })
 }
 
 // choices are all images that the flavor can be built as.

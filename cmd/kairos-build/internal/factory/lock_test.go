@@ -184,6 +184,9 @@ func TestKubernetesFromALock(t *testing.T) {
 	if k == nil || k.Wanted != "v1.34.1" || k.Version.String() != "v1.34.1+k3s1" || k.Program.Size != int64(len("#!/bin/sh\necho v1.34.1+k3s1\n")) || !strings.HasSuffix(k.Program.URL, "/v1.34.1%2Bk3s1/k3s") {
 		t.Errorf("locked %+v", k)
 	}
+	if !LockHas("debian-13", o.File, release.K3s) || LockHas("debian-13", o.File, release.K0s) || LockHas("debian-13", o.File+"x", release.K3s) {
+		t.Error("the lock has k3s alone, and one that is not there has none")
+	}
 	w.options.Lock = o.File
 	for _, wanted := range []string{"v1.34", "v1.34.1", "v1.34.1+k3s1"} {
 		w.options.State, w.options.Dir = t.TempDir(), t.TempDir()
