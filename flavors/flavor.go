@@ -125,7 +125,7 @@ func Names() []string {
 // ErrUnknown and suggests the nearest name when there is none.
 func Load(name string) (*Flavor, error) {
 	if !slices.Contains(Names(), name) {
-		return nil, unknown(name)
+		return nil, unknown(name, nearest.Word(name, Names()))
 	}
 	file := path.Join(name, "flavor.yaml")
 	data, err := embedded.ReadFile(file)
@@ -147,9 +147,10 @@ func (f *Flavor) Keyring() ([]byte, error) {
 	return data, nil
 }
 
-func unknown(name string) error {
+// unknown is the error about a name. near is what the user may mean, or empty.
+func unknown(name, near string) error {
 	hint := ""
-	if near := nearest.Word(name, Names()); near != "" {
+	if near != "" {
 		hint = fmt.Sprintf("; did you mean %s?", near)
 	}
 	return fmt.Errorf("%w %q%s (there are: %s)", ErrUnknown, name, hint, strings.Join(Names(), ", "))

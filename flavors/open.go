@@ -22,7 +22,11 @@ func IsPath(ref string) bool { return strings.Contains(ref, "/") || strings.HasS
 // user's own by the path of its file, or of a folder with a file flavor.yaml.
 func Open(ref string) (*Flavor, error) {
 	if !IsPath(ref) {
-		return Load(ref)
+		f, err := Load(ref)
+		if own := "./" + ref; errors.Is(err, ErrUnknown) && hasFlavor(own) {
+			err = unknown(ref, own)
+		}
+		return f, err
 	}
 	path := ownFile(ref)
 	data, err := os.ReadFile(path)
@@ -35,6 +39,12 @@ func Open(ref string) (*Flavor, error) {
 	}
 	flavor.dir = filepath.Dir(path)
 	return flavor, nil
+}
+
+// hasFlavor reports whether dir is a folder with a flavor.
+func hasFlavor(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, fileName))
+	return err == nil
 }
 
 // ownFile is the path of a user's own flavor.

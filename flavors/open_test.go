@@ -3,6 +3,7 @@
 package flavors
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -52,6 +53,30 @@ func TestOpen(t *testing.T) {
 	} {
 		if _, err := Open(ref); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %s", ref, err, want)
+		}
+	}
+}
+
+// TestNameOfAFolder: a folder with a flavor that is named as a built-in flavor is found.
+func TestNameOfAFolder(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, dir := range []string{"edge", "debian-31", "empty"} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if dir != "empty" {
+			if err := os.WriteFile(filepath.Join(dir, "flavor.yaml"), []byte("name: edge\n"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for name, want := range map[string]string{
+		"edge":      `unknown flavor "edge"; did you mean ./edge? (there are: debian-12, debian-13)`,
+		"debian-31": `unknown flavor "debian-31"; did you mean ./debian-31? (there are: debian-12, debian-13)`,
+		"empty":     `unknown flavor "empty" (there are: debian-12, debian-13)`,
+	} {
+		if _, err := Open(name); !errors.Is(err, ErrUnknown) || err.Error() != want {
+			t.Errorf("%s: got %v\nwant %s", name, err, want)
 		}
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/deb/archive"
 	"github.com/kairos-build/kairos-build/flavors"
 	"github.com/kairos-build/kairos-build/framework/commandline"
+	"github.com/kairos-build/kairos-build/framework/source/release"
 )
 
 // lockFlags are the flags of `kairos-build lock` and `kairos-build outdated`.
@@ -54,6 +55,9 @@ lock --update about those that have a lock. docs/lock.md describes the file.`,
   kairos-build lock ./edge/flavor.yaml --lock edge/july.lock.yaml --json`,
 		ValidArgsFunction: completeFlavors,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.checkMirrors(args); err != nil {
+				return commandline.UsageError{Err: err}
+			}
 			results, err := o.each(cmd, args, !o.Update, factory.Lock)
 			if err != nil {
 				return err
@@ -142,6 +146,26 @@ func (o *lockFlags) each(cmd *cobra.Command, named []string, all bool, do func(c
 		}
 	}
 	return results, t.close(err)
+}
+
+// checkMirrors refuses mirrors of a Kubernetes that no lock of this run will have.
+func (o *lockFlags) checkMirrors(named []string) error {
+	names, err := lockNames(named, !o.Update)
+	if err != nil {
+		return err
+	}
+	wanted, err := o.kube.all()
+	if err != nil {
+		return err
+	}
+	mirrors := sortMirrors(o.mirror)
+	for _, d := range release.Distributions() {
+		asked := slices.ContainsFunc(wanted, func(w factory.WantedKubernetes) bool { return w.Distribution == d })
+		if asked || slices.ContainsFunc(names, func(name string) bool { return factory.LockHas(name, o.File, d) }) {
+			delete(mirrors.kubernetes, d)
+		}
+	}
+	return mirrors.check("")
 }
 
 // complete sets where everything comes from, and where it is reported to.

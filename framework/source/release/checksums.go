@@ -12,8 +12,12 @@ import (
 // Checksums are the SHA-256 of files, 64 lower-case hex digits, by the files' names.
 type Checksums map[string]string
 
+// told is how many wrong lines an error tells. A page of a proxy has thousands.
+const told = 3
+
 // ParseChecksums reads the output of sha256sum: on each line 64 hex digits, a blank, a
-// blank or a star, and a name. The error has every line that is wrong.
+// blank or a star, and a name. The error has the first lines that are wrong, and the
+// number of the others.
 func ParseChecksums(data []byte) (Checksums, error) {
 	sums := Checksums{}
 	var errs []error
@@ -28,6 +32,13 @@ func ParseChecksums(data []byte) (Checksums, error) {
 	if len(errs) == 0 && len(sums) == 0 {
 		return nil, errors.New("it lists no file")
 	}
+	if more := len(errs) - told; more > 0 {
+		lines := "lines"
+		if more == 1 {
+			lines = "line"
+		}
+		errs = append(errs[:told], fmt.Errorf("… and %d more %s", more, lines))
+	}
 	return sums, errors.Join(errs...)
 }
 
@@ -39,7 +50,7 @@ func (c Checksums) add(line string) error {
 	}
 	name, hexSum := rest[1:], hex.EncodeToString(raw)
 	if old, ok := c[name]; ok && old != hexSum {
-		return fmt.Errorf("%s has two checksums", name)
+		return fmt.Errorf("%.80q has two checksums", name)
 	}
 	c[name] = hexSum
 	return nil

@@ -79,7 +79,7 @@ func TestWrongChecksums(t *testing.T) {
 		{"short", sumA[:62] + "  k3s\n", []string{"line 1: "}},
 		{"no name", sumA + "\n" + sumA + "  \n" + sumA + "  k3s\n", []string{"line 1: ", "line 2: "}},
 		{"one blank", sumA + " k3s\n", []string{"line 1: "}},
-		{"two sums", sumA + "  k3s\n" + sumB + "  k3s\n", []string{"line 2: k3s has two checksums"}},
+		{"two sums", sumA + "  k3s\n" + sumB + "  k3s\n", []string{`line 2: "k3s" has two checksums`}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := ParseChecksums([]byte(tt.text))
@@ -92,6 +92,21 @@ func TestWrongChecksums(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestManyWrongChecksums: the message about a page of a proxy fits a screen.
+func TestManyWrongChecksums(t *testing.T) {
+	for lines, want := range map[int]string{3: "", 4: "\n… and 1 more line", 5000: "\n… and 4997 more lines"} {
+		_, err := ParseChecksums([]byte(strings.Repeat("<p>\n", lines)))
+		const rest = `: "<p>" is not a checksum of sha256sum: it has 64 hex digits, a blank, a blank or a star, and a name`
+		if full := "line 1" + rest + "\nline 2" + rest + "\nline 3" + rest + want; err == nil || err.Error() != full {
+			t.Errorf("%d lines: got %.1000v\nwant %s", lines, err, full)
+		}
+	}
+	long := strings.Repeat("x", 1000)
+	if _, err := ParseChecksums([]byte(sumA + "  " + long + "\n" + sumB + "  " + long + "\n")); err == nil || err.Error() != `line 2: "`+long[:80]+`" has two checksums` {
+		t.Errorf("a long name: got %v", err)
 	}
 }
 

@@ -35,7 +35,7 @@ var tagEnd = lazyregexp.New(`-(k3s|k0s\.)(\d+)$`)
 func Parse(s string) (Version, error) {
 	m := syntax.FindStringSubmatch(s)
 	if m == nil {
-		return Version{}, fmt.Errorf("%q is no version of k3s or k0s: write it like v1.34.1+k3s1 or v1.34.1+k0s.0", s)
+		return Version{}, fmt.Errorf("%.80q is no version of k3s or k0s: write it like v1.34.1+k3s1 or v1.34.1+k0s.0", s)
 	}
 	return Version{
 		major: number(m[1]), minor: number(m[2]), patch: number(m[3]),
@@ -48,7 +48,7 @@ func Parse(s string) (Version, error) {
 func ParseTag(s string) (Version, error) {
 	v, err := Parse(tagEnd.ReplaceAllString(s, "+$1$2"))
 	if err != nil {
-		return Version{}, fmt.Errorf("%q is no version of k3s or k0s in an image tag: it looks like v1.34.1-k3s1 or v1.34.1-k0s.0", s)
+		return Version{}, fmt.Errorf("%.80q is no version of k3s or k0s in an image tag: it looks like v1.34.1-k3s1 or v1.34.1-k0s.0", s)
 	}
 	return v, nil
 }

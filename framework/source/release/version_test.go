@@ -95,6 +95,20 @@ func TestWrongVersions(t *testing.T) {
 	}
 }
 
+// TestLongTextThatIsNoVersion: a message has the beginning of a page that came in place of
+// a version.
+func TestLongTextThatIsNoVersion(t *testing.T) {
+	page := strings.Repeat("<p>é</p>", 1000)
+	beginning := string([]rune(page)[:80])
+	_, err := Parse(page)
+	_, tag := ParseTag(page)
+	for _, err := range []error{err, tag} {
+		if err == nil || !strings.HasPrefix(err.Error(), `"`+beginning+`" is no version of k3s or k0s`) {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	for _, s := range versions() {
 		f.Add(s)

@@ -58,6 +58,8 @@ type Kubernetes interface {
 	Locked(l kubernetes.Locked, file string) (*kubernetes.Release, error)
 	// Wanted is the version that the user asked for, such as v1.34.
 	Wanted() string
+	// Flags are the flags of the command line that ask for it, such as --k3s v1.34 --airgap.
+	Flags() string
 	// String is what the user asked for, such as k3s v1.34.
 	String() string
 }

@@ -44,16 +44,22 @@ func kubernetesMirror(t *testing.T, versions ...string) string {
 }
 
 // wantKubernetes asks a world for a Kubernetes.
-func (w *world) wantKubernetes(t *testing.T, d release.Distribution, version, mirror string) {
+func (w *world) wantKubernetes(t *testing.T, d release.Distribution, version, mirror string, change ...func(*kubernetes.Options)) {
 	t.Helper()
-	f, err := kubernetes.New(kubernetes.Options{
+	o := kubernetes.Options{
 		Distribution: d, Wanted: version, Mirror: mirror, Cache: filepath.Join(w.options.State, "kubernetes"), Log: slog.New(slog.DiscardHandler),
-	})
+	}
+	for _, c := range change {
+		c(&o)
+	}
+	f, err := kubernetes.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.options.Kubernetes = f
 }
+
+func airgap(o *kubernetes.Options) { o.Airgap = true }
 
 // TestNewKubernetesRenewsItsLayerAlone: the inputs of all other layers are taken from
 // the store, and the graph has the same steps, except the one that prints completion.

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -124,10 +125,21 @@ func prepareLock(o LockOptions) (*locking, error) {
 	if l.old, err = openLock(o.File, o.Flavor); err != nil {
 		return nil, badInput(err)
 	}
-	if l.old.Flavor != flavor.Name {
-		return nil, badInput(fmt.Errorf("%s is the lock of the flavor %s, not of %s: name another file with --lock", o.File, l.old.Flavor, flavor.Name))
+	if err := l.old.isOf(flavor.Name); err != nil {
+		return nil, badInput(err)
 	}
 	return l, MakeState(o.State)
+}
+
+// LockHas reports whether the lock of a flavor has a Kubernetes; file is empty for the
+// flavor's own lock. A lock that cannot be read may have it: Lock says what is wrong.
+func LockHas(flavor, file string, d release.Distribution) bool {
+	file = cmp.Or(file, flavors.LockFile(flavor))
+	if !exists(file) {
+		return false
+	}
+	l, err := openLock(file, flavor)
+	return err != nil || slices.ContainsFunc(l.Machines, func(m lock.Machine) bool { return m.Of(d) != nil })
 }
 
 // choices are all images that the flavor can be built as.
@@ -153,7 +165,7 @@ func (l *locking) checkOld() error {
 	}
 	for _, c := range choices {
 		if differences := l.old.Differences(c); len(differences) > 0 {
-			return badInput(unfit(l.File, l.Flavor, "", differences...))
+			return badInput(unfit(l.File, l.Flavor, nil, differences...))
 		}
 	}
 	if l.Base != "" || len(l.Kubernetes) > 0 {
@@ -287,6 +299,9 @@ func (l *locking) kubernetes(ctx context.Context, w WantedKubernetes, arch strin
 	return locked, err
 }
 
+// arguments are those of the command that writes the lock again.
+func (l *locking) arguments() string { return lockArguments(l.Flavor, l.File) }
+
 // write writes the lock, unless only its time would be another one.
 func (l *locking) write(fresh *lock.Lock) (*LockResult, error) {
 	var changes []lock.Change
@@ -296,7 +311,7 @@ func (l *locking) write(fresh *lock.Lock) (*LockResult, error) {
 			return l.result(l.old.Lock, l.old.digest, false), err
 		}
 	}
-	data, err := fresh.Print(l.Flavor)
+	data, err := fresh.Print(l.arguments())
 	if err != nil {
 		return nil, err
 	}
@@ -315,8 +330,8 @@ func (l *locking) write(fresh *lock.Lock) (*LockResult, error) {
 func (l *locking) same(fresh *lock.Lock) (bool, error) {
 	then := *fresh
 	then.Made = l.old.Made
-	a, errA := l.old.Print(l.Flavor)
-	b, errB := then.Print(l.Flavor)
+	a, errA := l.old.Print(l.arguments())
+	b, errB := then.Print(l.arguments())
 	return bytes.Equal(a, b), errors.Join(errA, errB)
 }
 

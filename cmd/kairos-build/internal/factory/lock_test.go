@@ -119,19 +119,26 @@ func TestLocksThatDoNotFit(t *testing.T) {
 		change   func(*world)
 		want     string
 	}{
-		{"no lock", "", "", func(w *world) { w.options.Lock = o.File }, "there is no lock " + o.File + ": `kairos-build lock debian-13` makes one"},
+		{"no lock", "", "", func(w *world) { w.options.Lock = o.File }, "there is no lock " + o.File + ": `kairos-build lock debian-13 --lock " + o.File + "` makes one"},
 		{"damaged", "flavor: debian-13", "flavor: debian-13\nx: 1", nil, "the lock cannot be used:\nLOCK:5:1: x: unknown key"},
-		{"another flavor", "flavor: debian-13", "flavor: debian-12", nil, "the lock LOCK does not fit: it is the lock of the flavor debian-12: `kairos-build lock --update debian-13` makes it fit"},
+		{"another flavor", "flavor: debian-13", "flavor: debian-12", nil, "LOCK is the lock of the flavor debian-12, not of debian-13: name another file with --lock"},
 		{"package", "[apt, ca-certificates, conntrack, ", "[apt, conntrack, ", nil, "the lock LOCK does not fit: the flavor has the package of the input packages ca-certificates, the lock has not"},
 		{"suite", "suite: trixie-updates", "suite: trixie-backports", nil, "the flavor has the suite trixie-updates, the lock has not; the lock has the suite trixie-backports, the flavor has not"},
 		{"architecture", "architecture: amd64\n", "architecture: arm64\n", nil, "the lock has no architecture amd64, only arm64"},
 		{"model", "models: [cloud, generic]", "models: [cloud]", func(w *world) { w.options.Model = "edge" }, `flavor debian-13 has no model "edge"`},
 		{"another Kubernetes", "", "", func(w *world) { w.wantKubernetes(t, release.K3s, "v1.35", mirror) },
-			"LOCK has k3s v1.34.1+k3s1 (asked for as v1.34.1+k3s1), and --k3s v1.35 is asked for: `kairos-build lock --update debian-13 --k3s v1.35` locks what is asked for"},
+			"LOCK has k3s v1.34.1+k3s1 (asked for as v1.34.1+k3s1), and --k3s v1.35 is asked for: `kairos-build lock --update debian-13 --lock LOCK --k3s v1.35` locks what is asked for"},
 		{"the other Kubernetes", "", "", func(w *world) { w.wantKubernetes(t, release.K0s, "v1.34", mirror) },
-			"the lock LOCK does not fit: the lock has no k0s: `kairos-build lock --update debian-13 --k0s v1.34` makes it fit"},
+			"the lock LOCK does not fit: the lock has no k0s: `kairos-build lock --update debian-13 --lock LOCK --k0s v1.34` makes it fit"},
 		{"base", "", "", func(w *world) { w.options.Base = baseLayout(t, "ID=debian\nVERSION_ID=13\n") },
-			"does not fit: the lock has no image for --base: `kairos-build lock --update debian-13 --base "},
+			"does not fit: the lock has no image for --base: `kairos-build lock --update debian-13 --lock LOCK --base "},
+		{"images", "", "", func(w *world) { w.wantKubernetes(t, release.K3s, "v1.34", mirror, airgap) },
+			"LOCK has k3s v1.34.1+k3s1 without its images, and --airgap is asked for: `kairos-build lock --update debian-13 --lock LOCK --k3s v1.34 --airgap` locks what is asked for"},
+		{"no lock for a build with Kubernetes", "", "", func(w *world) {
+			w.wantKubernetes(t, release.K3s, "v1.34", mirror, airgap)
+			w.options.Lock, w.options.Base = o.File, "./base"
+		},
+			"`kairos-build lock debian-13 --lock " + o.File + " --k3s v1.34 --airgap --base ./base` makes one"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -177,6 +184,9 @@ func TestKubernetesFromALock(t *testing.T) {
 	if k == nil || k.Wanted != "v1.34.1" || k.Version.String() != "v1.34.1+k3s1" || k.Program.Size != int64(len("#!/bin/sh\necho v1.34.1+k3s1\n")) || !strings.HasSuffix(k.Program.URL, "/v1.34.1%2Bk3s1/k3s") {
 		t.Errorf("locked %+v", k)
 	}
+	if !LockHas("debian-13", o.File, release.K3s) || LockHas("debian-13", o.File, release.K0s) || LockHas("debian-13", o.File+"x", release.K3s) {
+		t.Error("the lock has k3s alone, and one that is not there has none")
+	}
 	w.options.Lock = o.File
 	for _, wanted := range []string{"v1.34", "v1.34.1", "v1.34.1+k3s1"} {
 		w.options.State, w.options.Dir = t.TempDir(), t.TempDir()
@@ -189,6 +199,34 @@ func TestKubernetesFromALock(t *testing.T) {
 	w.options.Kubernetes = nil
 	if r, _ := w.build(t); r.Kubernetes != "" {
 		t.Errorf("without --k3s the image has %s", r.Kubernetes)
+	}
+}
+
+// TestLockArguments: --lock names a file that is not the flavor's own.
+func TestLockArguments(t *testing.T) {
+	for _, tt := range []struct{ ref, file, want string }{
+		{"debian-13", "flavors/debian-13/lock.yaml", "debian-13"},
+		{"debian-13", "./flavors/debian-13/lock.yaml", "debian-13"},
+		{"debian-13", "july.yaml", "debian-13 --lock july.yaml"},
+		{"./edge.yaml", "edge.lock.yaml", "./edge.yaml"},
+		{"./edge/flavor.yaml", "edge/july.yaml", "./edge/flavor.yaml --lock edge/july.yaml"},
+	} {
+		if got := lockArguments(tt.ref, tt.file); got != tt.want {
+			t.Errorf("got %s, want %s", got, tt.want)
+		}
+	}
+}
+
+// TestLockedAddress: it is without secrets of the address, and can be fetched.
+func TestLockedAddress(t *testing.T) {
+	for address, want := range map[string]string{
+		"https://ada:geheim@host.example/private/k3s/v1.34.1%2Bk3s1/k3s?token=1#x": "https://host.example/private/k3s/v1.34.1%2Bk3s1/k3s",
+		"file:///srv/private/k3s": "file:///srv/private/k3s",
+	} {
+		r := &kubernetes.Release{Program: kubernetes.File{URL: address}, Images: &kubernetes.File{URL: address}}
+		if k := releaseToLock(r, "v1.34"); k.Program.URL != want || k.Images.URL != want {
+			t.Errorf("got %s and %s, want %s", k.Program.URL, k.Images.URL, want)
+		}
 	}
 }
 
@@ -275,7 +313,7 @@ func TestALockThatIsThere(t *testing.T) {
 	o.Kubernetes = nil
 	text := string(read(t, o.File))
 	for old, want := range map[string]string{
-		"suite: trixie-updates": "the lock has the suite x, the flavor has not: `kairos-build lock --update debian-13` makes it fit",
+		"suite: trixie-updates": "the lock has the suite x, the flavor has not: `kairos-build lock --update debian-13 --lock " + o.File + "` makes it fit",
 		"flavor: debian-13":     "is the lock of the flavor x, not of debian-13: name another file with --lock",
 		"format: 1":             "unknown key",
 	} {
@@ -300,7 +338,7 @@ func TestPackagesThatAreGone(t *testing.T) {
 	lockNow(t, o)
 	w.options.Lock, w.packages.gone = o.File, fmt.Errorf("package curl 1: %w", packages.ErrGone)
 	_, err := Build(t.Context(), w.options)
-	if err == nil || !strings.Contains(err.Error(), "package curl 1") || !strings.Contains(err.Error(), "; lock what the archive has now (`kairos-build lock --update debian-13`), or name an archive") {
+	if err == nil || !strings.Contains(err.Error(), "package curl 1") || !strings.Contains(err.Error(), "; lock what the archive has now (`kairos-build lock --update debian-13 --lock "+o.File+"`), or name an archive") {
 		t.Errorf("got %v", err)
 	}
 	if _, err := os.Stat(filepath.Join(w.options.Dir, "disk.raw")); err == nil {

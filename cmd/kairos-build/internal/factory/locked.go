@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -17,6 +19,7 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/kubernetes"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/lock"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages"
+	"github.com/kairos-build/kairos-build/flavors"
 	"github.com/kairos-build/kairos-build/framework/fetch"
 )
 
@@ -41,21 +44,46 @@ func (b *build) readLock() (err error) {
 	if b.Lock == "" {
 		return nil
 	}
-	if b.locked, err = openLock(b.Lock, b.ref); err != nil {
+	if b.locked, err = openLock(b.Lock, b.ref, b.lockFlags()...); err != nil {
+		return err
+	}
+	if err := b.locked.isOf(b.choice.Flavor.Name); err != nil {
 		return err
 	}
 	if differences := b.locked.Differences(b.choice); len(differences) > 0 {
-		return unfit(b.Lock, b.ref, "", differences...)
+		return unfit(b.Lock, b.ref, nil, differences...)
 	}
 	b.digests = append(b.digests, Input{Name: "lock " + b.Flavor, Digest: b.locked.digest})
 	return errors.Join(b.lockedKubernetes(), b.hasBase())
 }
 
-// openLock reads a lock. ref is the flavor as the user named it.
-func openLock(file, ref string) (*locked, error) {
+// lockFlags are the flags of this build that a new lock needs, too.
+func (b *build) lockFlags() (flags []string) {
+	if b.Kubernetes != nil {
+		flags = append(flags, b.Kubernetes.Flags())
+	}
+	if b.Base != "" {
+		flags = append(flags, "--base "+b.Base)
+	}
+	return flags
+}
+
+// lockArguments are the arguments of `kairos-build lock` for this flavor, file and flags.
+// ref is the flavor as the user named it. Its own lock file is the default of the command.
+func lockArguments(ref, file string, flags ...string) string {
+	words := []string{ref}
+	if filepath.Clean(file) != filepath.Clean(flavors.LockFile(ref)) {
+		words = append(words, "--lock "+file)
+	}
+	return strings.Join(append(words, flags...), " ")
+}
+
+// openLock reads a lock. ref is the flavor as the user named it. flags complete the
+// command that makes the lock.
+func openLock(file, ref string, flags ...string) (*locked, error) {
 	data, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("there is no lock %s: `kairos-build lock %s` makes one", file, ref)
+		return nil, fmt.Errorf("there is no lock %s: `kairos-build lock %s` makes one", file, lockArguments(ref, file, flags...))
 	} else if err != nil {
 		return nil, fmt.Errorf("reading the lock: %w", err)
 	}
@@ -66,10 +94,18 @@ func openLock(file, ref string) (*locked, error) {
 	return &locked{l, file, digest.FromBytes(data).String()}, nil
 }
 
+// isOf checks that the lock is that of a flavor.
+func (l *locked) isOf(flavor string) error {
+	if l.Flavor == flavor {
+		return nil
+	}
+	return fmt.Errorf("%s is the lock of the flavor %s, not of %s: name another file with --lock", l.file, l.Flavor, flavor)
+}
+
 // unfit is the error about a lock that does not fit. flags complete the command that
 // makes it fit.
-func unfit(file, ref, flags string, differences ...string) error {
-	return fmt.Errorf("the lock %s does not fit: %s: `kairos-build lock --update %s%s` makes it fit, --no-lock builds without it", file, strings.Join(differences, "; "), ref, flags)
+func unfit(file, ref string, flags []string, differences ...string) error {
+	return fmt.Errorf("the lock %s does not fit: %s: `kairos-build lock --update %s` makes it fit, --no-lock builds without it", file, strings.Join(differences, "; "), lockArguments(ref, file, flags...))
 }
 
 // lockedKubernetes takes the release from the lock.
@@ -77,15 +113,14 @@ func (b *build) lockedKubernetes() error {
 	if b.Kubernetes == nil {
 		return nil
 	}
-	d := b.Kubernetes.Kubernetes()
-	flags := fmt.Sprintf(" --%s %s", d, b.Kubernetes.Wanted())
+	d, flags := b.Kubernetes.Kubernetes(), b.Kubernetes.Flags()
 	k := b.locked.Machine(b.choice.Arch).Of(d)
 	if k == nil {
-		return unfit(b.Lock, b.ref, flags, fmt.Sprintf("the lock has no %s", d))
+		return unfit(b.Lock, b.ref, []string{flags}, fmt.Sprintf("the lock has no %s", d))
 	}
 	var err error
 	if b.release, err = b.Kubernetes.Locked(lockedRelease(k), b.Lock); errors.Is(err, kubernetes.ErrUnfit) {
-		return fmt.Errorf("%w: `kairos-build lock --update %s%s` locks what is asked for, --no-lock builds without the lock", err, b.ref, flags)
+		return fmt.Errorf("%w: `kairos-build lock --update %s` locks what is asked for, --no-lock builds without the lock", err, lockArguments(b.ref, b.Lock, flags))
 	}
 	return err
 }
@@ -105,7 +140,7 @@ func lockedRelease(k *lock.Kubernetes) kubernetes.Locked {
 // releaseToLock is the reverse of lockedRelease.
 func releaseToLock(r *kubernetes.Release, wanted string) lock.Kubernetes {
 	file := func(f kubernetes.File) lock.File {
-		return lock.File{Name: f.Name, URL: fetch.Shown(f.URL), SHA256: f.SHA256, Size: f.Size}
+		return lock.File{Name: f.Name, URL: lockedAddress(f.URL), SHA256: f.SHA256, Size: f.Size}
 	}
 	k := lock.Kubernetes{Wanted: wanted, Version: r.Version, Program: file(r.Program)}
 	if r.Images != nil {
@@ -113,6 +148,17 @@ func releaseToLock(r *kubernetes.Release, wanted string) lock.Kubernetes {
 		k.Images = &images
 	}
 	return k
+}
+
+// lockedAddress is an address without user, password and query. Its path is whole, so that
+// builds can fetch the file.
+func lockedAddress(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return fetch.Shown(address)
+	}
+	u.User, u.RawQuery, u.ForceQuery, u.Fragment, u.RawFragment = nil, "", false, "", ""
+	return u.String()
 }
 
 // lockedSet makes the packages of the choice from the lock.
@@ -127,7 +173,7 @@ func (b *build) lockedSet() (*packages.Set, error) {
 // advise says what to do about a locked package that no archive has any more.
 func (b *build) advise(err error) error {
 	if errors.Is(err, packages.ErrGone) {
-		return fmt.Errorf("%w; lock what the archive has now (`kairos-build lock --update %s`), or name an archive that has the package with --mirror URL or --mirror snapshot=URL", err, b.ref)
+		return fmt.Errorf("%w; lock what the archive has now (`kairos-build lock --update %s`), or name an archive that has the package with --mirror URL or --mirror snapshot=URL", err, lockArguments(b.ref, b.Lock))
 	}
 	return err
 }
@@ -137,7 +183,7 @@ func (b *build) hasBase() error {
 	if b.Base == "" {
 		return nil
 	}
-	base, flags := b.locked.Machine(b.choice.Arch).Base, " --base "+b.Base
+	base, flags := b.locked.Machine(b.choice.Arch).Base, []string{"--base " + b.Base}
 	if base == nil {
 		return unfit(b.Lock, b.ref, flags, "the lock has no image for --base")
 	}
@@ -178,7 +224,7 @@ func (b *build) isLockedBase(image v1.Image) error {
 		return fmt.Errorf("%s: %w", b.Base, err)
 	}
 	if want := b.locked.Machine(b.choice.Arch).Base.Digest; got.String() != want {
-		return badInput(unfit(b.Lock, b.ref, " --base "+b.Base, fmt.Sprintf("%s is %s, the lock has %s", b.Base, got, want)))
+		return badInput(unfit(b.Lock, b.ref, []string{"--base " + b.Base}, fmt.Sprintf("%s is %s, the lock has %s", b.Base, got, want)))
 	}
 	return nil
 }

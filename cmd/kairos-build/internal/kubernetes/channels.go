@@ -25,6 +25,14 @@ const (
 
 // channels reads the channels of the distribution.
 func (f *Finder) channels(ctx context.Context) (channels, error) {
+	all, err := f.readChannels(ctx)
+	if errors.Is(err, errMissing) {
+		err = fmt.Errorf("%w: %s, or name a release, such as %s", err, f.client.advice, rebuild(f.Distribution, "v1.34.1", 1))
+	}
+	return all, err
+}
+
+func (f *Finder) readChannels(ctx context.Context) (channels, error) {
 	if f.Distribution == release.K3s {
 		address := f.from.channels + "/" + k3sChannels
 		data, err := f.client.read(ctx, address)

@@ -106,9 +106,9 @@ func TestMirrorsWithLittle(t *testing.T) {
 		d            release.Distribution
 		wanted, want string
 	}{
-		{release.K3s, "v1.34", "reading the channels of k3s: " + k3s.url() + "/channels: the server has no such file (404 Not Found)"},
+		{release.K3s, "v1.34", "reading the channels of k3s: " + k3s.url() + "/channels: the server has no such file (404 Not Found): try again later, or choose a mirror with --mirror k3s=URL, or name a release, such as v1.34.1+k3s1"},
 		{release.K3s, "v1.33.0", "there is no k3s v1.33.0, and its channels cannot be read: "},
-		{release.K0s, "v1.34", "reading the channels of k0s: " + k0s.url() + "/versions.json: the server has no such file (404 Not Found)"},
+		{release.K0s, "v1.34", "reading the channels of k0s: " + k0s.url() + "/versions.json: the server has no such file (404 Not Found): try again later, or choose a mirror with --mirror k0s=URL, or name a release, such as v1.34.1+k0s.1"},
 	} {
 		mirror := map[release.Distribution]*fakeMirror{release.K3s: k3s, release.K0s: k0s}[tt.d]
 		if _, err := find(t, tt.d, tt.wanted, mirror.url()).Find(t.Context(), "amd64"); err == nil || !strings.Contains(err.Error(), tt.want) {

@@ -203,7 +203,7 @@ func TestWrongChecksum(t *testing.T) {
 			if got := strings.Count(strings.Join(server.asked, " "), "/v1.34.1%2Bk3s1/k3s"); got != 2 {
 				t.Errorf("it was fetched %d times", got)
 			}
-			if !strings.Contains(s.log.String(), "wrong checksum: the file was deleted and is fetched once more") {
+			if !strings.Contains(s.log.String(), "wrong file: it was deleted and is fetched once more") {
 				t.Errorf("the log says %s", &s.log)
 			}
 			if bytes.Contains(stream, []byte("evil")) {
@@ -265,7 +265,7 @@ func TestDownloads(t *testing.T) {
 			t.Errorf("%d, %s: asked for %v", i, step.name, server.asked)
 		}
 	}
-	if log := s.log.String(); strings.Contains(log, "wrong checksum") || !strings.Contains(log, "unexpected EOF") || !strings.Contains(log, "is damaged: fetching it again") {
+	if log := s.log.String(); strings.Contains(log, "wrong file") || !strings.Contains(log, "unexpected EOF") || !strings.Contains(log, "is damaged: fetching it again") {
 		t.Errorf("the log says %s", log)
 	}
 }

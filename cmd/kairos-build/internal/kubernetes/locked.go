@@ -28,7 +28,7 @@ func (f *Finder) Locked(l Locked, file string) (*Release, error) {
 	if f.Airgap && l.Images == nil {
 		return nil, fmt.Errorf("%w: %s has %s %s without its images, and --airgap is asked for", ErrUnfit, file, f.Distribution, l.Version)
 	}
-	r := &Release{Version: l.Version, Program: f.moved(l.Version, l.Program, file), store: &store{f.Cache, f.client}}
+	r := &Release{Version: l.Version, Program: f.moved(l.Version, l.Program, file), store: f.store()}
 	if f.Airgap {
 		images := f.moved(l.Version, *l.Images, file)
 		r.Images = &images
@@ -64,6 +64,15 @@ func (f *Finder) moved(v release.Version, file File, lock string) File {
 
 // Wanted is what is asked for, as a lock keeps it.
 func (f *Finder) Wanted() string { return f.wanted.text }
+
+// Flags are the flags of the command line that ask for the same.
+func (f *Finder) Flags() string {
+	flags := fmt.Sprintf("--%s %s", f.Distribution, f.wanted.text)
+	if f.Airgap {
+		flags += " --airgap"
+	}
+	return flags
+}
 
 // Measure fetches the files of a release, and notes their sizes. Files that were fetched
 // before are not fetched again.

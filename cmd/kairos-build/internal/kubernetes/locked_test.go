@@ -33,6 +33,9 @@ func TestLockedFits(t *testing.T) {
 	m.k3s("v1.34.1+k3s1")
 	m.k3sChannels("stable", "v1.34.1+k3s1", "latest", "v1.34.1+k3s1")
 	l := lockOf(t, find(t, release.K3s, "stable", m.url()))
+	if got := find(t, release.K3s, "1.34", "").Flags() + ", " + find(t, release.K0s, "stable", "", airgap).Flags(); got != "--k3s v1.34, --k0s stable --airgap" {
+		t.Errorf("flags: %s", got)
+	}
 	for wanted, fits := range map[string]bool{
 		"v1.34": true, "1.34": true, "v1.34.1": true, "v1.34.1+k3s1": true, "stable": true,
 		"v1.35": false, "v1.34.2": false, "v1.34.1+k3s2": false, "latest": false,
@@ -96,7 +99,8 @@ func TestLockedFileThatIsAnother(t *testing.T) {
 	m := newMirror(t)
 	m.k3s("v1.34.1+k3s1")
 	l := lockOf(t, find(t, release.K3s, "v1.34.1", m.url()))
-	m.put("v1.34.1+k3s1/k3s", "evil")
+	evil := strings.Repeat("x", int(l.Program.Size))
+	m.put("v1.34.1+k3s1/k3s", evil)
 	s := find(t, release.K3s, "v1.34", m.url())
 	r, err := s.Locked(l, "lock.yaml")
 	if err != nil {
@@ -106,7 +110,7 @@ func TestLockedFileThatIsAnother(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := write(t, list[0]); err == nil || !strings.Contains(err.Error(), "sha256 is "+sumOf("evil")+", lock.yaml says "+l.Program.SHA256+": the file was fetched twice, deleted and is not used") {
+	if _, err := write(t, list[0]); err == nil || !strings.Contains(err.Error(), "sha256 is "+sumOf(evil)+", lock.yaml says "+l.Program.SHA256+": the file was fetched twice, deleted and is not used") {
 		t.Errorf("got %v", err)
 	}
 	if left, err := os.ReadDir(s.Cache); err != nil || len(left) > 0 {

@@ -36,13 +36,16 @@ func (r *Release) Files() []File {
 	return []File{r.Program, *r.Images}
 }
 
+// store is where the files of releases are kept.
+func (f *Finder) store() *store { return &store{f.Cache, f.client, most} }
+
 // release names the files of a published release.
 func (f *Finder) release(p *published, arch string) (*Release, error) {
 	name, err := p.version.Binary(arch)
 	if err != nil {
 		return nil, err
 	}
-	r := &Release{Version: p.version, store: &store{f.Cache, f.client}}
+	r := &Release{Version: p.version, store: f.store()}
 	if r.Program, err = p.file(name); err != nil || !f.Airgap {
 		return r, err
 	}

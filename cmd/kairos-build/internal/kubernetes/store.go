@@ -3,6 +3,7 @@
 package kubernetes
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -27,7 +28,11 @@ import (
 type store struct {
 	dir    string
 	client *client
+	most   int64 // size, in bytes, of the largest file that is accepted
 }
+
+// most is many times the size of any file of a release.
+const most = 4 << 30
 
 // kept is how many files stay in a store: those that were used last.
 const kept = 6
@@ -45,12 +50,11 @@ func (s *store) fetch(ctx context.Context, f File, report inputs.Report) (string
 	}
 	wrong, err := s.download(ctx, f, path, report)
 	if err == nil && wrong != "" {
-		s.client.log.Warn("wrong checksum: the file was deleted and is fetched once more", "file", f.Name, "sha256", wrong, "want", f.SHA256)
+		s.client.log.Warn("wrong file: it was deleted and is fetched once more", "file", f.Name, "because", wrong)
 		wrong, err = s.download(ctx, f, path, report)
 	}
 	if err == nil && wrong != "" {
-		err = fmt.Errorf("%s: sha256 is %s, %s says %s: the file was fetched twice, deleted and is not used; the server is inconsistent or tampered with; %s",
-			fetch.Shown(f.URL), wrong, fetch.Shown(f.List), f.SHA256, s.client.advice)
+		err = fmt.Errorf("%s: %s: the file was fetched twice, deleted and is not used; the server is inconsistent or tampered with; %s", fetch.Shown(f.URL), wrong, s.client.advice)
 	}
 	if err != nil {
 		return "", err
@@ -74,41 +78,66 @@ func (s *store) has(path string, f File) (bool, error) {
 		return true, os.Chtimes(path, now, now)
 	}
 	s.client.log.Warn("a downloaded file is damaged: fetching it again", "file", path)
-	return false, os.Remove(path)
+	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) { // else another process removed it
+		return false, err
+	}
+	return false, nil
 }
 
-// download writes a file to path if its checksum is right, else it returns the wrong
-// checksum and leaves nothing.
+// download writes a file to path if it is the right one. Else it says what is wrong with
+// it, and leaves nothing.
 func (s *store) download(ctx context.Context, f File, path string, report inputs.Report) (wrong string, err error) {
 	for _, address := range append([]string{f.URL}, f.others...) {
 		err = s.client.get(ctx, address, func(r *http.Response) error {
-			wrong, err = receive(r, f.SHA256, path, report)
+			wrong, err = s.receive(r, f, path, report)
 			return err
 		})
 		if !errors.Is(err, errMissing) {
-			break
+			return wrong, err
 		}
 	}
-	return wrong, err
+	return "", fmt.Errorf("%w: %s", err, s.client.advice)
 }
 
-func receive(r *http.Response, want, path string, report inputs.Report) (wrong string, err error) {
+func (s *store) receive(r *http.Response, f File, path string, report inputs.Report) (wrong string, err error) {
+	limit := cmp.Or(f.Size, s.most)
+	if r.ContentLength > limit {
+		return s.wrongSize(f, r.ContentLength), nil
+	}
 	file, err := durable.New(path, 0o644)
 	if err != nil {
 		return "", writeError{err}
 	}
 	sum := sha256.New()
 	m := &meter{total: r.ContentLength, report: report}
-	if _, err := io.Copy(io.MultiWriter(disk{file}, sum, m), r.Body); err != nil {
+	// One byte more is enough to detect that the file is too long.
+	size, err := io.Copy(io.MultiWriter(disk{file}, sum, m), io.LimitReader(r.Body, limit+1))
+	if err != nil {
 		return "", errors.Join(err, file.Discard())
 	}
-	if got := hex.EncodeToString(sum.Sum(nil)); got != want {
-		return got, file.Discard()
+	if wrong := s.wrongSize(f, size); wrong != "" {
+		return wrong, file.Discard()
+	}
+	if got := hex.EncodeToString(sum.Sum(nil)); got != f.SHA256 {
+		return fmt.Sprintf("sha256 is %s, %s says %s", got, fetch.Shown(f.List), f.SHA256), file.Discard()
 	}
 	if err := file.Publish(); err != nil {
 		return "", writeError{err}
 	}
 	return "", nil
+}
+
+// wrongSize says what is wrong with the size of a file, or nothing.
+func (s *store) wrongSize(f File, size int64) string {
+	switch {
+	case f.Size == 0 && size > s.most:
+		return fmt.Sprintf("it has more than %d bytes, so it is no file of a release", s.most)
+	case f.Size != 0 && size > f.Size:
+		return fmt.Sprintf("it has more than the %d bytes that %s says", f.Size, fetch.Shown(f.List))
+	case f.Size != 0 && size < f.Size:
+		return fmt.Sprintf("it has %d bytes, %s says %d", size, fetch.Shown(f.List), f.Size)
+	}
+	return ""
 }
 
 // disk marks errors of writing.

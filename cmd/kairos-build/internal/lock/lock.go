@@ -55,7 +55,7 @@ type Kubernetes struct {
 // A File is a file of a release.
 type File struct {
 	Name   string
-	URL    string // in the form of fetch.Shown
+	URL    string // without user, password and query
 	Size   int64
 	SHA256 string
 }

@@ -250,6 +250,8 @@ func TestDamagedLocks(t *testing.T) {
 		{"no fingerprint", strings.Repeat("AB", 20), "AB"},
 		{"a package that is not in the table", "packages: [libcurl, curl]", "packages: [libcurl, wget]"},
 		{"a package that is there twice", "{name: curl, ", "{name: libcurl, "},
+		{"an architecture that is there twice", "machines:\n", "machines:\n  - {architecture: amd64, inputs: [], packages: []}\n"},
+		{"two releases of k3s", "v1.34.1+k0s.0", "v1.34.2+k3s1"},
 		{"no release", "release: v1.34.1+k3s1", "release: v1.34"},
 		{"key without value", "flavor: edge", "flavor:"},
 		{"cut short", text[len(text)/2:], ""},

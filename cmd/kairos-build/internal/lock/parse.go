@@ -37,7 +37,7 @@ func (l *Lock) decode(n strict.Node) {
 		required("epoch", clock(&l.Epoch)),
 		required("snapshots", l.snapshots),
 		required("indexes", items("indexes", &l.Indexes, index)),
-		required("machines", items("machines", &l.Machines, machine)),
+		required("machines", items("machines", &l.Machines, l.machine)),
 	)
 	if form != 0 && form != Format {
 		n.Fail(fmt.Sprintf("the format is %d, and this version of kairos-build reads %d", form, Format), "use the version that made the lock, or remove it and run `kairos-build lock`")
@@ -61,18 +61,30 @@ func index(n strict.Node, i *packages.Index) {
 	)
 }
 
-func machine(n strict.Node, m *Machine) {
+// machine decodes the next of the machines.
+func (l *Lock) machine(n strict.Node, m *Machine) {
 	each(n,
 		required("architecture", str(&m.Arch, nil)),
 		optionalField("base", func(n strict.Node) {
 			m.Base = &Base{}
 			each(n, optionalField("name", str(&m.Base.Name, nil)), required("digest", str(&m.Base.Digest, isDigest)))
 		}),
-		optionalField("kubernetes", items("releases", &m.Kubernetes, kubernetes)),
+		optionalField("kubernetes", items("releases", &m.Kubernetes, m.release)),
 		required("inputs", items("inputs", &m.Inputs, input)),
 		required("packages", items("packages", &m.Packages, pkg)),
 	)
 	m.check(n)
+	if m.Arch != "" && l.Machine(m.Arch) != nil {
+		n.Fail(fmt.Sprintf("the architecture %s is listed twice", strict.Printable(m.Arch)), renew)
+	}
+}
+
+// release decodes the next of the releases of Kubernetes.
+func (m *Machine) release(n strict.Node, k *Kubernetes) {
+	kubernetes(n, k)
+	if d := k.Version.Distribution(); d != "" && m.Of(d) != nil {
+		n.Fail(fmt.Sprintf("there are two releases of %s", d), renew)
+	}
 }
 
 // check finds packages that an input names and the table does not have, and packages that

@@ -3,7 +3,9 @@
 package archive
 
 import (
+	"context"
 	"errors"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -101,6 +103,40 @@ func TestPoolErrors(t *testing.T) {
 	_, err = NewPool(m.options()).Fetch(t.Context(), []*Package{locked}, nil)
 	if !errors.Is(err, packages.ErrGone) || !strings.Contains(err.Error(), "is gone: it is not at "+locked.URL+", and the archive has no history") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestHistoryWithOtherContents: a package with a wrong digest is no package that is gone.
+func TestHistoryWithOtherContents(t *testing.T) {
+	p := fakePackage{name: "curl", fields: "Version: 8.1\n"}
+	m := newFakeMirror(t, p)
+	m.files[historyPath+p.filename()] = []byte(strings.Repeat("x", len(p.body())))
+	delete(m.files, p.filename())
+	_, err := NewPool(m.options()).Fetch(t.Context(), []*Package{lockedPackage(t, m, p)}, nil)
+	const want = "http://mirror/history/20261121T110000Z/pool/main/curl_8.1.deb: sha256 is HASH, lock.yaml says HASH: the mirror is inconsistent or tampered with; try again later or choose another with --mirror; the file was fetched twice, deleted and is not used"
+	if got := hideNumbers(m.plainText(err)); got != want || !errors.Is(err, ErrMismatch) || errors.Is(err, packages.ErrGone) {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// TestInterruptedHistory: Ctrl-C while the history is asked is no package that is gone.
+func TestInterruptedHistory(t *testing.T) {
+	p := fakePackage{name: "curl"}
+	m := newFakeMirror(t, p)
+	locked := lockedPackage(t, m, p)
+	delete(m.files, p.filename())
+	ctx, cancel := context.WithCancel(t.Context())
+	m.wrap = func(_ http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasPrefix(r.URL.Path, "/history/") {
+			return false
+		}
+		cancel()
+		<-r.Context().Done()
+		return true
+	}
+	_, err := NewPool(m.options()).Fetch(ctx, []*Package{locked}, nil)
+	if want := "fetching " + locked.Locked.History + ": context canceled"; !errors.Is(err, context.Canceled) || errors.Is(err, packages.ErrGone) || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
 	}
 }
 

@@ -40,7 +40,7 @@ type blob struct {
 	// twice says that a file with wrong contents is fetched once more.
 	twice bool
 	// missing, if set, makes the error of a blob that no address has, from the errors
-	// of the addresses.
+	// of the addresses. Wrong contents and the end of the context keep their own error.
 	missing func([]error) error
 }
 
@@ -136,7 +136,9 @@ func (s *store) download(ctx context.Context, b blob, part *os.File) error {
 			break
 		}
 	}
-	if last := missing[len(missing)-1]; b.missing == nil || len(missing) == 1 && !errors.Is(last, ErrNotFound) {
+	last := missing[len(missing)-1]
+	unanswered := len(missing) == 1 && !errors.Is(last, ErrNotFound)
+	if b.missing == nil || unanswered || ctx.Err() != nil || errors.Is(last, ErrMismatch) {
 		return last
 	}
 	return b.missing(missing)
