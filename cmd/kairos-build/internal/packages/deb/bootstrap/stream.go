@@ -36,7 +36,7 @@ type opened struct {
 }
 
 func (s *stream) wait(ctx context.Context) (opened, error) {
-	if s == nil {
+	if s == nil || ctx.Err() != nil {
 		return opened{}, context.Cause(ctx)
 	}
 	select {
