@@ -114,11 +114,16 @@ func (n *Node) isPrepared() error {
 	return err
 }
 
-// datastoreCheck is the check that the datastore of a control plane was made ready: a slot
-// on trial is not good if its control plane cannot be started.
-func (n *Node) datastoreCheck(c *config.Config) []config.Check {
-	if m, err := n.member(c); err != nil || !m.Server {
-		return nil // the report says why the role is not started
+// datastoreCheck is the check that the datastore of a control plane was made ready, and
+// that the role was not refused: a slot on trial is not good if the node cannot be in it
+// what the config says.
+func (n *Node) datastoreCheck(s standard) []config.Check {
+	m, err := n.role(s.config, s.files)
+	switch {
+	case errors.Is(err, kubernetes.ErrNoRole), err == nil && !m.Server:
+		return nil
+	case err != nil:
+		return []config.Check{{Name: "role in Kubernetes", Kubernetes: datastoreReady}}
 	}
 	return []config.Check{{Name: "datastore of Kubernetes", Kubernetes: datastoreReady}}
 }

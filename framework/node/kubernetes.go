@@ -23,7 +23,7 @@ const kubernetesStage = "kubernetes"
 // files, and starts, restarts or stops their service. It does not wait for the service.
 func (n *Node) Kubernetes(ctx context.Context) error {
 	e := n.engine(true)
-	r := n.configureKubernetes(ctx, n.loadConfig(), e.System)
+	r := n.configureKubernetes(ctx, e.System)
 	if err := errors.Join(n.record(e, r), n.writeStageIssue()); err != nil {
 		return err
 	}
@@ -33,8 +33,9 @@ func (n *Node) Kubernetes(ctx context.Context) error {
 	return nil
 }
 
-func (n *Node) configureKubernetes(ctx context.Context, c *config.Config, system stages.System) stages.StageReport {
+func (n *Node) configureKubernetes(ctx context.Context, system stages.System) stages.StageReport {
 	start := time.Now()
+	c, loaded := n.configNow()
 	r := stages.StageReport{Stage: kubernetesStage, Start: start.UTC().Truncate(time.Second), Steps: []stages.StepReport{{Items: []report.Item{}}}}
 	step := &r.Steps[0]
 	step.Name, step.Origin = kubernetes.Title(c)
@@ -42,7 +43,7 @@ func (n *Node) configureKubernetes(ctx context.Context, c *config.Config, system
 	if err != nil {
 		step.Outcome, step.Message = stages.Failed, err.Error()
 	} else {
-		step.Items = append(step.Items, n.kubernetesMachine(system).Run(ctx, c, image)...)
+		step.Items = append(step.Items, n.kubernetesMachine(system).Run(ctx, c, loaded.Files, image)...)
 		step.Outcome = stages.OutcomeOf(step.Items)
 	}
 	r.Milliseconds = sinceMilliseconds(start)

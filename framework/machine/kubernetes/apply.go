@@ -43,9 +43,12 @@ type started struct {
 	Digest string `json:"digest"`
 }
 
-// Run checks a config and carries it out. If the config has an error that costs a role, a
-// running service is left alone.
-func (m *Machine) Run(ctx context.Context, c *config.Config, image Image) []report.Item {
+// Run checks a config and carries it out. files are those that the config was merged from.
+// If an error in them costs a role, or may hide one, a running service is left alone.
+func (m *Machine) Run(ctx context.Context, c *config.Config, files []config.File, image Image) []report.Item {
+	if hidden := lost(files); len(hidden) > 0 {
+		return unknown(hidden)
+	}
 	p, problems := Make(c, image)
 	problems = append(problems, m.checkFiles(p, image)...).Only(config.Error)
 	items := failures(problems)
@@ -55,17 +58,21 @@ func (m *Machine) Run(ctx context.Context, c *config.Config, image Image) []repo
 	return append(items, m.Apply(ctx, p)...)
 }
 
+// unknown are the items of mistakes that hide the role.
+func unknown(hidden config.Problems) (items []report.Item) {
+	for _, p := range hidden {
+		items = append(items, report.Item{Kind: "kubernetes", Name: "config", Outcome: report.Failed, Message: lostError(p).Error()})
+	}
+	return items
+}
+
 func costsRole(p config.Problem) bool {
 	return slices.ContainsFunc(roles(), func(r role) bool { return slices.Contains(p.Costs, r.key) })
 }
 
 func failures(problems config.Problems) (items []report.Item) {
 	for _, problem := range problems {
-		message := problem.Path + ": " + problem.Message
-		if problem.Suggestion != "" {
-			message += "; " + problem.Suggestion
-		}
-		items = append(items, report.Item{Kind: "kubernetes", Name: problem.Costs[0], Outcome: report.Failed, Message: message, Origin: problem.Position.String()})
+		items = append(items, report.Item{Kind: "kubernetes", Name: problem.Costs[0], Outcome: report.Failed, Message: said(problem), Origin: problem.Position.String()})
 	}
 	return items
 }

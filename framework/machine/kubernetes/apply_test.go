@@ -91,7 +91,7 @@ func (h *host) Sleep(_ context.Context, d time.Duration) {
 func (h *host) apply(config, version, list string) (did, items []string) {
 	h.t.Helper()
 	h.did = nil
-	for _, i := range h.Machine.Run(h.t.Context(), decode(h.t, config), imageOf(h.t, version, list)) {
+	for _, i := range h.Machine.Run(h.t.Context(), decode(h.t, config), nil, imageOf(h.t, version, list)) {
 		if i.Outcome != report.Unchanged {
 			items = append(items, i.String())
 		}

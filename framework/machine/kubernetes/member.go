@@ -55,6 +55,23 @@ func MemberOf(c *config.Config, image Image) (Member, error) {
 	return m, nil
 }
 
+// Member is MemberOf for the node itself, whose config was merged from files. It also finds
+// what Run refuses besides: mistakes that hide the role, and unknown keys in other config
+// files of k3s.
+func (m *Machine) Member(c *config.Config, files []config.File, image Image) (Member, error) {
+	if hidden := lost(files); len(hidden) > 0 {
+		return Member{}, lostError(hidden[0])
+	}
+	member, err := MemberOf(c, image)
+	if err != nil {
+		return Member{}, err
+	}
+	if problems := m.checkFiles(Plan{Role: member.Role, Unit: member.Unit}, image).Only(config.Error); len(problems) > 0 {
+		return Member{}, errors.New(problems[0].Error())
+	}
+	return member, nil
+}
+
 func (r role) runsPods(args []given) bool {
 	switch r.key {
 	case config.K3s:

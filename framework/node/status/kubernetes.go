@@ -31,6 +31,8 @@ func (k Kubernetes) line() string {
 		words[0] = "not in this image"
 	}
 	switch {
+	case k.Role == "" && k.NotReady != "":
+		return words[0] + ", not Ready: " + k.NotReady
 	case k.Role == "":
 		return words[0] + ", no role is enabled"
 	case k.Ready:
