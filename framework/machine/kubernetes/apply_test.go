@@ -157,6 +157,29 @@ func TestModes(t *testing.T) {
 	}
 }
 
+// TestSecretArguments: whatever way a secret is written, its file is for root only.
+func TestSecretArguments(t *testing.T) {
+	for _, c := range []struct {
+		args, list string
+		want       os.FileMode
+	}{
+		{"'--token=geheim'", k3sList, 0o600},
+		{"-t, geheim", "", 0o600},
+		{"'-t geheim'", "", 0o600},
+		{"--agent-token, geheim", "", 0o600},
+		{"--etcd-s3-session-token=geheim", "", 0o600},
+		{"'--etcd-s3-proxy=http://a:geheim@b'", "", 0o600},
+		{"--disable=traefik", "", 0o644},
+		{"--etcd-s3-region=a", "", 0o644},
+	} {
+		h := newHost(t)
+		h.apply("k3s: {enabled: true, args: ["+c.args+"]}\n", k3sVersion, c.list)
+		if info, err := h.Root.Stat(k3sArguments); err != nil || info.Mode().Perm() != c.want {
+			t.Errorf("%s: %v, %v", c.args, info, err)
+		}
+	}
+}
+
 // TestRefused: with an error in the config, nothing changes, and a running service runs
 // on.
 func TestRefused(t *testing.T) {
@@ -186,6 +209,32 @@ func TestForeignKeys(t *testing.T) {
 	same(t, "items", items,
 		"/etc/rancher/k3s/config.yaml:3:1: kubernetes k3s: failed: k3s: k3s server v1.34.1+k3s1 takes no argument --cluster-int, and would skip it; did you mean --cluster-init?",
 		"/etc/rancher/k3s/config.yaml.d/10.yaml:1:1: kubernetes k3s: failed: k3s: a config file of k3s is not YAML: it has no keys")
+}
+
+// TestForeignPlaces: where the data are is only for the config to say, also if the image has
+// no list of arguments.
+func TestForeignPlaces(t *testing.T) {
+	for _, list := range []string{k3sList, ""} {
+		h := newHost(t)
+		h.put("etc/rancher/k3s/config.yaml", "disable: [traefik]\ndata-dir: /srv\n")
+		h.put("etc/rancher/k3s/config.yaml.d/10.YML", "datastore-endpoint: mysql://a\n")
+		h.put("etc/rancher/k3s/config.yaml.d/20.txt", "data-dir: /srv\n")
+		did, items := h.apply(simple, k3sVersion, list)
+		same(t, "asked", did)
+		same(t, "items", items,
+			"/etc/rancher/k3s/config.yaml:2:1: kubernetes k3s: failed: k3s: --data-dir must not be in this file: the node would copy another datastore, or none; give it in k3s.args",
+			"/etc/rancher/k3s/config.yaml.d/10.YML:1:1: kubernetes k3s: failed: k3s: --datastore-endpoint must not be in this file: the node would copy another datastore, or none; give it in k3s.args")
+	}
+}
+
+// TestForeignEndings: k3s reads .yml, too, whatever the case.
+func TestForeignEndings(t *testing.T) {
+	for _, name := range []string{"10.yml", "10.YAML"} {
+		h := newHost(t)
+		h.put("etc/rancher/k3s/config.yaml.d/"+name, "cluster-int: true\n")
+		_, items := h.apply(simple, k3sVersion, k3sList)
+		same(t, name, items, "/etc/rancher/k3s/config.yaml.d/"+name+":1:1: kubernetes k3s: failed: k3s: k3s server v1.34.1+k3s1 takes no argument --cluster-int, and would skip it; did you mean --cluster-init?")
+	}
 }
 
 // crowd puts processes into the cgroups of pods and of k3s, and their mounts.

@@ -44,7 +44,7 @@ func MemberOf(c *config.Config, image Image) (Member, error) {
 	}
 	r := on[0]
 	args, _ := r.arguments(c, &image) // Check has reported the problems
-	m := Member{Role: r.key, Unit: r.unit, Version: image.Version, Data: dataDir(r, args), NodeName: last(args, "node-name")}
+	m := Member{Role: r.key, Unit: r.unit, Version: image.Version, Data: r.dataDir(c, args), NodeName: last(args, "node-name")}
 	if m.NodeName == "" {
 		m.NodeName = r.envOf(c, "K3S_NODE_NAME")
 	}

@@ -48,7 +48,7 @@ func Make(c *config.Config, image Image) (Plan, config.Problems) {
 	}
 	r := on[0]
 	args, _ := r.arguments(c, &image) // Check has reported the problems
-	p := Plan{Role: r.key, Unit: r.unit, at: r.of(c).Origin, data: dataDir(r, args)}
+	p := Plan{Role: r.key, Unit: r.unit, at: r.of(c).Origin, data: r.dataDir(c, args)}
 	if r.distribution == release.K3s {
 		p.k3s(c, r, args)
 	} else {
@@ -62,9 +62,15 @@ func Make(c *config.Config, image Image) (Plan, config.Problems) {
 	return p, problems
 }
 
-// dataDir is the data directory: that of the last --data-dir.
-func dataDir(r role, args []given) string {
+// dataDir is the data directory: that of the last --data-dir, or of the variable that k3s
+// reads.
+func (r role) dataDir(c *config.Config, args []given) string {
 	data := defaultData(r.distribution)
+	if r.distribution == release.K3s {
+		if dir := r.envOf(c, "K3S_DATA_DIR"); path.IsAbs(dir) {
+			data = path.Clean(dir)
+		}
+	}
 	for _, g := range args {
 		if (g.name == "data-dir" || r.distribution == release.K3s && g.name == "d") && path.IsAbs(g.value) {
 			data = path.Clean(g.value)
