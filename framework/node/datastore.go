@@ -29,10 +29,10 @@ type prepared struct {
 
 // PrepareDatastore makes the stopped datastore of this node ready for the Kubernetes of
 // the image: it copies it, or puts a copy back. It tells the consoles and the history what
-// was lost.
+// was lost. It runs before every start of the service, and goes by what was applied: a
+// config that is edited and not applied yet does not keep a service from restarting.
 func (n *Node) PrepareDatastore(ctx context.Context) error {
-	merged, _ := n.configNow()
-	m, err := n.member(merged)
+	m, err := kubernetes.Applied(n.Root)
 	if err != nil {
 		return err
 	}

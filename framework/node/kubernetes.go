@@ -5,6 +5,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"time"
 
@@ -59,6 +60,18 @@ func (n *Node) kubernetesMachine(system stages.System) *kubernetes.Machine {
 // has stopped.
 func (n *Node) StopContainers(ctx context.Context) error {
 	return n.kubernetesMachine(n.engine(true).System).Stop(ctx)
+}
+
+// KubernetesFiles writes what the role has below its data directory. It runs before every
+// start of the service, behind the mounts, and goes by what was applied.
+func (n *Node) KubernetesFiles(context.Context) error {
+	items, err := n.kubernetesMachine(nil).Files()
+	for _, i := range items {
+		if i.Outcome != report.Unchanged {
+			fmt.Fprintln(n.Stderr, "kairos: "+i.String())
+		}
+	}
+	return err
 }
 
 // needsKubernetes tells whether kairos-kubernetes.service has anything to do.

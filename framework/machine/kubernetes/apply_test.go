@@ -28,6 +28,7 @@ type host struct {
 	refuses string          // a word of a command that fails
 	stays   bool            // killed processes stay
 	slept   time.Duration
+	mounts  []func() // what comes before a service starts
 }
 
 func newHost(t *testing.T) *host {
@@ -60,6 +61,14 @@ func (h *host) Run(_ context.Context, words ...string) (string, error) {
 		return "no\n", errors.New("exit status 1")
 	}
 	h.active[unit] = slices.Contains(words, "start") || slices.Contains(words, "restart")
+	if h.active[unit] { // ExecStartPre=
+		for _, mount := range h.mounts {
+			mount()
+		}
+		if _, err := h.Files(); err != nil {
+			h.t.Error(err)
+		}
+	}
 	return "", nil
 }
 
@@ -116,15 +125,16 @@ func TestApply(t *testing.T) {
 	same(t, "the first run", did, "daemon-reload", "--no-block start -- k3s.service")
 	same(t, "the first run", items,
 		"site.yaml:1:16: file /etc/rancher/k3s/config.yaml.d/90-kairos.yaml: changed",
+		"site.yaml:1:16: file /run/kairos/kubernetes/member.json: changed",
 		"site.yaml:1:16: file /run/systemd/system/k3s.service.d/50-kairos.conf: changed",
 		"site.yaml:1:16: file /run/systemd/system/kairos-kubernetes-datastore.service.d/50-kairos.conf: changed",
-		"site.yaml:1:16: file /var/lib/rancher/k3s/server/manifests/kairos/a.yaml: changed",
 		"site.yaml:1:16: systemctl start k3s.service: asked")
 	did, items = h.apply(simple, k3sVersion, k3sList)
 	same(t, "the second run", append(did, items...))
 
-	did, _ = h.apply(strings.Replace(simple, "kind: A", "kind: B", 1), k3sVersion, k3sList)
+	did, items = h.apply(strings.Replace(simple, "kind: A", "kind: B", 1), k3sVersion, k3sList)
 	same(t, "another manifest", did)
+	same(t, "another manifest", items, "site.yaml:1:16: file /var/lib/rancher/k3s/server/manifests/kairos/a.yaml: changed")
 	did, _ = h.apply(strings.Replace(simple, "--cluster-init", "--disable=traefik", 1), k3sVersion, k3sList)
 	same(t, "another argument", did, "--no-block restart -- k3s.service")
 	did, _ = h.apply("k3s: {enabled: true, args: [--disable=traefik], env: {A: b}}\n", k3sVersion, k3sList)
@@ -383,7 +393,7 @@ func TestDry(t *testing.T) {
 	h.Root.Dry = new(tree.DryRun)
 	did, items := h.apply(simple, k3sVersion, k3sList)
 	same(t, "asked", did)
-	if len(items) != 5 || h.Root.Dry.Changes() == nil {
+	if len(items) != 6 || h.Root.Dry.Changes() == nil {
 		t.Errorf("got %q", items)
 	}
 	if entries, err := os.ReadDir(h.Root.Dir); err != nil || len(entries) != 1 {

@@ -17,19 +17,19 @@ var ErrNoRole = errors.New(noRole)
 
 // A Member is what the config makes of a node in its cluster.
 type Member struct {
-	Role    string          // the key of the config, such as k3s-agent
-	Unit    string          // of systemd
-	Version release.Version // of the image
-	Data    string          // the data directory
-	Server  bool            // it runs an API server
-	Kubelet bool            // it runs pods, and is a node of the cluster
+	Role    string          `json:"role"`    // the key of the config, such as k3s-agent
+	Unit    string          `json:"unit"`    // of systemd
+	Version release.Version `json:"-"`       // of the image
+	Data    string          `json:"data"`    // the data directory
+	Server  bool            `json:"server"`  // it runs an API server
+	Kubelet bool            `json:"kubelet"` // it runs pods, and is a node of the cluster
 	// External says that the datastore is not on this node: --datastore-endpoint.
-	External bool
+	External bool `json:"external"`
 	// NodeName is the name that the config gives the node; empty if it gives none.
-	NodeName string
+	NodeName string `json:"nodeName,omitempty"`
 	// Kubeconfigs are files with a way to the API, the best one first. Those of the kubelet
 	// name the node.
-	Kubeconfigs []string
+	Kubeconfigs []string `json:"kubeconfigs"`
 }
 
 // MemberOf returns what a config makes of a node with this image. A config with an error

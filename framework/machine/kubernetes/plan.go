@@ -25,6 +25,8 @@ type Plan struct {
 
 	at   config.Position // of the key that enables the role
 	data string          // the data directory
+	// release is that of the image.
+	release string
 }
 
 // A File is a file of a plan. It belongs to root.
@@ -36,7 +38,10 @@ type File struct {
 }
 
 // A Link is a symbolic link of a plan.
-type Link struct{ Path, Target string }
+type Link struct {
+	Path   string `json:"path"`
+	Target string `json:"target"`
+}
 
 // Make returns the plan of a config on an image, and what is wrong with the config. With
 // an Error among the problems, the plan must not be carried out.
@@ -48,13 +53,15 @@ func Make(c *config.Config, image Image) (Plan, config.Problems) {
 	}
 	r := on[0]
 	args, _ := r.arguments(c, &image) // Check has reported the problems
-	p := Plan{Role: r.key, Unit: r.unit, at: r.of(c).Origin, data: r.dataDir(c, args)}
+	p := Plan{Role: r.key, Unit: r.unit, at: r.of(c).Origin, data: r.dataDir(c, args), release: image.Version.String()}
 	if r.distribution == release.K3s {
 		p.k3s(c, r, args)
 	} else {
 		p.k0s(c, r, args)
 	}
 	p.datastore()
+	m, _ := MemberOf(c, image)
+	p.member(m)
 	p.env(c, r)
 	p.images(r, c, image)
 	slices.SortFunc(p.Files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
