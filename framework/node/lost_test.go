@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 	"github.com/kairos-build/kairos-build/framework/node/health"
+	"github.com/kairos-build/kairos-build/framework/node/status"
 )
 
 // TestKubernetesMistake: a mistake in a file that may hide the role stops no service,
@@ -98,5 +100,36 @@ func TestRoleRefused(t *testing.T) {
 				t.Errorf("got %+v", last)
 			}
 		})
+	}
+}
+
+// TestStatusHidden: a user who cannot read the config is not told that there is no role.
+func TestStatusHidden(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root can read every file")
+	}
+	dir := withK3s(t)
+	put(t, dir, "oem/90.yaml", "k3s: {enabled: true}\n")
+	if err := os.Chmod(filepath.Join(dir, "oem/90.yaml"), 0); err != nil {
+		t.Fatal(err)
+	}
+	s := (&Node{Root: tree.Root{Dir: dir, KeepOwner: true}, Log: slog.New(slog.DiscardHandler)}).Status(t.Context())
+	var table strings.Builder
+	if err := s.WriteTable(&table, status.View{}); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(table.String(), "no role is enabled") || !slices.Contains(s.Hidden, "kubernetes") {
+		t.Errorf("%q:\n%s", s.Hidden, table.String())
+	}
+}
+
+// TestStatusDatastore: the status says why the service is down, and not that no API answers.
+func TestStatusDatastore(t *testing.T) {
+	dir := withK3s(t)
+	put(t, dir, "oem/90.yaml", "k3s: {enabled: true}\n")
+	put(t, dir, preparedFile[1:], `{"release":"v1.34.1+k3s1","error":"no room"}`)
+	s := (&Node{Root: tree.Root{Dir: dir, KeepOwner: true}, Log: slog.New(slog.DiscardHandler)}).Status(t.Context())
+	if s.Kubernetes == nil || s.Kubernetes.NotReady != "no room: "+health.ErrFinal.Error() {
+		t.Errorf("got %+v", s.Kubernetes)
 	}
 }

@@ -106,12 +106,17 @@ func (n *Node) addKubernetes(ctx context.Context, s *status.Status) {
 	}
 	k := &status.Kubernetes{Distribution: string(image.Version.Distribution()), Version: image.Version.String(), Role: kubernetes.Role(merged)}
 	s.Kubernetes = k
+	if slices.ContainsFunc(loaded.Files, func(f config.File) bool { return errors.Is(f.Err, fs.ErrPermission) }) {
+		k.Role, k.Hidden = "", true
+		s.Hidden = append(s.Hidden, "kubernetes")
+		return
+	}
 	m, err := n.role(merged, loaded.Files)
 	if errors.Is(err, kubernetes.ErrNoRole) {
 		return
 	}
 	if err == nil {
-		err = n.askCluster(ctx, m)
+		err = n.whyNotReady(ctx, m)
 		for _, problem := range []error{err, n.addDatastore(k, m)} {
 			if errors.Is(problem, fs.ErrPermission) {
 				s.Hidden = append(s.Hidden, "kubernetes")
@@ -123,6 +128,17 @@ func (n *Node) addKubernetes(ctx context.Context, s *status.Status) {
 		k.NotReady = strings.ReplaceAll(err.Error(), "\n", "; ")
 		s.Problems = append(s.Problems, cmp.Or(k.Role, k.Distribution, "Kubernetes")+" is not ready: "+k.NotReady)
 	}
+}
+
+// whyNotReady asks first what became of the datastore: if that failed, the service was not
+// started, and no API answers.
+func (n *Node) whyNotReady(ctx context.Context, m kubernetes.Member) error {
+	if m.Server {
+		if err := n.isPrepared(); errors.Is(err, health.ErrFinal) {
+			return err
+		}
+	}
+	return n.askCluster(ctx, m)
 }
 
 func (n *Node) askCluster(ctx context.Context, m kubernetes.Member) error {
