@@ -24,6 +24,7 @@ var otherRenames = map[string]string{
 	"framework/machine/unpack/unpack.go":                      "the files of an image, which are unpacked again after a power cut",
 	"framework/internal/treecopy/new.go":                      "many directories, after one flush of their file system",
 	"framework/internal/persist/op.go":                        "many files, after one flush of their file system",
+	"framework/machine/kubernetes/unpacked.go":                "a directory that goes, and what k3s makes anew",
 	"framework/rootfs/assemble/kernel.go":                     "a step of a build, which ends with an image",
 	"cmd/kairos-build/internal/factory/outputs.go":            "folders, which are exchanged",
 	"cmd/kairos-build/internal/factory/roots.go":              "images that are verified when they are read",

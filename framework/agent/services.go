@@ -26,19 +26,22 @@ func newServices(p *program) []*cobra.Command {
 }
 
 func (p *program) newKubernetes() *cobra.Command {
-	var stop, datastore bool
+	var stop, datastore, files bool
 	cmd := p.service(&cobra.Command{Use: "kubernetes", Short: "Configure k3s or k0s and start it"}, func(ctx context.Context) error {
 		switch {
 		case stop:
 			return p.node.StopContainers(ctx)
 		case datastore:
 			return p.node.PrepareDatastore(ctx)
+		case files:
+			return p.node.KubernetesFiles(ctx)
 		}
 		return p.node.Kubernetes(ctx)
 	})
 	cmd.Flags().BoolVar(&stop, "stop", false, "end the containers that the stopped service has left")
 	cmd.Flags().BoolVar(&datastore, "datastore", false, "copy the stopped datastore before another minor version starts, or put the copy back")
-	cmd.MarkFlagsMutuallyExclusive("stop", "datastore")
+	cmd.Flags().BoolVar(&files, "files", false, "write the manifests and links that were applied below the data directory")
+	cmd.MarkFlagsMutuallyExclusive("stop", "datastore", "files")
 	return cmd
 }
 

@@ -97,7 +97,7 @@ func TestExplainAgrees(t *testing.T) {
 
 // TestExplainArguments: the values of arguments that are secrets are not shown.
 func TestExplainArguments(t *testing.T) {
-	v := explained(t, "k3s: {args: [--token=geheim, -t, geheim, --datastore-endpoint geheim, --disable, traefik], manifests: {a: '{apiVersion: v1, kind: geheim}'}}\nk0s-worker: {token: geheim}\n")
+	v := explained(t, "k3s: {args: [--token=geheim, -t, geheim, --datastore-endpoint geheim, --etcd-s3-session-token=geheim, --etcd-s3-proxy, 'http://a:geheim@b', --disable, traefik], manifests: {a: '{apiVersion: v1, kind: geheim}'}}\nk0s-worker: {token: geheim}\n")
 	got := strings.Join(v.Lines(), "\n")
 	if strings.Contains(got, "geheim") || !strings.Contains(got, "traefik") {
 		t.Error(got)

@@ -139,8 +139,9 @@ func decodeArgs(v value, k *Kubernetes) {
 	}
 }
 
-// secretArgument is the name of an argument of k3s or k0s whose value is a secret.
-var secretArgument = lazyregexp.New(`^-{1,2}(t|token|agent-token|datastore-endpoint|etcd-s3-(access|secret)-key|vpn-auth)([= ]|$)`)
+// secretArgument is the name of an argument of k3s or k0s whose value is a secret, or, as
+// the address of a proxy or a datastore, may hold a password.
+var secretArgument = lazyregexp.New(`^-{1,2}(t|token|agent-token|datastore-endpoint|etcd-s3-(access-key|secret-key|session-token|proxy)|vpn-auth)([= ]|$)`)
 
 // SecretArgument tells whether the value of an argument is a secret.
 func SecretArgument(argument string) bool { return secretArgument.MatchString(argument) }

@@ -19,6 +19,7 @@ type File struct {
 	Config   *Config
 	Problems Problems
 	Note     string // what it is, when it is no cloud-config itself
+	Err      error  // why it cannot be read; nil: it was read
 
 	root *yaml.Node // for Explain; nil: the file has no mapping
 }
@@ -169,7 +170,7 @@ func unreadable(name string, err error) File {
 	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
 		err = pathErr.Err
 	}
-	return File{Name: name, Config: &Config{}, Problems: Problems{{
+	return File{Name: name, Config: &Config{}, Err: err, Problems: Problems{{
 		Position: Position{File: name, Line: 1, Column: 1},
 		Message:  fmt.Sprintf("cannot be read: %v", err),
 		Severity: Error,

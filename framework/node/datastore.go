@@ -29,10 +29,10 @@ type prepared struct {
 
 // PrepareDatastore makes the stopped datastore of this node ready for the Kubernetes of
 // the image: it copies it, or puts a copy back. It tells the consoles and the history what
-// was lost.
+// was lost. It runs before every start of the service, and goes by what was applied: a
+// config that is edited and not applied yet does not keep a service from restarting.
 func (n *Node) PrepareDatastore(ctx context.Context) error {
-	merged, _ := n.configNow()
-	m, err := n.member(merged)
+	m, err := kubernetes.Applied(n.Root)
 	if err != nil {
 		return err
 	}
@@ -114,11 +114,16 @@ func (n *Node) isPrepared() error {
 	return err
 }
 
-// datastoreCheck is the check that the datastore of a control plane was made ready: a slot
-// on trial is not good if its control plane cannot be started.
-func (n *Node) datastoreCheck(c *config.Config) []config.Check {
-	if m, err := n.member(c); err != nil || !m.Server {
-		return nil // the report says why the role is not started
+// datastoreCheck is the check that the datastore of a control plane was made ready, and
+// that the role was not refused: a slot on trial is not good if the node cannot be in it
+// what the config says.
+func (n *Node) datastoreCheck(s standard) []config.Check {
+	m, err := n.role(s.config, s.files)
+	switch {
+	case errors.Is(err, kubernetes.ErrNoRole), err == nil && !m.Server:
+		return nil
+	case err != nil:
+		return []config.Check{{Name: "role in Kubernetes", Kubernetes: datastoreReady}}
 	}
 	return []config.Check{{Name: "datastore of Kubernetes", Kubernetes: datastoreReady}}
 }

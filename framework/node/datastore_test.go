@@ -54,6 +54,41 @@ func datastoreHealth(t *testing.T, dir string) (message string) {
 	return last.Message
 }
 
+// prepareDatastore applies the config, and does what runs before the service.
+func prepareDatastore(t *testing.T, dir string) result {
+	t.Helper()
+	if got := callOn(t, &Node{System: running{}}, dir, (*Node).Kubernetes); got.code != 0 {
+		t.Errorf("applying the config: %+v", got)
+	}
+	return call(t, dir, (*Node).PrepareDatastore)
+}
+
+// TestDatastoreApplied: a config that is edited and not applied does not keep the service
+// from its next automatic restart, nor point to other data.
+func TestDatastoreApplied(t *testing.T) {
+	dir := withK3s(t)
+	if got := call(t, dir, (*Node).PrepareDatastore); got.code == 0 || !strings.Contains(got.stderr, "no role was started in this boot: type `systemctl restart kairos-kubernetes`") {
+		t.Errorf("got %+v", got)
+	}
+	put(t, dir, layout.ImageKubernetesArguments[1:], "server --cluster-init switch\nserver --data-dir value\n")
+	put(t, dir, "oem/90.yaml", "k3s: {enabled: true, args: [--data-dir=/srv/k3s]}\n")
+	prepareDatastore(t, dir)
+	record := filepath.Join(dir, "srv/k3s/kairos/record.json")
+	for _, edited := range []string{"k3s: {enabled: true\n", "hostname: a\n", "k3s: {enabled: true, args: [--data-dir=/srv/other]}\n", "k3s: {enabled: true, args: [--unknown]}\n"} {
+		put(t, dir, "oem/90.yaml", edited)
+		if err := os.Remove(record); err != nil {
+			t.Fatal(err)
+		}
+		got := call(t, dir, (*Node).PrepareDatastore)
+		if _, err := os.Stat(record); err != nil || got.code != 0 || got.stdout+got.stderr != "" {
+			t.Errorf("%s: %v, %+v", edited, err, got)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "srv/other")); err == nil {
+		t.Error("the edited data directory was prepared")
+	}
+}
+
 // TestDatastore: an upgrade that fails, and the way back. History and health say it.
 func TestDatastore(t *testing.T) {
 	dir := withK3s(t)
@@ -67,7 +102,7 @@ func TestDatastore(t *testing.T) {
 		if got := datastoreHealth(t, dir); !strings.HasPrefix(got, "it is not ready yet; see `journalctl -b -u kairos-kubernetes-datastore.service`") {
 			t.Errorf("before: %s", got)
 		}
-		got := call(t, dir, (*Node).PrepareDatastore)
+		got := prepareDatastore(t, dir)
 		if message := datastoreHealth(t, dir); (message == "") != (got.code == 0) {
 			t.Errorf("%+v, and the check says %q", got, message)
 		}
@@ -98,7 +133,7 @@ func TestDatastoreFails(t *testing.T) {
 	put(t, dir, "oem/90.yaml", "k3s: {enabled: true}\n")
 	put(t, dir, "var/lib/rancher/k3s/kairos/record.json", "no\n")
 	put(t, dir, "var/lib/rancher/k3s/server/db/state.db", "x")
-	got := call(t, dir, (*Node).PrepareDatastore)
+	got := prepareDatastore(t, dir)
 	if got.code == 0 || got.stderr != "" || !strings.Contains(got.stdout, "kairos: k3s.service is not started: reading ") {
 		t.Errorf("got %+v", got)
 	}
@@ -112,11 +147,11 @@ func TestDatastoreElsewhere(t *testing.T) {
 	dir := withK3s(t)
 	put(t, dir, layout.ImageKubernetesArguments[1:], "server --datastore-endpoint value\nagent --server value\n")
 	put(t, dir, "oem/90.yaml", "k3s: {enabled: true, args: [--datastore-endpoint=mysql://a]}\n")
-	if got := call(t, dir, (*Node).PrepareDatastore); got.code != 0 || !strings.Contains(got.stdout, "it is neither copied nor put back") || datastoreHealth(t, dir) != "" {
+	if got := prepareDatastore(t, dir); got.code != 0 || !strings.Contains(got.stdout, "it is neither copied nor put back") || datastoreHealth(t, dir) != "" {
 		t.Errorf("got %+v", got)
 	}
 	put(t, dir, "oem/90.yaml", "k3s-agent: {enabled: true, args: [--server=https://a]}\n")
-	if got := call(t, dir, (*Node).PrepareDatastore); got.code != 0 || got.stdout != "" {
+	if got := prepareDatastore(t, dir); got.code != 0 || got.stdout != "" {
 		t.Errorf("got %+v", got)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "var/lib/rancher/k3s/kairos")); err == nil {

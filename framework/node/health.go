@@ -17,6 +17,7 @@ import (
 // standard is what this node's health is measured by.
 type standard struct {
 	config *config.Config
+	files  []config.File // that config was merged from
 	health config.Health
 	// broken lists the errors in config files. failed lists what this boot could not
 	// apply of the config. strict makes each of them a failed check.
@@ -28,7 +29,7 @@ type standard struct {
 // standard reads the standard from the config and the reports of this boot.
 func (n *Node) standard() standard {
 	merged, loaded := n.configNow()
-	s := standard{config: merged, health: merged.Health, broken: loaded.Problems().Only(config.Error), failed: n.failures()}
+	s := standard{config: merged, files: loaded.Files, health: merged.Health, broken: loaded.Problems().Only(config.Error), failed: n.failures()}
 	for _, f := range loaded.Files {
 		s.strict = s.strict || f.Config.Strict != nil && *f.Config.Strict
 	}
@@ -71,8 +72,8 @@ func (n *Node) Health(ctx context.Context) health.Result { return n.examine(ctx,
 // time is over; otherwise, and if strict has failed the node already, each check gets
 // one attempt.
 func (n *Node) examine(ctx context.Context, s standard, retry bool) health.Result {
-	probe := n.prober(s.config)
-	checks := slices.Concat([]config.Check{bootComplete()}, s.health.All(), n.datastoreCheck(s.config))
+	probe := n.prober(s)
+	checks := slices.Concat([]config.Check{bootComplete()}, s.health.All(), n.datastoreCheck(s))
 	var r health.Result
 	if refused := s.strict && len(s.broken)+len(s.failed) > 0; retry && !refused {
 		r = health.Run(ctx, checks, s.health.Limit(), probe)

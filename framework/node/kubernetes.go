@@ -5,6 +5,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"time"
 
@@ -23,7 +24,7 @@ const kubernetesStage = "kubernetes"
 // files, and starts, restarts or stops their service. It does not wait for the service.
 func (n *Node) Kubernetes(ctx context.Context) error {
 	e := n.engine(true)
-	r := n.configureKubernetes(ctx, n.loadConfig(), e.System)
+	r := n.configureKubernetes(ctx, e.System)
 	if err := errors.Join(n.record(e, r), n.writeStageIssue()); err != nil {
 		return err
 	}
@@ -33,8 +34,9 @@ func (n *Node) Kubernetes(ctx context.Context) error {
 	return nil
 }
 
-func (n *Node) configureKubernetes(ctx context.Context, c *config.Config, system stages.System) stages.StageReport {
+func (n *Node) configureKubernetes(ctx context.Context, system stages.System) stages.StageReport {
 	start := time.Now()
+	c, loaded := n.configNow()
 	r := stages.StageReport{Stage: kubernetesStage, Start: start.UTC().Truncate(time.Second), Steps: []stages.StepReport{{Items: []report.Item{}}}}
 	step := &r.Steps[0]
 	step.Name, step.Origin = kubernetes.Title(c)
@@ -42,7 +44,7 @@ func (n *Node) configureKubernetes(ctx context.Context, c *config.Config, system
 	if err != nil {
 		step.Outcome, step.Message = stages.Failed, err.Error()
 	} else {
-		step.Items = append(step.Items, n.kubernetesMachine(system).Run(ctx, c, image)...)
+		step.Items = append(step.Items, n.kubernetesMachine(system).Run(ctx, c, loaded.Files, image)...)
 		step.Outcome = stages.OutcomeOf(step.Items)
 	}
 	r.Milliseconds = sinceMilliseconds(start)
@@ -58,6 +60,18 @@ func (n *Node) kubernetesMachine(system stages.System) *kubernetes.Machine {
 // has stopped.
 func (n *Node) StopContainers(ctx context.Context) error {
 	return n.kubernetesMachine(n.engine(true).System).Stop(ctx)
+}
+
+// KubernetesFiles writes what the role has below its data directory. It runs before every
+// start of the service, behind the mounts, and goes by what was applied.
+func (n *Node) KubernetesFiles(context.Context) error {
+	items, err := n.kubernetesMachine(nil).Files()
+	for _, i := range items {
+		if i.Outcome != report.Unchanged {
+			fmt.Fprintln(n.Stderr, "kairos: "+i.String())
+		}
+	}
+	return err
 }
 
 // needsKubernetes tells whether kairos-kubernetes.service has anything to do.

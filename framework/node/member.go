@@ -3,10 +3,13 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +29,36 @@ func (n *Node) member(c *config.Config) (kubernetes.Member, error) {
 	return kubernetes.MemberOf(c, image)
 }
 
+// role is member for the config that was merged from files: a mistake in them may hide the
+// role. A mistake hides nothing if no role is enabled and the last correct versions of the
+// files enable none.
+func (n *Node) role(c *config.Config, files []config.File) (kubernetes.Member, error) {
+	image, err := kubernetes.ReadImage(os.DirFS(n.Root.Dir))
+	if err != nil {
+		return kubernetes.Member{}, err
+	}
+	m, err := n.kubernetesMachine(nil).Member(c, files, image)
+	if errors.Is(err, kubernetes.ErrLost) && kubernetes.Role(c) == "" && !n.hadRole(files) {
+		return kubernetes.Member{}, kubernetes.ErrNoRole
+	}
+	return m, err
+}
+
+// hadRole tells whether the last correct version of a file with mistakes enables a role.
+func (n *Node) hadRole(files []config.File) bool {
+	return slices.ContainsFunc(files, func(f config.File) bool {
+		if f.Whole() {
+			return false
+		}
+		data, err := n.Root.Read(lastGoodDir + "/" + copyName(f.Name))
+		if err != nil {
+			return false
+		}
+		c, _ := config.Options{Compat: true}.Decode(f.Name, data)
+		return c != nil && kubernetes.Role(c) != ""
+	})
+}
+
 // inCluster is this boot of the node, as its cluster is asked about it.
 func (n *Node) inCluster(m kubernetes.Member) cluster.This {
 	hostname, err := n.Root.Read("/proc/sys/kernel/hostname")
@@ -34,7 +67,7 @@ func (n *Node) inCluster(m kubernetes.Member) cluster.This {
 }
 
 // prober makes attempts of checks. That of Kubernetes needs to know the node.
-func (n *Node) prober(c *config.Config) health.Prober {
+func (n *Node) prober(s standard) health.Prober {
 	probe := n.Probe
 	if probe == nil {
 		probe = health.Probe
@@ -43,12 +76,13 @@ func (n *Node) prober(c *config.Config) health.Prober {
 		switch check.Kubernetes {
 		case "":
 			return probe(ctx, check)
-		case datastoreReady:
-			return n.isPrepared()
 		}
-		m, err := n.member(c)
-		if err != nil {
-			return err
+		m, err := n.role(s.config, s.files)
+		switch {
+		case err != nil:
+			return fmt.Errorf("%w: %w", err, health.ErrFinal)
+		case check.Kubernetes == datastoreReady:
+			return n.isPrepared()
 		}
 		return n.inCluster(m).Ready(ctx)
 	}
@@ -61,7 +95,7 @@ const statusTime = 2 * time.Second
 // addKubernetes adds the node's part in a cluster to the status. What only root can read
 // is named as hidden.
 func (n *Node) addKubernetes(ctx context.Context, s *status.Status) {
-	merged, _ := n.configNow()
+	merged, loaded := n.configNow()
 	image, err := kubernetes.ReadImage(os.DirFS(n.Root.Dir))
 	if err != nil {
 		s.Problems = append(s.Problems, err.Error())
@@ -72,12 +106,17 @@ func (n *Node) addKubernetes(ctx context.Context, s *status.Status) {
 	}
 	k := &status.Kubernetes{Distribution: string(image.Version.Distribution()), Version: image.Version.String(), Role: kubernetes.Role(merged)}
 	s.Kubernetes = k
-	m, err := kubernetes.MemberOf(merged, image)
+	if slices.ContainsFunc(loaded.Files, func(f config.File) bool { return errors.Is(f.Err, fs.ErrPermission) }) {
+		k.Role, k.Hidden = "", true
+		s.Hidden = append(s.Hidden, "kubernetes")
+		return
+	}
+	m, err := n.role(merged, loaded.Files)
 	if errors.Is(err, kubernetes.ErrNoRole) {
 		return
 	}
 	if err == nil {
-		err = n.askCluster(ctx, m)
+		err = n.whyNotReady(ctx, m)
 		for _, problem := range []error{err, n.addDatastore(k, m)} {
 			if errors.Is(problem, fs.ErrPermission) {
 				s.Hidden = append(s.Hidden, "kubernetes")
@@ -87,8 +126,19 @@ func (n *Node) addKubernetes(ctx context.Context, s *status.Status) {
 	}
 	if k.Ready = err == nil; !k.Ready {
 		k.NotReady = strings.ReplaceAll(err.Error(), "\n", "; ")
-		s.Problems = append(s.Problems, k.Role+" is not ready: "+k.NotReady)
+		s.Problems = append(s.Problems, cmp.Or(k.Role, k.Distribution, "Kubernetes")+" is not ready: "+k.NotReady)
 	}
+}
+
+// whyNotReady asks first what became of the datastore: if that failed, the service was not
+// started, and no API answers.
+func (n *Node) whyNotReady(ctx context.Context, m kubernetes.Member) error {
+	if m.Server {
+		if err := n.isPrepared(); errors.Is(err, health.ErrFinal) {
+			return err
+		}
+	}
+	return n.askCluster(ctx, m)
 }
 
 func (n *Node) askCluster(ctx context.Context, m kubernetes.Member) error {

@@ -43,9 +43,12 @@ type started struct {
 	Digest string `json:"digest"`
 }
 
-// Run checks a config and carries it out. If the config has an error that costs a role, a
-// running service is left alone.
-func (m *Machine) Run(ctx context.Context, c *config.Config, image Image) []report.Item {
+// Run checks a config and carries it out. files are those that the config was merged from.
+// If an error in them costs a role, or may hide one, a running service is left alone.
+func (m *Machine) Run(ctx context.Context, c *config.Config, files []config.File, image Image) []report.Item {
+	if hidden := lost(files); len(hidden) > 0 {
+		return unknown(hidden)
+	}
 	p, problems := Make(c, image)
 	problems = append(problems, m.checkFiles(p, image)...).Only(config.Error)
 	items := failures(problems)
@@ -55,24 +58,29 @@ func (m *Machine) Run(ctx context.Context, c *config.Config, image Image) []repo
 	return append(items, m.Apply(ctx, p)...)
 }
 
+// unknown are the items of mistakes that hide the role.
+func unknown(hidden config.Problems) (items []report.Item) {
+	for _, p := range hidden {
+		items = append(items, report.Item{Kind: "kubernetes", Name: "config", Outcome: report.Failed, Message: lostError(p).Error()})
+	}
+	return items
+}
+
 func costsRole(p config.Problem) bool {
 	return slices.ContainsFunc(roles(), func(r role) bool { return slices.Contains(p.Costs, r.key) })
 }
 
 func failures(problems config.Problems) (items []report.Item) {
 	for _, problem := range problems {
-		message := problem.Path + ": " + problem.Message
-		if problem.Suggestion != "" {
-			message += "; " + problem.Suggestion
-		}
-		items = append(items, report.Item{Kind: "kubernetes", Name: problem.Costs[0], Outcome: report.Failed, Message: message, Origin: problem.Position.String()})
+		items = append(items, report.Item{Kind: "kubernetes", Name: problem.Costs[0], Outcome: report.Failed, Message: said(problem), Origin: problem.Position.String()})
 	}
 	return items
 }
 
 // Apply carries out a plan: it stops the service of another role, writes and removes
 // files, and starts or restarts the service. A service that runs with the same files is
-// left alone. The second run changes nothing.
+// left alone. The second run changes nothing. What belongs below the data directory is
+// written at once only if the service runs; otherwise Files writes it before the start.
 func (m *Machine) Apply(ctx context.Context, p Plan) []report.Item {
 	w := &work{Machine: m, plan: p}
 	before, err := m.started()
@@ -83,7 +91,7 @@ func (m *Machine) Apply(ctx context.Context, p Plan) []report.Item {
 		w.item("systemctl", "stop "+before.Unit, true, m.leave(ctx, before))
 		before = started{}
 	}
-	reload := w.files()
+	reload := w.files(m.Root.Dry != nil || p.Unit == before.Unit && before.Unit != "" && m.runs(ctx, p.Unit))
 	if reload {
 		w.failure("systemctl", "daemon-reload", m.run(ctx, "systemctl", "daemon-reload"))
 	}
@@ -126,46 +134,85 @@ func (w *work) failed() bool {
 	return slices.ContainsFunc(w.items, func(i report.Item) bool { return i.Outcome == report.Failed && i.Kind != "link" })
 }
 
-// files writes the files of the plan and removes those of earlier ones. reload is true
-// if a unit changed.
-func (w *work) files() (reload bool) {
-	for _, name := range w.stale() {
-		removed, err := w.Root.Remove(name)
-		if removed || err != nil {
-			w.item("file", name, removed, err)
-		}
+// files writes the files of the plan and removes those of earlier ones: mounted tells
+// whether also below the data directory. reload is true if a unit changed.
+func (w *work) files(mounted bool) (reload bool) {
+	for _, name := range w.stale(owned()) {
+		removed := w.remove(name)
 		reload = reload || removed && isUnit(name)
 	}
-	for _, dir := range privateDirs(w.plan) {
-		if !w.Root.Exists(dir) {
-			_, err := w.Root.MakeDir(dir, tree.File{Mode: 0o700})
-			w.failure("directory", dir, err)
+	if w.plan.Role != "" {
+		w.privateDir(runDir)
+	}
+	w.failure("file", belowFile, w.handOver())
+	for _, f := range w.plan.Files {
+		if !w.plan.isBelow(f.Path) {
+			changed := w.write(f)
+			reload = reload || changed && isUnit(f.Path)
 		}
 	}
+	if mounted || w.plan.Role == "" {
+		w.below()
+	} else {
+		w.targets()
+	}
+	return reload
+}
+
+// below does what files does, below the data directory.
+func (w *work) below() {
+	for _, name := range w.stale(ownedBelow(w.plan.data)) {
+		w.remove(name)
+	}
+	if w.plan.Role == config.K3s {
+		w.privateDir(w.plan.data + "/server") // k3s leaves it alone if it exists
+	}
 	for _, f := range w.plan.Files {
-		changed, err := w.Root.Replace(f.Path, tree.File{Data: f.Data, Mode: f.Mode})
-		w.item("file", f.Path, changed, err)
-		reload = reload || changed && isUnit(f.Path)
+		if w.plan.isBelow(f.Path) {
+			w.write(f)
+		}
 	}
 	for _, l := range w.plan.Links {
 		changed, err := w.link(l)
 		w.item("link", l.Path, changed, err)
 	}
-	return reload
+}
+
+// targets reports archives that are not there yet.
+func (w *work) targets() {
+	for _, l := range w.plan.Links {
+		if !w.Root.Exists(l.Target) {
+			w.item("link", l.Path, false, l.missing())
+		}
+	}
+}
+
+func (w *work) remove(name string) bool {
+	removed, err := w.Root.Remove(name)
+	if removed || err != nil {
+		w.item("file", name, removed, err)
+	}
+	return removed
+}
+
+func (w *work) write(f File) bool {
+	changed, err := w.Root.Replace(f.Path, tree.File{Data: f.Data, Mode: f.Mode})
+	w.item("file", f.Path, changed, err)
+	return changed
+}
+
+// privateDir makes a directory that only root may enter.
+func (w *work) privateDir(dir string) {
+	if !w.Root.Exists(dir) {
+		_, err := w.Root.MakeDir(dir, tree.File{Mode: 0o700})
+		w.failure("directory", dir, err)
+	}
 }
 
 func isUnit(name string) bool { return strings.HasPrefix(name, unitDir+"/") }
 
-// privateDirs are directories that only root may enter. k3s makes the first one so, and
-// leaves it alone if it exists.
-func privateDirs(p Plan) []string {
-	switch p.Role {
-	case "":
-		return nil
-	case config.K3s:
-		return []string{runDir, p.data + "/server"}
-	}
-	return []string{runDir}
+func (l Link) missing() error {
+	return fmt.Errorf("there is no %s; make or fetch it in the stage boot or before", l.Target)
 }
 
 // link makes a symbolic link to an archive.
@@ -178,7 +225,7 @@ func (w *work) link(l Link) (changed bool, err error) {
 		return false, err
 	}
 	if !w.Root.Exists(l.Target) {
-		return false, fmt.Errorf("there is no %s; make or fetch it in the stage boot or before", l.Target)
+		return false, l.missing()
 	}
 	if w.Root.Dry != nil {
 		w.Root.Dry.Note(tree.Change{Path: l.Path, Old: []byte(have), New: []byte(l.Target), Mode: fs.ModeSymlink | 0o777})
@@ -193,8 +240,8 @@ func (w *work) link(l Link) (changed bool, err error) {
 }
 
 // stale are our files that the plan does not have.
-func (w *work) stale() (out []string) {
-	for _, o := range owned(w.plan.data) {
+func (w *work) stale(owned []ownedFiles) (out []string) {
+	for _, o := range owned {
 		entries, err := w.Root.List(o.dir)
 		if err != nil {
 			continue // there is no such directory
@@ -228,16 +275,22 @@ type ownedFiles struct{ dir, prefix string }
 
 func (o ownedFiles) has(name string) bool { return strings.HasPrefix(name, o.prefix) }
 
-// owned lists where our files are. data is the data directory of the plan, or empty.
-func owned(data string) []ownedFiles {
+// owned lists where our files are, outside of data directories.
+func owned() []ownedFiles {
 	all := []ownedFiles{
 		{path.Dir(k3sArguments), path.Base(k3sArguments)}, {path.Dir(k3sRegistries), path.Base(k3sRegistries)},
-		{runDir, "env"}, {runDir, "token"},
+		{runDir, "env"}, {runDir, "token"}, {runDir, path.Base(memberFile)},
 		{unitDir + "/" + DatastoreUnit + ".d", dropInName},
 	}
 	for _, r := range roles() {
 		all = append(all, ownedFiles{unitDir + "/" + r.unit + ".d", dropInName})
 	}
+	return all
+}
+
+// ownedBelow lists where our files are below data directories: the default ones, and that
+// of the plan, unless it is empty.
+func ownedBelow(data string) (all []ownedFiles) {
 	for _, dir := range []string{"/var/lib/rancher/k3s", "/var/lib/k0s", data} {
 		if dir == "" {
 			continue

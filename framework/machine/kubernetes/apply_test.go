@@ -28,6 +28,7 @@ type host struct {
 	refuses string          // a word of a command that fails
 	stays   bool            // killed processes stay
 	slept   time.Duration
+	mounts  []func() // what comes before a service starts
 }
 
 func newHost(t *testing.T) *host {
@@ -60,6 +61,14 @@ func (h *host) Run(_ context.Context, words ...string) (string, error) {
 		return "no\n", errors.New("exit status 1")
 	}
 	h.active[unit] = slices.Contains(words, "start") || slices.Contains(words, "restart")
+	if h.active[unit] { // ExecStartPre=
+		for _, mount := range h.mounts {
+			mount()
+		}
+		if _, err := h.Files(); err != nil {
+			h.t.Error(err)
+		}
+	}
 	return "", nil
 }
 
@@ -91,7 +100,7 @@ func (h *host) Sleep(_ context.Context, d time.Duration) {
 func (h *host) apply(config, version, list string) (did, items []string) {
 	h.t.Helper()
 	h.did = nil
-	for _, i := range h.Machine.Run(h.t.Context(), decode(h.t, config), imageOf(h.t, version, list)) {
+	for _, i := range h.Machine.Run(h.t.Context(), decode(h.t, config), nil, imageOf(h.t, version, list)) {
 		if i.Outcome != report.Unchanged {
 			items = append(items, i.String())
 		}
@@ -116,15 +125,16 @@ func TestApply(t *testing.T) {
 	same(t, "the first run", did, "daemon-reload", "--no-block start -- k3s.service")
 	same(t, "the first run", items,
 		"site.yaml:1:16: file /etc/rancher/k3s/config.yaml.d/90-kairos.yaml: changed",
+		"site.yaml:1:16: file /run/kairos/kubernetes/member.json: changed",
 		"site.yaml:1:16: file /run/systemd/system/k3s.service.d/50-kairos.conf: changed",
 		"site.yaml:1:16: file /run/systemd/system/kairos-kubernetes-datastore.service.d/50-kairos.conf: changed",
-		"site.yaml:1:16: file /var/lib/rancher/k3s/server/manifests/kairos/a.yaml: changed",
 		"site.yaml:1:16: systemctl start k3s.service: asked")
 	did, items = h.apply(simple, k3sVersion, k3sList)
 	same(t, "the second run", append(did, items...))
 
-	did, _ = h.apply(strings.Replace(simple, "kind: A", "kind: B", 1), k3sVersion, k3sList)
+	did, items = h.apply(strings.Replace(simple, "kind: A", "kind: B", 1), k3sVersion, k3sList)
 	same(t, "another manifest", did)
+	same(t, "another manifest", items, "site.yaml:1:16: file /var/lib/rancher/k3s/server/manifests/kairos/a.yaml: changed")
 	did, _ = h.apply(strings.Replace(simple, "--cluster-init", "--disable=traefik", 1), k3sVersion, k3sList)
 	same(t, "another argument", did, "--no-block restart -- k3s.service")
 	did, _ = h.apply("k3s: {enabled: true, args: [--disable=traefik], env: {A: b}}\n", k3sVersion, k3sList)
@@ -153,6 +163,29 @@ func TestModes(t *testing.T) {
 	for _, name := range []string{runDir, "/var/lib/rancher/k3s/server"} {
 		if info, err := h.Root.Stat(name); err != nil || info.Mode().Perm() != 0o700 {
 			t.Errorf("%s: %v, %v", name, info, err)
+		}
+	}
+}
+
+// TestSecretArguments: whatever way a secret is written, its file is for root only.
+func TestSecretArguments(t *testing.T) {
+	for _, c := range []struct {
+		args, list string
+		want       os.FileMode
+	}{
+		{"'--token=geheim'", k3sList, 0o600},
+		{"-t, geheim", "", 0o600},
+		{"'-t geheim'", "", 0o600},
+		{"--agent-token, geheim", "", 0o600},
+		{"--etcd-s3-session-token=geheim", "", 0o600},
+		{"'--etcd-s3-proxy=http://a:geheim@b'", "", 0o600},
+		{"--disable=traefik", "", 0o644},
+		{"--etcd-s3-region=a", "", 0o644},
+	} {
+		h := newHost(t)
+		h.apply("k3s: {enabled: true, args: ["+c.args+"]}\n", k3sVersion, c.list)
+		if info, err := h.Root.Stat(k3sArguments); err != nil || info.Mode().Perm() != c.want {
+			t.Errorf("%s: %v, %v", c.args, info, err)
 		}
 	}
 }
@@ -186,6 +219,32 @@ func TestForeignKeys(t *testing.T) {
 	same(t, "items", items,
 		"/etc/rancher/k3s/config.yaml:3:1: kubernetes k3s: failed: k3s: k3s server v1.34.1+k3s1 takes no argument --cluster-int, and would skip it; did you mean --cluster-init?",
 		"/etc/rancher/k3s/config.yaml.d/10.yaml:1:1: kubernetes k3s: failed: k3s: a config file of k3s is not YAML: it has no keys")
+}
+
+// TestForeignPlaces: where the data are is only for the config to say, also if the image has
+// no list of arguments.
+func TestForeignPlaces(t *testing.T) {
+	for _, list := range []string{k3sList, ""} {
+		h := newHost(t)
+		h.put("etc/rancher/k3s/config.yaml", "disable: [traefik]\ndata-dir: /srv\n")
+		h.put("etc/rancher/k3s/config.yaml.d/10.YML", "datastore-endpoint: mysql://a\n")
+		h.put("etc/rancher/k3s/config.yaml.d/20.txt", "data-dir: /srv\n")
+		did, items := h.apply(simple, k3sVersion, list)
+		same(t, "asked", did)
+		same(t, "items", items,
+			"/etc/rancher/k3s/config.yaml:2:1: kubernetes k3s: failed: k3s: --data-dir must not be in this file: the node would copy another datastore, or none; give it in k3s.args",
+			"/etc/rancher/k3s/config.yaml.d/10.YML:1:1: kubernetes k3s: failed: k3s: --datastore-endpoint must not be in this file: the node would copy another datastore, or none; give it in k3s.args")
+	}
+}
+
+// TestForeignEndings: k3s reads .yml, too, whatever the case.
+func TestForeignEndings(t *testing.T) {
+	for _, name := range []string{"10.yml", "10.YAML"} {
+		h := newHost(t)
+		h.put("etc/rancher/k3s/config.yaml.d/"+name, "cluster-int: true\n")
+		_, items := h.apply(simple, k3sVersion, k3sList)
+		same(t, name, items, "/etc/rancher/k3s/config.yaml.d/"+name+":1:1: kubernetes k3s: failed: k3s: k3s server v1.34.1+k3s1 takes no argument --cluster-int, and would skip it; did you mean --cluster-init?")
+	}
 }
 
 // crowd puts processes into the cgroups of pods and of k3s, and their mounts.
@@ -334,7 +393,7 @@ func TestDry(t *testing.T) {
 	h.Root.Dry = new(tree.DryRun)
 	did, items := h.apply(simple, k3sVersion, k3sList)
 	same(t, "asked", did)
-	if len(items) != 5 || h.Root.Dry.Changes() == nil {
+	if len(items) != 6 || h.Root.Dry.Changes() == nil {
 		t.Errorf("got %q", items)
 	}
 	if entries, err := os.ReadDir(h.Root.Dir); err != nil || len(entries) != 1 {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/arguments"
+	"github.com/kairos-build/kairos-build/framework/source/release"
 	"github.com/kairos-build/kairos-build/framework/strict"
 )
 
@@ -40,20 +41,31 @@ func (m *Machine) foreign(p Plan) (out []File) {
 	return out
 }
 
-// checkFiles finds unknown keys in the other config files of k3s, which k3s would skip.
+// checkFiles finds keys in the other config files of k3s that k3s would skip, and those
+// that this package must know.
 func (m *Machine) checkFiles(p Plan, image Image) (problems config.Problems) {
 	for _, r := range roles() {
-		if r.key != p.Role || !strings.HasPrefix(r.unit, "k3s") || len(image.Arguments) == 0 {
+		if r.key != p.Role || r.distribution != release.K3s {
 			continue
 		}
 		for _, f := range m.foreign(p) {
-			if path.Ext(f.Path) == ".yaml" && f.Path != k3sRegistries {
+			if isYAML(f.Path) && f.Path != k3sRegistries {
 				problems = append(problems, r.checkFile(f, image)...)
 			}
 		}
 	}
 	return problems
 }
+
+// isYAML tells whether k3s reads a file of config.yaml.d: the case of the ending does not
+// count.
+func isYAML(name string) bool {
+	return slices.Contains([]string{".yaml", ".yml"}, strings.ToLower(path.Ext(name)))
+}
+
+// onlyArgs are keys that this package must know: where the data are, and whether the
+// datastore is among them.
+var onlyArgs = []string{"data-dir", "d", "datastore-endpoint"}
 
 func (r role) checkFile(f File, image Image) (problems config.Problems) {
 	at := config.Text{Origin: config.Position{File: f.Path, Line: 1, Column: 1}, Path: r.key}
@@ -71,10 +83,15 @@ func (r role) checkFile(f File, image Image) (problems config.Problems) {
 	for i := 0; i+1 < len(doc.Content[0].Content); i += 2 {
 		key := doc.Content[0].Content[i]
 		name := strings.TrimSuffix(key.Value, "+") // which appends
-		if _, ok := image.Arguments.Find(r.command, name); ok {
+		at.Origin.Line, at.Origin.Column = key.Line, key.Column
+		if slices.Contains(onlyArgs, name) {
+			message := fmt.Sprintf("%s must not be in this file: the node would copy another datastore, or none", arguments.Dashed(name))
+			problems = append(problems, r.problem(at, message, "give it in "+r.key+".args"))
 			continue
 		}
-		at.Origin.Line, at.Origin.Column = key.Line, key.Column
+		if _, ok := image.Arguments.Find(r.command, name); ok || len(image.Arguments) == 0 {
+			continue
+		}
 		message := fmt.Sprintf("%s %s takes no argument %s, and would skip it", r.program(), image.Version, strict.Printable(arguments.Dashed(name)))
 		problems = append(problems, r.problem(at, message, image.Arguments.Suggest(r.command, name)))
 	}

@@ -11,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/arguments"
 )
 
 // Config files of k3s.
@@ -21,7 +22,7 @@ const (
 
 // k3s adds the files of a server or an agent.
 func (p *Plan) k3s(c *config.Config, r role, args []given) {
-	secret := slices.ContainsFunc(args, func(g given) bool { return config.SecretArgument(g.String()) })
+	secret := slices.ContainsFunc(args, func(g given) bool { return config.SecretArgument(arguments.Dashed(g.name)) })
 	p.file(k3sArguments, encode(argumentsOf(args)), secret)
 	if n := registriesOf(c, r); n != nil {
 		p.file(k3sRegistries, encode(n), len(r.of(c).Registries.Configs) > 0)

@@ -17,8 +17,10 @@
 //	DATA/images/kairos-*                           link  archives with images, k0s
 //	/run/kairos/kubernetes/env                     0600  variables
 //	/run/kairos/kubernetes/token                   0600  join token of k0s
+//	/run/kairos/kubernetes/member.json             0600  what was applied, see Applied
 //	/run/systemd/system/UNIT.d/50-kairos.conf      0644  drop-in; arguments of k0s; one for DatastoreUnit
 //
+// Machine.Files writes those below DATA, behind the mounts; belowFile has them until then.
 // DATA is the data directory: /var/lib/rancher/k3s, /var/lib/k0s, or that of the
 // argument --data-dir. Files that an earlier config asked for are removed. Other files
 // in these folders are never touched.

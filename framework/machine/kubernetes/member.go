@@ -17,19 +17,19 @@ var ErrNoRole = errors.New(noRole)
 
 // A Member is what the config makes of a node in its cluster.
 type Member struct {
-	Role    string          // the key of the config, such as k3s-agent
-	Unit    string          // of systemd
-	Version release.Version // of the image
-	Data    string          // the data directory
-	Server  bool            // it runs an API server
-	Kubelet bool            // it runs pods, and is a node of the cluster
+	Role    string          `json:"role"`    // the key of the config, such as k3s-agent
+	Unit    string          `json:"unit"`    // of systemd
+	Version release.Version `json:"-"`       // of the image
+	Data    string          `json:"data"`    // the data directory
+	Server  bool            `json:"server"`  // it runs an API server
+	Kubelet bool            `json:"kubelet"` // it runs pods, and is a node of the cluster
 	// External says that the datastore is not on this node: --datastore-endpoint.
-	External bool
+	External bool `json:"external"`
 	// NodeName is the name that the config gives the node; empty if it gives none.
-	NodeName string
+	NodeName string `json:"nodeName,omitempty"`
 	// Kubeconfigs are files with a way to the API, the best one first. Those of the kubelet
 	// name the node.
-	Kubeconfigs []string
+	Kubeconfigs []string `json:"kubeconfigs"`
 }
 
 // MemberOf returns what a config makes of a node with this image. A config with an error
@@ -44,7 +44,7 @@ func MemberOf(c *config.Config, image Image) (Member, error) {
 	}
 	r := on[0]
 	args, _ := r.arguments(c, &image) // Check has reported the problems
-	m := Member{Role: r.key, Unit: r.unit, Version: image.Version, Data: dataDir(r, args), NodeName: last(args, "node-name")}
+	m := Member{Role: r.key, Unit: r.unit, Version: image.Version, Data: r.dataDir(c, args), NodeName: last(args, "node-name")}
 	if m.NodeName == "" {
 		m.NodeName = r.envOf(c, "K3S_NODE_NAME")
 	}
@@ -53,6 +53,23 @@ func MemberOf(c *config.Config, image Image) (Member, error) {
 	m.Server, m.Kubelet = r.key == config.K3s || r.key == config.K0s, r.runsPods(args)
 	m.Kubeconfigs = m.kubeconfigs(args)
 	return m, nil
+}
+
+// Member is MemberOf for the node itself, whose config was merged from files. It also finds
+// what Run refuses besides: mistakes that hide the role, and unknown keys in other config
+// files of k3s.
+func (m *Machine) Member(c *config.Config, files []config.File, image Image) (Member, error) {
+	if hidden := lost(files); len(hidden) > 0 {
+		return Member{}, lostError(hidden[0])
+	}
+	member, err := MemberOf(c, image)
+	if err != nil {
+		return Member{}, err
+	}
+	if problems := m.checkFiles(Plan{Role: member.Role, Unit: member.Unit}, image).Only(config.Error); len(problems) > 0 {
+		return Member{}, errors.New(problems[0].Error())
+	}
+	return member, nil
 }
 
 func (r role) runsPods(args []given) bool {

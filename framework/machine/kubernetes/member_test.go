@@ -29,6 +29,10 @@ func TestMember(t *testing.T) {
 			Role: "k3s", Unit: "k3s.service", Data: "/var/lib/rancher/k3s", Server: true, NodeName: "a", Kubeconfigs: []string{"/etc/admin"}}},
 		{"agent", "k3s-agent: {enabled: true, args: [--server=https://a, -d, /data/k3s]}\n", k3s, Member{
 			Role: "k3s-agent", Unit: "k3s-agent.service", Data: "/data/k3s", Kubelet: true, Kubeconfigs: []string{"/data/k3s/agent/kubelet.kubeconfig"}}},
+		{"data by a variable", "k3s-agent: {enabled: true, args: [--server=https://a], env: {K3S_DATA_DIR: /data/k3s/}}\n", k3s, Member{
+			Role: "k3s-agent", Unit: "k3s-agent.service", Data: "/data/k3s", Kubelet: true, Kubeconfigs: []string{"/data/k3s/agent/kubelet.kubeconfig"}}},
+		{"an argument before a variable", "k3s-agent: {enabled: true, args: [--server=https://a, --data-dir=/b], env: {K3S_DATA_DIR: /data/k3s}}\n", k3s, Member{
+			Role: "k3s-agent", Unit: "k3s-agent.service", Data: "/b", Kubelet: true, Kubeconfigs: []string{"/b/agent/kubelet.kubeconfig"}}},
 		{"controller", "k0s: {enabled: true}\n", k0s, Member{
 			Role: "k0s", Unit: "k0scontroller.service", Data: "/var/lib/k0s", Server: true, Kubeconfigs: []string{"/var/lib/k0s/pki/admin.conf"}}},
 		{"controller with pods", "k0s: {enabled: true, args: [--enable-worker]}\n", k0s, Member{

@@ -25,6 +25,8 @@ type Plan struct {
 
 	at   config.Position // of the key that enables the role
 	data string          // the data directory
+	// release is that of the image.
+	release string
 }
 
 // A File is a file of a plan. It belongs to root.
@@ -36,7 +38,10 @@ type File struct {
 }
 
 // A Link is a symbolic link of a plan.
-type Link struct{ Path, Target string }
+type Link struct {
+	Path   string `json:"path"`
+	Target string `json:"target"`
+}
 
 // Make returns the plan of a config on an image, and what is wrong with the config. With
 // an Error among the problems, the plan must not be carried out.
@@ -48,13 +53,15 @@ func Make(c *config.Config, image Image) (Plan, config.Problems) {
 	}
 	r := on[0]
 	args, _ := r.arguments(c, &image) // Check has reported the problems
-	p := Plan{Role: r.key, Unit: r.unit, at: r.of(c).Origin, data: dataDir(r, args)}
+	p := Plan{Role: r.key, Unit: r.unit, at: r.of(c).Origin, data: r.dataDir(c, args), release: image.Version.String()}
 	if r.distribution == release.K3s {
 		p.k3s(c, r, args)
 	} else {
 		p.k0s(c, r, args)
 	}
 	p.datastore()
+	m, _ := MemberOf(c, image)
+	p.member(m)
 	p.env(c, r)
 	p.images(r, c, image)
 	slices.SortFunc(p.Files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
@@ -62,9 +69,15 @@ func Make(c *config.Config, image Image) (Plan, config.Problems) {
 	return p, problems
 }
 
-// dataDir is the data directory: that of the last --data-dir.
-func dataDir(r role, args []given) string {
+// dataDir is the data directory: that of the last --data-dir, or of the variable that k3s
+// reads.
+func (r role) dataDir(c *config.Config, args []given) string {
 	data := defaultData(r.distribution)
+	if r.distribution == release.K3s {
+		if dir := r.envOf(c, "K3S_DATA_DIR"); path.IsAbs(dir) {
+			data = path.Clean(dir)
+		}
+	}
 	for _, g := range args {
 		if (g.name == "data-dir" || r.distribution == release.K3s && g.name == "d") && path.IsAbs(g.value) {
 			data = path.Clean(g.value)

@@ -21,13 +21,13 @@ const (
 // dropIn adds the drop-in of a unit. It starts after the config and what it mounts:
 // After= lets kairos-kubernetes.service end the containers at a shutdown, when the unit
 // has stopped. mounts are paths that must be mounted; line is the command line, or nil
-// for that of the image.
+// for that of the image. Machine.Files runs behind the mounts.
 func (p *Plan) dropIn(unit string, mounts, line []string) {
 	text := head + "[Unit]\nAfter=kairos-kubernetes.service network-online.target\nWants=network-online.target\n"
 	if p.isServer() {
 		text += "Requires=" + DatastoreUnit + "\nAfter=" + DatastoreUnit + "\n"
 	}
-	text += "RequiresMountsFor=" + words(mounts) + "\n\n[Service]\nEnvironmentFile=-" + envFile + "\n"
+	text += "RequiresMountsFor=" + words(mounts) + "\n\n[Service]\nEnvironmentFile=-" + envFile + "\nExecStartPre=/usr/bin/kairos-agent kubernetes --files\n"
 	if line != nil {
 		text += "ExecStart=\nExecStart=" + commandLine(line) + "\n"
 	}

@@ -19,6 +19,8 @@ type Kubernetes struct {
 	// are empty if it is not known, which needs root rights.
 	Ready    bool   `json:"ready"`
 	NotReady string `json:"notReady,omitempty"`
+	// Hidden: the role is not known, since only root can read the config.
+	Hidden bool `json:"-"`
 	// Copies are those of the datastore, the newest first. Restored is the last restore.
 	Copies   []datastore.Copy    `json:"copies,omitempty"`
 	Restored *datastore.Restored `json:"restored,omitempty"`
@@ -31,6 +33,10 @@ func (k Kubernetes) line() string {
 		words[0] = "not in this image"
 	}
 	switch {
+	case k.Hidden:
+		return words[0]
+	case k.Role == "" && k.NotReady != "":
+		return words[0] + ", not Ready: " + k.NotReady
 	case k.Role == "":
 		return words[0] + ", no role is enabled"
 	case k.Ready:

@@ -24,7 +24,7 @@ func (s *simulation) kubernetes(ctx context.Context, r *Result) (doubts []Findin
 		step.Outcome, step.Message = stages.Failed, err.Error()
 	} else {
 		m := kubernetes.Machine{Root: s.root, System: nothing{}}
-		step.Items = append(step.Items, m.Run(ctx, s.config, image)...)
+		step.Items = append(step.Items, m.Run(ctx, s.config, s.files, image)...)
 		step.Outcome = stages.OutcomeOf(step.Items)
 	}
 	r.Stages = append(r.Stages, Stage{Stage: "kubernetes", Steps: []Step{step}})
