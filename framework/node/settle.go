@@ -77,6 +77,9 @@ func (b *thisBoot) conclude(ctx context.Context, event settle.Event) error {
 		return err
 	}
 	b.warn("ending the watch over this boot", b.stopTrial(ctx))
+	if event == settle.MarkGood {
+		b.warn("recording that this release is good with the datastore", within(tellTime, "recording it", b.proveDatastore))
+	}
 	return nil
 }
 

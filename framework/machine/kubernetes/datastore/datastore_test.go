@@ -354,7 +354,7 @@ func TestUnknown(t *testing.T) {
 		t.Errorf("got %+v", c)
 	}
 	n.put("kairos/record.json", "{}")
-	if _, err := n.Prepare(version(t, "v1.34.1+k3s1")); err == nil || !strings.Contains(err.Error(), "record.json is damaged: ") || !strings.Contains(err.Error(), "; delete it: then ") {
+	if _, err := n.Prepare(version(t, "v1.34.1+k3s1")); err == nil || !strings.Contains(err.Error(), "the record of the datastore is damaged: ") || !strings.Contains(err.Error(), "; delete it: then ") {
 		t.Errorf("a damaged record: %v", err)
 	}
 }

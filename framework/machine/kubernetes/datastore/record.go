@@ -40,10 +40,12 @@ func (s Store) record() (r record, err error) {
 	var d recordDocument
 	found, err := readJSON(s.recordFile(), &d)
 	if err == nil && found {
-		r, err = d.parse()
+		if r, err = d.parse(); err != nil {
+			err = fmt.Errorf("reading %s: %w", s.recordFile(), err)
+		}
 	}
 	if err != nil {
-		return record{}, fmt.Errorf("%s is damaged: %w; delete it: then which release left the datastore is not known, and the next start of another minor version makes no copy", s.recordFile(), err)
+		return record{}, fmt.Errorf("the record of the datastore is damaged: %w; delete it: then which release left the datastore is not known, and the next start makes no copy", err)
 	}
 	return r, nil
 }
