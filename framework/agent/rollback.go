@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kairos-build/kairos-build/framework/commandline"
+	"github.com/kairos-build/kairos-build/framework/node"
 	"github.com/kairos-build/kairos-build/framework/node/status"
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
@@ -24,7 +25,8 @@ func newRollback(p *program) *cobra.Command {
 		Use:   "rollback",
 		Short: "Go back to the other slot at the next boot",
 		Example: `  sudo kairos-agent rollback
-  sudo kairos-agent rollback --reboot`,
+  sudo kairos-agent rollback --reboot
+  sudo kairos-agent rollback --force      # even if the cluster may lose data`,
 		Args: commandline.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.reboot && !p.node.Running() {
@@ -34,20 +36,24 @@ func newRollback(p *program) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&o.reboot, "reboot", false, "reboot now")
+	cmd.Flags().BoolVar(&o.force, "force", false, "go back even if an older datastore of Kubernetes may be put back, see docs/kubernetes-node.md")
 	cmd.Flags().IntVar(&o.tries, "tries", rollbackTries, "boots that the old slot gets to pass its health checks, 1 to 3")
 	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print JSON: an object with next and slots, as in status --json")
 	return cmd
 }
 
 type rollbackOptions struct {
-	reboot, asJSON bool
-	tries          int
+	reboot, asJSON, force bool
+	tries                 int
 }
 
 func (p *program) rollback(ctx context.Context, o rollbackOptions) error {
-	next, err := p.node.Rollback(o.tries)
+	next, loss, err := p.node.Rollback(node.RollbackOptions{Tries: o.tries, Force: o.force})
 	if err != nil {
 		return err
+	}
+	if loss != "" {
+		fmt.Fprintf(p.stderr, "%s%s\n", strings.ToUpper(loss[:1]), loss[1:])
 	}
 	if err := p.showNext(next, o.asJSON); err != nil || !o.reboot {
 		return err

@@ -104,6 +104,50 @@ func TestRollback(t *testing.T) {
 	}
 }
 
+// TestRollbackData: going back to a slot that may put an old datastore back wants --force,
+// and says what it may cost. When a trial is given up, only the trial is lost.
+func TestRollbackData(t *testing.T) {
+	const data = "var/lib/rancher/k3s/"
+	withData := func(s slot.State, record string) string {
+		dir := slotNode(t, s)
+		put(t, dir, layout.ImageKubernetes[1:], "v1.35.1+k3s1\n")
+		put(t, dir, "oem/90.yaml", "k3s: {enabled: true}\n")
+		put(t, dir, data+"server/db/etcd/member/snap/db", "etcd")
+		put(t, dir, data+"kairos/record.json", record)
+		put(t, dir, data+"kairos/copies/v1.34.1+k3s1/copy.json", `{"release": "v1.34.1+k3s1", "time": "2026-01-01T02:00:00Z", "etcd": "3.5"}`)
+		return dir
+	}
+	const (
+		upgraded = `{"release": "v1.35.1+k3s1", "highest": "v1.35.1+k3s1", "slots": {"a": "v1.35.1+k3s1", "b": "v1.34.1+k3s1"}}`
+		patched  = `{"release": "v1.35.2+k3s1", "highest": "v1.35.2+k3s1", "slots": {"a": "v1.35.2+k3s1", "b": "v1.35.1+k3s1"}}`
+		loss     = "f the Kubernetes in slot b cannot read the datastore, the copy of 2026-01-01T02:00:00Z is put back, which v1.34.1+k3s1 left: what the cluster was told since is lost to it"
+	)
+	good, back := slot.State{Good: "a"}, slot.State{Good: "a", Try: "b", Tries: 2}
+	for _, c := range []struct {
+		name         string
+		state, after slot.State
+		record, says string
+		args         []string
+		code         int
+	}{
+		{"without force", good, good, upgraded, "going back may lose data of the cluster: i" + loss + "; give --force to go back nevertheless", nil, 1},
+		{"with force", good, back, upgraded, "I" + loss + "\n", []string{"--force"}, 0},
+		{"the same minor version", good, back, patched, "", nil, 0},
+		{"a trial is given up", slot.State{Good: "b", Try: "a"}, slot.State{Good: "b", Bad: "a"}, upgraded, "I" + loss + "\n", nil, 0},
+		{"not known", good, good, "no", "going back may lose data of the cluster: whether is not known: ", nil, 1},
+		{"not known, with force", good, back, "no", "asking what going back may cost", []string{"--force"}, 0},
+	} {
+		dir := withData(c.state, c.record)
+		got := call(t, dir, "", append([]string{"rollback"}, c.args...)...)
+		if got.code != c.code || !strings.Contains(got.stderr, c.says) || c.says == "" && got.stderr != "" {
+			t.Errorf("%s: got %+v, want %d, %q", c.name, got, c.code, c.says)
+		}
+		if diff := cmp.Diff(c.after, environment(t, dir)); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", c.name, diff)
+		}
+	}
+}
+
 func TestRollbackAndReboot(t *testing.T) {
 	dir := slotNode(t, slot.Initial())
 	var saved slot.State

@@ -55,6 +55,7 @@ func (n *Node) prepareDatastore(m kubernetes.Member) (datastore.Change, error) {
 	if err != nil {
 		return datastore.Change{}, err
 	}
+	s.Boot = n.datastoreBoot()
 	return s.Prepare(m.Version)
 }
 

@@ -17,6 +17,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 	"github.com/kairos-build/kairos-build/framework/node/history"
+	"github.com/kairos-build/kairos-build/framework/slot"
+	"github.com/kairos-build/kairos-build/framework/slot/thisboot"
 )
 
 // etcdOf writes the database of k3s' etcd as a version leaves it.
@@ -57,10 +59,16 @@ func datastoreHealth(t *testing.T, dir string) (message string) {
 // prepareDatastore applies the config, and does what runs before the service.
 func prepareDatastore(t *testing.T, dir string) result {
 	t.Helper()
+	return prepareDatastoreOn(t, &Node{}, dir)
+}
+
+// prepareDatastoreOn is prepareDatastore on a node with a store of its slots.
+func prepareDatastoreOn(t *testing.T, n *Node, dir string) result {
+	t.Helper()
 	if got := callOn(t, &Node{System: running{}}, dir, (*Node).Kubernetes); got.code != 0 {
 		t.Errorf("applying the config: %+v", got)
 	}
-	return call(t, dir, (*Node).PrepareDatastore)
+	return callOn(t, n, dir, (*Node).PrepareDatastore)
 }
 
 // TestDatastoreApplied: a config that is edited and not applied does not keep the service
@@ -93,8 +101,9 @@ func TestDatastoreApplied(t *testing.T) {
 func TestDatastore(t *testing.T) {
 	dir := withK3s(t)
 	put(t, dir, "oem/90.yaml", "k3s: {enabled: true, args: [--cluster-init]}\n")
-	boot := func(version string) result {
+	boot := func(version string, x layout.Slot, mode layout.Mode, s slot.State) result {
 		t.Helper()
+		putState(t, dir, x, mode)
 		put(t, dir, layout.ImageKubernetes[1:], version+"\n")
 		if err := os.RemoveAll(filepath.Join(dir, preparedFile)); err != nil {
 			t.Fatal(err)
@@ -102,20 +111,35 @@ func TestDatastore(t *testing.T) {
 		if got := datastoreHealth(t, dir); !strings.HasPrefix(got, "it is not ready yet; see `journalctl -b -u kairos-kubernetes-datastore.service`") {
 			t.Errorf("before: %s", got)
 		}
-		got := prepareDatastore(t, dir)
+		got := prepareDatastoreOn(t, &Node{OpenStore: func(*thisboot.Boot) (Store, error) { return newEnv(t, s).open() }}, dir)
 		if message := datastoreHealth(t, dir); (message == "") != (got.code == 0) {
 			t.Errorf("%+v, and the check says %q", got, message)
 		}
 		return got
 	}
-	boot("v1.34.1+k3s1")
+	trial := slot.State{Good: "a", Try: "b", Tries: 2}
+	boot("v1.34.1+k3s1", "a", layout.ModeActive, slot.State{Good: "a"})
 	etcdOf(t, dir, "3.5.0")
-	if got := boot("v1.35.1+k3s1"); !strings.Contains(got.stdout, "kairos: the datastore of v1.34.1+k3s1 is copied to ") {
+	if got := boot("v1.35.1+k3s1", "b", layout.ModeActive, trial); !strings.Contains(got.stdout, "kairos: the datastore of v1.34.1+k3s1 is copied to ") {
 		t.Errorf("got %+v", got)
 	}
 	etcdOf(t, dir, "3.6.0")
+	for _, s := range []struct {
+		slot  layout.Slot
+		mode  layout.Mode
+		state slot.State
+		says  string
+	}{
+		{"recovery", layout.ModeRecovery, trial, "nothing is put back: this is recovery; start slot a, the good one"},
+		{"a", layout.ModePassive, slot.State{Good: "b", Unproven: slot.MaxUnproven + 1}, "nothing is put back: slot a runs in the place of slot b, which did not come up; restart into slot b, or upgrade"},
+		{"a", layout.ModePassive, slot.State{Good: "b"}, "nothing is put back: slot a runs, and slot b is the good one; restart into slot b, or go back"},
+	} {
+		if got := boot("v1.34.1+k3s1", s.slot, s.mode, s.state); got.code == 0 || !strings.Contains(got.stdout, s.says) {
+			t.Errorf("got %+v, want %q", got, s.says)
+		}
+	}
 	const lost = "the datastore is that of v1.34.1+k3s1 again, as it was at "
-	if got := boot("v1.34.1+k3s1"); got.code != 0 || !strings.Contains(got.stdout, "kairos: "+lost) {
+	if got := boot("v1.34.1+k3s1", "a", layout.ModePassive, slot.State{Good: "a", Try: "b"}); got.code != 0 || !strings.Contains(got.stdout, "kairos: "+lost) {
 		t.Errorf("got %+v", got)
 	}
 	entries, err := history.Read(filepath.Join(dir, history.Dir))
@@ -134,7 +158,7 @@ func TestDatastoreFails(t *testing.T) {
 	put(t, dir, "var/lib/rancher/k3s/kairos/record.json", "no\n")
 	put(t, dir, "var/lib/rancher/k3s/server/db/state.db", "x")
 	got := prepareDatastore(t, dir)
-	if got.code == 0 || got.stderr != "" || !strings.Contains(got.stdout, "kairos: k3s.service is not started: reading ") {
+	if got.code == 0 || got.stderr != "" || !strings.Contains(got.stdout, "kairos: k3s.service is not started: the record of the datastore is damaged: reading ") {
 		t.Errorf("got %+v", got)
 	}
 	if message := datastoreHealth(t, dir); !strings.Contains(message, "record.json: invalid character") || !strings.HasSuffix(message, ": it stays so until the next boot") {

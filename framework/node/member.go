@@ -59,6 +59,15 @@ func (n *Node) hadRole(files []config.File) bool {
 	})
 }
 
+// applied is the role that runs in this boot; if none was started, that of the config.
+func (n *Node) applied(c *config.Config) (kubernetes.Member, error) {
+	m, err := kubernetes.Applied(n.Root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return n.member(c)
+	}
+	return m, err
+}
+
 // inCluster is this boot of the node, as its cluster is asked about it.
 func (n *Node) inCluster(m kubernetes.Member) cluster.This {
 	hostname, err := n.Root.Read("/proc/sys/kernel/hostname")

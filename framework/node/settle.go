@@ -77,12 +77,18 @@ func (b *thisBoot) conclude(ctx context.Context, event settle.Event) error {
 		return err
 	}
 	b.warn("ending the watch over this boot", b.stopTrial(ctx))
+	if event == settle.MarkGood {
+		b.warn("recording that this release is good with the datastore", within(proveTime, "recording it", b.proveDatastore))
+	}
 	return nil
 }
 
 // tellTime limits the writing of messages and of the history. A disk that hangs must
 // not block the restart that leads away from it.
 const tellTime = time.Minute
+
+// proveTime limits the record on the disk that holds the datastore.
+const proveTime = 10 * time.Second
 
 // within waits for do, but not longer than limit.
 func within(limit time.Duration, doing string, do func() error) error {

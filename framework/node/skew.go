@@ -23,11 +23,14 @@ const apiTime = 10 * time.Second
 // kubelet is never newer than its API server. See
 // https://kubernetes.io/releases/version-skew-policy/.
 func (n *Node) against(ctx context.Context, c *config.Config, text string) []error {
-	m, err := n.member(c)
+	m, err := n.applied(c)
 	if err != nil {
 		return nil // no role runs with this image
 	}
-	have := m.Version
+	have, err := n.usedBy(m)
+	if err != nil {
+		return []error{fmt.Errorf("%w: which Kubernetes the data of this node are of is not known: %w", upgrade.ErrUnfit, err)}
+	}
 	if text == "" {
 		return []error{fmt.Errorf("%w: it has no Kubernetes, and this node is a member of a cluster (key %s, %s): build it with --%s %s", upgrade.ErrUnfit, m.Role, have, have.Distribution(), have.Channel())}
 	}
@@ -49,6 +52,23 @@ func (n *Node) against(ctx context.Context, c *config.Config, text string) []err
 		return nil
 	}
 	return []error{err}
+}
+
+// usedBy returns the release that used the data of a node last. It need not be that of
+// the image: recovery, and a slot in the place of another one, may be much older.
+func (n *Node) usedBy(m kubernetes.Member) (release.Version, error) {
+	if !m.Server || m.External {
+		return m.Version, nil
+	}
+	s, err := n.datastore(m)
+	if err != nil {
+		return m.Version, err
+	}
+	used, err := s.Used()
+	if err != nil || used.Distribution() != m.Version.Distribution() {
+		return m.Version, err
+	}
+	return used, nil
 }
 
 // newerThanAPI returns an error unless the API server has the minor version of v, or a

@@ -10,9 +10,38 @@ import (
 
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/machine/tree"
 	"github.com/kairos-build/kairos-build/framework/node/cluster/clustertest"
 	"github.com/kairos-build/kairos-build/framework/upgrade"
 )
+
+// TestAgainstData: recovery has an old image, and what counts is whose data the node has.
+func TestAgainstData(t *testing.T) {
+	for _, c := range []struct {
+		name, record, image string
+		is                  error
+		says                string
+	}{
+		{"the image of the data", "v1.35.1+k3s1", "v1.35.1+k3s1", nil, ""},
+		{"the next one", "v1.35.1+k3s1", "v1.36.1+k3s1", nil, ""},
+		{"the next one of recovery", "v1.35.1+k3s1", "v1.32.1+k3s1", upgrade.ErrDowngrade, "its Kubernetes is v1.32.1+k3s1, the node has v1.35.1+k3s1"},
+		{"one is left out", "v1.35.1+k3s1", "v1.37.1+k3s1", upgrade.ErrUnfit, "upgrade to an image with v1.36 first"},
+		{"data of another distribution", "v1.35.1+k0s.0", "v1.32.1+k3s1", nil, ""},
+		{"a damaged record", "no", "v1.32.1+k3s1", upgrade.ErrUnfit, "which Kubernetes the data of this node are of is not known: "},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := withK3s(t)
+			put(t, dir, layout.ImageKubernetes[1:], "v1.31.1+k3s1\n")
+			put(t, dir, "var/lib/rancher/k3s/kairos/record.json", `{"release": "`+c.record+`", "highest": "`+c.record+`"}`)
+			n := &Node{Root: tree.Root{Dir: dir, KeepOwner: true}, Log: slog.New(slog.DiscardHandler)}
+			merged, _ := config.Decode("a", []byte("k3s: {enabled: true}\n"))
+			got := errors.Join(n.against(t.Context(), config.Merge(merged), c.image)...)
+			if !errors.Is(got, c.is) || got != nil && !strings.Contains(got.Error(), c.says) {
+				t.Errorf("got %v, want %v that says %q", got, c.is, c.says)
+			}
+		})
+	}
+}
 
 // TestAgainst: which Kubernetes an image must not have.
 func TestAgainst(t *testing.T) {

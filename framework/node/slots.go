@@ -29,14 +29,29 @@ func OpenStore(booted *thisboot.Boot) (Store, error) {
 	return bootenv.Open(esp.Device)
 }
 
-// Rollback gives up a trial, or puts the old slot on trial with the given number of
-// tries. It returns the new state of the boot loader.
-func (n *Node) Rollback(tries int) (slot.State, error) {
-	next, err := n.changeSlots(func(s slot.State) (slot.State, error) { return s.Rollback(tries) })
+// RollbackOptions say how to go back.
+type RollbackOptions struct {
+	Tries int  // of the old slot
+	Force bool // even if it may cost data of the cluster
+}
+
+// Rollback gives up a trial, or puts the old slot on trial. It returns the new state of
+// the boot loader, and what the datastore of Kubernetes may lose, if anything.
+func (n *Node) Rollback(o RollbackOptions) (next slot.State, loss string, err error) {
+	next, err = n.changeSlots(func(s slot.State) (slot.State, error) {
+		after, err := s.Rollback(o.Tries)
+		if err == nil {
+			loss, err = n.checkLoss(s, o.Force)
+		}
+		if err != nil {
+			return s, err
+		}
+		return after, nil
+	})
 	if err == nil {
 		n.warn("writing the boot history", n.remember([]history.Entry{rolledBack(next)}))
 	}
-	return next, err
+	return next, loss, err
 }
 
 // Select chooses what the next boot starts, once. An empty mode cancels the choice.

@@ -3,6 +3,7 @@
 package datastore
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,6 +22,7 @@ import (
 // A Copy is a copy of the datastore. Its JSON names are stable.
 type Copy struct {
 	Release string    `json:"release"` // that left the datastore so
+	Number  int       `json:"number"`  // counts up: the clock of a node may jump
 	Time    time.Time `json:"time"`    // by the node's clock, when the copy was made
 	Bytes   int64     `json:"bytes"`
 	Path    string    `json:"path"`
@@ -45,7 +47,16 @@ func (s Store) save(r record) (*Copy, error) {
 		}
 		c.Etcd, c.Members = e.String(), e.members
 	}
-	if err := s.makeRoom(&c); err != nil {
+	copies, err := s.Copies()
+	if err != nil {
+		return nil, err
+	}
+	for _, other := range copies {
+		c.Number = max(c.Number, other.Number)
+	}
+	c.Number++
+	surplus := surplus(copies, c.Release)
+	if err := s.makeRoom(&c, r, surplus); err != nil {
 		return nil, err
 	}
 	if err := s.fill(c); err != nil {
@@ -55,27 +66,72 @@ func (s Store) save(r record) (*Copy, error) {
 		}
 		return nil, fmt.Errorf("copying the datastore of %s: %w", c.Release, err)
 	}
+	for _, dir := range surplus {
+		if err := s.discard(dir); err != nil {
+			return nil, err
+		}
+	}
 	return &c, nil
+}
+
+// surplus are the copies that are not kept when the copy of a release is made, the oldest
+// one first.
+func surplus(copies []Copy, next string) (dirs []string) {
+	copies = slices.DeleteFunc(slices.Clone(copies), func(c Copy) bool { return c.Release == next })
+	for _, c := range slices.Backward(copies[min(len(copies), Kept-1):]) {
+		dirs = append(dirs, c.Path)
+	}
+	return dirs
 }
 
 func (s Store) copyDir(v release.Version) string { return s.own("copies", v.String()) }
 
-// makeRoom deletes old copies, and refuses a copy that does not fit.
-func (s Store) makeRoom(c *Copy) (err error) {
+// makeRoom refuses a copy that does not fit. It deletes what is not kept only if that makes
+// the room: old copies, and what a restore has set aside if the datastore that it put back
+// has been good since.
+func (s Store) makeRoom(c *Copy, r record, spare []string) (err error) {
 	if err := s.makeDir(s.own("copies")); err != nil {
 		return err
 	}
 	if c.Bytes, err = s.size(c.Parts); err != nil {
 		return err
 	}
-	if err := s.prune(c.Release); err != nil {
+	if r.Good != (release.Version{}) && s.exists(s.own("aside")) {
+		spare = append(slices.Clone(spare), s.own("aside"))
+	}
+	return s.makeFree(*c, spare)
+}
+
+// makeFree deletes as many directories as a copy needs, or none.
+func (s Store) makeFree(c Copy, spare []string) error {
+	free, err := s.free(s.own("copies"))
+	if err != nil {
 		return err
 	}
-	free, err := s.free(s.own("copies"))
-	if err == nil && free < c.Bytes+reserve {
-		err = s.noRoom(*c, free)
+	gain := int64(0)
+	for _, dir := range spare {
+		size, err := sizeOf(dir, "")
+		if err != nil {
+			return err
+		}
+		gain += size
 	}
-	return err
+	if free+gain < c.Bytes+reserve {
+		return s.noRoom(c, free)
+	}
+	for len(spare) > 0 && free < c.Bytes+reserve {
+		if err := s.discard(spare[0]); err != nil {
+			return err
+		}
+		if free, err = s.free(s.own("copies")); err != nil {
+			return err
+		}
+		spare = spare[1:]
+	}
+	if free < c.Bytes+reserve {
+		return s.noRoom(c, free)
+	}
+	return nil
 }
 
 func (s Store) noRoom(c Copy, free int64) error {
@@ -83,46 +139,34 @@ func (s Store) noRoom(c Copy, free int64) error {
 		ErrSpace, c.Release, s.own("copies"), (c.Bytes+reserve)>>20+1, free>>20, s.Distribution)
 }
 
-// prune deletes what a restore has set aside, and all copies but the newest ones, so that
-// there are Kept with the one that is made.
-func (s Store) prune(next string) error {
-	if err := s.discard(s.own("aside")); err != nil {
-		return err
-	}
-	copies, err := s.Copies()
-	if err != nil {
-		return err
-	}
-	copies = slices.DeleteFunc(copies, func(c Copy) bool { return c.Release == next })
-	for _, c := range copies[min(len(copies), Kept-1):] {
-		if err := s.discard(c.Path); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // size is the size of the files of parts.
 func (s Store) size(parts []string) (total int64, err error) {
 	for _, part := range parts {
-		err := filepath.WalkDir(filepath.Join(s.Dir, part), func(path string, e fs.DirEntry, err error) error {
-			if err != nil {
-				return err
-			}
-			if e.IsDir() && path == filepath.Join(s.Dir, k3sDB, snapshots) {
-				return filepath.SkipDir
-			}
-			info, err := e.Info()
-			if err == nil && info.Mode().IsRegular() {
-				total += info.Size()
-			}
-			return err
-		})
+		size, err := sizeOf(filepath.Join(s.Dir, part), filepath.Join(s.Dir, k3sDB, snapshots))
 		if err != nil {
 			return 0, err
 		}
+		total += size
 	}
 	return total, nil
+}
+
+// sizeOf is the size of the files below a path, without those below skip.
+func sizeOf(root, skip string) (total int64, err error) {
+	err = filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if e.IsDir() && path == skip {
+			return filepath.SkipDir
+		}
+		info, err := e.Info()
+		if err == nil && info.Mode().IsRegular() {
+			total += info.Size()
+		}
+		return err
+	})
+	return total, err
 }
 
 // fill writes the copy under another name, flushes it, and gives it its name.
@@ -227,12 +271,12 @@ func (s Store) Copies() ([]Copy, error) {
 		var c Copy
 		dir := s.own("copies", e.Name())
 		if found, err := readJSON(filepath.Join(dir, "copy.json"), &c); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("a copy of the datastore is damaged: %w; delete %s, it cannot be put back", err, dir)
 		} else if found {
 			c.Path = dir
 			all = append(all, c)
 		}
 	}
-	slices.SortStableFunc(all, func(a, b Copy) int { return b.Time.Compare(a.Time) })
+	slices.SortStableFunc(all, func(a, b Copy) int { return cmp.Or(cmp.Compare(b.Number, a.Number), b.Time.Compare(a.Time)) })
 	return all, nil
 }

@@ -8,7 +8,7 @@
 // DATA is the data directory, of k3s or of k0s. Everything is in it, so it goes where the
 // data go, and a rename is enough to move it:
 //
-//	DATA/kairos/record.json           the release that started last, and the highest one since the last restore
+//	DATA/kairos/record.json           the release that started last, the highest one and the highest good one since the last restore, and that of each slot
 //	DATA/kairos/copies/RELEASE/       copy.json and data/…: the datastore as RELEASE left it
 //	DATA/kairos/aside/RELEASE/…       what a restore has replaced, as RELEASE left it
 //	DATA/kairos/restore.json          a restore that has begun and not ended
@@ -24,10 +24,15 @@
 //	the image has           the datastore is   what follows
 //	the same minor version  any                nothing
 //	a newer minor version   any                a copy, named by the release that ran before
-//	an older minor version  SQLite             nothing: it has no version that is checked, and Kubernetes
-//	                                           reads what the minor version after it has stored
+//	the minor version       SQLite             nothing: it has no version that is checked, and Kubernetes
+//	before                                     reads what the minor version after it has stored
 //	an older minor version  etcd               a restore, if etcd refuses the data: if they are of a newer
 //	                                           etcd than the copy that this minor version left
+//	two or more before      any                an error, unless a copy of etcd is put back
+//
+// A restore loses what was written since the copy was made. So it is made without a
+// question only if the newer release has never been good with these data: then the loss is
+// its trial. If it was good, a person must have asked for the way back. Boot says both.
 //
 // etcd refuses data whose cluster version is above its own version, and raises that
 // version when all members can read the new one. Both numbers are in its database, which
@@ -64,9 +69,21 @@ type Store struct {
 	// Free returns the free bytes of a file system; default: as the kernel says.
 	Free func(dir string) (int64, error)
 	Now  func() time.Time // the node's clock; Prepare needs it
+	Boot Boot             // Prepare needs it
 	// Before is for tests: it is called before every step that changes the disk, and an
 	// error ends the work there, as a power cut would.
 	Before func(step string) error
+}
+
+// A Boot says why a release runs.
+type Boot struct {
+	Slot string // that was booted; empty: not known
+	Good bool   // it is the good slot: what runs has proven itself
+	// Asked says that a person chose to go back to this slot for good, and was told what it
+	// costs.
+	Asked bool
+	// NoRestore is why nothing may be put back in this boot; empty: it may.
+	NoRestore string
 }
 
 // A Change is what Prepare did; without Copied and Restored, nothing.
@@ -112,15 +129,23 @@ func (s Store) change(c *Change, r record, v release.Version) (err error) {
 		return err
 	}
 	back, err := s.wayBack(r, v)
-	if err != nil || back == nil {
-		if err == nil && older(v, r.Release) {
-			c.Notes = append(c.Notes, s.unchanged(r, v))
-		}
+	switch {
+	case err != nil:
 		return err
+	case back != nil:
+		c.Restored, err = s.restore(*back, r.Highest)
+		return err
+	case r.Highest.Minor()-v.Minor() > 1:
+		return fmt.Errorf("%w: %s has used the datastore in %s, and %s reads only what the minor version after it has stored; nothing is changed: start an image with %s or v1.%d",
+			ErrFar, r.Highest, s.Dir, v, r.Highest.Channel(), r.Highest.Minor()-1)
+	case older(v, r.Release):
+		c.Notes = append(c.Notes, s.unchanged(r, v))
 	}
-	c.Restored, err = s.restore(*back, r.Highest)
-	return err
+	return nil
 }
+
+// ErrFar says that a release is two minor versions or more behind the datastore.
+var ErrFar = errors.New("the datastore is of a much newer Kubernetes")
 
 // unchanged says that an older release starts with what a newer one left.
 func (s Store) unchanged(r record, v release.Version) string {

@@ -119,7 +119,7 @@ func (n *node) copies() (names []string) {
 	return names
 }
 
-func same(t *testing.T, what string, got, want any) {
+func same(t testing.TB, what string, got, want any) {
 	t.Helper()
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("%s differs (-want +got):\n%s", what, diff)
@@ -140,7 +140,7 @@ func TestUpgrade(t *testing.T) {
 	same(t, "the same release", n.start("v1.33.1+k3s1"), Change{})
 	same(t, "a patch", n.start("v1.33.2+k3s1"), Change{})
 	got := n.start("v1.34.1+k3s1").Copied
-	same(t, "the copy", got, &Copy{Release: "v1.33.2+k3s1", Time: time.Date(2026, 1, 1, 4, 0, 0, 0, time.UTC), Bytes: 9, Path: filepath.Join(n.Dir, "kairos/copies/v1.33.2+k3s1"), Parts: []string{"server/db", "server/token"}})
+	same(t, "the copy", got, &Copy{Release: "v1.33.2+k3s1", Number: 1, Time: time.Date(2026, 1, 1, 4, 0, 0, 0, time.UTC), Bytes: 9, Path: filepath.Join(n.Dir, "kairos/copies/v1.33.2+k3s1"), Parts: []string{"server/db", "server/token"}})
 	for name, want := range map[string]string{"server/db/state.db": "33", "server/db/state.db-wal": "more", "server/token": "K10", "server/db/snapshots/old": "nothing", "server/tls/ca.crt": "nothing"} {
 		same(t, name+" in the copy", n.read("kairos/copies/v1.33.2+k3s1/data/"+name), want)
 		if want != "nothing" {
@@ -192,14 +192,14 @@ func TestBackEtcd(t *testing.T) {
 		Aside: filepath.Join(n.Dir, "kairos/aside/v1.35.1+k3s1"), Why: "v1.34.1+k3s1 cannot read what v1.35.1+k3s1 left (etcd 3.6, before it was 3.5)",
 	}
 	same(t, "the restore", got, want)
-	same(t, "its sentence", got.String(), "the datastore is that of v1.34.1+k3s1 again, as it was at 2026-01-01T02:00:00Z: v1.34.1+k3s1 cannot read what v1.35.1+k3s1 left (etcd 3.6, before it was 3.5). What was written until 2026-01-01T03:00:00Z is lost to the cluster; it is kept in "+want.Aside+" until the next copy is made")
+	same(t, "its sentence", got.String(), "the datastore is that of v1.34.1+k3s1 again, as it was at 2026-01-01T02:00:00Z: v1.34.1+k3s1 cannot read what v1.35.1+k3s1 left (etcd 3.6, before it was 3.5). What was written until 2026-01-01T03:00:00Z is lost to the cluster; it is kept in "+want.Aside+" until the next restore, or until a copy needs its room")
 	n.isBack()
 	last, err := n.Last()
 	same(t, "the last restore", last, want)
 	same(t, "its error", err, error(nil))
 	same(t, "the next boot", n.start("v1.34.1+k3s1"), Change{})
 	n.start("v1.35.1+k3s1")
-	same(t, "aside after the next copy", n.read("kairos/aside/v1.35.1+k3s1/"+wal), "nothing")
+	same(t, "aside after the next copy", n.read("kairos/aside/v1.35.1+k3s1/"+wal), "35")
 	same(t, "copies", n.copies(), []string{"v1.34.1+k3s1"})
 }
 
@@ -245,8 +245,10 @@ func TestBackLater(t *testing.T) {
 
 // TestBackWithoutCopy: no copy of this minor version says which etcd it has.
 func TestBackWithoutCopy(t *testing.T) {
-	n := upgraded(t, 1, "3.6.0")
-	if c := n.start("v1.33.1+k3s1"); c.Restored != nil || n.read(wal) != "35" {
+	n := newNode(t, release.K3s)
+	n.start("v1.35.1+k3s1")
+	n.etcd("3.6.0", "35", 1)
+	if c := n.start("v1.34.1+k3s1"); c.Restored != nil || n.read(wal) != "35" {
 		t.Errorf("got %+v", c)
 	}
 }
@@ -259,6 +261,19 @@ func TestBackDamaged(t *testing.T) {
 	}
 	if c := n.start("v1.34.1+k3s1"); c.Restored == nil || !strings.Contains(c.Restored.Why, "the database of etcd is damaged") || n.read(wal) != "34" {
 		t.Errorf("got %+v", c)
+	}
+}
+
+// TestBackCutShort: so is a database whose end is missing, or all of it.
+func TestBackCutShort(t *testing.T) {
+	for _, size := range []int64{0, 4096, 8192} {
+		n := upgraded(t, 1, "3.5.0")
+		if err := os.Truncate(n.etcdDB(n.Dir), size); err != nil {
+			t.Fatal(err)
+		}
+		if c := n.start("v1.34.1+k3s1"); c.Restored == nil || !strings.Contains(c.Restored.Why, "the database of etcd is damaged") || n.read(wal) != "34" {
+			t.Errorf("cut to %d bytes: got %+v", size, c)
+		}
 	}
 }
 
@@ -286,6 +301,19 @@ func TestRunning(t *testing.T) {
 	if _, err := n.Prepare(version(t, "v1.34.1+k3s1")); err == nil || !strings.Contains(err.Error(), "etcd runs, and must be stopped") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// TestCrash: k0s has crashed and left its etcd running. It started with these data before,
+// so it starts again.
+func TestCrash(t *testing.T) {
+	n := upgraded(t, 1, "3.5.0")
+	n.start("v1.34.1+k3s1")
+	db, err := bbolt.Open(n.etcdDB(n.Dir), 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	same(t, "the start after a crash", n.start("v1.34.1+k3s1"), Change{})
 }
 
 // TestNoRoom: without room for a copy, nothing is started and nothing is left behind.
@@ -326,7 +354,7 @@ func TestUnknown(t *testing.T) {
 		t.Errorf("got %+v", c)
 	}
 	n.put("kairos/record.json", "{}")
-	if _, err := n.Prepare(version(t, "v1.34.1+k3s1")); err == nil || !strings.Contains(err.Error(), "record.json") {
+	if _, err := n.Prepare(version(t, "v1.34.1+k3s1")); err == nil || !strings.Contains(err.Error(), "the record of the datastore is damaged: ") || !strings.Contains(err.Error(), "; delete it: then ") {
 		t.Errorf("a damaged record: %v", err)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"os"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -27,14 +29,23 @@ const lockTime = 2 * time.Second
 // ErrDamaged is wrapped by errors about a file that is no database of etcd any more.
 var ErrDamaged = errors.New("the database of etcd is damaged")
 
+// errRunning says that an etcd holds the database.
+var errRunning = errors.New("etcd runs, and must be stopped")
+
+// pageSize is the smallest page of a database, which begins with two of them.
+const pageSize = 4096
+
 // readEtcd reads a database.
 func readEtcd(path string) (e etcd, err error) {
+	if info, err := os.Stat(path); err == nil && info.Size() < 2*pageSize {
+		return e, fmt.Errorf("%w: %s has %d bytes", ErrDamaged, path, info.Size())
+	}
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: lockTime})
 	switch {
 	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
 		return e, fmt.Errorf("%w: %s: %w", ErrDamaged, path, err)
 	case errors.Is(err, berrors.ErrTimeout):
-		return e, fmt.Errorf("reading %s: etcd runs, and must be stopped", path)
+		return e, fmt.Errorf("reading %s: %w", path, errRunning)
 	case err != nil:
 		return e, fmt.Errorf("reading %s: %w", path, err)
 	}
@@ -45,8 +56,10 @@ func readEtcd(path string) (e etcd, err error) {
 	return e, nil
 }
 
-// view reads a database. bbolt panics where a page is not what it should be.
+// view reads a database. bbolt panics where a page is not what it should be. It maps the
+// file into memory: where the file is cut short, reading is a fault, which is made a panic.
 func view(db *bbolt.DB, read func(*bbolt.Tx) error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if why := recover(); why != nil {
 			err = fmt.Errorf("%v", why)

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
@@ -19,11 +21,16 @@ import (
 type record struct {
 	Release release.Version // the one that started last; zero: not known
 	Highest release.Version // of the newest minor version since the last restore
+	Good    release.Version // of the newest minor version that was good since then; zero: none
+	Slots   map[string]string
 }
 
+// A recordDocument is a record on the disk.
 type recordDocument struct {
-	Release string `json:"release"`
-	Highest string `json:"highest"`
+	Release string            `json:"release"`
+	Highest string            `json:"highest"`
+	Good    string            `json:"good,omitempty"`
+	Slots   map[string]string `json:"slots,omitempty"` // by slot: the release that it started last
 }
 
 func (s Store) recordFile() string { return s.own("record.json") }
@@ -32,32 +39,81 @@ func (s Store) recordFile() string { return s.own("record.json") }
 func (s Store) record() (r record, err error) {
 	var d recordDocument
 	found, err := readJSON(s.recordFile(), &d)
-	if err != nil || !found {
-		return r, err
-	}
-	if r.Release, err = release.Parse(d.Release); err == nil {
-		r.Highest, err = release.Parse(d.Highest)
+	if err == nil && found {
+		if r, err = d.parse(); err != nil {
+			err = fmt.Errorf("reading %s: %w", s.recordFile(), err)
+		}
 	}
 	if err != nil {
-		return record{}, fmt.Errorf("%s: %w", s.recordFile(), err)
+		return record{}, fmt.Errorf("the record of the datastore is damaged: %w; delete it: then which release left the datastore is not known, and the next start makes no copy", err)
 	}
 	return r, nil
 }
 
+func (d recordDocument) parse() (r record, err error) {
+	if r.Release, err = release.Parse(d.Release); err != nil {
+		return record{}, err
+	}
+	if r.Highest, err = release.Parse(d.Highest); err != nil {
+		return record{}, err
+	}
+	if d.Good != "" {
+		r.Good, err = release.Parse(d.Good)
+	}
+	r.Slots = d.Slots
+	return r, err
+}
+
 // started records that a release is about to use the datastore.
 func (s Store) started(r record, v release.Version) error {
-	next := record{Release: v, Highest: r.Highest}
-	if r.Highest == (release.Version{}) || !older(v, r.Highest) {
-		next.Highest = v
+	next := record{Release: v, Highest: newer(r.Highest, v), Good: r.Good, Slots: r.Slots}
+	if s.Boot.Good {
+		next.Good = newer(r.Good, v)
 	}
-	if next == r {
+	if s.Boot.Slot != "" {
+		next.Slots = maps.Clone(r.Slots)
+		if next.Slots == nil {
+			next.Slots = make(map[string]string)
+		}
+		next.Slots[s.Boot.Slot] = v.String()
+	}
+	if reflect.DeepEqual(next, r) {
 		return nil
 	}
 	return s.writeRecord(next)
 }
 
+// newer returns v, unless a is of a newer minor version.
+func newer(a, v release.Version) release.Version {
+	if a == (release.Version{}) || !older(v, a) {
+		return v
+	}
+	return a
+}
+
+// Prove records that the slot whose release uses the datastore has become the good one.
+func (s Store) Prove() error {
+	r, err := s.record()
+	if err != nil || r.Release == (release.Version{}) {
+		return err
+	}
+	r.Good = newer(r.Good, r.Release)
+	return s.writeRecord(r)
+}
+
+// Used returns the release that used the datastore last; the zero Version if it is not
+// known.
+func (s Store) Used() (release.Version, error) {
+	r, err := s.record()
+	return r.Release, err
+}
+
 func (s Store) writeRecord(r record) error {
-	return s.writeJSON(s.recordFile(), recordDocument{r.Release.String(), r.Highest.String()})
+	d := recordDocument{Release: r.Release.String(), Highest: r.Highest.String(), Slots: r.Slots}
+	if r.Good != (release.Version{}) {
+		d.Good = r.Good.String()
+	}
+	return s.writeJSON(s.recordFile(), d)
 }
 
 // writeJSON replaces a document of ours.

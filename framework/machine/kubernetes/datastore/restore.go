@@ -27,7 +27,7 @@ type Restored struct {
 
 // String says what happened and what was lost.
 func (r Restored) String() string {
-	return fmt.Sprintf("the datastore is that of %s again, as it was at %s: %s. What was written until %s is lost to the cluster; it is kept in %s until the next copy is made",
+	return fmt.Sprintf("the datastore is that of %s again, as it was at %s: %s. What was written until %s is lost to the cluster; it is kept in %s until the next restore, or until a copy needs its room",
 		r.Release, r.From.Format(time.RFC3339), r.Why, r.Until.Format(time.RFC3339), r.Aside)
 }
 
@@ -45,6 +45,9 @@ func (s Store) wayBack(r record, v release.Version) (*planned, error) {
 		return nil, err
 	}
 	why, err := refusal(db, *c)
+	if errors.Is(err, errRunning) && r.Release == v { // it has started before, and has left etcd behind
+		return nil, nil
+	}
 	if why == "" || err != nil {
 		return nil, err
 	}
@@ -52,7 +55,57 @@ func (s Store) wayBack(r record, v release.Version) (*planned, error) {
 		return nil, fmt.Errorf("%s cannot read what %s left (%s), and %w; start the newer image again, or remove this member on another server, delete %s here, and join anew",
 			v, r.Highest, why, ErrMembers, filepath.Dir(filepath.Dir(filepath.Dir(db))))
 	}
+	if stays := s.stays(r, *c); stays != "" {
+		return nil, fmt.Errorf("%s cannot read what %s left (%s), and %w: %s", v, r.Highest, why, ErrKept, stays)
+	}
 	return &planned{*c, fmt.Sprintf("%s cannot read what %s left (%s)", v, r.Highest, why)}, nil
+}
+
+// ErrKept says that a datastore is not put back in this boot.
+var ErrKept = errors.New("it stays as it is, nothing is put back")
+
+// stays says why a copy must not be put back; empty: it may.
+func (s Store) stays(r record, c Copy) string {
+	switch {
+	case s.Boot.NoRestore != "":
+		return s.Boot.NoRestore
+	case !s.Boot.Asked && r.Good != (release.Version{}) && !older(r.Good, r.Highest):
+		return fmt.Sprintf("%s was good with it, and what was written since %s would be lost; start an image with %s again, or put %s back by hand",
+			r.Good, c.Time.Format(time.RFC3339), r.Highest.Channel(), c.Path)
+	}
+	return ""
+}
+
+// Foresee returns the copy that may be put back when a slot starts, or nil. Whether it is
+// put back is not known while etcd runs.
+func (s Store) Foresee(slot string) (*Copy, error) {
+	r, err := s.record()
+	db := s.etcdDB(s.Dir)
+	if err != nil || r.Release == (release.Version{}) || !s.exists(db) {
+		return nil, err
+	}
+	c, err := s.copyOf(r, slot)
+	if c == nil || err != nil {
+		return nil, err
+	}
+	why, err := refusal(db, *c)
+	if errors.Is(err, errRunning) || err == nil && why != "" {
+		return c, nil
+	}
+	return nil, err
+}
+
+// copyOf returns the copy for the release of a slot. If that is not known, it is the newest
+// copy of an older minor version.
+func (s Store) copyOf(r record, slot string) (*Copy, error) {
+	v, err := release.Parse(r.Slots[slot])
+	if err == nil && !older(v, r.Highest) {
+		return nil, nil
+	}
+	known := err == nil
+	return s.findCopy(func(left release.Version) bool {
+		return known && left.Minor() == v.Minor() || !known && older(left, r.Highest)
+	})
 }
 
 // refusal says why the etcd that left a copy refuses a database; empty: it does not.
@@ -80,13 +133,18 @@ type planned struct {
 // copyFor returns the newest copy of etcd that the minor version of a release left, or
 // nil. Only that says which etcd this image has.
 func (s Store) copyFor(v release.Version) (*Copy, error) {
+	return s.findCopy(func(left release.Version) bool { return left.Minor() == v.Minor() })
+}
+
+// findCopy returns the newest copy of etcd of a release, or nil.
+func (s Store) findCopy(of func(release.Version) bool) (*Copy, error) {
 	copies, err := s.Copies()
 	if err != nil {
 		return nil, err
 	}
 	for _, c := range copies {
 		left, err := release.Parse(c.Release)
-		if err == nil && left.Minor() == v.Minor() && c.Etcd != "" {
+		if err == nil && of(left) && c.Etcd != "" {
 			return &c, nil
 		}
 	}
@@ -176,7 +234,11 @@ func (s Store) end(r Restored) error {
 	if err != nil {
 		return err
 	}
-	if err := s.writeRecord(record{Release: v, Highest: v}); err != nil {
+	before, err := s.record()
+	if err != nil {
+		return err
+	}
+	if err := s.writeRecord(record{Release: v, Highest: v, Slots: before.Slots}); err != nil {
 		return err
 	}
 	if err := s.writeJSON(s.restoredFile(), r); err != nil {
