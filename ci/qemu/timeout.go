@@ -16,13 +16,13 @@ import (
 // machine that gets half a processor has twice the time, and one that hangs ends as well.
 // A limit without that fails machines for what else the host does.
 func WithTimeout(parent context.Context, d time.Duration) (context.Context, context.CancelFunc) {
-	return withTimeout(parent, d, time.Second, share)
+	return withTimeout(parent, d, share)
 }
 
-func withTimeout(parent context.Context, d, tick time.Duration, share func() float64) (context.Context, context.CancelFunc) {
+func withTimeout(parent context.Context, d time.Duration, share func() float64) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(parent)
 	go func() {
-		t := time.NewTicker(tick)
+		t := time.NewTicker(time.Second)
 		defer t.Stop()
 		for last := time.Now(); d > 0; {
 			select {

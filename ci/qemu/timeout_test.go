@@ -18,7 +18,7 @@ func TestTimeoutOnABusyHost(t *testing.T) {
 	}{{1, time.Minute}, {0.25, 4 * time.Minute}} {
 		synctest.Test(t, func(t *testing.T) {
 			begin := time.Now()
-			ctx, cancel := withTimeout(t.Context(), time.Minute, time.Second, func() float64 { return tt.share })
+			ctx, cancel := withTimeout(t.Context(), time.Minute, func() float64 { return tt.share })
 			defer cancel()
 			<-ctx.Done()
 			if got := time.Since(begin); got != tt.want || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
@@ -31,9 +31,9 @@ func TestTimeoutOnABusyHost(t *testing.T) {
 // TestTimeoutOfAnOuterLimit: the inner one says that the time is over, too.
 func TestTimeoutOfAnOuterLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		outer, cancel := withTimeout(t.Context(), time.Minute, time.Second, func() float64 { return 1 })
+		outer, cancel := withTimeout(t.Context(), time.Minute, func() float64 { return 1 })
 		defer cancel()
-		inner, stop := withTimeout(outer, time.Hour, time.Second, func() float64 { return 1 })
+		inner, stop := withTimeout(outer, time.Hour, func() float64 { return 1 })
 		defer stop()
 		<-inner.Done()
 		if !errors.Is(inner.Err(), context.DeadlineExceeded) {
