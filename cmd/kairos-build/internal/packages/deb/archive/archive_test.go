@@ -227,7 +227,7 @@ func TestStallInTheMiddleOfABody(t *testing.T) {
 func TestSlowIsNotStalled(t *testing.T) {
 	m := newFakeMirror(t, essential("dash", ""))
 	o := m.options()
-	o.Stall, o.Retries = 500*time.Millisecond, -1
+	o.Stall, o.Retries = 3*time.Second, -1 // a busy host makes pauses, too
 	m.wrap = func(w http.ResponseWriter, r *http.Request) bool {
 		body, ok := m.files[strings.TrimPrefix(r.URL.Path, "/")]
 		if !ok || !strings.HasPrefix(r.URL.Path, "/pool/") {
@@ -236,7 +236,7 @@ func TestSlowIsNotStalled(t *testing.T) {
 		for part := range slices.Chunk(body, 300) {
 			_, _ = w.Write(part)
 			w.(http.Flusher).Flush()
-			time.Sleep(100 * time.Millisecond)
+			time.Sleep(600 * time.Millisecond)
 		}
 		return true
 	}
