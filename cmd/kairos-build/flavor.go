@@ -3,7 +3,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -142,9 +141,7 @@ func setSources(o *factory.Options, state string, mirror []string, kube kubernet
 // printResult prints where the outputs are and what they are.
 func printResult(w io.Writer, r *factory.Result, asJSON bool) error {
 	if asJSON {
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(r)
+		return commandline.WriteJSON(w, r)
 	}
 	if r.Image != nil {
 		fmt.Fprintf(w, "image  %s  %s\n", filepath.Join(r.Dir, r.Image.Path), r.Image.Digest)

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -165,16 +164,9 @@ func sayProblems(w io.Writer, sources []simulate.Source) error {
 
 func (o *simulateFlags) print(w io.Writer, result *simulate.Result, colour bool) error {
 	if o.asJSON {
-		return printJSON(w, result)
+		return commandline.WriteJSON(w, result)
 	}
 	return result.Write(w, simulate.Style{Colour: colour, Diff: o.diff})
-}
-
-func printJSON(w io.Writer, doc any) error {
-	out := json.NewEncoder(w)
-	out.SetEscapeHTML(false)
-	out.SetIndent("", "  ")
-	return out.Encode(doc)
 }
 
 func colourModes() []string { return []string{"auto", "always", "never"} }
@@ -241,7 +233,7 @@ func (o *simulateFlags) canBoot(cmd *cobra.Command) error {
 
 func (o *simulateFlags) printNode(w io.Writer, node *firstboot.Report) error {
 	if o.asJSON {
-		return printJSON(w, node)
+		return commandline.WriteJSON(w, node)
 	}
 	return node.Write(w)
 }

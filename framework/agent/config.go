@@ -4,9 +4,7 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 
@@ -150,10 +148,4 @@ func (p *program) printOrigins(v *config.Value, asJSON bool) error {
 	return err
 }
 
-func (p *program) printJSON(v any) error { return writeJSON(p.stdout, v) }
-
-func writeJSON(w io.Writer, v any) error {
-	out := json.NewEncoder(w)
-	out.SetIndent("", "  ")
-	return out.Encode(v)
-}
+func (p *program) printJSON(v any) error { return commandline.WriteJSON(p.stdout, v) }

@@ -45,7 +45,7 @@ func (p *program) health(ctx context.Context, asJSON bool) error {
 
 func printHealth(w io.Writer, r health.Result, asJSON bool) error {
 	if asJSON {
-		return writeJSON(w, r)
+		return commandline.WriteJSON(w, r)
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, c := range r.Checks {

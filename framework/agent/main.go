@@ -65,6 +65,7 @@ func newLog(w io.Writer) *slog.Logger {
 // run runs the command line args and returns the exit status.
 func (p *program) run(ctx context.Context, args []string) int {
 	root := p.newRoot()
+	root.SetIn(p.stdin)
 	return commandline.Exit(p.stderr, root.Name(), commandline.Execute(ctx, root, longFlags(args), p.stdout, p.stderr))
 }
 

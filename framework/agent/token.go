@@ -3,12 +3,9 @@
 package main
 
 import (
-	"fmt"
-
 	"github.com/spf13/cobra"
 
 	"github.com/kairos-build/kairos-build/framework/commandline"
-	"github.com/kairos-build/kairos-build/framework/machine/kubernetes/jointoken"
 )
 
 func newToken(p *program) *cobra.Command {
@@ -32,7 +29,7 @@ func newTokenShow(p *program) *cobra.Command {
   kairos-agent token show --role worker - < token`,
 		Args: commandline.Args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			token, err := p.readToken(cmd, args[0], role)
+			token, err := commandline.ReadToken(cmd, args[0], role)
 			if err != nil {
 				return err
 			}
@@ -42,7 +39,7 @@ func newTokenShow(p *program) *cobra.Command {
 			return token.Summary(secret).WriteTable(p.stdout)
 		},
 	}
-	roleFlag(cmd, &role)
+	commandline.RoleFlag(cmd, &role)
 	cmd.Flags().BoolVar(&secret, "secret", false, "show the secret, too")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, as documented at Summary in framework/machine/kubernetes/jointoken")
 	return cmd
@@ -62,52 +59,10 @@ the token stays: workers join at 6443, controllers at 9443.`,
 			if server == "" {
 				return commandline.Usagef(cmd, "which address? Give --server https://HOST or https://HOST:PORT")
 			}
-			return p.rewriteToken(cmd, args[0], role, server)
+			return commandline.RewriteToken(cmd, args[0], role, server)
 		},
 	}
-	roleFlag(cmd, &role)
+	commandline.RoleFlag(cmd, &role)
 	cmd.Flags().StringVar(&server, "server", "", "the address of the cluster, `URL`: https://HOST or https://HOST:PORT")
 	return cmd
-}
-
-// rewriteToken prints the token in a file with another address.
-func (p *program) rewriteToken(cmd *cobra.Command, arg, role, server string) error {
-	token, err := p.readToken(cmd, arg, role)
-	if err != nil {
-		return err
-	}
-	if token, err = token.Rewrite(server); err != nil {
-		return commandline.UsageError{Err: err}
-	}
-	for _, doubt := range token.Doubts() {
-		fmt.Fprintln(p.stderr, "warning:", doubt)
-	}
-	_, err = fmt.Fprintln(p.stdout, token.Text())
-	return err
-}
-
-// roleFlag defines --role.
-func roleFlag(cmd *cobra.Command, role *string) {
-	cmd.Flags().StringVar(role, "role", "", "refuse a token for another `ROLE` than this one: worker or controller")
-	commandline.Complete(cmd, "role", []string{string(jointoken.Worker), string(jointoken.Controller)})
-}
-
-// readToken reads a token, which must be for role unless that is empty.
-func (p *program) readToken(cmd *cobra.Command, arg, role string) (jointoken.Token, error) {
-	wanted := jointoken.Role(role)
-	if role != "" && wanted != jointoken.Worker && wanted != jointoken.Controller {
-		return jointoken.Token{}, commandline.Usagef(cmd, "--role %q: want worker or controller", role)
-	}
-	text, err := commandline.ReadSecret(p.stdin, arg)
-	if err != nil {
-		return jointoken.Token{}, err
-	}
-	token, err := jointoken.Parse(text)
-	if err == nil && role != "" {
-		err = token.For(wanted)
-	}
-	if err != nil {
-		return jointoken.Token{}, commandline.UsageError{Err: err}
-	}
-	return token, nil
 }

@@ -93,7 +93,7 @@ func (p *program) watchUpgrade(ctx context.Context, u upgradeFlags) (upgrade.Res
 
 func printUpgrade(w io.Writer, r upgrade.Result, u upgradeFlags) error {
 	if u.json {
-		return writeJSON(w, r)
+		return commandline.WriteJSON(w, r)
 	}
 	version := fmt.Sprintf("%s, was %s", r.Version, r.From)
 	if r.SameVersion {

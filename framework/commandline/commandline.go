@@ -9,6 +9,7 @@ package commandline
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -54,6 +55,15 @@ func Execute(ctx context.Context, root *cobra.Command, args []string, stdout, st
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	return root.ExecuteContext(ctx)
+}
+
+// WriteJSON writes a document as the programs print it: indented, and with <, > and & as
+// they are.
+func WriteJSON(w io.Writer, document any) error {
+	out := json.NewEncoder(w)
+	out.SetEscapeHTML(false)
+	out.SetIndent("", "  ")
+	return out.Encode(document)
 }
 
 // Exit prints err, unless it is ErrQuiet, and returns the exit status of program.

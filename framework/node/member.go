@@ -82,8 +82,7 @@ func (n *Node) prober(s standard) health.Prober {
 		probe = health.Probe
 	}
 	return func(ctx context.Context, check config.Check) error {
-		switch check.Kubernetes {
-		case "":
+		if check.Kubernetes == "" {
 			return probe(ctx, check)
 		}
 		m, err := n.role(s.config, s.files)

@@ -23,21 +23,23 @@ type distribution struct {
 	secrets []string // files that only root may read
 }
 
-var distributions = map[release.Distribution]distribution{
-	release.K3s: {
-		key: "k3s", program: "k3s", unit: "k3s.service", more: "--node-label=kairos.example/more=yes", data: "/var/lib/rancher/k3s",
-		args: []string{
-			"--disable=coredns", "--disable=local-storage", "--disable=metrics-server", "--disable=servicelb", "--disable=traefik",
-			"--token=" + secret,
+func distributions() map[release.Distribution]distribution {
+	return map[release.Distribution]distribution{
+		release.K3s: {
+			key: "k3s", program: "k3s", unit: "k3s.service", more: "--node-label=kairos.example/more=yes", data: "/var/lib/rancher/k3s",
+			args: []string{
+				"--disable=coredns", "--disable=local-storage", "--disable=metrics-server", "--disable=servicelb", "--disable=traefik",
+				"--token=" + secret,
+			},
+			etcd:    []string{"--cluster-init"},
+			secrets: []string{"/etc/rancher/k3s/config.yaml.d/90-kairos.yaml", "/var/lib/rancher/k3s/server/manifests/kairos/" + objectName + ".yaml"},
 		},
-		etcd:    []string{"--cluster-init"},
-		secrets: []string{"/etc/rancher/k3s/config.yaml.d/90-kairos.yaml", "/var/lib/rancher/k3s/server/manifests/kairos/" + objectName + ".yaml"},
-	},
-	release.K0s: {
-		key: "k0s", program: "k0s", unit: "k0scontroller.service", more: "--disable-components=metrics-server", data: "/var/lib/k0s",
-		args:    []string{"--enable-worker", "--no-taints"},
-		secrets: []string{"/var/lib/k0s/manifests/kairos/" + objectName + ".yaml"},
-	},
+		release.K0s: {
+			key: "k0s", program: "k0s", unit: "k0scontroller.service", more: "--disable-components=metrics-server", data: "/var/lib/k0s",
+			args:    []string{"--enable-worker", "--no-taints"},
+			secrets: []string{"/var/lib/k0s/manifests/kairos/" + objectName + ".yaml"},
+		},
+	}
 }
 
 const (

@@ -79,7 +79,7 @@ func TestJudges(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			n := &node{Node: tt.node, pids: strings.Fields(tt.pids)}
-			_, err := tt.judge(&story{Machine: &lab.Machine{Guest: &lab.Guest{Runner: n}}, distribution: distributions[release.K3s]}, t.Context())
+			_, err := tt.judge(&story{Machine: &lab.Machine{Guest: &lab.Guest{Runner: n}}, distribution: distributions()[release.K3s]}, t.Context())
 			labtest.Expect(t, err, tt.want)
 		})
 	}
@@ -100,14 +100,14 @@ func TestProcessAfterTheJob(t *testing.T) {
 func TestPodWithoutItsImage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &node{Node: labtest.Node{"k3s ctr": labtest.Says("other/image:1\n")}}
-		_, err := (&story{Machine: &lab.Machine{Guest: &lab.Guest{Runner: n}}, distribution: distributions[release.K3s]}).pod(t.Context())
+		_, err := (&story{Machine: &lab.Machine{Guest: &lab.Guest{Runner: n}}, distribution: distributions()[release.K3s]}).pod(t.Context())
 		labtest.Expect(t, err, "No such file")
 	})
 }
 
 // TestConfigs: the configs of the story are valid, and the one with a mistake is not.
 func TestConfigs(t *testing.T) {
-	for kind, d := range distributions {
+	for kind, d := range distributions() {
 		for _, args := range [][]string{nil, {d.more}, d.etcd} {
 			c, problems := config.Decode(configName, d.config(args...))
 			problems = append(problems, kubernetes.Check(c, nil)...)

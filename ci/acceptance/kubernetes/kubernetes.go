@@ -36,7 +36,7 @@ func TellShort(ctx context.Context, m *lab.Machine) { tell(ctx, m, true) }
 
 func tell(ctx context.Context, m *lab.Machine, short bool) {
 	image := m.Lab.Cluster
-	t := &story{Machine: m, distribution: distributions[image.Version.Distribution()]}
+	t := &story{Machine: m, distribution: distributions()[image.Version.Distribution()]}
 	chapters := []lab.Chapter{
 		{Name: "ready", Title: "comes up, and the node of the cluster is Ready in this boot, with " + image.Version.String(), Do: t.begin},
 		{Name: "files", Title: "the config became files that only root reads where they hold secrets", Do: t.files},

@@ -35,7 +35,7 @@ func AppliesMinor(l *lab.Lab) bool {
 // TellMinor upgrades a cluster that keeps its objects in etcd to another minor version,
 // which does not prove itself; then to the same version again, which does.
 func TellMinor(ctx context.Context, m *lab.Machine) {
-	t := &story{Machine: m, distribution: distributions[m.Lab.Cluster.Version.Distribution()]}
+	t := &story{Machine: m, distribution: distributions()[m.Lab.Cluster.Version.Distribution()]}
 	t.args = slices.Concat(t.args, t.etcd)
 	m.Tell(ctx, false, []lab.Chapter{
 		{Name: "ready", Title: "comes up, and the node of the cluster is Ready in this boot", Do: t.beginMinor},

@@ -64,11 +64,7 @@ func (t This) APIVersion(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var v struct {
-		GitVersion string `json:"gitVersion"`
-	}
-	err = c.object(ctx, "/version", "the API has no version", &v)
-	return v.GitVersion, err
+	return c.version(ctx)
 }
 
 // name is the node's name in its cluster. The kubelet's certificate is for
@@ -132,14 +128,12 @@ func (t This) controlPlane(ctx context.Context, c *client) error {
 	if status != http.StatusOK {
 		return fmt.Errorf("the API server at %s is not ready: %s", c.server, firstFailure(body, status))
 	}
-	var v struct {
-		GitVersion string `json:"gitVersion"`
-	}
-	if err := c.object(ctx, "/version", "the API has no version", &v); err != nil {
+	version, err := c.version(ctx)
+	if err != nil {
 		return err
 	}
-	if !t.isOurs(v.GitVersion) {
-		return fmt.Errorf("the API server at %s has Kubernetes %s, this image has %s", c.server, v.GitVersion, t.Member.Version)
+	if !t.isOurs(version) {
+		return fmt.Errorf("the API server at %s has Kubernetes %s, this image has %s", c.server, version, t.Member.Version)
 	}
 	return nil
 }
@@ -189,15 +183,29 @@ func (c *client) get(ctx context.Context, path string) (status int, body []byte,
 		return 0, nil, err
 	}
 	answer, err := c.http.Do(request)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return 0, nil, fmt.Errorf("the API at %s has not answered in time", fetch.Shown(c.server))
+	}
 	if err != nil {
 		return 0, nil, fmt.Errorf("the API at %s does not answer: %w", fetch.Shown(c.server), fetch.Reason(err))
 	}
 	defer func() { err = errors.Join(err, answer.Body.Close()) }()
-	body, err = io.ReadAll(io.LimitReader(answer.Body, maxBody))
+	body, err = io.ReadAll(io.LimitReader(answer.Body, maxBody+1))
+	if err == nil && len(body) > maxBody {
+		err = fmt.Errorf("it has more than %d bytes", maxBody)
+	}
 	if err != nil {
 		err = fmt.Errorf("reading the answer of the API at %s: %w", fetch.Shown(c.server), err)
 	}
 	return answer.StatusCode, body, err
+}
+
+func (c *client) version(ctx context.Context) (string, error) {
+	var v struct {
+		GitVersion string `json:"gitVersion"`
+	}
+	err := c.object(ctx, "/version", "the API has no version", &v)
+	return v.GitVersion, err
 }
 
 // object reads an object; missing is said if there is none.

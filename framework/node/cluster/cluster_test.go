@@ -150,7 +150,16 @@ func TestHangs(t *testing.T) {
 	defer close(block)
 	a.Config.Handler = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-block })
 	err := This{Root: a.Root, Member: kubernetes.Member{Kubelet: true, Kubeconfigs: []string{"/k/a"}}}.Ready(ctx)
-	says(t, err, "does not answer: context deadline exceeded")
+	says(t, err, "has not answered in time")
+}
+
+// TestTooMuch: an answer that is too large is an error, and is not cut off.
+func TestTooMuch(t *testing.T) {
+	a := clustertest.New(t)
+	a.Files("/k/a", "system:node:edge-1")
+	a.Answers["/version"] = `{"gitVersion":"v1.34.1+k3s1"}` + strings.Repeat(" ", maxBody)
+	_, err := This{Root: a.Root, Member: kubernetes.Member{Kubeconfigs: []string{"/k/a"}}}.APIVersion(t.Context())
+	says(t, err, "it has more than 4194304 bytes")
 }
 
 func TestAPIVersion(t *testing.T) {
