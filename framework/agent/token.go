@@ -8,7 +8,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/commandline"
 )
 
-func newToken(p *program) *cobra.Command {
+func newToken() *cobra.Command {
 	return commandline.Verbs(&cobra.Command{
 		Use:   "token",
 		Short: "Show a join token of k0s, or change the address in it",
@@ -16,10 +16,10 @@ func newToken(p *program) *cobra.Command {
 FILE holds the token; "-" is standard input. A token is a secret.`,
 		Example: `  kairos-agent token show token
   kairos-agent token rewrite --server https://k0s.example.org token > new-token`,
-	}, newTokenShow(p), newTokenRewrite(p))
+	}, newTokenShow(), newTokenRewrite())
 }
 
-func newTokenShow(p *program) *cobra.Command {
+func newTokenShow() *cobra.Command {
 	var role string
 	var secret, asJSON bool
 	cmd := &cobra.Command{
@@ -34,9 +34,9 @@ func newTokenShow(p *program) *cobra.Command {
 				return err
 			}
 			if asJSON {
-				return p.printJSON(token.Summary(secret))
+				return commandline.WriteJSON(cmd.OutOrStdout(), token.Summary(secret))
 			}
-			return token.Summary(secret).WriteTable(p.stdout)
+			return token.Summary(secret).WriteTable(cmd.OutOrStdout())
 		},
 	}
 	commandline.RoleFlag(cmd, &role)
@@ -45,7 +45,7 @@ func newTokenShow(p *program) *cobra.Command {
 	return cmd
 }
 
-func newTokenRewrite(p *program) *cobra.Command {
+func newTokenRewrite() *cobra.Command {
 	var role, server string
 	cmd := &cobra.Command{
 		Use:   "rewrite --server URL FILE|-",
