@@ -11,8 +11,11 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 # A go command of the version that go.mod needs; fetched at first use (ci/setup/go).
 GO = $(eval GO := $$(or $$(shell ci/setup/go),$$(error no Go: see above)))$(GO)
-# The prefix for commands that need root. Nothing is compiled as root.
-SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env)
+# The prefix for commands that need root. Nothing is compiled as root. sudo has a PATH of
+# its own.
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env env "PATH=$$PATH")
+# For a recipe that boots machines: the QEMU that it finds.
+QEMU := export PATH="$$(ci/setup/qemu .tools/qemu)";
 
 VERSION ?= $(or $(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null),v0.0.0-dev)
 ARCH := amd64
@@ -75,6 +78,7 @@ demo: ## Build debian-13 from Debian's archive and boot it on this terminal
 .PHONY: test
 test: ## Run a part of every kind of test, in about half an hour; this is what CI calls
 	@ci/setup/install build run test
+	@ci/setup/qemu .tools/qemu >/dev/null
 	@$(MAKE) check
 	@$(MAKE) fixtures crash-programs standins
 	@$(MAKE) -j2 SLICE=1 BUILT=1 e2e machines
@@ -140,8 +144,8 @@ unit: payload ## Run the unit tests: no root, no network, no QEMU
 e2e: $(if $(BUILT),,build fixtures) ## Run the tests that need root and QEMU
 	@ci/setup/install run test
 	@echo '== end-to-end tests'
-	@$(if $(SUDO),$(GO) test -C ci/kubernetes -count 1 -exec '$(SUDO)' ./shell)
-	@PATH="$$PATH:/usr/sbin:/sbin" env $$(cat $(FIXTURES)/env) $(GO) test -tags e2e -count 1 -p 1 -timeout 30m $(if $(SLICE),-short) $(if $(SUDO),-exec '$(SUDO)') $(E2E:%=./%)
+	@$(if $(SUDO),$(GO) test -C ci/kubernetes -count 1 -exec "$(subst ",,$(SUDO))" ./shell)
+	@$(QEMU) PATH="$$PATH:/usr/sbin:/sbin"; env $$(cat $(FIXTURES)/env) $(GO) test -tags e2e -count 1 -p 1 -timeout 30m $(if $(SLICE),-short) $(if $(SUDO),-exec "$(subst ",,$(SUDO))") $(E2E:%=./%)
 
 # The end-to-end tests boot and run parts of a debian-13 that is built once;
 # `make acceptance` finds it unchanged.
@@ -158,7 +162,7 @@ acceptance: $(if $(BUILT),,build) ## Build Debian 13, boot, upgrade and break it
 	@ci/setup/install run
 	@echo '== acceptance: debian-13'
 	@$(SUDO) bin/kairos-build flavor debian-13 --output $(OUT)/debian-13 --progress plain
-	@$(SUDO) bin/kairos-build test $(OUT)/debian-13 --short
+	@$(QEMU) $(SUDO) bin/kairos-build test $(OUT)/debian-13 --short
 
 # The results that `kairos-build list` shows. Debian 12 is also upgraded to Debian 13.
 .PHONY: prove-flavors
@@ -169,9 +173,9 @@ prove-flavors: build ## Every firmware, story and fault of every flavor; writes 
 		$(SUDO) bin/kairos-build flavor $$flavor --output $(OUT)/$$flavor --progress plain; \
 	done
 	@echo '== debian-13, every firmware, story and fault'
-	@$(SUDO) bin/kairos-build test $(OUT)/debian-13 --every-firmware --resume --record flavors/debian-13/proven.json
+	@$(QEMU) $(SUDO) bin/kairos-build test $(OUT)/debian-13 --every-firmware --resume --record flavors/debian-13/proven.json
 	@echo '== debian-12, every firmware, story and fault, and from it to debian-13'
-	@$(SUDO) bin/kairos-build test $(OUT)/debian-12 --every-firmware --resume --to $(OUT)/debian-13 --record flavors/debian-12/proven.json
+	@$(QEMU) $(SUDO) bin/kairos-build test $(OUT)/debian-12 --every-firmware --resume --to $(OUT)/debian-13 --record flavors/debian-12/proven.json
 
 # Stand-ins for k3s and k0s without Kubernetes inside: seconds to compile and to boot.
 STANDIN_VERSIONS := v1.35.1+k3s1,etcd=3.5.20 v1.36.3+k3s1,etcd=3.6.13 v1.35.1+k0s.0 v1.36.3+k0s.0
@@ -189,7 +193,7 @@ kubernetes-slice: $(if $(BUILT),,build standins)
 	@ci/setup/install run
 	@echo '== acceptance: debian-13 with k3s'
 	@$(SUDO) bin/kairos-build flavor debian-13 --k3s v1.35 --mirror k3s=file://$(CURDIR)/$(KUBERNETES)/mirror-hollow --output $(OUT)/debian-13-k3s --progress plain
-	@$(SUDO) bin/kairos-build test $(OUT)/debian-13-k3s --short --boot bios --machine kubernetes
+	@$(QEMU) $(SUDO) bin/kairos-build test $(OUT)/debian-13-k3s --short --boot bios --machine kubernetes
 
 # Real Kubernetes on a node: Ready, a pod, a reboot, another minor version and back. The
 # release files are stand-ins with a real Kubernetes inside; PUBLISHED=1 takes the
@@ -200,7 +204,7 @@ NEW_MINOR := v1.36
 prove-kubernetes: build $(if $(PUBLISHED),,kubernetes standins) ## k3s and k0s in debian-13: every story of a cluster (PUBLISHED=1: the publishers' files)
 	@ci/setup/install run
 	@$(if $(PUBLISHED),,echo '== k3s and k0s with a real Kubernetes, without a node'; \
-		KAIROS_KUBERNETES=$(CURDIR)/$(KUBERNETES)/real $(GO) test -C ci/kubernetes -count 1 -timeout 60m $(if $(SUDO),-exec '$(SUDO)') -run TestReal ./shell)
+		KAIROS_KUBERNETES=$(CURDIR)/$(KUBERNETES)/real $(GO) test -C ci/kubernetes -count 1 -timeout 60m $(if $(SUDO),-exec "$(subst ",,$(SUDO))") -run TestReal ./shell)
 	@$(if $(PUBLISHED),,$(KUBERNETES)/mirror -o $(KUBERNETES)/mirror-real -shell $(KUBERNETES)/shell -programs $(KUBERNETES)/real -container $(KUBERNETES)/container $(STANDIN_VERSIONS))
 	@for kind in k3s k0s; do \
 		for minor in $(OLD_MINOR) $(NEW_MINOR); do \
@@ -208,7 +212,7 @@ prove-kubernetes: build $(if $(PUBLISHED),,kubernetes standins) ## k3s and k0s i
 			$(SUDO) bin/kairos-build flavor debian-13 --$$kind $$minor --airgap $(if $(PUBLISHED),,--mirror $$kind=file://$(CURDIR)/$(KUBERNETES)/mirror-real) --output $(OUT)/debian-13-$$kind-$$minor --progress plain; \
 		done; \
 		echo "== a cluster of $$kind"; \
-		$(SUDO) bin/kairos-build test $(OUT)/debian-13-$$kind-$(OLD_MINOR) --to $(OUT)/debian-13-$$kind-$(NEW_MINOR) --boot bios --machine kubernetes,kubernetes-minor --resume; \
+		$(QEMU) $(SUDO) bin/kairos-build test $(OUT)/debian-13-$$kind-$(OLD_MINOR) --to $(OUT)/debian-13-$$kind-$(NEW_MINOR) --boot bios --machine kubernetes,kubernetes-minor --resume; \
 	done
 
 # The programs of the stand-ins for k3s and k0s. They stay while no file of ci/kubernetes
@@ -236,13 +240,13 @@ crash: fixtures crash-programs ## Cut a node's power at CRASH_STATES moments, bo
 	else \
 		echo '== crash: recording an upgrade and a rollback, $(CRASH_FIRMWARE)'; \
 		rm -f $(CRASH_FULL)/recorded $(CRASH_FULL)/*.progress; \
-		bin/crash/record -boot $(CRASH_FIRMWARE) -o $(CRASH_FULL) $(OUT)/debian-13 >$(CRASH_FULL)/record.txt; \
+		$(QEMU) bin/crash/record -boot $(CRASH_FIRMWARE) -o $(CRASH_FULL) $(OUT)/debian-13 >$(CRASH_FULL)/record.txt; \
 		touch $(CRASH_FULL)/recorded; \
 	fi
 	@echo '== crash: $(CRASH_STATES) states'
 	bin/crash/explore -recording $(CRASH_FULL) -states $(CRASH_STATES) -resume $(CRASH_FULL)/explore.progress >$(CRASH_FULL)/explore.txt
 	@echo '== crash: $(CRASH_BOOTS) boots'
-	bin/crash/boot -states $(CRASH_BOOTS) -resume $(CRASH_FULL)/boot.progress -report $(CRASH_FULL)/boot.json $(CRASH_FULL) >$(CRASH_FULL)/boot.txt
+	$(QEMU) bin/crash/boot -states $(CRASH_BOOTS) -resume $(CRASH_FULL)/boot.progress -report $(CRASH_FULL)/boot.json $(CRASH_FULL) >$(CRASH_FULL)/boot.txt
 	@cat $(CRASH_FULL)/record.txt $(CRASH_FULL)/explore.txt $(CRASH_FULL)/boot.txt
 
 # The part of `make crash` that runs for every change.
@@ -250,9 +254,9 @@ crash: fixtures crash-programs ## Cut a node's power at CRASH_STATES moments, bo
 crash-slice: $(if $(BUILT),,fixtures crash-programs)
 	@echo '== cuts of power in an upgrade: 2000 states, 2 of them booted'
 	@mkdir -p $(CRASH)/short
-	@bin/crash/record -short -o $(CRASH)/short $(OUT)/debian-13
+	@$(QEMU) bin/crash/record -short -o $(CRASH)/short $(OUT)/debian-13
 	@bin/crash/explore -recording $(CRASH)/short -states 2000
-	@bin/crash/boot -states 2 -again 500 $(CRASH)/short
+	@$(QEMU) bin/crash/boot -states 2 -again 500 $(CRASH)/short
 
 .PHONY: crash-programs
 crash-programs:
