@@ -17,6 +17,9 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env env "PATH=$$PATH")
 # For a recipe that boots machines: the QEMU that it finds.
 QEMU := export PATH="$$(ci/setup/qemu .tools/qemu)";
 
+# What was compiled in one clone is not compiled again in the next (-trimpath).
+export GOFLAGS := $(strip $(GOFLAGS) -trimpath -buildvcs=false)
+
 VERSION ?= $(or $(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null),v0.0.0-dev)
 ARCH := amd64
 OUT ?= out

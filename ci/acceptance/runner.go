@@ -139,7 +139,7 @@ func (r *runner) machines() []job {
 	}
 	for _, b := range r.Boots {
 		if !r.Short || b != qemu.UEFI || len(r.Boots) == 1 {
-			jobs = append(jobs, job{string(b), b, life.Life{Shared: r.lab.Images != nil && (r.Every || b == r.Boots[0]), Short: r.Short}.Tell})
+			jobs = append(jobs, job{string(b), b, r.life(b).Tell})
 		}
 	}
 	if r.lab.Images == nil {
@@ -149,6 +149,12 @@ func (r *runner) machines() []job {
 		jobs = append(jobs, r.breakages(b)...)
 	}
 	return jobs
+}
+
+// life returns the life of a healthy node under a firmware.
+func (r *runner) life(b qemu.Boot) life.Life {
+	main := r.Every || b == r.Boots[0]
+	return life.Life{Shared: r.lab.Images != nil && main, Long: !r.NoScenarios && main, Short: r.Short}
 }
 
 // stories returns the jobs of the stories under a firmware.

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 
 	"github.com/kairos-build/kairos-build/ci/acceptance/faults"
+	"github.com/kairos-build/kairos-build/ci/acceptance/life"
 	"github.com/kairos-build/kairos-build/ci/lab"
 	"github.com/kairos-build/kairos-build/ci/lab/labtest"
 	"github.com/kairos-build/kairos-build/ci/qemu"
@@ -48,6 +49,28 @@ func TestMachinesThatDoNotRun(t *testing.T) {
 	r := &runner{Options: Options{Options: lab.Options{Boots: qemu.Boots()}, Short: true, Machines: []string{"kubernetes", "upgrade"}}, lab: &lab.Lab{Images: &lab.Images{}, Cluster: cluster}}
 	if err := r.checkJobs(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestLongLife: the node under the first firmware lives long, also where no other machine
+// begins with it.
+func TestLongLife(t *testing.T) {
+	tests := map[string]struct {
+		runner runner
+		want   life.Life
+	}{
+		"first firmware":  {runner{lab: &lab.Lab{Images: &lab.Images{}}}, life.Life{Shared: true, Long: true}},
+		"one machine":     {runner{lab: &lab.Lab{}}, life.Life{Long: true}},
+		"no scenarios":    {runner{lab: &lab.Lab{}, Options: Options{NoScenarios: true}}, life.Life{}},
+		"other firmware":  {runner{lab: &lab.Lab{}, Options: Options{Options: lab.Options{Boots: []qemu.Boot{qemu.UEFI}}}}, life.Life{}},
+		"every firmware":  {runner{lab: &lab.Lab{}, Options: Options{Every: true, Options: lab.Options{Boots: []qemu.Boot{qemu.UEFI}}}}, life.Life{Long: true}},
+		"the short tests": {runner{lab: &lab.Lab{}, Options: Options{Short: true}}, life.Life{Long: true, Short: true}},
+	}
+	for name, test := range tests {
+		test.runner.Boots = append(test.runner.Boots, qemu.BIOS)
+		if got := test.runner.life(qemu.BIOS); got != test.want {
+			t.Errorf("%s: got %+v, want %+v", name, got, test.want)
+		}
 	}
 }
 

@@ -16,9 +16,8 @@ import (
 // A Life boots a machine, or forks a ready node, and runs the list of checks, with a
 // reboot in between if a row needs one. A long life may follow.
 type Life struct {
-	// Shared begins with a fork of the node that other machines fork too, and adds a
-	// long life.
-	Shared bool
+	Shared bool // begins with a fork of the node that other machines fork too
+	Long   bool // adds a long life
 	Short  bool // makes the long life shorter
 }
 
@@ -48,7 +47,7 @@ func (l Life) Tell(ctx context.Context, m *lab.Machine) {
 	if again && !s.walkAgain(ctx, checks) {
 		return
 	}
-	if l.Shared {
+	if l.Long {
 		s.live(ctx)
 	}
 }
