@@ -26,10 +26,10 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
 )
 
-// A world is a new state folder. Its cache holds only what its own builds made.
+// A world is a state folder. The cache of a new one holds only what its own builds made.
 type world struct {
 	t     *testing.T
-	state string
+	state string // empty: the one that all builds on this computer share
 }
 
 func newWorld(t *testing.T) *world {
@@ -52,7 +52,9 @@ func binary(t *testing.T) string {
 func (w *world) command(ctx context.Context, args ...string) *exec.Cmd {
 	w.t.Helper()
 	cmd := exec.CommandContext(ctx, binary(w.t), args...)
-	cmd.Env = append(os.Environ(), "KAIROS_BUILD_STATE="+w.state)
+	if w.state != "" {
+		cmd.Env = append(os.Environ(), "KAIROS_BUILD_STATE="+w.state)
+	}
 	return cmd
 }
 
@@ -90,22 +92,23 @@ func noCloudConfigFile(t *testing.T) string {
 	return path
 }
 
-// TestBuildIsDeterministic builds from a cold cache, again, into another
-// folder, and from a second cold cache.
+// TestBuildIsDeterministic builds from a cold cache, again, into another folder, and from
+// the cache that all builds on this computer filled, those of other versions of our code
+// among them.
 func TestBuildIsDeterministic(t *testing.T) {
-	one, two := newWorld(t), newWorld(t)
+	one, usual := newWorld(t), &world{t, ""}
 	out := t.TempDir()
 	first := one.build(filepath.Join(out, "first"))
 	again := one.build(filepath.Join(out, "first"))
 	other := one.build(filepath.Join(out, "elsewhere", "other"))
-	cold := two.build(filepath.Join(out, "cold"))
-	for name, r := range map[string]*factory.Result{"second run": again, "other folder": other, "cold cache": cold} {
+	warm := usual.build(filepath.Join(out, "warm"))
+	for name, r := range map[string]*factory.Result{"second run": again, "other folder": other, "warm cache": warm} {
 		if diff := cmp.Diff(identity(first), identity(r)); diff != "" {
 			t.Errorf("%s differs (-first +%s):\n%s", name, name, diff)
 		}
 	}
-	same(t, filepath.Join(out, "first", "disk.raw"), filepath.Join(out, "cold", "disk.raw"))
-	two.verifies(filepath.Join(out, "cold"))
+	same(t, filepath.Join(out, "first", "disk.raw"), filepath.Join(out, "warm", "disk.raw"))
+	usual.verifies(filepath.Join(out, "warm"))
 	one.lockedBuildIsTheSame(first, out)
 	one.cloudConfigChangesTheDiskAlone(first, out)
 	one.twoAtOnce(out)
