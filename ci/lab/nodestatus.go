@@ -129,13 +129,13 @@ func retry[T any](ctx context.Context, pause time.Duration, do func(context.Cont
 }
 
 // Until is Retry for a function that returns only an error.
-func Until(ctx context.Context, do func() error) error {
+func Until(ctx context.Context, do func(context.Context) error) error {
 	return Seldom(ctx, askEvery, do)
 }
 
 // Seldom is Until with a pause between two attempts that is longer than usual: an attempt
 // that takes seconds of an emulated processor would keep the node from what it waits for.
-func Seldom(ctx context.Context, pause time.Duration, do func() error) error {
-	_, err := retry(ctx, pause, func(context.Context) (any, error) { return nil, do() })
+func Seldom(ctx context.Context, pause time.Duration, do func(context.Context) error) error {
+	_, err := retry(ctx, pause, func(ctx context.Context) (any, error) { return nil, do(ctx) })
 	return err
 }

@@ -31,6 +31,7 @@ func TestShown(t *testing.T) {
 		{"one that does not parse", "https://ada:geheim@example.org:x/a%zz?b", "https://example.org:x/a%zz"},
 		{"a fragment in one that does not parse", "https://example.org:x/a#geheim", "https://example.org:x/a"},
 		{"an escaped name", "https://example.org/a%20b", "https://example.org/a%20b"},
+		{"an escaped name before a secret", "https://example.org/a%20b/token/geheim", "https://example.org/a%20b/token/..."},
 		{"a digest is none", "https://example.org/sha256/0123456789abcdef", "https://example.org/sha256/0123456789abcdef"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -23,10 +23,9 @@ func Shown(address string) string {
 		return shownText(address)
 	}
 	u.User, u.RawQuery, u.ForceQuery, u.Fragment, u.RawFragment = nil, "", false, "", ""
-	if path := shownPath(u.Hostname(), u.EscapedPath()); path != u.EscapedPath() {
-		u.Path, u.RawPath = path, ""
-	}
-	return u.String()
+	path := shownPath(u.Hostname(), u.EscapedPath())
+	u.Path, u.RawPath = "", ""
+	return u.String() + path
 }
 
 // shownText is Shown for a text that is not a URL with a host, such as

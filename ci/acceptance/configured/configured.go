@@ -243,7 +243,7 @@ func effects() []told {
 }
 
 func (t *story) stepsDone(ctx context.Context) (string, error) {
-	if err := lab.Until(ctx, func() error {
+	if err := lab.Until(ctx, func(ctx context.Context) error {
 		return t.Guest.Says(ctx, "network", "ls", "/run/kairos-acceptance-network")
 	}); err != nil {
 		return "", fmt.Errorf("the stage network: %w", err)
@@ -338,7 +338,7 @@ func toldBeforeReady(console lab.Console) (string, error) {
 
 // forgeKeys logs in with the key that only the forge serves.
 func (t *story) forgeKeys(ctx context.Context) (string, error) {
-	err := lab.Until(ctx, func() error { return t.forgeLogin(ctx) })
+	err := lab.Until(ctx, func(ctx context.Context) error { return t.forgeLogin(ctx) })
 	if n := t.site.Times("/gitlab-of/operator.keys"); err == nil && n == 0 {
 		err = errors.New("the forge was not asked")
 	}
@@ -423,7 +423,7 @@ func (t *story) offline(ctx context.Context) (string, error) {
 	if err := t.cable(ctx, true); err != nil {
 		return "", err
 	}
-	err := lab.Until(ctx, func() error { return t.forgeLogin(ctx) })
+	err := lab.Until(ctx, func(ctx context.Context) error { return t.forgeLogin(ctx) })
 	return fmt.Sprintf("ready %.1f s after the restart", took.Seconds()), err
 }
 

@@ -82,7 +82,7 @@ const readyPause = 20 * time.Second
 
 // ready waits until the node's own health check says that the node is Ready.
 func (t *story) ready(ctx context.Context) error {
-	return lab.Seldom(ctx, readyPause, func() error {
+	return lab.Seldom(ctx, readyPause, func(ctx context.Context) error {
 		_, err := t.Guest.Output(ctx, "kairos-agent", "health")
 		return err
 	})
@@ -99,7 +99,7 @@ func (t *story) files(ctx context.Context) (string, error) {
 
 // object reads the object of the config from the cluster.
 func (t *story) object(ctx context.Context) (string, error) {
-	return "", lab.Until(ctx, func() error {
+	return "", lab.Until(ctx, func(ctx context.Context) error {
 		return t.Guest.Says(ctx, objectWords, t.program, "kubectl", "get", "--raw", objectPath)
 	})
 }
@@ -117,7 +117,7 @@ func (t *story) apply(ctx context.Context, config []byte) error {
 // systemd has nothing left to do with the service: a restart that is only asked for has
 // the old process.
 func (t *story) process(ctx context.Context) (string, error) {
-	if err := lab.Until(ctx, func() error {
+	if err := lab.Until(ctx, func(ctx context.Context) error {
 		job, err := t.Guest.Output(ctx, "systemctl", "show", "-p", "Job", "--value", t.unit)
 		if job = strings.TrimSpace(job); err == nil && job != "" && job != "0" {
 			err = fmt.Errorf("%s has the job %s", t.unit, job)
@@ -149,7 +149,7 @@ func (t *story) changed(ctx context.Context) (string, error) {
 	if err := t.apply(ctx, t.config(t.more)); err != nil {
 		return "", err
 	}
-	err := lab.Until(ctx, func() error {
+	err := lab.Until(ctx, func(ctx context.Context) error {
 		now, err := t.process(ctx)
 		if err == nil && (now == t.pid || now == "0") {
 			err = fmt.Errorf("the main process of %s is still %s", t.unit, now)
@@ -193,7 +193,7 @@ func (t *story) pod(ctx context.Context) (string, error) {
 	if !strings.Contains(images, server) && strings.Contains(images, "coredns") {
 		return "left out: the images of this release have no " + server, nil
 	}
-	return "", lab.Until(ctx, func() error {
+	return "", lab.Until(ctx, func(ctx context.Context) error {
 		return t.Guest.Says(ctx, "^kairos: pod", t.program, "kubectl", "get", "--raw", podPath)
 	})
 }

@@ -247,7 +247,7 @@ const efiMount = "/run/kairos-acceptance-efi"
 // bootConfig checks the boot loader's config in the EFI partition. First it waits until
 // the agent is done: the agent writes to that file system without mounting it.
 func (t *story) bootConfig(ctx context.Context) (string, error) {
-	err := lab.Until(ctx, func() error {
+	err := lab.Until(ctx, func(ctx context.Context) error {
 		state, err := t.Guest.Output(ctx, "systemctl", "show", "--property=ActiveState", "--value", "kairos-settle.service")
 		if err == nil && strings.TrimSpace(state) != "inactive" {
 			err = fmt.Errorf("kairos-settle.service is %s", strings.TrimSpace(state))
