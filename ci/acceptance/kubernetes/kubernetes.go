@@ -47,6 +47,7 @@ func tell(ctx context.Context, m *lab.Machine, short bool) {
 	}
 	if !short {
 		chapters = append(chapters,
+			lab.Chapter{Name: "crash", Title: "a service that ends starts again, beside a config that nobody can read", Do: t.crash},
 			lab.Chapter{Name: "pod", Title: "a pod answers over the network", Do: t.pod},
 			lab.Chapter{Name: "reboot", Title: "after a reboot the node is Ready again, with what the cluster held", Do: t.reboot},
 		)
@@ -149,14 +150,7 @@ func (t *story) changed(ctx context.Context) (string, error) {
 	if err := t.apply(ctx, t.config(t.more)); err != nil {
 		return "", err
 	}
-	err := lab.Until(ctx, func(ctx context.Context) error {
-		now, err := t.process(ctx)
-		if err == nil && (now == t.pid || now == "0") {
-			err = fmt.Errorf("the main process of %s is still %s", t.unit, now)
-		}
-		return err
-	})
-	if err != nil {
+	if err := t.restarted(ctx); err != nil {
 		return "", err
 	}
 	return "", t.ready(ctx)
@@ -181,6 +175,40 @@ func (t *story) unknown(ctx context.Context) (_ string, err error) {
 		err = fmt.Errorf("the main process of %s was %s and is %s", t.unit, t.pid, now)
 	}
 	return "", errors.Join(err, t.Guest.Says(ctx, "--node-lable", "kairos-agent", "report"), t.apply(ctx, t.config(t.more)))
+}
+
+// crash ends the service while a file of the config is broken. It goes on with what was
+// applied before.
+func (t *story) crash(ctx context.Context) (_ string, err error) {
+	const broken = "/oem/61_broken.yaml"
+	if t.pid, err = t.process(ctx); err != nil {
+		return "", err
+	}
+	if err := t.PutFile(ctx, broken, "#cloud-config\n"+t.key+": [\n"); err != nil {
+		return "", err
+	}
+	if err := t.Guest.Refuses(ctx, broken, "kairos-agent", "validate"); err != nil {
+		return "", err
+	}
+	if _, err := t.Guest.Output(ctx, "systemctl", "kill", "--kill-whom=main", "--signal=KILL", t.unit); err != nil {
+		return "", err
+	}
+	if err := errors.Join(t.restarted(ctx), t.ready(ctx)); err != nil {
+		return "", err
+	}
+	_, err = t.Guest.Output(ctx, "rm", broken)
+	return "", errors.Join(err, t.apply(ctx, t.config(t.more)))
+}
+
+// restarted waits until the service has another main process than t.pid.
+func (t *story) restarted(ctx context.Context) error {
+	return lab.Until(ctx, func(ctx context.Context) error {
+		now, err := t.process(ctx)
+		if err == nil && (now == t.pid || now == "0") {
+			err = fmt.Errorf("the main process of %s was %s and is %s", t.unit, t.pid, now)
+		}
+		return err
+	})
 }
 
 // pod lets the API server ask the pod: that is the network from the node to the pod. The
