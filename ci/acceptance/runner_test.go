@@ -56,19 +56,21 @@ func TestMachinesThatDoNotRun(t *testing.T) {
 // begins with it.
 func TestLongLife(t *testing.T) {
 	tests := map[string]struct {
-		runner runner
-		want   life.Life
+		options Options
+		images  *lab.Images
+		want    life.Life
 	}{
-		"first firmware":  {runner{lab: &lab.Lab{Images: &lab.Images{}}}, life.Life{Shared: true, Long: true}},
-		"one machine":     {runner{lab: &lab.Lab{}}, life.Life{Long: true}},
-		"no scenarios":    {runner{lab: &lab.Lab{}, Options: Options{NoScenarios: true}}, life.Life{}},
-		"other firmware":  {runner{lab: &lab.Lab{}, Options: Options{Options: lab.Options{Boots: []qemu.Boot{qemu.UEFI}}}}, life.Life{}},
-		"every firmware":  {runner{lab: &lab.Lab{}, Options: Options{Every: true, Options: lab.Options{Boots: []qemu.Boot{qemu.UEFI}}}}, life.Life{Long: true}},
-		"the short tests": {runner{lab: &lab.Lab{}, Options: Options{Short: true}}, life.Life{Long: true, Short: true}},
+		"first firmware":  {images: &lab.Images{}, want: life.Life{Shared: true, Long: true}},
+		"one machine":     {want: life.Life{Long: true}},
+		"no scenarios":    {options: Options{NoScenarios: true}},
+		"other firmware":  {options: Options{Options: lab.Options{Boots: []qemu.Boot{qemu.UEFI}}}},
+		"every firmware":  {options: Options{Every: true, Options: lab.Options{Boots: []qemu.Boot{qemu.UEFI}}}, want: life.Life{Long: true}},
+		"the short tests": {options: Options{Short: true}, want: life.Life{Long: true, Short: true}},
 	}
 	for name, test := range tests {
-		test.runner.Boots = append(test.runner.Boots, qemu.BIOS)
-		if got := test.runner.life(qemu.BIOS); got != test.want {
+		test.options.Boots = append(test.options.Boots, qemu.BIOS)
+		r := &runner{Options: test.options, lab: &lab.Lab{Images: test.images}}
+		if got := r.life(qemu.BIOS); got != test.want {
 			t.Errorf("%s: got %+v, want %+v", name, got, test.want)
 		}
 	}
