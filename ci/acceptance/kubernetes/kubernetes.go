@@ -178,7 +178,7 @@ func (t *story) unknown(ctx context.Context) (_ string, err error) {
 }
 
 // crash ends the service while a file of the config is broken. It goes on with what was
-// applied before.
+// applied before; the node's health check complains until the file is gone.
 func (t *story) crash(ctx context.Context) (_ string, err error) {
 	const broken = "/oem/61_broken.yaml"
 	if t.pid, err = t.process(ctx); err != nil {
@@ -193,11 +193,13 @@ func (t *story) crash(ctx context.Context) (_ string, err error) {
 	if _, err := t.Guest.Output(ctx, "systemctl", "kill", "--kill-whom=main", "--signal=KILL", t.unit); err != nil {
 		return "", err
 	}
-	if err := errors.Join(t.restarted(ctx), t.ready(ctx)); err != nil {
+	if err := t.restarted(ctx); err != nil {
 		return "", err
 	}
-	_, err = t.Guest.Output(ctx, "rm", broken)
-	return "", errors.Join(err, t.apply(ctx, t.config(t.more)))
+	if _, err := t.Guest.Output(ctx, "rm", broken); err != nil {
+		return "", err
+	}
+	return "", errors.Join(t.apply(ctx, t.config(t.more)), t.ready(ctx))
 }
 
 // restarted waits until the service has another main process than t.pid.
