@@ -15,10 +15,10 @@ GO = $(eval GO := $$(or $$(shell ci/setup/go),$$(error no Go: see above)))$(GO)
 # its own.
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env env "PATH=$$PATH")
 # For a recipe that boots machines: the QEMU that it finds.
-QEMU := export PATH="$$(ci/setup/qemu .tools/qemu)";
+QEMU := PATH="$$(ci/setup/qemu .tools/qemu)"; export PATH;
 
 # What was compiled in one clone is not compiled again in the next (-trimpath).
-export GOFLAGS := $(strip $(GOFLAGS) -trimpath -buildvcs=false)
+export GOFLAGS := $(filter-out -trimpath -buildvcs=false,$(GOFLAGS)) -trimpath -buildvcs=false
 
 VERSION ?= $(or $(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null),v0.0.0-dev)
 ARCH := amd64
@@ -84,15 +84,15 @@ test: ## Run a part of every kind of test, in about half an hour; this is what C
 	@ci/setup/qemu .tools/qemu >/dev/null
 	@$(MAKE) check
 	@$(MAKE) fixtures crash-programs standins
-	@$(MAKE) -j2 SLICE=1 BUILT=1 parts machines
+	@$(MAKE) -j2 SLICE=1 BUILT=1 first-half second-half
 	@echo '== all tests passed'
 
-# The halves of `make test`, which take about the same time. The second boots debian-13.
-.PHONY: parts machines
-parts:
+# The halves of `make test`, which take about the same time.
+.PHONY: first-half second-half
+first-half:
 	@$(MAKE) e2e
 	@$(MAKE) kubernetes-slice
-machines:
+second-half:
 	@$(MAKE) crash-slice
 	@$(MAKE) acceptance
 

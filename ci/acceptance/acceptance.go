@@ -36,8 +36,8 @@ type Options struct {
 	// Resume reuses the results of machines that passed in an earlier run with Resume,
 	// of the same disk and with the same program.
 	Resume bool
-	// NoScenarios leaves out the machines that need DIR/image beside the disk: the
-	// stories and the faults.
+	// NoScenarios leaves out the machines that need DIR/image beside the disk, which are
+	// the stories and the faults, and the long life of a healthy node.
 	NoScenarios bool
 	// Progress gets a line for each event; default: discarded.
 	Progress io.Writer

@@ -112,17 +112,22 @@ func Retry[T any](ctx context.Context, do func(context.Context) (T, error)) (T, 
 	return retry(ctx, askEvery, do)
 }
 
+// retry returns the reason of the last attempt that the limit did not cut short.
 func retry[T any](ctx context.Context, pause time.Duration, do func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := qemu.WithTimeout(ctx, CheckTimeout)
 	defer cancel()
+	var reason error
 	for {
 		value, err := do(ctx)
 		if err == nil {
 			return value, nil
 		}
+		if reason == nil || ctx.Err() == nil {
+			reason = err
+		}
 		select {
 		case <-ctx.Done():
-			return value, err
+			return value, reason
 		case <-time.After(pause):
 		}
 	}

@@ -3,7 +3,10 @@
 package lab
 
 import (
+	"context"
+	"errors"
 	"testing"
+	"time"
 
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/slot"
@@ -38,5 +41,22 @@ func TestNodeStatus(t *testing.T) {
 	}
 	if _, err := parseStatus("kairos"); err == nil {
 		t.Error("what is no JSON is a status")
+	}
+}
+
+// TestReason: an attempt that the limit cuts short says less than the one before it.
+func TestReason(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	attempts := 0
+	err := Seldom(ctx, time.Nanosecond, func(ctx context.Context) error {
+		if attempts++; attempts == 1 {
+			return errors.New("no cable")
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	if err == nil || err.Error() != "no cable" {
+		t.Errorf("got %v, want the reason of the first attempt", err)
 	}
 }

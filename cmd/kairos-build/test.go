@@ -73,7 +73,7 @@ what the machines took on this computer before.`,
 	flags.BoolVar(&o.Short, "short", false, "a part of everything: one life with upgrades, one fault of each way back, BIOS and Secure Boot")
 	flags.BoolVar(&o.Every, "every-firmware", false, "tell each story and each fault under every firmware of --boot, not under the first alone")
 	flags.BoolVar(&o.Resume, "resume", false, "go on where an interrupted test with --resume of the same disk was")
-	flags.BoolVar(&o.NoScenarios, "no-scenarios", false, "leave out the upgrade and the faults, which need DIR/image")
+	flags.BoolVar(&o.NoScenarios, "no-scenarios", false, "leave out the upgrade and the faults, which need DIR/image, and the long life")
 	flags.DurationVar(&o.BootTimeout, "timeout", 0, "limit of one boot (default 10m under emulation, 2m with KVM); a busy host has longer")
 	flags.StringVar(&mode, "progress", progress.Auto, "how to show progress: "+strings.Join(progress.Modes(), ", "))
 	flags.StringVar(&record, "record", "", "write what was proven to this `file`, for `kairos-build list`")

@@ -199,7 +199,10 @@ func (t *story) crash(ctx context.Context) (_ string, err error) {
 	if _, err := t.Guest.Output(ctx, "rm", broken); err != nil {
 		return "", err
 	}
-	return "", errors.Join(t.apply(ctx, t.config(t.more)), t.ready(ctx))
+	if err := t.apply(ctx, t.config(t.more)); err != nil {
+		return "", err
+	}
+	return "", t.ready(ctx)
 }
 
 // restarted waits until the service has another main process than t.pid.
