@@ -39,9 +39,9 @@ type Kubernetes struct {
 	EmbeddedRegistry *bool
 	Manifests        []Manifest // of servers and controllers
 	Registries       Registries
-	Images           []Text     // absolute paths of archives with container images
-	Server           Text       // of k0s: https://HOST[:PORT], in place of the token's own
-	Token            Text       // of k0s; a secret
+	Images           []Text // absolute paths of archives with container images
+	Server           Text   // of k0s: https://HOST[:PORT], in place of the token's own
+	Token            Text   // of k0s; a secret
 }
 
 // On tells whether the node has the role.

@@ -85,15 +85,16 @@ func hostsOf(all config.Registries, name string) string {
 		access = all.Configs[apiPrefix+name]
 	}
 	// Without a table of hosts, containerd 1.7 does not use the file.
-	text := accessLines(access) + headerTable("header", access) + "\n[host]\n"
+	var text strings.Builder
+	text.WriteString(accessLines(access) + headerTable("header", access) + "\n[host]\n")
 	seen := map[string]bool{}
 	for _, m := range mirrorsOf(all, name) {
 		if !seen[m.url] {
-			text += m.table(all.Configs)
+			text.WriteString(m.table(all.Configs))
 		}
 		seen[m.url] = true // a second table with one name would spoil the file
 	}
-	return text
+	return text.String()
 }
 
 // A mirror is a place that containerd asks for the images of a registry.
