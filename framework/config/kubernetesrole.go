@@ -38,10 +38,10 @@ type Kubernetes struct {
 	// EmbeddedRegistry makes the nodes of k3s share their container images.
 	EmbeddedRegistry *bool
 	Manifests        []Manifest // of servers and controllers
-	Registries       Registries // of k3s
-	Images           []Text     // absolute paths of archives with container images
-	Server           Text       // of a k0s worker: https://HOST[:PORT], in place of the token's own
-	Token            Text       // of a k0s worker; a secret
+	Registries       Registries
+	Images           []Text // absolute paths of archives with container images
+	Server           Text   // of k0s: https://HOST[:PORT], in place of the token's own
+	Token            Text   // of k0s; a secret
 }
 
 // On tells whether the node has the role.
@@ -95,16 +95,21 @@ var (
 
 	serverFields     = slices.Concat(roleFields, []field[Kubernetes]{manifestsField, registryField})
 	agentFields      = slices.Concat(roleFields, []field[Kubernetes]{registryField})
-	controllerFields = slices.Concat(roleFields, []field[Kubernetes]{manifestsField})
-	workerFields     = slices.Concat(roleFields, []field[Kubernetes]{
-		{name: "server", about: "The address that the worker joins, https://HOST:6443, in place of the token's own.", shape: joinURL.shape, decode: func(v value, k *Kubernetes) {
+	controllerFields = slices.Concat(roleFields, []field[Kubernetes]{manifestsField, registryField}, joinFields("controller", "9443"))
+	workerFields     = slices.Concat(roleFields, []field[Kubernetes]{registryField}, joinFields("worker", "6443"))
+)
+
+// joinFields are the keys of a node of k0s that joins a cluster.
+func joinFields(role, port string) []field[Kubernetes] {
+	return []field[Kubernetes]{
+		{name: "server", about: "The address that the " + role + " joins, https://HOST:" + port + ", in place of the token's own.", shape: joinURL.shape, decode: func(v value, k *Kubernetes) {
 			if s, ok := joinURL.get(v); ok {
 				k.Server = v.textOf(s)
 			}
 		}},
-		field[Kubernetes]{name: "token", about: "The join token, as `k0s token create --role=worker` prints it.", shape: givenShape, decode: func(v value, k *Kubernetes) { keepText(v, &k.Token) }}.hidden(),
-	})
-)
+		field[Kubernetes]{name: "token", about: "The join token, as `k0s token create --role=" + role + "` prints it.", shape: givenShape, decode: func(v value, k *Kubernetes) { keepText(v, &k.Token) }}.hidden(),
+	}
+}
 
 var joinURL = formed(lazyregexp.New(`^https://[^\s/@]+/?$`), "an address to join", "https://192.0.2.1:6443")
 

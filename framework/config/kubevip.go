@@ -42,7 +42,12 @@ var kubeVIPFields = []field[KubeVIP]{
 	keep("interface", "The network interface. The default is that of the default route.", interfaceName, func(k *KubeVIP) *string { return &k.Interface }),
 	keep("version", "The version, which is the tag of the image.", imageTag, func(k *KubeVIP) *string { return &k.Version }),
 	keep("image", "The image, without a tag.", imageName, func(k *KubeVIP) *string { return &k.Image }),
-	idle[KubeVIP]("manifest_url", "Where its manifest is.", aURL),
+	{name: "manifest_url", about: "Refused: give its manifest in k3s.manifests.", shape: aURL.shape, decode: func(v value, _ *KubeVIP) {
+		if _, ok := aURL.get(v); !ok {
+			return
+		}
+		v.Fail("the objects of kube-vip are not fetched: what runs on the servers would depend on another server at every boot, and could change between two", "put its manifest into k3s.manifests, or leave the key out: kubevip makes one from eip and image")
+	}},
 	keepPointer("static_pod", "Whether it is a static pod, and not a DaemonSet.", aBool, func(k *KubeVIP) **bool { return &k.StaticPod }),
 }
 

@@ -137,7 +137,7 @@ func (w *work) failed() bool {
 // files writes the files of the plan and removes those of earlier ones: mounted tells
 // whether also below the data directory. reload is true if a unit changed.
 func (w *work) files(mounted bool) (reload bool) {
-	for _, name := range w.stale(owned()) {
+	for _, name := range slices.Concat(w.stale(owned()), w.staleHosts()) {
 		removed := w.remove(name)
 		reload = reload || removed && isUnit(name)
 	}
@@ -256,6 +256,22 @@ func (w *work) stale(owned []ownedFiles) (out []string) {
 	return out
 }
 
+// staleHosts are folders of registries that the plan does not have: containerd looks for
+// the folder first.
+func (w *work) staleHosts() (out []string) {
+	entries, err := w.Root.List(k0sHosts)
+	if err != nil {
+		return nil // there is no such directory
+	}
+	for _, e := range entries {
+		folder := path.Join(k0sHosts, e.Name())
+		if e.IsDir() && !w.plan.has(path.Join(folder, hostsFile)) {
+			out = append(out, path.Join(folder, hostsFile), folder)
+		}
+	}
+	return out
+}
+
 func (p Plan) has(name string) bool {
 	return slices.ContainsFunc(p.Files, func(f File) bool { return f.Path == name }) ||
 		slices.ContainsFunc(p.Links, func(l Link) bool { return l.Path == name })
@@ -279,7 +295,7 @@ func (o ownedFiles) has(name string) bool { return strings.HasPrefix(name, o.pre
 func owned() []ownedFiles {
 	all := []ownedFiles{
 		{path.Dir(k3sArguments), path.Base(k3sArguments)}, {path.Dir(k3sRegistries), path.Base(k3sRegistries)},
-		{runDir, "env"}, {runDir, "token"}, {runDir, path.Base(memberFile)},
+		{path.Dir(k0sDropIn), path.Base(k0sDropIn)}, {runDir, "env"}, {runDir, "token"}, {runDir, path.Base(memberFile)},
 		{unitDir + "/" + DatastoreUnit + ".d", dropInName},
 	}
 	for _, r := range roles() {

@@ -75,6 +75,7 @@ func (r role) check(c *config.Config, image *Image) (problems config.Problems) {
 	if k := r.of(c); r.distribution == release.K0s && k.EmbeddedRegistry != nil && *k.EmbeddedRegistry {
 		problems = append(problems, r.problem(r.at(c, "embedded_registry"), "k0s has no embedded registry", "remove the key"))
 	}
+	problems = append(problems, r.checkRegistries(c, args, image)...)
 	problems = append(problems, r.checkTokens(c, args)...)
 	return append(problems, r.checkJoin(c, args)...)
 }
@@ -145,6 +146,8 @@ func (r role) checkJoin(c *config.Config, args []given) (problems config.Problem
 		problems = append(problems, r.problem(k.Token, "args has --token-file, too", "give the token once"))
 	case k.Server.Text != "" && k.Token.Text == "":
 		problems = append(problems, r.problem(k.Server, "there is no token that the address could be put into", "give the token as "+r.key+".token"))
+	case r.key == config.K0s && isOn(args, "single") && (k.Token.Text != "" || file || r.hasEnv(c, "K0S_TOKEN")):
+		problems = append(problems, r.problem(r.at(c, "enabled"), "args has --single, and such a controller joins no cluster", "remove --single, or the token"))
 	case r.key == config.K0sWorker && k.Token.Text == "" && !file && !r.hasEnv(c, "K0S_TOKEN"):
 		problems = append(problems, r.doubt(c, "there is no token: it joins no cluster, unless it did so before", "give it as k0s-worker.token"))
 	case r.key == config.K3sAgent && !has(args, "server", "s") && !r.hasEnv(c, "K3S_URL"):
@@ -193,7 +196,7 @@ func checkKubeVIP(c *config.Config, on []role) config.Problems {
 	return nil
 }
 
-// joinToken is the token of a k0s worker, with the address of the key server.
+// joinToken is the token of a node of k0s, with the address of the key server.
 func (r role) joinToken(c *config.Config) (string, error) {
 	k := r.of(c)
 	if k.Server.Text == "" || k.Token.Text == "" {

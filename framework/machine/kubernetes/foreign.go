@@ -17,15 +17,19 @@ import (
 	"github.com/kairos-build/kairos-build/framework/strict"
 )
 
-// k0sManaged begins a config file of containerd that k0s writes itself.
+// k0sManaged begins a config file of containerd that k0s writes itself; before v1.30 an
+// empty line is above it.
 const k0sManaged = "# k0s_managed=true"
+
+// k0sContainerd is that file.
+const k0sContainerd = "/etc/k0s/containerd.toml"
 
 // foreign are the config files of the distribution that the plan does not have: the
 // service reads them when it starts.
 func (m *Machine) foreign(p Plan) (out []File) {
 	names, dir := []string{k3sRegistries, "/etc/rancher/k3s/config.yaml"}, path.Dir(k3sArguments)
 	if strings.HasPrefix(p.Unit, "k0s") {
-		names, dir = []string{"/etc/k0s/k0s.yaml", "/etc/k0s/containerd.toml"}, "/etc/k0s/containerd.d"
+		names, dir = []string{"/etc/k0s/k0s.yaml", k0sContainerd}, path.Dir(k0sDropIn)
 	}
 	entries, _ := m.Root.List(dir) // there may be none
 	for _, e := range entries {
@@ -34,7 +38,7 @@ func (m *Machine) foreign(p Plan) (out []File) {
 	slices.Sort(names)
 	for _, name := range names {
 		data, err := m.Root.Read(name)
-		if err == nil && !p.has(name) && name != k3sArguments && !strings.HasPrefix(string(data), k0sManaged) {
+		if err == nil && !p.has(name) && name != k3sArguments && !strings.HasPrefix(strings.TrimLeft(string(data), "\n"), k0sManaged) {
 			out = append(out, File{Path: name, Data: data, Restart: true})
 		}
 	}
@@ -42,19 +46,35 @@ func (m *Machine) foreign(p Plan) (out []File) {
 }
 
 // checkFiles finds keys in the other config files of k3s that k3s would skip, and those
-// that this package must know.
+// that this package must know. Of k0s it finds files that defeat the registries.
 func (m *Machine) checkFiles(p Plan, image Image) (problems config.Problems) {
 	for _, r := range roles() {
-		if r.key != p.Role || r.distribution != release.K3s {
+		if r.key != p.Role {
 			continue
 		}
 		for _, f := range m.foreign(p) {
-			if isYAML(f.Path) && f.Path != k3sRegistries {
+			switch {
+			case r.distribution == release.K0s:
+				problems = append(problems, r.checkContainerdFile(p, f)...)
+			case isYAML(f.Path) && f.Path != k3sRegistries:
 				problems = append(problems, r.checkFile(f, image)...)
 			}
 		}
 	}
 	return problems
+}
+
+// checkContainerdFile finds a config file with which containerd does not read k0sHosts.
+func (r role) checkContainerdFile(p Plan, f File) config.Problems {
+	at := config.Text{Origin: config.Position{File: f.Path, Line: 1, Column: 1}, Path: r.key + ".registries"}
+	switch {
+	case !p.has(k0sDropIn):
+	case f.Path == k0sContainerd:
+		return config.Problems{r.problem(at, "this file is yours, and k0s then reads nothing of "+path.Dir(k0sDropIn), "remove the file, or the key")}
+	case path.Ext(f.Path) == ".toml" && strings.Contains(string(f.Data), "config_path"):
+		return config.Problems{r.problem(at, "this file has config_path of the registries, too, and there can be one", "remove it there, or the key")}
+	}
+	return nil
 }
 
 // isYAML tells whether k3s reads a file of config.yaml.d: the case of the ending does not

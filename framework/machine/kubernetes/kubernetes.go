@@ -14,6 +14,8 @@
 //	DATA/agent/pod-manifests/kairos-*.yaml         0644  static pods of k3s
 //	DATA/agent/images/kairos-*                     link  archives with images, k3s
 //	DATA/manifests/kairos/*.yaml                   0600  manifests of k0s
+//	/etc/k0s/containerd.d/90-kairos.toml           0644  names the folder below, for containerd of k0s
+//	/run/kairos/kubernetes/registries/*/hosts.toml 0600  mirrors and credentials of k0s
 //	DATA/images/kairos-*                           link  archives with images, k0s
 //	/run/kairos/kubernetes/env                     0600  variables
 //	/run/kairos/kubernetes/token                   0600  join token of k0s

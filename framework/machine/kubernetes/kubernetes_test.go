@@ -129,6 +129,13 @@ func TestCheck(t *testing.T) {
 			"site.yaml:1:22: warning: k3s-agent.enabled: there is no server to join, unless a file below /etc/rancher/k3s names it; add --server=https://HOST:6443 to args"}},
 		{"embedded registry of k0s", "k0s: {enabled: true, embedded_registry: true}\n", &k0s, []string{
 			"site.yaml:1:22: k0s.embedded_registry: k0s has no embedded registry; remove the key"}},
+		{"token of a worker for a controller", "k0s: {enabled: true, token: " + worker + "}\n", &k0s, []string{
+			"site.yaml:1:29: k0s.token: a token of another role: this token is for a worker (its user is kubelet-bootstrap), and a controller is to join: make one with `k0s token create --role=controller` on a controller"}},
+		{"token of a controller that is alone", "k0s: {enabled: true, args: [--single], token: " + controller + "}\n", &k0s, []string{
+			"site.yaml:1:16: k0s.enabled: args has --single, and such a controller joins no cluster; remove --single, or the token"}},
+		{"an address for a controller without a token", "k0s: {enabled: true, server: 'https://a:9443'}\n", &k0s, []string{
+			"site.yaml:1:30: k0s.server: there is no token that the address could be put into; give the token as k0s.token"}},
+		{"token of a controller", "k0s: {enabled: true, token: " + controller + "}\n", &k0s, nil},
 		{"kube-vip without an address", "k3s: {enabled: true}\nkubevip: {enable: true}\n", &k3s, []string{
 			"site.yaml:2:10: kubevip: there is no address that the servers could share; give it as kubevip.eip"}},
 		{"kube-vip of k0s", "k0s: {enabled: true}\nkubevip: {eip: 192.0.2.9}\n", &k0s, []string{
@@ -177,6 +184,9 @@ func shown(p Plan) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "role %s, unit %s\n", p.Role, p.Unit)
 	for _, f := range p.Files {
+		if f.Path == tokenFile {
+			f.Data = []byte("TOKEN\n")
+		}
 		fmt.Fprintf(&b, "\n-- %s %04o restart %v --\n%s", f.Path, f.Mode, f.Restart, f.Data)
 	}
 	for _, l := range p.Links {
@@ -187,6 +197,7 @@ func shown(p Plan) string {
 
 func TestMake(t *testing.T) {
 	token := joinToken(t, "kubelet-bootstrap", "https://192.0.2.1:6443")
+	controller := joinToken(t, "controller-bootstrap", "https://192.0.2.1:9443")
 	airgap := layout.ImageKubernetesImages[1:]
 	for _, c := range []struct {
 		name, config string
@@ -196,6 +207,8 @@ func TestMake(t *testing.T) {
 		{"k3s-agent", "env: [https_proxy=http://proxy.example]\nk3s-agent: {enabled: true, args: [--server=https://a:6443, --data-dir=/srv/k3s], embedded_registry: true, replace_env: true}\n", imageOf(t, k3sVersion, "")},
 		{"replaced", "k3s: {enabled: true, args: [--cluster-init], embedded_registry: true, replace_args: true}\nkubevip: {eip: 'fd00::9', static_pod: true, image: registry.example.org/kube-vip}\n", imageOf(t, k3sVersion, k3sList)},
 		{"k0s", "k0s: {enabled: true, args: [--single, '--labels=a b', '--x=50%$1'], manifests: {a: '{apiVersion: v1, kind: Namespace}'}}\n", imageOf(t, k0sVersion, "", airgap+"/bundle.tar")},
+		{"k0s-join", "k0s: {enabled: true, args: [--enable-worker], server: 'https://192.0.2.7', token: " + controller + ",\n" + containerdConfig, imageOf(t, "v1.36.3+k0s.0", k0sList)},
+		{"k0s-registries", "k0s-worker: {enabled: true, token: " + token + ",\n" + containerdConfig, imageOf(t, k0sVersion, k0sList)},
 		{"k0s-worker", "k0s-worker: {enabled: true, args: [--labels=a=b], token: " + token + "}\n", imageOf(t, k0sVersion, k0sList)},
 		{"none", "k3s: {enabled: no, args: [--x]}\n", imageOf(t, k3sVersion, k3sList)},
 	} {
@@ -204,7 +217,7 @@ func TestMake(t *testing.T) {
 			if problems.Failed() {
 				t.Fatal(problems)
 			}
-			golden.Check(t, "testdata/"+c.name+".golden", strings.ReplaceAll(shown(p), token, "TOKEN"))
+			golden.Check(t, "testdata/"+c.name+".golden", shown(p))
 			if again, _ := Make(decode(t, c.config), c.image); shown(again) != shown(p) || again.digest(nil) != p.digest(nil) {
 				t.Error("a second plan differs")
 			}

@@ -66,7 +66,8 @@ func (m *Machine) Member(c *config.Config, files []config.File, image Image) (Me
 	if err != nil {
 		return Member{}, err
 	}
-	if problems := m.checkFiles(Plan{Role: member.Role, Unit: member.Unit}, image).Only(config.Error); len(problems) > 0 {
+	p, _ := Make(c, image) // MemberOf has found no error
+	if problems := m.checkFiles(p, image).Only(config.Error); len(problems) > 0 {
 		return Member{}, errors.New(problems[0].Error())
 	}
 	return member, nil

@@ -58,6 +58,7 @@ func Make(c *config.Config, image Image) (Plan, config.Problems) {
 		p.k3s(c, r, args)
 	} else {
 		p.k0s(c, r, args)
+		p.containerd(c, r, image)
 	}
 	p.datastore()
 	m, _ := MemberOf(c, image)

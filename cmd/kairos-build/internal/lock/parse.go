@@ -40,7 +40,7 @@ func (l *Lock) decode(n strict.Node) {
 		required("machines", items("machines", &l.Machines, l.machine)),
 	)
 	if form != 0 && form != Format {
-		n.Fail(fmt.Sprintf("the format is %d, and this version of kairos-build reads %d", form, Format), "use the version that made the lock, or remove it and run `kairos-build lock`")
+		n.Fail(fmt.Sprintf("the format is %d, and this version of kairos-build reads %d", form, Format), "use the version that made the lock, or name another one with --lock, or remove it and make it anew with `kairos-build lock --update`")
 	}
 }
 
@@ -107,7 +107,7 @@ func (m *Machine) check(n strict.Node) {
 }
 
 // renew is what to do about a damaged lock.
-const renew = "take the file from your version control, or remove it and run `kairos-build lock`"
+const renew = "take the file from your version control, or name another one with --lock, or remove it and make it anew with `kairos-build lock --update`"
 
 func kubernetes(n strict.Node, k *Kubernetes) {
 	each(n,

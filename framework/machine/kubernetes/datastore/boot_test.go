@@ -180,6 +180,16 @@ func TestRoomOfCopies(t *testing.T) {
 	free = 64 << 20
 	n.start("v1.36.1+k3s1")
 	same(t, "copies", n.copies(), []string{"v1.35.1+k3s1", "v1.34.1+k3s1"})
+
+	free = 1 << 40
+	n.Before = func(step string) error {
+		if step == "name the copy" {
+			same(t, "copies until the new one is whole", n.copies(), []string{"v1.35.1+k3s1", "v1.34.1+k3s1"})
+		}
+		return nil
+	}
+	n.start("v1.37.1+k3s1")
+	same(t, "copies, with room", n.copies(), []string{"v1.36.1+k3s1", "v1.35.1+k3s1"})
 }
 
 // TestClock: the newest copy is the one that was made last, whatever the clock said.
