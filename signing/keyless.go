@@ -135,7 +135,7 @@ func (k *Keyless) explain(err error) error {
 	if !ok { // sigstore-go asks the timestamp authority itself
 		said = serviceError{"the timestamp authority " + k.TSA, err}
 	}
-	hint := "check the network and the proxy, name another service, or sign with a key (`kairos-build key new`)"
+	hint := "check the network and the proxy, name another service, or sign with a key (`cosign generate-key-pair` makes one)"
 	if wrong, ok := errors.AsType[x509.CertificateInvalidError](err); ok && wrong.Reason == x509.Expired {
 		hint = "is the clock of this machine right?"
 	}
