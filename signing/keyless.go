@@ -109,7 +109,7 @@ func checkToken(token string, now time.Time) error {
 }
 
 // addTo adds what a keyless signature needs.
-func (k *Keyless) addTo(o *sign.BundleOptions, c *certificates) error {
+func (k *Keyless) addTo(o *sign.BundleOptions, c *certificates) {
 	o.CertificateProvider, o.CertificateProviderOptions = c, &sign.CertificateProviderOptions{}
 	if k.TSA != "" {
 		o.TimestampAuthorities = []*sign.TimestampAuthority{sign.NewTimestampAuthority(&sign.TimestampAuthorityOptions{URL: k.TSA})}
@@ -117,7 +117,6 @@ func (k *Keyless) addTo(o *sign.BundleOptions, c *certificates) error {
 	if k.Rekor != "" {
 		o.TransparencyLogs = []sign.Transparency{transparency{k.Rekor, sign.NewRekor(&sign.RekorOptions{BaseURL: k.Rekor})}}
 	}
-	return nil
 }
 
 // A serviceError says which service did not do its part.

@@ -171,9 +171,7 @@ func (s *Signer) statement(ctx context.Context, image v1.Hash, predicateType str
 func (s *Signer) sign(ctx context.Context, content sign.Content) (*protobundle.Bundle, error) {
 	o := sign.BundleOptions{Context: ctx}
 	if s.certificate != nil {
-		if err := s.keyless.addTo(&o, s.certificate); err != nil {
-			return nil, err
-		}
+		s.keyless.addTo(&o, s.certificate)
 	}
 	made, err := sign.Bundle(content, s.keys, o)
 	if err != nil && s.certificate != nil {
