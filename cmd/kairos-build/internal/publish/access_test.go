@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -74,7 +75,8 @@ func TestAccess(t *testing.T) {
 	closed := httptest.NewServer(http.NotFoundHandler())
 	closed.Close()
 	shut := &testRegistry{Server: closed}
-	plain := httptest.NewServer(http.NotFoundHandler())
+	var inTheOpen atomic.Int64
+	plain := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { inTheOpen.Add(1) }))
 	t.Cleanup(plain.Close)
 	front := newFront(t, false)
 	tls := httptest.NewTLSServer(front)
@@ -129,6 +131,9 @@ func TestAccess(t *testing.T) {
 				t.Errorf("%v: shows the password", err)
 			}
 		})
+	}
+	if n := inTheOpen.Load(); n > 0 {
+		t.Errorf("%d requests went out without TLS", n)
 	}
 }
 
