@@ -95,6 +95,8 @@ func importCases() []ruleCase {
 			"cmd/kairos-build/internal/packages/a.go:5: ./cmd/kairos-build/internal/packages imports " + Module + "/cmd/kairos-build/internal/packages/rpm -> " + Module + "/cmd/kairos-build/internal/factory: a family gives inputs; it does not know what a build is",
 			"cmd/kairos-build/internal/packages/rpm/rpm.go:5: ./cmd/kairos-build/internal/packages imports " + Module + "/cmd/kairos-build/internal/factory: a family gives inputs; it does not know what a build is",
 		}},
+		{"imports", "publishing knows no signatures", one("cmd/kairos-build/internal/publish/a.go", "package publish\n\nimport _ \""+Module+"/signing\"\n"),
+			[]string{"cmd/kairos-build/internal/publish/a.go:5: ./cmd/kairos-build/internal/publish imports " + Module + "/signing: it carries what others made and signed, and knows neither how"}},
 		{"imports", "the stories and their runner", map[string]string{
 			"ci/acceptance/runner.go":                "package acceptance\n\nimport _ \"" + Module + "/ci/acceptance/life\"\n",
 			"ci/acceptance/life/life.go":             "package life\n\nimport (\n\t_ \"" + Module + "/ci/acceptance/faults\"\n\t_ \"" + Module + "/ci/lab\"\n)\n",

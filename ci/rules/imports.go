@@ -165,6 +165,11 @@ func arrows() []arrow {
 			why:   "a lock is a value: it knows neither how it is made nor what a build does with it",
 		},
 		{
+			from:  builder + "/publish",
+			never: []string{"./signing", builder + "/evidence", builder + "/factory", builder + "/engine", "os/exec"},
+			why:   "it carries what others made and signed, and knows neither how",
+		},
+		{
 			from:  builder + "/packages",
 			never: []string{builder + "/factory", builder + "/engine"},
 			why:   "a family gives inputs; it does not know what a build is",

@@ -28,6 +28,8 @@ func newFlavor() *cobra.Command {
 	var talk talkFlags
 	var eng engineFlags
 	var kube kubernetesFlags
+	var how publishFlags
+	var target string
 	var mirror []string
 	var asJSON, noLock bool
 	cmd := &cobra.Command{
@@ -45,6 +47,9 @@ base image in it: see "kairos-build lock --help".
 With --k3s or --k0s the image has a Kubernetes, which the configuration of a node
 starts (see docs/kubernetes.md).
 
+With --push the image is published, too, as "kairos-build push" does it (see
+docs/publish.md). The registry and the credentials are checked before the build.
+
 Outputs appear when they are complete; until then, those of the last build stay.
 Building again with nothing changed takes a moment and changes nothing.`,
 		Example: `  kairos-build flavor debian-13
@@ -55,6 +60,7 @@ Building again with nothing changed takes a moment and changes nothing.`,
   kairos-build flavor ./edge/flavor.yaml --lock edge/july.lock.yaml
   kairos-build flavor debian-13 --no-lock
   kairos-build flavor debian-13 --slot-size 6G --recovery-size 4G
+  kairos-build flavor debian-13 --version v1.4.0 --push registry.example.org/edge/debian --unsigned
   kairos-build flavor debian-13 --mirror http://mirror.example.org/debian --mirror security=http://mirror.example.org/debian-security
   BUILDKIT_HOST=tcp://builder:1234 kairos-build flavor debian-13`,
 		Args:              commandline.Args(cobra.ExactArgs(1)),
@@ -76,6 +82,7 @@ Building again with nothing changed takes a moment and changes nothing.`,
 			}
 			o.Flavor, o.State, o.Progress, o.Log = args[0], state, t, t.log
 			o.Builder, o.Program = engine.Builder{Options: builder}, payload.Program
+			o.Publish = how.opener(target, t)
 			result, err := factory.Build(cmd.Context(), o)
 			if err := t.close(err); err != nil {
 				return err
@@ -98,6 +105,8 @@ Building again with nothing changed takes a moment and changes nothing.`,
 	flags.StringVar(&o.Base, "base", "", "image to start from in place of the archive: OCI layout, OCI archive or registry `reference`")
 	flags.StringVar(&o.Version, "version", version, "version of the image, a semantic version")
 	flags.BoolVar(&asJSON, "json", false, "print build.json on stdout")
+	flags.StringVar(&target, "push", "", "publish the image in `REPO[:TAG]`, see \"kairos-build push --help\"")
+	how.add(flags)
 	kube.add(flags)
 	eng.add(flags)
 	talk.add(flags)
@@ -149,6 +158,8 @@ func printResult(w io.Writer, r *factory.Result, asJSON bool) error {
 	for _, d := range r.Disks {
 		fmt.Fprintln(w, diskLine(filepath.Join(r.Dir, d.Path), d))
 	}
-	_, err := fmt.Fprintf(w, "facts  %s\n", filepath.Join(r.Dir, "build.json"))
-	return err
+	if _, err := fmt.Fprintf(w, "facts  %s\n", filepath.Join(r.Dir, "build.json")); err != nil || r.Published == nil {
+		return err
+	}
+	return printPublished(w, r.Published)
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/publish"
 	"github.com/kairos-build/kairos-build/framework/commandline"
 )
 
@@ -60,7 +61,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	switch {
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		err = errors.New("interrupted; nothing was left behind")
-	case errors.Is(err, factory.ErrBadInput):
+	case errors.Is(err, factory.ErrBadInput), errors.Is(err, publish.ErrBadInput):
 		err = commandline.UsageError{Err: err}
 	}
 	return commandline.Exit(stderr, "kairos-build", err)
@@ -79,6 +80,7 @@ disk, and tests the disk in QEMU.`,
 	}
 	commandline.Prepare(root,
 		commandline.Group{Title: "Build", Verbs: []*cobra.Command{newFlavor(), newLock(), newOutdated(), newDisk(), newList(), newCache()}},
+		commandline.Group{Title: "Publish", Verbs: []*cobra.Command{newPush()}},
 		commandline.Group{Title: "Boot and test", Verbs: []*cobra.Command{newRun(), newTest()}},
 		commandline.Group{Title: "Work on a cloud-config", Verbs: []*cobra.Command{newValidate(), newSimulate(), newSchema()}},
 		commandline.Group{Title: "Work on Kubernetes", Verbs: []*cobra.Command{newToken()}},

@@ -5,9 +5,13 @@ package main
 import (
 	"fmt"
 	"io/fs"
+	"log/slog"
+	"net/http/httptest"
 	"os"
+	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
@@ -32,7 +36,7 @@ func TestScripts(t *testing.T) {
 			return os.Geteuid() == 0, nil
 		},
 		Setup: func(env *testscript.Env) error { env.Setenv("KAIROS_BUILD_STATE", env.WorkDir+"/state"); return nil },
-		Cmds:  map[string]func(*testscript.TestScript, bool, []string){"mkimage": mkimage, "mkroot": mkroot, "mkarchive": newArchiveMaker(t)},
+		Cmds:  map[string]func(*testscript.TestScript, bool, []string){"mkimage": mkimage, "mkroot": mkroot, "mkregistry": mkregistry, "mkarchive": newArchiveMaker(t)},
 	})
 }
 
@@ -63,6 +67,14 @@ func mkroot(ts *testscript.TestScript, _ bool, args []string) {
 	path, err := layout.Write(ts.MkAbs(args[0]), empty.Index)
 	ts.Check(err)
 	ts.Check(path.AppendImage(image))
+}
+
+// mkregistry starts a registry on loopback, and sets REGISTRY to its host and port.
+func mkregistry(ts *testscript.TestScript, _ bool, _ []string) {
+	quiet := registry.Logger(slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo))
+	server := httptest.NewServer(registry.New(quiet))
+	ts.Defer(server.Close)
+	ts.Setenv("REGISTRY", strings.TrimPrefix(server.URL, "http://"))
 }
 
 func smallImage(arch string, names []string) (v1.Image, error) {

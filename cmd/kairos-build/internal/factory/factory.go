@@ -19,6 +19,7 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/kubernetes"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/publish"
 	"github.com/kairos-build/kairos-build/flavors"
 	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
 	"github.com/kairos-build/kairos-build/framework/source/release"
@@ -64,6 +65,12 @@ type Kubernetes interface {
 	String() string
 }
 
+// A Publisher publishes images in a registry.
+type Publisher interface {
+	// Publish publishes the images in the folders of builds; several become one index.
+	Publish(ctx context.Context, dirs ...string) (*publish.Result, error)
+}
+
 // build is one run of Build.
 type build struct {
 	Options
@@ -79,11 +86,13 @@ type build struct {
 	out      *outputs
 	inputs   *inputs.Store
 	digests  []Input
+	registry Publisher // nil: the image goes nowhere
 }
 
-// Build makes the image and the disks of a flavor. It checks the options, the
-// cloud-configs, the flavor and the engine before it writes outputs. After an error,
-// the outputs of an earlier build are as they were.
+// Build makes the image and the disks of a flavor, and publishes the image if it is
+// asked to. It checks the options, the cloud-configs, the flavor, the engine and the
+// registry before it writes outputs. After an error of building, the outputs of an
+// earlier build are as they were; after one of publishing, the outputs are complete.
 func Build(ctx context.Context, o Options) (*Result, error) {
 	b, err := prepare(ctx, o)
 	if err != nil {
@@ -95,7 +104,21 @@ func Build(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	result, err := b.run(ctx)
+	if err == nil {
+		err = b.publish(ctx, result)
+	}
 	return result, errors.Join(err, b.out.close())
+}
+
+// publish publishes the image, if there is a registry for it.
+func (b *build) publish(ctx context.Context, r *Result) (err error) {
+	if b.registry == nil {
+		return nil
+	}
+	if r.Published, err = b.registry.Publish(ctx, b.Dir); err != nil {
+		return fmt.Errorf("%w (the build is complete: `kairos-build push %s REPO` publishes it)", err, b.Dir)
+	}
+	return nil
 }
 
 // prepare checks the options, the flavor and the cloud-configs, and then the engine.
@@ -137,7 +160,11 @@ func prepare(ctx context.Context, o Options) (*build, error) {
 	if err := MakeState(o.State); err != nil {
 		return nil, err
 	}
-	return b, o.Builder.Check(ctx)
+	if err := o.Builder.Check(ctx); err != nil || o.Publish == nil {
+		return b, err
+	}
+	b.registry, err = o.Publish(ctx)
+	return b, err
 }
 
 // run is the build itself.

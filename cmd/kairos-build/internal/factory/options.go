@@ -3,6 +3,7 @@
 package factory
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -57,7 +58,10 @@ type Options struct {
 	Families    map[string]Packages // by the names that flavors use
 	Builder     Builder
 	// Program returns a program of framework/payload, for an architecture.
-	Program  func(arch, name string) ([]byte, error)
+	Program func(arch, name string) ([]byte, error)
+	// Publish opens the registry that the image goes to; nil: it goes nowhere. It is
+	// called before anything is built.
+	Publish  func(ctx context.Context) (Publisher, error)
 	Progress progress.Reporter
 	Log      *slog.Logger
 }
@@ -82,6 +86,9 @@ func (o Options) withDefaults() (Options, error) {
 		if !slices.Contains(Artifacts(), name) {
 			return o, badInput(fmt.Errorf("unknown artifact %q: there are %s", name, strings.Join(Artifacts(), ", ")))
 		}
+	}
+	if o.Publish != nil && !slices.Contains(o.Artifacts, imageName) {
+		return o, badInput(errors.New("--push publishes the image, and --artifact leaves it out: name image there, too"))
 	}
 	version, err := ParseVersion(o.Version)
 	if err != nil {

@@ -2,7 +2,10 @@
 
 package factory
 
-import "github.com/kairos-build/kairos-build/cmd/kairos-build/internal/disk"
+import (
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/disk"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/publish"
+)
 
 // FormatVersion is the version of build.json. It changes only when a field
 // changes its meaning or goes away; docs/build-json.md describes it.
@@ -22,6 +25,9 @@ type Result struct {
 	Steps        []Step  `json:"steps"`
 	Inputs       []Input `json:"inputs"`
 	Seconds      float64 `json:"seconds"`
+	// Published says where the image was published. build.json is written before that, so
+	// the file never has it.
+	Published *publish.Result `json:"published,omitempty"`
 
 	// Dir is the output folder; paths in build.json are relative to it.
 	Dir string `json:"-"`

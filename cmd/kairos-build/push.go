@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/publish"
+	"github.com/kairos-build/kairos-build/framework/commandline"
+)
+
+// publishFlags say how images get into a registry.
+type publishFlags struct {
+	moveTag, unsigned, insecure bool
+	mountFrom                   []string
+}
+
+func (f *publishFlags) add(flags *pflag.FlagSet) {
+	flags.BoolVar(&f.unsigned, "unsigned", false, "publish an image that nothing signs, and that nodes refuse")
+	flags.BoolVar(&f.moveTag, "move-tag", false, "let a tag that names another image name this one")
+	flags.BoolVar(&f.insecure, "insecure-registry", false, "use http, for a registry on this machine alone")
+	flags.StringArrayVar(&f.mountFrom, "mount-from", nil, "`repository` of the same registry that may have the layers, such as edge/staging; may be repeated")
+}
+
+// options are the options of publishing to target.
+func (f *publishFlags) options(target string, t *talker) publish.Options {
+	return publish.Options{
+		Target: target, MoveTag: f.moveTag, Unsigned: f.unsigned, Insecure: f.insecure, MountFrom: f.mountFrom,
+		Progress: t, Log: t.log,
+	}
+}
+
+// opener opens the registry of a build; nil if the build goes nowhere.
+func (f *publishFlags) opener(target string, t *talker) func(context.Context) (factory.Publisher, error) {
+	if target == "" {
+		return nil
+	}
+	return func(ctx context.Context) (factory.Publisher, error) { return publish.Open(ctx, f.options(target, t)) }
+}
+
+func newPush() *cobra.Command {
+	var talk talkFlags
+	var how publishFlags
+	var arch string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "push IMAGE... REPO[:TAG]",
+		Short: "Publish images in a registry",
+		Long: `Uploads an image, and gives it a tag when everything else is there: the layers, what is
+attached to the image, and the image itself by its digest. An interrupted push leaves no
+tag, and the next one goes on from what was uploaded. See docs/publish.md.
+
+IMAGE is the folder of a build, a folder with an OCI layout, a tar of one, or an image in
+a registry. Several images, for different architectures, become one index; it needs a TAG.
+
+REPO is REGISTRY/NAME. Without TAG, the image gets its own name:
+RELEASE-VARIANT-ARCH-MODEL-VERSION[-k3s-VERSION]. A tag that names another image is left
+as it is.
+
+Credentials are those of "docker login" and "podman login", with their helpers.`,
+		Example: `  kairos-build push --unsigned out/debian-13 registry.example.org/edge/debian
+  kairos-build push --unsigned out/amd64 out/arm64 registry.example.org/edge/debian:v1.4.0
+  kairos-build push --unsigned out/debian-13 127.0.0.1:5000/edge/debian --insecure-registry --json
+  kairos-build push --unsigned registry.example.org/staging/debian:v1.4.0 registry.example.org/edge/debian`,
+		Args: commandline.Args(cobra.MinimumNArgs(2)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			t, err := talk.open(cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			images, target := args[:len(args)-1], args[len(args)-1]
+			o := how.options(target, t)
+			o.Arch = arch
+			result, err := publishAll(cmd.Context(), o, images)
+			if err := t.close(err); err != nil {
+				return err
+			}
+			if asJSON {
+				return commandline.WriteJSON(cmd.OutOrStdout(), result)
+			}
+			return printPublished(cmd.OutOrStdout(), result)
+		},
+	}
+	flags := cmd.Flags()
+	how.add(flags)
+	flags.StringVar(&arch, "arch", "amd64", "architecture to pick from an image in a registry, or a tar, with several")
+	flags.BoolVar(&asJSON, "json", false, "print JSON on stdout")
+	talk.add(flags)
+	return cmd
+}
+
+func publishAll(ctx context.Context, o publish.Options, images []string) (*publish.Result, error) {
+	p, err := publish.Open(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return p.Publish(ctx, images...)
+}
+
+// printPublished prints where the image is.
+func printPublished(w io.Writer, r *publish.Result) error {
+	note := ""
+	if !r.Signed {
+		note = "  not signed"
+	}
+	_, err := fmt.Fprintf(w, "pushed %s  %s%s\n", r.Reference, r.Digest, note)
+	return err
+}
