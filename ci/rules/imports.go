@@ -152,6 +152,11 @@ func arrows() []arrow {
 			why:   "a lock is a value: it knows neither how it is made nor what a build does with it",
 		},
 		{
+			from: builder + "/bootchain",
+			only: []string{"std"},
+			why:  "what a signature says is found in bytes: no disk, no image, no network",
+		},
+		{
 			from:  builder + "/evidence",
 			never: []string{builder + "/factory", builder + "/engine", builder + "/packages/deb", builder + "/packages/rpm", "./ci", "net/http", "os/exec"},
 			why:   "evidence is a function of facts: the build gives them, and the program signs and publishes",
