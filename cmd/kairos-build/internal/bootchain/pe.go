@@ -49,10 +49,10 @@ func parsePE(data []byte) (*pe, error) {
 	if p.directory+8 > len(data) {
 		return nil, errNotPE
 	}
-	return p, p.findTable(header)
+	return p, p.findTable()
 }
 
-func (p *pe) findTable(header int) error {
+func (p *pe) findTable() error {
 	table, err := number(p.data, p.directory)
 	size, sizeErr := number(p.data, p.directory+4)
 	if errors.Join(err, sizeErr) != nil {

@@ -147,7 +147,7 @@ func (d Document) Statement(image, name string) ([]byte, error) {
 	if d.MediaType == statementMedia {
 		return d.Data, nil
 	}
-	return statement{Type: statementType, Subject: subject(name, image), PredicateType: d.Predicate, Predicate: json.RawMessage(d.Data)}.print()
+	return statement{Type: statementType, Subject: subject(name, image), PredicateType: d.Predicate, Predicate: json.RawMessage(d.Data)}.encode()
 }
 
 func sum(data []byte) string {

@@ -72,7 +72,7 @@ func (f Facts) provenance() ([]byte, error) {
 		},
 		RunDetails: runDetails{Builder: f.builder()},
 	}
-	return statement{Type: statementType, Subject: subject(f.Flavor, f.Image), PredicateType: ProvenanceType, Predicate: p}.print()
+	return statement{Type: statementType, Subject: subject(f.Flavor, f.Image), PredicateType: ProvenanceType, Predicate: p}.encode()
 }
 
 func (f Facts) parameters() parameters {

@@ -49,7 +49,7 @@ func digestSet(digest string) map[string]string {
 
 func subject(name, image string) []Resource { return []Resource{Named(name, image)} }
 
-func (s statement) print() ([]byte, error) { return printJSON(s) }
+func (s statement) encode() ([]byte, error) { return printJSON(s) }
 
 // errNotStatement is the error about a file that is no in-toto statement.
 var errNotStatement = errors.New("it is no in-toto statement of version 1")

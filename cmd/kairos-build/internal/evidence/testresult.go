@@ -93,7 +93,7 @@ func (t TestResult) Document() (Document, error) {
 		t.Version, t.Date, t.Accelerator, t.QEMU, nonNil(t.Firmwares), nonNil(t.Facts), t.Crash, nonNil(t.Checks),
 	}}
 	p := testResult{Result: t.Result(), Configuration: []testedSetup{setup}, PassedTests: t.with(Passed), WarnedTests: t.with(Warned), FailedTests: t.with(Failed)}
-	data, err := statement{Type: statementType, Subject: subject(t.Name, t.Image), PredicateType: TestResultType, Predicate: p}.print()
+	data, err := statement{Type: statementType, Subject: subject(t.Name, t.Image), PredicateType: TestResultType, Predicate: p}.encode()
 	return document(TestResultName, data), err
 }
 
