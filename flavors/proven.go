@@ -26,6 +26,17 @@ type Proof struct {
 	Checks      int      `json:"checks"`      // that passed; none failed
 	Firmwares   []string `json:"firmwares"`   // under which the stories and faults ran
 	Facts       []string `json:"facts"`       // in short phrases
+	// Tests are the checks, by name. An old file has only their number.
+	Tests []Test `json:"tests,omitempty"`
+}
+
+// A Test is one check of a Proof.
+type Test struct {
+	Machine string  `json:"machine"`
+	Name    string  `json:"name"`
+	Title   string  `json:"title"`
+	Result  string  `json:"result"` // PASSED
+	Seconds float64 `json:"seconds"`
 }
 
 // Proven reads the proof of the built-in flavor name; nil when there is none.
@@ -37,11 +48,64 @@ func Proven(name string) (*Proof, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := new(Proof)
-	if err := json.Unmarshal(data, p); err != nil {
+	p, err := ParseProof(data)
+	if err != nil {
 		return nil, fmt.Errorf("flavors/%s/proven.json: %w; `make prove` writes it", name, err)
 	}
 	return p, nil
+}
+
+// testResultType is the type of the statement in a proven.json.
+const testResultType = "https://in-toto.io/attestation/test-result/v0.1"
+
+// A provenFile is a proven.json: an in-toto statement with a test result, or, from before
+// there were such statements, a Proof.
+type provenFile struct {
+	Proof
+	Type    string `json:"_type"`
+	Subject []struct {
+		Digest map[string]string `json:"digest"`
+	} `json:"subject"`
+	PredicateType string `json:"predicateType"`
+	Predicate     struct {
+		Result        string `json:"result"`
+		Configuration []struct {
+			Annotations struct {
+				Version     string   `json:"version"`
+				Date        string   `json:"date"`
+				Accelerator string   `json:"accelerator"`
+				QEMU        string   `json:"qemu"`
+				Firmwares   []string `json:"firmwares"`
+				Facts       []string `json:"facts"`
+				Checks      []Test   `json:"checks"`
+			} `json:"annotations"`
+		} `json:"configuration"`
+	} `json:"predicate"`
+}
+
+// ParseProof reads a proven.json.
+func ParseProof(data []byte) (*Proof, error) {
+	var f provenFile
+	if err := json.Unmarshal(data, &f); err != nil {
+		return nil, err
+	}
+	if f.Type == "" {
+		return &f.Proof, nil
+	}
+	if f.PredicateType != testResultType {
+		return nil, fmt.Errorf("it is a statement of the type %q, not %q", f.PredicateType, testResultType)
+	}
+	if len(f.Subject) != 1 || f.Subject[0].Digest["sha256"] == "" || len(f.Predicate.Configuration) != 1 {
+		return nil, errors.New("the test result names no image, or not how it was tested")
+	}
+	if f.Predicate.Result != "PASSED" {
+		return nil, fmt.Errorf("the result of the test is %q: only what passed is a proof", f.Predicate.Result)
+	}
+	a := f.Predicate.Configuration[0].Annotations
+	return &Proof{
+		Image: "sha256:" + f.Subject[0].Digest["sha256"], Version: a.Version, Date: a.Date, Accelerator: a.Accelerator, QEMU: a.QEMU,
+		Checks: len(a.Checks), Firmwares: a.Firmwares, Facts: a.Facts, Tests: a.Checks,
+	}, nil
 }
 
 // Age says how long ago the test was, in words, on the day now.

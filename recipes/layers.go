@@ -108,6 +108,15 @@ func fixedLayers(f family) []Layer {
 	}
 }
 
+// Titles are the titles of the layers, in order.
+func (r Recipe) Titles() []string {
+	var titles []string
+	for _, l := range r.Layers {
+		titles = append(titles, l.Title)
+	}
+	return titles
+}
+
 // State is the graph of the image. The error names every input that is missing.
 func (r Recipe) State(in Inputs) (llb.State, error) {
 	g := &graph{Recipe: r, in: in, made: Inputs{}}

@@ -25,6 +25,8 @@ const (
 
 // A Recording says what the machine did while its writes were logged.
 type Recording struct {
+	// Image is the digest of the image beside the recorded disk; empty: there was none.
+	Image string `json:"image,omitempty"`
 	// Firmware of the machine: bios or uefi.
 	Firmware string `json:"firmware"`
 	Steps    []Step `json:"steps"`

@@ -170,6 +170,16 @@ func arrows() []arrow {
 			why:   "it carries what others made and signed, and knows neither how",
 		},
 		{
+			from: builder + "/bootchain",
+			only: []string{"std"},
+			why:  "what a signature says is found in bytes: no disk, no image, no network",
+		},
+		{
+			from:  builder + "/evidence",
+			never: []string{builder + "/factory", builder + "/engine", builder + "/packages/deb", builder + "/packages/rpm", "./ci", "net/http", "os/exec"},
+			why:   "evidence is a function of facts: the build gives them, and the program signs and publishes",
+		},
+		{
 			from:  builder + "/packages",
 			never: []string{builder + "/factory", builder + "/engine"},
 			why:   "a family gives inputs; it does not know what a build is",

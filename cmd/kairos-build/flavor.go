@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/evidence"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/deb/archive"
 	"github.com/kairos-build/kairos-build/flavors"
@@ -83,6 +84,8 @@ Building again with nothing changed takes a moment and changes nothing.`,
 			o.Flavor, o.State, o.Progress, o.Log = args[0], state, t, t.log
 			o.Builder, o.Program = engine.Builder{Options: builder}, payload.Program
 			o.Publish = how.opener(target, t)
+			o.Maker = evidence.This(version)
+			o.Maker.Remote = builder.Builder != ""
 			result, err := factory.Build(cmd.Context(), o)
 			if err := t.close(err); err != nil {
 				return err
@@ -95,7 +98,7 @@ Building again with nothing changed takes a moment and changes nothing.`,
 	flags.StringArrayVar(&o.CloudConfigs, "cloud-config", nil, "cloud-config `file` for the disk's /oem; may be repeated")
 	compatFlag(flags, &o.Configs)
 	sizeFlags(flags, &o.Sizes)
-	flags.StringSliceVar(&o.Artifacts, "artifact", factory.Artifacts(), "what to make")
+	flags.StringSliceVar(&o.Artifacts, "artifact", factory.DefaultArtifacts(), "what to make: "+strings.Join(factory.Artifacts(), ", "))
 	flags.StringVar(&o.Model, "model", "generic", "kind of machine: generic or cloud")
 	flags.StringArrayVar(&o.MountPoints, "mount-point", nil, "`directory` that the image has, for a mount; may be repeated (see docs/data.md)")
 	flags.StringVar(&o.Arch, "arch", "amd64", "architecture, as Go names it")

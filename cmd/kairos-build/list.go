@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
 	"github.com/kairos-build/kairos-build/flavors"
 	"github.com/kairos-build/kairos-build/framework/commandline"
 )
@@ -28,6 +30,8 @@ type listed struct {
 	Models  []string `json:"models"`
 	// Proven is what a test proved, when and of which image; null if nothing.
 	Proven *flavors.Proof `json:"proven"`
+	// Built is the digest of the image in the flavor's output folder; empty: none is there.
+	Built string `json:"built,omitempty"`
 }
 
 func newList() *cobra.Command {
@@ -67,6 +71,7 @@ func listAll() ([]listed, error) {
 		all = append(all, listed{
 			Name: flavor.Name, Title: flavor.Title, Family: flavor.Family, Release: flavor.Release,
 			Base: "archive", Arches: flavor.Arches(), Models: flavor.ModelNames(), Proven: proven,
+			Built: factory.BuiltImage(filepath.Join("out", flavor.Name)),
 		})
 	}
 	return all, nil
@@ -76,7 +81,7 @@ func printList(w io.Writer, all []listed, now time.Time) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "FLAVOR\tTITLE\tFAMILY\tRELEASE\tBASE\tARCH\tPROVEN")
 	for _, f := range all {
-		proven := fold(provenPhrases(f.Proven, now), provenWidth)
+		proven := fold(provenPhrases(f, now), provenWidth)
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", f.Name, f.Title, f.Family, f.Release, f.Base, strings.Join(f.Arches, ","), proven[0])
 		for _, line := range proven[1:] {
 			fmt.Fprintf(table, "\t\t\t\t\t\t%s\n", line)
@@ -85,12 +90,24 @@ func printList(w io.Writer, all []listed, now time.Time) error {
 	return table.Flush()
 }
 
-// provenPhrases are the facts of a proof, and then its checks, version and age.
-func provenPhrases(p *flavors.Proof, now time.Time) []string {
+// provenPhrases are the facts of a proof, and then its checks, version, image and age. A
+// proof of another image than the one that was built here says so.
+func provenPhrases(f listed, now time.Time) []string {
+	p := f.Proven
 	if p == nil {
 		return nil
 	}
-	return append(slices.Clone(p.Facts), fmt.Sprintf("%d checks of %s %s", p.Checks, p.Version, p.Age(now)))
+	what := fmt.Sprintf("%d checks of %s (%s) %s", p.Checks, p.Version, shortDigest(p.Image), p.Age(now))
+	if f.Built != "" && f.Built != p.Image {
+		what += fmt.Sprintf(": the image in out/%s is another one (%s)", f.Name, shortDigest(f.Built))
+	}
+	return append(slices.Clone(p.Facts), what)
+}
+
+// shortDigest is the beginning of a digest, which people compare.
+func shortDigest(digest string) string {
+	digest = strings.TrimPrefix(digest, "sha256:")
+	return digest[:min(12, len(digest))]
 }
 
 // provenWidth is the width of the last column in bytes, unless one fact is wider.

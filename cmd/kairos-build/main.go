@@ -79,7 +79,7 @@ disk, and tests the disk in QEMU.`,
   kairos-build test out/debian-13         # boot and check it under BIOS, UEFI and Secure Boot`,
 	}
 	commandline.Prepare(root,
-		commandline.Group{Title: "Build", Verbs: []*cobra.Command{newFlavor(), newLock(), newOutdated(), newDisk(), newList(), newCache()}},
+		commandline.Group{Title: "Build", Verbs: []*cobra.Command{newFlavor(), newLock(), newOutdated(), newDisk(), newList(), newEvidence(), newInspect(), newCache()}},
 		commandline.Group{Title: "Publish", Verbs: []*cobra.Command{newPush()}},
 		commandline.Group{Title: "Boot and test", Verbs: []*cobra.Command{newRun(), newTest()}},
 		commandline.Group{Title: "Work on a cloud-config", Verbs: []*cobra.Command{newValidate(), newSimulate(), newSchema()}},

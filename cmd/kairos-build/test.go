@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -32,6 +31,7 @@ func newTest() *cobra.Command {
 	var boots []string
 	var asJSON bool
 	var record, mode string
+	var attest attestFlags
 	cmd := &cobra.Command{
 		Use:   "test DIR",
 		Short: "Boot what is in DIR in QEMU and check it",
@@ -42,11 +42,15 @@ in the field, and others are broken in each way that a new slot can be broken
 and must come back by themselves. The disk is never written
 to. A table goes to stdout; test.json, test.xml (JUnit) and the console logs go
 to DIR. A terminal shows one line for each machine, and the time that is left by
-what the machines took on this computer before.`,
+what the machines took on this computer before.
+
+With --attest the result is also written to DIR/test-result.json, as a statement about
+the image in DIR that can be signed and published (see docs/evidence.md).`,
 		Example: `  kairos-build test out/debian-13
   kairos-build test out/debian-13 --short
   kairos-build test out/debian-13 --boot uefi,secureboot --json
   kairos-build test out/debian-13 --machine upgrade,fault-panic
+  kairos-build test out/debian-13 --attest
   kairos-build test out/debian-12 --to out/debian-13 --machine release --boot secureboot`,
 		Args: commandline.Args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -56,11 +60,14 @@ what the machines took on this computer before.`,
 				return err
 			}
 			o.Boots = chosen
+			if err := attest.read(args[0]); err != nil {
+				return commandline.UsageError{Err: err}
+			}
 			made, err := watchTest(cmd.Context(), o, mode, cmd.ErrOrStderr())
 			if made == nil {
 				return err
 			}
-			return errors.Join(err, printReport(cmd.OutOrStdout(), made, asJSON), recordFacts(record, made), verdict(made))
+			return errors.Join(err, printReport(cmd.OutOrStdout(), made, asJSON), attest.write(args[0], made), attest.record(record, made), verdict(made))
 		},
 	}
 	flags := cmd.Flags()
@@ -78,6 +85,7 @@ what the machines took on this computer before.`,
 	flags.StringVar(&mode, "progress", progress.Auto, "how to show progress: "+strings.Join(progress.Modes(), ", "))
 	flags.StringVar(&record, "record", "", "write what was proven to this `file`, for `kairos-build list`")
 	flags.BoolVar(&asJSON, "json", false, "print test.json on stdout")
+	attest.add(flags)
 	commandline.Complete(cmd, "boot", bootNames())
 	commandline.Complete(cmd, "progress", progress.Modes())
 	return cmd
@@ -148,17 +156,4 @@ func verdict(made *report.Report) error {
 		return nil
 	}
 	return errNotPassed
-}
-
-// recordFacts writes the proof of a report to a file, if one was named and the disk
-// passed. `kairos-build list` takes its "proven" column from such files.
-func recordFacts(path string, made *report.Report) error {
-	if path == "" || !made.Passed {
-		return nil
-	}
-	data, err := json.MarshalIndent(acceptance.Proof(made), "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(path, append(data, '\n'), 0o644)
 }

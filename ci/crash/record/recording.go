@@ -184,6 +184,9 @@ func recordOnce(ctx context.Context, l *lab.Lab, short bool) (_ crash.Recording,
 		return recording, err
 	}
 	recording.Firmware = string(t.Boot)
+	if recording.Image, err = l.Artifact.ImageDigest(); err != nil {
+		return recording, err
+	}
 	return recording, recording.Write(l.Dir)
 }
 

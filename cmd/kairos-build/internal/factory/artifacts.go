@@ -9,6 +9,8 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/evidence"
 )
 
 // Files in a build's folder.
@@ -16,16 +18,21 @@ const (
 	imageName  = "image"
 	rawName    = "disk.raw"
 	resultName = "build.json"
+	// checksumName is a line of sha256sum(1).
+	checksumName = rawName + ".sha256"
 )
 
-// kindRaw is the kind of a raw disk.
-const kindRaw = "raw"
+// kindRaw is the kind of a raw disk; kindChecksum is the artifact with its checksum.
+const (
+	kindRaw      = "raw"
+	kindChecksum = "sha256"
+)
 
 // An artifact is an output that a build makes from an image.
 type artifact struct {
-	name string // for --artifact; empty: it is always made
-	file string // in the output folder
-	make func(*build, context.Context, *madeImage, *Result) error
+	name string                                                   // for --artifact; empty: it is always made
+	file string                                                   // in the output folder
+	make func(*build, context.Context, *madeImage, *Result) error // nil: the row before makes it, too
 }
 
 // artifacts lists the artifacts in the order in which they are made and published.
@@ -34,6 +41,10 @@ func artifacts() []artifact {
 	return []artifact{
 		{"image", imageName, (*build).addImage},
 		{kindRaw, rawName, (*build).addRaw},
+		{kindChecksum, checksumName, (*build).addChecksum},
+		{"", evidence.SPDXName, (*build).addEvidence},
+		{"", evidence.CycloneDXName, nil},
+		{"", evidence.ProvenanceName, nil},
 		{"", resultName, (*build).writeResult},
 	}
 }
@@ -49,6 +60,12 @@ func Artifacts() []string {
 	return names
 }
 
+// DefaultArtifacts lists what is made if nothing is asked for. Hashing the whole disk,
+// most of which is a hole, takes longer than making it.
+func DefaultArtifacts() []string {
+	return slices.DeleteFunc(Artifacts(), func(name string) bool { return name == kindChecksum })
+}
+
 // makeArtifacts makes the artifacts of the options, and then publishes them.
 func (b *build) makeArtifacts(ctx context.Context, image *madeImage, r *Result) error {
 	var made []string
@@ -56,10 +73,17 @@ func (b *build) makeArtifacts(ctx context.Context, image *madeImage, r *Result) 
 		if a.name != "" && !slices.Contains(b.Artifacts, a.name) {
 			continue
 		}
-		if err := a.make(b, ctx, image, r); err != nil {
-			return err
+		if a.make != nil {
+			if err := a.make(b, ctx, image, r); err != nil {
+				return err
+			}
 		}
 		made = append(made, a.file)
+	}
+	if slices.Contains(made, rawName) && !slices.Contains(made, checksumName) {
+		if err := removeIfThere(b.out.path(checksumName)); err != nil { // of the disk of before
+			return err
+		}
 	}
 	for _, file := range made {
 		if !exists(b.out.staged(file)) {

@@ -36,7 +36,7 @@ func TestOrderOfTheSteps(t *testing.T) {
 	want = []string{
 		"archive: verify and resolve", "input: base", "input: packages", "input: tools", "input: kernel", "input: bootloader",
 		"input: kairos-assemble", "input: init", "input: framework", "input: release",
-		"packages: install", "root image: EROFS and verity tree", "disk: disk.raw",
+		"packages: install", "root image: EROFS and verity tree", "disk: disk.raw", "evidence: SBOM and provenance",
 	}
 	if diff := cmp.Diff(want, steps); diff != "" {
 		t.Errorf("steps (-want +got):\n%s", diff)

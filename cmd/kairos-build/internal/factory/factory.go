@@ -37,6 +37,10 @@ type Packages interface {
 	Locked(c recipes.Choice, f packages.Facts, file string) (*packages.Set, error)
 	// Database is the path, in an image, of the file that lists its packages.
 	Database() string
+	// Installed reads that file: every package that the family's own tool lists.
+	Installed(database []byte) ([]packages.Installed, error)
+	// Type is the type of the family's packages in package URLs, such as deb.
+	Type() string
 }
 
 // A Builder executes graphs.
@@ -87,6 +91,7 @@ type build struct {
 	inputs   *inputs.Store
 	digests  []Input
 	registry Publisher // nil: the image goes nowhere
+	origins  origins // for the evidence
 }
 
 // Build makes the image and the disks of a flavor, and publishes the image if it is
@@ -176,6 +181,7 @@ func (b *build) run(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	b.origins.archive = set.Facts
 	if b.inputs, err = openInputs(filepath.Join(b.State, "inputs"), b.Log); err != nil {
 		return nil, err
 	}
@@ -186,6 +192,7 @@ func (b *build) run(ctx context.Context) (*Result, error) {
 	if result := b.unchanged(graph); result != nil {
 		return result, nil
 	}
+	b.origins.graph = "sha256:" + graph.key
 	image, err := b.makeImage(ctx, graph)
 	if err != nil {
 		return nil, err
@@ -252,7 +259,7 @@ func (b *build) result() *Result {
 		Format: FormatVersion, Flavor: b.Flavor, Version: b.Version,
 		Architecture: b.recipe.Arch, Model: b.recipe.Model, Kubernetes: b.recipe.Lock.Kubernetes.String(),
 		Created: b.recipe.Epoch.Format(time.RFC3339),
-		Inputs:  append(b.digests, configInputs(b.configs)...), Disks: []Disk{}, Dir: b.out.dir,
+		Inputs:  append(b.digests, configInputs(b.configs)...), Disks: []Disk{}, Evidence: []Evidence{}, Dir: b.out.dir,
 	}
 }
 

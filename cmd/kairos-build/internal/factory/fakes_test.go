@@ -20,6 +20,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/ci/testimage"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/evidence"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/inputs"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
@@ -44,6 +45,17 @@ type fakePackages struct {
 }
 
 func (f *fakePackages) Database() string { return "var/lib/dpkg/status" }
+
+func (f *fakePackages) Type() string { return "deb" }
+
+// Installed reads a name and a version from each line.
+func (f *fakePackages) Installed(database []byte) (all []packages.Installed, err error) {
+	for line := range strings.Lines(string(database)) {
+		name, version, _ := strings.Cut(strings.TrimSpace(line), " ")
+		all = append(all, packages.Installed{Name: name, Version: version, Arch: "amd64", Source: name, SourceVersion: version})
+	}
+	return all, nil
+}
 
 func (f *fakePackages) Resolve(_ context.Context, c recipes.Choice) (*packages.Set, error) {
 	f.add("resolve")
@@ -112,6 +124,7 @@ type fakeBuilder struct {
 	checked, err error
 	more         string            // content of the image
 	files        []testimage.Entry // more files of the image
+	without      string            // a file that the image lacks
 	requests     []engine.Request
 }
 
@@ -127,7 +140,8 @@ func (f *fakeBuilder) Solve(_ context.Context, r engine.Request) (engine.Result,
 	if f.err != nil {
 		return result, f.err
 	}
-	return result, writeImage(r.Image, slices.Concat(bootable(fmt.Sprint(r.Definition.Def)+f.more), f.files))
+	files := slices.DeleteFunc(bootable(fmt.Sprint(r.Definition.Def)+f.more), func(e testimage.Entry) bool { return e.Header.Name == f.without })
+	return result, writeImage(r.Image, slices.Concat(files, f.files))
 }
 
 // writeImage writes an image that a disk can be made from.
@@ -165,7 +179,7 @@ func bootable(content string) []testimage.Entry {
 	var entries []testimage.Entry
 	for _, f := range [][2]string{
 		{layout.ImageKernel[1:], "kernel"}, {layout.ImageInitrd[1:], "initrd"}, {layout.ImageCmdline[1:], "console=ttyS0"},
-		{layout.ImageRelease[1:], "KAIROS_VERSION=\"v1.0.0\"\n"}, {"content", content},
+		{layout.ImageRelease[1:], "KAIROS_VERSION=\"v1.0.0\"\n"}, {"content", content}, {"var/lib/dpkg/status", "base-files 1\nlinux-image-amd64 1\nof-the-base 3\n"},
 		{loader + "bios/boot.img", string(boot)}, {loader + "bios/core.img", string(core)}, {loader + "grub-dir", "debian\n"}, {loader + "grub.cfg", "script"},
 		{loader + "efi/shimx64.efi", "shim"}, {loader + "efi/grubx64.efi", "grub"}, {loader + "efi/mmx64.efi", "mok"},
 	} {
@@ -193,6 +207,7 @@ func newWorld(t *testing.T) *world {
 	w.options = Options{
 		Flavor: "debian-13", Version: "v1.0.0", Dir: t.TempDir(), State: t.TempDir(), Sizes: small(),
 		Families: map[string]Packages{"apt": w.packages}, Builder: w.builder,
+		Maker:    evidence.Builder{Version: "v0.9.0", Go: "go1.26.8", Engine: "v0.34.2"},
 		Program:  func(_, name string) ([]byte, error) { return []byte("program " + name), nil },
 		Progress: reporter,
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/moby/buildkit/client/llb"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/evidence"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/inputs"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
@@ -82,6 +83,7 @@ func (b *build) gather(ctx context.Context, set *packages.Set) (recipes.Inputs, 
 			return nil, badInput(fmt.Errorf("%s: %w", b.Base, err))
 		}
 		in[recipes.InputBase], lock.Base = base.state, base.name
+		b.origins.base = &base.name
 	}
 	if b.release != nil {
 		lock.Kubernetes = b.release.Version
@@ -141,6 +143,7 @@ func (b *build) programs() ([]inputs.Source, error) {
 
 func (b *build) program(name string) ([]inputs.File, error) {
 	data, err := b.Program(b.recipe.Arch, name)
+	b.origins.program(name, data)
 	return []inputs.File{{Path: name, Mode: 0o755, Data: data}}, err
 }
 
@@ -194,6 +197,7 @@ func (b *build) bring(ctx context.Context, s inputs.Source) (llb.State, error) {
 		return llb.State{}, err
 	}
 	b.digests = append(b.digests, Input{Name: s.Name, Digest: in.Digest.String()})
+	b.origins.inputs = append(b.origins.inputs, evidence.Named("input "+s.Name, in.Digest.String()))
 	return stored(in, s.Name), nil
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/evidence"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/config/userdata"
@@ -46,11 +47,13 @@ type Options struct {
 	// accepts is written with config.CompatLine, so that the node accepts it, too.
 	Configs   config.Options
 	Sizes     layout.Sizes // of the disk's partitions; zero means layout's defaults
-	Artifacts []string     // default: all
+	Artifacts []string     // default: DefaultArtifacts
 	Model     string       // default generic
 	Arch      string       // default amd64
 	Base      string       // image to start from in place of the archive
 	Version   string       // semantic version, with or without a leading v
+	// Maker is this program, for the evidence.
+	Maker evidence.Builder
 	// MountPoints are directories of the root besides those of the flavor.
 	MountPoints []string
 	Kubernetes  Kubernetes          // nil: none
@@ -77,7 +80,7 @@ func (o Options) recipe() recipes.Options {
 
 func (o Options) withDefaults() (Options, error) {
 	if len(o.Artifacts) == 0 {
-		o.Artifacts = Artifacts()
+		o.Artifacts = DefaultArtifacts()
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -89,6 +92,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Publish != nil && !slices.Contains(o.Artifacts, imageName) {
 		return o, badInput(errors.New("--push publishes the image, and --artifact leaves it out: name image there, too"))
+	}
+	if slices.Contains(o.Artifacts, kindChecksum) && !slices.Contains(o.Artifacts, kindRaw) {
+		return o, badInput(fmt.Errorf("the artifact %s is the checksum of the disk: ask for %s, too", kindChecksum, kindRaw))
 	}
 	version, err := ParseVersion(o.Version)
 	if err != nil {

@@ -13,18 +13,20 @@ const FormatVersion = 2
 
 // A Result describes the outputs of a build: the content of build.json.
 type Result struct {
-	Format       int     `json:"format"`
-	Flavor       string  `json:"flavor"`
-	Version      string  `json:"version"`
-	Architecture string  `json:"architecture"`
-	Model        string  `json:"model"`
-	Kubernetes   string  `json:"kubernetes,omitempty"` // release, such as v1.34.1+k3s1
-	Created      string  `json:"created"`              // RFC 3339: the time that every file is clamped to
-	Image        *Image  `json:"image,omitempty"`
-	Disks        []Disk  `json:"disks"`
-	Steps        []Step  `json:"steps"`
-	Inputs       []Input `json:"inputs"`
-	Seconds      float64 `json:"seconds"`
+	Format       int    `json:"format"`
+	Flavor       string `json:"flavor"`
+	Version      string `json:"version"`
+	Architecture string `json:"architecture"`
+	Model        string `json:"model"`
+	Kubernetes   string `json:"kubernetes,omitempty"` // release, such as v1.34.1+k3s1
+	Created      string `json:"created"`              // RFC 3339: the time that every file is clamped to
+	Image        *Image `json:"image,omitempty"`
+	Disks        []Disk `json:"disks"`
+	// Evidence are the documents about the image, beside build.json.
+	Evidence []Evidence `json:"evidence"`
+	Steps    []Step     `json:"steps"`
+	Inputs   []Input    `json:"inputs"`
+	Seconds  float64    `json:"seconds"`
 	// Published says where the image was published. build.json is written before that, so
 	// the file never has it.
 	Published *publish.Result `json:"published,omitempty"`
@@ -51,13 +53,24 @@ type Layer struct {
 
 // A Disk is one bootable artifact.
 type Disk struct {
-	Kind      string        `json:"kind"`           // raw
-	Path      string        `json:"path"`           // relative to build.json
-	Size      int64         `json:"size"`           // bytes, holes included
-	Allocated int64         `json:"allocated"`      // bytes, holes excluded
-	Content   string        `json:"content_sha256"` // hex, see disk.Content
-	RootHash  string        `json:"verity_root_hash"`
-	Extents   []disk.Extent `json:"extents"`
+	Kind      string `json:"kind"`           // raw
+	Path      string `json:"path"`           // relative to build.json
+	Size      int64  `json:"size"`           // bytes, holes included
+	Allocated int64  `json:"allocated"`      // bytes, holes excluded
+	Content   string `json:"content_sha256"` // hex, see disk.Content
+	// Checksum is the file with the SHA-256 of the whole disk; empty: not made.
+	Checksum string        `json:"checksum,omitempty"`
+	RootHash string        `json:"verity_root_hash"`
+	Extents  []disk.Extent `json:"extents"`
+}
+
+// Evidence is a document about the image.
+type Evidence struct {
+	Path          string `json:"path"`           // relative to build.json
+	PredicateType string `json:"predicate_type"` // of an in-toto statement with it
+	MediaType     string `json:"media_type"`
+	Size          int64  `json:"size"`   // bytes
+	Digest        string `json:"digest"` // sha256:<hex>
 }
 
 // A Step is one step of the build.

@@ -76,7 +76,10 @@ func ReadKubernetes(ctx context.Context, o SimulateOptions) (image kubernetes.Im
 }
 
 // rootOf says of which image a root is.
-type rootOf struct{ digest, version string }
+type rootOf struct {
+	digest, version string
+	made            *rootImage
+}
 
 // withRoot opens the root image of an image for use.
 func (o SimulateOptions) withRoot(ctx context.Context, use func(fs.FS, *recorder, rootOf) error) (err error) {
@@ -93,7 +96,7 @@ func (o SimulateOptions) withRoot(ctx context.Context, use func(fs.FS, *recorder
 		return fmt.Errorf("%s: %w", o.Image, err)
 	}
 	return root.read(func(files fs.FS) error {
-		return use(files, rec, rootOf{digest, root.image.Release["KAIROS_VERSION"]})
+		return use(files, rec, rootOf{digest, root.image.Release["KAIROS_VERSION"], root})
 	})
 }
 

@@ -45,6 +45,16 @@ func VerifyDisks(ctx context.Context, o VerifyOptions) (good []Disk, err error) 
 	return good, err
 }
 
+// BuiltImage is the digest of the image in the output folder of a build, or empty if there
+// is none.
+func BuiltImage(dir string) string {
+	var r Result
+	if err := readJSON(filepath.Join(dir, resultName), &r); err != nil || r.Image == nil {
+		return ""
+	}
+	return r.Image.Digest
+}
+
 // describedDisks reads the disks of a description. Relative paths in it begin at its
 // folder.
 func describedDisks(path string) ([]Disk, error) {

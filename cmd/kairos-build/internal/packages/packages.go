@@ -60,3 +60,14 @@ type Package struct {
 	Size          int64  // bytes
 	SHA256        string // hex
 }
+
+// Installed is a package in the package database of an image.
+type Installed struct {
+	Name, Version string
+	Arch          string // as the family names it
+	// Source and SourceVersion are the package that it was built from.
+	Source, SourceVersion string
+	// State is empty for an installed package, else the state in the family's words,
+	// such as "deinstall ok config-files".
+	State string
+}

@@ -45,6 +45,9 @@ func New(o Options) (*Packages, error) {
 // Database is the path of dpkg's status file.
 func (p *Packages) Database() string { return "var/lib/dpkg/status" }
 
+// Type is the type of our packages in package URLs.
+func (p *Packages) Type() string { return "deb" }
+
 // Resolve reads the signed archive and finds the packages of the choice.
 func (p *Packages) Resolve(ctx context.Context, c recipes.Choice) (*packages.Set, error) {
 	a, err := p.open(ctx, c.Flavor, c.Arch)

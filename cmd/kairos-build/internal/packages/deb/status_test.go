@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/deb/archive"
 )
 
@@ -57,5 +58,38 @@ func TestMissingPackages(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"libc6", "removed", "foreign", "absent"}, got); diff != "" {
 		t.Errorf("missing (-want +got):\n%s", diff)
+	}
+}
+
+// TestInstalled: everything that dpkg-query -l shows, with the source packages.
+func TestInstalled(t *testing.T) {
+	database := status + `
+Package: purged
+Status: purge ok not-installed
+
+Package: libssl3t64
+Status: install ok installed
+Source: openssl
+Architecture: amd64
+Version: 3.5.1-1
+
+Package: grub-efi-amd64-signed
+Status: install ok installed
+Source: grub-efi-amd64-signed (1+2.12+9)
+Architecture: amd64
+Version: 1+2.12+9+deb13u1
+`
+	got, err := (&Packages{}).Installed([]byte(database))
+	want := []packages.Installed{
+		{Name: "libc6", Version: "2.41-12", Arch: "amd64", Source: "libc6", SourceVersion: "2.41-12"},
+		{Name: "held", Version: "1:1.0", Arch: "all", Source: "held", SourceVersion: "1:1.0", State: "hold ok installed"},
+		{Name: "removed", Version: "1.0", Arch: "amd64", Source: "removed", SourceVersion: "1.0", State: "deinstall ok config-files"},
+		{Name: "foreign", Version: "1.0", Arch: "i386", Source: "foreign", SourceVersion: "1.0"},
+		{Name: "newer", Version: "2.0-1~mine1", Arch: "amd64", Source: "newer", SourceVersion: "2.0-1~mine1"},
+		{Name: "libssl3t64", Version: "3.5.1-1", Arch: "amd64", Source: "openssl", SourceVersion: "3.5.1-1"},
+		{Name: "grub-efi-amd64-signed", Version: "1+2.12+9+deb13u1", Arch: "amd64", Source: "grub-efi-amd64-signed", SourceVersion: "1+2.12+9"},
+	}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("%v -want +got:\n%s", err, diff)
 	}
 }
