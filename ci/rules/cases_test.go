@@ -107,6 +107,17 @@ func importCases() []ruleCase {
 			"ci/bench/main.go:6: ./... imports " + Module + "/ci/acceptance: kairos-build alone runs the stories",
 			"ci/lab/lab.go:5: ./ci/lab imports " + Module + "/ci/acceptance/report: a lab decides nothing about a disk",
 		}},
+		{"imports", "a node checks and does not sign", map[string]string{
+			agent:                      "package main\n\nimport (\n\t_ \"" + Module + "/signing\"\n\t_ \"" + Module + "/signing/verify\"\n)\n",
+			"signing/signing.go":       "package signing\n\nimport _ \"" + cosign + "/v2/pkg/cosign\"\n",
+			"signing/verify/verify.go": "package verify\n\nimport (\n\t_ \"" + sigstore + "/sigstore-go/pkg/verify\"\n\t_ \"net/http\"\n\t_ \"" + Module + "/signing\"\n)\n",
+		}, []string{
+			agent + ":6: ./framework imports " + Module + "/signing: a node checks signatures and makes none: signing/verify is enough",
+			agent + ":7: ./framework imports " + Module + "/signing/verify -> " + Module + "/signing: a node checks signatures and makes none: signing/verify is enough",
+			"signing/verify/verify.go:7: ./signing/verify imports net/http: it works on bytes, and is what a node needs; the caller fetches and reads them",
+			"signing/verify/verify.go:8: ./signing/verify imports " + Module + "/signing -> " + cosign + "/v2/pkg/cosign: it works on bytes, and is what a node needs; the caller fetches and reads them",
+			"signing/verify/verify.go:8: ./signing/verify imports " + Module + "/signing: it works on bytes, and is what a node needs; the caller fetches and reads them",
+		}},
 		{"imports", "a circle ends", map[string]string{
 			"framework/a/a.go": "package a\n\nimport _ \"" + Module + "/framework/b\"\n",
 			"framework/b/b.go": "package b\n\nimport _ \"" + Module + "/framework/a\"\n",
@@ -115,6 +126,9 @@ func importCases() []ruleCase {
 			[]string{"a/a.go:6: imports log: use log/slog, with the logger passed in"}},
 		{"banned-imports", "below, in a test too", one("a/a_test.go", "package a\n\nimport (\n\t_ \"github.com/stretchr/testify/assert\"\n\t_ \"math/rand\"\n)\n"),
 			[]string{"a/a_test.go:6: imports github.com/stretchr/testify/assert: use testing and go-cmp"}},
+		{"banned-imports", "sigstore outside of its rooms", map[string]string{
+			"signing/a.go": "package signing\n\nimport _ \"" + cosign + "/v2/pkg/cosign\"\n", "cmd/a.go": "package main\n\nimport _ \"" + sigstore + "/sigstore-go/pkg/verify\"\n",
+		}, []string{"cmd/a.go:5: imports " + sigstore + "/sigstore-go/pkg/verify: use signing/verify to check, signing to sign"}},
 		{"banned-imports", "an exception", map[string]string{
 			"cmd/kairos-build/internal/engine/a.go": "package engine\n\nimport _ \"github.com/sirupsen/logrus\"\n",
 			"flavors/a.go":                          "package flavors\n\nimport _ \"github.com/sirupsen/logrus\"\n",

@@ -22,6 +22,8 @@ type arrow struct {
 
 const (
 	buildkit = "github.com/moby/buildkit"
+	sigstore = "github.com/sigstore"
+	cosign   = sigstore + "/cosign"
 	agent    = "./framework/agent"
 	builder  = "./cmd/kairos-build/internal"
 )
@@ -32,6 +34,17 @@ func arrows() []arrow {
 			from:  "./framework",
 			never: []string{buildkit, "./cmd", "./recipes", "./flavors", "./ci"},
 			why:   "what runs on a node knows nothing of the builder",
+		},
+		{
+			from:  "./framework",
+			never: []string{"./signing/.", cosign},
+			why:   "a node checks signatures and makes none: signing/verify is enough",
+		},
+		{
+			from:  "./signing/verify",
+			only:  []string{"std", "./signing/verify", "github.com/google/go-containerregistry", sigstore},
+			never: []string{cosign, "net/http", "os", "os/exec"},
+			why:   "it works on bytes, and is what a node needs; the caller fetches and reads them",
 		},
 		{
 			from:  "./framework",
@@ -296,6 +309,7 @@ func bans() []ban {
 		{path: "gopkg.in/yaml.v2", instead: "go.yaml.in/yaml/v3"},
 		{path: "gopkg.in/yaml.v3", instead: "go.yaml.in/yaml/v3"},
 		{path: "sigs.k8s.io/yaml", instead: "go.yaml.in/yaml/v3, which knows lines"},
+		{path: sigstore, instead: "signing/verify to check, signing to sign", except: []string{"signing"}}, // see also the arrows
 		{path: "github.com/docker/docker", instead: "the engine, or go-containerregistry"},
 	}
 }
