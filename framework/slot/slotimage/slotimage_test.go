@@ -167,15 +167,15 @@ func TestMetadata(t *testing.T) {
 	}
 	got := tree(t, f)
 	for path, want := range map[string]string{
-		".":    `drwxr-xr-x 0:0 1700000009.0 19 map[] ""`,
-		"keep": `dtrwxr-x--- 0:12 5.0 2 map[] ""`,
-		"take": `drwx--x--x 7:0 1700000000.0 2 map[] ""`,
-		"ping": `urwxr-xr-x 4000000000:3000000 1700000000.123456789 1 map["security.capability":"\x01\x00\x00\x02\x00 \x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"] "p"`,
+		".":        `drwxr-xr-x 0:0 1700000009.0 19 map[] ""`,
+		"keep":     `dtrwxr-x--- 0:12 5.0 2 map[] ""`,
+		"take":     `drwx--x--x 7:0 1700000000.0 2 map[] ""`,
+		"ping":     `urwxr-xr-x 4000000000:3000000 1700000000.123456789 1 map["security.capability":"\x01\x00\x00\x02\x00 \x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"] "p"`,
 		"dev/null": `Dcrw-rw-rw- 0:0 1700000000.0 1 map[] "259"`,
 		"dev/disk": `Drw-r--r-- 0:0 1700000000.0 1 map[] "1114924"`,
-		"fifo": `prw-r--r-- 0:0 1700000000.0 1 map[] "0"`,
-		"tmp":  `dtrwxrwxrwx 0:0 1700000009.0 2 map[] ""`,
-		"oem":  `drwxr-xr-x 0:0 1700000009.0 2 map[] ""`,
+		"fifo":     `prw-r--r-- 0:0 1700000000.0 1 map[] "0"`,
+		"tmp":      `dtrwxrwxrwx 0:0 1700000009.0 2 map[] ""`,
+		"oem":      `drwxr-xr-x 0:0 1700000009.0 2 map[] ""`,
 	} {
 		if diff := cmp.Diff(want, got[path]); diff != "" {
 			t.Errorf("%s:\n%s", path, diff)
