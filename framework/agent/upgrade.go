@@ -33,8 +33,7 @@ checks is left again by itself. docs/upgrades.md has the whole story.`,
   sudo kairos-agent upgrade --source oci:registry.example.org/node:v2 --ca-file ca.pem --reboot
   sudo kairos-agent upgrade --source ocifile:/usr/local/node-v2.tar
   sudo kairos-agent upgrade --source oci:registry.example.org/node:v2 --recovery
-  sudo kairos-agent upgrade list
-  kairos-agent policy show                # whose images are installed`,
+  sudo kairos-agent upgrade list`,
 		Args: commandline.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if u.source == "" {

@@ -41,6 +41,8 @@ const (
 const (
 	annotationPredicate = "dev.sigstore.bundle.predicateType"
 	predicateSigned     = "https://sigstore.dev/cosign/sign/v1"
+	// emptyConfig stands for the type of an artifact whose manifest names none.
+	emptyConfig = "application/vnd.oci.empty.v1+json"
 )
 
 // Evidence is a document about a digest: a signature or an attestation. It is what the place
@@ -91,7 +93,7 @@ func (g *gathering) run() bool {
 		return false
 	}
 	for _, d := range attached {
-		if d.ArtifactType == "" || isEvidence(d.ArtifactType) {
+		if d.ArtifactType == "" || d.ArtifactType == emptyConfig || isEvidence(d.ArtifactType) {
 			if !g.referrer(d) {
 				return false
 			}
