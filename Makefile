@@ -106,6 +106,7 @@ prove: ## Run everything there is, for hours: every firmware, story, fault and f
 	@$(MAKE) prove-kubernetes
 	@$(MAKE) crash
 	@$(MAKE) crash CRASH_FIRMWARE=uefi CRASH_BOOTS=4
+	@KAIROS_ATTACK=all $(GO) test -count=1 ./ci/attack
 	@$(MAKE) fuzz
 	@$(MAKE) mutate
 	@echo '== all is proven'

@@ -124,7 +124,7 @@ func (n *node) upgrade(ctx context.Context, ref string) (u upgraded, err error) 
 		return u, err
 	}
 	r := room{root: n.tree, binds: [][2]string{{n.state, layout.RunDir}}, log: log}
-	cmd := n.b.enter(ctx, r, "/kairos-agent", "upgrade", "--source", ref, "--json")
+	cmd := n.b.enter(ctx, r, "/kairos-agent", "upgrade", "--insecure-skip-verify", "--source", ref, "--json")
 	var said bytes.Buffer
 	cmd.Stdout = &said
 	u.job, err = n.b.timed(ctx, cmd)

@@ -15,6 +15,10 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
+// SkipVerify is a flag of kairos-agent upgrade: the images of the machines' registry are not
+// signed. ci/attack tests that a node refuses them without it.
+const SkipVerify = "--insecure-skip-verify"
+
 // UpgradeTimeout limits one upgrade in an emulated guest.
 const UpgradeTimeout = 20 * time.Minute
 
@@ -30,7 +34,7 @@ type upgraded struct {
 func (m *Machine) Upgrade(ctx context.Context, want slot.Choice, image v1.Image, ref string, flags ...string) (string, error) {
 	ctx, cancel := qemu.WithTimeout(ctx, UpgradeTimeout)
 	defer cancel()
-	text, err := m.Guest.Output(ctx, append([]string{"kairos-agent", "upgrade", "--json", "--source", ref}, flags...)...)
+	text, err := m.Guest.Output(ctx, append([]string{"kairos-agent", "upgrade", "--json", SkipVerify, "--source", ref}, flags...)...)
 	if err != nil {
 		return "", err
 	}

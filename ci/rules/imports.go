@@ -99,6 +99,16 @@ func arrows() []arrow {
 			why:   "the node decides on an upgrade; how it is done is here",
 		},
 		{
+			from:  "./framework/policy",
+			never: []string{"./framework/node", "./framework/machine", "./framework/upgrade"},
+			why:   "it judges what others fetched and read: node, builder and tests share it",
+		},
+		{
+			from:  "./ci/attack",
+			never: []string{"./ci/lab", "./ci/acceptance", "./cmd"},
+			why:   "an attacker has a registry, and no machine",
+		},
+		{
 			from: "./framework/machine/kubernetes/arguments",
 			only: []string{"std", "./framework/source/release", "./framework/strict/nearest"},
 			why:  "a build step writes the list that the node reads; it needs nothing of either",

@@ -95,7 +95,7 @@ goes back, and applies the cloud-config at every boot.`,
 	root.PersistentFlags().Lookup("root").DefValue = "/"
 	commandline.Prepare(root,
 		commandline.Group{Title: "See how the node is", Verbs: []*cobra.Command{newStatus(p), newReport(p), newHealth(p), newVersion(p)}},
-		commandline.Group{Title: "Upgrade and go back", Verbs: []*cobra.Command{newUpgrade(p), newRollback(p), newBootentry(p), newReset(p)}},
+		commandline.Group{Title: "Upgrade and go back", Verbs: []*cobra.Command{newUpgrade(p), newRollback(p), newBootentry(p), newReset(p), newPolicy(p)}},
 		commandline.Group{Title: "Work on the cloud-config", Verbs: []*cobra.Command{newValidate(p), newConfig(p), newRunStage(p), newSchema(p)}},
 		commandline.Group{Title: "Work on Kubernetes", Verbs: []*cobra.Command{newToken()}},
 		commandline.Group{Title: services, Verbs: newServices(p)},

@@ -26,7 +26,7 @@ func newUpgrade(p *program) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "upgrade --source SOURCE",
 		Short: "Write an image to the other slot and try it at the next boot",
-		Long: `Writes an image to the slot that does not run, checks every byte of it, and has
+		Long: `Writes an image to the slot that does not run, checks who signed it and every byte of it, and has
 the boot loader try it at the next boot. A slot that does not pass its health
 checks is left again by itself. docs/upgrades.md has the whole story.`,
 		Example: `  sudo kairos-agent upgrade --source oci:registry.example.org/node:v2
@@ -50,8 +50,8 @@ checks is left again by itself. docs/upgrades.md has the whole story.`,
 // upgradeFlags are the flags of upgrade.
 type upgradeFlags struct {
 	registryFlags
-	source                        string
-	recovery, reboot, force, json bool
+	source                              string
+	recovery, reboot, force, json, skip bool
 }
 
 func (u *upgradeFlags) declare(f *pflag.FlagSet) {
@@ -60,6 +60,7 @@ func (u *upgradeFlags) declare(f *pflag.FlagSet) {
 	f.BoolVar(&u.recovery, "recovery", false, "write the recovery slot, and not the passive one")
 	f.BoolVar(&u.reboot, "reboot", false, "reboot after success")
 	f.BoolVar(&u.force, "force", false, "also install an older version, an image for another model, or one whose Kubernetes does not fit this node")
+	f.BoolVar(&u.skip, "insecure-skip-verify", false, "DANGEROUS: install an image that nobody vouches for; status shows it until the next verified upgrade")
 	f.BoolVar(&u.json, "json", false, "print the result as JSON, as documented at Result in framework/upgrade")
 }
 
@@ -69,6 +70,9 @@ func (p *program) upgrade(ctx context.Context, u upgradeFlags) error {
 		return errors.New("it writes to the disk and needs root: run it with sudo")
 	}
 	debug.SetMemoryLimit(upgradeMemory)
+	if u.skip {
+		fmt.Fprintln(p.stderr, "WARNING: --insecure-skip-verify: this image is not verified. Whoever controls the registry, or the way to it, controls this node.")
+	}
 	result, err := p.watchUpgrade(ctx, u)
 	if err != nil {
 		return err
@@ -86,7 +90,7 @@ func (p *program) watchUpgrade(ctx context.Context, u upgradeFlags) (upgrade.Res
 	log := newLog(view)
 	p.node.Stderr, p.node.Log = view, log
 	return p.node.Upgrade(ctx, upgrade.Options{
-		Source: u.source, Recovery: u.recovery, Force: u.force, Progress: view.show, Log: log,
+		Source: u.source, Recovery: u.recovery, Force: u.force, SkipVerify: u.skip, Progress: view.show, Log: log,
 		Registry: u.options(log),
 	})
 }
@@ -100,6 +104,12 @@ func printUpgrade(w io.Writer, r upgrade.Result, u upgradeFlags) error {
 		version = r.Version + ", the same version as before"
 	}
 	fmt.Fprintf(w, "slot     %s\nversion  %s\nimage    %s\nroot     %s\n", r.Slot, version, r.Digest, r.RootHash)
+	for _, reason := range r.Trust {
+		fmt.Fprintf(w, "trust    %s\n", reason)
+	}
+	if !r.Verified {
+		fmt.Fprintf(w, "trust    NOT VERIFIED: nobody vouches for this image\n")
+	}
 	fmt.Fprintf(w, "%d MiB written and read back in %.1f s\n", r.Bytes>>20, r.Seconds)
 	if r.Tries > 0 && !u.reboot {
 		fmt.Fprintf(w, "slot %s is tried at the next boot: reboot when it suits\n", r.Slot)

@@ -57,7 +57,7 @@ func TestPrintUpgrade(t *testing.T) {
 		flags upgradeFlags
 		want  string
 	}{
-		{"newer", r, upgradeFlags{}, "slot     b\nversion  v1.1.0, was v1.0.0\nimage    sha256:1\nroot     2\n3 MiB written and read back in 4.2 s\nslot b is tried at the next boot: reboot when it suits\n"},
+		{"newer", r, upgradeFlags{}, "slot     b\nversion  v1.1.0, was v1.0.0\nimage    sha256:1\nroot     2\ntrust    NOT VERIFIED: nobody vouches for this image\n3 MiB written and read back in 4.2 s\nslot b is tried at the next boot: reboot when it suits\n"},
 		{"same", same, upgradeFlags{reboot: true}, "version  v1.1.0, the same version as before\n"},
 		{"json", r, upgradeFlags{json: true}, `"rootHash": "2"`},
 	} {

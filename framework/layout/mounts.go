@@ -48,6 +48,8 @@ const (
 	ImageKernel  = "/boot/vmlinuz"
 	ImageInitrd  = "/boot/initrd"
 	ImageRelease = "/etc/kairos-release"
+	// ImagePolicy says which images a node trusts (framework/policy).
+	ImagePolicy = "/etc/kairos/policy.yaml"
 	// ImageCmdline holds the kernel arguments of the image: one line.
 	ImageCmdline = "/usr/lib/kairos/cmdline"
 	// ImageBoot holds the boot loader, in the form that framework/grub/bootloader defines.

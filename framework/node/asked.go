@@ -24,6 +24,7 @@ func (n *Node) Status(ctx context.Context) status.Status {
 	}
 	s.Problems = append(s.Problems, n.notStarted(ctx)...)
 	n.addKubernetes(ctx, &s)
+	n.addTrust(&s)
 	return s
 }
 

@@ -78,6 +78,7 @@ func (n *Node) Upgrade(ctx context.Context, o upgrade.Options) (result upgrade.R
 	}
 	defer func() { err = errors.Join(err, closeNode()) }()
 	result, err = n.runUpgrade(ctx, node, o)
+	n.warn("remembering whether the image was verified", n.rememberTrust(o, result, err))
 	n.warn("writing the boot history", n.remember([]history.Entry{upgraded(o.Source, result, err)}))
 	return result, interrupted(ctx, err)
 }
@@ -89,10 +90,14 @@ func (n *Node) runUpgrade(ctx context.Context, node upgrade.Installation, o upgr
 		return upgrade.Result{}, err
 	}
 	o.Tries = merged.Upgrade.Boots()
+	warnings := n.trusting(&node)
 	node.Against = func(ctx context.Context, kubernetes string) []error { return n.against(ctx, merged, kubernetes) }
+	for _, text := range warnings {
+		fmt.Fprintln(n.Stderr, "kairos: "+text)
+	}
 	result, err := upgrade.Run(ctx, node, o)
 	if err == nil {
-		result.Warnings = append(result.Warnings, hooks.After(ctx)...)
+		result.Warnings = append(append(warnings, result.Warnings...), hooks.After(ctx)...)
 	}
 	return result, err
 }

@@ -29,6 +29,7 @@ func (n *Node) Settle(ctx context.Context) error {
 		return errors.Join(envErr, arriveErr)
 	}
 	concludeErr := b.carryOut(ctx, settle.Conclude(b.state, b.boot, result))
+	b.keepTrust()
 	return errors.Join(envErr, arriveErr, result.Write(n.Root), concludeErr, b.endBootloader(ctx))
 }
 

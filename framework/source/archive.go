@@ -11,7 +11,6 @@ import (
 	"path"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
 // A layoutArchive is the store of an OCI layout in a tar. It knows where each blob
@@ -22,11 +21,14 @@ type layoutArchive struct {
 	index []byte
 }
 
+// maxBlobs is how many blobs an archive may have. Each takes memory.
+const maxBlobs = 16 << 10
+
 type span struct{ offset, size int64 }
 
 // archive opens the image for want in a tar of an OCI layout. The index in it
 // may list one image or several.
-func archive(file string, want v1.Platform) (v1.Image, error) {
+func archive(file string, want v1.Platform) (*Image, error) {
 	a, err := scan(file)
 	if errors.Is(err, ErrTooLarge) {
 		return nil, fmt.Errorf("%s: %w", file, err)
@@ -34,7 +36,7 @@ func archive(file string, want v1.Platform) (v1.Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w: %w: want a tar of an OCI layout, not compressed", file, ErrNotImage, err)
 	}
-	image, err := find(a, types.OCIImageIndex, a.index, want)
+	image, err := inLayout(a, a.index, want)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
@@ -66,6 +68,9 @@ func scan(file string) (*layoutArchive, error) {
 				return nil, err
 			}
 		case h.Typeflag == tar.TypeReg && dir == "blobs/sha256/":
+			if len(a.at) == maxBlobs {
+				return nil, fmt.Errorf("%w: it has more than the %d blobs that are read of an archive", ErrTooLarge, maxBlobs)
+			}
 			a.at[v1.Hash{Algorithm: "sha256", Hex: base}] = span{offset, h.Size}
 		}
 	}

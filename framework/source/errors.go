@@ -15,6 +15,8 @@ var (
 	ErrUntrusted = errors.New("the registry's certificate is not trusted")
 	// ErrRegistry says that the registry does not answer as it should.
 	ErrRegistry = errors.New("the registry does not answer")
+	// ErrPlain says that credentials would be sent without TLS.
+	ErrPlain = errors.New("the credentials are not sent without TLS")
 	// ErrAltered says that content does not have the digest that names it.
 	ErrAltered = errors.New("content is altered")
 	// ErrMissing says that a blob of the manifest is not there.

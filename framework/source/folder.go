@@ -16,6 +16,14 @@ import (
 
 // Layout opens the image for want in an OCI layout folder.
 func Layout(dir string, want v1.Platform) (v1.Image, error) {
+	image, err := layoutImage(dir, want)
+	if err != nil {
+		return nil, err
+	}
+	return image.Image, nil
+}
+
+func layoutImage(dir string, want v1.Platform) (*Image, error) {
 	index, err := openFile(filepath.Join(dir, "index.json"))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w: %w: want a folder with oci-layout and index.json", dir, ErrNotImage, err)
@@ -24,11 +32,21 @@ func Layout(dir string, want v1.Platform) (v1.Image, error) {
 	if err := errors.Join(err, index.Close()); err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
-	image, err := find(layoutFolder(dir), types.OCIImageIndex, data, want)
+	image, err := inLayout(layoutFolder(dir), data, want)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
 	return image, nil
+}
+
+// inLayout opens the image for want in a layout with an index.json. Nothing names the
+// index.json by its digest, so it is not in the chain.
+func inLayout(s store, index []byte, want v1.Platform) (*Image, error) {
+	image, chain, err := find(s, types.OCIImageIndex, index, want)
+	if err != nil {
+		return nil, err
+	}
+	return &Image{Image: image, Chain: chain[1:], shelves: []shelf{layoutShelf{s, index}}}, nil
 }
 
 // A layoutFolder is the store of an OCI layout folder.

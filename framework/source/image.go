@@ -34,6 +34,9 @@ func openImage(s store, media types.MediaType, data []byte) (v1.Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: reading manifest %s: %w", ErrNotImage, digest, err)
 	}
+	if len(m.Layers) > maxLayers {
+		return nil, fmt.Errorf("%w: manifest %s lists %d layers, more than the %d that are read", ErrNotImage, digest, len(m.Layers), maxLayers)
+	}
 	image := &storedImage{store: s, media: media, manifest: data, layers: map[v1.Hash]v1.Descriptor{}}
 	for _, layer := range m.Layers {
 		if err := image.list(layer); err != nil {
@@ -60,19 +63,6 @@ func (i *storedImage) list(layer v1.Descriptor) error {
 		return fmt.Errorf("%w: layer %s has a size of %d bytes", ErrNotImage, layer.Digest, layer.Size)
 	}
 	i.layers[layer.Digest] = layer
-	return nil
-}
-
-// checkShape refuses a document that is an image for one reader and an index for
-// another (CVE-2021-41190): it must not have key, which belongs to the other kind.
-func checkShape(digest v1.Hash, data []byte, key string) error {
-	var keys map[string]json.RawMessage
-	if err := json.Unmarshal(data, &keys); err != nil {
-		return fmt.Errorf("%w: reading manifest %s: %w", ErrNotImage, digest, err)
-	}
-	if _, has := keys[key]; has {
-		return fmt.Errorf("%w: %s is an image and an index at once", ErrNotImage, digest)
-	}
 	return nil
 }
 
@@ -107,6 +97,8 @@ func (l *storedLayer) Compressed() (io.ReadCloser, error) {
 const (
 	// maxDepth is how deep indexes may be nested: builders nest two.
 	maxDepth = 4
+	// maxLayers is how many layers an image may have: container engines take about 128.
+	maxLayers = 512
 	// maxManifests is how many manifests are read to find the right one.
 	maxManifests = 256
 )
@@ -116,30 +108,39 @@ const (
 type search struct {
 	store store
 	want  v1.Platform
-	read  int      // manifests
-	have  []string // platforms of images that are not wanted
+	read  int       // manifests
+	have  []string  // platforms of images that are not wanted
+	chain []v1.Hash // of the documents that lead to the one that is looked at
 }
 
 // find opens the image for want, given the content of a manifest or an index. The
-// caller has checked the content as far as possible.
-func find(s store, media types.MediaType, data []byte, want v1.Platform) (v1.Image, error) {
+// caller has checked the content as far as possible. The chain has the digests from the
+// given document down to the image's manifest.
+func find(s store, media types.MediaType, data []byte, want v1.Platform) (image v1.Image, chain []v1.Hash, err error) {
 	f := &search{store: s, want: want}
-	image, err := f.document(media, data, 0)
+	image, err = f.document(media, data, 0)
 	if image == nil && err == nil {
 		err = mismatch(want, f.have)
 	}
-	return image, err
+	return image, f.chain, err
 }
 
 // document returns the image for want in a manifest or an index, or nil.
-func (f *search) document(media types.MediaType, data []byte, depth int) (v1.Image, error) {
+func (f *search) document(media types.MediaType, data []byte, depth int) (image v1.Image, err error) {
+	digest := sha256Of(data)
+	f.chain = append(f.chain, digest)
 	switch media = mediaOf(media, data); {
 	case media.IsIndex():
-		return f.index(data, depth)
+		image, err = f.index(data, depth)
 	case media.IsImage():
-		return f.image(media, data)
+		image, err = f.image(media, data)
+	default:
+		err = fmt.Errorf("%w: %s is %s, want an image or an index", ErrNotImage, digest, media)
 	}
-	return nil, fmt.Errorf("%w: %s is %s, want an image or an index", ErrNotImage, sha256Of(data), media)
+	if image == nil {
+		f.chain = f.chain[:len(f.chain)-1]
+	}
+	return image, err
 }
 
 // mediaOf returns the media type of a document. A server of plain files may not

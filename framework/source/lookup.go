@@ -13,6 +13,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/kairos-build/kairos-build/framework/internal/layers"
+	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
 )
 
 // maxFile is the largest file, in bytes, that Files reads into memory.
@@ -26,6 +27,11 @@ func Files(image v1.Image, names ...string) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return FilesIn(stored, names...)
+}
+
+// FilesIn is Files for the layers of an image, bottom to top.
+func FilesIn(stored []slotimage.Layer, names ...string) (map[string][]byte, error) {
 	l := lookup{names: names, found: map[string][]byte{}, below: len(stored)}
 	for i, layer := range slices.Backward(stored) {
 		if l.done() {
@@ -48,6 +54,7 @@ type lookup struct {
 	found   map[string][]byte
 	visible layers.Names // of the names and their parents
 	below   int          // the layer that was read last
+	budget  layers.Budget
 }
 
 // done tells whether the layers below cannot add any of the names.
@@ -74,13 +81,18 @@ func (l *lookup) layer(r io.Reader, number int) error {
 }
 
 func (l *lookup) entry(h *tar.Header, content io.Reader, number int) error {
+	if err := l.budget.Take(h); err != nil {
+		return err
+	}
 	name, err := layers.Clean(h.Name)
 	if err != nil {
 		return fmt.Errorf("%.200q: %w", h.Name, err)
 	}
 	if mark, ok, err := layers.ParseMark(name); ok || err != nil {
-		l.visible.Hide(mark, number)
-		return err
+		if err != nil {
+			return err
+		}
+		return l.visible.Hide(mark, number)
 	}
 	if !l.concerns(name) {
 		return nil

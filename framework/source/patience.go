@@ -69,7 +69,7 @@ func transient(err error) bool {
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		return !dns.IsNotFound
 	}
-	return !isCertificate(err) && !errors.Is(err, errNotOurs) && !errors.Is(err, ErrTooLarge) && !errors.Is(err, fetch.ErrDowngrade)
+	return !isCertificate(err) && !errors.Is(err, errNotOurs) && !errors.Is(err, ErrTooLarge) && !errors.Is(err, fetch.ErrDowngrade) && !errors.Is(err, ErrPlain)
 }
 
 // isCertificate says whether the server could not prove its identity.

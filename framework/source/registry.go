@@ -18,7 +18,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/kairos-build/kairos-build/framework/fetch"
@@ -27,7 +26,7 @@ import (
 const dialTimeout = 15 * time.Second
 
 // pull opens an image in the first place that has it: a mirror or the registry.
-func pull(ctx context.Context, ref string, o Options) (v1.Image, error) {
+func pull(ctx context.Context, ref string, o Options) (*Image, error) {
 	parsed, err := name.ParseReference(ref)
 	if err != nil {
 		return nil, fmt.Errorf("%q is neither a folder, a file nor an image reference: %w", ref, err)
@@ -47,7 +46,7 @@ func pull(ctx context.Context, ref string, o Options) (v1.Image, error) {
 			err = Present(ctx, image) // a mirror may have half of the image
 		}
 		if err == nil {
-			return image, nil
+			return r.named(ctx, image, parsed, places[i+1:]), nil
 		}
 		all = append(all, err)
 		if ctx.Err() != nil || i == len(places)-1 {
@@ -56,6 +55,19 @@ func pull(ctx context.Context, ref string, o Options) (v1.Image, error) {
 		o.Log.Warn("the mirror does not give the image; asking the next", "mirror", place.Context().RegistryStr(), "error", err)
 	}
 	return nil, errors.Join(all...)
+}
+
+// named notes what was asked for, and the places after the one that has the image: a mirror
+// may have an image without its signatures.
+func (p *puller) named(ctx context.Context, image *Image, ref name.Reference, after []name.Reference) *Image {
+	image.Name = ref.Context().Name()
+	if tag, ok := ref.(name.Tag); ok {
+		image.Tag = tag.TagStr()
+	}
+	for _, place := range after {
+		image.shelves = append(image.shelves, &laterShelf{signIn: func() (*repository, error) { return p.repository(ctx, place.Context()) }})
+	}
+	return image
 }
 
 // places returns where to look for an image, in order: the mirrors of its
@@ -115,7 +127,7 @@ func newPuller(o Options) (*puller, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &puller{o, keys, fetch.Transport(&http.Transport{
+	return &puller{o, keys, guarded{fetch.Transport(&http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: dialTimeout}).DialContext,
 		TLSHandshakeTimeout:   dialTimeout,
@@ -124,7 +136,25 @@ func newPuller(o Options) (*puller, error) {
 		DisableCompression:    true, // a Range counts the bytes of the blob itself
 		ResponseHeaderTimeout: o.StallTimeout,
 		IdleConnTimeout:       o.StallTimeout,
-	})}, nil
+	})}}, nil
+}
+
+// guarded sends no credentials over plain http, but to this machine itself: whoever is on
+// the way could read them. go-containerregistry falls back to http for private addresses and
+// .local names, so that somebody who blocks https would get them.
+type guarded struct{ inner http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (g guarded) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL.Scheme == "http" && req.Header.Get("Authorization") != "" && !isLoopback(req.URL.Hostname()) {
+		return nil, fmt.Errorf("%w: %s answers without TLS", ErrPlain, req.URL.Host)
+	}
+	return g.inner.RoundTrip(req)
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // rootCAs returns the system's certificates and those of a file. nil stands for
@@ -148,7 +178,7 @@ func rootCAs(file string) (*x509.CertPool, error) {
 }
 
 // open opens an image in one registry.
-func (p *puller) open(ctx context.Context, ref name.Reference) (v1.Image, error) {
+func (p *puller) open(ctx context.Context, ref name.Reference) (*Image, error) {
 	repo, err := p.repository(ctx, ref.Context())
 	if err != nil {
 		return nil, p.explain(ctx, ref.Name(), ref.Context(), err)
@@ -157,11 +187,11 @@ func (p *puller) open(ctx context.Context, ref name.Reference) (v1.Image, error)
 	if err != nil {
 		return nil, p.explain(ctx, ref.Name(), ref.Context(), err)
 	}
-	image, err := find(repo, media, data, p.platform())
+	image, chain, err := find(repo, media, data, p.platform())
 	if err != nil {
 		return nil, p.explain(ctx, ref.Name(), ref.Context(), err)
 	}
-	return image, nil
+	return &Image{Image: image, Chain: chain, shelves: []shelf{repo}}, nil
 }
 
 // repository signs in and returns the store of a registry.
@@ -206,6 +236,8 @@ func (p *puller) explain(ctx context.Context, what string, repo name.Repository,
 		return fmt.Errorf("%s: %w: %w", what, ErrNotFound, err)
 	case code == http.StatusUnauthorized || code == http.StatusForbidden:
 		return fmt.Errorf("%s: %w: %w: put the credentials of %s into %s, or name another file", what, ErrDenied, err, host, DefaultAuth)
+	case errors.Is(err, ErrPlain):
+		return fmt.Errorf("%s: %w; serve the registry over https, or remove the credentials for it", what, err)
 	case isCertificate(err):
 		return fmt.Errorf("%s: %w: %w: give the certificate of its authority in a file", what, ErrUntrusted, err)
 	}

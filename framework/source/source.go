@@ -21,7 +21,14 @@
 // a blob. Mirrors are asked before the registry itself. Credentials come from a
 // docker-style config.json, proxies from the environment. Options has the details.
 //
-// The package does not check signatures, and writes nothing anywhere.
+// The name of an image is resolved once: what follows is asked for by digest. So nothing
+// that a registry says later about a tag changes what is read. Image.Chain has the digests
+// that lead from the name to the image's manifest.
+//
+// # Signatures
+//
+// Image.Evidence returns what is stored beside an image: signatures and attestations. The
+// package does not judge them, and writes nothing anywhere.
 package source
 
 import (
@@ -47,6 +54,30 @@ import (
 //
 // The context bounds all reading from the image, also after Open has returned.
 func Open(ctx context.Context, ref string, o Options) (v1.Image, error) {
+	image, err := Resolve(ctx, ref, o)
+	if err != nil {
+		return nil, err
+	}
+	return image.Image, nil
+}
+
+// An Image is an image and the place where it is.
+type Image struct {
+	v1.Image
+	// Name and Tag are what was asked for in a registry: registry.example.org/edge/node
+	// and v2. Both are empty for an image that is not in a registry, and Tag for one that
+	// was asked for by digest.
+	Name, Tag string
+	// Chain has the digests from the document that the name stood for down to the image's
+	// manifest, such as those of an index and of a manifest in it. A signature of any of
+	// them is a signature of the image.
+	Chain []v1.Hash
+
+	shelves []shelf // where to look for evidence, in order
+}
+
+// Resolve is Open, with what is known about the place.
+func Resolve(ctx context.Context, ref string, o Options) (*Image, error) {
 	o = o.withDefaults()
 	scheme, rest, _ := strings.Cut(ref, ":")
 	switch scheme {
@@ -70,7 +101,7 @@ func Open(ctx context.Context, ref string, o Options) (v1.Image, error) {
 }
 
 // local opens a tar of a layout or, if folders is true, a layout folder.
-func local(path string, o Options, folders bool) (v1.Image, error) {
+func local(path string, o Options, folders bool) (*Image, error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -82,13 +113,13 @@ func local(path string, o Options, folders bool) (v1.Image, error) {
 	case !info.IsDir():
 		return archive(path, o.platform())
 	case folders:
-		return Layout(path, o.platform())
+		return layoutImage(path, o.platform())
 	}
 	return nil, fmt.Errorf("%s: %w: it is a folder; open it as dir:%s", path, ErrNotImage, path)
 }
 
 // folder opens a layout or a root file system.
-func folder(ctx context.Context, dir string, o Options) (v1.Image, error) {
+func folder(ctx context.Context, dir string, o Options) (*Image, error) {
 	has := func(name string) bool {
 		_, err := os.Lstat(filepath.Join(dir, name))
 		return err == nil
@@ -97,9 +128,9 @@ func folder(ctx context.Context, dir string, o Options) (v1.Image, error) {
 	case !has("."):
 		return nil, fmt.Errorf("%s: %w: there is no such folder", dir, ErrNotFound)
 	case has("index.json"):
-		return Layout(dir, o.platform())
+		return layoutImage(dir, o.platform())
 	case has("etc/kairos-release") && has("boot/vmlinuz"):
-		return root(ctx, dir, o.platform())
+		return plain(root(ctx, dir, o.platform()))
 	}
 	return nil, fmt.Errorf("%s: %w: want an OCI layout (index.json) or a root file system (etc/kairos-release and boot/vmlinuz)", dir, ErrNotImage)
 }
@@ -108,4 +139,16 @@ func folder(ctx context.Context, dir string, o Options) (v1.Image, error) {
 // with a slash or a dot and has no ".tar" at the end.
 func looksLikePath(ref string) bool {
 	return strings.HasPrefix(ref, "/") || strings.HasPrefix(ref, ".") || strings.HasSuffix(ref, ".tar")
+}
+
+// plain is an image that nothing is stored beside.
+func plain(image v1.Image, err error) (*Image, error) {
+	if err != nil {
+		return nil, err
+	}
+	digest, err := image.Digest()
+	if err != nil {
+		return nil, err
+	}
+	return &Image{Image: image, Chain: []v1.Hash{digest}}, nil
 }

@@ -379,7 +379,7 @@ func TestDocumentsThatAreTwoThings(t *testing.T) {
 		"something else":           {"want an image or an index", `{"schemaVersion":1}`},
 		"no JSON":                  {"want an image or an index", `<html>`},
 	} {
-		_, err := find(layoutFolder(t.TempDir()), "text/plain", []byte(tt.document), v1.Platform{})
+		_, _, err := find(layoutFolder(t.TempDir()), "text/plain", []byte(tt.document), v1.Platform{})
 		if !errors.Is(err, ErrNotImage) || !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%s: got %v, want ErrNotImage that says %q", name, err, tt.says)
 		}
@@ -395,7 +395,7 @@ func TestMediaTypeCounts(t *testing.T) {
 		types.OCIManifestSchema1:    {"an image and an index at once", `{"schemaVersion":2,"mediaType":"` + index + `","manifests":[]}`},
 		types.DockerManifestSchema1: {"want an image or an index", `{"schemaVersion":2,"mediaType":"` + index + `","manifests":[]}`},
 	} {
-		_, err := find(layoutFolder(t.TempDir()), media, []byte(tt.document), v1.Platform{})
+		_, _, err := find(layoutFolder(t.TempDir()), media, []byte(tt.document), v1.Platform{})
 		if !errors.Is(err, ErrNotImage) || !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%s: got %v, want ErrNotImage that says %q", media, err, tt.says)
 		}
@@ -419,7 +419,7 @@ func TestSizesOfLayers(t *testing.T) {
 		{"nothing in it", blob(0), ErrMissing, "is missing from the folder"},
 	} {
 		document := fmt.Sprintf(`{"schemaVersion":2,"config":%s,"layers":[%s]}`, blob(2), tt.layers)
-		_, err := find(layoutFolder(t.TempDir()), types.OCIManifestSchema1, []byte(document), v1.Platform{})
+		_, _, err := find(layoutFolder(t.TempDir()), types.OCIManifestSchema1, []byte(document), v1.Platform{})
 		if !errors.Is(err, tt.is) || !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%s: got %v, want %v that says %q", tt.name, err, tt.is, tt.says)
 		}

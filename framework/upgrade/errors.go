@@ -12,13 +12,15 @@ import (
 // Reasons why an upgrade failed. With the errors up to ErrTooLarge nothing was written,
 // unless the error is also an *IncompleteError.
 var (
-	ErrBusy      = errors.New("another upgrade is running")
-	ErrSource    = errors.New("unknown kind of source")
-	ErrManifest  = errors.New("the image's manifest is not whole")
-	ErrRefused   = errors.New("the image is not trusted")
-	ErrRelease   = errors.New("the image's release file is not complete")
+	ErrBusy     = errors.New("another upgrade is running")
+	ErrSource   = errors.New("unknown kind of source")
+	ErrManifest = errors.New("the image's manifest is not whole")
+	ErrRefused  = errors.New("the image is not trusted")
+	ErrRelease  = errors.New("the image's release file is not complete")
+	// ErrMismatch says that the image is not what its labels or its name say.
+	ErrMismatch  = errors.New("the image is not what it says")
 	ErrUnfit     = errors.New("the image does not fit this node")
-	ErrDowngrade = errors.New("the image is older than the running system")
+	ErrDowngrade = errors.New("the image is older than what this node had")
 	ErrTooLarge  = errors.New("the image is too large for the slot")
 	// ErrRootHash says that the root hash is not the one of the builder or the
 	// rehearsal.

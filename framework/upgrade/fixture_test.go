@@ -3,6 +3,7 @@
 package upgrade
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -163,6 +164,13 @@ type testNode struct {
 	loader  testLoader
 }
 
+// trusting trusts every image.
+type trusting struct{}
+
+func (trusting) Verify(context.Context, *source.Image) ([]string, error) {
+	return []string{"signed by a test"}, nil
+}
+
 // A testLoader is GRUB; it only notes what it is to stage.
 type testLoader struct {
 	bootconf.Loader
@@ -180,7 +188,7 @@ func newNode(t testing.TB) *testNode {
 	n.env = &env{Store: bootenvtest.Open(t, n.efi), node: n}
 	n.Installation = Installation{
 		Booted: layout.SlotA, Release: releaseOf(keyVersion, "v1.0.0"), Store: n.env,
-		Lock: filepath.Join(n.dir, "run", "upgrade.lock"), Open: n.open, BootLoader: &n.loader,
+		Lock: filepath.Join(n.dir, "run", "upgrade.lock"), Open: n.open, BootLoader: &n.loader, Verifier: trusting{},
 	}
 	for _, s := range layout.Slots() {
 		n.sizes[s.Root()], n.sizes[s.Boot()] = rootSize, bootSize

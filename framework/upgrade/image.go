@@ -18,20 +18,18 @@ import (
 // kinds returns the kinds of sources that source.Open knows.
 func kinds() []string { return []string{"oci", "dir", "ocifile", "file"} }
 
-// open opens the image and checks that all of it is there.
+// open turns the name of the image into a digest, and reads its manifest. Everything after
+// it is asked for by digest.
 func (u *run) open(ctx context.Context) error {
 	kind, rest, _ := strings.Cut(u.Source, ":")
 	if !slices.Contains(kinds(), kind) || rest == "" {
 		return fmt.Errorf("%w %q: want oci:REF, dir:PATH, ocifile:FILE or file:PATH", ErrSource, u.Source)
 	}
-	image, err := source.Open(ctx, u.Source, u.Registry)
+	image, err := source.Resolve(ctx, u.Source, u.Registry)
 	if err != nil {
 		return err
 	}
 	if err := checkManifest(image, u.Registry.Arch); err != nil {
-		return fmt.Errorf("%s: %w", u.Source, err)
-	}
-	if err := source.Present(ctx, image); err != nil {
 		return fmt.Errorf("%s: %w", u.Source, err)
 	}
 	digest, err := image.Digest()
@@ -39,6 +37,21 @@ func (u *run) open(ctx context.Context) error {
 		return fmt.Errorf("%s: %w", u.Source, err)
 	}
 	u.image, u.result.Digest = image, digest.String()
+	return nil
+}
+
+// present checks that all layers are there, and not larger than any image for this slot.
+func (u *run) present(ctx context.Context) error {
+	manifest, err := u.image.Manifest()
+	if err != nil {
+		return err
+	}
+	if n := stored(manifest); n > u.bound() {
+		return fmt.Errorf("%w: its layers have %d MiB, and no image for slot %s has more than %d MiB", ErrTooLarge, n>>20, u.plan.target, u.bound()>>20)
+	}
+	if err := source.Present(ctx, u.image); err != nil {
+		return fmt.Errorf("%s: %w", u.Source, err)
+	}
 	return nil
 }
 
@@ -71,7 +84,7 @@ func checkManifest(image v1.Image, arch string) error {
 }
 
 // stored returns the size of all layers as they are pulled, in bytes. The manifest
-// gives it; it is only for display.
+// gives it.
 func stored(m *v1.Manifest) (total int64) {
 	for _, layer := range m.Layers {
 		total += min(layer.Size, math.MaxInt64-total)

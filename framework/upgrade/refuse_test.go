@@ -3,6 +3,7 @@
 package upgrade
 
 import (
+	"archive/tar"
 	"context"
 	"errors"
 	"fmt"
@@ -62,9 +63,19 @@ func TestRefused(t *testing.T) {
 		{"another architecture", "dir:" + dir, func(n *testNode) { n.Release = releaseOf(keyArch, "arm64") }, source.ErrPlatform, "linux/arm64"},
 		{"another architecture inside", with(keyArch, "arm64"), nil, ErrUnfit, "its architecture is arm64, the node's is amd64"},
 		{"another family", with(keyFamily, "suse"), nil, ErrUnfit, "its family is suse, the node's is debian"},
+		{"another distribution", with(keyFlavor, "ubuntu"), nil, ErrUnfit, "its distribution is ubuntu, the node's is debian; --force"},
+		{"a version that cannot be compared", with(keyVersion, "spring"), nil, ErrDowngrade, `its version "spring" cannot be compared with v1.0.0, which the running system has; --force`},
+		{"older than the floor", "dir:" + dir, func(n *testNode) { n.Floor = releaseOf(keyVersion, "v1.2.0") }, ErrDowngrade, "version v1.1.0, this node had v1.2.0; --force"},
+		{"an older distribution than the floor", "dir:" + dir, func(n *testNode) { n.Floor = releaseOf(keyRelease, "14") }, ErrDowngrade, "debian 13, this node had 14; --force"},
+		{"nothing to verify with", "dir:" + dir, func(n *testNode) { n.Verifier = nil }, ErrRefused, "nothing to verify images with"},
+		{"a label of another version", "dir:" + store(t, labeled(t, image, "io.kairos.version", "v1.2.0")), nil, ErrMismatch, `label io.kairos.version is "v1.2.0", its release file has KAIROS_VERSION="v1.1.0"`},
+		{"a label of another distribution", "dir:" + store(t, labeled(t, image, "io.kairos.distribution", "ubuntu")), nil, ErrMismatch, `io.kairos.distribution is "ubuntu"`},
+		{"a set-uid file in a layer that was added", "dir:" + store(t, enlarged(t, image, powerful(t, tar.Header{Mode: 0o4755}))), nil, slotimage.ErrPower, "set-uid or set-gid, in a layer that was added"},
+		{"file capabilities in a layer that was added", "dir:" + store(t, enlarged(t, image, powerful(t, tar.Header{PAXRecords: map[string]string{"SCHILY.xattr.security.capability": "x"}}))), nil, slotimage.ErrPower, "file capabilities, in a layer that was added"},
+		{"layers that unpack to far more than a slot", "dir:" + store(t, imageOf(t, releaseOf(), bomb(t))), nil, ErrTooLarge, "its layers unpack to more than 448 MiB"},
 		{"another model", with(keyModel, "cloud"), nil, ErrUnfit, "its model is cloud, the node's is generic; --force"},
 		{"older", with(keyVersion, "v0.9.9"), nil, ErrDowngrade, "version v0.9.9, the running system has v1.0.0; --force"},
-		{"older distribution", with(keyRelease, "12"), nil, ErrDowngrade, "debian 12, the running system has 13"},
+		{"older distribution", with(keyRelease, "12"), nil, ErrDowngrade, "debian 12, the running system has 13; --force"},
 		{"no version", with(keyVersion, "", keyModel, ""), nil, ErrRelease, "lacks KAIROS_VERSION, KAIROS_MODEL"},
 		{"no release", "dir:" + store(t, imageOf(t, releaseOf(), layerOf(t, "etc/.wh.kairos-release", ""))), nil, slotimage.ErrNoRelease, "is this a kairos-build image?"},
 		{"kernel arguments that GRUB would cut", "dir:" + store(t, annotated(plain(layerOf(t, "usr/lib/kairos/cmdline", strings.Repeat("a=b ", 500))), layout.AnnotationRootSize, "4096")), nil, slotimage.ErrBadCmdline, "usr/lib/kairos/cmdline"},
@@ -101,6 +112,32 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// powerful returns a layer with one file, usr/bin/power, with this header.
+func powerful(t *testing.T, h tar.Header) v1.Layer {
+	t.Helper()
+	h.Typeflag, h.Name = tar.TypeReg, "usr/bin/power"
+	layer, err := testimage.Layer(testimage.Entry{Header: h, Content: "power"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return layer
+}
+
+// bomb returns a layer of zeros that is larger than the layers of any image for the slot.
+func bomb(t *testing.T) v1.Layer {
+	t.Helper()
+	zeros := strings.Repeat("\x00", 64<<20)
+	var entries []testimage.Entry
+	for range roomy {
+		entries = append(entries, testimage.File("usr/lib/bomb", zeros))
+	}
+	layer, err := testimage.Layer(entries...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return layer
+}
+
 // serve puts an image into a registry and returns its reference.
 func serve(t *testing.T, image v1.Image) string {
 	t.Helper()
@@ -129,7 +166,7 @@ func largeRoot(t *testing.T) string {
 }
 
 func TestForce(t *testing.T) {
-	for name, changes := range map[string][]string{"older": {keyVersion, "v0.1.0"}, "older distribution": {keyRelease, "12"}, "another model": {keyModel, "cloud"}} {
+	for name, changes := range map[string][]string{"older": {keyVersion, "v0.1.0"}, "older distribution": {keyRelease, "12"}, "another model": {keyModel, "cloud"}, "another distribution": {keyFlavor, "ubuntu"}} {
 		n := newNode(t)
 		if _, err := Run(t.Context(), n.Installation, Options{Source: "dir:" + store(t, imageOf(t, releaseOf(changes...))), Force: true}); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -146,16 +183,17 @@ func TestForce(t *testing.T) {
 func TestAgainst(t *testing.T) {
 	source := "dir:" + store(t, labeled(t, imageOf(t, releaseOf(keyKubernetes, "v1.36.1+k3s1")), layout.LabelKubernetes, "v1.35.1+k3s1"))
 	n := newNode(t)
+
 	asked := ""
 	n.Against = func(_ context.Context, kubernetes string) []error {
 		asked = kubernetes
 		return []error{fmt.Errorf("%w: a minor version is left out", ErrUnfit)}
 	}
-	_, err := Run(t.Context(), n.Installation, Options{Source: source})
+	_, err := Run(t.Context(), n.Installation, Options{Source: source, SkipVerify: true})
 	if asked != "v1.36.1+k3s1" || !errors.Is(err, ErrUnfit) || err.Error() != ErrUnfit.Error()+": a minor version is left out; --force installs it nevertheless" || len(n.writes) > 0 {
 		t.Errorf("asked about %q: %v, writes %v", asked, err, n.writes)
 	}
-	r, err := Run(t.Context(), n.Installation, Options{Source: source, Force: true})
+	r, err := Run(t.Context(), n.Installation, Options{Source: source, Force: true, SkipVerify: true})
 	if err != nil || !slices.Contains(r.Warnings, ErrUnfit.Error()+": a minor version is left out") ||
 		!slices.Contains(r.Warnings, `the image's label io.kairos.kubernetes is "v1.35.1+k3s1", its release file has KAIROS_SOFTWARE_VERSION="v1.36.1+k3s1"; the file counts`) {
 		t.Errorf("forced: %v, %q", err, r.Warnings)
@@ -175,7 +213,6 @@ func TestVersions(t *testing.T) {
 		{"from Debian 12 to 13", releaseOf(keyRelease, "12"), releaseOf(), true, ""},
 		{"without v", releaseOf(keyVersion, "1.0.0"), releaseOf(), false, ""},
 		{"not comparable", releaseOf(keyVersion, "spring"), releaseOf(keyVersion, "autumn"), false, "cannot be compared"},
-		{"another distribution", releaseOf(keyFlavor, "ubuntu", keyRelease, "24.04"), releaseOf(), true, "changes from ubuntu to debian"},
 		{"a node that says nothing", map[string]string{}, releaseOf(), false, "cannot be compared"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -190,19 +227,53 @@ func TestVersions(t *testing.T) {
 	}
 }
 
-type refuser struct{ digest v1.Hash }
+type refuser struct{ digests []v1.Hash }
 
-func (r *refuser) Verify(_ context.Context, _ string, digest v1.Hash, _ v1.Image) error {
-	r.digest = digest
-	return errors.New("no signature")
+func (r *refuser) Verify(_ context.Context, image *source.Image) ([]string, error) {
+	r.digests = image.Chain
+	return nil, errors.New("no signature")
 }
 
 func TestVerifierComesBeforeTheFirstWrite(t *testing.T) {
 	image := imageOf(t, releaseOf())
 	n, v := newNode(t), &refuser{}
-	_, err := Run(t.Context(), n.Installation, Options{Source: "dir:" + store(t, image), Verifier: v})
-	if want, _ := image.Digest(); !errors.Is(err, ErrRefused) || v.digest != want || len(n.writes) > 0 {
-		t.Errorf("got %v for %s after writes %v, want ErrRefused for %s", err, v.digest, n.writes, want)
+	n.Verifier = v
+	src := "dir:" + store(t, image)
+	_, err := Run(t.Context(), n.Installation, Options{Source: src, Force: true})
+	want, _ := image.Digest()
+	if !errors.Is(err, ErrRefused) || !slices.Equal(v.digests, []v1.Hash{want}) || len(n.writes) > 0 {
+		t.Errorf("got %v for %s after writes %v, want ErrRefused for %s", err, v.digests, n.writes, want)
+	}
+	r, err := Run(t.Context(), n.Installation, Options{Source: src, SkipVerify: true})
+	if err != nil || r.Verified || !slices.Contains(r.Warnings, "the image is installed without verification: nobody vouches for it") {
+		t.Errorf("without verification: %v, verified %v, %q", err, r.Verified, r.Warnings)
+	}
+}
+
+// TestTag: the tag that a person typed must name the image that comes.
+func TestTag(t *testing.T) {
+	for _, tt := range []struct {
+		tag, says string
+	}{
+		{"latest", ""},
+		{"v1", ""},
+		{"v1.2", ""},
+		{"v1.1.0", ""},
+		{"1.1.0", ""},
+		{"v1.1.1", "its tag v1.1.1 says version v1.1.1, its release file has KAIROS_VERSION=\"v1.1.0\""},
+		{"13-core-amd64-generic-v1.1.0", ""},
+		{"12-core-amd64-generic-v1.1.0", "says release 12"},
+		{"13-core-arm64-generic-v1.1.0", "says architecture arm64"},
+		{"13-core-amd64-rpi4-v1.1.0", "says model rpi4"},
+		{"13-core-amd64-generic-v1.9.0", "says version v1.9.0"},
+		{"13-standard-amd64-generic-v1.1.0-k3s-v1.34.1-k3s1", "says Kubernetes v1.34.1-k3s1"},
+	} {
+		u := newRun(Installation{}, Options{})
+		u.image, u.release, u.result.Verified = &source.Image{Tag: tt.tag}, releaseOf(), true
+		err := u.bind(nil)
+		if (err == nil) != (tt.says == "") || err != nil && (!errors.Is(err, ErrMismatch) || !strings.Contains(err.Error(), tt.says)) {
+			t.Errorf("%s: got %v, want %q", tt.tag, err, tt.says)
+		}
 	}
 }
 
@@ -267,7 +338,8 @@ func TestTheReleaseFileDecides(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			n := newNode(t)
-			got, err := Run(t.Context(), n.Installation, Options{Source: "oci:" + serve(t, tt.image)})
+			got, err := Run(t.Context(), n.Installation, Options{Source: "oci:" + serve(t, tt.image), SkipVerify: true})
+			got.Warnings = slices.DeleteFunc(got.Warnings, func(w string) bool { return strings.Contains(w, "without verification") })
 			if !errors.Is(err, tt.is) {
 				t.Fatalf("got %v, want %v", err, tt.is)
 			}

@@ -18,6 +18,7 @@ import (
 type record struct {
 	rootSize, bootSize int64  // bytes, 0 if unknown
 	rootHash           string // empty unless the record is about the image's layers
+	made               int    // how many layers, from the bottom, the record is about; 0 if none
 }
 
 // readRecord reads the annotations. The sizes count even if the record is about other
@@ -34,7 +35,12 @@ func (u *run) readRecord(layers []slotimage.Layer) (record, error) {
 		return record{}, err
 	}
 	r := record{rootSize: rootSize, bootSize: bootSize}
-	if rootSize > 0 && bootSize > 0 && a[layout.AnnotationRootSalt] == slotimage.Salt(layers) {
+	for n := len(layers); n > 0 && r.made == 0; n-- {
+		if a[layout.AnnotationRootSalt] == slotimage.Salt(layers[:n]) {
+			r.made = n
+		}
+	}
+	if rootSize > 0 && bootSize > 0 && r.made == len(layers) {
 		r.rootHash = a[layout.AnnotationRootHash]
 	}
 	return r, nil

@@ -37,7 +37,12 @@ const keyKubernetes = "KAIROS_SOFTWARE_VERSION"
 // the builder put it there last.
 func (u *run) fits(ctx context.Context) error {
 	name, cmdline := strings.TrimPrefix(layout.ImageRelease, "/"), strings.TrimPrefix(layout.ImageCmdline, "/")
-	files, err := source.Files(u.image, name, cmdline)
+	layers, err := source.Layers(u.image, nil)
+	if err != nil {
+		return err
+	}
+	u.limit(layers)
+	files, err := source.FilesIn(layers, name, cmdline)
 	if err != nil {
 		return fmt.Errorf("reading the image's release and kernel arguments: %w", err)
 	}
@@ -54,10 +59,11 @@ func (u *run) fits(ctx context.Context) error {
 	if _, err := slotimage.ParseCmdline(files[cmdline], u.node.BootLoader); err != nil {
 		return err
 	}
-	if err := u.compareLabels(); err != nil {
+	labels, err := u.compareLabels()
+	if err != nil {
 		return err
 	}
-	return errors.Join(u.judge(u.release), u.askNode(ctx))
+	return errors.Join(u.bind(labels), u.judge(u.release), u.askNode(ctx))
 }
 
 // askNode asks for reasons that only the node knows.
@@ -76,21 +82,21 @@ func (u *run) askNode(ctx context.Context) error {
 	return errors.Join(all...)
 }
 
-// compareLabels warns of kairos labels that differ from the release file: people and
+// compareLabels says which of our labels differ from the release file: people and
 // registries read them. It ignores all other labels.
-func (u *run) compareLabels() error {
+func (u *run) compareLabels() (wrong []string, err error) {
 	config, err := u.image.ConfigFile()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	labels := layout.ReleaseLabels()
 	labels[keyKubernetes] = layout.LabelKubernetes
 	for _, key := range append(keys(), keyKubernetes) {
 		if told, ok := config.Config.Labels[labels[key]]; ok && told != u.release[key] {
-			u.warn("the image's label %s is %q, its release file has %s=%q; the file counts", labels[key], told, key, u.release[key])
+			wrong = append(wrong, fmt.Sprintf("the image's label %s is %q, its release file has %s=%q", labels[key], told, key, u.release[key]))
 		}
 	}
-	return nil
+	return wrong, nil
 }
 
 // keys returns the keys that an image must have.
@@ -125,7 +131,11 @@ func (u *run) judge(image map[string]string) error {
 		all = append(all, err)
 	}
 	if a, b := node[keyFlavor], image[keyFlavor]; a != "" && a != b {
-		u.warn("the distribution changes from %s to %s", a, b)
+		if u.Force {
+			u.warn("the distribution changes from %s to %s", a, b)
+		} else {
+			all = append(all, fmt.Errorf("%w; --force installs it nevertheless", u.same(image, keyFlavor, "distribution")))
+		}
 	}
 	return errors.Join(all...)
 }
@@ -138,24 +148,36 @@ func (u *run) same(image map[string]string, key, what string) error {
 	return nil
 }
 
-// newer refuses an older image, and an older release of the same distribution.
+// newer refuses an image that is older than the running system, or than the floor: the
+// newest that was good on this node.
 func (u *run) newer(image map[string]string) error {
-	node := u.node.Release
-	older := func(what, from, to string) error {
-		return fmt.Errorf("%w: %s %s, the running system has %s; --force installs it nevertheless", ErrDowngrade, what, to, from)
+	if err := u.notOlder(image, u.node.Release, "the running system has"); err != nil {
+		return err
 	}
-	if node[keyFlavor] == image[keyFlavor] && compareNumbers(image[keyRelease], node[keyRelease]) < 0 {
-		return older(image[keyFlavor], node[keyRelease], image[keyRelease])
-	}
-	from, to := asSemver(node[keyVersion]), asSemver(image[keyVersion])
-	if !semver.IsValid(from) || !semver.IsValid(to) {
-		if !u.result.SameVersion {
-			u.warn("versions %q and %q cannot be compared: which is newer is not known", node[keyVersion], image[keyVersion])
-		}
+	if len(u.node.Floor) == 0 {
 		return nil
 	}
-	if semver.Compare(to, from) < 0 {
-		return older("version", node[keyVersion], image[keyVersion])
+	return u.notOlder(image, u.node.Floor, "this node had")
+}
+
+// notOlder refuses an older image, and an older release of the same distribution.
+func (u *run) notOlder(image, known map[string]string, whose string) error {
+	older := func(what, from, to string) error {
+		return fmt.Errorf("%w: %s %s, %s %s; --force installs it nevertheless", ErrDowngrade, what, to, whose, from)
+	}
+	if known[keyFlavor] == image[keyFlavor] && compareNumbers(image[keyRelease], known[keyRelease]) < 0 {
+		return older(image[keyFlavor], known[keyRelease], image[keyRelease])
+	}
+	from, to := asSemver(known[keyVersion]), asSemver(image[keyVersion])
+	switch {
+	case semver.IsValid(from) && !semver.IsValid(to):
+		return fmt.Errorf("%w, or that is not known: its version %q cannot be compared with %s, which %s; --force installs it nevertheless", ErrDowngrade, image[keyVersion], known[keyVersion], whose)
+	case !semver.IsValid(from):
+		if known[keyVersion] != image[keyVersion] {
+			u.warn("versions %q and %q cannot be compared: which is newer is not known", known[keyVersion], image[keyVersion])
+		}
+	case semver.Compare(to, from) < 0:
+		return older("version", known[keyVersion], image[keyVersion])
 	}
 	return nil
 }

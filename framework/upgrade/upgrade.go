@@ -8,12 +8,13 @@
 //
 //	lock       one upgrade at a time
 //	choose     the slot to write, and whether the state allows it
-//	open       manifest and configuration; every layer is listed and present
-//	verify     the signature, by a Verifier
+//	open       the name becomes a digest, once; manifest and configuration
+//	verify     the signature of that digest, by a Verifier
+//	partitions of the slot; every layer is listed and present
 //	release    family, architecture, model, version, Kubernetes: by the image's
-//	           release file, whatever its labels say
-//	reserve    the slot's partitions, and whether the image fits into them: by the
-//	           builder's record, or else by a rehearsal
+//	           release file; labels and tag must agree with it
+//	reserve    whether the image fits into the slot: by the builder's record, or else
+//	           by a rehearsal
 //	           ---- up to here, nothing was written ----
 //	begin      the slot is bad from now on: one sector
 //	spoil      its boot partition stops being a file system, so that an old kernel
@@ -41,7 +42,9 @@
 //
 // An upgrade holds the kernel and the initrd, about 1 KiB for each file, 1/128 of the
 // root image, and about 40 MiB. Layers and the root image pass through in pieces. An
-// image of 460 MiB with 30000 files and 57 MiB for the boot partition takes 150 MiB.
+// image of 460 MiB with 30000 files and 57 MiB for the boot partition takes 150 MiB. The
+// bounds of slotimage, layers and source keep a hostile image below 200 MiB; ci/attack
+// measures it.
 //
 // # What cannot be known before the first write
 //
@@ -58,8 +61,6 @@ import (
 	"log/slog"
 	"runtime"
 	"time"
-
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/slot"
@@ -79,6 +80,12 @@ type Installation struct {
 	// Open opens a partition by its GPT name, for reading and writing.
 	Open       func(partition string) (Device, error)
 	BootLoader BootLoader // of the node's disk
+	// Verifier decides whether an image is trusted. Without one, none is, unless
+	// Options.SkipVerify is set.
+	Verifier Verifier
+	// Floor has the keys of layout.ImageRelease of the newest image that was good on this
+	// node. An older image is refused. Empty: the running system alone counts.
+	Floor map[string]string
 	// Against returns what speaks against an image with a release of k3s or k0s, or with
 	// none if it is empty. Options.Force installs it nevertheless. Default: nothing does.
 	Against func(ctx context.Context, kubernetes string) []error
@@ -92,10 +99,11 @@ type BootLoader interface {
 	Stage(files map[string][]byte) (notes []string, err error)
 }
 
-// A Verifier decides whether an image may be installed, by the image's signature. Run
-// asks it before the first write.
+// A Verifier decides whether an image may be installed, by its signatures. Run asks it
+// before anything of the layers is read. Reasons are sentences: who signed it, and what is
+// attested.
 type Verifier interface {
-	Verify(ctx context.Context, ref string, digest v1.Hash, image v1.Image) error
+	Verify(ctx context.Context, image *source.Image) (reasons []string, err error)
 }
 
 // Options of an upgrade.
@@ -105,7 +113,8 @@ type Options struct {
 	Recovery bool           // write the recovery slot, and no other
 	Force    bool           // allow an older version, an image for another model, or what Against refuses
 	Tries    int            // boots that the new slot gets, 1 to slot.MaxTries; default slot.MaxTries
-	Verifier Verifier       // default: none, every image is trusted
+	// SkipVerify installs an image that nobody vouches for. Result.Verified is then false.
+	SkipVerify bool
 	// Progress is called by one goroutine at a time; default none.
 	Progress func(Progress)
 	Log      *slog.Logger // default none
@@ -136,7 +145,11 @@ type Result struct {
 	Bytes       int64       `json:"bytes"`    // of the root image with its hash tree
 	Tries       int         `json:"tries"`    // boots that the slot gets; 0 for recovery
 	Seconds     float64     `json:"seconds"`
-	Warnings    []string    `json:"warnings"`
+	// Verified says that the image is trusted, and Trust why: who signed it, and what is
+	// attested.
+	Verified bool     `json:"verified"`
+	Trust    []string `json:"trust,omitempty"`
+	Warnings []string `json:"warnings"`
 }
 
 // Run upgrades the node. An error after the first write is an *IncompleteError.
@@ -164,9 +177,10 @@ type run struct {
 	Options
 	result   Result
 	plan     plan
-	image    v1.Image
+	image    *source.Image
 	release  map[string]string // the image's release file
 	rootHash string            // that the root image must have
+	made     int               // how many layers kairos-build made; 0 if that is not known, or does not matter
 	root     *target
 	boot     *target
 	written  *slotimage.Image
@@ -190,7 +204,7 @@ func newRun(n Installation, o Options) *run {
 // steps runs the whole upgrade, in order.
 func (u *run) steps(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, u.close()) }()
-	for _, check := range []func(context.Context) error{u.choose, u.open, u.verify, u.fits, u.reserve} {
+	for _, check := range []func(context.Context) error{u.choose, u.open, u.verify, u.partitions, u.present, u.fits, u.reserve} {
 		u.Progress(Progress{Step: StepCheck})
 		if err := unlessEnded(ctx, check); err != nil {
 			return err
@@ -238,16 +252,19 @@ func (u *run) warn(format string, args ...any) {
 }
 
 // verify asks the Verifier.
-func (u *run) verify(ctx context.Context) error {
-	if u.Verifier == nil {
+func (u *run) verify(ctx context.Context) (err error) {
+	switch {
+	case u.SkipVerify:
+		u.warn("the image is installed without verification: nobody vouches for it")
 		return nil
+	case u.node.Verifier == nil:
+		err = errors.New("this node has nothing to verify images with")
+	default:
+		u.result.Trust, err = u.node.Verifier.Verify(ctx, u.image)
 	}
-	digest, err := u.image.Digest()
 	if err != nil {
-		return err
+		return fmt.Errorf("%s (%s): %w: %w", u.Source, u.result.Digest, ErrRefused, err)
 	}
-	if err := u.Verifier.Verify(ctx, u.Source, digest, u.image); err != nil {
-		return fmt.Errorf("%s (%s): %w: %w", u.Source, digest, ErrRefused, err)
-	}
+	u.result.Verified = true
 	return nil
 }

@@ -64,7 +64,8 @@ func TestRun(t *testing.T) {
 	got.Seconds = 0
 	hash := fmt.Sprintf("%x", want.Tree.RootHash)
 	if diff := cmp.Diff(Result{
-		Slot: "b", Source: src, Version: "v1.1.0", From: "v1.0.0", Digest: digest.String(), RootHash: hash, Bytes: want.Tree.Size, Tries: 3, Warnings: []string{},
+		Slot: "b", Source: src, Version: "v1.1.0", From: "v1.0.0", Digest: digest.String(), RootHash: hash, Bytes: want.Tree.Size, Tries: 3,
+		Verified: true, Trust: []string{"signed by a test"}, Warnings: []string{},
 	}, got); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}
@@ -464,7 +465,7 @@ func TestResultJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"slot":"b","source":"","version":"","from":"","sameVersion":false,"digest":"","rootHash":"","bytes":0,"tries":0,"seconds":0,"warnings":[]}`
+	want := `{"slot":"b","source":"","version":"","from":"","sameVersion":false,"digest":"","rootHash":"","bytes":0,"tries":0,"seconds":0,"verified":false,"warnings":[]}`
 	if string(got) != want {
 		t.Errorf("got %s, want %s", got, want)
 	}

@@ -18,15 +18,18 @@ import (
 // takes it for a file system.
 const spoiled = 1 << 20
 
-// reserve opens the slot's partitions and checks that the image fits.
-func (u *run) reserve(ctx context.Context) (err error) {
+// partitions opens the slot's partitions. It writes nothing.
+func (u *run) partitions(context.Context) (err error) {
 	slot := u.plan.target
 	if u.root, err = u.partition(slot.Root()); err != nil {
 		return err
 	}
-	if u.boot, err = u.partition(slot.Boot()); err != nil {
-		return err
-	}
+	u.boot, err = u.partition(slot.Boot())
+	return err
+}
+
+// reserve checks that the image fits.
+func (u *run) reserve(ctx context.Context) error {
 	layers, err := source.Layers(u.image, nil)
 	if err != nil {
 		return err
@@ -42,6 +45,7 @@ func (u *run) reserve(ctx context.Context) (err error) {
 		u.rootHash = r.rootHash
 		return nil
 	}
+	u.made = r.made
 	return u.rehearse(ctx)
 }
 
@@ -109,10 +113,15 @@ func (u *run) layers(step string) ([]slotimage.Layer, error) {
 	}
 	p := Progress{Step: step, Total: stored(manifest)}
 	u.Progress(p)
-	return source.Layers(u.image, func(n int) {
+	layers, err := source.Layers(u.image, func(n int) {
 		p.Done = min(p.Done+int64(n), p.Total) // a layer may be read twice
 		u.Progress(p)
 	})
+	if err != nil {
+		return nil, err
+	}
+	u.limit(layers)
+	return layers, nil
 }
 
 // checkRootHash compares the root hash with that of the builder's record or of the

@@ -97,7 +97,7 @@ func (t *story) fillRegistry() (err error) {
 func (t *story) try(ctx context.Context, words string, args ...string) error {
 	ctx, cancel := qemu.WithTimeout(ctx, lab.UpgradeTimeout)
 	defer cancel()
-	out, err := t.Guest.RunInput(ctx, "", append([]string{"kairos-agent", "upgrade"}, args...)...)
+	out, err := t.Guest.RunInput(ctx, "", append([]string{"kairos-agent", "upgrade", lab.SkipVerify}, args...)...)
 	if err != nil {
 		return err
 	}
@@ -164,7 +164,7 @@ func (t *story) two(ctx context.Context) (string, error) {
 
 // background starts an upgrade and waits until it writes to slot b.
 func (t *story) background(ctx context.Context, ref string) error {
-	if _, err := t.Guest.Output(ctx, "systemd-run", "--unit=kairos-acceptance-upgrade", "kairos-agent", "upgrade", "--source", ref); err != nil {
+	if _, err := t.Guest.Output(ctx, "systemd-run", "--unit=kairos-acceptance-upgrade", "kairos-agent", "upgrade", lab.SkipVerify, "--source", ref); err != nil {
 		return err
 	}
 	return t.WaitSlot(ctx, layout.SlotB, slot.Bad)
@@ -213,7 +213,7 @@ func (t *story) trial(ctx context.Context) (string, error) {
 	if err := t.runs(lab.NextVersion); err != nil {
 		return "", err
 	}
-	out, err := t.Guest.RunInput(ctx, "", "kairos-agent", "upgrade", "--source", t.registry.Ref(lab.HonestName, "next"))
+	out, err := t.Guest.RunInput(ctx, "", "kairos-agent", "upgrade", lab.SkipVerify, "--source", t.registry.Ref(lab.HonestName, "next"))
 	if err != nil {
 		return "", err
 	}

@@ -100,7 +100,10 @@ func (m Mark) Hides(path string) bool {
 // Names is the tree of paths that decides which entries are visible. Layers are
 // numbered from the bottom up, and are added from the top down: entries (Claim) and
 // marks (Hide) of one layer in any order. The zero value is empty.
-type Names struct{ root name }
+type Names struct {
+	root  name
+	paths int // that were added
+}
 
 type kind uint8
 
@@ -121,15 +124,17 @@ type name struct {
 }
 
 // get returns the name of path, and makes it if it is missing.
-func (t *Names) get(path string) *name {
-	n := &t.root
+func (t *Names) get(path string) (n *name, err error) {
+	n = &t.root
 	if path == "." {
-		return n
+		return n, nil
 	}
 	for part := range strings.SplitSeq(path, "/") {
-		n = n.child(part)
+		if n, err = t.child(n, part); err != nil {
+			return nil, err
+		}
 	}
-	return n
+	return n, nil
 }
 
 // find returns nil if there is no name for path.
@@ -146,29 +151,37 @@ func (t *Names) find(path string) *name {
 	return n
 }
 
-func (n *name) child(part string) *name {
-	c := n.children[part]
-	if c == nil {
-		c = &name{}
-		if n.children == nil {
-			n.children = map[string]*name{}
-		}
-		n.children[part] = c
+// child returns the name of part below n, and makes it if it is missing.
+func (t *Names) child(n *name, part string) (*name, error) {
+	if c := n.children[part]; c != nil {
+		return c, nil
 	}
-	return c
+	if t.paths++; t.paths > MaxPaths {
+		return nil, fmt.Errorf("%w: more than %d files and folders", ErrTooMany, MaxPaths)
+	}
+	c := &name{}
+	if n.children == nil {
+		n.children = map[string]*name{}
+	}
+	n.children[strings.Clone(part)] = c // part alone, not the path that it is cut from
+	return c, nil
 }
 
 // Hide applies a mark of a layer.
-func (t *Names) Hide(m Mark, layer int) {
+func (t *Names) Hide(m Mark, layer int) error {
 	if m.Path == "" {
-		return
+		return nil
 	}
-	n := t.get(m.Path)
-	if m.Opaque {
+	n, err := t.get(m.Path)
+	switch {
+	case err != nil:
+		return err
+	case m.Opaque:
 		n.inside = max(n.inside, layer)
-	} else {
+	default:
 		n.below = max(n.below, layer)
 	}
+	return nil
 }
 
 // IsFile tells whether the visible file at path is no directory and comes from
@@ -238,7 +251,10 @@ func (t *Names) walk(path string, layer int) (n *name, visible bool, err error) 
 		if layer < n.inside || layer < n.below {
 			return nil, false, nil
 		}
-		if n = n.child(part); layer < n.below {
+		if n, err = t.child(n, part); err != nil {
+			return nil, false, err
+		}
+		if layer < n.below {
 			return nil, false, nil
 		}
 	}

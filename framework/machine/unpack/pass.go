@@ -28,7 +28,8 @@ const xattrPrefix = "SCHILY.xattr."
 type pass struct {
 	root *os.Root
 	Options
-	names layers.Names // the names that this layer has, and those that it hides
+	names  layers.Names // the names that this layer has, and those that it hides
+	budget layers.Budget
 }
 
 // The numbers of the layers of a pass in layers.Names.
@@ -67,6 +68,9 @@ func (p *pass) entry(h *tar.Header, content io.Reader) error {
 	if h.Typeflag == tar.TypeXGlobalHeader {
 		return nil
 	}
+	if err := p.budget.Take(h); err != nil {
+		return err
+	}
 	name, err := clean(h.Name)
 	if err != nil || name == "." {
 		return err
@@ -75,7 +79,9 @@ func (p *pass) entry(h *tar.Header, content io.Reader) error {
 		if err != nil || mark.Path == "" {
 			return err
 		}
-		p.names.Hide(mark, this)
+		if err := p.names.Hide(mark, this); err != nil {
+			return err
+		}
 		return p.prune(mark.Path)
 	}
 	if _, err := p.names.Claim(name, this, h.Typeflag == tar.TypeDir); err != nil {

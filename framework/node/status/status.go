@@ -56,6 +56,8 @@ type Status struct {
 	// Kubernetes is the node's part in a cluster; missing if neither the image nor the
 	// config has anything of it.
 	Kubernetes *Kubernetes `json:"kubernetes,omitempty"`
+	// Trust is which images the node trusts; missing if it has no policy and remembers none.
+	Trust *Trust `json:"trust,omitempty"`
 	Proof
 	// Hidden names the parts that are missing because only root can read them:
 	// slots, stages, verity, kubernetes.

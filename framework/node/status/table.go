@@ -94,6 +94,9 @@ func (s Status) summary(row func(...string), all bool) {
 	if s.Kubernetes != nil {
 		row("kubernetes", s.Kubernetes.line())
 	}
+	if s.Trust != nil {
+		row("trust", s.Trust.line())
+	}
 	row("health", s.healthLine())
 	switch n := len(s.Problems); n {
 	case 0:

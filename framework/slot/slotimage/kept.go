@@ -19,12 +19,13 @@ import (
 
 const (
 	// maxBootFile is the limit for a kernel, an initrd or a file of the boot loader, in
-	// bytes. Kernel and initrd share a boot partition.
-	maxBootFile = 128 << 20
+	// bytes.
+	maxBootFile = maxKept
 	// maxTextFile is the limit for the release file and the kernel arguments, in bytes.
 	maxTextFile = 64 << 10
-	// maxKept is the limit for everything that is held in memory, in bytes.
-	maxKept  = 512 << 20
+	// maxKept is the limit for everything that is held in memory, in bytes: all files below
+	// /boot, and the boot loader. An upgrade takes less than 200 MiB, whatever the image.
+	maxKept  = 128 << 20
 	maxLinks = 10
 )
 

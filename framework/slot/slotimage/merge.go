@@ -18,10 +18,11 @@ import (
 
 // A merger adds the visible entries of all layers to a root image.
 type merger struct {
-	root  *erofs.Writer
-	names layers.Names
-	kept  *kept
-	epoch int64 // the latest time of an entry in the root image
+	root   *erofs.Writer
+	names  layers.Names
+	budget layers.Budget
+	kept   *kept
+	epoch  int64 // the latest time of an entry in the root image
 	// wanted has hard links of higher layers whose target must be in a lower layer:
 	// names by the path of the target.
 	wanted map[string][]string

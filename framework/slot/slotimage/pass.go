@@ -55,12 +55,17 @@ func (p *pass) run(ctx context.Context) error {
 		return err
 	}
 	for _, m := range p.marks {
-		p.names.Hide(m, p.index)
+		if err := p.names.Hide(m, p.index); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
 func (p *pass) entry(h *tar.Header, path string, r io.Reader) error {
+	if err := p.budget.Take(h); err != nil {
+		return err
+	}
 	if m, ok, err := layers.ParseMark(path); ok || err != nil {
 		p.marks = append(p.marks, m)
 		return err
@@ -69,6 +74,9 @@ func (p *pass) entry(h *tar.Header, path string, r io.Reader) error {
 		return p.hardLink(path, h.Linkname)
 	}
 	e, err := newEntry(h, path)
+	if err == nil {
+		err = checkPower(e, p.layer.Foreign)
+	}
 	switch {
 	case err != nil:
 		return err

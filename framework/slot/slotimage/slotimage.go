@@ -65,6 +65,9 @@ type Layer struct {
 	// Open returns the uncompressed tar. It is read to its end, and may be opened
 	// more than once.
 	Open func() (io.ReadCloser, error)
+	// Foreign says that something else than kairos-build added the layer. It may not have
+	// set-uid and set-gid files, file capabilities, and devices.
+	Foreign bool
 }
 
 // An Image is what a slot holds besides the root image itself.

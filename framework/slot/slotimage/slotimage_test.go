@@ -158,8 +158,8 @@ func TestMetadata(t *testing.T) {
 				h.ModTime = time.Unix(epoch, 123456789)
 				h.PAXRecords = map[string]string{"SCHILY.xattr.security.capability": capability, "OTHER.record": "x"}
 			}),
-			{flag: tar.TypeChar, name: "null", edit: func(h *tar.Header) { h.Devmajor, h.Devminor, h.Mode = 1, 3, 0o666 }},
-			{flag: tar.TypeBlock, name: "disk", edit: func(h *tar.Header) { h.Devmajor, h.Devminor = 259, 300 }},
+			{flag: tar.TypeChar, name: "dev/null", edit: func(h *tar.Header) { h.Devmajor, h.Devminor, h.Mode = 1, 3, 0o666 }},
+			{flag: tar.TypeBlock, name: "dev/disk", edit: func(h *tar.Header) { h.Devmajor, h.Devminor = 259, 300 }},
 			{flag: tar.TypeFifo, name: "fifo"},
 		})
 	if err != nil {
@@ -167,15 +167,15 @@ func TestMetadata(t *testing.T) {
 	}
 	got := tree(t, f)
 	for path, want := range map[string]string{
-		".":    `drwxr-xr-x 0:0 1700000009.0 19 map[] ""`,
-		"keep": `dtrwxr-x--- 0:12 5.0 2 map[] ""`,
-		"take": `drwx--x--x 7:0 1700000000.0 2 map[] ""`,
-		"ping": `urwxr-xr-x 4000000000:3000000 1700000000.123456789 1 map["security.capability":"\x01\x00\x00\x02\x00 \x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"] "p"`,
-		"null": `Dcrw-rw-rw- 0:0 1700000000.0 1 map[] "259"`,
-		"disk": `Drw-r--r-- 0:0 1700000000.0 1 map[] "1114924"`,
-		"fifo": `prw-r--r-- 0:0 1700000000.0 1 map[] "0"`,
-		"tmp":  `dtrwxrwxrwx 0:0 1700000009.0 2 map[] ""`,
-		"oem":  `drwxr-xr-x 0:0 1700000009.0 2 map[] ""`,
+		".":        `drwxr-xr-x 0:0 1700000009.0 19 map[] ""`,
+		"keep":     `dtrwxr-x--- 0:12 5.0 2 map[] ""`,
+		"take":     `drwx--x--x 7:0 1700000000.0 2 map[] ""`,
+		"ping":     `urwxr-xr-x 4000000000:3000000 1700000000.123456789 1 map["security.capability":"\x01\x00\x00\x02\x00 \x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"] "p"`,
+		"dev/null": `Dcrw-rw-rw- 0:0 1700000000.0 1 map[] "259"`,
+		"dev/disk": `Drw-r--r-- 0:0 1700000000.0 1 map[] "1114924"`,
+		"fifo":     `prw-r--r-- 0:0 1700000000.0 1 map[] "0"`,
+		"tmp":      `dtrwxrwxrwx 0:0 1700000009.0 2 map[] ""`,
+		"oem":      `drwxr-xr-x 0:0 1700000009.0 2 map[] ""`,
 	} {
 		if diff := cmp.Diff(want, got[path]); diff != "" {
 			t.Errorf("%s:\n%s", path, diff)
@@ -272,7 +272,7 @@ func TestMissing(t *testing.T) {
 		{"release", []row{file("etc/.wh.kairos-release", "")}, ErrNoRelease, "/etc/kairos-release"},
 		{"empty kernel", []row{file("boot/vmlinuz", "")}, ErrNoKernel, "empty"},
 		{"kernel is a directory", []row{dir("boot/vmlinuz")}, ErrNoKernel, "/boot/vmlinuz"},
-		{"kernel is a device", []row{{flag: tar.TypeChar, name: "boot/vmlinuz"}}, ErrNoKernel, "/boot/vmlinuz"},
+		{"kernel is a pipe", []row{{flag: tar.TypeFifo, name: "boot/vmlinuz"}}, ErrNoKernel, "/boot/vmlinuz"},
 		{"dangling link", []row{symlink("boot/vmlinuz", "vmlinuz-6")}, ErrNoKernel, "/boot/vmlinuz: it is a link to /boot/vmlinuz-6"},
 		{"link that leads out", []row{symlink("boot/vmlinuz", "../../../etc/passwd"), file("etc/passwd", "x")}, ErrNoKernel, "link to /etc/passwd"},
 		{"link loop", []row{symlink("boot/vmlinuz", "vmlinuz")}, ErrNoKernel, "too many symbolic links"},
@@ -322,7 +322,10 @@ func TestBadLayers(t *testing.T) {
 		{"hard link to what a layer between replaces", [][]row{{file("d/f", "")}, {file("d", "")}, {hardlink("a", "d/f")}}, ErrBadEntry, `layer 2`},
 		{"uid", [][]row{{set(func(h *tar.Header) { h.Uid = 1 << 33 })}}, ErrBadEntry, "uid"},
 		{"uid that stands for none", [][]row{{set(func(h *tar.Header) { h.Uid = math.MaxUint32 })}}, ErrBadEntry, "uid"},
-		{"device", [][]row{{{flag: tar.TypeChar, name: "d", edit: func(h *tar.Header) { h.Devmajor, h.Format = 1<<20, tar.FormatGNU }}}}, fs.ErrInvalid, "device number"},
+		{"device outside of /dev", [][]row{{{flag: tar.TypeChar, name: "srv/disk"}}}, ErrPower, "a device outside of /dev"},
+		{"whiteout of overlayfs", [][]row{{{flag: tar.TypeChar, name: "etc/shadow"}}}, ErrPower, "a device outside of /dev"},
+		{"attribute of overlayfs", [][]row{{{flag: tar.TypeDir, name: "etc/", edit: func(h *tar.Header) { h.PAXRecords = map[string]string{"SCHILY.xattr.trusted.overlay.redirect": "/oem"} }}}}, ErrPower, "trusted.overlay.redirect"},
+		{"device", [][]row{{{flag: tar.TypeChar, name: "dev/d", edit: func(h *tar.Header) { h.Devmajor, h.Format = 1<<20, tar.FormatGNU }}}}, fs.ErrInvalid, "device number"},
 		{"xattr", [][]row{{set(func(h *tar.Header) { h.PAXRecords = map[string]string{"SCHILY.xattr.system.nfs4_acl": "x"} })}}, fs.ErrInvalid, "nfs4_acl"},
 		{"mount point", [][]row{{symlink("usr/local", "../var/local")}}, nil, "/usr/local"},
 		{"release", [][]row{{file("etc/kairos-release", "A=1\nB\nC='x\nD=a b\nE=\"x\"y\n2=3\n")}}, ErrBadRelease, "line 6"},

@@ -91,7 +91,7 @@ type build struct {
 	inputs   *inputs.Store
 	digests  []Input
 	registry Publisher // nil: the image goes nowhere
-	origins  origins // for the evidence
+	origins  origins   // for the evidence
 }
 
 // Build makes the image and the disks of a flavor, and publishes the image if it is
