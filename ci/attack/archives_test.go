@@ -137,12 +137,12 @@ func answers() []scenario {
 			}, "/manifests/"+k.tag)
 		}},
 		{name: "headers without end", says: "response headers exceeded", heavy: true, setup: func(k *kit) {
-			k.trust(image(release()))
+			unsigned := k.push(image(release()))
 			k.on(func(w http.ResponseWriter, _ *http.Request) {
 				for i := range 200 {
 					w.Header().Set(fmt.Sprint("X-", i), strings.Repeat("x", 60<<10))
 				}
-			}, "/manifests/"+k.tag)
+			}, "/referrers/"+k.digest(unsigned).String())
 		}},
 	}
 }
