@@ -44,7 +44,7 @@ func TestPolicyVerbs(t *testing.T) {
 		{"a new one of no key", "", []string{"new", "--key", typo}, 1, "not a public key"},
 		{"none", "", []string{"show"}, 1, "this node trusts no image: there is no policy (/etc/kairos/policy.yaml); build the image with `kairos-build flavor NAME --sign KEY`"},
 		{"none to check", "", []string{"check"}, 1, "or make one with `kairos-agent policy new --key FILE` and put it into /oem"},
-		{"one", plain.stdout, []string{"show"}, 0, "registry.example.org/edge/*\nrequires  tested\n"},
+		{"one", plain.stdout, []string{"show"}, 0, "registry.example.org/edge/*\nrequires  tested"},
 		{"one that trusts nobody", "format: 1\n", []string{"show"}, 0, "nobody  is trusted: no image is installed"},
 		{"a correct one", plain.stdout, []string{"check"}, 0, "the policy is correct"},
 		{"a typo", "", []string{"check", typo}, 1, "requires: unknown key; did you mean \"require\"?"},
