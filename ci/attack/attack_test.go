@@ -13,6 +13,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/ci/testimage"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/signing/signingtest"
 )
 
 // A scenario is one attack.
@@ -26,7 +27,7 @@ type scenario struct {
 
 func scenarios() []scenario {
 	var all []scenario
-	for _, list := range [][]scenario{signatures(), policies(), bindings(), blobs(), documents(), entries(), ways()} {
+	for _, list := range [][]scenario{signatures(), keyless(), policies(), bindings(), blobs(), documents(), entries(), archives(), ways(), answers()} {
 		all = append(all, list...)
 	}
 	return all
@@ -40,7 +41,7 @@ func TestAttacks(t *testing.T) {
 	if len(all) < 40 {
 		t.Errorf("%d scenarios, want 40 or more", len(all))
 	}
-	accepted, spoiled, most, tried := 0, 0, int64(0), 0
+	accepted, spoiled, most, where, tried := 0, 0, int64(0), "", 0
 	for i, s := range all {
 		if os.Getenv("KAIROS_ATTACK") != "all" && (s.heavy || i%4 != 0) {
 			continue
@@ -48,7 +49,9 @@ func TestAttacks(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			tried++
 			out := run(t, s, newKit(t, trusted, stranger), program)
-			most = max(most, out.memory)
+			if out.memory > most {
+				most, where = out.memory, s.name
+			}
 			if out.err == nil {
 				accepted++
 			}
@@ -57,7 +60,7 @@ func TestAttacks(t *testing.T) {
 			}
 		})
 	}
-	t.Logf("%d attacks tried, %d accepted, %d spoiled the slot that was written, at most %d MiB", tried, accepted, spoiled, most>>20)
+	t.Logf("%d attacks tried, %d accepted, %d spoiled the slot that was written, at most %d MiB (%s)", tried, accepted, spoiled, most>>20, where)
 }
 
 // run plays a scenario against a node.
@@ -69,6 +72,9 @@ func run(t *testing.T, s scenario, k *kit, program string) outcome {
 		k.policy = ""
 	}
 	n := newNode(t, program, k.policy)
+	for path, data := range k.files {
+		n.put(filepath.Join(n.dir, "root", path), data)
+	}
 	if k.floor != "" {
 		n.put(filepath.Join(n.dir, "root", layout.NotesDir, "trust.json"), fmt.Sprintf(`{"version": 1, "floor": {"KAIROS_VERSION": %q}}`, k.floor))
 	}
@@ -105,6 +111,23 @@ func TestHonest(t *testing.T) {
 			image := k.push(image(release()))
 			k.attest(trusted, image, k.digest(image), testimage.PredicateSign, map[string]any{})
 		},
+		"a certificate": func(k *kit) {
+			s := signingtest.New(t)
+			k.owned(s.Root(true, false), workflow)
+			k.bundled(k.push(image(release())), certified(k, s, k.digest(image(release()))))
+		},
+		"a registry that changes its mind after the first answer": func(k *kit) {
+			evil := must(image(release("KAIROS_VERSION", "v9.9.9")).RawManifest())
+			k.trust(image(release()))
+			first := true
+			k.changed(func(good []byte) []byte {
+				if first {
+					first = false
+					return good
+				}
+				return evil
+			}, "/manifests/"+k.tag, "/manifests/"+k.digest(image(release())).String())
+		},
 		"two signers": func(k *kit) {
 			image := k.push(image(release()))
 			k.attest(stranger, image, k.digest(image), testimage.PredicateSign, map[string]any{})
@@ -113,10 +136,14 @@ func TestHonest(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := newKit(t, trusted, stranger)
+			k.policy = policyOf(trusted)
 			setup(k)
-			n := newNode(t, program, policyOf(trusted))
+			n := newNode(t, program, k.policy)
+			for path, data := range k.files {
+				n.put(filepath.Join(n.dir, "root", path), data)
+			}
 			out := n.upgrade(nil, "--source", "oci:"+k.ref(k.tag).Name())
-			if out.err != nil || !strings.Contains(out.said, "signed by key \"the release key\"") {
+			if signed := strings.Contains(out.said, "signed by key \"the release key\"") || strings.Contains(out.said, "signed by "+workflow); out.err != nil || !signed || !strings.Contains(out.said, k.digest(image(release())).String()) && name != "old format" {
 				t.Errorf("got %v:\n%s", out.err, out.said)
 			}
 		})

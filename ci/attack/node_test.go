@@ -86,7 +86,7 @@ func (n *node) put(path, data string) {
 type outcome struct {
 	err    error
 	said   string
-	memory int64 // bytes, at most
+	memory int64 // bytes, at most; the kernel also counts this test's own memory at the start
 }
 
 // upgrade runs the agent.

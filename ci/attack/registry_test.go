@@ -49,8 +49,9 @@ type kit struct {
 	trusted, stranger *testimage.Signer
 	lie               lie
 	tag               string
-	policy            string // of the node; "-" for none
-	floor             string // what the node remembers
+	policy            string            // of the node; "-" for none
+	floor             string            // what the node remembers
+	files             map[string]string // more files of the node, by path
 	env               []string
 	args              []string
 	source            string // default: the tag in the registry

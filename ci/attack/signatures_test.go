@@ -70,7 +70,7 @@ func signatures() []scenario {
 			signature := must(k.trusted.Legacy(k.digest(image)))
 			k.attachTag(image, must(mutate.AppendLayers(forgedBase(), must(signature.Layers())...)))
 		}},
-		{name: "hundreds of referrers", says: "and 120 more", heavy: true, setup: func(k *kit) {
+		{name: "hundreds of referrers", says: "and 121 more", heavy: true, setup: func(k *kit) {
 			image := k.push(image(release()))
 			for i := range 140 {
 				k.attach(must(testimage.Referrer(k.descriptor(image), bundleType, testimage.PredicateSign, fmt.Append(nil, i))))

@@ -9,11 +9,12 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/kairos-build/kairos-build/ci/qemu"
+	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
 // Parts of the test's cloud-config; checkConfig checks their effects.
 const (
-	accessFile  = "99_kairos_acceptance.yaml" // in the oem partition; its name sorts late, as later files win
+	AccessFile  = "99_kairos_acceptance.yaml" // in the oem partition; its name sorts late, as later files win
 	TestUser    = "kairos-acceptance"
 	TestGroup   = "kairos-accept-grp"
 	ConfigFile  = "/etc/kairos-acceptance.conf"
@@ -38,9 +39,13 @@ func RootAccess(path string, key qemu.Key) (_ qemu.Patch, err error) {
 	return disk.OEM(map[string][]byte{rootAccessFile: append([]byte("#cloud-config\n"), data...)})
 }
 
+// AccessWithout is the cloud-config of the test without the policy: the node goes by that
+// of its image.
+func (l *Lab) AccessWithout() ([]byte, error) { return access(l.Key.Authorized(), nil) }
+
 // access returns the cloud-config that lets the owner of a key log in, as root and as
-// an ordinary user.
-func access(authorizedKey string) ([]byte, error) {
+// an ordinary user, and writes the policy, unless that is empty.
+func access(authorizedKey string, trusted []byte) ([]byte, error) {
 	type user struct {
 		Name   string   `yaml:"name"`
 		Groups []string `yaml:"groups,omitempty"`
@@ -60,6 +65,9 @@ func access(authorizedKey string) ([]byte, error) {
 			{Name: TestUser, Groups: []string{TestGroup}, Keys: []string{authorizedKey}},
 		},
 		Files: []file{{ConfigFile, ConfigWords, "0600"}},
+	}
+	if trusted != nil {
+		doc.Files = append(doc.Files, file{layout.ImagePolicy, string(trusted), "0644"})
 	}
 	data, err := yaml.Marshal(doc)
 	if err != nil {

@@ -87,7 +87,7 @@ func TestOEM(t *testing.T) {
 	if diff := cmp.Diff([]string{"me"}, users); err != nil || diff != "" {
 		t.Errorf("%v -want +got:\n%s", err, diff)
 	}
-	patch, err := d.OEM(map[string][]byte{accessFile: []byte("mine")})
+	patch, err := d.OEM(map[string][]byte{AccessFile: []byte("mine")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +117,7 @@ func TestOEM(t *testing.T) {
 	for _, e := range entries {
 		got[e.Path] = string(e.Data)
 	}
-	if got[accessFile] != "mine" || got["deep/file"] != "deep" || !strings.Contains(got["90_user.yaml"], "name: me") {
+	if got[AccessFile] != "mine" || got["deep/file"] != "deep" || !strings.Contains(got["90_user.yaml"], "name: me") {
 		t.Errorf("got %v", got)
 	}
 }
@@ -143,7 +143,7 @@ func TestOpenDiskRefuses(t *testing.T) {
 }
 
 func TestAccess(t *testing.T) {
-	data, err := access("ssh-ed25519 AAAA test")
+	data, err := access("ssh-ed25519 AAAA test", []byte("format: 1\nkeys: []\n"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -147,6 +147,33 @@ func annotated(image v1.Image, written *slotimage.Image) (v1.Image, error) {
 	return mutate.Annotations(image, written.Record(layers, bootconf.Loader{})).(v1.Image), nil
 }
 
+// Version returns the image as another version, with more files and with the builder's
+// record.
+func (i *Images) Version(ctx context.Context, version string, files map[string][]byte) (v1.Image, error) {
+	image, err := release(i.base, version, files)
+	if err != nil {
+		return nil, err
+	}
+	layers, err := source.Layers(image, nil)
+	if err != nil {
+		return nil, err
+	}
+	written, err := slotimage.Write(ctx, nowhere{}, layers, bootconf.Loader{})
+	if err != nil {
+		return nil, fmt.Errorf("measuring version %s of the image: %w", version, err)
+	}
+	return annotated(image, written)
+}
+
+// nowhere discards what is written to it.
+type nowhere struct{}
+
+// WriteAt implements io.WriterAt.
+func (nowhere) WriteAt(b []byte, _ int64) (int, error) { return len(b), nil }
+
+// ReadAt implements io.ReaderAt. It always returns io.EOF.
+func (nowhere) ReadAt([]byte, int64) (int, error) { return 0, io.EOF }
+
 // Wrong returns images that a node must refuse, by their tags.
 func (i *Images) Wrong() (map[string]v1.Image, error) {
 	past, err := release(i.base, pastVersion, nil)

@@ -104,7 +104,9 @@ func TestUpgrade(t *testing.T) {
 		out  qemu.Output
 		want string
 	}{
-		"good":          {labtest.Says(`{"slot": "b", "version": "v2", "rootHash": "12ef", "seconds": 3}`), ""},
+		"good":          {labtest.Says(`{"slot": "b", "version": "v2", "rootHash": "12ef", "seconds": 3, "verified": true, "trust": ["signed by key \"k\""]}`), ""},
+		"not verified":  {labtest.Says(`{"slot": "b", "version": "v2", "rootHash": "12ef", "verified": false}`), "nobody vouches for the image"},
+		"by nobody":     {labtest.Says(`{"slot": "b", "version": "v2", "rootHash": "12ef", "verified": true}`), "nobody vouches for the image"},
 		"another hash":  {labtest.Says(`{"slot": "b", "rootHash": "12ee"}`), "the builder's is 12ef"},
 		"no hash":       {labtest.Says(`{"slot": "b"}`), "the builder's is 12ef"},
 		"another slot":  {labtest.Says(`{"slot": "a", "rootHash": "12ef"}`), "must be b"},

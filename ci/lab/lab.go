@@ -7,8 +7,9 @@
 //
 // The artifact is never written to. Each machine works on a copy-on-write overlay. In
 // the overlay, the oem partition has one more file, a cloud-config that lets the test
-// log in, and the disk is larger than the artifact, so that the persistent partition
-// can grow.
+// log in and writes a policy that trusts the lab's own throw-away key, as the owner of a
+// node does it. The disk is larger than the artifact, so that the persistent partition can
+// grow.
 package lab
 
 import (
@@ -24,6 +25,7 @@ import (
 	"time"
 
 	"github.com/kairos-build/kairos-build/ci/qemu"
+	"github.com/kairos-build/kairos-build/ci/testimage"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/machine/kubernetes"
 )
@@ -95,9 +97,10 @@ type Lab struct {
 	Artifact *Disk            // Options.Disk is its path
 	Cluster  kubernetes.Image // what its image has of Kubernetes
 	Key      qemu.Key
-	Images   *Images // nil if no scenario runs
-	Places   Places  // of the machines that run
-	access   []byte  // cloud-config that lets the key in
+	Signer   *testimage.Signer // of the images in the machines' registries; the nodes trust it alone
+	Images   *Images           // nil if no scenario runs
+	Places   Places            // of the machines that run
+	access   []byte            // cloud-config that lets the key in, with the policy
 	oem      qemu.Patch
 	nodes    *readyNodes
 }
@@ -147,7 +150,14 @@ func (l *Lab) prepare() (err error) {
 	if l.Key, err = qemu.NewKey(); err != nil {
 		return err
 	}
-	if l.access, err = access(l.Key.Authorized()); err != nil {
+	if l.Signer, err = testimage.NewSigner(); err != nil {
+		return err
+	}
+	trusted, err := Policy(map[string]*testimage.Signer{KeyName: l.Signer})
+	if err != nil {
+		return err
+	}
+	if l.access, err = access(l.Key.Authorized(), trusted); err != nil {
 		return err
 	}
 	l.oem, err = l.OEM(nil)
@@ -169,7 +179,7 @@ func (l *Lab) Close() error { return errors.Join(l.Artifact.Close(), l.Images.re
 
 // OEM returns the oem partition with the test's access and more files.
 func (l *Lab) OEM(files map[string][]byte) (qemu.Patch, error) {
-	all := map[string][]byte{accessFile: l.access}
+	all := map[string][]byte{AccessFile: l.access}
 	maps.Copy(all, files)
 	return l.Artifact.OEM(all)
 }

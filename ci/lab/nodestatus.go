@@ -19,7 +19,13 @@ type NodeStatus struct {
 	Slots []struct {
 		Slot      layout.Slot    `json:"slot"`
 		Condition slot.Condition `json:"condition"`
+		Trust     string         `json:"trust"`
 	} `json:"slots"`
+	Trust struct {
+		Keys  int    `json:"keys"`
+		Floor string `json:"floor"`
+		Image string `json:"image"`
+	} `json:"trust"`
 	Next *struct {
 		Unproven int `json:"unproven"`
 	} `json:"next"`

@@ -11,10 +11,10 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/kairos-build/kairos-build/ci/testimage"
 )
 
 // guestHost is the address at which a guest reaches 127.0.0.1 of the host (QEMU's user
@@ -42,7 +42,8 @@ const HonestName = "kairos"
 type Registry struct {
 	*loopback
 	handler http.Handler
-	large   v1.Hash // the blob that moods are about
+	signer  *testimage.Signer // of what is pushed
+	large   v1.Hash           // the blob that moods are about
 	size    int64
 
 	mu   sync.Mutex
@@ -50,15 +51,16 @@ type Registry struct {
 	gone chan struct{} // ends the stalled answers
 }
 
-// StartRegistry serves until Close. It keeps the blobs in dir.
-func StartRegistry(dir string) (*Registry, error) {
+// StartRegistry serves until Close. It keeps the blobs in dir. signer signs the images that
+// are pushed; nil: they are not signed.
+func StartRegistry(dir string, signer *testimage.Signer) (*Registry, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
 	silent := slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	r := &Registry{
-		gone: make(chan struct{}), fell: map[Mood]bool{},
-		handler: registry.New(registry.WithBlobHandler(registry.NewDiskBlobHandler(dir)), registry.Logger(silent)),
+		gone: make(chan struct{}), fell: map[Mood]bool{}, signer: signer,
+		handler: registry.New(registry.WithBlobHandler(registry.NewDiskBlobHandler(dir)), registry.Logger(silent), registry.WithReferrersSupport(true)),
 	}
 	var err error
 	r.loopback, err = startLoopback(r)
@@ -74,18 +76,6 @@ func (r *Registry) Close() error {
 // Ref returns the name of an image for the guest.
 func (r *Registry) Ref(repository, tag string) string {
 	return fmt.Sprintf("oci:%s:%d/%s:%s", guestHost, r.port(), repository, tag)
-}
-
-// Push puts an image into a repository.
-func (r *Registry) Push(repository, tag string, image v1.Image) error {
-	ref, err := name.ParseReference(fmt.Sprintf("127.0.0.1:%d/%s:%s", r.port(), repository, tag))
-	if err != nil {
-		return err
-	}
-	if err := remote.Write(ref, image); err != nil {
-		return fmt.Errorf("pushing %s to the scenarios' registry: %w", ref, err)
-	}
-	return nil
 }
 
 // Watch applies the moods to the largest layer of an image.

@@ -32,7 +32,7 @@ func fetchBlob(t *testing.T, r *Registry, repository string, blob v1.Hash) ([]by
 
 // TestMoods: each mood spoils the largest blob in its way, and nothing else.
 func TestMoods(t *testing.T) {
-	r, err := StartRegistry(t.TempDir())
+	r, err := StartRegistry(t.TempDir(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,10 +15,6 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-// SkipVerify is a flag of kairos-agent upgrade: the images of the machines' registry are not
-// signed. ci/attack tests that a node refuses them without it.
-const SkipVerify = "--insecure-skip-verify"
-
 // UpgradeTimeout limits one upgrade in an emulated guest.
 const UpgradeTimeout = 20 * time.Minute
 
@@ -27,6 +23,8 @@ type upgraded struct {
 	Slot     layout.Slot `json:"slot"`
 	Version  string      `json:"version"`
 	RootHash string      `json:"rootHash"`
+	Verified bool        `json:"verified"`
+	Trust    []string    `json:"trust"`
 	Seconds  float64     `json:"seconds"`
 }
 
@@ -34,7 +32,7 @@ type upgraded struct {
 func (m *Machine) Upgrade(ctx context.Context, want slot.Choice, image v1.Image, ref string, flags ...string) (string, error) {
 	ctx, cancel := qemu.WithTimeout(ctx, UpgradeTimeout)
 	defer cancel()
-	text, err := m.Guest.Output(ctx, append([]string{"kairos-agent", "upgrade", "--json", SkipVerify, "--source", ref}, flags...)...)
+	text, err := m.Guest.Output(ctx, append([]string{"kairos-agent", "upgrade", "--json", "--source", ref}, flags...)...)
 	if err != nil {
 		return "", err
 	}
@@ -52,5 +50,8 @@ func (m *Machine) Upgrade(ctx context.Context, want slot.Choice, image v1.Image,
 	if got.Slot != want.Slot {
 		return "", fmt.Errorf("the upgrade wrote slot %s, must be %s", got.Slot, want.Slot)
 	}
-	return fmt.Sprintf("%s in %.0f s", got.Version, got.Seconds), nil
+	if !got.Verified || len(got.Trust) == 0 {
+		return "", fmt.Errorf("the upgrade says that nobody vouches for the image: %s", text)
+	}
+	return fmt.Sprintf("%s in %.0f s, %s", got.Version, got.Seconds, got.Trust[0]), nil
 }

@@ -19,6 +19,8 @@ type UnpackImage struct {
 	Source   Text
 	Target   Text   // a directory
 	Platform string // linux/ARCH; default: that of the node
+	// SkipVerify unpacks the image whoever made it.
+	SkipVerify bool
 }
 
 var unpackFields = []field[UnpackImage]{
@@ -27,6 +29,7 @@ var unpackFields = []field[UnpackImage]{
 	}},
 	{name: "target", decode: func(v value, u *UnpackImage) { set(v, &u.Target, value.pathText) }},
 	{name: "platform", decode: func(v value, u *UnpackImage) { set(v, &u.Platform, value.platform) }},
+	{name: "insecure_skip_verify", decode: func(v value, u *UnpackImage) { set(v, &u.SkipVerify, value.Boolean) }},
 }
 
 func decodeUnpackImages(v value, s *Step) {

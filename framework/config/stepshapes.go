@@ -113,9 +113,10 @@ var stepShape = described(stepFields, map[string]doc{
 	"package_pins":     {"Versions of packages. They belong into the image.", shape{}},
 	"datasource":       {"Where user data is looked for.", shape{}},
 	"unpack_images": {"Images whose files are put into a directory.", listOf(described(unpackFields, map[string]doc{
-		"source":   {"oci:REF, dir:PATH, ocifile:FILE, file:PATH, or a reference.", givenShape},
-		"target":   {"The directory.", pathTextShape},
-		"platform": {"Such as linux/amd64. The default is that of the node.", matching(platform.String())},
+		"source":               {"oci:REF, dir:PATH, ocifile:FILE, file:PATH, or a reference.", givenShape},
+		"target":               {"The directory.", pathTextShape},
+		"platform":             {"Such as linux/amd64. The default is that of the node.", matching(platform.String())},
+		"insecure_skip_verify": {"Whether the image is unpacked although nobody vouches for it. DANGEROUS.", boolShape},
 	}, "source", "target"))},
 	"layout": {"Partitions that are to be on a disk. What is there is never removed, moved or made smaller.", described(layoutFields, map[string]doc{
 		"device": {"The disk, by a label or by a path.", described(layoutDeviceFields, map[string]doc{

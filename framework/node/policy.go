@@ -11,6 +11,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/kairos-build/kairos-build/framework/layout"
@@ -78,15 +79,12 @@ func (b *thisBoot) keepTrust() {
 	}
 	b.warn("remembering the policy", within(proveTime, "remembering the policy", b.keepPolicy))
 	b.warn("remembering the version", within(proveTime, "remembering the version", b.raiseFloor))
+	b.warn("forgetting an image that was not verified", within(proveTime, "reading the slots", b.forgetUnverified))
 }
 
 func (n *Node) raiseFloor() error {
-	dir, err := n.Root.Fixed(trust.Dir)
-	if err != nil {
-		return err
-	}
 	release := status.Release(n.Root)
-	return trust.Update(dir, func(r *trust.Record) bool { return r.Raise(release) })
+	return n.updateTrust(func(r *trust.Record) bool { return r.Raise(release) })
 }
 
 // keepPolicy keeps a correct policy beside the node's other records, with all its keys.
@@ -164,28 +162,73 @@ func (n *Node) trustRecord() (trust.Record, error) {
 	return trust.Read(dir)
 }
 
-// rememberTrust notes an image that nobody vouches for, or forgets it after a verified
-// upgrade. An upgrade that ended in the middle may have written such an image, too.
+// rememberTrust notes an image that nobody vouches for. A verified image that takes its
+// place in the same slot ends the note; in the other slot it does when it is good: until
+// then the node may go back.
 func (n *Node) rememberTrust(o upgrade.Options, r upgrade.Result, err error) error {
-	if err != nil || !r.Verified && !o.SkipVerify {
+	if err != nil {
+		return nil // the slot is bad, and as before if nothing was written
+	}
+	return n.updateTrust(func(record *trust.Record) bool {
+		had := record.Unverified
+		switch {
+		case !r.Verified:
+			record.Unverified = &trust.Unverified{Slot: r.Slot, Source: o.Source, Digest: r.Digest, Version: r.Version, Time: time.Now().UTC().Truncate(time.Second)}
+		case had != nil && had.Slot == r.Slot:
+			record.Unverified = nil
+		}
+		return record.Unverified != had
+	})
+}
+
+// forgetUnverified ends the note about an image whose slot does not count any more.
+func (n *Node) forgetUnverified() error {
+	record, err := n.trustRecord()
+	if err != nil || record.Unverified == nil {
+		return err
+	}
+	slots, _, err := n.Slots()
+	if err != nil || len(slots) == 0 {
+		return err
+	}
+	if len(unverified(slots, record.Unverified)) > 0 {
 		return nil
 	}
+	return n.updateTrust(func(r *trust.Record) bool { r.Unverified = nil; return true })
+}
+
+func (n *Node) updateTrust(change func(*trust.Record) bool) error {
 	dir, err := n.Root.Fixed(trust.Dir)
 	if err != nil {
 		return err
 	}
-	return trust.Update(dir, func(record *trust.Record) bool {
-		had := record.Unverified
-		record.Unverified = nil
-		if !r.Verified {
-			record.Unverified = &trust.Unverified{Slot: r.Slot, Source: r.Source, Digest: r.Digest, Version: r.Version, Time: time.Now().UTC().Truncate(time.Second)}
+	return trust.Update(dir, change)
+}
+
+// unverified returns the images that nobody vouches for. The labels of the slots tell; only
+// root can read them. The note on COS_OEM has the time, and counts alone if the labels are
+// not known.
+func unverified(slots []status.SlotInfo, noted *trust.Unverified) (all []trust.Unverified) {
+	for _, i := range status.NotVerified(slots) {
+		u := trust.Unverified{Slot: i.Slot, Source: i.Image, Digest: i.Digest, Version: i.Version}
+		if noted != nil && noted.Slot == i.Slot && noted.Digest == i.Digest {
+			u = *noted
 		}
-		return had != nil || record.Unverified != nil
-	})
+		all = append(all, u)
+	}
+	if noted == nil {
+		return all
+	}
+	readable := slices.ContainsFunc(slots, func(i status.SlotInfo) bool { return i.Slot == noted.Slot && i.Digest != "" })
+	if !readable {
+		all = append(all, *noted)
+	}
+	return all
 }
 
 // addTrust adds whom the node trusts to its status.
 func (n *Node) addTrust(s *status.Status) {
+	addConfigImages(s)
 	p, err := n.Policy()
 	if err != nil {
 		s.Problems = append(s.Problems, err.Error())
@@ -194,14 +237,20 @@ func (n *Node) addTrust(s *status.Status) {
 	if err != nil {
 		s.Problems = append(s.Problems, err.Error())
 	}
-	if p == nil && record.Floor == nil && record.Unverified == nil {
+	t := &status.Trust{Floor: record.Floor["KAIROS_VERSION"], Unverified: unverified(s.Slots, record.Unverified)}
+	for _, i := range s.Slots {
+		if i.Booted {
+			t.Image = i.Trust
+		}
+	}
+	if p == nil && t.Floor == "" && t.Unverified == nil && t.Image == "" {
 		return
 	}
-	t := &status.Trust{Floor: record.Floor["KAIROS_VERSION"], Unverified: record.Unverified}
 	if p != nil {
 		t.Keys, t.Identities = len(p.Keys), len(p.Identities)
 	}
-	if s.Trust = t; t.Unverified != nil {
-		s.Problems = append(s.Problems, t.Unverified.String())
+	s.Trust = t
+	for _, u := range t.Unverified {
+		s.Problems = append(s.Problems, u.String())
 	}
 }

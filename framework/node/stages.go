@@ -38,7 +38,7 @@ const stageDir = "/run/kairos/stages"
 
 // engine runs stages below the root of n.
 func (n *Node) engine(early bool) *stages.Engine {
-	e := &stages.Engine{Root: n.Root, Log: n.Log, Facts: n.facts, Machine: n.machine, System: n.System, Fetcher: n.Fetcher, Early: early, Offline: n.offline(), Datasource: n.stepDatasource}
+	e := &stages.Engine{Root: n.Root, Log: n.Log, Facts: n.facts, Machine: n.machine, System: n.System, Fetcher: n.Fetcher, Early: early, Offline: n.offline(), Datasource: n.stepDatasource, Image: n.configImage}
 	if e.Fetcher == nil {
 		e.Fetcher = stages.Web{}
 	}

@@ -32,6 +32,15 @@ type Judge struct {
 
 // Verify returns why an image is trusted, as sentences, or why it is not.
 func (j Judge) Verify(ctx context.Context, image *source.Image) (reasons []string, err error) {
+	return j.hear(ctx, image, (*hearing).signature, (*hearing).age, (*hearing).attestations)
+}
+
+// Signed is Verify without ages and attestations: they are about images that a node boots.
+func (j Judge) Signed(ctx context.Context, image *source.Image) (reasons []string, err error) {
+	return j.hear(ctx, image, (*hearing).signature)
+}
+
+func (j Judge) hear(ctx context.Context, image *source.Image, steps ...func(*hearing) error) (reasons []string, err error) {
 	if !j.Policy.trusts() {
 		return nil, none(j.Policy)
 	}
@@ -40,8 +49,8 @@ func (j Judge) Verify(ctx context.Context, image *source.Image) (reasons []strin
 	if len(c.trust.Keys)+len(c.trust.Identities) == 0 {
 		return nil, fmt.Errorf("%w: %s is in no list of repositories of the policy", ErrElsewhere, cmp.Or(image.Name, "a file"))
 	}
-	for _, step := range []func() error{c.signature, c.age, c.attestations} {
-		if err := cmp.Or(context.Cause(ctx), step()); err != nil {
+	for _, step := range steps {
+		if err := cmp.Or(context.Cause(ctx), step(c)); err != nil {
 			return nil, err
 		}
 	}

@@ -134,8 +134,15 @@ func (p *parser) file(n strict.Node) []byte {
 	return data
 }
 
+// trustedRoot reads a trusted root. One that cannot be used is a mistake of the policy: the
+// policy of before has another.
 func (p *parser) trustedRoot(n strict.Node) {
-	p.Root = p.file(n)
+	if p.Root = p.file(n); p.Root == nil {
+		return
+	}
+	if err := verify.CheckRoot(p.Root); err != nil {
+		n.Fail(err.Error(), "give the trusted_root.json of the sigstore that certifies the signers")
+	}
 }
 
 func (p *parser) identities(n strict.Node) {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kairos-build/kairos-build/ci/testimage"
 )
@@ -48,6 +49,50 @@ func TestMistakes(t *testing.T) {
 		p, err := Parse("policy.yaml", []byte(text), nothing)
 		if err == nil || p != nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %q", text, err, want)
+		}
+	}
+}
+
+// TestTrustedRoot: a root that nothing can be verified with is a mistake.
+func TestTrustedRoot(t *testing.T) {
+	const text = "format: 1\nidentities: [{issuer: a, subject: b}]\ntrusted_root: /etc/kairos/trusted-root.json\n"
+	for root, want := range map[string]string{
+		"":   "policy.yaml:3:15: trusted_root: reading the trusted root",
+		"{}": "policy.yaml:3:15: trusted_root: reading the trusted root",
+		`{"mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1"}`: "it names no certificate authority",
+	} {
+		p, err := Parse("policy.yaml", []byte(text), func(string) ([]byte, error) { return []byte(root), nil })
+		if p != nil || err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %v, want %q", root, err, want)
+		}
+	}
+}
+
+// TestAges: what is too old, and what only a wrong clock explains.
+func TestAges(t *testing.T) {
+	at := func(text string) time.Time {
+		made, err := time.Parse(time.DateOnly, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return made
+	}
+	for _, tt := range []struct {
+		name, now, built, made string
+		is                     error // nil: it is fresh
+		says                   string
+	}{
+		{"fresh", "2026-03-31", "2026-01-01", "2026-03-01", nil, ""},
+		{"old", "2026-04-01", "2026-01-01", "2026-03-01", ErrTooOld, "the image is of 2026-03-01, more than 30 days old"},
+		{"made tomorrow, elsewhere", "2026-03-01", "2026-01-01", "2026-03-02", nil, ""},
+		{"made in the future", "2026-03-01", "2026-01-01", "2026-03-04", ErrClock, "it says 2026-03-01, and the image is of 2026-03-04; set the clock"},
+		{"a clock before the running image", "1970-01-02", "2026-01-01", "1970-01-01", ErrClock, "it says 1970-01-02, and the system that runs was made on 2026-01-01; set the clock, so that ages can be checked"},
+		{"a clock that is not a day late", "2025-12-31", "2026-01-01", "2025-12-30", nil, ""},
+	} {
+		h := hearing{Judge: Judge{Now: func() time.Time { return at(tt.now) }, Built: at(tt.built)}}
+		err := h.fresh("the image", at(tt.made), 30*day)
+		if !errors.Is(err, tt.is) || err != nil && !strings.Contains(err.Error(), tt.says) {
+			t.Errorf("%s: got %v, want %v that says %q", tt.name, err, tt.is, tt.says)
 		}
 	}
 }

@@ -31,7 +31,7 @@ const (
 // Bounds of the evidence about one digest in one place. Anybody who can write to the
 // repository can add some.
 const (
-	maxEvidence     = 128     // documents that are read
+	maxEvidence     = 128     // manifests that are read, and twice as many documents in them
 	maxEvidenceSize = 4 << 20 // bytes of one
 	maxListed       = 4096    // entries of an index that are looked at
 )
@@ -83,7 +83,7 @@ type gathering struct {
 	subject    v1.Hash
 	predicates []string
 	yield      func(Evidence, error) bool
-	read       int // documents
+	seen, read int // manifests and documents
 }
 
 // run returns false if no more is wanted.
@@ -104,7 +104,7 @@ func (g *gathering) run() bool {
 
 // referrer reads a manifest that may be about the subject.
 func (g *gathering) referrer(d v1.Descriptor) bool {
-	if g.read++; g.read > maxEvidence {
+	if g.seen++; g.seen > maxEvidence {
 		return g.tooMany()
 	}
 	from := "referrer " + d.Digest.String()
@@ -178,7 +178,7 @@ func (g *gathering) fail(from string, err error) bool {
 
 // tooMany ends the reading of this shelf, not that of the next.
 func (g *gathering) tooMany() bool {
-	return g.yield(Evidence{}, fmt.Errorf("%w: %s has more than the %d documents that are read; remove those that are no signatures", ErrTooLarge, g.subject, maxEvidence))
+	return g.yield(Evidence{}, fmt.Errorf("%w: %s has more than the %d signatures and attestations that are read; remove those that are no signatures", ErrTooLarge, g.subject, maxEvidence))
 }
 
 func isEvidence(media string) bool {

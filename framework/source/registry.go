@@ -139,24 +139,6 @@ func newPuller(o Options) (*puller, error) {
 	})}}, nil
 }
 
-// guarded sends no credentials over plain http, but to this machine itself: whoever is on
-// the way could read them. go-containerregistry falls back to http for private addresses and
-// .local names, so that somebody who blocks https would get them.
-type guarded struct{ inner http.RoundTripper }
-
-// RoundTrip implements http.RoundTripper.
-func (g guarded) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.URL.Scheme == "http" && req.Header.Get("Authorization") != "" && !isLoopback(req.URL.Hostname()) {
-		return nil, fmt.Errorf("%w: %s answers without TLS", ErrPlain, req.URL.Host)
-	}
-	return g.inner.RoundTrip(req)
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
 // rootCAs returns the system's certificates and those of a file. nil stands for
 // the system's alone.
 func rootCAs(file string) (*x509.CertPool, error) {

@@ -60,6 +60,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/kairos-build/kairos-build/framework/layout"
@@ -249,6 +250,14 @@ func (u *run) warn(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	u.Log.Warn(text)
 	u.result.Warnings = append(u.result.Warnings, text)
+}
+
+// trust is what the slot's label says about who vouches for the image.
+func (u *run) trust() string {
+	if !u.result.Verified {
+		return slotimage.Unverified
+	}
+	return strings.Join(u.result.Trust, "; ")
 }
 
 // verify asks the Verifier.

@@ -77,7 +77,7 @@ func TestRun(t *testing.T) {
 	}
 	n.checkSlot(t, "b", want)
 	text := n.readFile(t, layout.SlotB, "/SLOT.TXT")
-	if want := fmt.Sprintf("VERSION=v1.1.0\nIMAGE=%s\nDIGEST=%s\nROOTHASH=%s\n", src, digest, hash); text != want {
+	if want := fmt.Sprintf("VERSION=v1.1.0\nIMAGE=%s\nDIGEST=%s\nROOTHASH=%s\nTRUST=signed by a test\n", src, digest, hash); text != want {
 		t.Errorf("SLOT.TXT: got %q, want %q", text, want)
 	}
 	n.untouched(t, layout.SlotA, layout.SlotRecovery)

@@ -89,7 +89,7 @@ func (u *run) write(ctx context.Context) error {
 	if err := u.confirm(image.Release); err != nil {
 		return err
 	}
-	image.Reference, image.Digest = u.Source, u.result.Digest
+	image.Reference, image.Digest, image.Trust = u.Source, u.result.Digest, u.trust()
 	u.written, u.result.Bytes = image, image.Tree.Size
 	if err := u.writeBoot(ctx, image, u.boot); err != nil {
 		return err

@@ -100,6 +100,18 @@ func checkKey(s sealed, subject v1.Hash, key crypto.PublicKey) error {
 	return err
 }
 
+// CheckRoot returns what is wrong with a trusted root of sigstore.
+func CheckRoot(trustedRoot []byte) error {
+	material, err := root.NewTrustedRootFromJSON(trustedRoot)
+	if err == nil && len(material.FulcioCertificateAuthorities()) == 0 {
+		err = errors.New("it names no certificate authority")
+	}
+	if err != nil {
+		return fmt.Errorf("reading the trusted root: %w", err)
+	}
+	return nil
+}
+
 // checkCertificate checks certificate, log, time and signature, and returns the owner of
 // the certificate.
 func checkCertificate(s sealed, subject v1.Hash, trustedRoot []byte) (Signer, error) {

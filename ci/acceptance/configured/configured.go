@@ -100,7 +100,7 @@ func (t *story) serveConfigured(dir string) (err error) {
 		return err
 	}
 	repository.Register(t.site.Mux, "/site.git")
-	if t.registry, err = lab.StartRegistry(filepath.Join(dir, "registry")); err != nil {
+	if t.registry, err = lab.StartRegistry(filepath.Join(dir, "registry"), t.Lab.Signer); err != nil {
 		return err
 	}
 	t.AtEnd(t.registry.Close)

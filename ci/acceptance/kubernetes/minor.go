@@ -58,7 +58,7 @@ func (t *story) beginMinor(ctx context.Context) (string, error) {
 		return "", err
 	}
 	dir := filepath.Join(t.Lab.Images.Dir, "registry-"+t.Name)
-	if t.registry, err = lab.StartRegistry(dir); err != nil {
+	if t.registry, err = lab.StartRegistry(dir, t.Lab.Signer); err != nil {
 		return "", err
 	}
 	t.AtEnd(t.registry.Close)

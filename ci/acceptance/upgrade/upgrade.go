@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package upgrade tests nodes that are upgraded: a life with failed upgrades and one
-// that succeeds, a life with recovery, and an upgrade to another release.
+// that succeeds, a life with recovery, a life in which the images get a new key, and an
+// upgrade to another release.
 package upgrade
 
 import (
@@ -22,6 +23,9 @@ import (
 // goFile lets slot b pass its health checks. See storyConfig.
 const goFile = "/run/kairos-acceptance-go"
 
+// storyFile has storyConfig.
+const storyFile = "/oem/98_story.yaml"
+
 // storyConfig keeps slot b on trial until goFile exists.
 const storyConfig = "#cloud-config\nhealth:\n  timeout: 10m\n  checks:\n    - command: [/bin/sh, -c, \"grep -q kairos.slot=a /proc/cmdline || test -e " + goFile + "\"]\n"
 
@@ -39,6 +43,7 @@ func Life(ctx context.Context, m *lab.Machine) {
 	m.Tell(ctx, false, []lab.Chapter{
 		{Name: "ready", Title: "goes on from a node that is ready", Do: t.begin},
 		{Name: "refused", Title: "an upgrade to a wrong image is refused before the first write", Do: t.refused},
+		{Name: "untrusted", Title: "an image that nobody signed, or a stranger, is refused, and no sector is written", Do: t.untrusted},
 		{Name: "bad-registry", Title: "a registry that dies, lies or cuts short leaves the node as it was", Do: t.badRegistry},
 		{Name: "two", Title: "of two upgrades at once the second is told about the first", Do: t.two},
 		{Name: "power", Title: "loss of power in the middle of an upgrade: the good slot boots", Do: t.losePower},
@@ -46,6 +51,7 @@ func Life(ctx context.Context, m *lab.Machine) {
 		{Name: "trial", Title: "the new slot is on trial: no other upgrade may begin", Do: t.trial},
 		{Name: "good", Title: "the new slot is good after its health checks", Do: t.good},
 		{Name: "boot-config", Title: "the boot loader's config is that of the new image, once its slot is good", Do: t.bootConfig},
+		{Name: "signer", Title: "the status says who signed the image, and the node takes no older one", Do: t.signer},
 		{Name: "persistent", Title: "persistent paths follow the image, and keep local changes", Do: t.persistent},
 		{Name: "rollback", Title: "rollback goes back to the old slot", Do: t.rollback},
 	})
@@ -63,12 +69,12 @@ func (t *story) begin(ctx context.Context) (string, error) {
 	if err := t.Slots(ctx, slot.Good, slot.Old); err != nil {
 		return "", err
 	}
-	return "", t.PutFile(ctx, "/oem/98_story.yaml", storyConfig)
+	return "", t.PutFile(ctx, storyFile, storyConfig)
 }
 
 // fillRegistry starts the registry and pushes the images that the stories need.
 func (t *story) fillRegistry() (err error) {
-	if t.registry, err = lab.StartRegistry(filepath.Join(t.Lab.Images.Dir, "registry-"+t.Name)); err != nil {
+	if t.registry, err = lab.StartRegistry(filepath.Join(t.Lab.Images.Dir, "registry-"+t.Name), t.Lab.Signer); err != nil {
 		return err
 	}
 	t.AtEnd(t.registry.Close)
@@ -79,6 +85,9 @@ func (t *story) fillRegistry() (err error) {
 		if err := t.registry.Push(string(m), "next", t.Lab.Images.Next); err != nil {
 			return err
 		}
+	}
+	if err := t.pushUntrusted(); err != nil {
+		return err
 	}
 	wrong, err := t.Lab.Images.Wrong()
 	if err != nil {
@@ -97,7 +106,7 @@ func (t *story) fillRegistry() (err error) {
 func (t *story) try(ctx context.Context, words string, args ...string) error {
 	ctx, cancel := qemu.WithTimeout(ctx, lab.UpgradeTimeout)
 	defer cancel()
-	out, err := t.Guest.RunInput(ctx, "", append([]string{"kairos-agent", "upgrade", lab.SkipVerify}, args...)...)
+	out, err := t.Guest.RunInput(ctx, "", append([]string{"kairos-agent", "upgrade"}, args...)...)
 	if err != nil {
 		return err
 	}
@@ -164,7 +173,7 @@ func (t *story) two(ctx context.Context) (string, error) {
 
 // background starts an upgrade and waits until it writes to slot b.
 func (t *story) background(ctx context.Context, ref string) error {
-	if _, err := t.Guest.Output(ctx, "systemd-run", "--unit=kairos-acceptance-upgrade", "kairos-agent", "upgrade", lab.SkipVerify, "--source", ref); err != nil {
+	if _, err := t.Guest.Output(ctx, "systemd-run", "--unit=kairos-acceptance-upgrade", "kairos-agent", "upgrade", "--source", ref); err != nil {
 		return err
 	}
 	return t.WaitSlot(ctx, layout.SlotB, slot.Bad)
@@ -213,7 +222,7 @@ func (t *story) trial(ctx context.Context) (string, error) {
 	if err := t.runs(lab.NextVersion); err != nil {
 		return "", err
 	}
-	out, err := t.Guest.RunInput(ctx, "", "kairos-agent", "upgrade", lab.SkipVerify, "--source", t.registry.Ref(lab.HonestName, "next"))
+	out, err := t.Guest.RunInput(ctx, "", "kairos-agent", "upgrade", "--source", t.registry.Ref(lab.HonestName, "next"))
 	if err != nil {
 		return "", err
 	}

@@ -172,7 +172,7 @@ type story struct {
 func recordOnce(ctx context.Context, l *lab.Lab, short bool) (_ crash.Recording, err error) {
 	t := &story{Machine: l.Machine("record", l.Boots[0], 0)}
 	t.Setup.WriteLog = filepath.Join(l.Dir, crash.LogName)
-	if t.registry, err = lab.StartRegistry(filepath.Join(l.Images.Dir, "registry")); err != nil {
+	if t.registry, err = lab.StartRegistry(filepath.Join(l.Images.Dir, "registry"), l.Signer); err != nil {
 		return crash.Recording{}, err
 	}
 	defer func() { err = errors.Join(err, t.Close(), t.registry.Close()) }()

@@ -28,36 +28,41 @@ func (w *work) unpackImages(ctx context.Context) {
 	w.images.Lock()
 	defer w.images.Unlock()
 	for _, u := range w.step.UnpackImages {
-		changed, err := w.unpackImage(ctx, u)
+		changed, remark, err := w.unpackImage(ctx, u)
 		w.item("image", u.Source.Text, changed, err, u.Origin)
+		if err == nil {
+			w.report.Items[len(w.report.Items)-1].Message = remark
+		}
 	}
 }
 
-func (w *work) unpackImage(ctx context.Context, u config.UnpackImage) (changed bool, err error) {
+func (w *work) unpackImage(ctx context.Context, u config.UnpackImage) (changed bool, remark string, err error) {
 	ref := u.Source.Text
 	if u.Platform != "" {
 		ref += " " + u.Platform
 	}
 	switch done, err := w.unpacked(u.Target.Text, ref); {
 	case err != nil || done:
-		return false, err
+		return false, "", err
 	case w.Dry():
-		return w.wouldFill(u.Target.Text, "the files of the image "+u.Source.Text)
+		changed, err := w.wouldFill(u.Target.Text, "the files of the image "+u.Source.Text)
+		return changed, "", err
 	}
-	dir, err := w.Root.MakeAll(u.Target.Text)
-	if err != nil {
-		return false, err
-	}
-	defer dir.Close()
 	open := w.Image
 	if open == nil {
 		open = openImage
 	}
-	image, err := open(ctx, u.Source.Text, strings.TrimPrefix(u.Platform, "linux/"))
+	image, remark, err := open(ctx, u)
 	if err != nil {
-		return false, err
+		return false, "", err
 	}
-	return unpack.Image(ctx, image, dir, unpack.Options{Ref: ref, KeepOwner: w.Root.KeepOwner})
+	dir, err := w.Root.MakeAll(u.Target.Text)
+	if err != nil {
+		return false, "", err
+	}
+	defer dir.Close()
+	changed, err = unpack.Image(ctx, image, dir, unpack.Options{Ref: ref, KeepOwner: w.Root.KeepOwner})
+	return changed, remark, err
 }
 
 // unpacked tells whether a directory is known to hold the image ref.
@@ -73,9 +78,13 @@ func (w *work) unpacked(path, ref string) (bool, error) {
 	return unpack.Done(dir, ref), nil
 }
 
-func openImage(ctx context.Context, ref, arch string) (v1.Image, error) {
-	return source.Open(ctx, ref, source.Options{Arch: arch})
+func openImage(ctx context.Context, u config.UnpackImage) (v1.Image, string, error) {
+	image, err := source.Open(ctx, u.Source.Text, source.Options{Arch: Arch(u)})
+	return image, "", err
 }
+
+// Arch is the architecture of an image that is unpacked; empty: that of the node.
+func Arch(u config.UnpackImage) string { return strings.TrimPrefix(u.Platform, "linux/") }
 
 // wouldFill notes for a dry run that a directory gets content, unless it has some
 // already.

@@ -108,7 +108,7 @@ func prepare(t *testing.T, key string, e *Engine) {
 	t.Helper()
 	switch key {
 	case "unpack_images":
-		e.Image = func(context.Context, string, string) (v1.Image, error) { return oneFile(t), nil }
+		e.Image = func(context.Context, config.UnpackImage) (v1.Image, string, error) { return oneFile(t), "", nil }
 	case "datasource":
 		stored := false
 		e.Datasource = func(context.Context, config.Datasource) (string, bool, error) {

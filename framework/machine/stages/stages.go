@@ -57,8 +57,9 @@ type Engine struct {
 	Fetcher Fetcher
 	// Disks are the disks of the node; nil: the key layout fails.
 	Disks partitions.Disks
-	// Image opens an OCI image; nil: framework/source does.
-	Image func(ctx context.Context, ref, arch string) (v1.Image, error)
+	// Image opens an OCI image, if it may be unpacked; a remark, if there is one, comes
+	// into the report. nil: framework/source opens it, and every image may.
+	Image func(ctx context.Context, u config.UnpackImage) (image v1.Image, remark string, err error)
 	// UnitState replaces `systemctl ASK UNIT` in a dry run, with ASK is-enabled
 	// or is-active; nil: the state is unknown, so every unit would change.
 	UnitState func(ask, unit string) string

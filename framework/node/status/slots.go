@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 
 	"github.com/kairos-build/kairos-build/framework/grub/bootenv"
 	"github.com/kairos-build/kairos-build/framework/layout"
@@ -31,6 +32,22 @@ type SlotInfo struct {
 	Version string `json:"version,omitempty"`
 	Image   string `json:"image,omitempty"`
 	Digest  string `json:"digest,omitempty"`
+	// Trust says why the node trusted the image when it wrote the slot, from the label;
+	// slotimage.Unverified if nobody vouches for it; empty for a slot that the builder made.
+	Trust string `json:"trust,omitempty"`
+}
+
+// verified tells whether somebody vouched for the slot's image when it was written.
+func (i SlotInfo) verified() bool { return i.Trust != "" && i.Trust != slotimage.Unverified }
+
+// NotVerified returns the slots with an image that nobody vouches for. It leaves out the
+// old slot, once a verified image has proved itself in the other one.
+func NotVerified(slots []SlotInfo) []SlotInfo {
+	replaced := slices.ContainsFunc(slots, func(i SlotInfo) bool { return i.Condition == slot.Good && i.verified() })
+	return slices.DeleteFunc(slices.Clone(slots), func(i SlotInfo) bool {
+		old := i.Condition == slot.Old && !i.Booted && i.Slot != layout.SlotRecovery
+		return i.Trust != slotimage.Unverified || old && replaced
+	})
 }
 
 // Next is what the boot loader starts next.
@@ -119,7 +136,7 @@ func Slots(root tree.Root, state *thisboot.Boot, env slot.State) []SlotInfo {
 			info.Tries = env.Tries
 		}
 		l := label(root, state, s)
-		info.Version, info.Image, info.Digest = l.Version, l.Image, l.Digest
+		info.Version, info.Image, info.Digest, info.Trust = l.Version, l.Image, l.Digest, l.Trust
 		list = append(list, info)
 	}
 	return list

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/kairos-build/kairos-build/framework/node/trust"
+	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
 )
 
 // Trust is which images the node trusts.
@@ -13,9 +14,12 @@ type Trust struct {
 	Keys       int    `json:"keys"` // how many are trusted; without keys and identities, no image is
 	Identities int    `json:"identities"`
 	Floor      string `json:"floor,omitempty"` // version below which no upgrade goes
-	// Unverified is an image that was installed with --insecure-skip-verify, until the
-	// next verified upgrade.
-	Unverified *trust.Unverified `json:"unverified,omitempty"`
+	// Image says why the image that runs was trusted when it was installed; empty if the
+	// builder made its slot, or if that is not known.
+	Image string `json:"image,omitempty"`
+	// Unverified are images that were installed with --insecure-skip-verify, until a
+	// verified one is good in their place.
+	Unverified []trust.Unverified `json:"unverified,omitempty"`
 }
 
 func (t Trust) line() string {
@@ -26,8 +30,11 @@ func (t Trust) line() string {
 	if t.Floor != "" {
 		line += ", none older than " + t.Floor
 	}
-	if t.Unverified != nil {
-		line += fmt.Sprintf("; slot %s is NOT VERIFIED", t.Unverified.Slot)
+	if t.Image != "" && t.Image != slotimage.Unverified {
+		line += "; this image is " + t.Image
+	}
+	for _, u := range t.Unverified {
+		line += fmt.Sprintf("; slot %s is NOT VERIFIED", u.Slot)
 	}
 	return line
 }

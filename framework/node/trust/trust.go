@@ -53,8 +53,8 @@ type Record struct {
 	Version int `json:"version"`
 	// Floor has keys of layout.ImageRelease of the newest image that was good.
 	Floor map[string]string `json:"floor,omitempty"`
-	// Unverified is the image that was last installed without verification; nil after a
-	// verified upgrade.
+	// Unverified is the image that was last installed without verification; nil once a
+	// verified one is good in its place. The label of the slot says the same to root.
 	Unverified *Unverified `json:"unverified,omitempty"`
 }
 
@@ -64,13 +64,17 @@ type Unverified struct {
 	Source  string      `json:"source"`
 	Digest  string      `json:"digest"`
 	Version string      `json:"imageVersion"`
-	Time    time.Time   `json:"time"` // by the node's clock
+	Time    time.Time   `json:"time,omitzero"` // by the node's clock; zero if it is not known
 }
 
 // String is a sentence for a person.
 func (u Unverified) String() string {
-	return fmt.Sprintf("slot %s got version %s (%s) from %s on %s WITHOUT VERIFICATION, with --insecure-skip-verify; nobody vouches for it, until the next verified upgrade",
-		u.Slot, u.Version, u.Digest, u.Source, u.Time.UTC().Format(time.DateTime))
+	when := ""
+	if !u.Time.IsZero() {
+		when = " on " + u.Time.UTC().Format(time.DateTime)
+	}
+	return fmt.Sprintf("slot %s got version %s (%s) from %s%s WITHOUT VERIFICATION, with --insecure-skip-verify; nobody vouches for it, until the next verified upgrade is good",
+		u.Slot, u.Version, u.Digest, u.Source, when)
 }
 
 // Raise makes release the floor, unless the floor is higher. It returns whether it did.

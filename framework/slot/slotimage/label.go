@@ -18,12 +18,18 @@ import (
 //	IMAGE     the reference by which the image was requested
 //	DIGEST    the digest of the image's manifest, "sha256:…"
 //	ROOTHASH  the dm-verity root hash, 64 lower-case hex digits
+//	TRUST     why the node trusted the image when it wrote it, or Unverified; nothing for
+//	          a slot that the builder made
 type Label struct {
 	Version  string
 	Image    string
 	Digest   string
 	RootHash string
+	Trust    string
 }
+
+// Unverified is the value of Label.Trust for an image that nobody vouches for.
+const Unverified = "NOT VERIFIED"
 
 // Encode returns the content of the file. It leaves out control characters in values.
 func (l Label) Encode() []byte {
@@ -56,7 +62,7 @@ type labelField struct {
 }
 
 func (l *Label) fields() []labelField {
-	return []labelField{{"VERSION", &l.Version}, {"IMAGE", &l.Image}, {"DIGEST", &l.Digest}, {"ROOTHASH", &l.RootHash}}
+	return []labelField{{"VERSION", &l.Version}, {"IMAGE", &l.Image}, {"DIGEST", &l.Digest}, {"ROOTHASH", &l.RootHash}, {"TRUST", &l.Trust}}
 }
 
 func printable(s string) string {

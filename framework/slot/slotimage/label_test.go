@@ -10,7 +10,7 @@ func TestLabel(t *testing.T) {
 		label Label
 		want  string
 	}{
-		{"all", Label{"v1.2.3", "registry.example.org/os:v1", "sha256:ab", "cd"}, "VERSION=v1.2.3\nIMAGE=registry.example.org/os:v1\nDIGEST=sha256:ab\nROOTHASH=cd\n"},
+		{"all", Label{"v1.2.3", "registry.example.org/os:v1", "sha256:ab", "cd", "signed by x"}, "VERSION=v1.2.3\nIMAGE=registry.example.org/os:v1\nDIGEST=sha256:ab\nROOTHASH=cd\nTRUST=signed by x\n"},
 		{"some", Label{Version: "v1 = beta"}, "VERSION=v1 = beta\n"},
 		{"no second line", Label{Version: "v1\nDIGEST=x"}, "VERSION=v1DIGEST=x\n"},
 		{"none", Label{}, ""},

@@ -80,10 +80,12 @@ type Image struct {
 	Cmdline string
 	// Release has the keys of layout.ImageRelease.
 	Release map[string]string
-	// Reference and Digest say where the image came from. Write does not know them:
-	// the caller may set them before BootFiles. Empty means unknown.
+	// Reference, Digest and Trust say where the image came from, and who vouches for it.
+	// Write does not know them: the caller may set them before BootFiles. Empty means
+	// unknown.
 	Reference string // by which the image was requested
 	Digest    string // of the image's manifest, "sha256:…"
+	Trust     string // see Label
 	// Bootloader has the files below layout.ImageBoot: "bios/core.img" and so on.
 	Bootloader map[string][]byte
 }
@@ -164,7 +166,7 @@ func (i *Image) BootFiles(loader BootLoader) []fat32.File {
 
 func (i *Image) label() Label {
 	return Label{
-		Version: i.Release["KAIROS_VERSION"], Image: i.Reference, Digest: i.Digest, RootHash: fmt.Sprintf("%x", i.Tree.RootHash),
+		Version: i.Release["KAIROS_VERSION"], Image: i.Reference, Digest: i.Digest, RootHash: fmt.Sprintf("%x", i.Tree.RootHash), Trust: i.Trust,
 	}
 }
 
