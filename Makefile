@@ -25,7 +25,7 @@ ARCH := amd64
 OUT ?= out
 # Where the end-to-end tests find a kernel, its modules and a boot loader.
 FIXTURES := .tools/fixtures
-FUZZTIME ?= 30s
+FUZZTIME ?= 10m
 # `make crash` records the firmware CRASH_FIRMWARE (bios or uefi), checks CRASH_STATES
 # power cuts and boots CRASH_BOOTS of them.
 CRASH := .tools/crash
@@ -117,7 +117,7 @@ check: format vet lint unit ## Format, vet, lint and unit tests: no root, no net
 .PHONY: format
 format:
 	@echo '== format'
-	@list=$$($(dir $(GO))gofmt -l ci cmd flavors framework recipes); [ -z "$$list" ] || { echo "these files want gofmt -w:"; echo "$$list"; exit 1; }
+	@list=$$($(dir $(GO))gofmt -l ci cmd flavors framework recipes signing); [ -z "$$list" ] || { echo "these files want gofmt -w:"; echo "$$list"; exit 1; }
 
 .PHONY: vet
 vet: payload
@@ -270,12 +270,10 @@ crash-programs:
 	@mkdir -p bin/crash
 	@$(GOBUILD) -o bin/crash/ ./ci/crash/record ./ci/crash/explore ./ci/crash/boot
 
+# Can be interrupted and goes on. `go test` finds the targets; `make unit` runs their seeds.
 .PHONY: fuzz
-fuzz: ## Run every fuzz target for FUZZTIME (default 30s)
-	@grep -rno --include='*_test.go' 'func Fuzz[A-Za-z0-9_]*' ci cmd flavors framework recipes | sed 's/:[0-9]*:func / /' | \
-	while read -r file target; do \
-		echo "== $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")"; \
-	done
+fuzz: payload ## Run every fuzz target for FUZZTIME (default 10m); can be interrupted, and goes on
+	@$(GO) run ./ci/fuzz -go $(GO) -time $(FUZZTIME) -state .tools/fuzz ./...
 
 # Each mutant changes one operator; the tests of its package must notice it. Of the
 # mutants that tests reach, MUTANTS percent must be noticed in each package.
