@@ -71,6 +71,26 @@ payload: ## Compile the programs that end up on nodes
 	@GOOS=linux GOARCH=$(ARCH) $(GOBUILD) -ldflags '-s -w -X main.version=$(VERSION)' -o $(PAYLOAD)/kairos-agent ./framework/agent
 	@GOOS=linux GOARCH=$(ARCH) $(GOBUILD) -ldflags '-s -w' -o $(PAYLOAD)/kairos-assemble ./framework/rootfs/assemble
 
+# kairos-build for linux/amd64 and linux/arm64 from the commit HEAD, with checksums, SBOM and
+# provenance; SIGN names who signs: a key or `keyless`. See docs/release.md.
+RELEASE = bin/release/$(VERSION)
+.PHONY: release
+release: ## Make a release of kairos-build from HEAD (VERSION=v1.2.3, SIGN=KEY) in bin/release
+	@$(GO) run ./cmd/kairos-build/internal/release -go $(GO) -o '$(RELEASE)' -version '$(VERSION)' $(if $(SIGN),-sign '$(SIGN)') $(if $(BUILDER),-builder '$(BUILDER)')
+
+# The same commit in two clones gives the same files.
+TWICE := .tools/release
+.PHONY: release-twice
+release-twice: ## Make a release in two folders and compare every byte
+	@rm -rf $(TWICE); mkdir -p $(TWICE)
+	@for folder in one another-folder; do \
+		git clone --quiet --shared . $(TWICE)/$$folder/clone; \
+		$(MAKE) -C $(TWICE)/$$folder/clone release VERSION=$(VERSION:%-dirty=%) RELEASE=$(CURDIR)/$(TWICE)/$$folder/files SIGN= TMPDIR=$(CURDIR)/$(TWICE)/$$folder; \
+	done
+	@diff --recursive --brief $(TWICE)/one/files $(TWICE)/another-folder/files
+	@cd $(TWICE)/one/files; sha256sum --check SHA256SUMS
+	@echo '== two folders, the same bytes'
+
 .PHONY: demo
 demo: ## Build debian-13 from Debian's archive and boot it on this terminal
 	@ci/setup/install build run
@@ -107,6 +127,7 @@ prove: ## Run everything there is, for hours: every firmware, story, fault and f
 	@$(MAKE) crash
 	@$(MAKE) crash CRASH_FIRMWARE=uefi CRASH_BOOTS=4
 	@KAIROS_ATTACK=all $(GO) test -count=1 ./ci/attack
+	@$(MAKE) release-twice
 	@$(MAKE) fuzz
 	@$(MAKE) mutate
 	@echo '== all is proven'
