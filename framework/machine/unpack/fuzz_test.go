@@ -28,7 +28,7 @@ import (
 // imageOf is an image with layers of any bytes.
 func imageOf(t *testing.T, layers ...[]byte) v1.Image {
 	t.Helper()
-	image := v1.Image(empty.Image)
+	image := empty.Image
 	for _, data := range layers {
 		layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil })
 		if err != nil {
