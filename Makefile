@@ -25,7 +25,7 @@ ARCH := amd64
 OUT ?= out
 # Where the end-to-end tests find a kernel, its modules and a boot loader.
 FIXTURES := .tools/fixtures
-FUZZTIME ?= 30s
+FUZZTIME ?= 10m
 # `make crash` records the firmware CRASH_FIRMWARE (bios or uefi), checks CRASH_STATES
 # power cuts and boots CRASH_BOOTS of them.
 CRASH := .tools/crash
@@ -71,6 +71,26 @@ payload: ## Compile the programs that end up on nodes
 	@GOOS=linux GOARCH=$(ARCH) $(GOBUILD) -ldflags '-s -w -X main.version=$(VERSION)' -o $(PAYLOAD)/kairos-agent ./framework/agent
 	@GOOS=linux GOARCH=$(ARCH) $(GOBUILD) -ldflags '-s -w' -o $(PAYLOAD)/kairos-assemble ./framework/rootfs/assemble
 
+# kairos-build for linux/amd64 and linux/arm64 from the commit HEAD, with checksums, SBOM and
+# provenance; SIGN names who signs: a key or `keyless`. See docs/release.md.
+RELEASE = bin/release/$(VERSION)
+.PHONY: release
+release: ## Make a release of kairos-build from HEAD (VERSION=v1.2.3, SIGN=KEY) in bin/release
+	@$(GO) run ./cmd/kairos-build/internal/release -go $(GO) -o '$(RELEASE)' -version '$(VERSION)' $(if $(SIGN),-sign '$(SIGN)') $(if $(BUILDER),-builder '$(BUILDER)')
+
+# The same commit in two clones gives the same files.
+TWICE := .tools/release
+.PHONY: release-twice
+release-twice: ## Make a release in two folders and compare every byte
+	@rm -rf $(TWICE); mkdir -p $(TWICE)
+	@for folder in one another-folder; do \
+		git clone --quiet --shared . $(TWICE)/$$folder/clone; \
+		$(MAKE) -C $(TWICE)/$$folder/clone release VERSION=$(VERSION:%-dirty=%) RELEASE=$(CURDIR)/$(TWICE)/$$folder/files SIGN= TMPDIR=$(CURDIR)/$(TWICE)/$$folder; \
+	done
+	@diff --recursive --brief $(TWICE)/one/files $(TWICE)/another-folder/files
+	@cd $(TWICE)/one/files; sha256sum --check SHA256SUMS
+	@echo '== two folders, the same bytes'
+
 .PHONY: demo
 demo: ## Build debian-13 from Debian's archive and boot it on this terminal
 	@ci/setup/install build run
@@ -107,6 +127,7 @@ prove: ## Run everything there is, for hours: every firmware, story, fault and f
 	@$(MAKE) crash
 	@$(MAKE) crash CRASH_FIRMWARE=uefi CRASH_BOOTS=4
 	@$(MAKE) attack
+	@$(MAKE) release-twice
 	@$(MAKE) fuzz
 	@$(MAKE) mutate
 	@echo '== all is proven'
@@ -117,7 +138,7 @@ check: format vet lint unit ## Format, vet, lint and unit tests: no root, no net
 .PHONY: format
 format:
 	@echo '== format'
-	@list=$$($(dir $(GO))gofmt -l ci cmd flavors framework recipes); [ -z "$$list" ] || { echo "these files want gofmt -w:"; echo "$$list"; exit 1; }
+	@list=$$($(dir $(GO))gofmt -l ci cmd flavors framework recipes signing); [ -z "$$list" ] || { echo "these files want gofmt -w:"; echo "$$list"; exit 1; }
 
 .PHONY: vet
 vet: payload
@@ -276,12 +297,10 @@ attack: ## Try every attack of ci/attack on the agent: a hostile registry, a str
 	@echo '== attacks'
 	@KAIROS_ATTACK=all $(GO) test -count=1 -v -run 'TestAttacks|TestHonest' -timeout 20m ./ci/attack | grep -v '^=== ' | grep -v -- '--- PASS: TestAttacks/'
 
+# Can be interrupted and goes on. `go test` finds the targets; `make unit` runs their seeds.
 .PHONY: fuzz
-fuzz: ## Run every fuzz target for FUZZTIME (default 30s)
-	@grep -rno --include='*_test.go' 'func Fuzz[A-Za-z0-9_]*' ci cmd flavors framework recipes | sed 's/:[0-9]*:func / /' | \
-	while read -r file target; do \
-		echo "== $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")"; \
-	done
+fuzz: payload ## Run every fuzz target for FUZZTIME (default 10m); can be interrupted, and goes on
+	@$(GO) run ./ci/fuzz -go $(GO) -time $(FUZZTIME) -state .tools/fuzz ./...
 
 # Each mutant changes one operator; the tests of its package must notice it. Of the
 # mutants that tests reach, MUTANTS percent must be noticed in each package.

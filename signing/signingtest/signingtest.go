@@ -47,7 +47,7 @@ type Sigstore struct {
 	// Now is the time of the services.
 	Now func() time.Time
 
-	t        *testing.T
+	t        testing.TB
 	rekor    *ca.VirtualSigstore
 	log      int64 // the last entry of the log
 	rootCert *x509.Certificate
@@ -63,7 +63,7 @@ type authority struct {
 }
 
 // New starts the services; they end with the test.
-func New(t *testing.T) *Sigstore {
+func New(t testing.TB) *Sigstore {
 	t.Helper()
 	s := &Sigstore{t: t, Now: time.Now, log: 1000}
 	var rootKey *ecdsa.PrivateKey

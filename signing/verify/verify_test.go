@@ -36,7 +36,7 @@ func digest(text string) v1.Hash {
 	return h
 }
 
-func newKey(t *testing.T) crypto.Signer {
+func newKey(t testing.TB) crypto.Signer {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -45,7 +45,7 @@ func newKey(t *testing.T) crypto.Signer {
 	return key
 }
 
-func sign(t *testing.T, key crypto.Signer, data []byte) []byte {
+func sign(t testing.TB, key crypto.Signer, data []byte) []byte {
 	t.Helper()
 	if key, ok := key.(ed25519.PrivateKey); ok {
 		return ed25519.Sign(key, data)
@@ -70,12 +70,12 @@ func preAuth(payloadType string, payload []byte) []byte {
 	return fmt.Appendf(nil, "DSSEv1 %d %s %d %s", len(payloadType), payloadType, len(payload), payload)
 }
 
-func envelope(t *testing.T, key crypto.Signer, payload []byte) map[string]any {
+func envelope(t testing.TB, key crypto.Signer, payload []byte) map[string]any {
 	sig := sign(t, key, preAuth(statementPayload, payload))
 	return map[string]any{"payload": payload, "payloadType": statementPayload, "signatures": []map[string]any{{"sig": sig}}}
 }
 
-func bundleOf(t *testing.T, key crypto.Signer, payload []byte) Evidence {
+func bundleOf(t testing.TB, key crypto.Signer, payload []byte) Evidence {
 	t.Helper()
 	doc := map[string]any{
 		"mediaType":            BundleType,
@@ -86,7 +86,7 @@ func bundleOf(t *testing.T, key crypto.Signer, payload []byte) Evidence {
 }
 
 // hint names a key as cosign does.
-func hint(t *testing.T, key crypto.Signer) string {
+func hint(t testing.TB, key crypto.Signer) string {
 	der, err := x509.MarshalPKIXPublicKey(key.Public())
 	if err != nil {
 		t.Fatal(err)
@@ -95,7 +95,7 @@ func hint(t *testing.T, key crypto.Signer) string {
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-func fileBundle(t *testing.T, key crypto.Signer, file []byte) Evidence {
+func fileBundle(t testing.TB, key crypto.Signer, file []byte) Evidence {
 	t.Helper()
 	sum := sha256.Sum256(file)
 	return Evidence{Data: marshal(t, map[string]any{
@@ -107,7 +107,7 @@ func fileBundle(t *testing.T, key crypto.Signer, file []byte) Evidence {
 	})}
 }
 
-func legacyOf(t *testing.T, key crypto.Signer, subject v1.Hash) Evidence {
+func legacyOf(t testing.TB, key crypto.Signer, subject v1.Hash) Evidence {
 	t.Helper()
 	doc := fmt.Appendf(nil, `{"critical":{"identity":{"docker-reference":"registry.example/os"},"image":{"docker-manifest-digest":%q},"type":%q},"optional":null}`,
 		subject, legacyDocument)
@@ -116,12 +116,12 @@ func legacyOf(t *testing.T, key crypto.Signer, subject v1.Hash) Evidence {
 	}}
 }
 
-func legacyAttestation(t *testing.T, key crypto.Signer, payload []byte) Evidence {
+func legacyAttestation(t testing.TB, key crypto.Signer, payload []byte) Evidence {
 	t.Helper()
 	return Evidence{MediaType: EnvelopeType, Data: marshal(t, envelope(t, key, payload))}
 }
 
-func marshal(t *testing.T, doc any) []byte {
+func marshal(t testing.TB, doc any) []byte {
 	t.Helper()
 	data, err := json.Marshal(doc)
 	if err != nil {
@@ -293,7 +293,7 @@ func TestAttestation(t *testing.T) {
 	}
 }
 
-func publicPEM(t *testing.T, key crypto.Signer) []byte {
+func publicPEM(t testing.TB, key crypto.Signer) []byte {
 	der, err := x509.MarshalPKIXPublicKey(key.Public())
 	if err != nil {
 		t.Fatal(err)

@@ -31,7 +31,7 @@ func newMachine(t *testing.T) (*Access, string) {
 	}, root
 }
 
-func put(t *testing.T, root, name, data string) {
+func put(t testing.TB, root, name, data string) {
 	t.Helper()
 	at := filepath.Join(root, name)
 	if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
@@ -53,7 +53,7 @@ func device(t *testing.T, root, name, image string) {
 }
 
 // isoImage makes a CD-ROM.
-func isoImage(t *testing.T, o iso9660.FinalizeOptions, files map[string]string) string {
+func isoImage(t testing.TB, o iso9660.FinalizeOptions, files map[string]string) string {
 	t.Helper()
 	image := filepath.Join(t.TempDir(), "image")
 	f, err := os.Create(image)
@@ -81,7 +81,7 @@ func isoImage(t *testing.T, o iso9660.FinalizeOptions, files map[string]string) 
 }
 
 // fatImage makes a disk without partitions, with FAT12, FAT16 or FAT32.
-func fatImage(t *testing.T, bits int, label string, files map[string]string) string {
+func fatImage(t testing.TB, bits int, label string, files map[string]string) string {
 	t.Helper()
 	size := map[int]int64{12: 2 << 20, 16: 24 << 20, 32: 64 << 20}[bits]
 	image := filepath.Join(t.TempDir(), "image")

@@ -190,6 +190,9 @@ func (p *pass) make(h *tar.Header, name string, content io.Reader) error {
 }
 
 func (p *pass) file(h *tar.Header, name string, content io.Reader) error {
+	if err := p.room(h.Size); err != nil {
+		return err
+	}
 	f, err := p.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
@@ -205,6 +208,31 @@ func (p *pass) file(h *tar.Header, name string, content io.Reader) error {
 		return err
 	}
 	return p.root.Chtimes(name, h.ModTime, h.ModTime)
+}
+
+// smallFile is the size, in bytes, up to which a file is written without a look at the free
+// space.
+const smallFile = 1 << 20
+
+// room checks that a file fits. A sparse file may have exabytes and take no room in its
+// layer; the size of the layer is then no limit.
+func (p *pass) room(size int64) (err error) {
+	if size <= smallFile {
+		return nil
+	}
+	dir, err := p.root.Open(".")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, dir.Close()) }()
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(int(dir.Fd()), &fs); err != nil {
+		return fmt.Errorf("asking for the free space: %w", err)
+	}
+	if free := fs.Bavail * uint64(fs.Bsize); uint64(size) > free {
+		return fmt.Errorf("%w: it has %d bytes, and there is room for %d", unix.ENOSPC, size, free)
+	}
+	return nil
 }
 
 func (p *pass) xattrs(f *os.File, h *tar.Header) error {

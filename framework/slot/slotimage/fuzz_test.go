@@ -3,9 +3,6 @@
 package slotimage
 
 import (
-	"bytes"
-	"fmt"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -25,24 +22,6 @@ func (m *memory) WriteAt(p []byte, off int64) (int, error) {
 
 func (m *memory) ReadAt(p []byte, off int64) (int, error) { return copy(p, m.b[off:]), nil }
 
-// repair corrects the checksums of tar headers, so that a changed header is read and not
-// refused.
-func repair(content []byte) []byte {
-	b := bytes.Clone(content)
-	for at := 0; at+512 <= len(b) && b[at] != 0; {
-		h := b[at : at+512]
-		copy(h[148:156], "        ")
-		sum := 0
-		for _, c := range h {
-			sum += int(c)
-		}
-		copy(h[148:156], fmt.Sprintf("%06o\x00 ", sum))
-		size, _ := strconv.ParseInt(strings.Trim(string(h[124:136]), " \x00"), 8, 32)
-		at += 512 + int(max(size, 0)+511)/512*512
-	}
-	return b
-}
-
 // FuzzWrite writes two layers of arbitrary bytes. The result is an error, or an image that
 // an independent reader can walk and whose tree verifies.
 func FuzzWrite(f *testing.F) {
@@ -54,7 +33,7 @@ func FuzzWrite(f *testing.F) {
 	below := tarOf(f, base())
 	f.Fuzz(func(t *testing.T, a, b []byte) {
 		var out memory
-		image, err := Write(t.Context(), &out, []Layer{layerOf(below), layerOf(repair(a)), layerOf(repair(b))}, testLoader{})
+		image, err := Write(t.Context(), &out, []Layer{layerOf(below), layerOf(layerstest.Repair(a)), layerOf(layerstest.Repair(b))}, testLoader{})
 		if err != nil {
 			return
 		}

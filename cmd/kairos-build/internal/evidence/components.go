@@ -4,10 +4,12 @@ package evidence
 
 import (
 	"cmp"
-	"maps"
 	"path"
 	"slices"
 	"strings"
+	"time"
+
+	cdx "github.com/CycloneDX/cyclonedx-go"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages"
 )
@@ -39,19 +41,38 @@ const (
 	kindImages     kind = "images" // a file with container images
 )
 
-// parts are the components of an image.
-type parts struct {
-	image, system component
-	all           []component // sorted by id
+// A bill has what both kinds of bills of materials say.
+type bill struct {
+	name    string // of the document, for people
+	space   string // the beginning of its identifier in SPDX
+	created time.Time
+	tool    string      // version of kairos-build
+	subject component   // what the bill is of
+	kind    subjectKind // of the subject
+	system  *component  // the distribution in it, or nil
+	all     []component // everything else in it, sorted by id
 }
 
-// components lists everything in the image.
-func (f Facts) components() parts {
-	p := parts{image: f.imagePart(), system: f.systemPart()}
-	p.all = slices.Concat(f.packageParts(), f.programParts(), f.kubernetesParts())
-	slices.SortFunc(p.all, func(a, b component) int { return cmp.Compare(a.id(), b.id()) })
-	p.all = slices.CompactFunc(p.all, func(a, b component) bool { return a.id() == b.id() })
-	return p
+// A subjectKind is the kind of thing that a bill is of, in the words of both formats.
+type subjectKind struct {
+	spdx    string
+	cyclone cdx.ComponentType
+}
+
+// bill lists everything in the image.
+func (f Facts) bill() bill {
+	system := f.systemPart()
+	return bill{
+		name: f.Flavor + " " + f.Version + " " + f.Arch, space: f.Flavor, created: f.Created, tool: f.Builder.Version,
+		subject: f.imagePart(), kind: subjectKind{"CONTAINER", cdx.ComponentTypeContainer}, system: &system,
+		all: inOrder(slices.Concat(f.packageParts(), f.programParts(), f.kubernetesParts())),
+	}
+}
+
+// inOrder has each component once, sorted by id.
+func inOrder(all []component) []component {
+	slices.SortFunc(all, func(a, b component) int { return cmp.Compare(a.id(), b.id()) })
+	return slices.CompactFunc(all, func(a, b component) bool { return a.id() == b.id() })
 }
 
 func (f Facts) imagePart() component {
@@ -104,22 +125,25 @@ func (f Facts) packagePURL(name, version, arch string) purl {
 
 // programParts are our programs in the image, with the Go modules in them.
 func (f Facts) programParts() []component {
-	modules := map[string]component{}
 	var all []component
 	for _, p := range f.Programs {
-		if p.Place == "" {
-			continue
+		if p.Place != "" {
+			all = append(all, p.parts(f.Builder.Version, f.programPURL(p.Name))...)
 		}
-		c := component{kind: kindProgram, name: p.Name, version: f.Builder.Version, sha256: p.SHA256, file: p.Name, note: p.Place, purl: f.programPURL(p.Name)}
-		for _, m := range p.modules() {
-			part := component{kind: kindModule, name: m.Path, version: m.Version, purl: modulePURL(m.Path, m.Version)}
-			modules[part.id()] = part
-			c.uses = append(c.uses, part.id())
-		}
-		slices.Sort(c.uses)
-		all = append(all, c)
 	}
-	return slices.AppendSeq(all, maps.Values(modules))
+	return all
+}
+
+// parts are a program and the Go modules in it.
+func (p Program) parts(version string, id purl) []component {
+	c := component{kind: kindProgram, name: p.Name, version: version, sha256: p.SHA256, file: p.Name, note: p.Place, purl: id}
+	var modules []component
+	for _, m := range p.modules() {
+		part := component{kind: kindModule, name: m.Path, version: m.Version, purl: modulePURL(m.Path, m.Version)}
+		modules, c.uses = append(modules, part), append(c.uses, part.id())
+	}
+	slices.Sort(c.uses)
+	return append([]component{c}, modules...)
 }
 
 func (f Facts) programPURL(name string) purl {

@@ -12,18 +12,36 @@ import (
 
 // cyclonedx is the bill of materials in CycloneDX 1.6. Its serial number is a UUID from
 // the digest of the document without it.
-func (f Facts) cyclonedx(p parts) ([]byte, error) {
+func (b bill) cyclonedx() ([]byte, error) {
 	bom := cdx.NewBOM()
-	image, system := cyclonePart(p.image), cyclonePart(p.system)
-	image.Type, system.Type = cdx.ComponentTypeContainer, cdx.ComponentTypeOS
+	subject := cyclonePart(b.subject)
+	subject.Type = b.kind.cyclone
 	bom.Metadata = &cdx.Metadata{
-		Timestamp: f.Created.UTC().Format("2006-01-02T15:04:05Z"),
-		Tools:     &cdx.ToolsChoice{Components: &[]cdx.Component{{Type: cdx.ComponentTypeApplication, Name: "kairos-build", Version: f.Builder.Version}}},
-		Component: &image,
+		Timestamp: b.created.UTC().Format("2006-01-02T15:04:05Z"),
+		Tools:     &cdx.ToolsChoice{Components: &[]cdx.Component{{Type: cdx.ComponentTypeApplication, Name: "kairos-build", Version: b.tool}}},
+		Component: &subject,
 	}
-	components, uses := []cdx.Component{system}, []string{system.BOMRef}
+	components, depends := b.cycloneParts()
+	bom.Components, bom.Dependencies = &components, &depends
+	bare, err := printCyclone(bom)
+	if err != nil {
+		return nil, err
+	}
+	bom.SerialNumber = "urn:uuid:" + derivedUUID(bare)
+	return printCyclone(bom)
+}
+
+// cycloneParts are the components, and which uses which.
+func (b bill) cycloneParts() ([]cdx.Component, []cdx.Dependency) {
+	var components []cdx.Component
+	var uses []string
 	var depends []cdx.Dependency
-	for _, c := range p.all {
+	if b.system != nil {
+		system := cyclonePart(*b.system)
+		system.Type = cdx.ComponentTypeOS
+		components, uses = append(components, system), append(uses, system.BOMRef)
+	}
+	for _, c := range b.all {
 		components = append(components, cyclonePart(c))
 		if c.kind != kindModule {
 			uses = append(uses, c.id())
@@ -32,14 +50,7 @@ func (f Facts) cyclonedx(p parts) ([]byte, error) {
 			depends = append(depends, cdx.Dependency{Ref: c.id(), Dependencies: &c.uses})
 		}
 	}
-	depends = append([]cdx.Dependency{{Ref: image.BOMRef, Dependencies: &uses}}, depends...)
-	bom.Components, bom.Dependencies = &components, &depends
-	bare, err := printCyclone(bom)
-	if err != nil {
-		return nil, err
-	}
-	bom.SerialNumber = "urn:uuid:" + derivedUUID(bare)
-	return printCyclone(bom)
+	return components, append([]cdx.Dependency{{Ref: b.subject.id(), Dependencies: &uses}}, depends...)
 }
 
 func printCyclone(bom *cdx.BOM) ([]byte, error) {

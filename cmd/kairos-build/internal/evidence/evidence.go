@@ -126,16 +126,20 @@ func document(name string, data []byte) Document {
 
 // Make makes the bills of materials and the provenance.
 func Make(f Facts) ([]Document, error) {
-	parts := f.components()
-	spdx, err := f.spdx(parts)
+	return documents(f.bill(), f.provenance())
+}
+
+// documents are the bills of materials and the provenance.
+func documents(b bill, origin statement) ([]Document, error) {
+	spdx, err := b.spdx()
 	if err != nil {
 		return nil, err
 	}
-	cyclone, err := f.cyclonedx(parts)
+	cyclone, err := b.cyclonedx()
 	if err != nil {
 		return nil, err
 	}
-	provenance, err := f.provenance()
+	provenance, err := origin.encode()
 	if err != nil {
 		return nil, err
 	}

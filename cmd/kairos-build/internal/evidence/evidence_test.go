@@ -49,8 +49,8 @@ func example() Facts {
 		Kernel: []string{"linux-image-6.12"},
 		Programs: []Program{
 			{Name: "kairos-assemble", SHA256: digits},
-			{Name: "init", Place: "/init in /boot/initrd", SHA256: digits, Go: "go1.26.8", Modules: []Module{{"example.org/b", "v1.0.0"}}},
-			{Name: "kairos-agent", Place: "/usr/bin/kairos-agent", SHA256: digits, Go: "go1.26.8", Modules: []Module{{"example.org/B/c", "v2.0.0+incompatible"}, {"example.org/b", "v1.0.0"}}},
+			{Name: "init", Place: "/init in /boot/initrd", SHA256: digits, Go: "go1.26.8", Modules: []Module{{Path: "example.org/b", Version: "v1.0.0"}}},
+			{Name: "kairos-agent", Place: "/usr/bin/kairos-agent", SHA256: digits, Go: "go1.26.8", Modules: []Module{{Path: "example.org/B/c", Version: "v2.0.0+incompatible"}, {Path: "example.org/b", Version: "v1.0.0"}}},
 		},
 		Kubernetes: &Kubernetes{Name: "k3s", Version: "v1.34.1+k3s1", Program: File{"k3s", "https://mirror.example/k3s", digits}, Images: &File{"k3s-airgap.tar.zst", "", digits}},
 		Base:       &base, Lock: "sha256:" + digits, Inputs: []Resource{Named("input base", "sha256:"+digits)}, Graph: "sha256:" + digits, Steps: []string{"packages: install"},

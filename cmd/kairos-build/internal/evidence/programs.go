@@ -21,7 +21,10 @@ type Program struct {
 }
 
 // A Module is a Go module in a program.
-type Module struct{ Path, Version string }
+type Module struct {
+	Path, Version string
+	Sum           string // as in go.sum: h1:…; or empty
+}
 
 // ReadProgram reads from a program what Go's linker wrote into it. A program without that
 // has no Modules.
@@ -44,7 +47,7 @@ func moduleOf(m *debug.Module) Module {
 	if m.Replace != nil && m.Replace.Version != "" {
 		m = m.Replace
 	}
-	return Module{m.Path, m.Version}
+	return Module{m.Path, m.Version, m.Sum}
 }
 
 // This is the program that runs, as a Builder. version is its own.
@@ -66,5 +69,5 @@ func This(version string) Builder {
 // stdlib is the standard library of Go as a module.
 func stdlib(version string) Module {
 	version, _, _ = strings.Cut(version, " ") // experiments follow
-	return Module{"stdlib", strings.TrimPrefix(version, "go")}
+	return Module{Path: "stdlib", Version: strings.TrimPrefix(version, "go")}
 }

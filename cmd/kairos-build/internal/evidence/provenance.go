@@ -16,17 +16,20 @@ const buildType = home + "/build/flavor/v1"
 
 // A provenance is the predicate of SLSA v1. It has no times of a run and no number of it:
 // the same build gives the same provenance.
-type provenance struct {
-	BuildDefinition definition `json:"buildDefinition"`
-	RunDetails      runDetails `json:"runDetails"`
+type provenance[External, Internal any] struct {
+	BuildDefinition definition[External, Internal] `json:"buildDefinition"`
+	RunDetails      runDetails                     `json:"runDetails"`
 }
 
-type definition struct {
+type definition[External, Internal any] struct {
 	BuildType            string     `json:"buildType"`
-	ExternalParameters   parameters `json:"externalParameters"`
-	InternalParameters   internals  `json:"internalParameters"`
+	ExternalParameters   External   `json:"externalParameters"`
+	InternalParameters   Internal   `json:"internalParameters"`
 	ResolvedDependencies []Resource `json:"resolvedDependencies"`
 }
+
+// An imageProvenance is that of an image.
+type imageProvenance = provenance[parameters, internals]
 
 // parameters are what the user chose.
 type parameters struct {
@@ -62,9 +65,9 @@ type builder struct {
 
 // provenance says how the image was made. The cloud-configs of a disk are not in it: they
 // are not in the image, and their digests could be guessed.
-func (f Facts) provenance() ([]byte, error) {
-	p := provenance{
-		BuildDefinition: definition{
+func (f Facts) provenance() statement {
+	p := imageProvenance{
+		BuildDefinition: definition[parameters, internals]{
 			BuildType:            buildType,
 			ExternalParameters:   f.parameters(),
 			InternalParameters:   internals{SourceDateEpoch: f.Created.Unix(), Graph: f.Graph, Steps: f.Steps, Snapshots: f.snapshots(), RootHash: f.RootHash},
@@ -72,7 +75,7 @@ func (f Facts) provenance() ([]byte, error) {
 		},
 		RunDetails: runDetails{Builder: f.builder()},
 	}
-	return statement{Type: statementType, Subject: subject(f.Flavor, f.Image), PredicateType: ProvenanceType, Predicate: p}.encode()
+	return statement{Type: statementType, Subject: subject(f.Flavor, f.Image), PredicateType: ProvenanceType, Predicate: p}
 }
 
 func (f Facts) parameters() parameters {

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 
 	cdx "github.com/CycloneDX/cyclonedx-go"
-	"github.com/spdx/tools-golang/spdx/v2/v2_3"
 )
 
 // Read reads the documents in the folder of a build, in the order in which they are
@@ -67,13 +66,22 @@ func (d Document) explain(err error) error {
 var errNoImageIn = errors.New("it does not say of which image it is")
 
 func (d Document) spdxAbout() (string, error) {
-	var doc v2_3.Document
+	// The reader of SPDX's module panics on a package that is null, and the document may
+	// come from a registry.
+	var doc struct {
+		Packages []struct {
+			Purpose   string `json:"primaryPackagePurpose"`
+			Checksums []struct {
+				Value string `json:"checksumValue"`
+			} `json:"checksums"`
+		} `json:"packages"`
+	}
 	if err := json.Unmarshal(d.Data, &doc); err != nil {
 		return "", d.explain(err)
 	}
 	for _, p := range doc.Packages {
-		if p.PrimaryPackagePurpose == "CONTAINER" && len(p.PackageChecksums) == 1 {
-			return "sha256:" + p.PackageChecksums[0].Value, nil
+		if p.Purpose == "CONTAINER" && len(p.Checksums) == 1 {
+			return "sha256:" + p.Checksums[0].Value, nil
 		}
 	}
 	return "", d.explain(errNoImageIn)

@@ -16,34 +16,46 @@ const (
 
 // spdx is the bill of materials in SPDX 2.3. Its namespace, which must be unique, has the
 // digest of the document without it.
-func (f Facts) spdx(p parts) ([]byte, error) {
+func (b bill) spdx() ([]byte, error) {
+	subject := spdxPackage(b.subject)
+	subject.PrimaryPackagePurpose = b.kind.spdx
 	doc := &v2_3.Document{
 		SPDXVersion: v2_3.Version, DataLicense: v2_3.DataLicense, SPDXIdentifier: spdxDocument,
-		DocumentName: f.Flavor + " " + f.Version + " " + f.Arch,
+		DocumentName: b.name,
 		CreationInfo: &v2_3.CreationInfo{
-			Created:  f.Created.UTC().Format("2006-01-02T15:04:05Z"),
-			Creators: []common.Creator{{CreatorType: "Tool", Creator: "kairos-build-" + f.Builder.Version}},
+			Created:  b.created.UTC().Format("2006-01-02T15:04:05Z"),
+			Creators: []common.Creator{{CreatorType: "Tool", Creator: "kairos-build-" + b.tool}},
 		},
+		Packages:      []*v2_3.Package{subject},
+		Relationships: []*v2_3.Relationship{related(spdxDocument, "DESCRIBES", spdxID(b.subject.id()))},
 	}
-	image, system := spdxPackage(p.image), spdxPackage(p.system)
-	image.PrimaryPackagePurpose, system.PrimaryPackagePurpose = "CONTAINER", "OPERATING-SYSTEM"
-	doc.Packages = []*v2_3.Package{image, system}
-	doc.Relationships = []*v2_3.Relationship{related(spdxDocument, "DESCRIBES", spdxID(p.image.id())), related(spdxID(p.image.id()), "CONTAINS", spdxID(p.system.id()))}
-	for _, c := range p.all {
+	b.addTo(doc)
+	bare, err := printJSON(doc)
+	if err != nil {
+		return nil, err
+	}
+	doc.DocumentNamespace = home + "/spdx/" + b.space + "-" + sum(bare)
+	return printJSON(doc)
+}
+
+// addTo adds what the subject has in it.
+func (b bill) addTo(doc *v2_3.Document) {
+	whole := spdxID(b.subject.id())
+	if b.system != nil {
+		system := spdxPackage(*b.system)
+		system.PrimaryPackagePurpose = "OPERATING-SYSTEM"
+		doc.Packages = append(doc.Packages, system)
+		doc.Relationships = append(doc.Relationships, related(whole, "CONTAINS", spdxID(b.system.id())))
+	}
+	for _, c := range b.all {
 		doc.Packages = append(doc.Packages, spdxPackage(c))
 		if c.kind != kindModule {
-			doc.Relationships = append(doc.Relationships, related(spdxID(p.image.id()), "CONTAINS", spdxID(c.id())))
+			doc.Relationships = append(doc.Relationships, related(whole, "CONTAINS", spdxID(c.id())))
 		}
 		for _, used := range c.uses {
 			doc.Relationships = append(doc.Relationships, related(spdxID(c.id()), "STATIC_LINK", spdxID(used)))
 		}
 	}
-	bare, err := printJSON(doc)
-	if err != nil {
-		return nil, err
-	}
-	doc.DocumentNamespace = home + "/spdx/" + f.Flavor + "-" + sum(bare)
-	return printJSON(doc)
 }
 
 func spdxPackage(c component) *v2_3.Package {

@@ -108,10 +108,10 @@ func readParts(data []byte) ([]Part, error) {
 	parts := []Part{}
 	for _, c := range *bom.Components {
 		p := Part{Kind: string(c.Type), Name: c.Name, Version: c.Version, PURL: c.PackageURL}
-		if c.Hashes != nil {
+		if c.Hashes != nil && len(*c.Hashes) > 0 {
 			p.SHA256 = (*c.Hashes)[0].Value
 		}
-		if c.Properties != nil {
+		if c.Properties != nil && len(*c.Properties) > 0 {
 			p.Kind = (*c.Properties)[0].Value
 		}
 		parts = append(parts, p)
@@ -120,7 +120,7 @@ func readParts(data []byte) ([]Part, error) {
 }
 
 func readOrigin(data []byte) (*Origin, error) {
-	_, p, err := parseStatement[provenance](data, ProvenanceType)
+	_, p, err := parseStatement[imageProvenance](data, ProvenanceType)
 	if err != nil {
 		return nil, err
 	}
