@@ -14,8 +14,8 @@
 // without, the list is kept below the tag sha256-<hex> of the OCI distribution
 // specification.
 //
-// The package neither makes evidence nor signs: Evidence and Signer do. It reads images,
-// and writes nothing on this machine.
+// The package neither makes evidence nor signs: Evidence and Signer do. On this machine it
+// writes nothing but attachments into OCI layouts (Layout).
 package publish
 
 import (
