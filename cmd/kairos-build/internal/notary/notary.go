@@ -33,8 +33,11 @@ const (
 // A Notary signs manifests. It implements publish.Signer.
 type Notary struct {
 	Signer *signing.Signer
-	mu     sync.Mutex
-	made   map[v1.Hash][]publish.Attachment
+	// Repository is where a layout that is signed will be published, REGISTRY/NAME: the old
+	// format names it. It may be empty.
+	Repository string
+	mu         sync.Mutex
+	made       map[v1.Hash][]publish.Attachment
 }
 
 // New makes a notary.

@@ -83,14 +83,14 @@ func (n *Notary) AttestAll(ctx context.Context, p Place, all []publish.Subject, 
 }
 
 // SignLayout makes sure that the images of an OCI layout have a signature, and tells whether
-// one was added. The old format has the name of a repository in it, if there is one.
-func (n *Notary) SignLayout(ctx context.Context, dir, repository string) (added bool, err error) {
+// one was added.
+func (n *Notary) SignLayout(ctx context.Context, dir string) (added bool, err error) {
 	l, all, err := publish.OpenLayout(dir)
 	if err != nil {
 		return false, err
 	}
 	for i := range all {
-		all[i].Repository = repository
+		all[i].Repository = n.Repository
 	}
 	list, err := n.SignAll(ctx, layoutPlace{l}, all)
 	for _, d := range list {

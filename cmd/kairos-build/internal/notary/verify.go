@@ -89,6 +89,9 @@ func (v *Verified) file(ctx context.Context, path string, o VerifyOptions) error
 		trust.Identities = append(trust.Identities, i.Identity)
 	}
 	signer, err := trust.Signature(digest, verify.Evidence{Data: data})
+	if errors.Is(err, verify.ErrOtherSubject) {
+		return fmt.Errorf("%w: %s is not the file that was signed: it has changed since, or the signature is of another file", ErrRefused, path)
+	}
 	if err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrRefused, path, err)
 	}
