@@ -197,7 +197,7 @@ func openLayout(dir string) (v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	images := slices.DeleteFunc(slices.Clone(manifest.Manifests), isAttached)
+	images := slices.DeleteFunc(slices.Clone(manifest.Manifests), func(d v1.Descriptor) bool { return isAttached(index, d) })
 	if len(images) != 1 {
 		return nil, fmt.Errorf("%s lists %d images, want one", dir, len(images))
 	}
@@ -205,8 +205,16 @@ func openLayout(dir string) (v1.Image, error) {
 }
 
 // isAttached tells the signatures of an image in its layout from the image.
-func isAttached(d v1.Descriptor) bool {
-	return d.ArtifactType != "" || strings.HasPrefix(d.Annotations[ocispec.AnnotationRefName], "sha256-")
+func isAttached(index v1.ImageIndex, d v1.Descriptor) bool {
+	if strings.HasPrefix(d.Annotations[ocispec.AnnotationRefName], "sha256-") {
+		return true
+	}
+	image, err := index.Image(d.Digest)
+	if err != nil {
+		return false
+	}
+	m, err := image.Manifest()
+	return err == nil && m.Subject != nil
 }
 
 // ConfigMark is the last line of the boot loader's config in the next version. The boot

@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -80,7 +81,7 @@ type said struct {
 // readPredicate reads the file of --predicate.
 func readPredicate(stdin io.Reader, file, kind string) (s said, err error) {
 	if file == "" {
-		return s, fmt.Errorf("what is to be said about the image? Name a JSON file with --predicate")
+		return s, errors.New("what is to be said about the image? Name a JSON file with --predicate")
 	}
 	data, err := readInput(stdin, file)
 	if err != nil {
@@ -112,7 +113,7 @@ func readPredicate(stdin io.Reader, file, kind string) (s said, err error) {
 	}
 	switch {
 	case s.kind == "":
-		return s, fmt.Errorf("which type has the statement? Give --type tested, provenance, spdx, cyclonedx or the address of a predicate type")
+		return s, errors.New("which type has the statement? Give --type tested, provenance, spdx, cyclonedx or the address of a predicate type")
 	case !strings.Contains(s.kind, "://"):
 		return s, fmt.Errorf("--type %q: want tested, provenance, spdx, cyclonedx or the address of a predicate type, such as https://example.org/reviewed/v1", kind)
 	}

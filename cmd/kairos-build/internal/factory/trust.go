@@ -78,7 +78,7 @@ func (b *build) signAgain(ctx context.Context, g *graph) error {
 func (b *build) keepAttached(from, to string) error {
 	old, _, err := publish.OpenLayout(from)
 	if err != nil {
-		return nil //nolint:nilerr // there is none, or none that can be read
+		return nil // there is none, or none that can be read
 	}
 	made, all, err := publish.OpenLayout(to)
 	if err != nil {

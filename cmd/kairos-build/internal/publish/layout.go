@@ -80,11 +80,12 @@ func (l *Layout) subjects(path string, entries []v1.Descriptor) (all []Subject, 
 }
 
 // isAttachment tells what is attached to an image from an image. BuildKit gives its own
-// attachments the platform "unknown".
+// attachments the platform "unknown". An artifact type says nothing: some libraries give
+// images one, too.
 func (l *Layout) isAttachment(e v1.Descriptor) bool {
 	name := e.Annotations[ocispec.AnnotationRefName]
 	switch {
-	case e.ArtifactType != "", strings.HasPrefix(name, "sha256-") && strings.Contains(name, "."):
+	case strings.HasPrefix(name, "sha256-") && strings.Contains(name, "."):
 		return true
 	case e.Platform != nil && e.Platform.OS == "unknown":
 		return true
