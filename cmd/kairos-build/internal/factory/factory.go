@@ -192,7 +192,7 @@ func (b *build) run(ctx context.Context) (*Result, error) {
 	if result := b.unchanged(graph); result != nil {
 		return result, nil
 	}
-	b.origins.graph = "sha256:" + graph.key
+	b.origins.graph, b.origins.hermetic = "sha256:"+graph.key, graph.hermetic
 	image, err := b.makeImage(ctx, graph)
 	if err != nil {
 		return nil, err
