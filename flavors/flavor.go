@@ -41,7 +41,8 @@ type Flavor struct {
 	// Boot is the boot loader for each architecture (a GOARCH).
 	Boot map[string]Boot `yaml:"boot" rule:"required"`
 
-	dir string // of a user's own flavor; empty: built-in
+	dir    string   // of a user's own flavor; empty: built-in
+	sha256 [32]byte // of its file
 }
 
 // A Base is where the root file system comes from.

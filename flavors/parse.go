@@ -3,6 +3,8 @@
 package flavors
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"reflect"
 	"slices"
@@ -21,8 +23,12 @@ func Parse(file string, data []byte) (*Flavor, error) {
 	if len(problems) > 0 { // also a warning: an empty file, or a key without a value
 		return nil, problems
 	}
+	flavor.sha256 = sha256.Sum256(data)
 	return flavor, nil
 }
+
+// Digest is the digest of the flavor's file: sha256:<hex>.
+func (f *Flavor) Digest() string { return "sha256:" + hex.EncodeToString(f.sha256[:]) }
 
 // value decodes n into v, which is a struct, a map, a list or a string.
 func value(n strict.Node, rules string, v reflect.Value) {

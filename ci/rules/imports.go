@@ -195,6 +195,11 @@ func arrows() []arrow {
 			why:   "evidence is a function of facts: the build gives them, and the program signs and publishes",
 		},
 		{
+			from:  builder + "/referrers",
+			never: []string{"./signing/.", builder + "/factory", builder + "/engine", "./ci", "os/exec"},
+			why:   "it stores and reads evidence; the program passes in who signs",
+		},
+		{
 			from:  builder + "/packages",
 			never: []string{builder + "/factory", builder + "/engine"},
 			why:   "a family gives inputs; it does not know what a build is",

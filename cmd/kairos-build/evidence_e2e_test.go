@@ -14,6 +14,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/referrers"
 	"github.com/kairos-build/kairos-build/framework/source"
 )
 
@@ -24,7 +25,7 @@ func TestEveryPackageOfTheImageIsInTheEvidence(t *testing.T) {
 	if image == "" {
 		t.Skip("SKIPPED, NOT PROVEN: set KAIROS_E2E_IMAGE")
 	}
-	s, err := readEvidence(filepath.Dir(image))
+	s, err := readEvidence(t.Context(), referrers.Place{Ref: filepath.Dir(image)})
 	if err != nil {
 		t.Fatal(err)
 	}

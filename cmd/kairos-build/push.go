@@ -15,6 +15,7 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/notary"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/publish"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/referrers"
 	"github.com/kairos-build/kairos-build/framework/commandline"
 )
 
@@ -39,6 +40,7 @@ func (f *publishFlags) add(flags *pflag.FlagSet) {
 func (f *publishFlags) options(target string, t *talker) publish.Options {
 	return publish.Options{
 		Target: target, MoveTag: f.moveTag, Unsigned: f.unsigned, Insecure: f.insecure, MountFrom: f.mountFrom,
+		Evidence: referrers.Of{Stale: func(reason string) { t.log.Warn(reason) }},
 		Progress: t, Log: t.log,
 	}
 }
@@ -103,6 +105,9 @@ func newPush() *cobra.Command {
 		Long: `Uploads an image, and gives it a tag when everything else is there: the layers, what is
 attached to the image, and the image itself by its digest. An interrupted push leaves no
 tag, and the next one goes on from what was uploaded. See docs/publish.md.
+
+The evidence in the folder of a build is attached: the bills of materials, the provenance,
+and the test result if there is one. See docs/evidence.md.
 
 IMAGE is the folder of a build, a folder with an OCI layout, a tar of one, or an image in
 a registry. Several images, for different architectures, become one index; it needs a TAG.

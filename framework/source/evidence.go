@@ -4,6 +4,7 @@ package source
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -52,6 +53,9 @@ type Evidence struct {
 	Content     []byte
 	Annotations map[string]string // of the document's descriptor
 	From        string            // where it is, for messages
+	// Artifact is the type of the artifact that has the document, as its manifest says;
+	// empty for the tags of older versions of cosign.
+	Artifact string
 }
 
 // A shelf is a place where evidence may be.
@@ -77,11 +81,24 @@ func (i *Image) Evidence(subject v1.Hash, predicates ...string) iter.Seq2[Eviden
 	}
 }
 
+// Attachments returns every document that is attached to a digest of the image's chain: also
+// those that are neither signatures nor attestations, such as an SBOM.
+func (i *Image) Attachments(subject v1.Hash) iter.Seq2[Evidence, error] {
+	return func(yield func(Evidence, error) bool) {
+		for _, s := range i.shelves {
+			if !(&gathering{shelf: s, subject: subject, everything: true, yield: yield}).run() {
+				return
+			}
+		}
+	}
+}
+
 // A gathering reads the evidence of one shelf.
 type gathering struct {
 	shelf
 	subject    v1.Hash
 	predicates []string
+	everything bool // also what is no evidence by its type
 	yield      func(Evidence, error) bool
 	seen, read int // manifests and documents
 }
@@ -93,13 +110,13 @@ func (g *gathering) run() bool {
 		return false
 	}
 	for _, d := range attached {
-		if d.ArtifactType == "" || d.ArtifactType == emptyConfig || isEvidence(d.ArtifactType) {
+		if g.everything || d.ArtifactType == "" || d.ArtifactType == emptyConfig || isEvidence(d.ArtifactType) {
 			if !g.referrer(d) {
 				return false
 			}
 		}
 	}
-	return g.tag("sig") && (len(g.predicates) == 0 || g.tag("att"))
+	return g.tag("sig") && (len(g.predicates) == 0 && !g.everything || g.tag("att"))
 }
 
 // referrer reads a manifest that may be about the subject.
@@ -122,10 +139,25 @@ func (g *gathering) referrer(d v1.Descriptor) bool {
 	if m.Subject == nil || m.Subject.Digest != g.subject {
 		return g.fail(from, fmt.Errorf("%w: it does not say that it is about %s", ErrNotImage, g.subject))
 	}
-	if p := m.Annotations[annotationPredicate]; p != "" && p != predicateSigned && !slices.Contains(g.predicates, p) {
+	if p := m.Annotations[annotationPredicate]; p != "" && p != predicateSigned && !g.everything && !slices.Contains(g.predicates, p) {
 		return true
 	}
-	return g.layers(from, m)
+	return g.layers(from, artifactOf(data), m)
+}
+
+// artifactOf is the type of an artifact: that of its configuration, if the manifest names no
+// other.
+func artifactOf(manifest []byte) string {
+	var m struct {
+		ArtifactType string `json:"artifactType"`
+		Config       struct {
+			MediaType string `json:"mediaType"`
+		} `json:"config"`
+	}
+	if err := json.Unmarshal(manifest, &m); err != nil {
+		return ""
+	}
+	return cmp.Or(m.ArtifactType, m.Config.MediaType)
 }
 
 // tag reads the manifest that older versions of cosign keep under a tag.
@@ -142,26 +174,26 @@ func (g *gathering) tag(suffix string) bool {
 	if err != nil {
 		return g.fail("tag "+name, err)
 	}
-	return g.layers("tag "+name, m)
+	return g.layers("tag "+name, "", m)
 }
 
 // layers reads the documents of a manifest.
-func (g *gathering) layers(from string, m *v1.Manifest) bool {
+func (g *gathering) layers(from, artifact string, m *v1.Manifest) bool {
 	for _, layer := range m.Layers {
-		if !isEvidence(string(layer.MediaType)) {
+		if !g.everything && !isEvidence(string(layer.MediaType)) {
 			continue
 		}
 		if g.read++; g.read > 2*maxEvidence {
 			return g.tooMany()
 		}
-		if !g.document(from, layer) {
+		if !g.document(from, artifact, layer) {
 			return false
 		}
 	}
 	return true
 }
 
-func (g *gathering) document(from string, d v1.Descriptor) bool {
+func (g *gathering) document(from, artifact string, d v1.Descriptor) bool {
 	if d.Size > maxEvidenceSize {
 		return g.fail(from, fmt.Errorf("%w: blob %s has %d bytes, more than %d", ErrTooLarge, d.Digest, d.Size, maxEvidenceSize))
 	}
@@ -169,7 +201,7 @@ func (g *gathering) document(from string, d v1.Descriptor) bool {
 	if err != nil {
 		return g.fail(from, err)
 	}
-	return g.yield(Evidence{MediaType: string(d.MediaType), Content: content, Annotations: d.Annotations, From: from}, nil)
+	return g.yield(Evidence{MediaType: string(d.MediaType), Content: content, Annotations: d.Annotations, From: from, Artifact: artifact}, nil)
 }
 
 func (g *gathering) fail(from string, err error) bool {

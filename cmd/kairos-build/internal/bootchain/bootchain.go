@@ -12,6 +12,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Roles of programs.
@@ -31,6 +32,7 @@ type Program struct {
 
 // Facts are what boots.
 type Facts struct {
+	Image    string    // digest of the image that is looked at; empty for a disk
 	Programs []Program // that all slots share: shim, GRUB, MOK manager
 	BIOS     bool      // there is a boot loader for BIOS
 	Slots    []Slot
@@ -38,11 +40,18 @@ type Facts struct {
 
 // A Slot is one bootable copy; an image is one.
 type Slot struct {
-	Name       string // a, b, recovery; empty for an image
-	Kernel     Program
-	RootHash   string // of dm-verity, hex
-	Policy     []byte // of the root; nil: none
-	PolicyFile string
+	Name     string // a, b, recovery; empty for an image
+	Kernel   Program
+	RootHash string // of dm-verity, hex
+	Policy   Policy
+}
+
+// A Policy says whose images the node installs. It is a file of the root.
+type Policy struct {
+	File    string   // its path
+	Data    []byte   // nil: there is none
+	Says    []string // in sentences
+	Problem string   // a mistake in it
 }
 
 // A Chain is the way from the firmware to the root.
@@ -62,12 +71,19 @@ type Link struct {
 	By       string `json:"by"`       // who verifies it, and with what; or why nobody does
 	Signer   string `json:"signer,omitempty"`
 	Issuer   string `json:"issuer,omitempty"`
-	Problem  string `json:"problem,omitempty"` // what is wrong with its signature
+	Problem  string `json:"problem,omitempty"` // what is wrong with it or its signature
+	// Says is what a policy says, in sentences.
+	Says []string `json:"says,omitempty"`
 }
 
 // Inspect makes the chain.
 func Inspect(f Facts) Chain {
 	c := Chain{Links: []Link{}}
+	if f.Image != "" {
+		l := f.image()
+		l.Verified = true
+		c.Links = append(c.Links, l)
+	}
 	if f.BIOS {
 		c.Links = append(c.Links, Link{What: "boot loader for BIOS", By: "nobody: BIOS verifies nothing"})
 	}
@@ -169,13 +185,27 @@ func (s Slot) links(vendor *x509.Certificate) []Link {
 	return list
 }
 
-// policy says whether the slot's agent verifies the next image.
+// policy says whether the slot's agent verifies the next image, and by which rules.
 func (s Slot) policy() Link {
-	if s.Policy == nil {
-		return Link{What: "policy for the next image", File: s.PolicyFile, By: "nobody: there is no policy in the root"}
+	l := Link{What: "policy for the next image", File: s.Policy.File, Says: s.Policy.Says, Problem: s.Policy.Problem}
+	if s.Policy.Data == nil {
+		l.By, l.Says = "nobody: there is no policy in the root", []string{"the node installs no image, unless a file in /oem makes a policy"}
+		return l
 	}
-	sum := sha256.Sum256(s.Policy)
-	return Link{What: "policy for the next image", File: s.PolicyFile, SHA256: hex.EncodeToString(sum[:]), Verified: true, By: "dm-verity, as part of the root; a file in /oem can replace it"}
+	sum := sha256.Sum256(s.Policy.Data)
+	l.SHA256, l.Verified, l.By = hex.EncodeToString(sum[:]), true, "dm-verity, as part of the root; a file in /oem can replace it"
+	if l.Problem != "" {
+		l.Says = []string{"it has a mistake and does not count: the last correct policy of a good slot does"}
+	}
+	return l
+}
+
+// image is what vouches for the image before it is installed.
+func (f Facts) image() Link {
+	return Link{
+		What: "image", SHA256: strings.TrimPrefix(f.Image, "sha256:"),
+		By: "the agent of the running system, before it installs the image: its signature by the policy, and each layer by its digest. The boot does not look at this signature again",
+	}
 }
 
 // notCovered are the gaps of a boot with GRUB.

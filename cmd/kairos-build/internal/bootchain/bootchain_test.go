@@ -58,14 +58,14 @@ func TestSameNameIsNotEnough(t *testing.T) {
 // TestWhatIsNotCovered: the chain says plainly that nobody verifies initrd and command
 // line.
 func TestWhatIsNotCovered(t *testing.T) {
-	c := Inspect(Facts{BIOS: true, Slots: []Slot{{Name: "a", RootHash: "ab", PolicyFile: "/etc/kairos/policy.yaml"}, {Name: "b", Policy: []byte("x")}}})
+	c := Inspect(Facts{BIOS: true, Slots: []Slot{{Name: "a", RootHash: "ab", Policy: Policy{File: "/etc/kairos/policy.yaml"}}, {Name: "b", Policy: Policy{Data: []byte("x"), Says: []string{"trusts ann"}}}, {Name: "recovery", Policy: Policy{Data: []byte("x"), Problem: "a typo"}}}})
 	var out strings.Builder
 	if err := c.Print(&out); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
 		"slot a\n", "slot b\n", "– initrd", "– command line, with the root hash", "✔ root", "root hash    ab", "BIOS verifies nothing",
-		"The initrd and the kernel command line have no signature.", "there is no policy in the root", "the command line has no root hash",
+		"The initrd and the kernel command line have no signature.", "there is no policy in the root", "it says      the node installs no image, unless", "it says      trusts ann", "problem      a typo", "it has a mistake and does not count", "the command line has no root hash",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("there is no %q in\n%s", want, out.String())

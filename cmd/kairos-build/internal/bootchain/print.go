@@ -31,12 +31,15 @@ func (c Chain) Print(w io.Writer) error {
 func (l Link) print(b *strings.Builder) {
 	sign := map[bool]string{true: "✔", false: "–"}[l.Verified]
 	fmt.Fprintf(b, "  %s %s  %s\n", sign, l.What, l.File)
-	fmt.Fprintf(b, "      verified by  %s\n", l.By)
+	fmt.Fprintf(b, "      verified by  %s\n", strings.Join(fold(l.By, 73), "\n                   "))
 	if l.Signer != "" {
 		fmt.Fprintf(b, "      signed by    %s, issued by %s\n", l.Signer, l.Issuer)
 	}
 	if l.Problem != "" {
 		fmt.Fprintf(b, "      problem      %s\n", l.Problem)
+	}
+	for _, says := range l.Says {
+		fmt.Fprintf(b, "      it says      %s\n", says)
 	}
 	if l.SHA256 != "" {
 		fmt.Fprintf(b, "      %s    %s\n", cmp.Or(map[string]string{"root": "root hash"}[l.What], "SHA-256  "), l.SHA256)

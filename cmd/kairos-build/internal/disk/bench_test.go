@@ -14,8 +14,15 @@ import (
 )
 
 // BenchmarkWrite writes a disk of the usual size over an older one.
-func BenchmarkWrite(b *testing.B) {
+func BenchmarkWrite(b *testing.B) { benchmark(b, false) }
+
+// BenchmarkWriteWithChecksum does the same with the SHA-256 of the whole file.
+func BenchmarkWriteWithChecksum(b *testing.B) { benchmark(b, true) }
+
+func benchmark(b *testing.B, whole bool) {
+	b.Helper()
 	s := spec(b)
+	s.Whole = whole
 	root, err := os.Create(filepath.Join(b.TempDir(), "root.img"))
 	if err != nil {
 		b.Fatal(err)

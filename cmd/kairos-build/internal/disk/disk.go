@@ -15,8 +15,9 @@
 // The disk is a row of regions: the head (MBR and partition table), one for
 // each partition, and the tail (the second partition table). One goroutine
 // writes them and records the extents of data; another follows it and takes the
-// SHA-256 of each extent. Most of a disk is a hole: the SHA-256 of the whole file
-// would take longer than writing it. Verify compares a disk with the extents.
+// SHA-256 of each extent. Verify compares a disk with the extents. Most of a disk is a
+// hole, and the SHA-256 of the whole file takes longer than writing it: a third
+// goroutine makes it only if it is asked for.
 package disk
 
 import (
@@ -48,6 +49,9 @@ type Spec struct {
 	OEM []ext4.Entry
 	// Sizes of the partitions. Default: layout's, for an image of Tree.Size.
 	Sizes layout.Sizes
+	// Whole asks for the SHA-256 of the whole disk, holes included, in Result. That takes
+	// longer than writing it.
+	Whole bool
 	// ID is the seed of every identifier.
 	ID [32]byte
 	// Time of all files that we make. Default: the earliest time that the file
@@ -60,6 +64,7 @@ type Result struct {
 	Size    int64    // bytes, with holes
 	Data    int64    // bytes that are not holes
 	Extents []Extent // in order
+	SHA256  string   // of the whole disk, hex; empty without Spec.Whole
 	Table   *gpt.Table
 }
 
@@ -76,14 +81,14 @@ func Write(ctx context.Context, path string, s Spec) (Result, error) {
 	if err != nil {
 		return Result{}, explain(path, p, err)
 	}
-	extents, err := p.run(ctx, out.File)
+	extents, whole, err := p.run(ctx, out.File)
 	if err != nil {
 		return Result{}, errors.Join(explain(path, p, err), out.Discard())
 	}
 	if err := out.Publish(); err != nil {
 		return Result{}, explain(path, p, err)
 	}
-	return Result{Size: p.size, Data: p.data(), Extents: extents, Table: p.table}, nil
+	return Result{Size: p.size, Data: p.data(), Extents: extents, SHA256: whole, Table: p.table}, nil
 }
 
 // explain says what to do about an error of the file system.

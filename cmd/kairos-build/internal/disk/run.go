@@ -10,17 +10,22 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// run writes the disk to file, and digests it meanwhile.
-func (p *plan) run(ctx context.Context, file *os.File) ([]Extent, error) {
-	var extents []Extent
+// run writes the disk to file, and digests it meanwhile. whole is empty if nobody wants it.
+func (p *plan) run(ctx context.Context, file *os.File) (extents []Extent, whole string, err error) {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.write(ctx, file) })
 	g.Go(func() (err error) {
 		extents, err = p.digests(ctx, file)
 		return err
 	})
-	err := g.Wait()
-	return extents, err
+	if p.Whole {
+		g.Go(func() (err error) {
+			whole, err = p.whole(ctx, file)
+			return err
+		})
+	}
+	err = g.Wait()
+	return extents, whole, err
 }
 
 func (p *plan) write(ctx context.Context, file *os.File) error {

@@ -26,6 +26,9 @@ const (
 	CycloneDXName  = "sbom.cdx.json"
 	ProvenanceName = "provenance.json"
 	TestResultName = "test-result.json"
+	// BundleSuffix follows the name of a file in the name of its signature, a sigstore
+	// bundle.
+	BundleSuffix = ".sigstore.json"
 )
 
 // Types of predicates of in-toto statements.
@@ -43,6 +46,7 @@ const home = "https://github.com/kairos-build/kairos-build"
 // the folder or the cache of the build.
 type Facts struct {
 	Flavor       string
+	FlavorFile   string // digest of the flavor's file: sha256:<hex>
 	Title        string // of the flavor, for people
 	Distribution string // ID of os-release: debian
 	Release      string // VERSION_ID of os-release: 13
@@ -64,6 +68,7 @@ type Facts struct {
 	Lock        string               // digest of the lock, or empty
 	Inputs      []Resource           // of the graph, by name and digest
 	Graph       string               // digest of the graph: sha256:<hex>
+	Hermetic    bool                 // no step of the graph has a network
 	Steps       []string             // that made the image, in order
 }
 

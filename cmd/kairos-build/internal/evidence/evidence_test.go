@@ -29,7 +29,7 @@ var digits = strings.Repeat("ab", 32)
 func example() Facts {
 	base := Named("base image", "sha256:"+digits)
 	return Facts{
-		Flavor: "debian-13", Title: "Debian 13 (trixie)", Distribution: "debian", Release: "13", Version: "v1.4.0", Arch: "amd64", Model: "generic",
+		Flavor: "debian-13", FlavorFile: "sha256:" + digits, Hermetic: true, Title: "Debian 13 (trixie)", Distribution: "debian", Release: "13", Version: "v1.4.0", Arch: "amd64", Model: "generic",
 		Image: "sha256:" + strings.Repeat("1", 64), RootHash: strings.Repeat("2", 64), Created: time.Unix(1_700_000_000, 0),
 		Builder: Builder{Version: "v0.9.0", Go: "go1.26.8", Engine: "v0.34.2"}, PackageType: "deb",
 		Installed: []packages.Installed{

@@ -49,6 +49,7 @@ type internals struct {
 	SourceDateEpoch int64             `json:"sourceDateEpoch"`
 	Graph           string            `json:"graph"`     // digest of BuildKit's definition
 	Steps           []string          `json:"steps"`     // of the graph
+	Hermetic        bool              `json:"hermetic"`  // no step has a network; all inputs are in the dependencies
 	Snapshots       map[string]string `json:"snapshots"` // by archive: when its history has all packages
 	RootHash        string            `json:"verityRootHash"`
 }
@@ -70,7 +71,7 @@ func (f Facts) provenance() statement {
 		BuildDefinition: definition[parameters, internals]{
 			BuildType:            buildType,
 			ExternalParameters:   f.parameters(),
-			InternalParameters:   internals{SourceDateEpoch: f.Created.Unix(), Graph: f.Graph, Steps: f.Steps, Snapshots: f.snapshots(), RootHash: f.RootHash},
+			InternalParameters:   internals{SourceDateEpoch: f.Created.Unix(), Graph: f.Graph, Steps: f.Steps, Hermetic: f.Hermetic, Snapshots: f.snapshots(), RootHash: f.RootHash},
 			ResolvedDependencies: f.materials(),
 		},
 		RunDetails: runDetails{Builder: f.builder()},
@@ -108,11 +109,14 @@ func (f Facts) builder() builder {
 	return b
 }
 
-// materials is everything that the image was made from: the lock, the signed files of the
-// archive, the base image, each package, the files of Kubernetes, our programs, and the
+// materials is everything that the image was made from: the flavor, the lock, the signed
+// files of the archive and its mirror, the base image, each package, the files of Kubernetes, our programs, and the
 // inputs of the graph, which are made from these.
 func (f Facts) materials() []Resource {
 	var all []Resource
+	if f.FlavorFile != "" {
+		all = append(all, Named("flavor", f.FlavorFile))
+	}
 	if f.Lock != "" {
 		all = append(all, Named("lock", f.Lock))
 	}

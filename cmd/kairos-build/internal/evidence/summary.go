@@ -3,6 +3,7 @@
 package evidence
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -17,11 +18,12 @@ import (
 
 // A Summary is the evidence about an image, for people and as JSON.
 type Summary struct {
-	Image     string     `json:"image"` // digest
-	Documents []Listed   `json:"documents"`
-	Parts     []Part     `json:"components"`
-	Origin    *Origin    `json:"provenance,omitempty"`
-	Test      *TestFacts `json:"test,omitempty"`
+	Image      string      `json:"image"` // digest
+	Signatures []Signature `json:"signatures"`
+	Documents  []Listed    `json:"documents"`
+	Parts      []Part      `json:"components"`
+	Origin     *Origin     `json:"provenance,omitempty"`
+	Test       *TestFacts  `json:"test,omitempty"`
 }
 
 // Listed is a document.
@@ -30,8 +32,12 @@ type Listed struct {
 	Predicate string `json:"predicate_type"`
 	Digest    string `json:"digest"`
 	Size      int    `json:"size"`
-	About     string `json:"about"`           // digest of the image
-	Stale     bool   `json:"stale,omitempty"` // it is about another image
+	From      string `json:"from"`              // where it is
+	About     string `json:"about"`             // digest of the image
+	Stale     bool   `json:"stale,omitempty"`   // it is about another image
+	Signed    bool   `json:"signed"`            // a statement with it is signed
+	Signer    string `json:"signer,omitempty"`  // who signed it, checked
+	Problem   string `json:"problem,omitempty"` // why the signer is not known, or what else is wrong
 }
 
 // A Part is a component of the image.
@@ -68,24 +74,52 @@ type TestFacts struct {
 }
 
 // Summarize reads documents about an image. Those about another image are listed as stale,
-// and nothing else is taken from them.
-func Summarize(image string, documents []Document) (Summary, error) {
-	s := Summary{Image: image, Documents: []Listed{}, Parts: []Part{}}
-	for _, d := range documents {
-		about, err := d.About()
-		if err != nil {
-			return s, err
+// and nothing else is taken from them. Of several documents of one kind, one whose signer is
+// known counts, and of those the last; of test results the newest.
+func Summarize(image string, documents []Found) (Summary, error) {
+	s := Summary{Image: image, Signatures: []Signature{}, Documents: []Listed{}, Parts: []Part{}}
+	inOrder := slices.SortedStableFunc(slices.Values(documents), func(a, b Found) int {
+		return cmp.Or(cmp.Compare(a.rank(), b.rank()), cmp.Compare(min(len(a.Signer), 1), min(len(b.Signer), 1)), cmp.Compare(a.date(), b.date()))
+	})
+	for _, d := range inOrder {
+		l := Listed{Name: d.Name, Predicate: d.Predicate, Digest: d.Digest(), Size: len(d.Data), From: d.From, Signed: d.Signed, Signer: d.Signer, Problem: d.Problem}
+		if d.Name != "" {
+			var err error
+			if l.About, err = d.About(); err != nil {
+				return s, err
+			}
+			l.Stale = l.About != image
 		}
-		stale := about != image
-		s.Documents = append(s.Documents, Listed{d.Name, d.Predicate, d.Digest(), len(d.Data), about, stale})
-		if stale {
+		s.Documents = append(s.Documents, l)
+		if d.Name == "" || l.Stale {
 			continue
 		}
-		if err := s.take(d); err != nil {
+		if err := s.take(d.Document); err != nil {
 			return s, d.explain(err)
 		}
 	}
 	return s, nil
+}
+
+// rank is the place of the document in a list: those of other programs are last.
+func (d Document) rank() int {
+	at := slices.IndexFunc(kinds(), func(k Document) bool { return k.Name == d.Name })
+	if at < 0 {
+		return len(kinds())
+	}
+	return at
+}
+
+// date is that of a test result; other documents have none that counts.
+func (d Document) date() string {
+	if d.Name != TestResultName {
+		return ""
+	}
+	t, err := ParseTestResult(d.Data)
+	if err != nil {
+		return ""
+	}
+	return t.Date
 }
 
 func (s *Summary) take(d Document) (err error) {
@@ -154,17 +188,41 @@ func readTest(data []byte) (*TestFacts, error) {
 func (s Summary) Print(w io.Writer, all bool) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(table, "image\t%s\n", s.Image)
+	for _, signature := range s.Signatures {
+		fmt.Fprintf(table, "signature\t%s\t%s\n", signature.From, signedBy(true, signature.Signer, signature.Problem))
+	}
 	for _, d := range s.Documents {
-		note := ""
-		if d.Stale {
-			note = "  about another image: " + d.About
-		}
-		fmt.Fprintf(table, "document\t%s\t%d bytes\t%s%s\n", d.Name, d.Size, d.Digest, note)
+		fmt.Fprintf(table, "document\t%s\t%d bytes\t%s  %s\n", cmp.Or(d.Name, d.Predicate, "(unknown)"), d.Size, d.Digest, d.note())
+	}
+	if len(s.Documents) == 0 {
+		fmt.Fprintf(table, "document\tnone: `kairos-build push` of a build attaches its evidence\n")
 	}
 	s.printParts(table, all)
 	s.printOrigin(table)
 	s.printTest(table, all)
 	return table.Flush()
+}
+
+// note says who signed the document, and what is wrong with it.
+func (d Listed) note() string {
+	note := signedBy(d.Signed, d.Signer, d.Problem)
+	if d.Stale {
+		note += "; about another image: " + d.About
+	}
+	return note
+}
+
+// signedBy says plainly whether anybody checked a signature.
+func signedBy(signed bool, signer, problem string) string {
+	switch {
+	case signer != "":
+		return "signed by " + signer
+	case signed:
+		return "not verified: " + problem
+	case problem != "":
+		return problem
+	}
+	return "not signed"
 }
 
 func (s Summary) printParts(w io.Writer, all bool) {

@@ -37,7 +37,7 @@ func summarize(t *testing.T, dir string) Summary {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := Summarize(example().Image, documents)
+	s, err := Summarize(example().Image, InFolder(documents))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestBrokenDocuments(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := Summarize(example().Image, documents); err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "build again") {
+			if _, err := Summarize(example().Image, InFolder(documents)); err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "build again") {
 				t.Errorf("%s with %q: got %v", name, text, err)
 			}
 		}

@@ -5,6 +5,7 @@ package factory
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -61,7 +62,7 @@ func Artifacts() []string {
 }
 
 // DefaultArtifacts lists what is made if nothing is asked for. Hashing the whole disk,
-// most of which is a hole, takes longer than making it.
+// most of which is a hole, takes longer than making it: docs/evidence.md has the figures.
 func DefaultArtifacts() []string {
 	return slices.DeleteFunc(Artifacts(), func(name string) bool { return name == kindChecksum })
 }
@@ -80,10 +81,8 @@ func (b *build) makeArtifacts(ctx context.Context, image *madeImage, r *Result) 
 		}
 		made = append(made, a.file)
 	}
-	if slices.Contains(made, rawName) && !slices.Contains(made, checksumName) {
-		if err := removeIfThere(b.out.path(checksumName)); err != nil { // of the disk of before
-			return err
-		}
+	if err := b.removeOutdated(made); err != nil {
+		return err
 	}
 	for _, file := range made {
 		if !exists(b.out.staged(file)) {
@@ -94,6 +93,19 @@ func (b *build) makeArtifacts(ctx context.Context, image *madeImage, r *Result) 
 		}
 	}
 	return nil
+}
+
+// removeOutdated removes what is about the outputs of before: the checksum of a disk, and
+// signatures.
+func (b *build) removeOutdated(made []string) error {
+	var all []error
+	for _, file := range made {
+		all = append(all, removeIfThere(b.out.path(file+evidence.BundleSuffix)))
+	}
+	if slices.Contains(made, rawName) && !slices.Contains(made, checksumName) {
+		all = append(all, removeIfThere(b.out.path(checksumName)), removeIfThere(b.out.path(checksumName+evidence.BundleSuffix)))
+	}
+	return errors.Join(all...)
 }
 
 func (b *build) addImage(_ context.Context, image *madeImage, r *Result) error {

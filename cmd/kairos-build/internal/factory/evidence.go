@@ -4,11 +4,7 @@ package factory
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"slices"
@@ -30,6 +26,7 @@ type origins struct {
 	programs []evidence.Program
 	inputs   []evidence.Resource
 	graph    string // sha256:<hex> of the definition
+	hermetic bool   // no step of the graph has a network
 }
 
 // program adds one of our programs.
@@ -79,7 +76,7 @@ func (b *build) installed(root *rootImage) (all []packages.Installed, err error)
 func (b *build) facts(image *madeImage, installed []packages.Installed) evidence.Facts {
 	f := b.choice.Flavor
 	return evidence.Facts{
-		Flavor: f.Name, Title: f.Title, Distribution: f.ID, Release: f.Release, Version: b.recipe.Version,
+		Flavor: f.Name, FlavorFile: f.Digest(), Hermetic: b.origins.hermetic, Title: f.Title, Distribution: f.ID, Release: f.Release, Version: b.recipe.Version,
 		Arch: b.recipe.Arch, Model: b.recipe.Model, MountPoints: b.MountPoints,
 		Image: image.Digest, RootHash: image.RootHash, Created: b.recipe.Epoch, Builder: b.Maker,
 		PackageType: b.packages.Type(), Installed: installed, Archive: b.origins.archive, Kernel: b.origins.kernel(),
@@ -131,35 +128,10 @@ func fileFacts(f kubernetes.File) evidence.File {
 	return file
 }
 
-// addChecksum writes the SHA-256 of the whole disk as a line of sha256sum(1).
-func (b *build) addChecksum(ctx context.Context, _ *madeImage, r *Result) error {
-	return b.step("disk: "+checksumName, func(progress.Step) (bool, error) {
-		digest, err := hashFile(ctx, b.out.staged(rawName))
-		if err != nil {
-			return false, err
-		}
-		i := slices.IndexFunc(r.Disks, func(d Disk) bool { return d.Path == rawName })
-		r.Disks[i].Checksum = checksumName
-		return false, os.WriteFile(b.out.staged(checksumName), fmt.Appendf(nil, "%s  %s\n", digest, rawName), 0o644)
-	})
-}
-
-// hashFile is the SHA-256 of a file, in hex.
-func hashFile(ctx context.Context, path string) (_ string, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	sum, buf := sha256.New(), make([]byte, 1<<20)
-	for {
-		n, err := f.Read(buf)
-		sum.Write(buf[:n])
-		if errors.Is(err, io.EOF) {
-			return hex.EncodeToString(sum.Sum(nil)), nil
-		}
-		if err := errors.Join(err, context.Cause(ctx)); err != nil {
-			return "", fmt.Errorf("hashing %s: %w", path, err)
-		}
-	}
+// addChecksum writes the SHA-256 of the whole disk as a line of sha256sum(1). It was made
+// while the disk was written.
+func (b *build) addChecksum(_ context.Context, _ *madeImage, r *Result) error {
+	i := slices.IndexFunc(r.Disks, func(d Disk) bool { return d.Path == rawName })
+	r.Disks[i].Checksum = checksumName
+	return os.WriteFile(b.out.staged(checksumName), fmt.Appendf(nil, "%s  %s\n", r.Disks[i].SHA256, rawName), 0o644)
 }

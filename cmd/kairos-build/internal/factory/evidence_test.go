@@ -42,7 +42,7 @@ func TestEvidence(t *testing.T) {
 	if diff := cmp.Diff(want, r.Evidence); len(want) != 3 || diff != "" {
 		t.Errorf("-files +build.json:\n%s", diff)
 	}
-	s, err := evidence.Summarize(r.Image.Digest, all)
+	s, err := evidence.Summarize(r.Image.Digest, evidence.InFolder(all))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func TestChecksum(t *testing.T) {
 	w.options.Artifacts = Artifacts()
 	r, _ := w.build(t)
 	want := digestOf(read(t, filepath.Join(w.options.Dir, "disk.raw"))) + "  disk.raw\n"
-	if got := string(read(t, path)); got != want || r.Disks[0].Checksum != "disk.raw.sha256" {
+	if got := string(read(t, path)); got != want || r.Disks[0].Checksum != "disk.raw.sha256" || r.Disks[0].SHA256+"  disk.raw\n" != want {
 		t.Errorf("got %q, build.json says %q, want %q", got, r.Disks[0].Checksum, want)
 	}
 	w.options.Artifacts = nil

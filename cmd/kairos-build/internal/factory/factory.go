@@ -196,7 +196,7 @@ func (b *build) run(ctx context.Context) (*Result, error) {
 	if result := b.unchanged(graph); result != nil {
 		return result, b.signAgain(ctx, graph)
 	}
-	b.origins.graph = "sha256:" + graph.key
+	b.origins.graph, b.origins.hermetic = "sha256:"+graph.key, graph.hermetic
 	image, err := b.makeImage(ctx, graph)
 	if err != nil {
 		return nil, err

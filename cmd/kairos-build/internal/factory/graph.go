@@ -35,6 +35,7 @@ const storeID = "kairos-build-inputs"
 type graph struct {
 	definition *llb.Definition
 	key        string
+	hermetic   bool // no step has a network
 }
 
 // graph adds missing inputs to the store and marshals the recipe.
@@ -60,7 +61,8 @@ func (b *build) graph(ctx context.Context, set *packages.Set) (*graph, error) {
 		sum.Write(op)
 	}
 	sum.Write(image)
-	return &graph{definition, hex.EncodeToString(sum.Sum(nil))}, nil
+	hermetic, err := b.check(definition)
+	return &graph{definition, hex.EncodeToString(sum.Sum(nil)), hermetic}, err
 }
 
 func openInputs(dir string, log *slog.Logger) (*inputs.Store, error) {
@@ -209,7 +211,7 @@ func stored(in inputs.Input, name string) llb.State {
 // key is the digest of everything that the outputs depend on.
 func (b *build) key(g *graph) string {
 	sum := sha256.New()
-	fmt.Fprintf(sum, "%s\n%s\n%q\n%s\n%+v\n%s\n", g.key, b.Version, b.Artifacts, builderID(), b.Sizes, b.locked.digestText())
+	fmt.Fprintf(sum, "%s\n%s\n%q\n%s\n%+v\n%s\n%s\n", g.key, b.Version, b.Artifacts, builderID(), b.Sizes, b.locked.digestText(), b.choice.Flavor.Digest())
 	for _, c := range b.configs {
 		fmt.Fprintf(sum, "%d\n", len(c.data))
 		sum.Write(c.data)

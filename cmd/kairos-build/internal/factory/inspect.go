@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/erofs/go-erofs"
 
@@ -21,10 +22,9 @@ import (
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
+	"github.com/kairos-build/kairos-build/framework/policy"
+	"github.com/kairos-build/kairos-build/signing/verify"
 )
-
-// policyFile says whose images a node installs.
-const policyFile = "/etc/kairos/policy.yaml"
 
 // InspectOptions are the options of `kairos-build inspect`.
 type InspectOptions struct {
@@ -64,13 +64,13 @@ func isDisk(r io.ReaderAt, size int64) bool {
 func (o InspectOptions) image(ctx context.Context) (chain bootchain.Chain, err error) {
 	err = SimulateOptions{Image: o.Ref, Arch: o.Arch, State: o.State, Progress: o.Progress}.withRoot(ctx, func(files fs.FS, _ *recorder, root rootOf) error {
 		image := root.made.image
-		policy, err := readPolicy(files)
+		says, err := readPolicy(files)
 		if err != nil {
 			return err
 		}
-		facts := bootchain.Facts{BIOS: image.Bootloader[bootloader.BIOSCore] != nil, Slots: []bootchain.Slot{{
+		facts := bootchain.Facts{Image: root.digest, BIOS: image.Bootloader[bootloader.BIOSCore] != nil, Slots: []bootchain.Slot{{
 			Kernel:   bootchain.Program{Role: bootchain.Kernel, File: layout.ImageKernel, Data: image.Kernel},
-			RootHash: fmt.Sprintf("%x", image.Tree.RootHash), Policy: policy, PolicyFile: policyFile,
+			RootHash: fmt.Sprintf("%x", image.Tree.RootHash), Policy: says,
 		}}}
 		for name, data := range image.Bootloader {
 			if role := roleOf(name); role != "" {
@@ -110,13 +110,75 @@ func sortPrograms(list []bootchain.Program) {
 	})
 }
 
-// readPolicy reads the policy of a root, or nil if there is none.
-func readPolicy(files fs.FS) ([]byte, error) {
-	data, err := fs.ReadFile(files, policyFile[1:])
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+// readPolicy reads the policy of a root, and the keys that it names.
+func readPolicy(files fs.FS) (bootchain.Policy, error) {
+	p := bootchain.Policy{File: layout.ImagePolicy}
+	var err error
+	if p.Data, err = readRoot(files, layout.ImagePolicy); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return p, nil
+		}
+		return p, err
 	}
-	return data, err
+	parsed, err := policy.Parse(layout.ImagePolicy, p.Data, func(path string) ([]byte, error) { return readRoot(files, path) })
+	if err != nil {
+		p.Problem = err.Error()
+		return p, nil
+	}
+	p.Says = policySays(parsed)
+	return p, nil
+}
+
+// maxPolicyFile, in bytes, is the largest policy, key or trusted root that is read.
+const maxPolicyFile = 1 << 20
+
+// readRoot reads a small file of a root by its absolute path.
+func readRoot(files fs.FS, path string) ([]byte, error) {
+	info, err := fs.Stat(files, strings.TrimPrefix(path, "/"))
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxPolicyFile {
+		return nil, fmt.Errorf("%s is no file of at most %d bytes", path, maxPolicyFile)
+	}
+	return fs.ReadFile(files, strings.TrimPrefix(path, "/"))
+}
+
+// policySays is a policy in sentences.
+func policySays(p *policy.Policy) []string {
+	var says []string
+	where := func(repositories []string) string {
+		if len(repositories) == 0 {
+			return "for every repository"
+		}
+		return "for " + strings.Join(repositories, ", ")
+	}
+	for _, k := range p.Keys {
+		id, err := verify.Fingerprint(k.Key)
+		if err != nil {
+			id = err.Error()
+		}
+		says = append(says, fmt.Sprintf("trusts key %q (%s) %s", k.Name, id, where(k.Repositories)))
+	}
+	for _, i := range p.Identities {
+		says = append(says, fmt.Sprintf("trusts %s %s", i.Identity, where(i.Repositories)))
+	}
+	if says == nil {
+		says = append(says, "trusts nobody: the node installs no image")
+	}
+	days := func(age time.Duration) string {
+		if age == 0 {
+			return ""
+		}
+		return fmt.Sprintf(", at most %d days old", int(age.Hours()/24))
+	}
+	for _, r := range p.Require {
+		says = append(says, fmt.Sprintf("requires the attestation %s%s", r.Name, days(r.MaxAge)))
+	}
+	if p.MaxAge != 0 {
+		says = append(says, "requires an image"+strings.TrimPrefix(days(p.MaxAge), ","))
+	}
+	return says
 }
 
 // diskFacts reads the parts of a disk that boot.
@@ -195,7 +257,7 @@ func (d inspectedDisk) programs() ([]bootchain.Program, error) {
 }
 
 func (d inspectedDisk) slot(slot layout.Slot) (bootchain.Slot, error) {
-	s := bootchain.Slot{Name: string(slot), PolicyFile: policyFile}
+	s := bootchain.Slot{Name: string(slot)}
 	v, err := d.volume(slot.Boot())
 	if err != nil {
 		return s, err

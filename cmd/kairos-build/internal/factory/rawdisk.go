@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"syscall"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/disk"
@@ -23,7 +24,7 @@ import (
 func (b *build) addRaw(ctx context.Context, image *madeImage, r *Result) error {
 	return b.step("disk: "+rawName, func(progress.Step) (bool, error) {
 		made, err := writeRaw(ctx, b.out.staged(rawName), image.root, image.Digest, disk.Spec{
-			OEM: oemEntries(b.configs), Sizes: b.Sizes, Time: b.recipe.Epoch,
+			OEM: oemEntries(b.configs), Sizes: b.Sizes, Time: b.recipe.Epoch, Whole: slices.Contains(b.Artifacts, kindChecksum),
 		})
 		r.Disks = append(r.Disks, made)
 		return false, err
@@ -53,7 +54,7 @@ func writeRaw(ctx context.Context, path string, image *rootImage, digest string,
 	}
 	return Disk{
 		Kind: kindRaw, Path: rawName, Size: result.Size, Allocated: st.Blocks * 512,
-		Content: disk.Content(result.Size, result.Extents), Extents: result.Extents, RootHash: hex.EncodeToString(image.image.Tree.RootHash[:]),
+		Content: disk.Content(result.Size, result.Extents), SHA256: result.SHA256, Extents: result.Extents, RootHash: hex.EncodeToString(image.image.Tree.RootHash[:]),
 	}, nil
 }
 

@@ -61,7 +61,9 @@ type Disk struct {
 	Size      int64  `json:"size"`           // bytes, holes included
 	Allocated int64  `json:"allocated"`      // bytes, holes excluded
 	Content   string `json:"content_sha256"` // hex, see disk.Content
-	// Checksum is the file with the SHA-256 of the whole disk; empty: not made.
+	// SHA256 of the whole disk, holes included, in hex, and the file with it for sha256sum;
+	// both are empty if they were not made.
+	SHA256   string        `json:"sha256,omitempty"`
 	Checksum string        `json:"checksum,omitempty"`
 	RootHash string        `json:"verity_root_hash"`
 	Extents  []disk.Extent `json:"extents"`

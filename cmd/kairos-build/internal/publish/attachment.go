@@ -49,9 +49,10 @@ type Content struct {
 
 // An Evidence knows what is attached to images besides signatures.
 type Evidence interface {
-	// Evidence returns the attachments of a subject. There may be none. If it is called
-	// again with the same subject, it should return the same bytes.
-	Evidence(ctx context.Context, s Subject) ([]Attachment, error)
+	// Evidence returns the attachments of a subject. There may be none. attached is what
+	// the registry has about it: what is there need not be in the result again, and must
+	// not be if its bytes would be others, as those of a new signature are.
+	Evidence(ctx context.Context, s Subject, attached []Attachment) ([]Attachment, error)
 }
 
 // A Signer signs manifests.

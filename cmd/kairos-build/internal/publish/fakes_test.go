@@ -98,7 +98,7 @@ func amd64() node { return node{arch: "amd64", version: "v1.2.3", layers: 2} }
 // A witness is an Evidence with one SBOM for each image.
 type witness struct{}
 
-func (witness) Evidence(_ context.Context, s Subject) ([]Attachment, error) {
+func (witness) Evidence(_ context.Context, s Subject, _ []Attachment) ([]Attachment, error) {
 	if s.Image == nil {
 		return nil, nil
 	}

@@ -22,7 +22,7 @@ import (
 // during is an Evidence that does something in the middle of a run.
 type during func()
 
-func (d during) Evidence(context.Context, Subject) ([]Attachment, error) {
+func (d during) Evidence(context.Context, Subject, []Attachment) ([]Attachment, error) {
 	d()
 	return nil, nil
 }
@@ -40,16 +40,19 @@ func TestEndAtEachRequest(t *testing.T) {
 			left.Store(int64(n))
 			var commits sync.Map
 			r.set(func(w http.ResponseWriter, req *http.Request) bool {
-				if d := req.URL.Query().Get("digest"); req.Method == http.MethodPut && d != "" {
-					count, _ := commits.LoadOrStore(d, new(atomic.Int64))
-					count.(*atomic.Int64).Add(1)
+				if len(writes([]string{req.Method + " " + req.URL.Path})) > 0 && left.Add(-1) < 0 {
+					refuse(w, http.StatusServiceUnavailable, "UNAVAILABLE")
+					return true
 				}
-				if len(writes([]string{req.Method + " " + req.URL.Path})) == 0 || left.Add(-1) >= 0 {
+				d := req.URL.Query().Get("digest")
+				if req.Method != http.MethodPut || d == "" {
 					return false
 				}
-				refuse(w, http.StatusServiceUnavailable, "UNAVAILABLE")
-				if d := req.URL.Query().Get("digest"); d != "" {
-					commits.Delete(d)
+				answer := &statusWriter{ResponseWriter: w}
+				r.inner.ServeHTTP(answer, req)
+				if answer.status == http.StatusCreated { // one that the end of the run interrupts is not stored
+					count, _ := commits.LoadOrStore(d, new(atomic.Int64))
+					count.(*atomic.Int64).Add(1)
 				}
 				return true
 			})
@@ -75,6 +78,17 @@ func TestEndAtEachRequest(t *testing.T) {
 			})
 		}
 	})
+}
+
+// A statusWriter remembers the status of an answer.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
 }
 
 // checkNoTag: whatever the run did, there is no tag.

@@ -57,7 +57,7 @@ func (p *Publisher) Attach(ctx context.Context, s Subject, list []Attachment) (a
 }
 
 // Attached reads what the registry has about a subject: its referrers, and the signatures
-// of cosign before version 3. Contents of more than 1 MiB have no Data.
+// of cosign before version 3. Contents of more than 4 MiB have no Data.
 func (p *Publisher) Attached(ctx context.Context, s Subject) ([]Attachment, error) {
 	all, err := p.attached(ctx, s.Digest)
 	return all, p.explain(ctx, err)

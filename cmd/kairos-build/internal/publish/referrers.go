@@ -19,7 +19,7 @@ import (
 // Bounds of what is read of the attachments in a registry.
 const (
 	maxReferrers = 64
-	maxContent   = 1 << 20 // bytes of one content
+	maxContent   = 4 << 20 // bytes of one content: the bill of materials in an attestation
 	listRounds   = 5       // how often the list is written while others write it, too
 )
 
@@ -122,7 +122,7 @@ func (r *registry) referrers(ctx context.Context, subject v1.Hash) (list []v1.De
 }
 
 // attached reads what the registry has about a subject: its referrers and the signatures
-// of older versions of cosign. Contents of more than 1 MiB have no Data.
+// of older versions of cosign. Contents of more than 4 MiB have no Data.
 func (r *registry) attached(ctx context.Context, subject v1.Hash) ([]Attachment, error) {
 	list, _, err := r.referrers(ctx, subject)
 	if err != nil {

@@ -168,10 +168,7 @@ func (r *run) count(how delivery, size int64) {
 
 // sendSubject attaches evidence and signatures to a digest, and then stores its manifest.
 func (r *run) sendSubject(ctx context.Context, s storedSubject) error {
-	if err := r.sendEvidence(ctx, s.Subject); err != nil {
-		return err
-	}
-	if err := r.sendSignature(ctx, s.Subject); err != nil {
+	if err := r.sendAttachments(ctx, s.Subject); err != nil {
 		return err
 	}
 	return r.step(kindOf(s.Subject)+" "+short(s.Digest), func(progress.Step) (bool, error) {
@@ -182,12 +179,27 @@ func (r *run) sendSubject(ctx context.Context, s storedSubject) error {
 
 func short(digest v1.Hash) string { return digest.Hex[:12] }
 
-func (r *run) sendEvidence(ctx context.Context, s Subject) error {
+// sendAttachments attaches what the registry lacks about a subject.
+func (r *run) sendAttachments(ctx context.Context, s Subject) error {
+	if r.Evidence == nil && r.Signer == nil {
+		return nil
+	}
+	attached, err := r.attached(ctx, s.Digest)
+	if err != nil {
+		return err
+	}
+	if err := r.sendEvidence(ctx, s, attached); err != nil {
+		return err
+	}
+	return r.sendSignature(ctx, s, attached)
+}
+
+func (r *run) sendEvidence(ctx context.Context, s Subject, attached []Attachment) error {
 	if r.Evidence == nil {
 		return nil
 	}
 	return r.step(fmt.Sprintf("evidence of %s %s", kindOf(s), short(s.Digest)), func(step progress.Step) (bool, error) {
-		list, err := r.Evidence.Evidence(ctx, s)
+		list, err := r.Evidence.Evidence(ctx, s, attached)
 		if err != nil {
 			return false, err
 		}
@@ -196,15 +208,11 @@ func (r *run) sendEvidence(ctx context.Context, s Subject) error {
 }
 
 // sendSignature signs a subject, unless the registry has a signature that suffices.
-func (r *run) sendSignature(ctx context.Context, s Subject) error {
+func (r *run) sendSignature(ctx context.Context, s Subject, attached []Attachment) error {
 	if r.Signer == nil {
 		return nil
 	}
 	return r.step(fmt.Sprintf("signature of %s %s", kindOf(s), short(s.Digest)), func(step progress.Step) (bool, error) {
-		attached, err := r.attached(ctx, s.Digest)
-		if err != nil {
-			return false, err
-		}
 		if r.Signer.Signed(s, attached) {
 			r.result.Signed = true
 			return true, nil

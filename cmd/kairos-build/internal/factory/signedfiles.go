@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package factory
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/evidence"
+)
+
+// ForSigning are the artifacts of a build whose files are signed: a disk then needs its
+// checksum, which is what is signed.
+func ForSigning(artifacts []string) []string {
+	if slices.Contains(artifacts, kindRaw) && !slices.Contains(artifacts, kindChecksum) {
+		return append(slices.Clone(artifacts), kindChecksum)
+	}
+	return artifacts
+}
+
+// A SignedFile is a file of a build that a signature belongs beside, in a file with
+// evidence.BundleSuffix behind its name.
+type SignedFile struct {
+	Path   string
+	Digest v1.Hash // SHA-256; a disk has several GB, and is not hashed again
+}
+
+// SignedFiles lists the files in the folder of a build that are signed: disks with a
+// checksum, their checksums, the documents about the image, the test result if there is one,
+// and build.json, which has the digests of everything.
+func SignedFiles(dir string) ([]SignedFile, error) {
+	path := filepath.Join(dir, resultName)
+	var r Result
+	if err := readJSON(path, &r); err != nil {
+		return nil, err
+	}
+	var files []SignedFile
+	small := []string{}
+	for _, d := range r.Disks {
+		if d.SHA256 == "" {
+			return nil, badInput(fmt.Errorf("%s has no SHA-256, which is what is signed: build it again with --artifact %s,%s", filepath.Join(dir, d.Path), d.Kind, kindChecksum))
+		}
+		files, small = append(files, SignedFile{filepath.Join(dir, d.Path), sha256Hash(d.SHA256)}), append(small, d.Checksum)
+	}
+	for _, e := range r.Evidence {
+		small = append(small, e.Path)
+	}
+	if exists(filepath.Join(dir, evidence.TestResultName)) { // of a test after the build
+		small = append(small, evidence.TestResultName)
+	}
+	for _, name := range append(small, resultName) {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			return nil, fmt.Errorf("listing what is signed: %w", err)
+		}
+		sum := sha256.Sum256(data)
+		files = append(files, SignedFile{filepath.Join(dir, name), sha256Hash(hex.EncodeToString(sum[:]))})
+	}
+	return files, checkEvidence(dir, r.Evidence, files)
+}
+
+func sha256Hash(hex string) v1.Hash { return v1.Hash{Algorithm: "sha256", Hex: hex} }
+
+// checkEvidence refuses documents that are not those of the build.
+func checkEvidence(dir string, listed []Evidence, files []SignedFile) error {
+	for _, e := range listed {
+		for _, f := range files {
+			if f.Path == filepath.Join(dir, e.Path) && f.Digest.String() != e.Digest {
+				return badInput(fmt.Errorf("%s is not what the build wrote: build it again", f.Path))
+			}
+		}
+	}
+	return nil
+}
