@@ -259,6 +259,12 @@ kubernetes: ## Compile Kubernetes for the tests of --k3s and --k0s (20 minutes o
 	$(GOBUILD) -ldflags '-s -w -X k8s.io/component-base/version.gitVersion=v1.36.3' -o $(CURDIR)/$(KUBERNETES)/real/ ./kubernetes; \
 	echo "$$sum" >$(CURDIR)/$(KUBERNETES)/sum
 
+# `make unit` runs a part of it.
+.PHONY: attack
+attack: ## Try every attack of ci/attack on the agent: a hostile registry, a stranger's key, old and foreign images
+	@echo '== attacks'
+	@KAIROS_ATTACK=all $(GO) test -count=1 -v -run 'TestAttacks|TestHonest' -timeout 20m ./ci/attack | grep -v '^=== ' | grep -v -- '--- PASS: TestAttacks/'
+
 .PHONY: crash
 crash: fixtures crash-programs ## Cut a node's power at CRASH_STATES moments, boot CRASH_BOOTS of the disks
 	@mkdir -p $(CRASH_FULL)
@@ -290,12 +296,6 @@ crash-programs:
 	@ci/setup/install run test
 	@mkdir -p bin/crash
 	@$(GOBUILD) -o bin/crash/ ./ci/crash/record ./ci/crash/explore ./ci/crash/boot
-
-# `make unit` runs a part of it.
-.PHONY: attack
-attack: ## Try every attack of ci/attack on the agent: a hostile registry, a stranger's key, old and foreign images
-	@echo '== attacks'
-	@KAIROS_ATTACK=all $(GO) test -count=1 -v -run 'TestAttacks|TestHonest' -timeout 20m ./ci/attack | grep -v '^=== ' | grep -v -- '--- PASS: TestAttacks/'
 
 # Can be interrupted and goes on. `go test` finds the targets; `make unit` runs their seeds.
 .PHONY: fuzz

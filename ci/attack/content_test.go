@@ -33,7 +33,7 @@ func endless(w http.ResponseWriter, r *http.Request) {
 // pushIndex pushes an index of images under the tag.
 func (k *kit) pushIndex(images ...v1.Image) v1.ImageIndex {
 	k.t.Helper()
-	index := v1.ImageIndex(mutate.IndexMediaType(empty.Index, types.OCIImageIndex))
+	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, i := range images {
 		config := must(i.ConfigFile())
 		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: i, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: config.OS, Architecture: config.Architecture}}})
@@ -178,7 +178,7 @@ func documents() []scenario {
 			k.trustRaw(types.OCIManifestSchema1, bytes.Replace(data, []byte(`"layers"`), []byte(`"layers":[],"Layers"`), 1))
 		}},
 		{name: "an index in an index in an index in an index", says: "lies 4 indexes deep", setup: func(k *kit) {
-			index := v1.ImageIndex(mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: image(release())}))
+			index := mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: image(release())})
 			for range 5 {
 				index = mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: index})
 			}

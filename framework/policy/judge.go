@@ -163,7 +163,7 @@ func (c *hearing) attestations() error {
 // attested finds one attestation that meets a requirement.
 func (c *hearing) attested(r Requirement) error {
 	var against []error
-	kind := error(ErrUnattested)
+	kind := ErrUnattested
 	for _, digest := range c.image.Chain {
 		for e, err := range c.image.Evidence(digest, r.Type) {
 			if err != nil {
