@@ -189,13 +189,13 @@ func (s Slot) links(vendor *x509.Certificate) []Link {
 func (s Slot) policy() Link {
 	l := Link{What: "policy for the next image", File: s.Policy.File, Says: s.Policy.Says, Problem: s.Policy.Problem}
 	if s.Policy.Data == nil {
-		l.By, l.Says = "nobody: there is no policy in the root", []string{"the node installs no image, unless a file in /oem makes a policy"}
+		l.By = "nobody: there is no policy in the root, so the node installs no image, unless a file in /oem makes a policy"
 		return l
 	}
 	sum := sha256.Sum256(s.Policy.Data)
 	l.SHA256, l.Verified, l.By = hex.EncodeToString(sum[:]), true, "dm-verity, as part of the root; a file in /oem can replace it"
 	if l.Problem != "" {
-		l.Says = []string{"it has a mistake and does not count: the last correct policy of a good slot does"}
+		l.Problem, l.Says = "it does not count, the last correct policy of a good slot does: "+l.Problem, nil
 	}
 	return l
 }

@@ -57,6 +57,9 @@ func policies(c bootchain.Chain) map[string]string {
 			if at := strings.Index(says, "(sha256:"); at >= 0 { // the key is another one in each test
 				says = says[:at] + says[strings.IndexByte(says[at:], ')')+at+2:]
 			}
+			if says == "" && l.Problem == "" {
+				says = l.By
+			}
 			found[l.Slot] = l.File + ": " + says + " " + l.Problem
 		}
 	}
@@ -107,9 +110,9 @@ func TestInspect(t *testing.T) {
 
 func TestInspectOddPolicies(t *testing.T) {
 	for name, tt := range map[string]struct{ policy, want string }{
-		"none":    {"", "/etc/kairos/policy.yaml: the node installs no image, unless a file in /oem makes a policy "},
+		"none":    {"", "/etc/kairos/policy.yaml: nobody: there is no policy in the root, so the node installs no image, unless a file in /oem makes a policy "},
 		"nobody":  {"format: 1\n", "/etc/kairos/policy.yaml: trusts nobody: the node installs no image "},
-		"a typo":  {"format: 1\nkyes: []\n", `/etc/kairos/policy.yaml: it has a mistake and does not count: the last correct policy of a good slot does /etc/kairos/policy.yaml:2:1: kyes: unknown key; did you mean "keys"?`},
+		"a typo":  {"format: 1\nkyes: []\n", `/etc/kairos/policy.yaml:  it does not count, the last correct policy of a good slot does: /etc/kairos/policy.yaml:2:1: kyes: unknown key; did you mean "keys"?`},
 		"no file": {"format: 1\nkeys: [{file: /etc/kairos/nosuch.pub}]\n", "nosuch.pub: file does not exist"},
 	} {
 		w := inspected(t, tt.policy)

@@ -51,7 +51,7 @@ func SignedFiles(dir string) ([]SignedFile, error) {
 	for _, e := range r.Evidence {
 		small = append(small, e.Path)
 	}
-	if exists(filepath.Join(dir, evidence.TestResultName)) { // of a test after the build
+	if tested(dir, r.Image) {
 		small = append(small, evidence.TestResultName)
 	}
 	for _, name := range append(small, resultName) {
@@ -63,6 +63,16 @@ func SignedFiles(dir string) ([]SignedFile, error) {
 		files = append(files, SignedFile{filepath.Join(dir, name), sha256Hash(hex.EncodeToString(sum[:]))})
 	}
 	return files, checkEvidence(dir, r.Evidence, files)
+}
+
+// tested tells whether the folder has a test result about the image of its build.
+func tested(dir string, image *Image) bool {
+	data, err := os.ReadFile(filepath.Join(dir, evidence.TestResultName))
+	if err != nil || image == nil {
+		return false
+	}
+	result, err := evidence.ParseTestResult(data)
+	return err == nil && result.Image == image.Digest
 }
 
 func sha256Hash(hex string) v1.Hash { return v1.Hash{Algorithm: "sha256", Hex: hex} }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,6 +21,14 @@ func TestSignedFiles(t *testing.T) {
 	w := newWorld(t)
 	w.options.Artifacts = ForSigning(DefaultArtifacts())
 	r, _ := w.build(t)
+	for _, image := range []string{r.Image.Digest, "sha256:" + digestOf(nil)} { // the last is of an older build
+		testOf(t, r.Dir, image)
+		files, err := SignedFiles(r.Dir)
+		listed := slices.ContainsFunc(files, func(f SignedFile) bool { return filepath.Base(f.Path) == evidence.TestResultName })
+		if err != nil || listed != (image == r.Image.Digest) {
+			t.Errorf("the test result of %s is listed: %v, %v", image, listed, err)
+		}
+	}
 	files, err := SignedFiles(r.Dir)
 	if err != nil {
 		t.Fatal(err)
@@ -45,6 +54,18 @@ func TestSignedFiles(t *testing.T) {
 	r, _ = plain.build(t)
 	if _, err := SignedFiles(r.Dir); !errors.Is(err, ErrBadInput) || !strings.Contains(err.Error(), "disk.raw has no SHA-256, which is what is signed: build it again with --artifact raw,sha256") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// testOf writes a test result of an image.
+func testOf(t *testing.T, dir, image string) {
+	t.Helper()
+	d, err := evidence.TestResult{Image: image}.Document()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, d.Name), d.Data, 0o644); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -190,7 +190,7 @@ func judge(t *testing.T, p *policy.Policy, ref string) ([]string, error) {
 // TestTheNodeReadsWhatTheTestWrote: the policy "require: tested" accepts what `test --attest`
 // writes and push signs, and nothing less.
 func TestTheNodeReadsWhatTheTestWrote(t *testing.T) {
-	const fresh, any = "require:\n  - {type: tested, max_age: 30d}\n", "require: [{type: tested}, {type: provenance}, {type: spdx}, {type: cyclonedx}]\n"
+	const fresh, full = "require:\n  - {type: tested, max_age: 30d}\n", "require: [{type: tested}, {type: provenance}, {type: spdx}, {type: cyclonedx}]\n"
 	ann, bob := newPerson(t), newPerson(t)
 	for _, tt := range []struct {
 		name, policy string
@@ -200,7 +200,7 @@ func TestTheNodeReadsWhatTheTestWrote(t *testing.T) {
 		refused      bool
 	}{
 		{"tested", fresh, &ann, nil, `tested, by key "release"`, false},
-		{"with all evidence", any, &ann, nil, `cyclonedx, by key "release"`, false},
+		{"with all evidence", full, &ann, nil, `cyclonedx, by key "release"`, false},
 		{"a check failed", fresh, &ann, func(t *testing.T, f folder) { f.write(t, result(t, f.image, "2026-11-28", evidence.Failed)) }, `its tests ended with "FAILED"`, true},
 		{"a check was not made", fresh, &ann, func(t *testing.T, f folder) { f.write(t, result(t, f.image, "2026-11-28", evidence.Warned)) }, `tested, by key "release"`, false},
 		{"long ago", fresh, &ann, func(t *testing.T, f folder) { f.write(t, result(t, f.image, "2026-10-28", evidence.Passed)) }, "its test result is of 2026-10-28, more than 30 days old", true},
