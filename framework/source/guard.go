@@ -27,7 +27,7 @@ func (g guarded) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := g.inner.RoundTrip(req)
 	// A request for a token always has a query, whatever address the registry gave for it.
 	if err == nil && (!isBlob(req) || origin(req).URL.RawQuery != "") {
-		resp.Body = &bounded{resp.Body, shown(req), maxAnswer}
+		resp.Body = &cappedAnswer{resp.Body, shown(req), maxAnswer}
 	}
 	return resp, err
 }
@@ -37,15 +37,15 @@ func isLoopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// bounded is an answer of which no more is read than is left.
-type bounded struct {
+// A cappedAnswer is an answer of which no more is read than is left.
+type cappedAnswer struct {
 	io.ReadCloser
 	from string
 	left int64
 }
 
 // Read implements io.Reader.
-func (b *bounded) Read(p []byte) (int, error) {
+func (b *cappedAnswer) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if b.left -= int64(n); b.left < 0 {
 		return 0, fmt.Errorf("%w: the answer of %s has more than the %d bytes that are read", ErrTooLarge, b.from, maxAnswer)
