@@ -5,7 +5,9 @@ package publish
 import (
 	"net/http"
 	"net/url"
+	"strconv"
 	"testing"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
@@ -54,6 +56,27 @@ func FuzzLocation(f *testing.F) {
 		}
 		if err := checkLocation(from, to); err != nil {
 			t.Errorf("%q leads to %q: %v", text, place, err)
+		}
+	})
+}
+
+// FuzzRetryAfter waits as a registry asks, and never longer than the longest wait.
+func FuzzRetryAfter(f *testing.F) {
+	for _, text := range []string{"3", "0", "-1", "86400", "9223372036854775807", "18446744074", "Wed, 21 Oct 2026 07:28:00 GMT"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		a := &answer{status: http.StatusTooManyRequests, header: http.Header{"Retry-After": {text}}}
+		seconds, err := strconv.Atoi(text)
+		want := time.Duration(0)
+		if err == nil && seconds > 0 {
+			want = longestWait
+			if seconds < int(longestWait/time.Second) {
+				want = time.Duration(seconds) * time.Second
+			}
+		}
+		if got := a.wait(); got != want {
+			t.Errorf("%q waits %v, want %v", text, got, want)
 		}
 	})
 }

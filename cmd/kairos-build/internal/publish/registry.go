@@ -174,7 +174,7 @@ func (a *answer) wait() time.Duration {
 	if err != nil || seconds < 0 || !fetch.MayPass(a.status) {
 		return 0
 	}
-	return min(time.Duration(seconds)*time.Second, longestWait)
+	return time.Duration(min(seconds, int(longestWait/time.Second))) * time.Second // a large number must not overflow
 }
 
 // send sends a request and reads the answer. It ends when no byte moves, neither out
