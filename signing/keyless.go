@@ -71,6 +71,10 @@ func newEphemeral() (*keypair, error) {
 	return newKeypair(signer, private.Public())
 }
 
+// authorityName is what the certificate authority is called in messages: it is the one
+// service that is always needed.
+const authorityName = "certificate authority"
+
 func (k *Keyless) check() error {
 	if k.Token == nil {
 		return errors.New("BUG: keyless signing without a source of tokens")
@@ -78,8 +82,8 @@ func (k *Keyless) check() error {
 	if k.Rekor == "" && k.TSA == "" {
 		return errors.New("keyless signing needs a transparency log or a timestamp authority: without one, the signature is worth nothing when the certificate ends in a few minutes")
 	}
-	for name, text := range map[string]string{"certificate authority": k.Fulcio, "transparency log": k.Rekor, "timestamp authority": k.TSA} {
-		if text == "" && text != k.Fulcio {
+	for name, text := range map[string]string{authorityName: k.Fulcio, "transparency log": k.Rekor, "timestamp authority": k.TSA} {
+		if text == "" && name != authorityName {
 			continue
 		}
 		u, err := url.Parse(text)

@@ -77,7 +77,7 @@ func TestOwnPolicy(t *testing.T) {
 	}
 	b.says(warnings, "does not trust the key that signs this image: its nodes will refuse the next image")
 	for text, want := range map[string]string{
-		"format: 1\nkees: []\n": "policy.yaml:2:1",
+		"format: 1\nkees: []\n": "wrong.yaml:2:1: kees: unknown key",
 		"format: 1\nkeys: [{file: /etc/kairos/keys/nosuch.pub}]\n": "nosuch.pub: no such file",
 		"format: 1\nkeys: [{file: /usr/keys/ours.pub}]\n":          "/usr/keys/ours.pub is not below /etc/kairos",
 	} {

@@ -112,27 +112,16 @@ func (t layoutTar) each(do func(*tar.Header, io.Reader) error) error {
 	}
 }
 
-// write writes the tar anew, beside the old one, and replaces it.
-func (t layoutTar) write(files map[string][]byte, index []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(string(t)), "."+filepath.Base(string(t))+".*")
+// write writes the tar anew, and puts it in the place of the old one.
+func (t layoutTar) write(files map[string][]byte, index []byte) error {
+	f, err := durable.New(string(t), 0o644)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, f.Close(), os.Remove(f.Name()))
-		}
-	}()
 	if err := t.copyTo(f, files, index); err != nil {
-		return err
+		return errors.Join(err, f.Discard())
 	}
-	if err := errors.Join(f.Chmod(0o644), f.Sync()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), string(t)); err != nil {
-		return err
-	}
-	return f.Close()
+	return f.Commit()
 }
 
 func (t layoutTar) copyTo(f io.Writer, files map[string][]byte, index []byte) error {
