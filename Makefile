@@ -75,7 +75,7 @@ payload: ## Compile the programs that end up on nodes
 demo: ## Build debian-13 from Debian's archive and boot it on this terminal
 	@ci/setup/install build run
 	@$(MAKE) build
-	$(SUDO) bin/kairos-build flavor debian-13 --output $(OUT)/debian-13 --cloud-config docs/examples/demo.yaml
+	$(SUDO) bin/kairos-build flavor debian-13 --sign new --output $(OUT)/debian-13 --cloud-config docs/examples/demo.yaml
 	$(SUDO) bin/kairos-build run $(OUT)/debian-13
 
 .PHONY: test

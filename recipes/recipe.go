@@ -42,6 +42,9 @@ type Options struct {
 	// the flavor: a node cannot make them.
 	MountPoints []string
 	Kubernetes  release.Distribution // default none
+	// Policy is layout.ImagePolicy with the files that it names. None: the image has no
+	// policy, and its nodes trust no other image.
+	Policy []File
 }
 
 // A Choice is a flavor with every option chosen. It decides which packages a
@@ -153,7 +156,7 @@ type File struct {
 	Dir  bool
 }
 
-// ReleaseFiles are the uppermost layer: the files of this version, and those that
+// ReleaseFiles are the uppermost layer: the files of this version with its policy, and those that
 // a build step cannot write because the engine mounts its own over them
 // (/etc/hosts, /etc/resolv.conf). They are an input, because file operations of
 // the graph give directories the time of the build.
@@ -167,7 +170,7 @@ func (r Recipe) ReleaseFiles() []File {
 	for _, dir := range r.mountPoints() {
 		files = append(files, File{Path: dir[1:], Dir: true})
 	}
-	return files
+	return append(files, r.Policy...)
 }
 
 // hosts is /etc/hosts as Debian's installer writes it. nss-myhostname answers for

@@ -2,23 +2,18 @@
 
 //go:build e2e
 
-// These tests fetch cosign from Debian's archive, and need xz and dpkg-deb.
+// These tests fetch cosign from Debian's archive.
 package signing_test
 
 import (
 	"bytes"
-	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -34,115 +29,20 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/kairos-build/kairos-build/signing"
+	"github.com/kairos-build/kairos-build/signing/signingtest"
 	"github.com/kairos-build/kairos-build/signing/verify"
 )
 
 const tested = "https://example.org/tested/v1"
 
-// A stock is a cosign of a Debian release, in a folder of its own.
-type stock struct {
-	t       *testing.T
-	program string
-	home    string
-}
+// A stock is a cosign of a Debian release.
+type stock struct{ *signingtest.Cosign }
 
-// fetchStock fetches cosign of a release from the mirror that apt uses here.
 func fetchStock(t *testing.T, release string) stock {
-	t.Helper()
-	mirror := aptMirror(t)
-	dir := t.TempDir()
-	index := get(t, mirror+"/dists/"+release+"/main/binary-amd64/Packages.xz")
-	text := output(t, bytes.NewReader(index), "xz", "-dc")
-	_, entry, found := strings.Cut("\n\n"+text, "\n\nPackage: cosign\n")
-	if !found {
-		t.Fatalf("%s has no cosign", release)
-	}
-	entry, _, _ = strings.Cut(entry, "\n\n")
-	data := get(t, mirror+"/"+field(t, entry, "Filename"))
-	sum := sha256.Sum256(data)
-	if want := field(t, entry, "SHA256"); hex.EncodeToString(sum[:]) != want {
-		t.Fatalf("cosign of %s is not the one in the index", release)
-	}
-	file := filepath.Join(dir, "cosign.deb")
-	if err := os.WriteFile(file, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	output(t, nil, "dpkg-deb", "-x", file, dir)
-	t.Logf("%s: cosign %s", release, field(t, entry, "Version"))
-	return stock{t, filepath.Join(dir, "usr/bin/cosign"), dir}
+	return stock{signingtest.FetchCosign(t, release)}
 }
 
-// aptMirror is Debian's archive in the configuration of this host's apt.
-func aptMirror(t *testing.T) string {
-	t.Helper()
-	var files []string
-	for _, pattern := range []string{"/etc/apt/sources.list", "/etc/apt/sources.list.d/*"} {
-		found, err := filepath.Glob(pattern)
-		if err != nil {
-			t.Fatal(err)
-		}
-		files = append(files, found...)
-	}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if m := regexp.MustCompile(`(?m)^(?:URIs:|deb) *(https?://\S+/debian)/?(?:\s|$)`).FindSubmatch(text); m != nil {
-			return string(m[1])
-		}
-	}
-	t.Skip("apt here uses no archive of Debian")
-	return ""
-}
-
-func field(t *testing.T, entry, name string) string {
-	t.Helper()
-	m := regexp.MustCompile(`(?m)^` + name + `: (\S+)$`).FindStringSubmatch(entry)
-	if m == nil {
-		t.Fatalf("%q has no %s", entry, name)
-	}
-	return m[1]
-}
-
-func get(t *testing.T, url string) []byte {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := http.DefaultTransport.RoundTrip(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	data, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK {
-		t.Fatalf("%s: %s, %v", url, resp.Status, err)
-	}
-	return data
-}
-
-func output(t *testing.T, stdin io.Reader, program string, args ...string) string {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), program, args...)
-	cmd.Stdin = stdin
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("%s %q: %v", program, args, err)
-	}
-	return string(out)
-}
-
-// run runs cosign without a network beyond this machine, and returns what it says.
-func (s stock) run(args ...string) (string, error) {
-	cmd := exec.CommandContext(s.t.Context(), s.program, args...)
-	cmd.Env = []string{"HOME=" + s.home, "PATH=" + os.Getenv("PATH"), "COSIGN_PASSWORD=secret", "HTTPS_PROXY=http://127.0.0.1:1", "NO_PROXY=127.0.0.1"}
-	out, err := cmd.CombinedOutput()
-	return string(out), err
-}
+func (s stock) run(args ...string) (string, error) { return s.Run(args...) }
 
 // newRepository starts a registry with one image.
 func newRepository(t *testing.T) (name.Digest, v1.Hash) {

@@ -100,7 +100,7 @@ func readKey(o Options) ([]byte, error) {
 	info, err := os.Stat(o.Key)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, badInput(fmt.Errorf("there is no key file %s: `cosign generate-key-pair --output-key-prefix %s` makes one", o.Key, strings.TrimSuffix(o.Key, ".key")))
+		return nil, badInput(fmt.Errorf("there is no key file %s: `kairos-build key %s` makes one", o.Key, strings.TrimSuffix(o.Key, ".key")))
 	case err != nil:
 		return nil, err
 	case info.Size() > maxKeyFile:

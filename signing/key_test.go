@@ -97,7 +97,7 @@ func TestBadKeys(t *testing.T) {
 	for _, tt := range []struct{ name, key, password, want string }{
 		{"wrong password", private, "guess", "opening the key " + private + ": the password is wrong"},
 		{"no password", private, "", "the password is wrong"},
-		{"no file", filepath.Join(dir, "nosuch.key"), "", "there is no key file " + filepath.Join(dir, "nosuch.key") + ": `cosign generate-key-pair --output-key-prefix " + filepath.Join(dir, "nosuch") + "` makes one"},
+		{"no file", filepath.Join(dir, "nosuch.key"), "", "there is no key file " + filepath.Join(dir, "nosuch.key") + ": `kairos-build key " + filepath.Join(dir, "nosuch") + "` makes one"},
 		{"the public key", strings.TrimSuffix(private, ".key") + ".pub", "", "give the file that ends in .key"},
 		{"not encrypted", write("plain", plain), "", "cosign import-key-pair"},
 		{"no key", write("text", "hello"), "", "has no private key"},

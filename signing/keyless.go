@@ -15,6 +15,7 @@ import (
 
 	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
 	"github.com/sigstore/sigstore-go/pkg/sign"
+	"github.com/sigstore/sigstore/pkg/signature"
 
 	"github.com/kairos-build/kairos-build/signing/verify"
 )
@@ -52,13 +53,22 @@ func openKeyless(ctx context.Context, o Options) (*Signer, error) {
 	if err := checkToken(token, o.Now()); err != nil {
 		return nil, badInput(err)
 	}
-	keys, err := sign.NewEphemeralKeypair(nil)
+	keys, err := newEphemeral()
 	if err != nil {
 		return nil, err
 	}
 	return &Signer{keys: keys, keyless: *o.Keyless, certificate: &certificates{
 		authority: o.Keyless.Fulcio, token: o.Keyless.Token, first: token, warn: o.Warn, now: o.Now,
 	}}, nil
+}
+
+// newEphemeral makes a key that is never stored.
+func newEphemeral() (*keypair, error) {
+	signer, private, err := signature.NewDefaultECDSASignerVerifier()
+	if err != nil {
+		return nil, err
+	}
+	return newKeypair(signer, private.Public())
 }
 
 func (k *Keyless) check() error {
@@ -134,7 +144,7 @@ func (k *Keyless) explain(err error) error {
 	if !ok { // sigstore-go asks the timestamp authority itself
 		said = serviceError{"the timestamp authority " + k.TSA, err}
 	}
-	hint := "check the network and the proxy, name another service, or sign with a key (`cosign generate-key-pair` makes one)"
+	hint := "check the network and the proxy, name another service, or sign with a key (`kairos-build key FILE` makes one)"
 	if wrong, ok := errors.AsType[x509.CertificateInvalidError](err); ok && wrong.Reason == x509.Expired {
 		hint = "is the clock of this machine right?"
 	}

@@ -206,7 +206,7 @@ func TestServicesFail(t *testing.T) {
 		change func(*Keyless)
 		says   []string
 	}{
-		"no log":               {func(k *Keyless) { k.Rekor = down.URL }, []string{"nothing was signed", "the transparency log " + down.URL, "check the network and the proxy", "cosign generate-key-pair"}},
+		"no log":               {func(k *Keyless) { k.Rekor = down.URL }, []string{"nothing was signed", "the transparency log " + down.URL, "check the network and the proxy", "kairos-build key FILE"}},
 		"no authority":         {func(k *Keyless) { k.Fulcio = down.URL }, []string{"nothing was signed", "the certificate authority " + down.URL}},
 		"refused by authority": {func(k *Keyless) { k.Fulcio = refusing.URL }, []string{"nothing was signed", "the certificate authority " + refusing.URL, "not you"}},
 		"no timestamp":         {func(k *Keyless) { k.TSA = down.URL + "/x" }, []string{"nothing was signed", "the timestamp authority " + down.URL}},

@@ -148,9 +148,11 @@ func (s *Signer) PublicKey() ([]byte, error) {
 }
 
 // Made tells whether this signer made the signature e of an image already. A keyless signer
-// has a new key each time, and cannot tell.
+// has a new key each time. It can tell only with a trusted root, and when its identity is
+// known: after Check.
 func (s *Signer) Made(image v1.Hash, e verify.Evidence) bool {
-	return s.public != nil && s.check(image, e) == nil
+	_, possible := s.trust()
+	return possible && s.check(image, e) == nil
 }
 
 // statement signs a statement.
@@ -169,11 +171,15 @@ func (s *Signer) statement(ctx context.Context, image v1.Hash, predicateType str
 
 // sign signs content, and adds what the certificate, log and authority say.
 func (s *Signer) sign(ctx context.Context, content sign.Content) (*protobundle.Bundle, error) {
+	return s.signWith(ctx, s.keys, content)
+}
+
+func (s *Signer) signWith(ctx context.Context, keys sign.Keypair, content sign.Content) (*protobundle.Bundle, error) {
 	o := sign.BundleOptions{Context: ctx}
 	if s.certificate != nil {
 		s.keyless.addTo(&o, s.certificate)
 	}
-	made, err := sign.Bundle(content, s.keys, o)
+	made, err := sign.Bundle(content, keys, o)
 	if err != nil && s.certificate != nil {
 		return nil, s.keyless.explain(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
@@ -196,10 +197,24 @@ func openLayout(dir string) (v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(manifest.Manifests) != 1 {
-		return nil, fmt.Errorf("%s lists %d images, want one", dir, len(manifest.Manifests))
+	images := slices.DeleteFunc(slices.Clone(manifest.Manifests), func(d v1.Descriptor) bool { return isAttached(index, d) })
+	if len(images) != 1 {
+		return nil, fmt.Errorf("%s lists %d images, want one", dir, len(images))
 	}
-	return index.Image(manifest.Manifests[0].Digest)
+	return index.Image(images[0].Digest)
+}
+
+// isAttached tells the signatures of an image in its layout from the image.
+func isAttached(index v1.ImageIndex, d v1.Descriptor) bool {
+	if strings.HasPrefix(d.Annotations[ocispec.AnnotationRefName], "sha256-") {
+		return true
+	}
+	image, err := index.Image(d.Digest)
+	if err != nil {
+		return false
+	}
+	m, err := image.Manifest()
+	return err == nil && m.Subject != nil
 }
 
 // ConfigMark is the last line of the boot loader's config in the next version. The boot

@@ -180,6 +180,11 @@ func arrows() []arrow {
 			why:   "it carries what others made and signed, and knows neither how",
 		},
 		{
+			from:  builder + "/notary",
+			never: []string{builder + "/factory", builder + "/engine", builder + "/evidence", "./framework/node", "os/exec"},
+			why:   "it signs what is there, wherever it came from",
+		},
+		{
 			from: builder + "/bootchain",
 			only: []string{"std"},
 			why:  "what a signature says is found in bytes: no disk, no image, no network",

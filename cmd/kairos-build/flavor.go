@@ -18,6 +18,7 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/evidence"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/notary"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/deb/archive"
 	"github.com/kairos-build/kairos-build/flavors"
 	"github.com/kairos-build/kairos-build/framework/commandline"
@@ -30,7 +31,7 @@ func newFlavor() *cobra.Command {
 	var eng engineFlags
 	var kube kubernetesFlags
 	var how publishFlags
-	var target string
+	var target, policyFile string
 	var mirror []string
 	var asJSON, noLock bool
 	cmd := &cobra.Command{
@@ -48,12 +49,19 @@ base image in it: see "kairos-build lock --help".
 With --k3s or --k0s the image has a Kubernetes, which the configuration of a node
 starts (see docs/kubernetes.md).
 
+With --sign the image is signed, and its nodes install upgrades only if this key signed
+them: the image has a policy, /etc/kairos/policy.yaml, that trusts the key. --policy puts a
+policy of your own into the image. Without one, its nodes refuse every upgrade. See
+docs/trust.md.
+
 With --push the image is published, too, as "kairos-build push" does it (see
-docs/publish.md). The registry and the credentials are checked before the build.
+docs/publish.md). The registry, the credentials and the key are checked before the build.
 
 Outputs appear when they are complete; until then, those of the last build stay.
 Building again with nothing changed takes a moment and changes nothing.`,
-		Example: `  kairos-build flavor debian-13
+		Example: `  kairos-build flavor debian-13 --sign new
+  kairos-build flavor debian-13 --version v1.4.0 --push registry.example.org/edge/debian --sign release.key
+  kairos-build flavor debian-13 --sign keyless --policy policy.yaml
   kairos-build flavor debian-13 -o /srv/images/edge --cloud-config site.yaml --version v1.4.0
   kairos-build flavor debian-13 --k3s v1.34
   kairos-build flavor debian-13 --k0s v1.34.1+k0s.0 --airgap --mirror k0s=file:///srv/mirror/k0s
@@ -61,7 +69,6 @@ Building again with nothing changed takes a moment and changes nothing.`,
   kairos-build flavor ./edge/flavor.yaml --lock edge/july.lock.yaml
   kairos-build flavor debian-13 --no-lock
   kairos-build flavor debian-13 --slot-size 6G --recovery-size 4G
-  kairos-build flavor debian-13 --version v1.4.0 --push registry.example.org/edge/debian --unsigned
   kairos-build flavor debian-13 --mirror http://mirror.example.org/debian --mirror security=http://mirror.example.org/debian-security
   BUILDKIT_HOST=tcp://builder:1234 kairos-build flavor debian-13`,
 		Args:              commandline.Args(cobra.ExactArgs(1)),
@@ -70,6 +77,9 @@ Building again with nothing changed takes a moment and changes nothing.`,
 			builder, state, err := eng.options()
 			if err != nil {
 				return err
+			}
+			if err := how.check(); err != nil {
+				return commandline.Usagef(cmd, "%w", err)
 			}
 			if o.Lock, err = lockOf(args[0], o.Lock, noLock); err != nil {
 				return commandline.Usagef(cmd, "%w", err)
@@ -83,12 +93,18 @@ Building again with nothing changed takes a moment and changes nothing.`,
 			}
 			o.Flavor, o.State, o.Progress, o.Log = args[0], state, t, t.log
 			o.Builder, o.Program = engine.Builder{Options: builder}, payload.Program
-			o.Publish = how.opener(target, t)
+			trust := truster{how: &how, target: target, policy: policyFile, desk: newDesk(cmd, t)}
+			trust.desk.state = func() (string, error) { return state, nil }
+			o.Trust, o.Signed = trust.open, how.sign != ""
+			o.Publish = how.opener(target, t, func() *notary.Notary { return trust.signer })
 			o.Maker = evidence.This(version)
 			o.Maker.Remote = builder.Builder != ""
 			result, err := factory.Build(cmd.Context(), o)
 			if err := t.close(err); err != nil {
 				return err
+			}
+			if trust.signer != nil {
+				result.Signer = trust.signer.Signer.Who()
 			}
 			return printResult(cmd.OutOrStdout(), result, asJSON)
 		},
@@ -109,6 +125,7 @@ Building again with nothing changed takes a moment and changes nothing.`,
 	flags.StringVar(&o.Version, "version", version, "version of the image, a semantic version")
 	flags.BoolVar(&asJSON, "json", false, "print build.json on stdout")
 	flags.StringVar(&target, "push", "", "publish the image in `REPO[:TAG]`, see \"kairos-build push --help\"")
+	flags.StringVar(&policyFile, "policy", "", "`file` with the policy of the image's nodes, see docs/trust.md (default: trust the key of --sign)")
 	how.add(flags)
 	kube.add(flags)
 	eng.add(flags)
@@ -157,6 +174,9 @@ func printResult(w io.Writer, r *factory.Result, asJSON bool) error {
 	}
 	if r.Image != nil {
 		fmt.Fprintf(w, "image  %s  %s\n", filepath.Join(r.Dir, r.Image.Path), r.Image.Digest)
+	}
+	if r.Signer != "" {
+		fmt.Fprintf(w, "signed by %s\n", r.Signer)
 	}
 	for _, d := range r.Disks {
 		fmt.Fprintln(w, diskLine(filepath.Join(r.Dir, d.Path), d))

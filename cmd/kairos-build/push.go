@@ -4,13 +4,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/notary"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/publish"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/referrers"
 	"github.com/kairos-build/kairos-build/framework/commandline"
@@ -20,9 +23,13 @@ import (
 type publishFlags struct {
 	moveTag, unsigned, insecure bool
 	mountFrom                   []string
+	sign                        string
+	signer                      signerFlags
 }
 
 func (f *publishFlags) add(flags *pflag.FlagSet) {
+	flags.StringVar(&f.sign, "sign", "", "sign the image with a `KEY`: a file, a reference to a key service such as awskms:///alias/release, keyless, or new for a key that is made and kept in the state folder")
+	f.signer.add(flags)
 	flags.BoolVar(&f.unsigned, "unsigned", false, "publish an image that nothing signs, and that nodes refuse")
 	flags.BoolVar(&f.moveTag, "move-tag", false, "let a tag that names another image name this one")
 	flags.BoolVar(&f.insecure, "insecure-registry", false, "use http, for a registry on this machine alone")
@@ -38,12 +45,53 @@ func (f *publishFlags) options(target string, t *talker) publish.Options {
 	}
 }
 
-// opener opens the registry of a build; nil if the build goes nowhere.
-func (f *publishFlags) opener(target string, t *talker) func(context.Context) (factory.Publisher, error) {
+// check refuses a contradiction.
+func (f *publishFlags) check() error {
+	if f.sign != "" && f.unsigned {
+		return errors.New("--sign and --unsigned: leave one of them out")
+	}
+	return nil
+}
+
+// opener opens the registry of a build; nil if the build goes nowhere. signer returns who
+// signs, or nil.
+func (f *publishFlags) opener(target string, t *talker, signer func() *notary.Notary) func(context.Context) (factory.Publisher, error) {
 	if target == "" {
 		return nil
 	}
-	return func(ctx context.Context) (factory.Publisher, error) { return publish.Open(ctx, f.options(target, t)) }
+	return func(ctx context.Context) (factory.Publisher, error) {
+		o := f.options(target, t)
+		setSigner(&o, signer())
+		return publish.Open(ctx, o)
+	}
+}
+
+// setSigner leaves the signer nil if there is none.
+func setSigner(o *publish.Options, n *notary.Notary) {
+	if n != nil {
+		o.Signer = n
+	}
+}
+
+// openSigner opens the signer of --sign; nil if there is none.
+func (f *publishFlags) openSigner(ctx context.Context, target string, d desk) (*notary.Notary, error) {
+	if f.sign == "" {
+		return nil, nil
+	}
+	n, err := f.signer.open(ctx, f.sign, d)
+	if err != nil {
+		return nil, err
+	}
+	n.Repository = repositoryOf(target)
+	return n, nil
+}
+
+// repositoryOf is REGISTRY/NAME of REGISTRY/NAME[:TAG].
+func repositoryOf(target string) string {
+	if at := strings.LastIndexByte(target, ':'); at > strings.LastIndexByte(target, '/') {
+		return target[:at]
+	}
+	return target
 }
 
 func newPush() *cobra.Command {
@@ -68,13 +116,20 @@ REPO is REGISTRY/NAME. Without TAG, the image gets its own name:
 RELEASE-VARIANT-ARCH-MODEL-VERSION[-k3s-VERSION]. A tag that names another image is left
 as it is.
 
+With --sign the image is signed before it gets its tag. What signing needs (the key, its
+password, the services of keyless signing) is checked first. See docs/signing.md.
+
 Credentials are those of "docker login" and "podman login", with their helpers.`,
-		Example: `  kairos-build push --unsigned out/debian-13 registry.example.org/edge/debian
+		Example: `  kairos-build push --sign release.key out/debian-13 registry.example.org/edge/debian
+  kairos-build push --sign keyless out/debian-13 registry.example.org/edge/debian
   kairos-build push --unsigned out/amd64 out/arm64 registry.example.org/edge/debian:v1.4.0
   kairos-build push --unsigned out/debian-13 127.0.0.1:5000/edge/debian --insecure-registry --json
   kairos-build push --unsigned registry.example.org/staging/debian:v1.4.0 registry.example.org/edge/debian`,
 		Args: commandline.Args(cobra.MinimumNArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := how.check(); err != nil {
+				return commandline.Usagef(cmd, "%w", err)
+			}
 			t, err := talk.open(cmd.ErrOrStderr())
 			if err != nil {
 				return err
@@ -82,6 +137,11 @@ Credentials are those of "docker login" and "podman login", with their helpers.`
 			images, target := args[:len(args)-1], args[len(args)-1]
 			o := how.options(target, t)
 			o.Arch = arch
+			n, err := how.openSigner(cmd.Context(), target, newDesk(cmd, t))
+			if err != nil {
+				return t.close(err)
+			}
+			setSigner(&o, n)
 			result, err := publishAll(cmd.Context(), o, images)
 			if err := t.close(err); err != nil {
 				return err

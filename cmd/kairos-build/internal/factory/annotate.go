@@ -8,23 +8,30 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/publish"
 	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
 )
 
-// readLayout reads the only manifest of an OCI layout.
+// readLayout reads the manifest of the only image of an OCI layout.
 func readLayout(dir string) (ocispec.Descriptor, *ocispec.Manifest, error) {
+	images, err := publish.Images(dir)
+	if err != nil {
+		return ocispec.Descriptor{}, nil, err
+	}
+	if len(images) != 1 {
+		return ocispec.Descriptor{}, nil, fmt.Errorf("%s lists %d images: want one", dir, len(images))
+	}
 	var index ocispec.Index
 	if err := readJSON(filepath.Join(dir, ocispec.ImageIndexFile), &index); err != nil {
 		return ocispec.Descriptor{}, nil, err
 	}
-	if len(index.Manifests) != 1 {
-		return ocispec.Descriptor{}, nil, fmt.Errorf("%s lists %d images: want one", dir, len(index.Manifests))
-	}
-	desc := index.Manifests[0]
+	at := slices.IndexFunc(index.Manifests, func(d ocispec.Descriptor) bool { return d.Digest.String() == images[0].Digest.String() })
+	desc := index.Manifests[at]
 	manifest := &ocispec.Manifest{}
 	return desc, manifest, readJSON(blobPath(dir, desc.Digest), manifest)
 }
@@ -76,7 +83,7 @@ func replaceManifest(dir string, old ocispec.Descriptor, manifest *ocispec.Manif
 	if err := readJSON(path, &index); err != nil {
 		return err
 	}
-	index.Manifests[0] = desc
+	index.Manifests = []ocispec.Descriptor{desc} // what was attached was about another digest
 	if data, err = json.Marshal(index); err != nil {
 		return err
 	}

@@ -91,6 +91,7 @@ type build struct {
 	inputs   *inputs.Store
 	digests  []Input
 	registry Publisher // nil: the image goes nowhere
+	signer   Signer    // nil: nothing signs the image
 	origins  origins   // for the evidence
 }
 
@@ -165,6 +166,9 @@ func prepare(ctx context.Context, o Options) (*build, error) {
 	if err := MakeState(o.State); err != nil {
 		return nil, err
 	}
+	if err := b.openTrust(ctx); err != nil {
+		return nil, err
+	}
 	if err := o.Builder.Check(ctx); err != nil || o.Publish == nil {
 		return b, err
 	}
@@ -190,7 +194,7 @@ func (b *build) run(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	if result := b.unchanged(graph); result != nil {
-		return result, nil
+		return result, b.signAgain(ctx, graph)
 	}
 	b.origins.graph, b.origins.hermetic = "sha256:"+graph.key, graph.hermetic
 	image, err := b.makeImage(ctx, graph)
@@ -199,6 +203,9 @@ func (b *build) run(ctx context.Context) (*Result, error) {
 	}
 	result := b.result()
 	if err := b.makeArtifacts(ctx, image, result); err != nil {
+		return nil, err
+	}
+	if err := b.sign(ctx); err != nil {
 		return nil, err
 	}
 	imageKey := graph.key

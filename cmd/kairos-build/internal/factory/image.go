@@ -7,12 +7,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/containerd/containerd/v2/core/content"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
@@ -48,6 +48,11 @@ func (b *build) makeImage(ctx context.Context, g *graph) (*madeImage, error) {
 	}
 	if err := annotate(dir, root.record); err != nil {
 		return nil, err
+	}
+	if before := b.out.path(imageName); dir != before {
+		if err := b.keepAttached(before, dir); err != nil {
+			return nil, err
+		}
 	}
 	described, err := describe(dir)
 	if err != nil {
@@ -111,20 +116,16 @@ func (r *recorder) makeRoot(ctx context.Context, stateDir string, image v1.Image
 	return root, err
 }
 
-// sizeOf is the size of dir's regular files, in bytes.
-func sizeOf(dir string) (total int64, err error) {
-	err = filepath.WalkDir(dir, func(_ string, entry os.DirEntry, err error) error {
-		if err != nil || !entry.Type().IsRegular() {
-			return err
+// sizeOf is the size of an image's blobs, in bytes, each once.
+func sizeOf(desc ocispec.Descriptor, manifest *ocispec.Manifest) (total int64) {
+	seen := map[digest.Digest]bool{}
+	for _, blob := range append([]ocispec.Descriptor{desc, manifest.Config}, manifest.Layers...) {
+		if !seen[blob.Digest] {
+			total += blob.Size
 		}
-		info, err := entry.Info()
-		if err != nil {
-			return err
-		}
-		total += info.Size()
-		return nil
-	})
-	return total, err
+		seen[blob.Digest] = true
+	}
+	return total
 }
 
 // describe reads an image's folder for build.json.
@@ -133,11 +134,7 @@ func describe(dir string) (*Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the image: %w", err)
 	}
-	size, err := sizeOf(filepath.Join(dir, "blobs"))
-	if err != nil {
-		return nil, err
-	}
-	image := &Image{Path: imageName, Digest: desc.Digest.String(), Size: size}
+	image := &Image{Path: imageName, Digest: desc.Digest.String(), Size: sizeOf(desc, manifest)}
 	for _, layer := range manifest.Layers {
 		image.Layers = append(image.Layers, Layer{Digest: layer.Digest.String(), MediaType: layer.MediaType, Size: layer.Size})
 	}

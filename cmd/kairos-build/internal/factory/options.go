@@ -62,6 +62,11 @@ type Options struct {
 	Builder     Builder
 	// Program returns a program of framework/payload, for an architecture.
 	Program func(arch, name string) ([]byte, error)
+	// Trust opens what signs the image, and what its nodes trust; nil: nothing signs it, and
+	// they trust no other image. It is called before anything is built, and before Publish.
+	Trust func(ctx context.Context) (Trust, error)
+	// Signed says that Trust will have a Signer.
+	Signed bool
 	// Publish opens the registry that the image goes to; nil: it goes nowhere. It is
 	// called before anything is built.
 	Publish  func(ctx context.Context) (Publisher, error)
@@ -92,6 +97,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Publish != nil && !slices.Contains(o.Artifacts, imageName) {
 		return o, badInput(errors.New("--push publishes the image, and --artifact leaves it out: name image there, too"))
+	}
+	if o.Signed && !slices.Contains(o.Artifacts, imageName) {
+		return o, badInput(errors.New("--sign signs the image, and --artifact leaves it out: name image there, too"))
 	}
 	if slices.Contains(o.Artifacts, kindChecksum) && !slices.Contains(o.Artifacts, kindRaw) {
 		return o, badInput(fmt.Errorf("the artifact %s is the checksum of the disk: ask for %s, too", kindChecksum, kindRaw))

@@ -31,6 +31,9 @@ type Result struct {
 	// the file never has it.
 	Published *publish.Result `json:"published,omitempty"`
 
+	// Signer is who signed the image: a key or an identity. The file never has it, either.
+	Signer string `json:"signer,omitempty"`
+
 	// Dir is the output folder; paths in build.json are relative to it.
 	Dir string `json:"-"`
 }

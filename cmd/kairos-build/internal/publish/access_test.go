@@ -61,7 +61,7 @@ func TestUnsigned(t *testing.T) {
 	r := newRegistry(t, false)
 	o := options(r.repo())
 	o.Signer = nil
-	if _, err := Open(t.Context(), o); !errors.Is(err, ErrBadInput) || !strings.Contains(err.Error(), "say --unsigned") {
+	if _, err := Open(t.Context(), o); !errors.Is(err, ErrBadInput) || !strings.Contains(err.Error(), "with --unsigned") {
 		t.Errorf("got %v", err)
 	}
 	o.Unsigned = true

@@ -155,12 +155,7 @@ func (r *registry) attachTagged(ctx context.Context, s Subject, a Attachment) (A
 		return Attached{}, err
 	}
 	before := len(layers)
-	for _, c := range a.Layers {
-		d := c.descriptor()
-		if !slices.ContainsFunc(layers, func(old ocispec.Descriptor) bool { return sameLayer(old, d) }) {
-			layers = append(layers, d)
-		}
-	}
+	layers = a.joined(layers)
 	m, config, err := imageOf(layers)
 	if err != nil {
 		return Attached{}, err
@@ -174,6 +169,18 @@ func (r *registry) attachTagged(ctx context.Context, s Subject, a Attachment) (A
 	}
 	_, err = r.put(ctx, m, tag)
 	return attached, err
+}
+
+// joined adds the layers of an attachment that a list does not have.
+func (a Attachment) joined(layers []ocispec.Descriptor) []ocispec.Descriptor {
+	layers = slices.Clone(layers)
+	for _, c := range a.Layers {
+		d := c.descriptor()
+		if !slices.ContainsFunc(layers, func(old ocispec.Descriptor) bool { return sameLayer(old, d) }) {
+			layers = append(layers, d)
+		}
+	}
+	return layers
 }
 
 // sameLayer compares what makes a layer: signatures of one payload differ in their

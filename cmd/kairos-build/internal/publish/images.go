@@ -5,7 +5,6 @@ package publish
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -83,16 +82,12 @@ func isLayout(dir string) bool {
 
 // checkAlone refuses a folder with several images: which one is meant?
 func checkAlone(dir string) error {
-	data, err := os.ReadFile(filepath.Join(dir, "index.json"))
-	if err != nil {
-		return err
-	}
-	var index v1.IndexManifest
-	if err := json.Unmarshal(data, &index); err != nil {
-		return fmt.Errorf("%s: %w: index.json: %w", dir, source.ErrNotImage, err)
-	}
-	if len(index.Manifests) > 1 {
-		return fmt.Errorf("%s has %d images: publish folders with one image each; several of them become one index", dir, len(index.Manifests))
+	images, err := Images(dir)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %w", source.ErrNotImage, err)
+	case len(images) > 1:
+		return fmt.Errorf("%s has %d images: publish folders with one image each; several of them become one index", dir, len(images))
 	}
 	return nil
 }

@@ -14,8 +14,8 @@
 // without, the list is kept below the tag sha256-<hex> of the OCI distribution
 // specification.
 //
-// The package neither makes evidence nor signs: Evidence and Signer do. It reads images,
-// and writes nothing on this machine.
+// The package neither makes evidence nor signs: Evidence and Signer do. On this machine it
+// writes nothing but attachments into OCI layouts (Layout).
 package publish
 
 import (
@@ -95,7 +95,7 @@ func Open(ctx context.Context, o Options) (*Publisher, error) {
 		return nil, badInput(err)
 	}
 	if p.Signer == nil && !p.Unsigned {
-		return nil, badInput(errors.New("nodes refuse an image without a signature, and nothing signs this one: to publish it all the same, say --unsigned"))
+		return nil, badInput(errors.New("nodes refuse an image without a signature, and nothing signs this one: sign it with --sign KEY (`kairos-build key FILE` makes one), or publish it all the same with --unsigned"))
 	}
 	err := p.step("registry: "+p.repo.String(), func(progress.Step) (cached bool, err error) {
 		if p.registry, err = signIn(ctx, p.Options, p.repo, p.mount); err == nil {

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package factory
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/evidence"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/publish"
+	"github.com/kairos-build/kairos-build/recipes"
+)
+
+// A Trust says who signs an image, and whose images its nodes take.
+type Trust struct {
+	Signer Signer         // nil: nothing signs the image
+	Policy []recipes.File // empty: the image has no policy
+}
+
+// A Signer signs images in OCI layouts.
+type Signer interface {
+	// SignLayout makes sure that the images of an OCI layout in a folder have a signature,
+	// and tells whether one was added.
+	SignLayout(ctx context.Context, dir string) (added bool, err error)
+}
+
+// openTrust opens the signer. The policy becomes a part of the recipe, and so of what the
+// image was made from.
+func (b *build) openTrust(ctx context.Context) error {
+	if b.Trust == nil {
+		return nil
+	}
+	trust, err := b.Trust(ctx)
+	if err != nil {
+		return err
+	}
+	b.signer, b.choice.Policy = trust.Signer, trust.Policy
+	for _, f := range trust.Policy {
+		in := Input{Name: "policy /" + f.Path, Digest: digest.FromBytes(f.Data).String()}
+		b.digests = append(b.digests, in)
+		b.origins.inputs = append(b.origins.inputs, evidence.Named(in.Name, in.Digest))
+	}
+	return nil
+}
+
+// sign signs the image in the output folder. A signature is about the digest, and changes
+// nothing in it.
+func (b *build) sign(ctx context.Context) error {
+	_, err := b.signed(ctx)
+	return err
+}
+
+func (b *build) signed(ctx context.Context) (added bool, err error) {
+	if b.signer == nil {
+		return false, nil
+	}
+	err = b.step("sign the image", func(progress.Step) (cached bool, err error) {
+		added, err = b.signer.SignLayout(ctx, b.out.path(imageName))
+		return !added, err
+	})
+	return added, err
+}
+
+// signAgain signs an image that was there already, unless it has the signature.
+func (b *build) signAgain(ctx context.Context, g *graph) error {
+	image := b.out.recall().Image
+	if added, err := b.signed(ctx); !added || err != nil {
+		return err
+	}
+	return b.out.remember(b.key(g), image)
+}
+
+// keepAttached takes what is attached to the image of before over to a new folder with the
+// same image: its signatures are still right.
+func (b *build) keepAttached(from, to string) error {
+	old, _, err := publish.OpenLayout(from)
+	if err != nil {
+		return nil // there is none, or none that can be read
+	}
+	made, all, err := publish.OpenLayout(to)
+	if err != nil {
+		return err
+	}
+	for _, s := range all {
+		list, err := old.Attached(s)
+		if err != nil || len(list) == 0 {
+			continue // it is of no use without its blobs
+		}
+		if err := made.Attach(s, list); err != nil {
+			return fmt.Errorf("keeping the signatures of %s: %w", s.Digest, err)
+		}
+	}
+	return nil
+}
