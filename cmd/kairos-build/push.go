@@ -40,7 +40,6 @@ func (f *publishFlags) add(flags *pflag.FlagSet) {
 func (f *publishFlags) options(target string, t *talker) publish.Options {
 	return publish.Options{
 		Target: target, MoveTag: f.moveTag, Unsigned: f.unsigned, Insecure: f.insecure, MountFrom: f.mountFrom,
-		Evidence: referrers.Of{Stale: func(reason string) { t.log.Warn(reason) }},
 		Progress: t, Log: t.log,
 	}
 }
@@ -66,11 +65,13 @@ func (f *publishFlags) opener(target string, t *talker, signer func() *notary.No
 	}
 }
 
-// setSigner leaves the signer nil if there is none.
+// setSigner sets who signs the image and its evidence: nobody, if n is nil.
 func setSigner(o *publish.Options, n *notary.Notary) {
+	of := referrers.Of{Stale: func(reason string) { o.Log.Warn(reason) }}
 	if n != nil {
-		o.Signer = n
+		o.Signer, of.Signer = n, n.Signer
 	}
+	o.Evidence = of
 }
 
 // openSigner opens the signer of --sign; nil if there is none.

@@ -101,6 +101,9 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Signed && !slices.Contains(o.Artifacts, imageName) {
 		return o, badInput(errors.New("--sign signs the image, and --artifact leaves it out: name image there, too"))
 	}
+	if o.Signed {
+		o.Artifacts = ForSigning(o.Artifacts)
+	}
 	if slices.Contains(o.Artifacts, kindChecksum) && !slices.Contains(o.Artifacts, kindRaw) {
 		return o, badInput(fmt.Errorf("the artifact %s is the checksum of the disk: ask for %s, too", kindChecksum, kindRaw))
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/evidence"
@@ -25,6 +26,9 @@ type Signer interface {
 	// SignLayout makes sure that the images of an OCI layout in a folder have a signature,
 	// and tells whether one was added.
 	SignLayout(ctx context.Context, dir string) (added bool, err error)
+	// SignDigest makes sure that a file with a digest has a signature beside it, and tells
+	// whether one was added.
+	SignDigest(ctx context.Context, path string, digest v1.Hash) (added bool, err error)
 }
 
 // openTrust opens the signer. The policy becomes a part of the recipe, and so of what the
@@ -46,7 +50,7 @@ func (b *build) openTrust(ctx context.Context) error {
 	return nil
 }
 
-// sign signs the image in the output folder. A signature is about the digest, and changes
+// sign signs the image and the files in the output folder. A signature is about the digest, and changes
 // nothing in it.
 func (b *build) sign(ctx context.Context) error {
 	_, err := b.signed(ctx)
@@ -61,7 +65,27 @@ func (b *build) signed(ctx context.Context) (added bool, err error) {
 		added, err = b.signer.SignLayout(ctx, b.out.path(imageName))
 		return !added, err
 	})
-	return added, err
+	if err != nil {
+		return added, err
+	}
+	return added, b.step("sign the files", func(progress.Step) (cached bool, err error) { return b.signFiles(ctx) })
+}
+
+// signFiles signs disks and documents, and tells whether all of them were signed already.
+func (b *build) signFiles(ctx context.Context) (cached bool, err error) {
+	files, err := SignedFiles(b.out.dir)
+	if err != nil {
+		return false, err
+	}
+	cached = true
+	for _, f := range files {
+		added, err := b.signer.SignDigest(ctx, f.Path, f.Digest)
+		if err != nil {
+			return false, err
+		}
+		cached = cached && !added
+	}
+	return cached, nil
 }
 
 // signAgain signs an image that was there already, unless it has the signature.

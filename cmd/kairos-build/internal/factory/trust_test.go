@@ -12,7 +12,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/evidence"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/publish"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/recipes"
@@ -20,6 +22,15 @@ import (
 
 // A fakeSigner attaches a note to images.
 type fakeSigner struct{ *events }
+
+// SignDigest writes the digest beside the file.
+func (f fakeSigner) SignDigest(_ context.Context, path string, digest v1.Hash) (bool, error) {
+	had, err := os.ReadFile(path + evidence.BundleSuffix)
+	if err == nil && string(had) == digest.String() {
+		return false, nil
+	}
+	return true, os.WriteFile(path+evidence.BundleSuffix, []byte(digest.String()), 0o644)
+}
 
 func (f fakeSigner) SignLayout(_ context.Context, dir string) (bool, error) {
 	l, all, err := publish.OpenLayout(dir)
@@ -63,6 +74,25 @@ func TestSigned(t *testing.T) {
 	other, got := w.build(t)
 	if slices.Contains(got, "solve") || slices.Contains(got, "sign") || other.Image.Digest != first.Image.Digest || other.Image.Size != first.Image.Size {
 		t.Errorf("another disk: got %v and %+v, before %+v", got, other.Image, first.Image)
+	}
+}
+
+// TestSignedFilesOfABuild: the disk gets a checksum and a signature, and so do the documents.
+func TestSignedFilesOfABuild(t *testing.T) {
+	w := trusting(t, "format: 1\n")
+	r, _ := w.build(t)
+	for _, name := range []string{rawName, checksumName, evidence.SPDXName, evidence.ProvenanceName, resultName} {
+		want := "sha256:" + digestOf(read(t, filepath.Join(r.Dir, name)))
+		if got := string(read(t, filepath.Join(r.Dir, name+evidence.BundleSuffix))); got != want {
+			t.Errorf("%s: the signature is of %s, want %s", name, got, want)
+		}
+	}
+	bundle := filepath.Join(r.Dir, rawName+evidence.BundleSuffix)
+	if err := os.Remove(bundle); err != nil {
+		t.Fatal(err)
+	}
+	if w.build(t); !exists(bundle) {
+		t.Error("a build that changes nothing does not sign what lost its signature")
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/publish"
 	"github.com/kairos-build/kairos-build/framework/ondisk/durable"
+	"github.com/kairos-build/kairos-build/signing/verify"
 )
 
 // BundleSuffix ends the name of the signature of a file.
@@ -106,6 +107,16 @@ func (n *Notary) SignFile(ctx context.Context, path string, watch func(done, tot
 		return Digest{}, err
 	}
 	return n.signDigest(ctx, path, digest)
+}
+
+// SignDigest makes sure that a file with a digest has the signature beside it, and tells
+// whether it was added. It does not read the file.
+func (n *Notary) SignDigest(ctx context.Context, path string, digest v1.Hash) (added bool, err error) {
+	if data, err := os.ReadFile(path + BundleSuffix); err == nil && n.Signer.Made(digest, verify.Evidence{Data: data}) {
+		return false, nil
+	}
+	_, err = n.signDigest(ctx, path, digest)
+	return err == nil, err
 }
 
 func (n *Notary) signDigest(ctx context.Context, path string, digest v1.Hash) (Digest, error) {
