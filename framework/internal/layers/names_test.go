@@ -25,7 +25,7 @@ func TestNamesAgainstUnpacking(t *testing.T) {
 			for _, e := range layer {
 				m, ok, err := ParseMark(e.Name)
 				if ok {
-					names.Hide(m, i)
+					err = names.Hide(m, i)
 				} else if err == nil {
 					_, err = names.Claim(e.Name, i, e.Type == tar.TypeDir)
 				}
@@ -62,8 +62,11 @@ func TestVisible(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	names.Hide(Mark{Path: "a", Opaque: true}, 1)
-	names.Hide(Mark{Path: "gone"}, 1)
+	for _, mark := range []Mark{{Path: "a", Opaque: true}, {Path: "gone"}} {
+		if err := names.Hide(mark, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for path, want := range map[string]bool{"a": true, "a/x": false, "a/own": false, "gone": false, "gone/x": false, "f/x": false, "goner": true, ".": true} {
 		if got := names.Visible(path, 0); got != want {
 			t.Errorf("%s: visible %v", path, got)
