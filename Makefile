@@ -50,7 +50,7 @@ GOBUILD = CGO_ENABLED=0 GOFLAGS= $(GO) build -trimpath -buildvcs=false
 PAYLOAD := framework/rootfs/payload/bin/$(ARCH)
 LINT := .tools/golangci-lint-$(GOLANGCI_LINT_VERSION)
 # Packages with tests that need root, QEMU or the programs of `ci/setup/install test`.
-E2E = $(sort $(dir $(shell grep -rl --include='*_test.go' '^//go:build e2e' ci cmd flavors framework recipes)))
+E2E = $(sort $(dir $(shell grep -rl --include='*_test.go' '^//go:build e2e' ci cmd flavors framework recipes signing)))
 # The packages of the stand-ins for k3s and k0s that need no Kubernetes.
 STANDIN := ./bundle ./cluster ./container ./host ./hollow ./images ./k0s ./k3s/... ./mirror ./notify ./process ./shell
 KUBERNETES := .tools/kubernetes

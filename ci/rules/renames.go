@@ -28,7 +28,6 @@ var otherRenames = map[string]string{
 	"framework/rootfs/assemble/kernel.go":                     "a step of a build, which ends with an image",
 	"cmd/kairos-build/internal/factory/outputs.go":            "folders, which are exchanged",
 	"cmd/kairos-build/internal/factory/roots.go":              "images that are verified when they are read",
-	"cmd/kairos-build/internal/publish/layoutfiles.go":        "a tar that is copied and flushed first, and is whole both before and after",
 	"cmd/kairos-build/internal/packages/deb/archive/store.go": "a download that goes on where it broke off, and is verified when it is read",
 	"ci/acceptance/runner.go":                                 "the log of a machine that is gone",
 	"ci/bench/mkosi.go":                                       "a tree that is made once",
