@@ -16,18 +16,25 @@ import (
 	"github.com/kairos-build/kairos-build/signing/verify"
 )
 
+// SignsFiles tells why the signer signs no files, only images: of a file it gets the SHA-256.
+func (s *Signer) SignsFiles() error {
+	if keys, isOurs := s.keys.(*keypair); !isOurs || keys.details.GetHashType() != crypto.SHA256 {
+		return badInput(errors.New("this kind of key does not sign a SHA-256, which is how disks and other files are signed: use an ECDSA key on the curve P-256, as `kairos-build key` makes it, or an RSA key"))
+	}
+	return nil
+}
+
 // FileDigest is File for a file of which only the SHA-256 is needed: a disk does not fit into
 // memory.
 func (s *Signer) FileDigest(ctx context.Context, file v1.Hash) ([]byte, error) {
-	keys, isOurs := s.keys.(*keypair)
-	if !isOurs || keys.details.GetHashType() != crypto.SHA256 {
-		return nil, badInput(errors.New("this kind of key does not sign a SHA-256, which is how files are signed: use an ECDSA key on the curve P-256, as `kairos-build key` makes it, or an RSA key"))
+	if err := s.SignsFiles(); err != nil {
+		return nil, err
 	}
 	sum, err := hex.DecodeString(file.Hex)
 	if err != nil || file.Algorithm != "sha256" {
 		return nil, fmt.Errorf("%q is no sha256 digest", file)
 	}
-	made, err := s.signWith(ctx, prehashed{keys, sum}, &sign.PlainData{})
+	made, err := s.signWith(ctx, prehashed{s.keys.(*keypair), sum}, &sign.PlainData{})
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"net/http"
 	"os"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/policy"
+	"github.com/kairos-build/kairos-build/signing/signingtest"
 )
 
 // trust opens the trust of a build, and returns it with the warnings.
@@ -103,4 +105,16 @@ func TestNoPolicy(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.says(warnings, "trusts nobody, so the nodes of this image will refuse every upgrade")
+}
+
+// TestKeyThatSignsNoDisk: a key that signs images and no disks is refused before the build.
+func TestKeyThatSignsNoDisk(t *testing.T) {
+	b := newBench(t, http.NotFoundHandler())
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := b.trust(signingtest.ImportedKey(t, key), "", ""); err == nil || !strings.Contains(err.Error(), "use an ECDSA key on the curve P-256") {
+		t.Errorf("got %v", err)
+	}
 }

@@ -33,6 +33,9 @@ func (t *truster) open(ctx context.Context) (trust factory.Trust, err error) {
 		return trust, err
 	}
 	if t.signer != nil {
+		if err := t.signer.Signer.SignsFiles(); err != nil { // the disk is signed at the end of a build
+			return trust, err
+		}
 		trust.Signer = t.signer
 	}
 	trust.Policy, err = t.files(own, files)
