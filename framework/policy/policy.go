@@ -28,7 +28,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/kairos-build/kairos-build/framework/layout"
@@ -119,24 +118,7 @@ func covers(patterns []string, repository string) bool {
 	if repository == "" {
 		repository = Files
 	}
-	return len(patterns) == 0 || slices.ContainsFunc(patterns, func(p string) bool { return matches(p, repository) })
-}
-
-func matches(pattern, text string) bool {
-	first, rest, star := strings.Cut(pattern, "*")
-	if !star {
-		return pattern == text
-	}
-	text, ok := strings.CutPrefix(text, first)
-	if !ok {
-		return false
-	}
-	for at := 0; at <= len(text); at++ {
-		if matches(rest, text[at:]) {
-			return true
-		}
-	}
-	return false
+	return len(patterns) == 0 || slices.ContainsFunc(patterns, func(p string) bool { return verify.Matches(p, repository) })
 }
 
 // none is the reason of a node that trusts nobody.

@@ -19,7 +19,20 @@ const (
 	SignaturePredicate = "https://sigstore.dev/cosign/sign/v1"
 
 	bundleTypes = "application/vnd.dev.sigstore.bundle" // of all versions
+
+	// BundleSuffix ends the name of the signature of a file, a bundle beside it.
+	BundleSuffix = ".sigstore.json"
 )
+
+// BundleAnnotations are those of a manifest with the bundle of a statement, as cosign 3 writes
+// them: clients that look for one kind of statement need not read the others. The date of
+// cosign is left out: the same signature shall be the same bytes.
+func BundleAnnotations(predicateType string) map[string]string {
+	return map[string]string{
+		"dev.sigstore.bundle.content":       "dsse-envelope",
+		"dev.sigstore.bundle.predicateType": predicateType,
+	}
+}
 
 // Sizes beyond which nothing is read.
 const (

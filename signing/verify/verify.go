@@ -176,11 +176,11 @@ func (t Trust) identity(subject v1.Hash, s sealed) (Signer, error) {
 }
 
 func (i Identity) matches(s Signer) bool {
-	return i.Issuer != "" && i.Issuer == s.Issuer && s.Subject != "" && matchPattern(i.Subject, s.Subject)
+	return i.Issuer != "" && i.Issuer == s.Issuer && s.Subject != "" && Matches(i.Subject, s.Subject)
 }
 
-// matchPattern tells whether text is like pattern, in which each "*" stands for any text.
-func matchPattern(pattern, text string) bool {
+// Matches tells whether text is like pattern, in which each "*" stands for any text.
+func Matches(pattern, text string) bool {
 	parts := strings.Split(pattern, "*")
 	if len(parts) == 1 {
 		return pattern == text

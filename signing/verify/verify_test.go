@@ -348,7 +348,7 @@ func TestPattern(t *testing.T) {
 		{"", release, false},
 	}
 	for _, tt := range tests {
-		if got := matchPattern(tt.pattern, tt.text); got != tt.want {
+		if got := Matches(tt.pattern, tt.text); got != tt.want {
 			t.Errorf("%q, %q: got %t", tt.pattern, tt.text, got)
 		}
 	}

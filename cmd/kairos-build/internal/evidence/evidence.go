@@ -26,9 +26,6 @@ const (
 	CycloneDXName  = "sbom.cdx.json"
 	ProvenanceName = "provenance.json"
 	TestResultName = "test-result.json"
-	// BundleSuffix follows the name of a file in the name of its signature, a sigstore
-	// bundle.
-	BundleSuffix = ".sigstore.json"
 )
 
 // Types of predicates of in-toto statements.

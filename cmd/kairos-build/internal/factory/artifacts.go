@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/evidence"
+	"github.com/kairos-build/kairos-build/signing/verify"
 )
 
 // Files in a build's folder.
@@ -100,10 +101,10 @@ func (b *build) makeArtifacts(ctx context.Context, image *madeImage, r *Result) 
 func (b *build) removeOutdated(made []string) error {
 	var all []error
 	for _, file := range made {
-		all = append(all, removeIfThere(b.out.path(file+evidence.BundleSuffix)))
+		all = append(all, removeIfThere(b.out.path(file+verify.BundleSuffix)))
 	}
 	if slices.Contains(made, rawName) && !slices.Contains(made, checksumName) {
-		all = append(all, removeIfThere(b.out.path(checksumName)), removeIfThere(b.out.path(checksumName+evidence.BundleSuffix)))
+		all = append(all, removeIfThere(b.out.path(checksumName)), removeIfThere(b.out.path(checksumName+verify.BundleSuffix)))
 	}
 	return errors.Join(all...)
 }

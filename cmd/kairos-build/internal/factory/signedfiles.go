@@ -25,7 +25,7 @@ func ForSigning(artifacts []string) []string {
 }
 
 // A SignedFile is a file of a build that a signature belongs beside, in a file with
-// evidence.BundleSuffix behind its name.
+// verify.BundleSuffix behind its name.
 type SignedFile struct {
 	Path   string
 	Digest v1.Hash // SHA-256; a disk has several GB, and is not hashed again

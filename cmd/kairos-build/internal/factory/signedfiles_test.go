@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/evidence"
+	"github.com/kairos-build/kairos-build/signing/verify"
 )
 
 // TestSignedFiles: all files are listed with their digests, and a disk without a checksum is
@@ -81,7 +82,7 @@ func TestForSigning(t *testing.T) {
 func TestOldSignatures(t *testing.T) {
 	w := newWorld(t)
 	w.build(t)
-	bundle := filepath.Join(w.options.Dir, rawName+evidence.BundleSuffix)
+	bundle := filepath.Join(w.options.Dir, rawName+verify.BundleSuffix)
 	if err := os.WriteFile(bundle, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/publish"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/recipes"
+	"github.com/kairos-build/kairos-build/signing/verify"
 )
 
 // A fakeSigner attaches a note to images.
@@ -25,11 +26,11 @@ type fakeSigner struct{ *events }
 
 // SignDigest writes the digest beside the file.
 func (f fakeSigner) SignDigest(_ context.Context, path string, digest v1.Hash) (bool, error) {
-	had, err := os.ReadFile(path + evidence.BundleSuffix)
+	had, err := os.ReadFile(path + verify.BundleSuffix)
 	if err == nil && string(had) == digest.String() {
 		return false, nil
 	}
-	return true, os.WriteFile(path+evidence.BundleSuffix, []byte(digest.String()), 0o644)
+	return true, os.WriteFile(path+verify.BundleSuffix, []byte(digest.String()), 0o644)
 }
 
 func (f fakeSigner) SignLayout(_ context.Context, dir string) (bool, error) {
@@ -83,11 +84,11 @@ func TestSignedFilesOfABuild(t *testing.T) {
 	r, _ := w.build(t)
 	for _, name := range []string{rawName, checksumName, evidence.SPDXName, evidence.ProvenanceName, resultName} {
 		want := "sha256:" + digestOf(read(t, filepath.Join(r.Dir, name)))
-		if got := string(read(t, filepath.Join(r.Dir, name+evidence.BundleSuffix))); got != want {
+		if got := string(read(t, filepath.Join(r.Dir, name+verify.BundleSuffix))); got != want {
 			t.Errorf("%s: the signature is of %s, want %s", name, got, want)
 		}
 	}
-	bundle := filepath.Join(r.Dir, rawName+evidence.BundleSuffix)
+	bundle := filepath.Join(r.Dir, rawName+verify.BundleSuffix)
 	if err := os.Remove(bundle); err != nil {
 		t.Fatal(err)
 	}

@@ -21,15 +21,6 @@ import (
 	"github.com/kairos-build/kairos-build/signing/verify"
 )
 
-// Annotations of the manifest of a bundle, as cosign 3 writes them: clients that look for one
-// kind of statement need not read the others. The date of cosign is left out: the same
-// signature shall be the same bytes.
-const (
-	annotationContent   = "dev.sigstore.bundle.content"
-	annotationPredicate = "dev.sigstore.bundle.predicateType"
-	envelopeContent     = "dsse-envelope"
-)
-
 // A Notary signs manifests. It implements publish.Signer.
 type Notary struct {
 	Signer *signing.Signer
@@ -96,7 +87,7 @@ func attachments(predicateType string, list []verify.Evidence) []publish.Attachm
 			Layers: []publish.Content{{MediaType: e.MediaType, Data: e.Data, Annotations: e.Annotations}},
 		}
 		if e.MediaType == verify.BundleType {
-			a.Annotations = map[string]string{annotationContent: envelopeContent, annotationPredicate: predicateType}
+			a.Annotations = verify.BundleAnnotations(predicateType)
 		}
 		all = append(all, a)
 	}

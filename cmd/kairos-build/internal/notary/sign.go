@@ -19,9 +19,6 @@ import (
 	"github.com/kairos-build/kairos-build/signing/verify"
 )
 
-// BundleSuffix ends the name of the signature of a file.
-const BundleSuffix = ".sigstore.json"
-
 // FormatVersion is the version of Signed and Verified as JSON. It changes only when a field
 // changes its meaning or goes away; docs/signing.md describes both.
 const FormatVersion = 1
@@ -112,7 +109,7 @@ func (n *Notary) SignFile(ctx context.Context, path string, watch func(done, tot
 // SignDigest makes sure that a file with a digest has the signature beside it, and tells
 // whether it was added. It does not read the file.
 func (n *Notary) SignDigest(ctx context.Context, path string, digest v1.Hash) (added bool, err error) {
-	if data, err := os.ReadFile(path + BundleSuffix); err == nil && n.Signer.Made(digest, verify.Evidence{Data: data}) {
+	if data, err := os.ReadFile(path + verify.BundleSuffix); err == nil && n.Signer.Made(digest, verify.Evidence{Data: data}) {
 		return false, nil
 	}
 	_, err = n.signDigest(ctx, path, digest)
@@ -120,7 +117,7 @@ func (n *Notary) SignDigest(ctx context.Context, path string, digest v1.Hash) (a
 }
 
 func (n *Notary) signDigest(ctx context.Context, path string, digest v1.Hash) (Digest, error) {
-	to := path + BundleSuffix
+	to := path + verify.BundleSuffix
 	data, err := n.Signer.FileDigest(ctx, digest)
 	if err != nil {
 		return Digest{}, fmt.Errorf("signing %s: %w", path, err)

@@ -70,9 +70,9 @@ func (r Reference) source(text string) string {
 // file verifies the signature beside a file. Repositories and required attestations of a
 // policy are about images.
 func (v *Verified) file(ctx context.Context, path string, o VerifyOptions) error {
-	data, err := os.ReadFile(path + BundleSuffix)
+	data, err := os.ReadFile(path + verify.BundleSuffix)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: %s is not signed: there is no %s", ErrRefused, path, path+BundleSuffix)
+		return fmt.Errorf("%w: %s is not signed: there is no %s", ErrRefused, path, path+verify.BundleSuffix)
 	}
 	if err != nil {
 		return err

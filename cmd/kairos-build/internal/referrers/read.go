@@ -117,7 +117,7 @@ type reading struct {
 // inFolder is a document beside an image. It may have the bundle of a signature beside it.
 func (r *reading) inFolder(dir string, d evidence.Document) evidence.Found {
 	f := evidence.Found{Document: d, From: d.Name}
-	bundle, err := os.ReadFile(filepath.Join(dir, d.Name+evidence.BundleSuffix))
+	bundle, err := os.ReadFile(filepath.Join(dir, d.Name+verify.BundleSuffix))
 	if errors.Is(err, fs.ErrNotExist) {
 		return f
 	}

@@ -117,18 +117,11 @@ func (o Of) attachment(ctx context.Context, s publish.Subject, d evidence.Docume
 	return list, nil
 }
 
-// Annotations of the manifest of a bundle, as cosign 3 writes them: clients that look for one
-// kind of statement need not read the others.
-const (
-	annotationContent   = "dev.sigstore.bundle.content"
-	annotationPredicate = "dev.sigstore.bundle.predicateType"
-)
-
 // Bundle is a signed statement of a type, in a sigstore bundle, as an attachment.
 func Bundle(predicateType string, e verify.Evidence) publish.Attachment {
 	return publish.Attachment{
 		ArtifactType: verify.BundleType,
 		Layers:       []publish.Content{{MediaType: verify.BundleType, Data: e.Data, Annotations: e.Annotations}},
-		Annotations:  map[string]string{annotationContent: "dsse-envelope", annotationPredicate: predicateType},
+		Annotations:  verify.BundleAnnotations(predicateType),
 	}
 }

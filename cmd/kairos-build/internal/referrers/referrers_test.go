@@ -310,7 +310,7 @@ func TestSignedFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path+evidence.BundleSuffix, bundle, 0o644); err != nil {
+	if err := os.WriteFile(path+verify.BundleSuffix, bundle, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if s := built.read(t, ann.trust(t)); s.Documents[0].Signer == "" || s.Documents[1].Signed {
