@@ -208,7 +208,11 @@ func (r *registry) taggedLayers(ctx context.Context, tag string) ([]ocispec.Desc
 func imageOf(layers []ocispec.Descriptor) (m manifest, config []byte, err error) {
 	file := v1.ConfigFile{RootFS: v1.RootFS{Type: "layers"}}
 	for _, layer := range layers {
-		file.RootFS.DiffIDs = append(file.RootFS.DiffIDs, v1.Hash{Algorithm: layer.Digest.Algorithm().String(), Hex: layer.Digest.Encoded()})
+		digest, err := v1.NewHash(layer.Digest.String()) // those of the registry are as it says
+		if err != nil {
+			return m, nil, badInput(fmt.Errorf("a layer of what is attached already: %w", err))
+		}
+		file.RootFS.DiffIDs = append(file.RootFS.DiffIDs, digest)
 	}
 	if config, err = json.Marshal(file); err != nil {
 		return m, nil, err

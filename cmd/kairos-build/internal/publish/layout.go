@@ -129,7 +129,11 @@ func (l *Layout) attachment(m ocispec.Manifest) (Attachment, error) {
 	for _, layer := range m.Layers[:min(len(m.Layers), maxReferrers)] {
 		c := Content{MediaType: layer.MediaType, Annotations: layer.Annotations}
 		if layer.Size <= maxContent {
-			data, err := l.files.read(ocispec.ImageBlobsDir + "/" + layer.Digest.Algorithm().String() + "/" + layer.Digest.Encoded())
+			digest, err := v1.NewHash(layer.Digest.String())
+			if err != nil {
+				return a, err
+			}
+			data, err := l.files.read(blobName(digest))
 			if err != nil {
 				return a, err
 			}
