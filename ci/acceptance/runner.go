@@ -123,9 +123,11 @@ type job struct {
 	name string
 	boot qemu.Boot
 	tell teller
+	idle bool // it waits for minutes, and does nothing
 }
 
-// machines returns all jobs: the long ones first, so that the short ones fill the gaps.
+// machines returns all jobs: first those that wait while others work, then the long ones, so
+// that the short ones fill the gaps.
 func (r *runner) machines() []job {
 	var jobs []job
 	firmwares := r.Boots[:1]
@@ -139,7 +141,7 @@ func (r *runner) machines() []job {
 	}
 	for _, b := range r.Boots {
 		if !r.Short || b != qemu.UEFI || len(r.Boots) == 1 {
-			jobs = append(jobs, job{string(b), b, r.life(b).Tell})
+			jobs = append(jobs, job{name: string(b), boot: b, tell: r.life(b).Tell})
 		}
 	}
 	if r.lab.Images == nil {
@@ -148,7 +150,16 @@ func (r *runner) machines() []job {
 	for _, b := range firmwares {
 		jobs = append(jobs, r.breakages(b)...)
 	}
+	slices.SortStableFunc(jobs, func(a, b job) int { return first(a.idle) - first(b.idle) })
 	return jobs
+}
+
+// first orders what comes first before the rest.
+func first(yes bool) int {
+	if yes {
+		return 0
+	}
+	return 1
 }
 
 // life returns the life of a healthy node under a firmware.
@@ -167,7 +178,7 @@ func (r *runner) stories(b qemu.Boot) (jobs []job) {
 			t.Tell = t.TellShort
 		}
 		if t.Machine != machineRelease {
-			jobs = append(jobs, job{r.under(t.Machine, b), b, t.Tell})
+			jobs = append(jobs, job{name: r.under(t.Machine, b), boot: b, tell: t.Tell})
 			continue
 		}
 		// The last firmware tests most of the boot loader.
@@ -175,7 +186,7 @@ func (r *runner) stories(b qemu.Boot) (jobs []job) {
 			if !r.Every {
 				b = last
 			}
-			jobs = append(jobs, job{r.under(t.Machine, b), b, t.Tell})
+			jobs = append(jobs, job{name: r.under(t.Machine, b), boot: b, tell: t.Tell})
 		}
 	}
 	return jobs
@@ -187,9 +198,9 @@ func (r *runner) breakages(b qemu.Boot) (jobs []job) {
 		if r.Short && !f.Short || b != r.Boots[0] && f.Firmware(b) != b {
 			continue
 		}
-		jobs = append(jobs, job{r.under(f.Machine(), b), f.Firmware(b), f.Tell})
+		jobs = append(jobs, job{r.under(f.Machine(), b), f.Firmware(b), f.Tell, f.Idle})
 	}
-	return append(jobs, job{r.under(machineDamaged, b), b, damaged.Tell})
+	return append(jobs, job{name: r.under(machineDamaged, b), boot: b, tell: damaged.Tell})
 }
 
 // under returns the name of a machine, with @ and b added if b is not the usual firmware.

@@ -140,6 +140,9 @@ func TestFirmware(t *testing.T) {
 	for _, j := range r.machines() {
 		got[j.name] = j.boot
 	}
+	if name := r.machines()[0].name; name != "fault-hang" {
+		t.Errorf("%s begins first, and not a machine that waits for its watchdog", name)
+	}
 	for machine, want := range map[string]qemu.Boot{"fault-hang": qemu.SecureBoot, "fault-softdog": qemu.BIOS} {
 		if got[machine] != want {
 			t.Errorf("%s boots with %q, want %q", machine, got[machine], want)
