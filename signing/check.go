@@ -12,7 +12,6 @@ import (
 
 	"github.com/sigstore/sigstore-go/pkg/sign"
 
-	"github.com/kairos-build/kairos-build/framework/fetch"
 	"github.com/kairos-build/kairos-build/signing/verify"
 )
 
@@ -54,9 +53,9 @@ func (k *Keyless) checkLog(ctx context.Context) error {
 	if err != nil {
 		return serviceError{name, err}
 	}
-	resp, err := fetch.Client(http.DefaultTransport).Do(req)
+	resp, err := k.Client.Do(req)
 	if err != nil {
-		return serviceError{name, fetch.Reason(err)}
+		return serviceError{name, reason(err)}
 	}
 	if err := resp.Body.Close(); err != nil {
 		return serviceError{name, err}

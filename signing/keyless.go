@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -35,6 +36,8 @@ type Keyless struct {
 	TSA    string // URL of the timestamp authority, with its path; may be empty
 	// Token returns a token that says who signs, for the audience "sigstore".
 	Token func(context.Context) (string, error)
+	// Client asks the log how it is, before anything is signed.
+	Client *http.Client
 	// Root, if there is one, is the trusted root with which new signatures are checked.
 	Root []byte
 }
@@ -76,8 +79,8 @@ func newEphemeral() (*keypair, error) {
 const authorityName = "certificate authority"
 
 func (k *Keyless) check() error {
-	if k.Token == nil {
-		return errors.New("BUG: keyless signing without a source of tokens")
+	if k.Token == nil || k.Client == nil {
+		return errors.New("BUG: keyless signing without a source of tokens or a client")
 	}
 	if k.Rekor == "" && k.TSA == "" {
 		return errors.New("keyless signing needs a transparency log or a timestamp authority: without one, the signature is worth nothing when the certificate ends in a few minutes")

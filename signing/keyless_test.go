@@ -29,7 +29,7 @@ var (
 )
 
 func keyless(s *signingtest.Sigstore) *Keyless {
-	return &Keyless{Fulcio: s.Fulcio, Rekor: s.Rekor, Token: func(context.Context) (string, error) {
+	return &Keyless{Fulcio: s.Fulcio, Rekor: s.Rekor, Client: &http.Client{Timeout: time.Minute}, Token: func(context.Context) (string, error) {
 		return s.Token(issuer, workflow, time.Now().Add(time.Minute)), nil
 	}}
 }
@@ -262,6 +262,7 @@ func TestKeylessOptions(t *testing.T) {
 		"anybody on the way can read the token":                {Fulcio: "http://fulcio.example", Rekor: PublicRekor, Token: token},
 		"the identity token is no JSON web token (three parts": {Fulcio: PublicFulcio, Rekor: PublicRekor, Token: token},
 	} {
+		k.Client = &http.Client{Timeout: time.Minute}
 		_, err := Open(t.Context(), Options{Keyless: &k, Now: time.Now})
 		if !errors.Is(err, ErrBadInput) || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
@@ -278,10 +279,10 @@ func TestActionsToken(t *testing.T) {
 		_, _ = w.Write([]byte(`{"value":"a.b.c"}`))
 	}))
 	t.Cleanup(server.Close)
-	if token, err := ActionsToken(t.Context(), server.URL+"?v=1", "secret"); token != "a.b.c" || err != nil {
+	if token, err := ActionsToken(t.Context(), server.Client(), server.URL+"?v=1", "secret"); token != "a.b.c" || err != nil {
 		t.Errorf("got %q, %v", token, err)
 	}
-	if _, err := ActionsToken(t.Context(), server.URL+"?v=1", "wrong"); err == nil || !strings.Contains(err.Error(), "id-token: write") {
+	if _, err := ActionsToken(t.Context(), server.Client(), server.URL+"?v=1", "wrong"); err == nil || !strings.Contains(err.Error(), "id-token: write") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,7 +14,6 @@ import (
 
 	"github.com/sigstore/sigstore-go/pkg/fulcio/certificate"
 
-	"github.com/kairos-build/kairos-build/framework/fetch"
 	"github.com/kairos-build/kairos-build/signing/verify"
 )
 
@@ -26,7 +26,7 @@ const maxToken = 1 << 20
 // ActionsToken gets the identity token of a run of GitHub Actions. It has the values of
 // ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN, which a job has with the
 // permission id-token: write.
-func ActionsToken(ctx context.Context, address, secret string) (string, error) {
+func ActionsToken(ctx context.Context, client *http.Client, address, secret string) (string, error) {
 	u, err := url.Parse(address)
 	if err != nil {
 		return "", badInput(fmt.Errorf("ACTIONS_ID_TOKEN_REQUEST_URL: %w", err))
@@ -39,9 +39,9 @@ func ActionsToken(ctx context.Context, address, secret string) (string, error) {
 		return "", err
 	}
 	req.Header.Set("Authorization", "Bearer "+secret)
-	resp, err := fetch.Client(http.DefaultTransport).Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
-		return "", fmt.Errorf("getting the identity token of this run: %w", fetch.Reason(err))
+		return "", fmt.Errorf("getting the identity token of this run: %w", reason(err))
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
@@ -54,6 +54,15 @@ func ActionsToken(ctx context.Context, address, secret string) (string, error) {
 		return "", fmt.Errorf("getting the identity token of this run: %w", err)
 	}
 	return answer.Value, nil
+}
+
+// reason is an error of an HTTP client without the address, which the message has already or
+// which is secret.
+func reason(err error) error {
+	if outer, ok := errors.AsType[*url.Error](err); ok {
+		return outer.Err
+	}
+	return err
 }
 
 // ownerOf reads the identity in a certificate.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -41,7 +42,7 @@ func certified(k *kit, s *signingtest.Sigstore, image v1.Hash) []byte {
 func workflowSigner(k *kit, s *signingtest.Sigstore) *signing.Signer {
 	k.t.Helper()
 	signer, err := signing.Open(k.t.Context(), signing.Options{Now: time.Now, Keyless: &signing.Keyless{
-		Fulcio: s.Fulcio, Rekor: s.Rekor,
+		Fulcio: s.Fulcio, Rekor: s.Rekor, Client: &http.Client{Timeout: time.Minute},
 		Token: func(context.Context) (string, error) {
 			return s.Token(issuer, workflow, time.Now().Add(time.Minute)), nil
 		},

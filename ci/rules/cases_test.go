@@ -97,6 +97,8 @@ func importCases() []ruleCase {
 		}},
 		{"imports", "who signs the evidence is passed in", one("cmd/kairos-build/internal/referrers/a.go", "package referrers\n\nimport (\n\t_ \""+Module+"/signing\"\n\t_ \""+Module+"/signing/verify\"\n)\n"),
 			[]string{"cmd/kairos-build/internal/referrers/a.go:6: ./cmd/kairos-build/internal/referrers imports " + Module + "/signing: it stores and reads evidence; the program passes in who signs"}},
+		{"imports", "signing is at the bottom", one("signing/a.go", "package signing\n\nimport _ \""+Module+"/framework/fetch\"\n"),
+			[]string{"signing/a.go:5: ./signing imports " + Module + "/framework/fetch: signing stands below everything else"}},
 		{"imports", "publishing knows no signatures", one("cmd/kairos-build/internal/publish/a.go", "package publish\n\nimport _ \""+Module+"/signing\"\n"),
 			[]string{"cmd/kairos-build/internal/publish/a.go:5: ./cmd/kairos-build/internal/publish imports " + Module + "/signing: it carries what others made and signed, and knows neither how"}},
 		{"imports", "the stories and their runner", map[string]string{

@@ -41,6 +41,11 @@ func arrows() []arrow {
 			why:   "a node checks signatures and makes none: signing/verify is enough",
 		},
 		{
+			from:  "./signing",
+			never: []string{"./framework", "./cmd", "./recipes", "./flavors", "./ci"},
+			why:   "signing stands below everything else",
+		},
+		{
 			from:  "./signing/verify",
 			only:  []string{"std", "./signing/verify", "github.com/google/go-containerregistry", sigstore},
 			never: []string{cosign, "net/http", "os", "os/exec"},

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,6 +20,7 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/notary"
 	"github.com/kairos-build/kairos-build/framework/commandline"
+	"github.com/kairos-build/kairos-build/framework/fetch"
 	"github.com/kairos-build/kairos-build/signing"
 )
 
@@ -171,7 +173,7 @@ func isTerminal(r io.Reader) bool {
 
 // keyless says who vouches for us.
 func (f *signerFlags) keyless(d desk) (*signing.Keyless, error) {
-	k := &signing.Keyless{Fulcio: f.fulcio, Rekor: f.rekor, TSA: f.tsa}
+	k := &signing.Keyless{Fulcio: f.fulcio, Rekor: f.rekor, TSA: f.tsa, Client: fetch.Client(http.DefaultTransport)}
 	if k.Rekor == "none" {
 		k.Rekor = ""
 	}
@@ -198,7 +200,9 @@ func (f *signerFlags) tokens(d desk) (func(context.Context) (string, error), err
 	}
 	address, secret := os.Getenv("ACTIONS_ID_TOKEN_REQUEST_URL"), os.Getenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN")
 	if address != "" && secret != "" {
-		return func(ctx context.Context) (string, error) { return signing.ActionsToken(ctx, address, secret) }, nil
+		return func(ctx context.Context) (string, error) {
+			return signing.ActionsToken(ctx, fetch.Client(http.DefaultTransport), address, secret)
+		}, nil
 	}
 	return nil, commandline.UsageError{Err: fmt.Errorf("keyless signing needs an identity token, and there is none: a job of GitHub Actions has one with the permission id-token: write; elsewhere, give it with --identity-token FILE or in $%s, or sign with a key (`kairos-build key FILE` makes one)", envToken)}
 }

@@ -15,6 +15,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -23,6 +24,7 @@ import (
 	"time"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/evidence"
+	"github.com/kairos-build/kairos-build/framework/fetch"
 	"github.com/kairos-build/kairos-build/signing"
 )
 
@@ -150,7 +152,8 @@ func openSigner(ctx context.Context, s signingOptions, env func(string) string, 
 		if address == "" || secret == "" {
 			return nil, errors.New("keyless signing needs the identity of a run of GitHub Actions (ACTIONS_ID_TOKEN_REQUEST_URL and _TOKEN are not set): give the job the permission id-token: write, or sign with a key")
 		}
-		s.Token = func(ctx context.Context) (string, error) { return signing.ActionsToken(ctx, address, secret) }
+		s.Client = fetch.Client(http.DefaultTransport)
+		s.Token = func(ctx context.Context) (string, error) { return signing.ActionsToken(ctx, s.Client, address, secret) }
 		o.Key, o.Keyless = "", &s.Keyless
 	}
 	return signing.Open(ctx, o)
