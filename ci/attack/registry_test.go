@@ -203,25 +203,10 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// release is the release file of the honest image with changes, given as keys and values. An
-// empty value removes the key.
-func release(changes ...string) map[string]string {
-	r := map[string]string{"KAIROS_VERSION": "v1.1.0", "KAIROS_ARCH": "amd64", "KAIROS_FAMILY": "debian", "KAIROS_MODEL": "generic", "KAIROS_FLAVOR": "debian", "KAIROS_FLAVOR_RELEASE": "13"}
-	for i := 0; i < len(changes); i += 2 {
-		if r[changes[i]] = changes[i+1]; changes[i+1] == "" {
-			delete(r, changes[i])
-		}
-	}
-	return r
-}
+// release is the release file of the honest image with changes: see testimage.Release.
+func release(changes ...string) map[string]string { return testimage.Release(changes...) }
 
-func text(release map[string]string) string {
-	var b strings.Builder
-	for _, key := range slices.Sorted(maps.Keys(release)) {
-		fmt.Fprintf(&b, "%s=%q\n", key, release[key])
-	}
-	return b.String()
-}
+func text(release map[string]string) string { return testimage.ReleaseText(release) }
 
 // image is an image for the node, with layers on top.
 func image(release map[string]string, more ...v1.Layer) v1.Image {

@@ -15,18 +15,9 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/kairos-build/kairos-build/framework/fetch"
-)
+	"github.com/kairos-build/kairos-build/signing/verify/media"
 
-// Media types of evidence: see docs/trust.md.
-const (
-	// MediaSignature is the payload of a signature in the older form of cosign. The
-	// signature itself is in the annotations.
-	MediaSignature = "application/vnd.dev.cosign.simplesigning.v1+json"
-	// MediaEnvelope is an attestation in the older form: a DSSE envelope.
-	MediaEnvelope = "application/vnd.dsse.envelope.v1+json"
-	// MediaBundle begins the media types of sigstore bundles.
-	MediaBundle = "application/vnd.dev.sigstore.bundle"
+	"github.com/kairos-build/kairos-build/framework/fetch"
 )
 
 // Bounds of the evidence about one digest in one place. Anybody who can write to the
@@ -37,14 +28,8 @@ const (
 	maxListed       = 4096    // entries of an index that are looked at
 )
 
-// annotationPredicate is where the manifest of a bundle says what the bundle attests, and
-// predicateSigned is the value for a plain signature.
-const (
-	annotationPredicate = "dev.sigstore.bundle.predicateType"
-	predicateSigned     = "https://sigstore.dev/cosign/sign/v1"
-	// emptyConfig stands for the type of an artifact whose manifest names none.
-	emptyConfig = "application/vnd.oci.empty.v1+json"
-)
+// emptyConfig stands for the type of an artifact whose manifest names none.
+const emptyConfig = "application/vnd.oci.empty.v1+json"
 
 // Evidence is a document about a digest: a signature or an attestation. It is what the place
 // has, and nothing vouches for it: a verifier must.
@@ -110,7 +95,7 @@ func (g *gathering) run() bool {
 		return false
 	}
 	for _, d := range attached {
-		if g.everything || d.ArtifactType == "" || d.ArtifactType == emptyConfig || isEvidence(d.ArtifactType) {
+		if g.everything || d.ArtifactType == "" || d.ArtifactType == emptyConfig || media.IsEvidence(d.ArtifactType) {
 			if !g.referrer(d) {
 				return false
 			}
@@ -139,7 +124,7 @@ func (g *gathering) referrer(d v1.Descriptor) bool {
 	if m.Subject == nil || m.Subject.Digest != g.subject {
 		return g.fail(from, fmt.Errorf("%w: it does not say that it is about %s", ErrNotImage, g.subject))
 	}
-	if p := m.Annotations[annotationPredicate]; p != "" && p != predicateSigned && !g.everything && !slices.Contains(g.predicates, p) {
+	if p := m.Annotations[media.PredicateAnnotation]; p != "" && p != media.SignaturePredicate && !g.everything && !slices.Contains(g.predicates, p) {
 		return true
 	}
 	return g.layers(from, artifactOf(data), m)
@@ -162,7 +147,7 @@ func artifactOf(manifest []byte) string {
 
 // tag reads the manifest that older versions of cosign keep under a tag.
 func (g *gathering) tag(suffix string) bool {
-	name := tagOf(g.subject) + "." + suffix
+	name := media.Tag(g.subject) + "." + suffix
 	data, err := g.tagged(name)
 	if err != nil {
 		return g.fail("tag "+name, err)
@@ -180,7 +165,7 @@ func (g *gathering) tag(suffix string) bool {
 // layers reads the documents of a manifest.
 func (g *gathering) layers(from, artifact string, m *v1.Manifest) bool {
 	for _, layer := range m.Layers {
-		if !g.everything && !isEvidence(string(layer.MediaType)) {
+		if !g.everything && !media.IsEvidence(string(layer.MediaType)) {
 			continue
 		}
 		if g.read++; g.read > 2*maxEvidence {
@@ -212,14 +197,6 @@ func (g *gathering) fail(from string, err error) bool {
 func (g *gathering) tooMany() bool {
 	return g.yield(Evidence{}, fmt.Errorf("%w: %s has more than the %d signatures and attestations that are read; remove those that are no signatures", ErrTooLarge, g.subject, maxEvidence))
 }
-
-func isEvidence(media string) bool {
-	return media == MediaSignature || media == MediaEnvelope || strings.HasPrefix(media, MediaBundle)
-}
-
-// tagOf is the name under which registries without the referrers API keep what refers to a
-// digest.
-func tagOf(digest v1.Hash) string { return digest.Algorithm + "-" + digest.Hex }
 
 func parseManifest(data []byte) (*v1.Manifest, error) {
 	if err := checkShape(sha256Of(data), data, "manifests"); err != nil {
@@ -253,7 +230,7 @@ func (r *repository) attached(subject v1.Hash) ([]v1.Descriptor, error) {
 			return listed, err
 		}
 	}
-	data, second := r.tagged(tagOf(subject))
+	data, second := r.tagged(media.Tag(subject))
 	if data == nil || second != nil {
 		return nil, errors.Join(err, second)
 	}

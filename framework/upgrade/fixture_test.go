@@ -5,12 +5,8 @@ package upgrade
 import (
 	"context"
 	"errors"
-	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"sync"
 	"testing"
 
@@ -34,25 +30,10 @@ const (
 	bootSize = 40 << 20
 )
 
-// releaseOf returns the content of a release file: the usual one with changes. An empty
-// value removes the key.
-func releaseOf(changes ...string) map[string]string {
-	r := map[string]string{keyVersion: "v1.1.0", keyArch: "amd64", keyFamily: "debian", keyModel: "generic", keyFlavor: "debian", keyRelease: "13"}
-	for i := 0; i < len(changes); i += 2 {
-		if r[changes[i]] = changes[i+1]; changes[i+1] == "" {
-			delete(r, changes[i])
-		}
-	}
-	return r
-}
+// releaseOf is testimage.Release.
+func releaseOf(changes ...string) map[string]string { return testimage.Release(changes...) }
 
-func releaseText(r map[string]string) string {
-	var b strings.Builder
-	for _, key := range slices.Sorted(maps.Keys(r)) {
-		fmt.Fprintf(&b, "%s=%q\n", key, r[key])
-	}
-	return b.String()
-}
+func releaseText(r map[string]string) string { return testimage.ReleaseText(r) }
 
 func layerOf(t testing.TB, files ...string) v1.Layer {
 	t.Helper()

@@ -5,20 +5,18 @@ package verify
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/kairos-build/kairos-build/signing/verify/media"
 )
 
 // Media types of evidence, and what is in a signature of the new format.
 const (
-	BundleType   = "application/vnd.dev.sigstore.bundle.v0.3+json"
-	LegacyType   = "application/vnd.dev.cosign.simplesigning.v1+json"
-	EnvelopeType = "application/vnd.dsse.envelope.v1+json"
-	// SignaturePredicate is the type of a statement that says nothing but "I signed this".
-	SignaturePredicate = "https://sigstore.dev/cosign/sign/v1"
-
-	bundleTypes = "application/vnd.dev.sigstore.bundle" // of all versions
+	BundleType         = media.Bundle
+	LegacyType         = media.Signature
+	EnvelopeType       = media.Envelope
+	SignaturePredicate = media.SignaturePredicate
 
 	// BundleSuffix ends the name of the signature of a file, a bundle beside it.
 	BundleSuffix = ".sigstore.json"
@@ -29,8 +27,8 @@ const (
 // cosign is left out: the same signature shall be the same bytes.
 func BundleAnnotations(predicateType string) map[string]string {
 	return map[string]string{
-		"dev.sigstore.bundle.content":       "dsse-envelope",
-		"dev.sigstore.bundle.predicateType": predicateType,
+		"dev.sigstore.bundle.content": "dsse-envelope",
+		media.PredicateAnnotation:     predicateType,
 	}
 }
 
@@ -58,8 +56,8 @@ func Describe(layer v1.Descriptor, data []byte) Evidence {
 // SignatureTag and AttestationTag are where evidence of the old format lies, ReferrersTag
 // where a registry without the referrers API lists the new one, in an image's repository.
 func SignatureTag(image v1.Hash) string   { return ReferrersTag(image) + ".sig" }
-func AttestationTag(image v1.Hash) string { return ReferrersTag(image) + ".att" }      //nolint:revive // see SignatureTag
-func ReferrersTag(image v1.Hash) string   { return image.Algorithm + "-" + image.Hex } //nolint:revive // see SignatureTag
+func AttestationTag(image v1.Hash) string { return ReferrersTag(image) + ".att" } //nolint:revive // see SignatureTag
+func ReferrersTag(image v1.Hash) string   { return media.Tag(image) }             //nolint:revive // see SignatureTag
 
 // Layers returns the layers of a manifest that are evidence. There are none if the
 // manifest is something else. If the manifest names a subject, it must be image.
@@ -76,7 +74,7 @@ func Layers(manifest []byte, image v1.Hash) ([]v1.Descriptor, error) {
 	}
 	var found []v1.Descriptor
 	for _, layer := range m.Layers {
-		if isEvidence(string(layer.MediaType)) {
+		if media.IsEvidence(string(layer.MediaType)) {
 			found = append(found, layer)
 		}
 	}
@@ -89,8 +87,4 @@ func Layers(manifest []byte, image v1.Hash) ([]v1.Descriptor, error) {
 		}
 	}
 	return found, nil
-}
-
-func isEvidence(mediaType string) bool {
-	return mediaType == LegacyType || mediaType == EnvelopeType || strings.HasPrefix(mediaType, bundleTypes)
 }

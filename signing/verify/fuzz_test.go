@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/kairos-build/kairos-build/ci/bounded"
+	"github.com/kairos-build/kairos-build/signing/verify/media"
 )
 
 // kinds are the media types of evidence, for a byte of a fuzzer.
@@ -126,7 +127,7 @@ func FuzzLayers(f *testing.F) {
 			t.Errorf("%d layers", len(layers))
 		}
 		for _, l := range layers {
-			if l.Size < 0 || l.Size > MaxAttestation || !isEvidence(string(l.MediaType)) {
+			if l.Size < 0 || l.Size > MaxAttestation || !media.IsEvidence(string(l.MediaType)) {
 				t.Errorf("%+v is no evidence of a size that is read", l)
 			}
 		}
