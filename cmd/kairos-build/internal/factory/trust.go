@@ -50,8 +50,8 @@ func (b *build) openTrust(ctx context.Context) error {
 	return nil
 }
 
-// sign signs the image and the files in the output folder. A signature is about the digest, and changes
-// nothing in it.
+// sign signs the image and the files in the output folder. A signature is about a digest and
+// changes nothing in it.
 func (b *build) sign(ctx context.Context) error {
 	_, err := b.signed(ctx)
 	return err
@@ -110,8 +110,11 @@ func (b *build) keepAttached(from, to string) error {
 	}
 	for _, s := range all {
 		list, err := old.Attached(s)
+		if err != nil { // it is of no use without its blobs
+			b.Log.Warn("the signatures of the image of before cannot be read and are left out: sign it again", "err", err)
+		}
 		if err != nil || len(list) == 0 {
-			continue // it is of no use without its blobs
+			continue
 		}
 		if err := made.Attach(s, list); err != nil {
 			return fmt.Errorf("keeping the signatures of %s: %w", s.Digest, err)
