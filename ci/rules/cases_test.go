@@ -64,13 +64,13 @@ func importCases() []ruleCase {
 		}, []string{"framework/machine/stages/a.go:5: ./framework/machine imports " + Module + "/framework/node/history: the hands that change a machine are told what to do"}},
 		{"imports", "what the node uses does not know the node", map[string]string{
 			"framework/config/a.go":        "package config\n\nimport _ \"" + Module + "/framework/machine/tree\"\n",
-			"framework/reset/a.go":         "package reset\n\nimport _ \"" + Module + "/framework/node\"\n",
+			"framework/install/reset/a.go": "package reset\n\nimport _ \"" + Module + "/framework/node\"\n",
 			"framework/upgrade/a.go":       "package upgrade\n\nimport _ \"" + Module + "/framework/node/history\"\n",
 			"framework/upgrade/b.go":       "package upgrade\n\nimport _ \"" + Module + "/framework/slot/thisboot\"\n",
 			"framework/slot/thisboot/a.go": "package thisboot\n",
 		}, []string{
 			"framework/config/a.go:5: ./framework/config imports " + Module + "/framework/machine/tree: a config is read before anything is done with it",
-			"framework/reset/a.go:5: ./framework/reset imports " + Module + "/framework/node: the node decides on a reset; how it is done is here",
+			"framework/install/reset/a.go:5: ./framework/install/reset imports " + Module + "/framework/node: the node decides on a reset; how it is done is here",
 			"framework/upgrade/a.go:5: ./framework/upgrade imports " + Module + "/framework/node/history: the node decides on an upgrade; how it is done is here",
 		}},
 		{"imports", "programs choose the boot loader", map[string]string{
@@ -80,9 +80,9 @@ func importCases() []ruleCase {
 			"framework/upgrade/upgrade.go":              "package upgrade\n\nimport _ \"" + Module + "/framework/grub/bootconf\"\n",
 			"framework/upgrade/upgrade_test.go":         "package upgrade\n\nimport _ \"" + Module + "/framework/grub/bootconf\"\n",
 			"cmd/kairos-build/internal/factory/disk.go": "package factory\n\nimport _ \"" + Module + "/framework/grub/bootconf\"\n",
-			"cmd/kairos-build/internal/disk/disk.go":    "package disk\n\nimport _ \"" + Module + "/framework/grub/bootconf\"\n",
+			"cmd/kairos-build/internal/engine/a.go":     "package engine\n\nimport _ \"" + Module + "/framework/grub/bootconf\"\n",
 		}, []string{
-			"cmd/kairos-build/internal/disk/disk.go:5: ./cmd/kairos-build/internal imports " + Module + "/framework/grub/bootconf: GRUB is one of several boot loaders: declare what you need of one, and let the factory pass it in",
+			"cmd/kairos-build/internal/engine/a.go:5: ./cmd/kairos-build/internal imports " + Module + "/framework/grub/bootconf: GRUB is one of several boot loaders: declare what you need of one, and let the factory pass it in",
 			"framework/slot/slotimage/slotimage.go:5: ./framework imports " + Module + "/framework/grub/bootconf: GRUB is one of several boot loaders: declare what you need of one, and let the program pass it in",
 			"framework/upgrade/upgrade.go:5: ./framework imports " + Module + "/framework/grub/bootconf: GRUB is one of several boot loaders: declare what you need of one, and let the program pass it in",
 		}},
@@ -180,7 +180,7 @@ func sourceCases() []ruleCase {
 func pathCases() []ruleCase {
 	const text = "package a\n\nvar a, _ = os.ReadFile(path)\nvar b, _ = root.ReadFile(path)\nvar c = filepath.WalkDir(dir, f)\nvar d = filepath.Join(a, b)\n"
 	return []ruleCase{
-		{"open-directories", "by path", map[string]string{"framework/machine/apply/a.go": text, "framework/machine/apply/a_test.go": text, "framework/reset/a.go": text}, []string{
+		{"open-directories", "by path", map[string]string{"framework/machine/apply/a.go": text, "framework/machine/apply/a_test.go": text, "framework/install/reset/a.go": text}, []string{
 			"framework/machine/apply/a.go:5: calls os.ReadFile: use framework/machine/tree, which opens directories one by one",
 			"framework/machine/apply/a.go:7: calls filepath.WalkDir: use framework/machine/tree, which opens directories one by one",
 		}},

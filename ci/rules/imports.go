@@ -64,7 +64,7 @@ func arrows() []arrow {
 		},
 		{
 			from:  "./framework/machine",
-			never: []string{"./framework/node", "./framework/upgrade", "./framework/reset"},
+			never: []string{"./framework/node", "./framework/upgrade", "./framework/install/reset"},
 			why:   "the hands that change a machine are told what to do",
 		},
 		{
@@ -94,13 +94,13 @@ func arrows() []arrow {
 			why:   "a config is read before anything is done with it",
 		},
 		{
-			from:  "./framework/reset",
+			from:  "./framework/install/reset",
 			never: []string{"./framework/node", "./framework/upgrade"},
 			why:   "the node decides on a reset; how it is done is here",
 		},
 		{
 			from:  "./framework/upgrade",
-			never: []string{"./framework/node", "./framework/machine", "./framework/reset"},
+			never: []string{"./framework/node", "./framework/machine", "./framework/install/reset"},
 			why:   "the node decides on an upgrade; how it is done is here",
 		},
 		{

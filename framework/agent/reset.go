@@ -12,8 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kairos-build/kairos-build/framework/commandline"
+	"github.com/kairos-build/kairos-build/framework/install/reset"
 	"github.com/kairos-build/kairos-build/framework/layout"
-	"github.com/kairos-build/kairos-build/framework/reset"
 )
 
 func newReset(p *program) *cobra.Command {

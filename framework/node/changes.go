@@ -10,11 +10,11 @@ import (
 	"time"
 
 	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/install/reset"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/machine/stages"
 	"github.com/kairos-build/kairos-build/framework/node/history"
 	"github.com/kairos-build/kairos-build/framework/node/status"
-	"github.com/kairos-build/kairos-build/framework/reset"
 	"github.com/kairos-build/kairos-build/framework/slot/thisboot"
 	"github.com/kairos-build/kairos-build/framework/upgrade"
 )

@@ -12,9 +12,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/kairos-build/kairos-build/framework/install/reset"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
-	"github.com/kairos-build/kairos-build/framework/reset"
 	"github.com/kairos-build/kairos-build/framework/slot"
 	"github.com/kairos-build/kairos-build/framework/upgrade"
 )

@@ -47,7 +47,7 @@
 // known to be bad comes last. If none loads, GRUB says so and reboots after a minute.
 //
 // slot.State.Boot is the same as a Go function. The end-to-end tests of
-// cmd/kairos-build/internal/disk check GRUB against it.
+// framework/install/disk check GRUB against it.
 package bootconf
 
 import (

@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"io/fs"
 
+	"github.com/kairos-build/kairos-build/framework/install/reset"
 	"github.com/kairos-build/kairos-build/framework/internal/persist"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
-	"github.com/kairos-build/kairos-build/framework/reset"
 )
 
 // fromPersistent takes over the report of /init about the persistent paths. There is

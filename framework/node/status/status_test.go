@@ -10,11 +10,11 @@ import (
 	"testing"
 
 	"github.com/kairos-build/kairos-build/ci/golden"
+	"github.com/kairos-build/kairos-build/framework/install/reset"
 	"github.com/kairos-build/kairos-build/framework/internal/persist"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/machine/report"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
-	"github.com/kairos-build/kairos-build/framework/reset"
 	"github.com/kairos-build/kairos-build/framework/slot/thisboot"
 )
 

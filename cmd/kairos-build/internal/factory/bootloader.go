@@ -3,9 +3,9 @@
 package factory
 
 import (
-	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/disk"
 	"github.com/kairos-build/kairos-build/framework/grub/bootconf"
 	"github.com/kairos-build/kairos-build/framework/grub/bootloader"
+	"github.com/kairos-build/kairos-build/framework/install/disk"
 )
 
 // slotLoader starts the slots of our disks.

@@ -13,9 +13,9 @@ import (
 	"slices"
 	"syscall"
 
-	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/disk"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
 	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/install/disk"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/ext4"
 )

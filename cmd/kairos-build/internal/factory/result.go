@@ -3,8 +3,8 @@
 package factory
 
 import (
-	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/disk"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/publish"
+	"github.com/kairos-build/kairos-build/framework/install/disk"
 )
 
 // FormatVersion is the version of build.json. It changes only when a field

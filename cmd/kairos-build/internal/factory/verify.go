@@ -9,8 +9,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/disk"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
+	"github.com/kairos-build/kairos-build/framework/install/disk"
 )
 
 // VerifyOptions are the options of `kairos-build disk --verify`.

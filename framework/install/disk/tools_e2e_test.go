@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/disk"
+	"github.com/kairos-build/kairos-build/framework/install/disk"
 	"github.com/kairos-build/kairos-build/framework/layout"
 )
 

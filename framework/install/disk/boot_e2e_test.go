@@ -20,9 +20,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/disk"
 	"github.com/kairos-build/kairos-build/framework/grub/bootconf"
 	"github.com/kairos-build/kairos-build/framework/grub/grubenv"
+	"github.com/kairos-build/kairos-build/framework/install/disk"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/slot"
 )

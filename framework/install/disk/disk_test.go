@@ -23,9 +23,9 @@ import (
 	diskfat "github.com/diskfs/go-diskfs/filesystem/fat32"
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/disk"
 	"github.com/kairos-build/kairos-build/framework/grub/bootconf"
 	"github.com/kairos-build/kairos-build/framework/grub/bootloader"
+	"github.com/kairos-build/kairos-build/framework/install/disk"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/ext4"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/disk"
+	"github.com/kairos-build/kairos-build/framework/install/disk"
 	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
