@@ -14,7 +14,7 @@ import (
 )
 
 // TestBuses boots from a disk on every bus that QEMU has: /init must find the
-// driver of each by itself. cmd/kairos-build/internal/disk tests that firmware and
+// driver of each by itself. framework/install/disk tests that firmware and
 // boot loader read such disks. -short tests one bus of each kind.
 func TestBuses(t *testing.T) {
 	l := newLab(t)

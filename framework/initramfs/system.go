@@ -38,6 +38,9 @@ func (b *boot) switchRoot() error {
 	if err != nil {
 		return err
 	}
+	if err := b.markMounts(); err != nil {
+		b.warn("shutting down will take longer: %v", err)
+	}
 	b.info("switching to the root, %d modules loaded, %.1f s after the kernel's start", b.state.ModulesLoaded, sinceKernelStart().Seconds())
 	if err := mount.Enter(sysroot, movedMounts()); err != nil {
 		return err
