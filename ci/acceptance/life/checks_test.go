@@ -242,3 +242,22 @@ func TestVerity(t *testing.T) {
 		})
 	}
 }
+
+func TestUnmounted(t *testing.T) {
+	const all = "[   90.79] systemd-shutdown[1]: All filesystems unmounted."
+	for _, test := range []struct {
+		name    string
+		console labtest.Console
+		want    string // of the error; empty: passes
+	}{
+		{"all", labtest.Console{"(sd-umount)[439]: Unmounting '/var/log'.", all}, ""},
+		{"one by a unit that fails", labtest.Console{"[FAILED] Failed unmounting var-log.mount - /var/log.", all}, "Failed unmounting var-log"},
+		{"one that stays", labtest.Console{"(sd-umount)[8]: Failed to unmount /oem: Device or resource busy", all}, "Failed to unmount /oem"},
+		{"a shutdown that was cut off", labtest.Console{"systemd-shutdown[1]: Unmounting file systems."}, "nothing on the console"},
+	} {
+		err := unmounted(test.console)
+		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v, want %q", test.name, err, test.want)
+		}
+	}
+}

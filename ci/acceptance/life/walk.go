@@ -7,6 +7,8 @@ package life
 import (
 	"context"
 	"fmt"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/kairos-build/kairos-build/ci/lab"
@@ -58,12 +60,29 @@ func (s walk) walkAgain(ctx context.Context, checks []Check) bool {
 		s.skipSecond(checks)
 		return false
 	}
+	s.Conclude("unmounted", "had unmounted every file system before it restarted", 0, "", unmounted(s.VM.Console()))
 	for _, c := range checks {
 		if c.Second != nil {
 			s.check(ctx, c, c.Second, true)
 		}
 	}
 	return true
+}
+
+var (
+	allUnmounted = regexp.MustCompile(`systemd-shutdown\[1\]: All filesystems unmounted`)
+	notUnmounted = regexp.MustCompile(`Failed (to )?unmount`)
+)
+
+// unmounted judges the shutdowns on the console so far.
+func unmounted(c lab.Console) error {
+	if m, found := c.Find(notUnmounted); found {
+		return fmt.Errorf("the console says %q", strings.TrimSpace(m.Text))
+	}
+	if _, found := c.Find(allUnmounted); !found {
+		return fmt.Errorf("nothing on the console matches %q", allUnmounted)
+	}
+	return nil
 }
 
 // enter runs a step that all later ones depend on.
