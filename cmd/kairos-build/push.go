@@ -107,7 +107,8 @@ func newPush() *cobra.Command {
 attached to the image, and the image itself by its digest. An interrupted push leaves no
 tag, and the next one goes on from what was uploaded. See docs/publish.md.
 
-The evidence in the folder of a build is attached: the bills of materials, the provenance,
+What is attached to the image where it comes from (a layout, a registry) is taken along: so
+a signed image stays signed. The evidence in the folder of a build is attached, too: the bills of materials, the provenance,
 and the test result if there is one. See docs/evidence.md.
 
 IMAGE is the folder of a build, a folder with an OCI layout, a tar of one, or an image in
@@ -125,7 +126,7 @@ Credentials are those of "docker login" and "podman login", with their helpers.`
   kairos-build push --sign keyless out/debian-13 registry.example.org/edge/debian
   kairos-build push --unsigned out/amd64 out/arm64 registry.example.org/edge/debian:v1.4.0
   kairos-build push --unsigned out/debian-13 127.0.0.1:5000/edge/debian --insecure-registry --json
-  kairos-build push --unsigned registry.example.org/staging/debian:v1.4.0 registry.example.org/edge/debian`,
+  kairos-build push registry.example.org/staging/debian:v1.4.0 registry.example.org/edge/debian  # signed already`,
 		Args: commandline.Args(cobra.MinimumNArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := how.check(); err != nil {
@@ -137,7 +138,7 @@ Credentials are those of "docker login" and "podman login", with their helpers.`
 			}
 			images, target := args[:len(args)-1], args[len(args)-1]
 			o := how.options(target, t)
-			o.Arch = arch
+			o.Arch, o.Carry, o.IsSignature = arch, true, notary.IsSignature
 			n, err := how.openSigner(cmd.Context(), target, newDesk(cmd, t))
 			if err != nil {
 				return t.close(err)

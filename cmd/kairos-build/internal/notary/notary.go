@@ -12,6 +12,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -50,6 +51,18 @@ func (n *Notary) Signed(s publish.Subject, attached []publish.Attachment) bool {
 		}
 	}
 	return legacy && bundle
+}
+
+// IsSignature tells signatures of images, of either format, from other attachments. It
+// checks none.
+func IsSignature(a publish.Attachment) bool {
+	return slices.ContainsFunc(a.Layers, func(c publish.Content) bool {
+		if c.MediaType == verify.LegacyType {
+			return true
+		}
+		says, err := verify.Unverified(verify.Evidence{MediaType: c.MediaType, Annotations: c.Annotations, Data: c.Data})
+		return err == nil && says.PredicateType == verify.SignaturePredicate
+	})
 }
 
 // Sign implements publish.Signer. A digest is signed once in the life of a notary: the

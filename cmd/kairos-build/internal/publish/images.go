@@ -63,9 +63,7 @@ func (p *Publisher) openItem(ctx context.Context, path string) (i item, err erro
 // openImage opens the image in a folder, whatever its platform is, or what source.Open
 // takes.
 func (p *Publisher) openImage(ctx context.Context, path string) (v1.Image, error) {
-	if inside := filepath.Join(path, "image"); !isLayout(path) && isLayout(inside) {
-		path = inside // a build's folder
-	}
+	path = inBuild(path)
 	if !isLayout(path) {
 		return source.Open(ctx, path, source.Options{Arch: p.Arch, Log: p.Log})
 	}
@@ -73,6 +71,14 @@ func (p *Publisher) openImage(ctx context.Context, path string) (v1.Image, error
 		return nil, err
 	}
 	return source.Layout(path, v1.Platform{})
+}
+
+// inBuild is the layout in the folder of a build; other paths stay.
+func inBuild(path string) string {
+	if inside := filepath.Join(path, "image"); !isLayout(path) && isLayout(inside) {
+		return inside
+	}
+	return path
 }
 
 func isLayout(dir string) bool {

@@ -29,6 +29,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
 )
@@ -49,9 +50,14 @@ type Options struct {
 	Arch string
 	// Evidence may be nil.
 	Evidence Evidence
-	// Signer may be nil only if Unsigned is true.
+	// Signer may be nil only if Unsigned is true, or the images bring signatures along.
 	Signer   Signer
 	Unsigned bool
+	// Carry attaches what is attached to the images where they come from: an OCI layout, or
+	// a registry.
+	Carry bool
+	// IsSignature tells which attachments are signatures. Default: none is.
+	IsSignature func(Attachment) bool
 	// Keys has the credentials. Default those of docker's and podman's configuration and
 	// their credential helpers.
 	Keys authn.Keychain
@@ -94,16 +100,25 @@ func Open(ctx context.Context, o Options) (*Publisher, error) {
 	if err := p.readTarget(); err != nil {
 		return nil, badInput(err)
 	}
-	if p.Signer == nil && !p.Unsigned {
-		return nil, badInput(errors.New("nodes refuse an image without a signature, and nothing signs this one: sign it with --sign KEY (`kairos-build key FILE` makes one), or publish it all the same with --unsigned"))
+	if p.Signer == nil && !p.Unsigned && !p.Carry {
+		return nil, badInput(errUnsigned)
 	}
 	err := p.step("registry: "+p.repo.String(), func(progress.Step) (cached bool, err error) {
-		if p.registry, err = signIn(ctx, p.Options, p.repo, p.mount); err == nil {
+		if p.registry, err = signIn(ctx, p.Options, p.repo, p.scopes()...); err == nil {
 			err = p.checkAccess(ctx)
 		}
 		return false, p.explain(ctx, err)
 	})
 	return p, p.interrupted(ctx, err, noTag)
+}
+
+// scopes are those of writing to the repository, and of reading from those to mount from.
+func (p *Publisher) scopes() []string {
+	all := []string{p.repo.Scope(transport.PushScope)}
+	for _, other := range p.mount {
+		all = append(all, other.Scope(transport.PullScope))
+	}
+	return all
 }
 
 // readTarget reads the target and the repositories to mount from.

@@ -50,9 +50,8 @@ type registry struct {
 	known  bool   // the registry has accepted user, or wants none
 }
 
-// signIn makes a registry from the options. Requests carry the credentials for writing to
-// the repository, and for reading from those named mount.
-func signIn(ctx context.Context, o Options, repo name.Repository, mount []name.Repository) (*registry, error) {
+// signIn makes a registry from the options. Requests carry the credentials for the scopes.
+func signIn(ctx context.Context, o Options, repo name.Repository, scopes ...string) (*registry, error) {
 	r := &registry{repo: repo, scheme: "https", stall: o.StallTimeout, log: o.Log}
 	if o.Insecure {
 		r.scheme = "http"
@@ -64,10 +63,6 @@ func signIn(ctx context.Context, o Options, repo name.Repository, mount []name.R
 	auth, err := r.credentials(ctx, o.Keys)
 	if err != nil {
 		return r, err
-	}
-	scopes := []string{repo.Scope(transport.PushScope)}
-	for _, other := range mount {
-		scopes = append(scopes, other.Scope(transport.PullScope))
 	}
 	base := newTransport(o.Insecure, o.StallTimeout)
 	err = r.retry.Do(ctx, func() (bool, error) {

@@ -81,6 +81,9 @@ func (r *run) chooseTag() (string, error) {
 
 // publish does all steps in their order.
 func (r *run) publish(ctx context.Context) error {
+	if err := r.checkSigned(ctx); err != nil {
+		return err
+	}
 	if _, err := r.checkTag(ctx); err != nil {
 		return err
 	}
@@ -181,13 +184,15 @@ func short(digest v1.Hash) string { return digest.Hex[:12] }
 
 // sendAttachments attaches what the registry lacks about a subject.
 func (r *run) sendAttachments(ctx context.Context, s Subject) error {
-	if r.Evidence == nil && r.Signer == nil {
-		return nil
+	carried, err := r.sendCarried(ctx, s)
+	if err != nil || r.Evidence == nil && r.Signer == nil {
+		return err
 	}
 	attached, err := r.attached(ctx, s.Digest)
 	if err != nil {
 		return err
 	}
+	attached = append(attached, carried...)
 	if err := r.sendEvidence(ctx, s, attached); err != nil {
 		return err
 	}
