@@ -20,8 +20,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"golang.org/x/sys/unix"
 
+	"github.com/kairos-build/kairos-build/ci/qemu"
 	"github.com/kairos-build/kairos-build/ci/testimage"
 	"github.com/kairos-build/kairos-build/framework/grub/bootconf"
 	"github.com/kairos-build/kairos-build/framework/grub/bootloader"
@@ -113,7 +113,7 @@ func (i *Images) makeNext(ctx context.Context, d *Disk, files map[string][]byte)
 	if err != nil {
 		return err
 	}
-	if err := CopySparse(i.Armed, d.Path); err != nil {
+	if err := qemu.CopySparse(ctx, i.Armed, d.Path); err != nil {
 		return err
 	}
 	if err := i.arm(ctx, d, next); err != nil {
@@ -347,48 +347,4 @@ func install(ctx context.Context, path string, d *Disk, to disklayout.Slot, imag
 		return nil, fmt.Errorf("the root image has %d bytes, partition %q %d", written.Tree.Size, root.Name, root.Size())
 	}
 	return written, fat32.Write(io.NewOffsetWriter(f, boot.Offset()), boot.Size(), written.BootFiles(bootconf.Loader{}), fat32.Options{Label: to.BootFS()})
-}
-
-// CopySparse copies a file; blocks of zeros become holes.
-func CopySparse(to, from string) (err error) {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, in.Close()) }()
-	info, err := in.Stat()
-	if err != nil {
-		return err
-	}
-	out, err := os.Create(to)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, out.Close()) }()
-	if err := out.Truncate(info.Size()); err != nil {
-		return err
-	}
-	return copyData(out, in, info.Size())
-}
-
-// copyData copies everything but the holes.
-func copyData(out, in *os.File, size int64) error {
-	for at := int64(0); at < size; {
-		data, err := unix.Seek(int(in.Fd()), at, unix.SEEK_DATA)
-		if errors.Is(err, unix.ENXIO) {
-			return nil // a hole up to the end
-		}
-		if err != nil {
-			return fmt.Errorf("looking for data in %s: %w", in.Name(), err)
-		}
-		hole, err := unix.Seek(int(in.Fd()), data, unix.SEEK_HOLE)
-		if err != nil {
-			return fmt.Errorf("looking for holes in %s: %w", in.Name(), err)
-		}
-		if _, err := io.Copy(io.NewOffsetWriter(out, data), io.NewSectionReader(in, data, hole-data)); err != nil {
-			return err
-		}
-		at = hole
-	}
-	return nil
 }

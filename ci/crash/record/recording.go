@@ -73,7 +73,7 @@ func record(ctx context.Context, o lab.Options, short bool) (_ crash.Recording, 
 	if err := l.MakeNext(ctx, otherBootloader); err != nil {
 		return crash.Recording{}, fmt.Errorf("making the image to upgrade to: %w", err)
 	}
-	if err := keepDisks(l); err != nil {
+	if err := keepDisks(ctx, l); err != nil {
 		return crash.Recording{}, err
 	}
 	for try := 1; ; try++ {
@@ -143,12 +143,12 @@ const coreSectors = layout.SectorSize - 12 + 8
 
 // keepDisks writes two disks: the one that the machine starts with, and the one that
 // has the next version.
-func keepDisks(l *lab.Lab) error {
-	if err := lab.CopySparse(filepath.Join(l.Dir, crash.KnownName), l.Images.Armed); err != nil {
+func keepDisks(ctx context.Context, l *lab.Lab) error {
+	if err := qemu.CopySparse(ctx, filepath.Join(l.Dir, crash.KnownName), l.Images.Armed); err != nil {
 		return err
 	}
 	before := filepath.Join(l.Dir, crash.BeforeName)
-	if err := lab.CopySparse(before, l.Artifact.Path); err != nil {
+	if err := qemu.CopySparse(ctx, before, l.Artifact.Path); err != nil {
 		return err
 	}
 	oem, err := l.OEM(nil)
