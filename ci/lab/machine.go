@@ -62,7 +62,7 @@ type Setup struct {
 	OEM       *qemu.Patch  // default: the test's access
 	Chipset   qemu.Chipset // default: one with a watchdog
 	Faults    []qemu.Fault // console faults that end a wait; nil means the usual ones
-	CDROM     string       // an ISO image; default: none
+	CDROMs    []string     // ISO images; default: none
 	Disks     []string     // more disks
 	WriteLog  string       // gets a log of the disk's writes; default: none
 	MemoryMiB int          // default: see qemu.Config
@@ -100,7 +100,7 @@ func (m *Machine) launch(ctx context.Context) error {
 	m.VM, err = qemu.Start(ctx, qemu.Config{
 		Host: m.Lab.Host, Accel: m.Lab.Accel, Boot: m.Boot, Chipset: m.Setup.Chipset, Log: m.Lab.Log,
 		Disk: cmp.Or(m.Setup.Disk, m.Lab.Artifact.Path), DiskSize: m.Lab.Artifact.Size + ExtraSize, Faults: m.Setup.Faults,
-		Patches: []qemu.Patch{oem}, CDROM: m.Setup.CDROM, ExtraDisks: m.Setup.Disks, ConsoleLog: log, WriteLog: m.Setup.WriteLog, Dir: m.Setup.Dir, MemoryMiB: m.Setup.MemoryMiB,
+		Patches: []qemu.Patch{oem}, CDROMs: m.Setup.CDROMs, ExtraDisks: m.Setup.Disks, ConsoleLog: log, WriteLog: m.Setup.WriteLog, Dir: m.Setup.Dir, MemoryMiB: m.Setup.MemoryMiB,
 	})
 	return err
 }

@@ -103,10 +103,10 @@ func (m machine) diskArgs() []string {
 		drives = append(drives, fmt.Sprintf("disk%d", i))
 	}
 	a = append(a, m.Bus.Args(drives...)...)
-	if m.CDROM != "" {
+	for i, path := range m.CDROMs {
 		a = append(a,
-			"-drive", "if=none,id=cdrom,media=cdrom,format=raw,readonly=on,file="+quote(m.CDROM),
-			"-device", fmt.Sprintf("ide-cd,drive=cdrom,bootindex=%d", len(m.disks)+1))
+			"-drive", fmt.Sprintf("if=none,id=cdrom%d,media=cdrom,format=raw,readonly=on,file=%s", i, quote(path)),
+			"-device", fmt.Sprintf("ide-cd,drive=cdrom%d,bootindex=%d", i, len(m.disks)+1+i))
 	}
 	return a
 }

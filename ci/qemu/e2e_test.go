@@ -166,7 +166,7 @@ func TestCrashAndDeath(t *testing.T) {
 		t.Fatalf("got %v, want an ExitError", err)
 	}
 	t.Log(err)
-	bad := Config{Host: host(t), CDROM: "/does/not/exist.iso", Accel: TCG(Version{})}
+	bad := Config{Host: host(t), CDROMs: []string{"/does/not/exist.iso"}, Accel: TCG(Version{})}
 	if _, err := Start(t.Context(), bad); err == nil || !strings.Contains(err.Error(), "exist.iso") {
 		t.Fatalf("got %v, want QEMU's own words about the file", err)
 	}

@@ -71,7 +71,7 @@ type Config struct {
 	// format of dm-log-writes (ci/crash/writelog), in sectors of 512 bytes. Each start
 	// of QEMU begins it anew. Default: no log.
 	WriteLog string
-	CDROM    string // an ISO image, read-only
+	CDROMs   []string // ISO images, read-only; booted after the disks, in this order
 
 	// Kernel, Initrd and Append boot a kernel directly, without a boot loader.
 	Kernel, Initrd, Append string

@@ -144,7 +144,7 @@ func (t *story) configuredSetup(dir string) (lab.Setup, error) {
 		return lab.Setup{}, err
 	}
 	oem, err := t.Lab.OEM(files)
-	return lab.Setup{OEM: &oem, CDROM: cd, Disks: []string{empty}, Faults: t.Lab.Survivable()}, err
+	return lab.Setup{OEM: &oem, CDROMs: []string{cd}, Disks: []string{empty}, Faults: t.Lab.Survivable()}, err
 }
 
 // cidata returns the files of the CD-ROM, with the addresses of this run.
