@@ -17,7 +17,9 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env env "PATH=$$PATH")
 # For a recipe that boots machines: the QEMU that it finds.
 QEMU := PATH="$$(ci/setup/qemu .tools/qemu)"; export PATH;
 
-# What was compiled in one clone is not compiled again in the next (-trimpath).
+# What was compiled in one clone is not compiled again in the next (-trimpath), and tests and
+# linters use what the build compiled: without cgo, since packages that import net differ.
+export CGO_ENABLED := 0
 export GOFLAGS := $(filter-out -trimpath -buildvcs=false,$(GOFLAGS)) -trimpath -buildvcs=false
 
 VERSION ?= $(or $(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null),v0.0.0-dev)
@@ -46,7 +48,7 @@ MUTANTS_initramfs := 55
 MUTANTS_bootenv := 85
 
 # Equal source gives equal bytes: no local paths, no commit, no cgo.
-GOBUILD = CGO_ENABLED=0 GOFLAGS= $(GO) build -trimpath -buildvcs=false
+GOBUILD = GOFLAGS= $(GO) build -trimpath -buildvcs=false
 PAYLOAD := framework/rootfs/payload/bin/$(ARCH)
 LINT := .tools/golangci-lint-$(GOLANGCI_LINT_VERSION)
 # Packages with tests that need root, QEMU or the programs of `ci/setup/install test`.
