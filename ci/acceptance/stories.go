@@ -7,6 +7,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/ci/acceptance/configured"
 	"github.com/kairos-build/kairos-build/ci/acceptance/faults"
+	"github.com/kairos-build/kairos-build/ci/acceptance/installed"
 	"github.com/kairos-build/kairos-build/ci/acceptance/kubernetes"
 	"github.com/kairos-build/kairos-build/ci/acceptance/upgrade"
 	"github.com/kairos-build/kairos-build/ci/lab"
@@ -38,6 +39,10 @@ func allStories() []story {
 		{Machine: "recovery", Title: "a life with recovery", Proves: "recovers and resets itself", Tell: upgrade.Recovery},
 		{Machine: "rotation", Title: "a node whose images get a new key", Proves: "installs only images of keys that it trusts", Tell: upgrade.Rotation},
 		{Machine: "config", Short: true, Title: "a node with every key in its config", Proves: "does what each key of its config says", Tell: configured.Tell},
+		{
+			Machine: "installed", Short: true, Title: "an empty disk, a medium and a hypervisor's CD-ROM", Proves: "installs itself from its medium",
+			Applies: installed.Applies, Tell: installed.Tell, TellShort: installed.TellShort,
+		},
 		{
 			Machine: "kubernetes", Short: true, Title: "a node of a cluster", Proves: "runs Kubernetes",
 			Applies: kubernetes.Applies, Tell: kubernetes.Tell, TellShort: kubernetes.TellShort,

@@ -39,6 +39,9 @@ func RootAccess(path string, key qemu.Key) (_ qemu.Patch, err error) {
 	return disk.OEM(map[string][]byte{rootAccessFile: append([]byte("#cloud-config\n"), data...)})
 }
 
+// Access is the cloud-config of the test.
+func (l *Lab) Access() []byte { return l.access }
+
 // AccessWithout is the cloud-config of the test without the policy: the node goes by that
 // of its image.
 func (l *Lab) AccessWithout() ([]byte, error) { return access(l.Key.Authorized(), nil) }

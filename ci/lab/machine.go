@@ -72,7 +72,7 @@ type Setup struct {
 // Start boots the machine for the first time, in slot a.
 func (m *Machine) Start(ctx context.Context) error {
 	begin := time.Now()
-	if err := m.launch(ctx); err != nil {
+	if err := m.Launch(ctx); err != nil {
 		return err
 	}
 	return m.Ready(ctx, begin, slot.Choice{Slot: layout.SlotA, Mode: layout.ModeActive})
@@ -87,8 +87,8 @@ func (m *Machine) Crash() (string, bool) {
 	return m.Lab.Accel.CrashLine(m.VM.Console())
 }
 
-// launch makes the machine and starts it.
-func (m *Machine) launch(ctx context.Context) error {
+// Launch makes the machine and starts it. It waits for nothing.
+func (m *Machine) Launch(ctx context.Context) error {
 	log, err := m.newLog()
 	if err != nil {
 		return err
