@@ -27,6 +27,7 @@ func bootloader(args []string) error {
 	flags.StringVar(&from.Shim, "shim", "", "the signed shim")
 	flags.StringVar(&from.MokManager, "mok-manager", "", "the signed MOK manager")
 	flags.StringVar(&from.GRUB, "grub", "", "the signed GRUB")
+	flags.StringVar(&from.NetGRUB, "grub-net", "", "the signed GRUB for the network boot, or none")
 	flags.StringVar(&from.Dir, "grub-dir", "", "folder below EFI/ where the signed GRUB looks for grub.cfg")
 	flags.StringVar(&from.Modules, "bios-modules", "/usr/lib/grub/i386-pc", "GRUB's modules for BIOS")
 	flags.StringVar(&from.Arch, "efi-arch", "x64", "the architecture's name in EFI file names")
