@@ -19,11 +19,20 @@ const (
 	// ArgHashOffset is the offset, in bytes, of the verity superblock in the
 	// root partition, which is also the length of the EROFS image.
 	ArgHashOffset = "kairos.hashoffset"
+	// ArgLive starts a live system, without a slot, and says where its root image is:
+	// LiveMedium or LiveInitramfs.
+	ArgLive = "kairos.live"
+)
+
+// Values of ArgLive.
+const (
+	LiveMedium    = "medium"    // a file system that is labeled COS_LIVE, on a medium
+	LiveInitramfs = "initramfs" // the folder /live of the initramfs, as after a network boot
 )
 
 // BootArgs lists the keys that are set at boot. No image may set one of them.
 func BootArgs() []string {
-	return []string{ArgSlot, ArgMode, ArgDisk, ArgEnv, ArgRootHash, ArgHashOffset}
+	return []string{ArgSlot, ArgMode, ArgDisk, ArgEnv, ArgRootHash, ArgHashOffset, ArgLive}
 }
 
 // A Mode says in which role a slot was booted.
