@@ -119,14 +119,15 @@ func New(i Image, configs []cpio.Entry) (*Boot, error) {
 			RootHash: fmt.Sprintf("%x", i.Slot.Tree.RootHash), Cmdline: args,
 		},
 		Files: []File{
-			inMemory(Kernel, i.Slot.Kernel), inMemory(Initrd, i.Slot.Initrd), {Path: Live, Size: live.Size(), Data: live},
+			InMemory(Kernel, i.Slot.Kernel), InMemory(Initrd, i.Slot.Initrd), {Path: Live, Size: live.Size(), Data: live},
 		},
 	}
 	b.addPrograms(i)
 	return b, b.SetConfigs(configs)
 }
 
-func inMemory(path string, data []byte) File {
+// InMemory is a file with these contents.
+func InMemory(path string, data []byte) File {
 	return File{Path: path, Size: int64(len(data)), Data: bytes.NewReader(data)}
 }
 
@@ -135,9 +136,9 @@ func (b *Boot) addPrograms(i Image) {
 	if i.Shim == nil || i.GRUB == nil {
 		return
 	}
-	b.Files = append(b.Files, inMemory(Shim, i.Shim), inMemory(GRUB, i.GRUB))
+	b.Files = append(b.Files, InMemory(Shim, i.Shim), InMemory(GRUB, i.GRUB))
 	if i.MokManager != nil {
-		b.Files = append(b.Files, inMemory(MokManager, i.MokManager))
+		b.Files = append(b.Files, InMemory(MokManager, i.MokManager))
 	}
 }
 

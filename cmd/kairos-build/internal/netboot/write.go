@@ -39,7 +39,7 @@ type Written struct {
 // done and their total. netboot.json comes last: a folder without it is not complete. An
 // error of the file system says what to do.
 func (b *Boot) Write(ctx context.Context, dir string, progress func(done, total int64)) (Manifest, error) {
-	files := append(append([]File{}, b.Files...), inMemory(Script, b.IPXE("")), inMemory(GRUBConfig, b.GRUBConfig("")))
+	files := append(append([]File{}, b.Files...), InMemory(Script, b.IPXE("")), InMemory(GRUBConfig, b.GRUBConfig("")))
 	m := Manifest{Format: FormatVersion, Image: b.Facts}
 	c := &copier{ctx: ctx, dir: dir, tell: progress}
 	for _, f := range files {
