@@ -86,6 +86,9 @@ func (i *Image) sector(n uint32) ([]byte, error) {
 func (i *Image) readSet(first, base uint32) error {
 	for n := range uint32(maxDescriptors) {
 		b, err := i.sector(first + n)
+		if err != nil && n == 0 {
+			return fmt.Errorf("%w: %w", ErrNotISO, err)
+		}
 		if err != nil {
 			return err
 		}
