@@ -32,6 +32,7 @@ func (s Source) Copies() map[string]string {
 		efiMok + s.Arch + ".efi":  s.MokManager,
 		efiGRUB + s.Arch + ".efi": s.GRUB,
 		BIOSBoot:                  filepath.Join(s.Modules, "boot.img"),
+		CDHybrid:                  filepath.Join(s.Modules, "boot_hybrid.img"),
 	}
 	if s.NetGRUB != "" {
 		copies[netGRUB+s.Arch+".efi"] = s.NetGRUB

@@ -17,7 +17,7 @@ import (
 
 // bootloader collects the boot loader below --out, in layout.ImageBoot. The EFI
 // programs are the distribution's signed ones; its grub-mkimage makes the BIOS
-// core image.
+// core images, for disks and for installer media.
 func bootloader(args []string) error {
 	flags := flag.NewFlagSet("bootloader", flag.ContinueOnError)
 	epoch := flags.Int64("epoch", 0, "no file may be newer than this, in Unix seconds")
@@ -49,9 +49,10 @@ func bootloader(args []string) error {
 			return err
 		}
 	}
-	core := from.MakeCore(filepath.Join(dir, grub.BIOSCore))
-	if err := run(core[0], core[1:]...); err != nil {
-		return err
+	for _, make := range [][]string{from.MakeCore(filepath.Join(dir, grub.BIOSCore)), from.MakeCD(filepath.Join(dir, grub.CDCore))} {
+		if err := run(make[0], make[1:]...); err != nil {
+			return err
+		}
 	}
 	if err := os.CopyFS(filepath.Join(*out, recordDir), os.DirFS(filepath.Join("/", recordDir))); err != nil {
 		return fmt.Errorf("keeping the packages' records: %w", err)
