@@ -86,6 +86,7 @@ type Boot struct {
 	Shim        string   `yaml:"shim" rule:"required,path"`
 	MokManager  string   `yaml:"mok_manager" rule:"required,path"`
 	Grub        string   `yaml:"grub" rule:"required,path"`
+	GrubNet     string   `yaml:"grub_net" rule:"path"` // for the network boot; empty: none
 	GrubDir     string   `yaml:"grub_dir" rule:"required,name"`
 	BIOSModules string   `yaml:"bios_modules" rule:"path"`
 	EFIArch     string   `yaml:"efi_arch" rule:"required,name"`

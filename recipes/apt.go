@@ -2,6 +2,8 @@
 
 package recipes
 
+import "github.com/kairos-build/kairos-build/flavors"
+
 // debs is where packages are mounted, with the order of their installation.
 const debs = "/debs"
 
@@ -33,13 +35,21 @@ func apt(c Choice) family {
 		bootloader: Layer{
 			Name: "bootloader", Title: "bootloader: collect and make the BIOS image",
 			Root: layer("tools"), Mounts: []Mount{{debs, input(InputBootloader)}}, Out: "/out",
-			Command: []string{"bootloader", "--debs", debs, "--out", "/out",
-				"--shim", b.Shim, "--mok-manager", b.MokManager, "--grub", b.Grub,
-				"--grub-dir", b.GrubDir, "--bios-modules", b.BIOSModules, "--efi-arch", b.EFIArch},
+			Command: bootloaderCommand(b),
 		},
 		finalise: Layer{
 			Name: "finalise", Title: "finalise: services, package database, clean up",
 			Root: layer("root"), Command: []string{"finalise"},
 		},
 	}
+}
+
+func bootloaderCommand(b flavors.Boot) []string {
+	command := []string{"bootloader", "--debs", debs, "--out", "/out",
+		"--shim", b.Shim, "--mok-manager", b.MokManager, "--grub", b.Grub,
+		"--grub-dir", b.GrubDir, "--bios-modules", b.BIOSModules, "--efi-arch", b.EFIArch}
+	if b.GrubNet != "" {
+		command = append(command, "--grub-net", b.GrubNet)
+	}
+	return command
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/netserve"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/notary"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/publish"
 	"github.com/kairos-build/kairos-build/framework/commandline"
@@ -64,7 +65,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	switch {
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		err = errors.New("interrupted; nothing was left behind")
-	case slices.ContainsFunc([]error{factory.ErrBadInput, publish.ErrBadInput, notary.ErrBadInput, signing.ErrBadInput}, func(kind error) bool { return errors.Is(err, kind) }):
+	case slices.ContainsFunc([]error{factory.ErrBadInput, publish.ErrBadInput, notary.ErrBadInput, netserve.ErrBadInput, signing.ErrBadInput}, func(kind error) bool { return errors.Is(err, kind) }):
 		err = commandline.UsageError{Err: err}
 	}
 	return commandline.Exit(stderr, "kairos-build", err)
@@ -82,9 +83,9 @@ disk, and tests the disk in QEMU.`,
   kairos-build test out/debian-13         # boot and check it under BIOS, UEFI and Secure Boot`,
 	}
 	commandline.Prepare(root,
-		commandline.Group{Title: "Build", Verbs: []*cobra.Command{newFlavor(), newLock(), newOutdated(), newDisk(), newList(), newEvidence(), newInspect(), newCache()}},
+		commandline.Group{Title: "Build", Verbs: []*cobra.Command{newFlavor(), newLock(), newOutdated(), newDisk(), newNetboot(), newList(), newEvidence(), newInspect(), newCache()}},
 		commandline.Group{Title: "Publish and sign", Verbs: []*cobra.Command{newPush(), newKey(), newSign(), newVerify(), newAttest()}},
-		commandline.Group{Title: "Boot and test", Verbs: []*cobra.Command{newRun(), newMachines(), newTest()}},
+		commandline.Group{Title: "Boot and test", Verbs: []*cobra.Command{newRun(), newMachines(), newServeNetboot(), newTest()}},
 		commandline.Group{Title: "Work on a cloud-config", Verbs: []*cobra.Command{newValidate(), newSimulate(), newSchema()}},
 		commandline.Group{Title: "Work on Kubernetes", Verbs: []*cobra.Command{newToken()}},
 		commandline.Group{Title: "About kairos-build", Verbs: []*cobra.Command{newVersion()}},

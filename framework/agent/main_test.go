@@ -82,7 +82,7 @@ func TestCommandLine(t *testing.T) {
 		{[]string{"version"}, 0, "image v1.2.3\n", ""},
 		{[]string{"--version"}, 0, "image v1.2.3\n", ""},
 		{[]string{"validate", "/does/not/exist"}, 1, "", "kairos-agent: open /does/not/exist: no such file"},
-		{[]string{"validate"}, 0, "no config files in [/system/oem /oem /usr/local/cloud-config]", ""},
+		{[]string{"validate"}, 0, "no config files in [/system/oem /run/initramfs/live /oem /usr/local/cloud-config]", ""},
 	} {
 		got := call(t, dir, "", c.args...)
 		if got.code != c.code || !strings.Contains(got.stdout, c.stdout) || !strings.Contains(got.stderr, c.stderr) {

@@ -33,6 +33,7 @@ type boot struct {
 	personal     bool   // the disk has got an identity of its own in this boot
 	copies       string // other disks with the identity of disk
 	rootDevice   string // /dev/dm-N
+	medium       medium // of a live system
 	state        thisboot.Boot
 	readSlots    readSlots
 	sysfs        string // where the kernel shows disks and drivers
@@ -102,6 +103,10 @@ func (b *boot) recoverFromBug() {
 // has no panic= argument.
 const defaultPanicSeconds = 10
 
+// liveSeconds is how long the message of a live system stays: a person has to read it,
+// and nothing else is going to be started.
+const liveSeconds = 60
+
 // giveUp says why this slot does not boot and restarts the machine, so that
 // the boot loader can count the try. It does not return.
 func (b *boot) giveUp(err error) {
@@ -109,6 +114,9 @@ func (b *boot) giveUp(err error) {
 		b.log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
 	b.feeder.letGo() // a disk that hangs blocks Sync and the restart
+	if b.args.Live != "" {
+		b.panicSeconds = max(b.panicSeconds, liveSeconds)
+	}
 	b.log.Error(failure(err, b.args, b.panicSeconds))
 	b.leaveWords(err)
 	unix.Sync()
@@ -122,6 +130,10 @@ func (b *boot) giveUp(err error) {
 func failure(err error, a arguments, seconds int) string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "BOOT FAILED: %v\n", err)
+	if a.Live != "" {
+		fmt.Fprintf(&s, "The live system was not started, and no disk was written to. Restarting in %d s.", seconds)
+		return s.String()
+	}
 	if a.Slot != "" {
 		fmt.Fprintf(&s, "slot %s was not started (mode %s).\n", a.Slot, a.Mode)
 	}

@@ -30,7 +30,11 @@ type arguments struct {
 	Mode layout.Mode
 	Disk gpt.GUID // of the EFI partition
 	// Env is the state that the boot loader left; nil when the argument is missing.
-	Env        *slot.State
+	Env *slot.State
+	// Live is where a live system has its tree, layout.LiveMedium or layout.LiveInitramfs;
+	// empty for a slot. A live system has no Slot, Disk and Env.
+	Live       string
+	RAM        bool // layout.ArgRAM
 	RootHash   [verity.HashSize]byte
 	HashOffset int64
 	DiskWait   time.Duration
@@ -63,6 +67,10 @@ func (b *boot) readCmdline() error {
 	a := b.args
 	b.state.Slot, b.state.Mode = a.Slot, a.Mode
 	b.state.RootHash, b.state.HashOffset = hex.EncodeToString(a.RootHash[:]), a.HashOffset
+	if a.Live != "" {
+		b.info("starting a live system from its %s", a.Live)
+		return nil
+	}
 	b.info("starting slot %s (mode %s) from the disk with EFI partition %s", a.Slot, a.Mode, a.Disk)
 	return nil
 }
@@ -95,7 +103,19 @@ func parseCmdline(line string) (arguments, error) {
 	if n, err := strconv.Atoi(values["panic"]); err == nil && n > 0 {
 		a.PanicSeconds = n
 	}
-	return a, errors.Join(a.setSlot(values), a.setDisk(values), a.setHash(values))
+	if live, given := values[layout.ArgLive]; given {
+		_, a.RAM = values[layout.ArgRAM]
+		return a, errors.Join(a.setLive(live), a.setWait(values), a.setHash(values))
+	}
+	return a, errors.Join(a.setSlot(values), a.setDisk(values), a.setWait(values), a.setHash(values))
+}
+
+func (a *arguments) setLive(live string) error {
+	a.Live, a.Mode = live, layout.ModeLive
+	if live != layout.LiveMedium && live != layout.LiveInitramfs {
+		return fmt.Errorf("%s=%s: want %s or %s", layout.ArgLive, live, layout.LiveMedium, layout.LiveInitramfs)
+	}
+	return nil
 }
 
 func (a *arguments) setSlot(values map[string]string) (err error) {
@@ -114,16 +134,20 @@ func (a *arguments) setDisk(values map[string]string) (err error) {
 		state := slot.ParseArg(env)
 		a.Env = &state
 	}
+	return describe(layout.ArgDisk, err)
+}
+
+func (a *arguments) setWait(values map[string]string) error {
 	seconds, given := values[argDiskWait]
 	if !given {
-		return describe(layout.ArgDisk, err)
+		return nil
 	}
-	n, waitErr := strconv.Atoi(seconds)
-	if waitErr != nil || n < 1 || n > 3600 {
-		return errors.Join(describe(layout.ArgDisk, err), fmt.Errorf("%s=%s: want 1 to 3600 seconds", argDiskWait, seconds))
+	n, err := strconv.Atoi(seconds)
+	if err != nil || n < 1 || n > 3600 {
+		return fmt.Errorf("%s=%s: want 1 to 3600 seconds", argDiskWait, seconds)
 	}
 	a.DiskWait = time.Duration(n) * time.Second
-	return describe(layout.ArgDisk, err)
+	return nil
 }
 
 func (a *arguments) setHash(values map[string]string) error {

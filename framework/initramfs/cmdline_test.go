@@ -110,6 +110,38 @@ func TestParseCmdlineMistakes(t *testing.T) {
 	}
 }
 
+// TestParseLive: a live system has no slot and no disk, and its line needs none.
+func TestParseLive(t *testing.T) {
+	const hash = "kairos.roothash=00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff kairos.hashoffset=8192 "
+	for add, want := range map[string]arguments{
+		"kairos.live=medium":                   {Live: layout.LiveMedium},
+		"kairos.live=medium kairos.ram":        {Live: layout.LiveMedium, RAM: true},
+		"kairos.live=initramfs":                {Live: layout.LiveInitramfs},
+		"kairos.live=medium kairos.slot=a":     {Live: layout.LiveMedium},
+		"kairos.live=medium kairos.diskwait=5": {Live: layout.LiveMedium, DiskWait: 5 * time.Second},
+	} {
+		got, err := parseCmdline(hash + add)
+		if err != nil {
+			t.Errorf("%s: %v", add, err)
+		}
+		base := goodArguments(t)
+		want.Mode, want.RootHash, want.HashOffset = layout.ModeLive, base.RootHash, base.HashOffset
+		if want.DiskWait == 0 {
+			want.DiskWait = base.DiskWait
+		}
+		got.ModuleParams, got.Blacklist = nil, nil
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", add, diff)
+		}
+	}
+	if _, err := parseCmdline(hash + "kairos.live=cdrom"); err == nil || err.Error() != "kairos.live=cdrom: want medium or initramfs" {
+		t.Error(err)
+	}
+	if _, err := parseCmdline("kairos.live=medium"); err == nil || !strings.Contains(err.Error(), "kairos.roothash=: want 64 hex digits") {
+		t.Error(err)
+	}
+}
+
 func TestParseCmdlineBounds(t *testing.T) {
 	for _, add := range []string{
 		"kairos.diskwait=3601", "kairos.diskwait=-1", "kairos.diskwait=", "kairos.diskwait=1s",
@@ -123,6 +155,7 @@ func TestParseCmdlineBounds(t *testing.T) {
 
 func FuzzParseCmdline(f *testing.F) {
 	f.Add(goodLine)
+	f.Add(goodLine + " kairos.live=medium kairos.ram")
 	f.Add(`a="b c" d"e f"g "`)
 	f.Add("kairos.diskwait=9 modprobe.blacklist=,, .=. x.=1")
 	f.Fuzz(func(t *testing.T, line string) {
@@ -130,7 +163,7 @@ func FuzzParseCmdline(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if _, err := layout.ParseSlot(string(a.Slot)); err != nil || a.HashOffset <= 0 || a.DiskWait <= 0 {
+		if _, err := layout.ParseSlot(string(a.Slot)); a.Live == "" && err != nil || a.Live != "" && (a.Slot != "" || a.Mode != layout.ModeLive) || a.HashOffset <= 0 || a.DiskWait <= 0 {
 			t.Errorf("accepted %+v", a)
 		}
 	})

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/kairos-build/kairos-build/framework/internal/mount"
+	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
 // envInside tells the test that it runs in a mount namespace of its own, and names
@@ -138,7 +139,7 @@ func hangs(t *testing.T, b *boot) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := namedStages(os.DirFS(sysroot), ownStages()); len(got) != 2 {
+	if got := namedStages(os.DirFS(sysroot), layout.ConfigDirs(), ownStages()); len(got) != 2 {
 		t.Errorf("stages %v", got)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)

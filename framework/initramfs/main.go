@@ -6,6 +6,10 @@
 // itself, without other programs: it only runs the new root's agent, for the stages
 // of a config that come before the system's init.
 //
+// With kairos.live= on the kernel command line it starts a live system instead: the root
+// image is a file on an installer medium or in the initramfs itself, and what is written
+// stays in memory.
+//
 // When a boot is impossible, /init writes the reason to every console and restarts
 // the machine, so that the boot loader counts the try; there is no shell. An
 // unusable data partition does not stop the boot: the node comes up without it,
@@ -40,9 +44,16 @@ func main() {
 
 // run is a boot, step by step. It returns only when a step failed.
 func (b *boot) run() error {
+	if err := b.steps([]step{
+		{"system", b.mountSystem},    // proc, sys, dev, run; the log
+		{"arguments", b.readCmdline}, // from the boot loader
+	}); err != nil {
+		return err
+	}
+	if b.args.Live != "" {
+		return b.runLive()
+	}
 	return b.steps([]step{
-		{"system", b.mountSystem},     // proc, sys, dev, run; the log
-		{"arguments", b.readCmdline},  // from the boot loader
 		{"modules", b.loadModules},    // drivers of this machine, and modules for /init itself
 		{"watchdog", b.startWatchdog}, // resets a machine that hangs from here on
 		{"disk", b.findDisk},          // the disk that the boot loader came from
@@ -56,6 +67,26 @@ func (b *boot) run() error {
 		{"report", b.report},          // /run/cos
 		{"stages", b.runStages},       // rootfs and initramfs of the config, by the new root's agent
 		{"switch", b.switchRoot},      // the system's own init takes over
+	})
+}
+
+// runLive is the boot of a live system: no disk is written to, and none but the medium is
+// mounted.
+func (b *boot) runLive() error {
+	return b.steps([]step{
+		{"modules", b.loadModules},
+		{"watchdog", b.startWatchdog},
+		{"medium", b.findTree},        // the live tree: on a medium, or in this initramfs
+		{"memory", b.takeToMemory},    // with kairos.ram: the tree, so that the medium can go
+		{"verity", b.openLiveRoot},    // a loop device over the root image, behind dm-verity
+		{"root", b.mountRoot},         // read-only
+		{"data", b.mountLiveData},     // in memory, or the stick's own persistent partition
+		{"ephemeral", b.mountOverlay}, // writable until the next boot
+		{"persistent", b.bindPaths},   // kept if the stick has a persistent partition
+		{"identity", b.identify},
+		{"report", b.report},
+		{"stages", b.runStages},
+		{"switch", b.switchRoot},
 	})
 }
 

@@ -16,7 +16,7 @@ const layoutFile = layout.RunDir + "/cos-layout.env"
 // report looks for late copies of the disk, and writes the state of this boot for
 // the rest of the system.
 func (b *boot) report() error {
-	if candidates, err := b.lookAtDisks(); err == nil {
+	if candidates, err := b.lookAtDisks(); err == nil && b.args.Live == "" {
 		if err := b.checkCopies(candidates); err != nil {
 			return err
 		}

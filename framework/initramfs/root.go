@@ -34,6 +34,11 @@ func (b *boot) openRoot() error {
 	if err != nil {
 		return fmt.Errorf("%s (%s) does not hold the root image that this kernel belongs to; write the slot again: %w", b.args.Slot.Root(), device, err)
 	}
+	return b.mapRoot(b.args.Slot.Root(), device, superblock)
+}
+
+// mapRoot makes the dm-verity device of a root image. what names the image for people.
+func (b *boot) mapRoot(what, device string, superblock verity.Superblock) (err error) {
 	table := dm.Verity{
 		Device:        device,
 		DataBlockSize: verity.BlockSize, HashBlockSize: verity.BlockSize,
@@ -46,7 +51,7 @@ func (b *boot) openRoot() error {
 	if err != nil {
 		return err
 	}
-	b.info("root is %s (%s) behind dm-verity, root hash %s", b.args.Slot.Root(), device, hex.EncodeToString(b.args.RootHash[:]))
+	b.info("root is %s (%s) behind dm-verity, root hash %s", what, device, hex.EncodeToString(b.args.RootHash[:]))
 	return linkDevice(b.rootDevice, rootName)
 }
 

@@ -38,7 +38,10 @@ const (
 // If they fail, the boot goes on: the agent runs again as kairos-boot.service, and
 // then runs the stages that have no report.
 func (b *boot) runStages() error {
-	wanted := namedStages(os.DirFS(sysroot), ownStages())
+	wanted := namedStages(os.DirFS(sysroot), layout.ConfigDirs(), ownStages())
+	if b.args.Live != "" && len(wanted) < len(ownStages()) { // the medium is not below sysroot yet
+		wanted = mergeStages(wanted, namedStages(os.DirFS("/"), []string{layout.LiveDir}, ownStages()))
+	}
 	if len(wanted) == 0 {
 		return nil
 	}
@@ -56,12 +59,12 @@ func (b *boot) runStages() error {
 	return b.state.Write(layout.StateFile) // with these warnings
 }
 
-// namedStages returns those of names that occur in a config file below root. Only
+// namedStages returns those of names that occur in a config file in dirs below root. Only
 // the agent decodes the files; a node without such steps need not start it. A name
 // in a comment starts the agent once for nothing.
-func namedStages(root fs.FS, names []string) []string {
+func namedStages(root fs.FS, dirs, names []string) []string {
 	found := map[string]bool{}
-	for _, dir := range layout.ConfigDirs() {
+	for _, dir := range dirs {
 		entries, err := fs.ReadDir(root, strings.TrimPrefix(dir, "/"))
 		if err != nil {
 			continue // the agent reports it
@@ -74,6 +77,11 @@ func namedStages(root fs.FS, names []string) []string {
 		}
 	}
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !found[name] })
+}
+
+// mergeStages returns the stages of both lists, in their order.
+func mergeStages(a, b []string) []string {
+	return slices.DeleteFunc(ownStages(), func(name string) bool { return !slices.Contains(a, name) && !slices.Contains(b, name) })
 }
 
 // maxConfig is the largest config file that is read, in bytes, as in
@@ -99,7 +107,11 @@ func configText(root fs.FS, name string) []byte {
 
 // inRoot calls do while the kernel's file systems are bound into the new root too.
 func (b *boot) inRoot(do func()) (err error) {
-	for _, dir := range movedMounts() {
+	shared := movedMounts()
+	if b.args.Live != "" {
+		shared = append(shared, layout.LiveDir)
+	}
+	for _, dir := range shared {
 		if err := mount.Bind(dir, sysroot+dir); err != nil {
 			return err
 		}

@@ -9,6 +9,8 @@ import (
 	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
 func TestNamedStages(t *testing.T) {
@@ -29,7 +31,7 @@ func TestNamedStages(t *testing.T) {
 			for name, text := range c.files {
 				root[name] = &fstest.MapFile{Data: []byte(text)}
 			}
-			got := namedStages(root, ownStages())
+			got := namedStages(root, layout.ConfigDirs(), ownStages())
 			if diff := cmp.Diff(c.want, got, cmp.Transformer("", func(s []string) string { return strings.Join(s, " ") })); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
@@ -50,7 +52,7 @@ func TestConfigText(t *testing.T) {
 		"the limit": {large(maxConfig), []string{"rootfs"}},
 		"too large": {large(maxConfig + 1), []string{}},
 	} {
-		got := namedStages(fstest.MapFS{"oem/90.yaml": c.file}, ownStages())
+		got := namedStages(fstest.MapFS{"oem/90.yaml": c.file}, layout.ConfigDirs(), ownStages())
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/kairos-build/kairos-build/framework/internal/mount"
+	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
 // mountAPI mounts the kernel's own file systems, with the options that systemd
@@ -42,7 +43,7 @@ func (b *boot) switchRoot() error {
 		b.warn("shutting down will take longer: %v", err)
 	}
 	b.info("switching to the root, %d modules loaded, %.1f s after the kernel's start", b.state.ModulesLoaded, sinceKernelStart().Seconds())
-	if err := mount.Enter(sysroot, movedMounts()); err != nil {
+	if err := mount.Enter(sysroot, movedMounts(), []string{layout.LiveInitramfsDir}); err != nil {
 		return err
 	}
 	args := append([]string{program}, os.Args[1:]...)

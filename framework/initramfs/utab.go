@@ -39,7 +39,11 @@ func markedMounts(mountinfo, root string) string {
 		if dash < 6 || len(field) < dash+3 {
 			continue
 		}
-		if target, below := strings.CutPrefix(field[4], root+"/"); below {
+		target, below := strings.CutPrefix(field[4], root+"/")
+		if live, is := strings.CutPrefix(field[4], "/run/initramfs/"); is { // of a live system
+			target, below = "run/initramfs/"+live, true
+		}
+		if below {
 			fmt.Fprintf(&table, "SRC=%s TARGET=/%s ROOT=%s OPTS=x-initrd.mount\n", field[dash+2], target, field[3])
 		}
 	}

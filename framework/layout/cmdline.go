@@ -19,11 +19,26 @@ const (
 	// ArgHashOffset is the offset, in bytes, of the verity superblock in the
 	// root partition, which is also the length of the EROFS image.
 	ArgHashOffset = "kairos.hashoffset"
+	// ArgLive starts a live system in place of a slot: LiveMedium or LiveInitramfs. There
+	// are no ArgSlot, ArgMode, ArgDisk and ArgEnv then.
+	ArgLive = "kairos.live"
+	// ArgRAM, which has no value, has a live system copy its medium to memory and let it go.
+	ArgRAM = "kairos.ram"
+	// ArgInstall and ArgInteractive are what a person chose in the menu of an installer
+	// medium, as in Kairos; they have no value.
+	ArgInstall     = "install-mode"
+	ArgInteractive = "install-mode-interactive"
+)
+
+// The values of ArgLive: where /init finds the live tree.
+const (
+	LiveMedium    = "medium"    // on a file system labelled LabelLive, of any device
+	LiveInitramfs = "initramfs" // in the initramfs itself, in LiveInitramfsDir
 )
 
 // BootArgs lists the keys that are set at boot. No image may set one of them.
 func BootArgs() []string {
-	return []string{ArgSlot, ArgMode, ArgDisk, ArgEnv, ArgRootHash, ArgHashOffset}
+	return []string{ArgSlot, ArgMode, ArgDisk, ArgEnv, ArgRootHash, ArgHashOffset, ArgLive, ArgRAM}
 }
 
 // A Mode says in which role a slot was booted.

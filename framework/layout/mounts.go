@@ -102,7 +102,8 @@ func ReleaseLabels() map[string]string {
 	}
 }
 
-// ConfigDirs are the directories that are searched for *.yaml configuration, in merge order.
+// ConfigDirs are the directories that are searched for *.yaml configuration, in merge order:
+// of the image, of the medium of a live system, of the node.
 func ConfigDirs() []string {
-	return []string{"/system/oem", MountOEM, MountPersistent + "/cloud-config"}
+	return []string{"/system/oem", LiveDir, MountOEM, MountPersistent + "/cloud-config"}
 }

@@ -53,6 +53,9 @@ func forConsole(lines []string) string {
 
 // readyLine is the line that the VM harness and people wait for. Its form is stable.
 func readyLine(s status.Status) string {
+	if s.Live() {
+		s.Slot = "none"
+	}
 	return fmt.Sprintf("kairos: ready slot=%s mode=%s version=%s\n", orUnknown(s.Slot), orUnknown(s.Mode), orUnknown(s.Version))
 }
 

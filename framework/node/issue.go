@@ -63,7 +63,11 @@ func (n *Node) writeNodeIssue(s status.Status) error {
 
 func issueOf(s status.Status) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "slot %s (%s), version %s", orUnknown(s.Slot), orUnknown(s.Mode), forAgetty(orUnknown(s.Version)))
+	what := fmt.Sprintf("slot %s (%s)", orUnknown(s.Slot), orUnknown(s.Mode))
+	if s.Live() {
+		what = "live system, not installed"
+	}
+	fmt.Fprintf(&b, "%s, version %s", what, forAgetty(orUnknown(s.Version)))
 	switch n := len(s.Problems); n {
 	case 0:
 	case 1:

@@ -78,6 +78,13 @@ var grubConfig string
 // GRUB returns the text of grub.cfg.
 func GRUB() []byte { return []byte(grubConfig) }
 
+//go:embed live.cfg
+var liveConfig string
+
+// Live returns the text of the grub.cfg of an installer medium. It reads SlotConfig from
+// the directory layout.LiveTree.
+func Live() []byte { return []byte(liveConfig) }
+
 // Loader is GRUB as a slotimage.BootLoader.
 type Loader struct{}
 

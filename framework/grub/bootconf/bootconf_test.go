@@ -173,9 +173,31 @@ func TestLineFits(t *testing.T) {
 	}
 	ours := strings.Fields(line[:strings.Index(line, image)])
 	for _, key := range layout.BootArgs() {
+		if key == layout.ArgLive || key == layout.ArgRAM { // TestLive
+			continue
+		}
 		if !slices.ContainsFunc(ours, func(arg string) bool { return strings.HasPrefix(arg, key+"=") }) {
 			t.Errorf("%s is not before the image's arguments, where nothing is cut off:\n%s", key, line)
 		}
+	}
+}
+
+// TestLive: the menu of a medium names the files of the live tree, and hands on what /init
+// reads, before the image's arguments.
+func TestLive(t *testing.T) {
+	text := string(bootconf.Live())
+	for _, want := range []string{
+		`linux "($live)/` + layout.LiveTree + "/" + layout.BootKernel + `" ` + layout.ArgLive + "=" + layout.LiveMedium + " $1 $2 $3 $" + bootconf.CmdlineVar + ";",
+		`initrd "($live)/` + layout.LiveTree + "/" + layout.BootInitrd + `"`, `source "($live)/` + layout.LiveTree + "/" + bootconf.SlotConfig + `"`,
+		"--label " + layout.LabelLive, "start " + layout.ArgRAM + "\n", "start " + layout.ArgInstall + "\n", "start " + layout.ArgInteractive + "\n",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("live.cfg has no %s", want)
+		}
+	}
+	ids := regexp.MustCompile(`--id (\w+)`).FindAllStringSubmatch(text, -1)
+	if len(ids) != 6 || !strings.Contains(text, "set default="+ids[0][1]+"\n") {
+		t.Errorf("menu entries %v: want 6, and the first is the default", ids)
 	}
 }
 

@@ -30,6 +30,7 @@ const (
 	efiShim  = efiDir + "shim" // the architecture and .efi follow
 	efiGRUB  = efiDir + "grub"
 	efiMok   = efiDir + "mm"
+	netGRUB  = "net/grub" // not on a disk: see NetworkPrograms
 )
 
 // Facts of GRUB's BIOS images (grub 2.12: include/grub/i386/pc/boot.h,

@@ -18,6 +18,7 @@ const biosModules = "biosdisk part_gpt fat linux normal configfile loadenv regex
 // A Source says where a distribution has the parts of its boot loader.
 type Source struct {
 	Shim, MokManager, GRUB string // signed programs for UEFI
+	NetGRUB                string // signed program for UEFI that boots from the network; empty: none
 	Dir                    string // below EFI/, where the signed GRUB looks for grub.cfg
 	Modules                string // folder of GRUB's modules for BIOS
 	Arch                   string // as in EFI file names
@@ -26,12 +27,17 @@ type Source struct {
 // Copies returns the files of an image's boot loader that are copied: source paths by
 // their names below layout.ImageBoot.
 func (s Source) Copies() map[string]string {
-	return map[string]string{
+	copies := map[string]string{
 		efiShim + s.Arch + ".efi": s.Shim,
 		efiMok + s.Arch + ".efi":  s.MokManager,
 		efiGRUB + s.Arch + ".efi": s.GRUB,
 		BIOSBoot:                  filepath.Join(s.Modules, "boot.img"),
+		CDHybrid:                  filepath.Join(s.Modules, "boot_hybrid.img"),
 	}
+	if s.NetGRUB != "" {
+		copies[netGRUB+s.Arch+".efi"] = s.NetGRUB
+	}
+	return copies
 }
 
 // MakeCore returns the command that makes BIOSCore. Its prefix names no disk, so GRUB uses

@@ -28,6 +28,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/kairos-build/kairos-build/framework/internal/kmod"
+	"github.com/kairos-build/kairos-build/framework/ondisk/cpio"
 )
 
 // ErrRequired is wrapped when modules are missing that every node needs to boot.
@@ -103,15 +104,15 @@ func (o Options) list() (List, error) {
 }
 
 // entries returns everything in the archive, in no special order.
-func (o Options) entries(release string, index *kmod.Index, chosen []kmod.Module, list List) ([]entry, error) {
+func (o Options) entries(release string, index *kmod.Index, chosen []kmod.Module, list List) ([]cpio.Entry, error) {
 	if len(o.Init) == 0 {
 		return nil, errors.New("the initrd has no program for /init")
 	}
-	entries := []entry{
-		{path: "init", mode: typeRegular | 0o755, data: o.Init},
-		{path: "dev/console", mode: typeChar | 0o600, major: 5, minor: 1},
-		{path: "sbin/modprobe", mode: typeLink | 0o777, data: []byte("/init")},
-		{path: "usr/sbin/modprobe", mode: typeLink | 0o777, data: []byte("/init")},
+	entries := []cpio.Entry{
+		cpio.File("init", 0o755, o.Init),
+		{Path: "dev/console", Mode: cpio.TypeChar | 0o600, Major: 5, Minor: 1},
+		cpio.Link("sbin/modprobe", "/init"),
+		cpio.Link("usr/sbin/modprobe", "/init"),
 	}
 	dir := strings.TrimPrefix(kmod.Dir(release), "/")
 	for _, m := range chosen {
@@ -119,12 +120,12 @@ func (o Options) entries(release string, index *kmod.Index, chosen []kmod.Module
 		if err != nil {
 			return nil, err
 		}
-		entries = append(entries, entry{path: path.Join(dir, uncompressed(m.Path)), mode: typeRegular | 0o644, data: data})
+		entries = append(entries, cpio.File(path.Join(dir, uncompressed(m.Path)), 0o644, data))
 	}
 	files := indexFiles(index, chosen)
 	files[kmod.FileLoad] = loadFile(list, index)
 	for name, data := range files {
-		entries = append(entries, entry{path: path.Join(dir, name), mode: typeRegular | 0o644, data: data})
+		entries = append(entries, cpio.File(path.Join(dir, name), 0o644, data))
 	}
 	return entries, nil
 }
@@ -155,11 +156,11 @@ func loadFile(l List, index *kmod.Index) []byte {
 	return b
 }
 
-func (o Options) write(w io.Writer, entries []entry) (size, raw int64, err error) {
+func (o Options) write(w io.Writer, entries []cpio.Entry) (size, raw int64, err error) {
 	out := &counter{w: w}
 	switch o.Compression {
 	case Plain:
-		err := writeCPIO(out, entries)
+		_, err := write(out, entries)
 		return out.n, out.n, err
 	case Zstd, "":
 		raw, err := writeZstd(out, entries)
@@ -170,13 +171,13 @@ func (o Options) write(w io.Writer, entries []entry) (size, raw int64, err error
 
 // writeZstd uses one goroutine, so that the bytes do not depend on the number
 // of processors.
-func writeZstd(w io.Writer, entries []entry) (raw int64, err error) {
+func writeZstd(w io.Writer, entries []cpio.Entry) (raw int64, err error) {
 	z, err := zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault))
 	if err != nil {
 		return 0, err
 	}
 	in := &counter{w: z}
-	if err := writeCPIO(in, entries); err != nil {
+	if _, err := write(in, entries); err != nil {
 		return in.n, errors.Join(err, z.Close())
 	}
 	return in.n, z.Close()
@@ -192,4 +193,16 @@ func (c *counter) Write(b []byte) (int, error) {
 	n, err := c.w.Write(b)
 	c.n += int64(n)
 	return n, err
+}
+
+func write(w io.Writer, entries []cpio.Entry) (int64, error) {
+	archive, err := cpio.New(entries)
+	if err != nil {
+		return 0, err
+	}
+	n, err := archive.WriteTo(w)
+	if err != nil {
+		return n, fmt.Errorf("writing the initrd: %w", err)
+	}
+	return n, nil
 }

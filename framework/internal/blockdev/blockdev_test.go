@@ -56,6 +56,10 @@ func TestDisks(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("disks (-want +got):\n%s", diff)
 	}
+	drives, err := Optical(sys)
+	if diff := cmp.Diff([]Disk{{Name: "sr0", Path: "/dev/sr0", Topology: "pci/1/block/sr0", Size: 1024, Removable: true}}, drives); err != nil || diff != "" {
+		t.Errorf("optical drives (%v, -want +got):\n%s", err, diff)
+	}
 }
 
 func TestPartitions(t *testing.T) {

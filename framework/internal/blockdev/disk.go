@@ -62,7 +62,15 @@ func ignored(name string) bool {
 // Disks lists the disks below sysfs ("/sys") that have a medium: fixed disks
 // before removable ones, then by their path in the device tree. So the order does
 // not depend on which disk answered first.
-func Disks(sysfs string) ([]Disk, error) {
+func Disks(sysfs string) ([]Disk, error) { return list(sysfs, ignored) }
+
+// Optical lists the optical drives, in the order of Disks. The size of a drive without a
+// disc is meaningless.
+func Optical(sysfs string) ([]Disk, error) {
+	return list(sysfs, func(name string) bool { return !strings.HasPrefix(name, "sr") })
+}
+
+func list(sysfs string, ignored func(name string) bool) ([]Disk, error) {
 	entries, err := os.ReadDir(filepath.Join(sysfs, "block"))
 	if err != nil {
 		return nil, fmt.Errorf("listing disks: %w", err)

@@ -3,6 +3,7 @@
 package mount
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -30,6 +31,25 @@ func TestEmpty(t *testing.T) {
 	}
 	if _, err := os.Stat(outside); err != nil {
 		t.Errorf("a symbolic link was followed: %v", err)
+	}
+}
+
+func TestEmptyKeeps(t *testing.T) {
+	dir := t.TempDir()
+	for _, file := range []string{"live/kairos/root.img", "live.old", "lib/x"} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(dir, file)), 0o755), os.WriteFile(filepath.Join(dir, file), nil, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := empty(dir, filepath.Join(dir, "live")); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 1 {
+		t.Errorf("there are %v (%v), want live", entries, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "live/kairos/root.img")); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -26,7 +26,7 @@ const Schema = 1
 // Status is what `kairos-agent status --json` prints: one JSON object.
 type Status struct {
 	Schema   int    `json:"schema"`
-	Slot     string `json:"slot"`    // a, b, recovery; empty when it is unknown
+	Slot     string `json:"slot"`    // a, b, recovery; empty when it is unknown, and in a live system
 	Mode     string `json:"mode"`    // active, passive, recovery, live; empty when it is unknown
 	Version  string `json:"version"` // KAIROS_VERSION
 	Hostname string `json:"hostname"`
@@ -180,9 +180,20 @@ func (s *Status) fromBoot(root tree.Root, mounted []mountPoint, withSlots bool) 
 	s.Boot = &Boot{FirstBoot: state.FirstBoot, ModulesLoaded: state.ModulesLoaded, Steps: state.Steps}
 	s.Problems = append(s.Problems, state.Warnings...)
 	s.layout(state, mounted)
-	if withSlots {
+	if withSlots && !s.Live() {
 		s.slots(root, state)
 	}
+}
+
+// Live tells whether this is a live system: it has no slots.
+func (s Status) Live() bool { return s.Mode == string(layout.ModeLive) }
+
+// medium names what a live system was started from.
+func (s Status) medium() string {
+	if s.Disk == nil || s.Disk.Device == "" {
+		return "memory"
+	}
+	return strings.TrimSpace(s.Disk.Device + " " + s.Disk.Model)
 }
 
 func (s *Status) layout(state *thisboot.Boot, mounted []mountPoint) {

@@ -84,7 +84,11 @@ func (s Status) summary(row func(...string), all bool) {
 	s.addresses(row, all)
 	row("config", s.configLine())
 	row("version", orUnknown(s.Version))
-	row("slot", orUnknown(s.Slot)+" ("+orUnknown(s.Mode)+")")
+	if s.Live() {
+		row("slot", "none: a live system, from "+s.medium())
+	} else {
+		row("slot", orUnknown(s.Slot)+" ("+orUnknown(s.Mode)+")")
+	}
 	if s.Next != nil && (all || string(s.Next.Slot) != s.Slot || string(s.Next.Mode) != s.Mode) {
 		row("next", s.Next.Sentence)
 	}

@@ -6,6 +6,8 @@
 // FAT32 file systems of any maker (Open), and replaces single files in them so that
 // a power cut at any moment leaves the old file or the new one (Replace, Remove).
 //
+// WriteFAT16 writes the small FAT16 file system that a CD-ROM needs.
+//
 // It does not repair file systems, and it supports short (8.3) names only: readers
 // skip long names.
 //

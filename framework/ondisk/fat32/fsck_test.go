@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
 )
 
 // TestFsck checks images with dosfstools and mtools, the programs of the users.
@@ -45,4 +47,16 @@ func run(t *testing.T, name string, args ...string) string {
 		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
 	}
 	return string(out)
+}
+
+func TestFsck16(t *testing.T) {
+	for _, size := range []int64{fat32.MinFAT16, 17 * mib, fat32.MaxFAT16} {
+		path := write16(t, size)
+		if out := run(t, "fsck.vfat", "-n", "-v", path); !strings.Contains(out, "FATs, 16 bit entries") || strings.Contains(out, "differ") {
+			t.Errorf("fsck.vfat says:\n%s", out)
+		}
+		if got := run(t, "mtype", "-i", path, "::/EFI/DEBIAN/GRUB.CFG"); got != "set timeout=1\n" {
+			t.Errorf("mtype prints %q", got)
+		}
+	}
 }

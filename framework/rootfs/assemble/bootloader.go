@@ -17,7 +17,7 @@ import (
 
 // bootloader collects the boot loader below --out, in layout.ImageBoot. The EFI
 // programs are the distribution's signed ones; its grub-mkimage makes the BIOS
-// core image.
+// core images, for disks and for installer media.
 func bootloader(args []string) error {
 	flags := flag.NewFlagSet("bootloader", flag.ContinueOnError)
 	epoch := flags.Int64("epoch", 0, "no file may be newer than this, in Unix seconds")
@@ -27,6 +27,7 @@ func bootloader(args []string) error {
 	flags.StringVar(&from.Shim, "shim", "", "the signed shim")
 	flags.StringVar(&from.MokManager, "mok-manager", "", "the signed MOK manager")
 	flags.StringVar(&from.GRUB, "grub", "", "the signed GRUB")
+	flags.StringVar(&from.NetGRUB, "grub-net", "", "the signed GRUB for the network boot, or none")
 	flags.StringVar(&from.Dir, "grub-dir", "", "folder below EFI/ where the signed GRUB looks for grub.cfg")
 	flags.StringVar(&from.Modules, "bios-modules", "/usr/lib/grub/i386-pc", "GRUB's modules for BIOS")
 	flags.StringVar(&from.Arch, "efi-arch", "x64", "the architecture's name in EFI file names")
@@ -48,9 +49,10 @@ func bootloader(args []string) error {
 			return err
 		}
 	}
-	core := from.MakeCore(filepath.Join(dir, grub.BIOSCore))
-	if err := run(core[0], core[1:]...); err != nil {
-		return err
+	for _, make := range [][]string{from.MakeCore(filepath.Join(dir, grub.BIOSCore)), from.MakeCD(filepath.Join(dir, grub.CDCore))} {
+		if err := run(make[0], make[1:]...); err != nil {
+			return err
+		}
 	}
 	if err := os.CopyFS(filepath.Join(*out, recordDir), os.DirFS(filepath.Join("/", recordDir))); err != nil {
 		return fmt.Errorf("keeping the packages' records: %w", err)

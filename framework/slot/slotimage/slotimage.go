@@ -151,20 +151,21 @@ func uuid(id [32]byte) [16]byte {
 	return u
 }
 
-// kernelArgs returns the kernel arguments of the slot: those of dm-verity, then the
+// KernelArgs returns the kernel arguments of the slot: those of dm-verity, then the
 // image's own.
-func (i *Image) kernelArgs() string {
+func (i *Image) KernelArgs() string {
 	args := fmt.Sprintf("%s=%x %s=%d %s", layout.ArgRootHash, i.Tree.RootHash, layout.ArgHashOffset, i.Tree.HashOffset, i.Cmdline)
 	return strings.TrimSpace(args)
 }
 
 // BootFiles returns the files of the slot's boot partition.
 func (i *Image) BootFiles(loader BootLoader) []fat32.File {
-	files := loader.Files(i.Kernel, i.Initrd, i.kernelArgs())
-	return append(files, fat32.File{Path: layout.BootLabel, Data: i.label().Encode()})
+	files := loader.Files(i.Kernel, i.Initrd, i.KernelArgs())
+	return append(files, fat32.File{Path: layout.BootLabel, Data: i.Label().Encode()})
 }
 
-func (i *Image) label() Label {
+// Label returns what identifies the image in its slot.
+func (i *Image) Label() Label {
 	return Label{
 		Version: i.Release["KAIROS_VERSION"], Image: i.Reference, Digest: i.Digest, RootHash: fmt.Sprintf("%x", i.Tree.RootHash), Trust: i.Trust,
 	}

@@ -25,11 +25,13 @@ const Version = 1
 // Boot is one boot, as the initramfs saw it.
 type Boot struct {
 	Version    int         `json:"version"`
-	Slot       layout.Slot `json:"slot"`
+	Slot       layout.Slot `json:"slot"` // empty in a live system
 	Mode       layout.Mode `json:"mode"`
 	RootHash   string      `json:"rootHash"`   // dm-verity root hash, 64 lower-case hex digits
 	HashOffset int64       `json:"hashOffset"` // bytes: the EROFS image's length, where the verity superblock is
-	Disk       Disk        `json:"disk"`
+	// Disk is what was booted: in a live system its medium. It is empty if the system came
+	// over the network.
+	Disk Disk `json:"disk"`
 	// Partitions are those of Disk, in table order.
 	Partitions []Partition `json:"partitions"`
 	// Mounts are in the order in which they were made.
@@ -115,6 +117,9 @@ func (s *Boot) Partition(name string) (Partition, bool) {
 // /dev/vda2. A disk that lacks it was not made by kairos-build.
 func (s *Boot) Device(name string) (string, error) {
 	p, ok := s.Partition(name)
+	if !ok && s.Mode == layout.ModeLive {
+		return "", fmt.Errorf("this system runs from an installer medium, which has no partition %q: install it first", name)
+	}
 	if !ok {
 		return "", fmt.Errorf("the disk %s that was booted has no partition %q: was it made by kairos-build?", s.Disk.Device, name)
 	}

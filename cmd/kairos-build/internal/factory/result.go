@@ -3,6 +3,7 @@
 package factory
 
 import (
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/netboot"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/publish"
 	"github.com/kairos-build/kairos-build/framework/install/disk"
 )
@@ -22,6 +23,8 @@ type Result struct {
 	Created      string `json:"created"`              // RFC 3339: the time that every file is clamped to
 	Image        *Image `json:"image,omitempty"`
 	Disks        []Disk `json:"disks"`
+	// Netboot describes the folder for the network boot, if it was made.
+	Netboot *netboot.Manifest `json:"netboot,omitempty"`
 	// Evidence are the documents about the image, beside build.json.
 	Evidence []Evidence `json:"evidence"`
 	Steps    []Step     `json:"steps"`

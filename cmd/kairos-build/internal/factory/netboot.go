@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package factory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/netboot"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
+	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/grub/bootloader"
+	"github.com/kairos-build/kairos-build/framework/ondisk/cpio"
+)
+
+// netbootName is the folder of a build with the files for the network boot, and the name of
+// the artifact.
+const netbootName = "netboot"
+
+// addNetboot writes the files for the network boot.
+func (b *build) addNetboot(ctx context.Context, image *madeImage, r *Result) error {
+	boot, closeRoot, err := openNetboot(image.root, image.Digest, b.recipe.Arch, netbootConfigs(b.configs, false))
+	if err != nil {
+		return err
+	}
+	err = b.step("netboot: "+netbootName, func(s progress.Step) (bool, error) {
+		made, err := boot.Write(ctx, b.out.staged(netbootName), s.Progress)
+		made.Dir = netbootName
+		r.Netboot = &made
+		return false, err
+	})
+	return errors.Join(err, closeRoot())
+}
+
+// openNetboot makes the boot of a root image, which stays open until it is closed.
+func openNetboot(root *rootImage, digest, arch string, configs []cpio.Entry) (_ *netboot.Boot, closeRoot func() error, err error) {
+	file, err := os.Open(root.path)
+	if err != nil {
+		return nil, nil, err
+	}
+	i := netboot.Image{Slot: root.image, Root: file, Digest: digest, Arch: arch}
+	// An image without programs for UEFI boots machines with BIOS.
+	if efi, err := bootloader.NetworkPrograms(root.image.Bootloader, efiArch(arch)); err == nil {
+		i.Shim, i.GRUB, i.MokManager = efi.Shim, efi.GRUB, efi.MokManager
+	}
+	boot, err := netboot.New(i, configs)
+	if err != nil {
+		return nil, nil, errors.Join(badInput(err), file.Close())
+	}
+	return boot, file.Close, nil
+}
+
+// efiArch is the name of an architecture (a GOARCH) in EFI file names.
+func efiArch(arch string) string {
+	if arch == "arm64" {
+		return "aa64"
+	}
+	return "x64"
+}
+
+func netbootConfigs(configs []cloudConfig, install bool) []cpio.Entry {
+	var data [][]byte
+	for _, c := range configs {
+		data = append(data, c.data)
+	}
+	return netboot.ConfigEntries(data, install)
+}
+
+// NetbootOptions are the options of `kairos-build netboot` and `serve-netboot`.
+type NetbootOptions struct {
+	Image        string // an output folder of `kairos-build flavor`, or what source.Open takes
+	Arch         string // default amd64
+	Path         string // the folder to write
+	CloudConfigs []string
+	Install      bool           // asks for an automatic installation
+	Configs      config.Options // how CloudConfigs are checked; see Options
+	State        string         // folder that outlives a build; see MakeState
+	Progress     progress.Reporter
+	Log          *slog.Logger
+}
+
+// OpenNetboot makes the boot of an image, or opens a folder that MakeNetboot wrote. close
+// ends the use of it.
+func OpenNetboot(ctx context.Context, o NetbootOptions) (_ *netboot.Boot, closeFiles func() error, err error) {
+	configs, err := readConfigs(o.CloudConfigs, o.Configs, o.Log)
+	if err != nil {
+		return nil, nil, err
+	}
+	if exists(filepath.Join(o.Image, netboot.ManifestName)) {
+		return openNetbootFolder(o.Image, netbootConfigs(configs, o.Install))
+	}
+	if err := MakeState(o.State); err != nil {
+		return nil, nil, err
+	}
+	image, digest, err := openImage(ctx, o.Image, o.Arch)
+	if err != nil {
+		return nil, nil, err
+	}
+	file, err := image.ConfigFile()
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", o.Image, err)
+	}
+	root, err := (&recorder{to: o.Progress}).makeRoot(ctx, o.State, image)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := checkKubernetesOf(configs, root); err != nil {
+		return nil, nil, err
+	}
+	return openNetboot(root, digest, file.Architecture, netbootConfigs(configs, o.Install))
+}
+
+func openNetbootFolder(dir string, configs []cpio.Entry) (*netboot.Boot, func() error, error) {
+	boot, closeFiles, err := netboot.Open(dir)
+	if err != nil {
+		return nil, nil, badInput(err)
+	}
+	if err := boot.SetConfigs(configs); err != nil {
+		return nil, nil, errors.Join(err, closeFiles())
+	}
+	return boot, closeFiles, nil
+}
+
+// MakeNetboot writes a folder with the files for the network boot of an image. It replaces
+// a folder that it wrote before, in one step, and refuses one with other files.
+func MakeNetboot(ctx context.Context, o NetbootOptions) (made netboot.Manifest, err error) {
+	dir, err := filepath.Abs(o.Path)
+	if err != nil {
+		return made, err
+	}
+	if err := checkNetbootFolder(dir); err != nil {
+		return made, err
+	}
+	boot, closeFiles, err := OpenNetboot(ctx, o)
+	if err != nil {
+		return made, err
+	}
+	defer func() { err = errors.Join(err, closeFiles()) }()
+	out, err := openOutputs(ctx, filepath.Dir(dir), o.State, func() { o.Log.Warn("another build writes to " + filepath.Dir(dir) + ": waiting for its end") })
+	if err != nil {
+		return made, err
+	}
+	defer func() { err = errors.Join(err, out.close()) }()
+	name := filepath.Base(dir)
+	err = (&recorder{to: o.Progress}).step("netboot: "+o.Path, func(s progress.Step) (bool, error) {
+		made, err = boot.Write(ctx, out.staged(name), s.Progress)
+		return false, err
+	})
+	made.Dir = o.Path
+	if err != nil {
+		return made, err
+	}
+	return made, out.publish(name)
+}
+
+// checkNetbootFolder refuses to replace a folder with a person's files.
+func checkNetbootFolder(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) || err == nil && len(entries) == 0 || exists(filepath.Join(dir, netboot.ManifestName)) {
+		return nil
+	}
+	if err != nil {
+		return badInput(fmt.Errorf("the folder for the files: %w; choose another with -o", err))
+	}
+	return badInput(fmt.Errorf("%s holds other files, which would be lost: choose an empty or new folder with -o", dir))
+}
