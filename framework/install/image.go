@@ -18,7 +18,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kairos-build/kairos-build/framework/grub/bootloader"
 	"github.com/kairos-build/kairos-build/framework/install/disk"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
@@ -98,6 +97,8 @@ type Booted struct {
 	Release map[string]string // layout.ImageRelease
 	// Dir is the root of the file system that has its devices; default "/".
 	Dir string
+	// Loader reads the boot loader of an installed disk, as the files of layout.ImageBoot.
+	Loader func(whole io.ReaderAt, table *gpt.Table, esp io.ReaderAt) (map[string][]byte, error)
 }
 
 func (b Booted) tree() (verity.Tree, error) {
@@ -213,7 +214,7 @@ func (i *Image) bootLoaderOf(b Booted) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return bootloader.Installed(whole, table, esp)
+	return b.Loader(whole, table, esp)
 }
 
 // slot reads the files of a boot partition. The label must be that of the running image.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kairos-build/kairos-build/framework/grub/bootloader"
 	"github.com/kairos-build/kairos-build/framework/install/disks"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
@@ -23,7 +24,7 @@ func started(t *testing.T, p *plate, b Booted) Booted {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.Dir = t.TempDir()
+	b.Dir, b.Loader = t.TempDir(), bootloader.Installed
 	put(t, b.Dir, "dev/sda", p.data)
 	b.Boot = &thisboot.Boot{
 		Slot: layout.SlotB, Mode: layout.ModePassive, RootHash: b.Boot.RootHash, HashOffset: b.Boot.HashOffset,
