@@ -3,7 +3,8 @@
 // kairos-agent is the program of a node. It applies the cloud-config at every boot and
 // runs its stages, announces that the node is ready, keeps or leaves a slot on trial
 // by its health, upgrades the slot that does not run, chooses what the boot loader
-// starts next, resets the node, and shows its status. It changes nothing else.
+// starts next, resets the node, installs it to a disk, and shows its status. It changes
+// nothing else.
 //
 // The source has a file for each verb; `kairos-agent --help` lists the verbs. The exit
 // status is 0 for success, 1 if something failed or a config has an error, 2 for a
@@ -95,6 +96,7 @@ goes back, and applies the cloud-config at every boot.`,
 	root.PersistentFlags().Lookup("root").DefValue = "/"
 	commandline.Prepare(root,
 		commandline.Group{Title: "See how the node is", Verbs: []*cobra.Command{newStatus(p), newReport(p), newHealth(p), newVersion(p)}},
+		commandline.Group{Title: "Install", Verbs: []*cobra.Command{newInstall(p), newManualInstall(p), newInteractiveInstall(p)}},
 		commandline.Group{Title: "Upgrade and go back", Verbs: []*cobra.Command{newUpgrade(p), newRollback(p), newBootentry(p), newReset(p), newPolicy(p)}},
 		commandline.Group{Title: "Work on the cloud-config", Verbs: []*cobra.Command{newValidate(p), newConfig(p), newRunStage(p), newSchema(p)}},
 		commandline.Group{Title: "Work on Kubernetes", Verbs: []*cobra.Command{newToken()}},

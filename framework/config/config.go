@@ -48,6 +48,8 @@ type Config struct {
 	Health Health
 	// Upgrade has the settings of an upgrade of the node.
 	Upgrade Upgrade
+	// Install says how a machine is installed.
+	Install Install
 	// Strict turns an error in a file, and a failed step, into a failed health
 	// check: a slot on trial that refuses the config of this node, or cannot carry
 	// it out, is left again.

@@ -59,40 +59,6 @@ var bundleFields = []field[checked]{
 // aBundle is a bundle, or, as in older files, its target alone.
 var aBundle = eitherOf(object(bundleFields), aGiven)
 
-var installFields = []field[checked]{
-	check("auto", "Whether the installer starts by itself.", aBool),
-	check("device", "The disk: auto, a path, or script:// and a program that names it.", aDevice),
-	check("reboot", "Whether the node restarts afterwards.", aBool),
-	check("poweroff", "Whether the node is switched off afterwards.", aBool),
-	check("no-format", "Whether the disk is left as it is partitioned.", aBool),
-	check("source", "The image to install; by default the one that runs.", aSource),
-	check("image", "An older name of source.", aSource),
-	check("partitions", "Sizes of partitions.", object(partitionsFields)),
-	check("extra-partitions", "More partitions.", many("partitions", object(partitionFields))),
-	check("system", "The image of the system.", anImage),
-	check("recovery-system", "The image of the recovery system.", anImage),
-	check("passive", "The image of the other slot.", anImage),
-	check("bundles", "Bundles to install.", many("bundles", aBundle)),
-	check("encrypted_partitions", "Partitions that are encrypted.", many("labels", aGiven)),
-	check("grub_options", "Variables of the boot loader.", stringMap),
-	check("bind_mounts", "More paths that are kept across boots.", instead(many("paths", aPath), "write it such as mounts: [[/usr/local/docker, /var/lib/docker, none, bind]]: docs/data.md")),
-	check("ephemeral_mounts", "More paths that are writable and new at each boot.", instead(many("paths", aPath), "write it such as mounts: [[tmpfs, /work, tmpfs]]: docs/data.md")),
-	check("extra-dirs-rootfs", "Directories that are made in the root.", instead(many("paths", aPath), "build the image with --mount-point and the directory: docs/data.md")),
-	check("ssh_hardening", "Whether SSH takes only strong methods.", aBool),
-	check("nousers", "Whether a config without users is accepted.", aBool),
-	check("grub-entry-name", "The name in the boot menu.", aGiven),
-	check("force", "Whether to go on where the installer would stop.", aBool),
-	check("env", "Variables of the installed system.", aVariables),
-	check("extensions", "Extensions to install.", anything),
-	check("target", "An older name of device.", aDevice),
-	check("eject-cd", "Whether the medium is ejected.", aBool),
-	check("cloud-init", "More config files, by path or URL.", many("files", aGiven)),
-	check("firmware", "The firmware that is installed for.", oneOf("efi", "bios")),
-	check("part-table", "The kind of partition table.", oneOf("gpt", "msdos")),
-	check("iso", "The medium to install from.", aGiven),
-	check("tty", "The console of the installed system.", aGiven),
-}
-
 var resetFields = []field[checked]{
 	check("reboot", "Whether the node restarts afterwards.", aBool),
 	check("poweroff", "Whether the node is switched off afterwards.", aBool),
@@ -121,7 +87,7 @@ var kcryptFields = []field[checked]{
 
 // kairosFields are other keys of Kairos.
 var kairosFields = []field[Config]{
-	idle[Config]("install", "What an installer goes by.", object(installFields)),
+	{name: "install", about: "How this machine is installed: docs/install.md.", shape: mapping(installFields), decode: decodeInstall},
 	idle[Config]("reset", "What a reset goes by. kairos-agent reset has flags.", object(resetFields)),
 	idle[Config]("bundles", "Bundles that are installed at boot.", many("bundles", aBundle)),
 	idle[Config]("fail_on_bundles_errors", "Whether a bundle that cannot be installed stops the node.", aBool),

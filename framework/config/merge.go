@@ -43,6 +43,7 @@ func Merge(configs ...*Config) *Config {
 		wins(&out.Health.Kubernetes, c.Health.Kubernetes)
 		out.Health.Checks = append(out.Health.Checks, c.Health.Checks...)
 		wins(&out.Upgrade.Tries, c.Upgrade.Tries)
+		out.Install.join(c.Install)
 		wins(&out.Strict, c.Strict)
 		wins(&out.ConfigURL, c.ConfigURL)
 		out.K3s.join(c.K3s)

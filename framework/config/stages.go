@@ -11,7 +11,7 @@ import (
 )
 
 // stages have .before and .after too, in the order of a boot. hooks stand alone on a
-// node. Upgrade and reset run those of changeHooks. Those in a chroot can never run: a
+// node. Upgrade, reset and installation run those of changeHooks. Those in a chroot can never run: a
 // slot is a verified image. Nothing runs the others yet.
 var (
 	stages = []string{"rootfs", "initramfs", "fs", "boot", "network", "reconcile"}
@@ -21,7 +21,10 @@ var (
 		"kairos-uki-install.pre", "kairos-uki-install.after", "kairos-uki-upgrade.pre", "kairos-uki-upgrade.after",
 		"kairos-uki-reset.pre", "kairos-uki-reset.after", "kairos-agent.bootstrap",
 	}
-	changeHooks = []string{"before-upgrade", "after-upgrade", "before-reset", "after-reset"}
+	changeHooks = []string{
+		"before-upgrade", "after-upgrade", "before-reset", "after-reset",
+		"kairos-install.pre", "before-install", "after-install", "kairos-install.after",
+	}
 )
 
 // BootStages are the stages that a node runs by itself, without .before and

@@ -99,6 +99,9 @@ const (
 	TypeLinux = "0FC63DAF-8483-4772-8E79-3D69D8477DE4"
 )
 
+// Boot is the default size, in bytes, of the boot partition of a slot.
+const Boot = 192 * MiB
+
 // A Partition is one row of the partition table. Numbers start at 1 and follow
 // the order of Table; Size is in bytes and a multiple of Alignment.
 type Partition struct {
@@ -131,7 +134,7 @@ func (s Sizes) withDefaults() Sizes {
 		*v = alignUp(*v)
 	}
 	or(&s.EFI, 128*MiB)
-	or(&s.Boot, 192*MiB)
+	or(&s.Boot, Boot)
 	or(&s.Root, max(2*s.ImageSize, 2*GiB))
 	or(&s.Recovery, s.ImageSize+s.ImageSize/4) // a slightly larger image still fits
 	or(&s.OEM, 64*MiB)

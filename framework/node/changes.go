@@ -30,6 +30,11 @@ type hooks struct {
 	before, after, chroot []stages.Plan
 }
 
+// installHooks are the hooks of an installation, which Kairos names in two ways.
+func (n *Node) installHooks(c *config.Config) hooks {
+	return hooks{node: n, before: stages.Plans(c, "kairos-install.pre", "before-install"), after: stages.Plans(c, "after-install", "kairos-install.after"), chroot: stages.Plans(c, "after-install-chroot")}
+}
+
 func (n *Node) hooksOf(change string, c *config.Config) hooks {
 	return hooks{node: n, before: stages.Plans(c, "before-"+change), after: stages.Plans(c, "after-"+change), chroot: stages.Plans(c, "after-"+change+"-chroot")}
 }

@@ -51,6 +51,9 @@ func Restart(ctx context.Context) error {
 	return errors.Join(all, unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART))
 }
 
+// PowerOff switches the machine off, if the node is a running one.
+func (n *Node) PowerOff(ctx context.Context) error { return n.command(ctx, "systemctl", "poweroff") }
+
 // try asks systemd and waits until the time is over or ctx is done.
 func (w wayDown) try(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, w.time)

@@ -141,7 +141,7 @@ func TestNoBootWaitsForTheNetwork(t *testing.T) {
 // typeOf is oneshot for units that a boot waits for. Health checks take minutes,
 // and no boot waits for them.
 func typeOf(unit string) string {
-	if unit == "kairos-settle.service" || unit == "kairos-trial.service" {
+	if unit == "kairos-settle.service" || unit == "kairos-trial.service" || unit == "kairos-install.service" {
 		return "exec"
 	}
 	return "oneshot"

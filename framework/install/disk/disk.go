@@ -10,6 +10,9 @@
 // file appears under its name, by rename, when it is complete; until then an older
 // file stays as it is.
 //
+// An Installation writes the same disk to a block device, in an order that survives a
+// power cut at any moment.
+//
 // # Writing and verifying
 //
 // The disk is a row of regions: the head (MBR and partition table), one for
@@ -45,10 +48,15 @@ type Spec struct {
 	// Root is the root image: Image.Tree.Size bytes. When it is an *os.File,
 	// the kernel copies it, or shares its blocks where the file system can.
 	Root io.ReaderAt
+	// Stream writes the root image, for an Installation without a Root.
+	Stream Stream
 	// OEM are the files of the oem partition, with paths relative to /oem.
 	OEM []ext4.Entry
 	// Sizes of the partitions. Default: layout's, for an image of Tree.Size.
 	Sizes layout.Sizes
+	// Extra are more partitions, between oem and persistent. Write numbers them. They have
+	// the file system ext4, FAT32, or none (layout.Raw).
+	Extra []layout.Partition
 	// Whole asks for the SHA-256 of the whole disk, holes included, in Result. That takes
 	// longer than writing it.
 	Whole bool
@@ -73,6 +81,9 @@ type Result struct {
 // those of the boot loader and of the file system; they say what to do where the
 // user can do something.
 func Write(ctx context.Context, path string, s Spec) (Result, error) {
+	if s.Root == nil {
+		return Result{}, errors.New("BUG: a file is written from Spec.Root")
+	}
 	p, err := newPlan(s)
 	if err != nil {
 		return Result{}, fmt.Errorf("planning disk %q: %w", path, err)

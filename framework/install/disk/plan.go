@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/ext4"
@@ -22,6 +23,7 @@ const edge = layout.Alignment
 type plan struct {
 	Spec
 	size    int64
+	parts   []layout.Partition // in the order of the disk
 	table   *gpt.Table
 	loader  BootLoader
 	regions []*region // they tile the disk
@@ -34,7 +36,9 @@ type region struct {
 	end   int64
 	// write fills the region, with offsets on the disk. It is nil for a root
 	// image: those are large, and their hash is known.
-	write   func(io.WriterAt) error
+	write func(io.WriterAt) error
+	// sparse says that write leaves out zeros.
+	sparse  bool
 	extents extents       // what is data; complete when done is closed
 	done    chan struct{} // closed when the region is written
 }
@@ -45,15 +49,15 @@ func newPlan(s Spec) (*plan, error) {
 	if s.Sizes.ImageSize == 0 {
 		s.Sizes.ImageSize = s.Image.Tree.Size
 	}
-	parts := layout.Table(s.Sizes)
+	parts := withExtra(layout.Table(s.Sizes), s.Extra)
 	loader, err := s.BootLoader(s.Image.Bootloader)
 	if err == nil {
 		err = errors.Join(slotimage.CheckCmdline(s.Image.Cmdline, loader), checkRoom(loader, parts))
 	}
-	if err := errors.Join(err, checkRoot(s), checkSizes(s, parts)); err != nil {
+	if err := errors.Join(err, checkStream(s), checkSizes(s, parts)); err != nil {
 		return nil, err
 	}
-	p := &plan{Spec: s, loader: loader, table: newTable(s.ID, parts)}
+	p := &plan{Spec: s, parts: parts, loader: loader, table: newTable(s.ID, parts)}
 	p.size = p.table.Sectors * gpt.SectorSize
 	if err := p.lay(parts); err != nil {
 		return nil, err
@@ -89,6 +93,7 @@ func (p *plan) lay(parts []layout.Partition) error {
 			return err
 		}
 		p.add(part.Name, part.Size, write)
+		p.regions[len(p.regions)-1].sparse = part.FS == layout.Ext4 || part.FS == layout.Raw
 	}
 	p.add("backup partition table", edge, p.table.WriteBackup)
 	if last := p.regions[len(p.regions)-1]; last.end != p.size {
@@ -103,6 +108,18 @@ func (p *plan) add(name string, size int64, write func(io.WriterAt) error) {
 		start = p.regions[n-1].end
 	}
 	p.regions = append(p.regions, &region{name: name, start: start, end: start + size, write: write, done: make(chan struct{})})
+}
+
+// withExtra puts partitions before the last one, which grows. Numbers need not follow the
+// order on the disk: the standard partitions keep theirs.
+func withExtra(table, extra []layout.Partition) []layout.Partition {
+	last := len(table) - 1
+	out := slices.Clone(table[:last])
+	for i, part := range extra {
+		part.Number = len(table) + 1 + i
+		out = append(out, part)
+	}
+	return append(out, table[last])
 }
 
 // newTable places the partitions one after the other.
@@ -132,8 +149,12 @@ func (p *plan) writer(part layout.Partition, entry gpt.Partition) (func(io.Write
 	case part.Name == layout.PartEFI:
 		files, err := p.loader.EFI()
 		return p.fat(part, entry, files), err
-	case part.FS == layout.FAT32:
+	case part.FS == layout.FAT32 && part.Slot != "":
 		return p.fat(part, entry, p.Image.BootFiles(p.loader)), nil
+	case part.FS == layout.FAT32:
+		return p.fat(part, entry, nil), nil
+	case part.FS == layout.Raw:
+		return func(io.WriterAt) error { return nil }, nil
 	case part.FS == layout.EROFS:
 		return nil, nil
 	case part.Name == layout.PartOEM:

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+	"golang.org/x/term"
+
+	"github.com/kairos-build/kairos-build/framework/commandline"
+	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/install/disks"
+	"github.com/kairos-build/kairos-build/framework/machine/crypt"
+)
+
+func newInteractiveInstall(p *program) *cobra.Command {
+	i := installFlags{registryFlags: newRegistryFlags()}
+	cmd := &cobra.Command{
+		Use:   "interactive-install",
+		Short: "Ask what is needed, and install",
+		Long: `Asks for the disk, the name of the node and a user, says what will be erased, and
+installs. It asks line by line, so that it works on a screen and on a serial line.`,
+		Example: "  sudo kairos-agent interactive-install",
+		Args:    commandline.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return p.interactiveInstall(cmd.Context(), i) },
+	}
+	i.declare(cmd.Flags())
+	return cmd
+}
+
+// errUnanswered says that the input ended before an answer.
+var errUnanswered = errors.New("the input ended; nothing was written")
+
+// A dialog asks questions on a terminal.
+type dialog struct {
+	in  *bufio.Reader
+	out io.Writer
+	tty *os.File // to read passwords without showing them; nil: there is none
+}
+
+func (p *program) dialog() dialog {
+	d := dialog{in: bufio.NewReader(p.stdin), out: p.stderr}
+	if f, ok := p.stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		d.tty = f
+	}
+	return d
+}
+
+// ask asks until check accepts the answer. An empty answer is the default.
+func (d dialog) ask(question, otherwise string, check func(string) error) (string, error) {
+	for {
+		fmt.Fprintf(d.out, "%s", question)
+		if otherwise != "" {
+			fmt.Fprintf(d.out, " [%s]", otherwise)
+		}
+		fmt.Fprint(d.out, ": ")
+		line, err := d.in.ReadString('\n')
+		if err != nil && line == "" {
+			return "", errUnanswered
+		}
+		answer := strings.TrimSpace(line)
+		if answer == "" {
+			answer = otherwise
+		}
+		if err := check(answer); err != nil {
+			fmt.Fprintf(d.out, "  %v\n", err)
+			continue
+		}
+		return answer, nil
+	}
+}
+
+// secret asks for a password twice.
+func (d dialog) secret(question string) (string, error) {
+	for {
+		one, err := d.hidden(question)
+		if err != nil || one == "" {
+			return "", err
+		}
+		two, err := d.hidden("once more")
+		if err != nil || one == two {
+			return one, err
+		}
+		fmt.Fprintln(d.out, "  the two differ")
+	}
+}
+
+func (d dialog) hidden(question string) (string, error) {
+	fmt.Fprintf(d.out, "%s: ", question)
+	if d.tty == nil {
+		line, err := d.in.ReadString('\n')
+		if err != nil && line == "" {
+			return "", errUnanswered
+		}
+		return strings.TrimRight(line, "\r\n"), nil
+	}
+	text, err := term.ReadPassword(int(d.tty.Fd()))
+	fmt.Fprintln(d.out)
+	return string(text), err
+}
+
+func (p *program) interactiveInstall(ctx context.Context, i installFlags) error {
+	if err := p.mayInstall(i); err != nil {
+		return err
+	}
+	d := p.dialog()
+	all, err := p.node.InstallDisks()
+	if err != nil {
+		return err
+	}
+	if i.device, err = d.device(all); err != nil {
+		return err
+	}
+	if i.text, err = d.config(); err != nil {
+		return err
+	}
+	i.config, i.force = "the answers", true
+	result, prepared, err := p.watchInstall(ctx, i, d.agree)
+	if err != nil || i.dry {
+		return err
+	}
+	if err := p.printInstall(result, i.json); err != nil {
+		return err
+	}
+	return p.afterInstall(ctx, i, prepared)
+}
+
+// device lets a person choose a disk. What is on each stands beside it.
+func (d dialog) device(all []disks.Disk) (string, error) {
+	var can []disks.Disk
+	for _, disk := range all {
+		if against := disk.Against(disks.Wish{Force: true}); len(against) > 0 {
+			fmt.Fprintf(d.out, "  -  %s: %s\n", disk, strings.Join(against, "; "))
+			continue
+		}
+		can = append(can, disk)
+		fmt.Fprintf(d.out, "  %d  %s: %s\n", len(can), disk, disk.Contents)
+	}
+	if len(can) == 0 {
+		return "", fmt.Errorf("%w; see the reasons above", disks.ErrNone)
+	}
+	answer, err := d.ask("number of the disk to install to", "", func(s string) error {
+		if n, err := strconv.Atoi(s); err != nil || n < 1 || n > len(can) {
+			return fmt.Errorf("a number from 1 to %d", len(can))
+		}
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
+	n, _ := strconv.Atoi(answer) // it was checked
+	return can[n-1].Path, nil
+}
+
+// answers are the config that the questions make.
+type answers struct {
+	Hostname string       `yaml:"hostname"`
+	Users    []userAnswer `yaml:"users"`
+}
+
+type userAnswer struct {
+	Name   string   `yaml:"name"`
+	Groups []string `yaml:"groups"`
+	Passwd string   `yaml:"passwd,omitempty"`
+	Keys   []string `yaml:"ssh_authorized_keys,omitempty"`
+}
+
+// config asks for a node's name and user. Someone must be able to log in.
+func (d dialog) config() ([]byte, error) {
+	a := answers{Users: []userAnswer{{Groups: []string{"sudo"}}}}
+	u := &a.Users[0]
+	var err error
+	if a.Hostname, err = d.ask("name of the node", "kairos", config.CheckHostname); err != nil {
+		return nil, err
+	}
+	if u.Name, err = d.ask("user who may log in", "kairos", func(s string) error { return accepted(answers{a.Hostname, []userAnswer{{Name: s}}}) }); err != nil {
+		return nil, err
+	}
+	password, err := d.secret("password (empty: only SSH keys)")
+	if err != nil {
+		return nil, err
+	}
+	if password != "" {
+		if u.Passwd, err = crypt.Hash(password, rand.Reader); err != nil {
+			return nil, err
+		}
+	}
+	key, err := d.ask("SSH public key, or github:NAME (empty: none)", "", func(s string) error {
+		switch {
+		case s == "" && password == "":
+			return errors.New("without a password and a key nobody can log in")
+		case s == "":
+			return nil
+		}
+		return accepted(answers{a.Hostname, []userAnswer{{Name: u.Name, Keys: []string{s}}}})
+	})
+	if err != nil {
+		return nil, err
+	}
+	if key != "" {
+		u.Keys = []string{key}
+	}
+	return a.encode()
+}
+
+// accepted says what the strict decoder has against a config.
+func accepted(a answers) error {
+	data, err := a.encode()
+	if err != nil {
+		return err
+	}
+	if _, problems := config.Decode("answer", data); problems.Failed() {
+		return errors.New(problems[0].Message)
+	}
+	return nil
+}
+
+func (a answers) encode() ([]byte, error) {
+	data, err := yaml.Marshal(a)
+	return append([]byte("#cloud-config\n"), data...), err
+}
+
+// agree wants the word yes: everything on the disk is lost.
+func (d dialog) agree([]string) error {
+	answer, err := d.ask("everything on this disk is lost. Type yes to install", "no", func(string) error { return nil })
+	if err == nil && answer != "yes" {
+		err = errors.New("nothing was written")
+	}
+	return err
+}

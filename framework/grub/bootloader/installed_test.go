@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bootloader
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kairos-build/kairos-build/framework/internal/powercut"
+)
+
+// installedDisk is a disk as the installer finds it: with an environment block in the
+// folder of grub.cfg.
+func installedDisk(t testing.TB) (*powercut.Disk, *Files) {
+	t.Helper()
+	f := loader(t, release("1"))
+	return newDisk(t, f), f
+}
+
+// TestInstalled: what is read from a disk makes the same disk again.
+func TestInstalled(t *testing.T) {
+	d, want := installedDisk(t)
+	tab := table()
+	files, err := Installed(d, tab, slice{d, tab.Partitions[1].Offset()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := loader(t, files)
+	if !bytes.Equal(got.BootCode(2048), want.BootCode(2048)) {
+		t.Error("the boot code differs")
+	}
+	core := want.Core(2048)
+	if read := got.Core(2048); !bytes.Equal(read[:len(core)], core) || len(bytes.Trim(read[len(core):], "\x00")) > 0 {
+		t.Error("the core image differs")
+	}
+	a, err1 := got.EFI()
+	b, err2 := want.EFI()
+	b[0].Data = []byte("old grub.cfg") // see newDisk
+	if diff := cmp.Diff(b, a); diff != "" || err1 != nil || err2 != nil {
+		t.Errorf("%v, %v\n%s", err1, err2, diff)
+	}
+}
+
+// TestInstalledRefuses: a disk of another system is refused, and none is read beyond what
+// GRUB can have.
+func TestInstalledRefuses(t *testing.T) {
+	for name, change := range map[string]func(mbr []byte, d *powercut.Disk){
+		"boot code of another": func(mbr []byte, _ *powercut.Disk) { mbr[kernelSector+3] ^= 0x80 },
+		"an endless core": func(_ []byte, d *powercut.Disk) {
+			core := make([]byte, 512)
+			if _, err := d.ReadAt(core, 2048*512); err != nil {
+				t.Fatal(err)
+			}
+			core[firstList+8], core[firstList+9] = 0xff, 0xff
+			if _, err := d.WriteAt(core, 2048*512); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		d, _ := installedDisk(t)
+		mbr := make([]byte, 512)
+		if _, err := d.ReadAt(mbr, 0); err != nil {
+			t.Fatal(err)
+		}
+		change(mbr, d)
+		if _, err := d.WriteAt(mbr, 0); err != nil {
+			t.Fatal(err)
+		}
+		tab := table()
+		if _, err := Installed(d, tab, slice{d, tab.Partitions[1].Offset()}); !errors.Is(err, ErrForeign) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package disks
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Auto is the name of a disk that is chosen.
+const Auto = "auto"
+
+// ErrNone says that no disk can be installed to.
+var ErrNone = errors.New("no disk to install to")
+
+// A Wish says which disk is wanted.
+type Wish struct {
+	Device string // Auto (the default), /dev/…, or a link to it
+	Size   int64  // bytes that are needed
+	For    string // what for, in words
+	Force  bool   // erase whatever is on the disk
+}
+
+// A Choice is a disk, and why it was chosen.
+type Choice struct {
+	Disk Disk
+	Why  string
+}
+
+// Choose chooses a disk. The error names every disk and what speaks against it.
+func Choose(all []Disk, w Wish, resolve func(string) (string, error)) (Choice, error) {
+	if w.Device == "" || w.Device == Auto {
+		return chooseAuto(all, w)
+	}
+	return chooseNamed(all, w, resolve)
+}
+
+func chooseAuto(all []Disk, w Wish) (Choice, error) {
+	fixed := slices.ContainsFunc(all, func(d Disk) bool { return !d.Removable && d.Booted == "" })
+	var fit []Disk
+	var against []string
+	for _, d := range all {
+		reasons := d.Against(w)
+		if d.Removable && fixed {
+			reasons = append(reasons, fmt.Sprintf("it is removable, and the machine has fixed disks: to install to it, name it with --device %s", d.Path))
+		}
+		if len(reasons) == 0 {
+			fit = append(fit, d)
+			continue
+		}
+		against = append(against, d.String()+": "+strings.Join(reasons, "; "))
+	}
+	if len(fit) == 0 {
+		return Choice{}, none(all, against)
+	}
+	best := fit[0]
+	for _, d := range fit[1:] {
+		if d.Size > best.Size {
+			best = d
+		}
+	}
+	return Choice{best, whyAuto(best, fit, all)}, nil
+}
+
+func whyAuto(best Disk, fit, all []Disk) string {
+	switch {
+	case len(all) == 1:
+		return "the only disk of the machine"
+	case len(fit) == 1:
+		return fmt.Sprintf("the only suitable one of %d disks", len(all))
+	case slices.ContainsFunc(fit, func(d Disk) bool { return d.Path != best.Path && d.Size == best.Size }):
+		return fmt.Sprintf("the first of the largest of %d suitable disks", len(fit))
+	}
+	return fmt.Sprintf("the largest of %d suitable disks", len(fit))
+}
+
+func none(all []Disk, against []string) error {
+	if len(all) == 0 {
+		return fmt.Errorf("%w: the kernel sees no disk; is there one, and does the image have the driver of its controller?", ErrNone)
+	}
+	return fmt.Errorf("%w:\n  %s", ErrNone, strings.Join(against, "\n  "))
+}
+
+func chooseNamed(all []Disk, w Wish, resolve func(string) (string, error)) (Choice, error) {
+	path, err := resolve(w.Device)
+	if err != nil {
+		return Choice{}, fmt.Errorf("%w: %w; the machine has %s", ErrNone, err, listed(all))
+	}
+	i := slices.IndexFunc(all, func(d Disk) bool { return d.Path == path })
+	if i < 0 {
+		return Choice{}, fmt.Errorf("%w: %s is no disk (a partition cannot be installed to); the machine has %s", ErrNone, w.Device, listed(all))
+	}
+	if reasons := all[i].Against(w); len(reasons) > 0 {
+		return Choice{}, fmt.Errorf("%w: %s: %s", ErrNone, all[i], strings.Join(reasons, "; "))
+	}
+	return Choice{all[i], "it was named"}, nil
+}
+
+func listed(all []Disk) string {
+	if len(all) == 0 {
+		return "no disks"
+	}
+	words := make([]string, len(all))
+	for i, d := range all {
+		words[i] = d.String()
+	}
+	return strings.Join(words, ", ")
+}
+
+// Against returns what speaks against installing to a disk, as sentences.
+func (d Disk) Against(w Wish) []string {
+	var all []string
+	if d.Booted != "" {
+		all = append(all, d.Booted)
+	}
+	all = append(all, d.Uses...)
+	if d.ReadOnly {
+		all = append(all, "it is read-only: does it have a switch, or is it worn out?")
+	}
+	if d.Sector != 512 {
+		all = append(all, fmt.Sprintf("its sectors have %d bytes, and this version writes disks with sectors of 512 bytes; some disks can be switched over with `nvme format` or `sg_format`", d.Sector))
+	}
+	if d.Size < w.Size {
+		all = append(all, fmt.Sprintf("it is too small: it has %d MiB, and %d MiB are needed: %s", d.Size>>20, (w.Size-1)>>20+1, w.For))
+	}
+	if d.Unread != nil {
+		all = append(all, fmt.Sprintf("it cannot be read: %v", d.Unread))
+	}
+	if !w.Force && !d.Contents.Free() {
+		all = append(all, fmt.Sprintf("it has %s, which would be lost: to erase it, give --force (force: true in the config)", d.Contents))
+	}
+	return all
+}
+
+// String describes a disk: /dev/sda (SAMSUNG MZ7, 480 GB, sata).
+func (d Disk) String() string {
+	words := []string{decimal(d.Size), d.Bus}
+	if d.Model != "" {
+		words = slices.Insert(words, 0, d.Model)
+	}
+	if d.Removable {
+		words = append(words, "removable")
+	}
+	return fmt.Sprintf("%s (%s)", d.Path, strings.Join(words, ", "))
+}
+
+// decimal is a size as makers of disks print it.
+func decimal(n int64) string {
+	for _, u := range []struct {
+		size int64
+		name string
+	}{{1e12, "TB"}, {1e9, "GB"}} {
+		if n >= u.size {
+			return strings.TrimSuffix(fmt.Sprintf("%.1f", float64(n)/float64(u.size)), ".0") + " " + u.name
+		}
+	}
+	return fmt.Sprintf("%d MB", n/1e6)
+}
