@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -35,6 +36,9 @@ was written to. Verify before the first boot: it gives the disk its own identity
 		Example: `  kairos-build disk out/debian-13 -o node.raw
   kairos-build disk registry.example.org/edge/debian-13:v1.4.0 -o node.raw --cloud-config site.yaml
   kairos-build disk out/debian-13 -o node.raw --slot-size 6G
+  kairos-build disk out/debian-13 -o node.qcow2
+  kairos-build disk out/debian-13 -o node --artifact qcow2,vmdk,vhdx
+  kairos-build disk out/debian-13 -o node.raw.zst
   kairos-build disk debian-13.tar -o node.raw --json >node.json
   kairos-build disk --verify out/debian-13
   kairos-build disk --verify node.json /dev/sdb`,
@@ -57,13 +61,17 @@ was written to. Verify before the first boot: it gives the disk its own identity
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&verify, "verify", false, "read disks that were made before, and write nothing")
-	flags.StringVarP(&o.Path, "output", "o", "disk.raw", "the disk `file` to write")
+	flags.StringVarP(&o.Path, "output", "o", "", "the disk `file` to write; its end says the format, as in node.qcow2 or node.raw.zst (default disk.raw)")
+	flags.StringSliceVar(&o.Artifacts, "artifact", nil, "formats to write: "+strings.Join(factory.DiskKinds(), ", ")+"; several get their own ends (default: by the name of -o)")
+	flags.StringVar(&o.Compress, "compress", "", compressHelp())
 	flags.StringVar(&o.Arch, "arch", "amd64", "architecture to pick from an image with several")
 	flags.StringArrayVar(&o.CloudConfigs, "cloud-config", nil, "cloud-config `file` for the disk's /oem; may be repeated")
 	compatFlag(flags, &o.Configs)
 	sizeFlags(flags, &o.Sizes)
 	flags.BoolVar(&asJSON, "json", false, "print JSON on stdout")
 	talk.add(flags)
+	commandline.Complete(cmd, "artifact", factory.DiskKinds())
+	commandline.Complete(cmd, "compress", factory.Compressions())
 	return cmd
 }
 
@@ -81,15 +89,32 @@ func makeDisk(cmd *cobra.Command, o factory.DiskOptions, talk *talkFlags, image 
 		return err
 	}
 	o.Image, o.Progress, o.Log = image, t, t.log
-	made, err := factory.MakeDisk(cmd.Context(), o)
+	made, err := factory.MakeDisks(cmd.Context(), o)
 	if err := t.close(err); err != nil {
 		return err
 	}
-	if asJSON {
-		return json.NewEncoder(cmd.OutOrStdout()).Encode(made)
+	return printDisks(cmd.OutOrStdout(), made, asJSON)
+}
+
+// printDisks prints what was made. JSON of one disk is the disk itself.
+func printDisks(w io.Writer, made []factory.Disk, asJSON bool) error {
+	switch {
+	case asJSON && len(made) == 1:
+		return json.NewEncoder(w).Encode(made[0])
+	case asJSON:
+		return json.NewEncoder(w).Encode(map[string][]factory.Disk{"disks": made})
 	}
-	_, err = fmt.Fprintln(cmd.OutOrStdout(), diskLine(made.Path, made))
-	return err
+	for _, d := range made {
+		if _, err := fmt.Fprintln(w, diskLine(d.Path, d)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compressHelp describes --compress.
+func compressHelp() string {
+	return "compress the disks: " + strings.Join(factory.Compressions(), ", ") + "; its name gets the end, as in disk.raw.zst"
 }
 
 // diskLine formats a disk for the output of a command.

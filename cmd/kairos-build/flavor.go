@@ -66,6 +66,8 @@ Building again with nothing changed takes a moment and changes nothing.`,
   kairos-build flavor debian-13 --k3s v1.34
   kairos-build flavor debian-13 --k0s v1.34.1+k0s.0 --airgap --mirror k0s=file:///srv/mirror/k0s
   kairos-build flavor debian-12 --model cloud --artifact image --json
+  kairos-build flavor debian-13 --artifact image,raw,qcow2,vmdk,azure
+  kairos-build flavor debian-13 --compress zst
   kairos-build flavor ./edge/flavor.yaml --lock edge/july.lock.yaml
   kairos-build flavor debian-13 --no-lock
   kairos-build flavor debian-13 --slot-size 6G --recovery-size 4G
@@ -115,6 +117,7 @@ Building again with nothing changed takes a moment and changes nothing.`,
 	compatFlag(flags, &o.Configs)
 	sizeFlags(flags, &o.Sizes)
 	flags.StringSliceVar(&o.Artifacts, "artifact", factory.DefaultArtifacts(), "what to make: "+strings.Join(factory.Artifacts(), ", "))
+	flags.StringVar(&o.Compress, "compress", "", compressHelp())
 	flags.StringVar(&o.Model, "model", "generic", "kind of machine: generic or cloud")
 	flags.StringArrayVar(&o.MountPoints, "mount-point", nil, "`directory` that the image has, for a mount; may be repeated (see docs/data.md)")
 	flags.StringVar(&o.Arch, "arch", "amd64", "architecture, as Go names it")
@@ -131,6 +134,7 @@ Building again with nothing changed takes a moment and changes nothing.`,
 	eng.add(flags)
 	talk.add(flags)
 	commandline.Complete(cmd, "artifact", factory.Artifacts())
+	commandline.Complete(cmd, "compress", factory.Compressions())
 	commandline.Complete(cmd, "model", []string{"generic", "cloud"})
 	commandline.Complete(cmd, "arch", []string{"amd64"})
 	return cmd

@@ -201,7 +201,7 @@ func (o *simulateFlags) bootNode(cmd *cobra.Command) (err error) {
 		return err
 	}
 	o.vm.Disk, o.vm.Log = filepath.Join(dir, "disk.raw"), t.log
-	_, err = factory.MakeDisk(cmd.Context(), factory.DiskOptions{
+	_, err = factory.MakeDisks(cmd.Context(), factory.DiskOptions{
 		Image: o.Image, Arch: o.Arch, Path: o.vm.Disk, CloudConfigs: o.configs, Configs: o.how, State: o.State, Progress: t, Log: t.log,
 	})
 	if err := t.close(err); err != nil {

@@ -102,14 +102,18 @@ func Write(ctx context.Context, path string, s Spec) (Result, error) {
 	return Result{Size: p.size, Data: p.data(), Extents: extents, SHA256: whole, Table: p.table}, nil
 }
 
-// explain says what to do about an error of the file system.
-func explain(path string, p *plan, err error) error {
+// explain is Explain for the disk of a plan.
+func explain(path string, p *plan, err error) error { return Explain(path, p.estimate(), p.size, err) }
+
+// Explain says what to do about an error of the file system: err came from writing the
+// disk file path, which needs need bytes and has size bytes with its holes.
+func Explain(path string, need, size int64, err error) error {
 	dir := filepath.Dir(path)
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return fmt.Errorf("writing disk %q: %w; it needs about %d MiB in %q: free some, or choose another folder", path, err, p.estimate()>>20, dir)
+		return fmt.Errorf("writing disk %q: %w; it needs about %d MiB in %q: free some, or choose another folder", path, err, need>>20, dir)
 	case errors.Is(err, syscall.EFBIG):
-		return fmt.Errorf("writing disk %q: %w; the file has %d MiB (most of them a hole): choose a folder on a file system without that limit", path, err, p.size>>20)
+		return fmt.Errorf("writing disk %q: %w; the file has %d MiB (most of them a hole): choose a folder on a file system without that limit", path, err, size>>20)
 	case errors.Is(err, os.ErrPermission), errors.Is(err, syscall.EROFS):
 		return fmt.Errorf("writing disk %q: %w; choose a folder that you may write to", path, err)
 	case errors.Is(err, os.ErrNotExist):

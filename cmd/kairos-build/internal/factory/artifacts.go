@@ -9,24 +9,28 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/evidence"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/virtualdisk"
 	"github.com/kairos-build/kairos-build/signing/verify"
 )
 
 // Files in a build's folder.
 const (
 	imageName  = "image"
-	rawName    = "disk.raw"
 	resultName = "build.json"
-	// checksumName is a line of sha256sum(1).
-	checksumName = rawName + ".sha256"
+	diskName   = "disk" // of all disks, without the end that a format adds
+	rawName    = diskName + ".raw"
+	// checksumEnd is the end of the name of a file with a line of sha256sum(1).
+	checksumEnd = ".sha256"
 )
 
-// kindRaw is the kind of a raw disk; kindChecksum is the artifact with its checksum.
+// kindRaw is the kind of a raw disk; kindChecksum is the artifact with the checksums of the
+// disks.
 const (
-	kindRaw      = "raw"
+	kindRaw      = virtualdisk.Raw
 	kindChecksum = "sha256"
 )
 
@@ -40,16 +44,32 @@ type artifact struct {
 // artifacts lists the artifacts in the order in which they are made and published.
 // The presence of the last means that all others are complete.
 func artifacts() []artifact {
-	return []artifact{
-		{"image", imageName, (*build).addImage},
-		{kindRaw, rawName, (*build).addRaw},
-		{kindChecksum, checksumName, (*build).addChecksum},
-		{netbootName, netbootName, (*build).addNetboot},
-		{"", evidence.SPDXName, (*build).addEvidence},
-		{"", evidence.CycloneDXName, nil},
-		{"", evidence.ProvenanceName, nil},
-		{"", resultName, (*build).writeResult},
+	all := []artifact{{"image", imageName, (*build).addImage}}
+	for _, f := range virtualdisk.Formats() {
+		all = append(all, artifact{f.Name, diskName + f.Suffix, (*build).addDisks})
 	}
+	return append(all,
+		artifact{netbootName, netbootName, (*build).addNetboot},
+		artifact{kindChecksum, "", (*build).addChecksums}, // a file beside each disk
+		artifact{"", evidence.SPDXName, (*build).addEvidence},
+		artifact{"", evidence.CycloneDXName, nil},
+		artifact{"", evidence.ProvenanceName, nil},
+		artifact{"", resultName, (*build).writeResult},
+	)
+}
+
+// files are the names that the artifact's file may have: a disk's end says how it is
+// compressed, and its checksum is beside it.
+func (a artifact) files() []string {
+	if !isDiskKind(a.name) {
+		return []string{a.file}
+	}
+	var all []string
+	for _, end := range append([]string{""}, Compressions()...) {
+		name := strings.TrimSuffix(a.file+"."+end, ".")
+		all = append(all, name, name+checksumEnd)
+	}
+	return all
 }
 
 // Artifacts lists what users can ask for.
@@ -66,9 +86,7 @@ func Artifacts() []string {
 // DefaultArtifacts lists what is made if nothing is asked for. The network boot is for
 // those who have one. Hashing the whole disk,
 // most of which is a hole, takes longer than making it: docs/evidence.md has the figures.
-func DefaultArtifacts() []string {
-	return slices.DeleteFunc(Artifacts(), func(name string) bool { return name == kindChecksum || name == netbootName })
-}
+func DefaultArtifacts() []string { return []string{imageName, kindRaw} }
 
 // makeArtifacts makes the artifacts of the options, and then publishes them.
 func (b *build) makeArtifacts(ctx context.Context, image *madeImage, r *Result) error {
@@ -82,14 +100,14 @@ func (b *build) makeArtifacts(ctx context.Context, image *madeImage, r *Result) 
 				return err
 			}
 		}
-		made = append(made, a.file)
+		made = append(made, a.files()...)
 	}
 	if err := b.removeOutdated(made); err != nil {
 		return err
 	}
 	for _, file := range made {
-		if !exists(b.out.staged(file)) {
-			continue // it is in its place already
+		if file == "" || !exists(b.out.staged(file)) {
+			continue // it is in its place already, or was not asked for
 		}
 		if err := b.out.publish(file); err != nil {
 			return err
@@ -99,14 +117,17 @@ func (b *build) makeArtifacts(ctx context.Context, image *madeImage, r *Result) 
 }
 
 // removeOutdated removes what is about the outputs of before: the checksum of a disk, and
-// signatures.
+// signatures. It removes a disk that is compressed in another way, too.
 func (b *build) removeOutdated(made []string) error {
 	var all []error
 	for _, file := range made {
+		if file == "" {
+			continue
+		}
 		all = append(all, removeIfThere(b.out.path(file+verify.BundleSuffix)))
-	}
-	if slices.Contains(made, rawName) && !slices.Contains(made, checksumName) {
-		all = append(all, removeIfThere(b.out.path(checksumName)), removeIfThere(b.out.path(checksumName+verify.BundleSuffix)))
+		if strings.HasPrefix(file, diskName+".") && !exists(b.out.staged(file)) {
+			all = append(all, removeIfThere(b.out.path(file)))
+		}
 	}
 	return errors.Join(all...)
 }

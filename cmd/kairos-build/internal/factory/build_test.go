@@ -103,7 +103,7 @@ func wantDisk(t *testing.T, w *world, r *Result, manifest ocispec.Manifest) {
 	t.Helper()
 	data := read(t, filepath.Join(w.options.Dir, "disk.raw"))
 	want := []Disk{{
-		Kind: "raw", Path: "disk.raw", Size: int64(len(data)), Allocated: r.Disks[0].Allocated,
+		Kind: "raw", Path: "disk.raw", Size: int64(len(data)), FileSize: int64(len(data)), Allocated: r.Disks[0].Allocated,
 		Content: r.Disks[0].Content, Extents: r.Disks[0].Extents, RootHash: manifest.Annotations[layout.AnnotationRootHash],
 	}}
 	if diff := cmp.Diff(want, r.Disks); diff != "" {
@@ -299,7 +299,11 @@ func TestFailuresKeepTheOutputs(t *testing.T) {
 		}, "broken"},
 		{"the disk is too small", func(w *world) { w.options.Version, w.builder.more = "v2.0.0", strings.Repeat("x", 5<<20) }, "see --slot-size"},
 		{"a flavor that is not there", func(w *world) { w.options.Flavor = "debian-31" }, "did you mean debian-13?"},
-		{"an artifact that is not there", func(w *world) { w.options.Artifacts = []string{"raw", "iso"} }, `unknown artifact "iso": there are image, raw`},
+		{"an artifact that is not there", func(w *world) { w.options.Artifacts = []string{"raw", "floppy"} }, `unknown artifact "floppy": there are image, raw`},
+		{"an artifact with a typing mistake", func(w *world) { w.options.Artifacts = []string{"qcow"} }, `unknown artifact "qcow": did you mean "qcow2"? There are image, raw`},
+		{"a compression that is not there", func(w *world) { w.options.Compress = "zstd" }, `unknown compression "zstd": did you mean "zst"? There are zst, gz, xz`},
+		{"a compressed format", func(w *world) { w.options.Artifacts, w.options.Compress = []string{"raw", "vmdk"}, "gz" }, "the artifact vmdk is compressed already: leave out --compress"},
+		{"nothing to compress", func(w *world) { w.options.Artifacts, w.options.Compress = []string{"image"}, "gz" }, "--compress gz compresses a disk, and no artifact is one"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t)

@@ -21,14 +21,14 @@ func TestDiskOfAnImage(t *testing.T) {
 	w.options.CloudConfigs = []string{siteConfig(t, "hostname: a\n")}
 	built, _ := w.build(t)
 	path := filepath.Join(t.TempDir(), "node.raw")
-	made, err := MakeDisk(t.Context(), DiskOptions{
+	all, err := MakeDisks(t.Context(), DiskOptions{
 		Image: filepath.Join(w.options.Dir, "image"), Arch: "amd64", Path: path, CloudConfigs: w.options.CloudConfigs,
 		Sizes: w.options.Sizes, State: t.TempDir(), Progress: w.options.Progress, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := built.Disks[0]
+	made, want := all[0], built.Disks[0]
 	want.Path, want.Allocated = path, made.Allocated
 	if diff := cmp.Diff(want, made); diff != "" {
 		t.Errorf("-build +disk\n%s", diff)
@@ -39,7 +39,7 @@ func TestDiskOfAnImage(t *testing.T) {
 }
 
 func TestDiskOfAnotherArchitecture(t *testing.T) {
-	_, err := MakeDisk(t.Context(), DiskOptions{
+	_, err := MakeDisks(t.Context(), DiskOptions{
 		Image: baseLayout(t, ""), Arch: "arm64", Path: filepath.Join(t.TempDir(), "x"), State: t.TempDir(), Log: slog.New(slog.DiscardHandler),
 	})
 	if err == nil || !strings.Contains(err.Error(), "choose with --arch") {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/evidence"
@@ -126,12 +125,4 @@ func fileFacts(f kubernetes.File) evidence.File {
 		file.URL = ""
 	}
 	return file
-}
-
-// addChecksum writes the SHA-256 of the whole disk as a line of sha256sum(1). It was made
-// while the disk was written.
-func (b *build) addChecksum(_ context.Context, _ *madeImage, r *Result) error {
-	i := slices.IndexFunc(r.Disks, func(d Disk) bool { return d.Path == rawName })
-	r.Disks[i].Checksum = checksumName
-	return os.WriteFile(b.out.staged(checksumName), fmt.Appendf(nil, "%s  %s\n", r.Disks[i].SHA256, rawName), 0o644)
 }

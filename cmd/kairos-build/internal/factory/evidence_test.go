@@ -95,7 +95,7 @@ func TestLostEvidence(t *testing.T) {
 func TestChecksum(t *testing.T) {
 	w := newWorld(t)
 	path := filepath.Join(w.options.Dir, "disk.raw.sha256")
-	w.options.Artifacts = Artifacts()
+	w.options.Artifacts = []string{"image", "raw", "sha256"}
 	r, _ := w.build(t)
 	want := digestOf(read(t, filepath.Join(w.options.Dir, "disk.raw"))) + "  disk.raw\n"
 	if got := string(read(t, path)); got != want || r.Disks[0].Checksum != "disk.raw.sha256" || r.Disks[0].SHA256+"  disk.raw\n" != want {
@@ -111,7 +111,7 @@ func TestChecksum(t *testing.T) {
 func TestChecksumOfNoDisk(t *testing.T) {
 	w := newWorld(t)
 	w.options.Artifacts = []string{"image", "sha256"}
-	if _, err := Build(t.Context(), w.options); err == nil || !strings.Contains(err.Error(), "the artifact sha256 is the checksum of the disk: ask for raw, too") {
+	if _, err := Build(t.Context(), w.options); err == nil || !strings.Contains(err.Error(), "the artifact sha256 is the checksum of the disks: ask for one of them, too, such as raw") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -211,7 +211,7 @@ func stored(in inputs.Input, name string) llb.State {
 // key is the digest of everything that the outputs depend on.
 func (b *build) key(g *graph) string {
 	sum := sha256.New()
-	fmt.Fprintf(sum, "%s\n%s\n%q\n%s\n%+v\n%s\n%s\n", g.key, b.Version, b.Artifacts, builderID(), b.Sizes, b.locked.digestText(), b.choice.Flavor.Digest())
+	fmt.Fprintf(sum, "%s\n%s\n%q\n%q\n%s\n%+v\n%s\n%s\n", g.key, b.Version, b.Artifacts, b.Compress, builderID(), b.Sizes, b.locked.digestText(), b.choice.Flavor.Digest())
 	for _, c := range b.configs {
 		fmt.Fprintf(sum, "%d\n", len(c.data))
 		sum.Write(c.data)

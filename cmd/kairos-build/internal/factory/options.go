@@ -48,6 +48,7 @@ type Options struct {
 	Configs   config.Options
 	Sizes     layout.Sizes // of the disk's partitions; zero means layout's defaults
 	Artifacts []string     // default: DefaultArtifacts
+	Compress  string       // of the disks: one of Compressions, or empty
 	Model     string       // default generic
 	Arch      string       // default amd64
 	Base      string       // image to start from in place of the archive
@@ -90,10 +91,8 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	for _, name := range o.Artifacts {
-		if !slices.Contains(Artifacts(), name) {
-			return o, badInput(fmt.Errorf("unknown artifact %q: there are %s", name, strings.Join(Artifacts(), ", ")))
-		}
+	if err := checkNames(o.Artifacts, Artifacts(), o.Compress); err != nil {
+		return o, badInput(err)
 	}
 	if o.Publish != nil && !slices.Contains(o.Artifacts, imageName) {
 		return o, badInput(errors.New("--push publishes the image, and --artifact leaves it out: name image there, too"))
@@ -104,8 +103,8 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Signed {
 		o.Artifacts = ForSigning(o.Artifacts)
 	}
-	if slices.Contains(o.Artifacts, kindChecksum) && !slices.Contains(o.Artifacts, kindRaw) {
-		return o, badInput(fmt.Errorf("the artifact %s is the checksum of the disk: ask for %s, too", kindChecksum, kindRaw))
+	if slices.Contains(o.Artifacts, kindChecksum) && !slices.ContainsFunc(o.Artifacts, isDiskKind) {
+		return o, badInput(fmt.Errorf("the artifact %s is the checksum of the disks: ask for one of them, too, such as %s", kindChecksum, kindRaw))
 	}
 	version, err := ParseVersion(o.Version)
 	if err != nil {

@@ -133,22 +133,33 @@ func stampOf(path string) (fileStamp, error) {
 func (o *outputs) stampFiles() ([]string, error) {
 	var names []string
 	for _, a := range artifacts() {
-		err := filepath.WalkDir(o.path(a.file), func(path string, entry fs.DirEntry, err error) error {
-			if errors.Is(err, fs.ErrNotExist) {
-				return nil
+		for _, file := range a.files() {
+			if file == "" {
+				continue
 			}
-			if err != nil || entry.IsDir() {
-				return err
+			more, err := o.filesOf(file)
+			if err != nil {
+				return nil, err
 			}
-			rel, err := filepath.Rel(o.dir, path)
-			names = append(names, rel)
-			return err
-		})
-		if err != nil {
-			return nil, err
+			names = append(names, more...)
 		}
 	}
 	return names, nil
+}
+
+// filesOf are the files of an output that may be a folder, or not be there.
+func (o *outputs) filesOf(output string) (names []string, _ error) {
+	return names, filepath.WalkDir(o.path(output), func(path string, entry fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		rel, err := filepath.Rel(o.dir, path)
+		names = append(names, rel)
+		return err
+	})
 }
 
 // remember writes the stamp of the finished outputs.

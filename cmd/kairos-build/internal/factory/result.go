@@ -59,12 +59,14 @@ type Layer struct {
 
 // A Disk is one bootable artifact.
 type Disk struct {
-	Kind      string `json:"kind"`           // raw
-	Path      string `json:"path"`           // relative to build.json
-	Size      int64  `json:"size"`           // bytes, holes included
-	Allocated int64  `json:"allocated"`      // bytes, holes excluded
-	Content   string `json:"content_sha256"` // hex, see disk.Content
-	// SHA256 of the whole disk, holes included, in hex, and the file with it for sha256sum;
+	Kind        string `json:"kind"`                  // the format: one of DiskKinds
+	Compression string `json:"compression,omitempty"` // one of Compressions
+	Path        string `json:"path"`                  // relative to build.json
+	Size        int64  `json:"size"`                  // bytes of the disk, holes included
+	FileSize    int64  `json:"file_size"`             // bytes of the file, holes included
+	Allocated   int64  `json:"allocated"`             // bytes of the file, holes excluded
+	Content     string `json:"content_sha256"`        // of the disk, hex, see disk.Content
+	// SHA256 of the file, holes included, in hex, and the file with it for sha256sum;
 	// both are empty if they were not made.
 	SHA256   string        `json:"sha256,omitempty"`
 	Checksum string        `json:"checksum,omitempty"`

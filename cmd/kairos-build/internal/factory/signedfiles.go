@@ -18,7 +18,7 @@ import (
 // ForSigning are the artifacts of a build whose files are signed: a disk then needs its
 // checksum, which is what is signed.
 func ForSigning(artifacts []string) []string {
-	if slices.Contains(artifacts, kindRaw) && !slices.Contains(artifacts, kindChecksum) {
+	if slices.ContainsFunc(artifacts, isDiskKind) && !slices.Contains(artifacts, kindChecksum) {
 		return append(slices.Clone(artifacts), kindChecksum)
 	}
 	return artifacts

@@ -39,7 +39,7 @@ func TestSignedFiles(t *testing.T) {
 		got[filepath.Base(f.Path)] = f.Digest.Hex
 	}
 	want := map[string]string{}
-	for _, name := range []string{rawName, checksumName, evidence.SPDXName, evidence.CycloneDXName, evidence.ProvenanceName, resultName} {
+	for _, name := range []string{rawName, rawName + checksumEnd, evidence.SPDXName, evidence.CycloneDXName, evidence.ProvenanceName, resultName} {
 		want[name] = digestOf(read(t, filepath.Join(r.Dir, name)))
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

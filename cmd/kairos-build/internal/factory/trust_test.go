@@ -82,7 +82,7 @@ func TestSigned(t *testing.T) {
 func TestSignedFilesOfABuild(t *testing.T) {
 	w := trusting(t, "format: 1\n")
 	r, _ := w.build(t)
-	for _, name := range []string{rawName, checksumName, evidence.SPDXName, evidence.ProvenanceName, resultName} {
+	for _, name := range []string{rawName, rawName + checksumEnd, evidence.SPDXName, evidence.ProvenanceName, resultName} {
 		want := "sha256:" + digestOf(read(t, filepath.Join(r.Dir, name)))
 		if got := string(read(t, filepath.Join(r.Dir, name+verify.BundleSuffix))); got != want {
 			t.Errorf("%s: the signature is of %s, want %s", name, got, want)

@@ -4,10 +4,14 @@ package factory
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
 	"github.com/kairos-build/kairos-build/framework/install/disk"
@@ -88,7 +92,7 @@ func (d Disk) verify(ctx context.Context) (err error) {
 		return badInput(err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	err = disk.Verify(ctx, f, d.Size, d.Extents)
+	err = d.compare(ctx, f)
 	switch {
 	case errors.Is(err, disk.ErrDiffers):
 		return fmt.Errorf("%s: %w; copy it again, or make it again. A disk that a machine was booted from always differs: it got its own identity", d.Path, err)
@@ -97,3 +101,34 @@ func (d Disk) verify(ctx context.Context) (err error) {
 	}
 	return nil
 }
+
+// compare reads a raw disk by its extents, and another file as a whole.
+func (d Disk) compare(ctx context.Context, f *os.File) error {
+	if d.Kind == kindRaw && d.Compression == "" {
+		return disk.Verify(ctx, f, d.Size, d.Extents)
+	}
+	if d.SHA256 == "" {
+		return badInput(fmt.Errorf("nothing says what is in a %s file: its SHA-256 was not made; make it again with --checksum (`kairos-build disk`) or --artifact %s,%s (`kairos-build flavor`)", d.format(), d.Kind, kindChecksum))
+	}
+	sum, n := sha256.New(), int64(0)
+	for {
+		step, err := io.CopyN(sum, f, copyStep)
+		n += step
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err = errors.Join(err, context.Cause(ctx)); err != nil {
+			return err
+		}
+	}
+	if got := hex.EncodeToString(sum.Sum(nil)); got != d.SHA256 {
+		return fmt.Errorf("%w: it has %d bytes with the SHA-256 %s, and had %d bytes with %s", disk.ErrDiffers, n, got, d.FileSize, d.SHA256)
+	}
+	return nil
+}
+
+// copyStep is the number of bytes between two checks of the context.
+const copyStep = 16 << 20
+
+// format is the format with the compression, such as raw.zst.
+func (d Disk) format() string { return strings.TrimSuffix(d.Kind+"."+d.Compression, ".") }

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package virtualdisk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// An Order is a file to write.
+type Order struct {
+	// Format of Formats.
+	Format Format
+	// Compression is one of Compressions, or empty.
+	Compression string
+	// File is empty, and open for reading and writing. Nil for Format raw: the file is
+	// there already, and is only hashed.
+	File *os.File
+	// Hash asks for the SHA-256 of the file.
+	Hash bool
+}
+
+// Name is the format with the compression, such as raw.zst.
+func (o Order) Name() string { return o.Format.Name + o.ending() }
+
+// Suffix is the end of the file's name, such as .raw.zst.
+func (o Order) Suffix() string { return o.Format.Suffix + o.ending() }
+
+func (o Order) ending() string {
+	if o.Compression == "" {
+		return ""
+	}
+	return "." + o.Compression
+}
+
+// Made describes a file.
+type Made struct {
+	Size   int64  // bytes, holes included
+	SHA256 string // hex; empty unless it was asked for
+}
+
+// A chunk is a piece of the disk: chunkSize bytes at a multiple of chunkSize. Nobody
+// changes data.
+type chunk struct {
+	offset int64
+	data   []byte
+	// twin is the offset of an earlier chunk with the same data; -1: there is none.
+	twin int64
+}
+
+// A writer writes the data of a file.
+type writer interface {
+	// chunk gets the chunks in order. There are chunks for all data, and for some holes.
+	chunk(chunk) error
+	// close writes what comes behind the data.
+	close() error
+}
+
+// ahead is how many chunks a fast writer may be ahead of a slow one.
+const ahead = 16
+
+// Write writes the disk to all files, in one pass. It checks all orders before it writes
+// the first byte. After an error the files have no meaning.
+func Write(ctx context.Context, d Disk, orders []Order) ([]Made, error) {
+	if err := check(d, orders); err != nil {
+		return nil, err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	made := make([]Made, len(orders))
+	var queues []chan chunk
+	for i, o := range orders {
+		queue := make(chan chunk, ahead)
+		queues = append(queues, queue)
+		group.Go(func() (err error) {
+			if made[i], err = o.write(ctx, d, queue); err != nil {
+				return fmt.Errorf("writing the %s disk: %w", o.Name(), err)
+			}
+			return nil
+		})
+	}
+	group.Go(func() error { return d.read(ctx, queues) })
+	return made, group.Wait()
+}
+
+func check(d Disk, orders []Order) error {
+	all := d.check()
+	for _, o := range orders {
+		switch {
+		case o.Format.most != 0 && d.Size > o.Format.most:
+			all = errors.Join(all, fmt.Errorf("a disk of %d GiB: the format %s ends at %d GiB; choose another, such as %s", d.Size>>30, o.Format.Name, o.Format.most>>30, Qcow2))
+		case o.Compression != "" && o.Format.Compressed:
+			all = errors.Join(all, fmt.Errorf("the format %s is compressed already: leave out the compression %s", o.Format.Name, o.Compression))
+		}
+	}
+	return all
+}
+
+// read reads the data, and the holes that share a block of a format with data.
+func (d Disk) read(ctx context.Context, queues []chan chunk) (err error) {
+	defer func() {
+		for _, q := range queues {
+			close(q)
+		}
+	}()
+	known := twins(d.Extents)
+	for _, x := range ranges(d.Extents, vhdBlock) {
+		for at := x.start; at < min(x.end, d.Size); at += chunkSize {
+			c := chunk{offset: at, data: make([]byte, chunkSize), twin: -1}
+			if twin, ok := known[at]; ok {
+				c.twin = twin
+			}
+			if _, err := d.Data.ReadAt(c.data, at); err != nil && !errors.Is(err, io.EOF) {
+				return fmt.Errorf("reading the disk at %d: %w", at, err)
+			}
+			if err := send(ctx, queues, c); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func send(ctx context.Context, queues []chan chunk, c chunk) error {
+	for _, q := range queues {
+		select {
+		case q <- c:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// write writes one file.
+func (o Order) write(ctx context.Context, d Disk, queue <-chan chunk) (Made, error) {
+	out := newFile(o.File, o.Hash)
+	pack := newPacker(ctx, out, o.compression())
+	w, err := o.Format.open(ctx, d, pack.or(out))
+	if err == nil {
+		err = follow(ctx, w, queue)
+	}
+	if err := errors.Join(err, pack.close()); err != nil {
+		return Made{}, err
+	}
+	return out.end()
+}
+
+// follow writes what the reader sends, and closes the writer.
+func follow(ctx context.Context, w writer, queue <-chan chunk) error {
+	for c := range queue {
+		if err := w.chunk(c); err != nil {
+			return errors.Join(err, w.close())
+		}
+	}
+	return errors.Join(context.Cause(ctx), w.close())
+}
+
+func (o Order) compression() string {
+	if o.Format.wrap != "" {
+		return o.Format.wrap
+	}
+	return o.Compression
+}
