@@ -27,6 +27,8 @@ ARCH := amd64
 OUT ?= out
 # Where the end-to-end tests find a kernel, its modules and a boot loader.
 FIXTURES := .tools/fixtures
+# What the machines of `kairos-build test` start from.
+ARTIFACTS := image,raw,iso
 FUZZTIME ?= 10m
 # `make crash` records the firmware CRASH_FIRMWARE (bios or uefi), checks CRASH_STATES
 # power cuts and boots CRASH_BOOTS of them.
@@ -182,7 +184,7 @@ e2e: $(if $(BUILT),,build fixtures) ## Run the tests that need root and QEMU
 fixtures: build
 	@ci/setup/install run
 	@echo '== a debian-13 for the end-to-end tests'
-	@$(SUDO) bin/kairos-build flavor debian-13 --output $(OUT)/debian-13 --progress plain
+	@$(SUDO) bin/kairos-build flavor debian-13 --output $(OUT)/debian-13 --artifact $(ARTIFACTS) --progress plain
 	@mkdir -p $(FIXTURES)
 	@$(GO) run ./ci/fixtures $(OUT)/debian-13/image $(FIXTURES) >$(FIXTURES)/env
 
@@ -190,7 +192,7 @@ fixtures: build
 acceptance: $(if $(BUILT),,build) ## Build Debian 13, boot, upgrade and break it: a part of what `make prove` does
 	@ci/setup/install run
 	@echo '== acceptance: debian-13'
-	@$(SUDO) bin/kairos-build flavor debian-13 --output $(OUT)/debian-13 --progress plain
+	@$(SUDO) bin/kairos-build flavor debian-13 --output $(OUT)/debian-13 --artifact $(ARTIFACTS) --progress plain
 	@$(QEMU) $(SUDO) bin/kairos-build test $(OUT)/debian-13 --short
 
 # The results that `kairos-build list` shows. Debian 12 is also upgraded to Debian 13.
@@ -199,7 +201,7 @@ prove-flavors: build ## Every firmware, story and fault of every flavor; writes 
 	@ci/setup/install run
 	@for flavor in debian-13 debian-12; do \
 		echo "== build $$flavor"; \
-		$(SUDO) bin/kairos-build flavor $$flavor --output $(OUT)/$$flavor --progress plain; \
+		$(SUDO) bin/kairos-build flavor $$flavor --output $(OUT)/$$flavor --artifact $(ARTIFACTS) --progress plain; \
 	done
 	@echo '== debian-13, every firmware, story and fault'
 	@$(QEMU) $(SUDO) bin/kairos-build test $(OUT)/debian-13 --every-firmware --resume --record flavors/debian-13/proven.json

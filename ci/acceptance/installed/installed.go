@@ -55,7 +55,9 @@ func Tell(ctx context.Context, m *lab.Machine) {
 }
 
 // TellShort leaves out a boot.
-func TellShort(ctx context.Context, m *lab.Machine) { m.Tell(ctx, false, (&story{Machine: m}).chapters()) }
+func TellShort(ctx context.Context, m *lab.Machine) {
+	m.Tell(ctx, false, (&story{Machine: m}).chapters())
+}
 
 func (t *story) chapters() []lab.Chapter {
 	return []lab.Chapter{

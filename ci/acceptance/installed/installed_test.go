@@ -47,7 +47,7 @@ func TestConfig(t *testing.T) {
 // TestDrive: what the drive says is right, except for what a hypervisor always says.
 func TestDrive(t *testing.T) {
 	c, problems := config.Decode("user-data", []byte("#cloud-config\n"+"hostname: \""+hostname+"\"\n"+ownKeys))
-	if c == nil || c.Install == nil || c.Install.Auto == nil || !*c.Install.Auto || c.Hostname != hostname {
+	if c == nil || c.Install.Auto == nil || !*c.Install.Auto || c.Hostname != hostname {
 		t.Errorf("got %+v, %v", c, problems)
 	}
 	if _, problems := netconfig.Decode("network-config", []byte(networkConfig)); len(problems) > 0 {
