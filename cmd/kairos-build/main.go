@@ -82,7 +82,7 @@ disk, and tests the disk in QEMU.`,
   kairos-build test out/debian-13         # boot and check it under BIOS, UEFI and Secure Boot`,
 	}
 	commandline.Prepare(root,
-		commandline.Group{Title: "Build", Verbs: []*cobra.Command{newFlavor(), newLock(), newOutdated(), newDisk(), newList(), newEvidence(), newInspect(), newCache()}},
+		commandline.Group{Title: "Build", Verbs: []*cobra.Command{newFlavor(), newLock(), newOutdated(), newDisk(), newISO(), newList(), newEvidence(), newInspect(), newCache()}},
 		commandline.Group{Title: "Publish and sign", Verbs: []*cobra.Command{newPush(), newKey(), newSign(), newVerify(), newAttest()}},
 		commandline.Group{Title: "Boot and test", Verbs: []*cobra.Command{newRun(), newTest()}},
 		commandline.Group{Title: "Work on a cloud-config", Verbs: []*cobra.Command{newValidate(), newSimulate(), newSchema()}},

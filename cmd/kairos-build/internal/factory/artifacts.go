@@ -44,6 +44,7 @@ func artifacts() []artifact {
 		{"image", imageName, (*build).addImage},
 		{kindRaw, rawName, (*build).addRaw},
 		{kindChecksum, checksumName, (*build).addChecksum},
+		{kindISO, isoName, (*build).addISO},
 		{"", evidence.SPDXName, (*build).addEvidence},
 		{"", evidence.CycloneDXName, nil},
 		{"", evidence.ProvenanceName, nil},
@@ -62,10 +63,11 @@ func Artifacts() []string {
 	return names
 }
 
-// DefaultArtifacts lists what is made if nothing is asked for. Hashing the whole disk,
+// DefaultArtifacts lists what is made if nothing is asked for: not the ISO, and not the
+// checksum. Hashing the whole disk,
 // most of which is a hole, takes longer than making it: docs/evidence.md has the figures.
 func DefaultArtifacts() []string {
-	return slices.DeleteFunc(Artifacts(), func(name string) bool { return name == kindChecksum })
+	return slices.DeleteFunc(Artifacts(), func(name string) bool { return name == kindChecksum || name == kindISO })
 }
 
 // makeArtifacts makes the artifacts of the options, and then publishes them.

@@ -299,7 +299,7 @@ func TestFailuresKeepTheOutputs(t *testing.T) {
 		}, "broken"},
 		{"the disk is too small", func(w *world) { w.options.Version, w.builder.more = "v2.0.0", strings.Repeat("x", 5<<20) }, "see --slot-size"},
 		{"a flavor that is not there", func(w *world) { w.options.Flavor = "debian-31" }, "did you mean debian-13?"},
-		{"an artifact that is not there", func(w *world) { w.options.Artifacts = []string{"raw", "iso"} }, `unknown artifact "iso": there are image, raw`},
+		{"an artifact that is not there", func(w *world) { w.options.Artifacts = []string{"raw", "floppy"} }, `unknown artifact "floppy": there are image, raw`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t)

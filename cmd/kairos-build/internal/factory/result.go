@@ -56,7 +56,7 @@ type Layer struct {
 
 // A Disk is one bootable artifact.
 type Disk struct {
-	Kind      string `json:"kind"`           // raw
+	Kind      string `json:"kind"`           // raw, iso
 	Path      string `json:"path"`           // relative to build.json
 	Size      int64  `json:"size"`           // bytes, holes included
 	Allocated int64  `json:"allocated"`      // bytes, holes excluded
