@@ -27,12 +27,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot/thisboot"
 )
 
-// Names on a live medium, below Medium, and the largest file of a boot partition or boot
-// loader, in bytes.
+// The largest file of a boot partition, and of a boot loader, in bytes.
 const (
-	Medium        = "kairos"
-	mediumRoot    = "root.img"
-	mediumBoot    = "bootloader"
 	maxFile       = 512 << 20
 	maxLoaderFile = 32 << 20
 )
@@ -112,14 +108,14 @@ func (b Booted) tree() (verity.Tree, error) {
 // FromMedium opens the image of the live medium that is mounted at dir. It must be the one
 // that runs: by its root hash.
 func FromMedium(dir string, b Booted) (_ *Image, err error) {
-	dir = filepath.Join(dir, Medium)
+	medium, dir := dir, filepath.Join(dir, layout.LiveTree)
 	i := &Image{From: "from the medium at " + dir}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("%w: reading %s: %w", ErrImage, dir, err), i.Close())
 		}
 	}()
-	root, err := os.Open(filepath.Join(dir, mediumRoot))
+	root, err := os.Open(filepath.Join(medium, layout.LiveRoot))
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +129,7 @@ func FromMedium(dir string, b Booted) (_ *Image, err error) {
 	if i.Slot, err = b.slot(read); err != nil {
 		return nil, err
 	}
-	i.Slot.Bootloader, err = readFolder(filepath.Join(dir, mediumBoot))
+	i.Slot.Bootloader, err = readFolder(filepath.Join(medium, layout.LiveBootLoader))
 	return i, err
 }
 

@@ -15,15 +15,7 @@
 //	         ---- up to here, nothing was written ----
 //	write    framework/install/disk: nothing boots until all is there
 //
-// # A live medium
-//
-// It has a folder with these files (Medium):
-//
-//	root.img     EROFS with its hash tree: the bytes of a root partition
-//	VMLINUZ      kernel
-//	INITRD       initramfs
-//	SLOT.TXT     slotimage.Label: which image this is
-//	bootloader/  the files of layout.ImageBoot, which root.img does not have
+// A live medium has the image in the live tree of framework/layout.
 package install
 
 import (

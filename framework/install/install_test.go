@@ -209,7 +209,7 @@ func TestMediumRefuses(t *testing.T) {
 		"another image":  {func(dir string) error { return os.WriteFile(dir+"/SLOT.TXT", []byte("ROOTHASH=00\n"), 0o644) }, "these are files of another image"},
 	} {
 		dir, b := medium(t)
-		if err := c.change(filepath.Join(dir, Medium)); err != nil {
+		if err := c.change(filepath.Join(dir, layout.LiveTree)); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := FromMedium(dir, b); !errors.Is(err, ErrImage) || !strings.Contains(err.Error(), c.say) {

@@ -11,11 +11,13 @@ const LabelLive = "COS_LIVE"
 //	/kairos/root.img  the bytes of a slot's root partition: EROFS and its hash tree
 //	/kairos/…         the files of a slot's boot partition: BootKernel, BootInitrd, BootLabel
 //	                  and those of the boot loader
+//	/kairos/bootloader/  the files of ImageBoot, which no root has: for the installer
 //	/*.yaml           cloud-configs
 const (
-	LiveTree  = "kairos" // directory in the tree
-	LiveRoot  = LiveTree + "/root.img"
-	LiveSpace = LiveTree + "/config.space" // room for LiveConfig, twice: see docs/iso.md
+	LiveTree       = "kairos" // directory in the tree
+	LiveRoot       = LiveTree + "/root.img"
+	LiveBootLoader = LiveTree + "/bootloader"
+	LiveSpace      = LiveTree + "/config.space" // room for LiveConfig, twice: see docs/iso.md
 	// LiveConfig is the cloud-config that can be replaced in a finished ISO.
 	LiveConfig = "config.yaml"
 )

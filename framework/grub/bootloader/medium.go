@@ -18,8 +18,12 @@ const (
 	CDHybrid = "bios/boot_hybrid.img" // the boot code that starts CDCore from a stick
 )
 
-// BIOSConfig is where CDCore looks for its configuration on an installer medium.
-const BIOSConfig = "boot/grub/" + bootconf.GRUBConfig
+// CDCorePath is where CDCore is on an installer medium, and BIOSConfig where it looks for its
+// configuration.
+const (
+	CDCorePath = "boot/grub/eltorito.img"
+	BIOSConfig = "boot/grub/" + bootconf.GRUBConfig
+)
 
 // cdModules lists the modules in CDCore: all that the menu of an installer medium uses.
 const cdModules = "biosdisk iso9660 fat part_gpt part_msdos linux chain normal configfile regexp test true echo serial terminal halt reboot sleep minicmd ls cat search search_label search_fs_file"

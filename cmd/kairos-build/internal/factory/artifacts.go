@@ -49,6 +49,7 @@ func artifacts() []artifact {
 		all = append(all, artifact{f.Name, diskName + f.Suffix, (*build).addDisks})
 	}
 	return append(all,
+		artifact{kindISO, isoName, (*build).addISO},
 		artifact{netbootName, netbootName, (*build).addNetboot},
 		artifact{kindChecksum, "", (*build).addChecksums}, // a file beside each disk
 		artifact{"", evidence.SPDXName, (*build).addEvidence},
@@ -83,9 +84,8 @@ func Artifacts() []string {
 	return names
 }
 
-// DefaultArtifacts lists what is made if nothing is asked for. The network boot is for
-// those who have one. Hashing the whole disk,
-// most of which is a hole, takes longer than making it: docs/evidence.md has the figures.
+// DefaultArtifacts lists what is made if nothing is asked for. Hashing the whole disk, most
+// of which is a hole, takes longer than making it: docs/evidence.md has the figures.
 func DefaultArtifacts() []string { return []string{imageName, kindRaw} }
 
 // makeArtifacts makes the artifacts of the options, and then publishes them.

@@ -116,3 +116,28 @@ func TestOldRootsGo(t *testing.T) {
 		t.Errorf("left are %s", got)
 	}
 }
+
+// TestISO: the artifact is an ISO with the user's config, and the same ISO is made from the
+// finished image.
+func TestISO(t *testing.T) {
+	w := newWorld(t)
+	w.options.CloudConfigs = []string{siteConfig(t, "hostname: edge-1\n")}
+	w.options.Artifacts = append(DefaultArtifacts(), kindISO)
+	r, _ := w.build(t)
+	built := read(t, filepath.Join(w.options.Dir, isoName))
+	d := r.Disks[len(r.Disks)-1]
+	if d.Kind != kindISO || d.Path != isoName || d.SHA256 != digestOf(built) || !bytes.Contains(built, []byte("hostname: edge-1")) {
+		t.Errorf("got %+v", d)
+	}
+	path := filepath.Join(t.TempDir(), "again.iso")
+	made, err := MakeISO(t.Context(), ISOOptions{
+		Image: filepath.Join(w.options.Dir, "image"), Arch: "amd64", Path: path, CloudConfigs: w.options.CloudConfigs,
+		State: t.TempDir(), Progress: w.options.Progress, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil || made.SHA256 != d.SHA256 || !bytes.Equal(read(t, path), built) {
+		t.Errorf("from the finished image: %+v, %v", made, err)
+	}
+	if good, err := VerifyDisks(t.Context(), VerifyOptions{Build: w.options.Dir, Progress: w.options.Progress}); err != nil || len(good) != 2 {
+		t.Errorf("verified %d disks, %v", len(good), err)
+	}
+}

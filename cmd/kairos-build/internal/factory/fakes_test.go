@@ -180,7 +180,7 @@ func bootable(content string) []testimage.Entry {
 	for _, f := range [][2]string{
 		{layout.ImageKernel[1:], "kernel"}, {layout.ImageInitrd[1:], "initrd"}, {layout.ImageCmdline[1:], "console=ttyS0"},
 		{layout.ImageRelease[1:], "KAIROS_VERSION=\"v1.0.0\"\n"}, {"content", content}, {"var/lib/dpkg/status", "base-files 1\nlinux-image-amd64 1\nof-the-base 3\n"},
-		{loader + "bios/boot.img", string(boot)}, {loader + "bios/core.img", string(core)}, {loader + "grub-dir", "debian\n"}, {loader + "grub.cfg", "script"},
+		{loader + "bios/boot.img", string(boot)}, {loader + "bios/core.img", string(core)}, {loader + "bios/eltorito.img", strings.Repeat("x", 4096)}, {loader + "bios/boot_hybrid.img", string(boot)}, {loader + "grub-dir", "debian\n"}, {loader + "grub.cfg", "script"},
 		{loader + "efi/shimx64.efi", "shim"}, {loader + "efi/grubx64.efi", "grub"}, {loader + "efi/mmx64.efi", "mok"},
 	} {
 		entries = append(entries, testimage.File(f[0], f[1]))
