@@ -23,7 +23,7 @@
 //	VMLINUZ      kernel
 //	INITRD       initramfs
 //	SLOT.TXT     slotimage.Label: which image this is
-//	bootloader/  the files of layout.ImageBoot, which root.img does not have
+//	bootloader/  the files of layout.ImageBoot, which root.img does not have (LoaderFiles)
 package install
 
 import (
