@@ -25,23 +25,45 @@ import (
 
 func newInteractiveInstall(p *program) *cobra.Command {
 	i := installFlags{registryFlags: newRegistryFlags()}
+	plain := false
 	cmd := &cobra.Command{
 		Use:   "interactive-install",
 		Short: "Ask what is needed, and install",
 		Long: `Asks for the disk, the name of the node and a user, says what will be erased, and
-installs. It asks line by line, so that it works on a screen and on a serial line.`,
-		Example: "  sudo kairos-agent interactive-install",
-		Args:    commandline.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return p.interactiveInstall(cmd.Context(), i) },
+installs. It fills a terminal with forms; with --plain, or on a terminal that cannot do
+that (TERM=dumb), it asks line by line.`,
+		Example: `  sudo kairos-agent interactive-install
+  sudo kairos-agent interactive-install --plain   # over a serial line`,
+		Args: commandline.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return p.interactiveInstall(cmd.Context(), i, p.questions(cmd.Context(), plain))
+		},
 	}
 	i.declare(cmd.Flags())
+	cmd.Flags().BoolVar(&plain, "plain", false, "ask line by line")
 	return cmd
 }
 
 // errUnanswered says that the input ended before an answer.
 var errUnanswered = errors.New("the input ended; nothing was written")
 
-// A dialog asks questions on a terminal.
+// questions are what an installation asks a person.
+type questions interface {
+	device(all []disks.Disk) (string, error)
+	config() ([]byte, error) // a cloud-config
+	agree(lines []string) error
+}
+
+// questions asks with forms if the terminal can show them.
+func (p *program) questions(ctx context.Context, plain bool) questions {
+	d := p.dialog()
+	if name := os.Getenv("TERM"); plain || d.tty == nil || name == "" || name == "dumb" {
+		return d
+	}
+	return screen{ctx, d.tty, p.stderr}
+}
+
+// A dialog asks questions line by line.
 type dialog struct {
 	in  *bufio.Reader
 	out io.Writer
@@ -109,11 +131,10 @@ func (d dialog) hidden(question string) (string, error) {
 	return string(text), err
 }
 
-func (p *program) interactiveInstall(ctx context.Context, i installFlags) error {
+func (p *program) interactiveInstall(ctx context.Context, i installFlags, d questions) error {
 	if err := p.mayInstall(i); err != nil {
 		return err
 	}
-	d := p.dialog()
 	all, err := p.node.InstallDisks()
 	if err != nil {
 		return err
@@ -135,16 +156,26 @@ func (p *program) interactiveInstall(ctx context.Context, i installFlags) error 
 	return p.afterInstall(ctx, i, prepared)
 }
 
-// device lets a person choose a disk. What is on each stands beside it.
-func (d dialog) device(all []disks.Disk) (string, error) {
-	var can []disks.Disk
+// suitable returns the disks that can be chosen, and what speaks against the others.
+func suitable(all []disks.Disk) (can []disks.Disk, cannot []string) {
 	for _, disk := range all {
 		if against := disk.Against(disks.Wish{Force: true}); len(against) > 0 {
-			fmt.Fprintf(d.out, "  -  %s: %s\n", disk, strings.Join(against, "; "))
+			cannot = append(cannot, disk.String()+": "+strings.Join(against, "; "))
 			continue
 		}
 		can = append(can, disk)
-		fmt.Fprintf(d.out, "  %d  %s: %s\n", len(can), disk, disk.Contents)
+	}
+	return can, cannot
+}
+
+// device lets a person choose a disk. What is on each stands beside it.
+func (d dialog) device(all []disks.Disk) (string, error) {
+	can, cannot := suitable(all)
+	for _, text := range cannot {
+		fmt.Fprintf(d.out, "  -  %s\n", text)
+	}
+	for i, disk := range can {
+		fmt.Fprintf(d.out, "  %d  %s: %s\n", i+1, disk, disk.Contents)
 	}
 	if len(can) == 0 {
 		return "", fmt.Errorf("%w; see the reasons above", disks.ErrNone)
@@ -183,34 +214,48 @@ func (d dialog) config() ([]byte, error) {
 	if a.Hostname, err = d.ask("name of the node", "kairos", config.CheckHostname); err != nil {
 		return nil, err
 	}
-	if u.Name, err = d.ask("user who may log in", "kairos", func(s string) error { return accepted(answers{a.Hostname, []userAnswer{{Name: s}}}) }); err != nil {
+	if u.Name, err = d.ask("user who may log in", "kairos", func(s string) error { return checkUser(s, "") }); err != nil {
 		return nil, err
 	}
 	password, err := d.secret("password (empty: only SSH keys)")
 	if err != nil {
 		return nil, err
 	}
+	key, err := d.ask("SSH public key, or github:NAME (empty: none)", "", func(s string) error { return checkKey(u.Name, s, password) })
+	if err != nil {
+		return nil, err
+	}
+	return a.with(password, key)
+}
+
+// with adds how the user logs in.
+func (a answers) with(password, key string) (_ []byte, err error) {
+	u := &a.Users[0]
 	if password != "" {
 		if u.Passwd, err = crypt.Hash(password, rand.Reader); err != nil {
 			return nil, err
 		}
 	}
-	key, err := d.ask("SSH public key, or github:NAME (empty: none)", "", func(s string) error {
-		switch {
-		case s == "" && password == "":
-			return errors.New("without a password and a key nobody can log in")
-		case s == "":
-			return nil
-		}
-		return accepted(answers{a.Hostname, []userAnswer{{Name: u.Name, Keys: []string{s}}}})
-	})
-	if err != nil {
-		return nil, err
-	}
 	if key != "" {
 		u.Keys = []string{key}
 	}
 	return a.encode()
+}
+
+// checkUser says what is wrong with a user, and with a key of that user if it is not empty.
+func checkUser(name, key string) error {
+	u := userAnswer{Name: name}
+	if key != "" {
+		u.Keys = []string{key}
+	}
+	return accepted(answers{"x", []userAnswer{u}})
+}
+
+func checkKey(user, key, password string) error {
+	if key == "" && password == "" {
+		return errors.New("without a password and a key nobody can log in")
+	}
+	return checkUser(user, key)
 }
 
 // accepted says what the strict decoder has against a config.

@@ -15,7 +15,8 @@
 //	         ---- up to here, nothing was written ----
 //	write    framework/install/disk: nothing boots until all is there
 //
-// A live medium has the image in the live tree of framework/layout.
+// A live medium has the image in the live tree of framework/layout; LoaderFiles lists the
+// files of the boot loader.
 package install
 
 import (

@@ -75,3 +75,36 @@ func TestInstalledRefuses(t *testing.T) {
 		}
 	}
 }
+
+// FuzzInstalled: whatever the MBR, the core image's first sector and the boot sector of the
+// EFI partition hold, reading ends, with files that are bounded.
+func FuzzInstalled(f *testing.F) {
+	files := loader(f, release("1"))
+	d := newDisk(f, files)
+	seed := make([]byte, 512)
+	for _, at := range []int64{0, 2048 * 512, 4096 * 512} {
+		if _, err := d.ReadAt(seed, at); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(bytes.Clone(seed), uint8(at>>20))
+	}
+	f.Fuzz(func(t *testing.T, sector []byte, where uint8) {
+		d := newDisk(t, files)
+		at := []int64{0, 2048 * 512, 4096 * 512}[where%3]
+		b := make([]byte, 512)
+		copy(b, sector)
+		if _, err := d.WriteAt(b, at); err != nil {
+			t.Fatal(err)
+		}
+		tab := table()
+		got, err := Installed(d, tab, slice{d, tab.Partitions[1].Offset()})
+		if err != nil {
+			return
+		}
+		for name, data := range got {
+			if len(data) > maxProgram {
+				t.Errorf("%s has %d bytes", name, len(data))
+			}
+		}
+	})
+}

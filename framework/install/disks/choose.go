@@ -55,13 +55,35 @@ func chooseAuto(all []Disk, w Wish) (Choice, error) {
 	if len(fit) == 0 {
 		return Choice{}, none(all, against)
 	}
-	best := fit[0]
-	for _, d := range fit[1:] {
+	safest, why := leastLoss(fit)
+	best := safest[0]
+	for _, d := range safest[1:] {
 		if d.Size > best.Size {
 			best = d
 		}
 	}
-	return Choice{best, whyAuto(best, fit, all)}, nil
+	return Choice{best, whyAuto(best, safest, all) + why}, nil
+}
+
+// leastLoss keeps the disks where the least is lost: an installed or interrupted node, which
+// is installed anew, else an empty disk, else any. Without Wish.Force all are free.
+func leastLoss(fit []Disk) (kept []Disk, why string) {
+	for _, rank := range []struct {
+		has func(Contents) bool
+		why string
+	}{
+		{func(c Contents) bool { return c.Kairos }, "; it has a node already, which is installed anew"},
+		{Contents.Free, "; it is empty, and others have data"},
+	} {
+		some := slices.DeleteFunc(slices.Clone(fit), func(d Disk) bool { return !rank.has(d.Contents) })
+		switch {
+		case len(some) == len(fit):
+			return fit, ""
+		case len(some) > 0:
+			return some, rank.why
+		}
+	}
+	return fit, ""
 }
 
 func whyAuto(best Disk, fit, all []Disk) string {

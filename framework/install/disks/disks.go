@@ -14,8 +14,10 @@
 //   - it is empty, or has an installation that was interrupted; --force (force: true in
 //     the config) allows any contents
 //
-// "auto" takes the largest of the suitable disks, and of several with that size the first by
-// its path in the device tree, which is the same at every boot. Removable disks and those
+// "auto" takes, of the suitable disks, those where the least is lost: with a node on them,
+// which is installed anew, else empty ones, else any. Of these it takes the largest, and of
+// several with that size the first by its path in the device tree, which is the same at
+// every boot. Removable disks and those
 // on USB are taken only if the machine has no other disk: a fixed disk that is not suitable
 // is a reason to ask a person, and not to write to a stick.
 package disks

@@ -119,6 +119,7 @@ func TestChoose(t *testing.T) {
 	usb := func(d *Disk) { d.Removable, d.Bus = true, "usb" }
 	full := func(d *Disk) { d.Contents = Contents{Whole: `ext4 "data"`} }
 	booted := func(d *Disk) { d.Booted = "this system was started from it" }
+	node := func(d *Disk) { d.Contents = Contents{Table: "GPT", Kairos: true} }
 	for _, c := range []struct {
 		name  string
 		disks []Disk
@@ -135,6 +136,9 @@ func TestChoose(t *testing.T) {
 		{"not the stick although the fixed disk is full", []Disk{with(plain("/dev/sda", 9000), full), with(plain("/dev/sdb", 9000), usb)}, Wish{}, "",
 			"no disk to install to:\n  /dev/sda (9.4 GB, sata): it has ext4 \"data\", which would be lost: to erase it, give --force (force: true in the config)\n  /dev/sdb (9.4 GB, usb, removable): it is removable, and the machine has fixed disks: to install to it, name it with --device /dev/sdb"},
 		{"full, but told to", []Disk{with(plain("/dev/sda", 9000), full)}, Wish{Force: true}, "/dev/sda", ""},
+		{"told to erase, but one is empty", []Disk{with(plain("/dev/sda", 99000), full), plain("/dev/sdb", 9000)}, Wish{Force: true}, "/dev/sdb", "it is empty, and others have data"},
+		{"told to erase, and one has a node", []Disk{with(plain("/dev/sda", 99000), full), plain("/dev/sdb", 99000), with(plain("/dev/sdc", 9000), node)}, Wish{Force: true}, "/dev/sdc", "it has a node already"},
+		{"told to erase data", []Disk{with(plain("/dev/sda", 9000), full), with(plain("/dev/sdb", 9900), full)}, Wish{Force: true}, "/dev/sdb", "the largest of 2 suitable disks"},
 		{"too small", []Disk{plain("/dev/sda", 100)}, Wish{Size: 6<<30 + 1, For: "4480 MiB for the slots"}, "", "it is too small: it has 100 MiB, and 6145 MiB are needed: 4480 MiB for the slots"},
 		{"none", nil, Wish{}, "", "no disk to install to: the kernel sees no disk"},
 		{"named by a link", []Disk{plain("/dev/sda", 9000)}, Wish{Device: "/dev/disk/by-id/x"}, "/dev/sda", "it was named"},

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/charmbracelet/huh"
+
+	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/install/disks"
+)
+
+// A screen asks with forms that fill a terminal.
+type screen struct {
+	ctx context.Context // of the one installation that asks
+	in  io.Reader
+	out io.Writer
+}
+
+// show runs a form until it is filled in.
+func (s screen) show(groups ...*huh.Group) error {
+	err := huh.NewForm(groups...).WithInput(s.in).WithOutput(s.out).RunWithContext(s.ctx)
+	if errors.Is(err, huh.ErrUserAborted) {
+		return errors.New("it was ended; nothing was written")
+	}
+	return err
+}
+
+func (s screen) device(all []disks.Disk) (string, error) {
+	can, cannot := suitable(all)
+	if len(can) == 0 {
+		return "", fmt.Errorf("%w:\n  %s", disks.ErrNone, strings.Join(cannot, "\n  "))
+	}
+	var options []huh.Option[string]
+	for _, d := range can {
+		options = append(options, huh.NewOption(fmt.Sprintf("%s: %s", d, d.Contents), d.Path))
+	}
+	chosen := can[0].Path
+	list := huh.NewSelect[string]().Title("Which disk?").Options(options...).Value(&chosen)
+	if len(cannot) > 0 {
+		list.Description("Not possible: " + strings.Join(cannot, "\n"))
+	}
+	err := s.show(huh.NewGroup(list))
+	return chosen, err
+}
+
+func (s screen) config() ([]byte, error) {
+	a := answers{Hostname: "kairos", Users: []userAnswer{{Name: "kairos", Groups: []string{"sudo"}}}}
+	var password, again, key string
+	err := s.show(
+		huh.NewGroup(
+			huh.NewInput().Title("Name of the node").Value(&a.Hostname).Validate(config.CheckHostname),
+			huh.NewInput().Title("User who may log in").Value(&a.Users[0].Name).Validate(func(v string) error { return checkUser(v, "") }),
+		),
+		huh.NewGroup(
+			huh.NewInput().Title("Password").Description("Empty: only SSH keys").EchoMode(huh.EchoModePassword).Value(&password),
+			huh.NewInput().Title("Password, once more").EchoMode(huh.EchoModePassword).Value(&again).Validate(func(v string) error { return same(v, password) }),
+			huh.NewInput().Title("SSH public key, or github:NAME").Description("Empty: none").Value(&key).Validate(func(v string) error { return checkKey(a.Users[0].Name, v, password) }),
+		),
+	)
+	if err != nil {
+		return nil, err
+	}
+	return a.with(password, key)
+}
+
+func same(a, b string) error {
+	if a != b {
+		return errors.New("the two differ")
+	}
+	return nil
+}
+
+func (s screen) agree(lines []string) error {
+	yes := false
+	err := s.show(huh.NewGroup(
+		huh.NewConfirm().Title("Everything on this disk is lost. Install?").Description(strings.Join(lines, "\n")).Affirmative("Install").Negative("No").Value(&yes),
+	))
+	if err == nil && !yes {
+		err = errors.New("nothing was written")
+	}
+	return err
+}
