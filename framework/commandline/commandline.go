@@ -118,10 +118,13 @@ func Prepare(root *cobra.Command, groups ...Group) {
 	root.SetFlagErrorFunc(flagError)
 }
 
-// flagError reports a wrong flag, or the unknown verb before it if there is one.
+// flagError reports a wrong flag, or the unknown verb before it if there is one. A command
+// with verbs may take arguments of its own.
 func flagError(cmd *cobra.Command, err error) error {
-	if cmd.HasSubCommands() && cmd.Flags().NArg() > 0 {
-		return NoVerb(cmd, cmd.Flags().Args())
+	if args := cmd.Flags().Args(); cmd.HasSubCommands() && len(args) > 0 {
+		if err := cmd.ValidateArgs(args); err != nil {
+			return err
+		}
 	}
 	unknown, ok := errors.AsType[*pflag.NotExistError](err)
 	if !ok {
