@@ -23,6 +23,7 @@
 //
 //	/live/kairos/root.img   the root image: EROFS and its dm-verity tree
 //	/live/kairos/VMLINUZ, INITRD, SLOT.TXT   what the boot partition of a slot holds
+//	/live/kairos/bootloader/…   the boot loader of a disk, for the installer
 //	/live/config.yaml       a cloud-config; further ones are config_02.yaml and so on
 //	/live/install.yaml      asks for an automatic installation; only on request
 //
@@ -187,15 +188,22 @@ func (b *Boot) Initrds() []string {
 	return list
 }
 
-// liveTree lists the files of the live tree, but no cloud-config.
+// liveTree lists the files of the live tree, but no cloud-config. The installer needs the
+// boot loader, which the root image does not have.
 func liveTree(i Image) []cpio.Entry {
-	const dir = "live/kairos/"
-	return []cpio.Entry{
-		{Path: dir + "root.img", Mode: cpio.TypeRegular | 0o644, Size: i.Slot.Tree.Size, Data: i.Root},
+	const dir = "live/" + layout.LiveTree + "/"
+	label := i.Slot.Label()
+	label.Digest = i.Digest
+	list := []cpio.Entry{
+		{Path: "live/" + layout.LiveRoot, Mode: cpio.TypeRegular | 0o644, Size: i.Slot.Tree.Size, Data: i.Root},
 		cpio.File(dir+layout.BootKernel, 0o644, i.Slot.Kernel),
 		cpio.File(dir+layout.BootInitrd, 0o644, i.Slot.Initrd),
-		cpio.File(dir+layout.BootLabel, 0o644, i.Slot.Label().Encode()),
+		cpio.File(dir+layout.BootLabel, 0o644, label.Encode()),
 	}
+	for name, data := range i.Slot.Bootloader {
+		list = append(list, cpio.File(dir+"bootloader/"+name, 0o644, data))
+	}
+	return list
 }
 
 // InstallConfig asks the installer to install without a person. The machine starts from

@@ -32,7 +32,7 @@ func image() Image {
 	return Image{
 		Slot: &slotimage.Image{
 			Tree: tree, Kernel: []byte("the kernel"), Initrd: []byte("the initrd of odd length"), Cmdline: "console=ttyS0 panic=10",
-			Release: map[string]string{"KAIROS_VERSION": "v1.2.3"},
+			Release: map[string]string{"KAIROS_VERSION": "v1.2.3"}, Bootloader: map[string][]byte{"grub.cfg": []byte("disk"), "efi/shimx64.efi": []byte("shim"), "bios/core.img": []byte("core")},
 		},
 		Root: strings.NewReader(root), Digest: "sha256:abcd", Arch: "amd64",
 		Shim: []byte("shim"), GRUB: []byte("grub"), MokManager: []byte("mok"),
@@ -110,7 +110,7 @@ func TestTwice(t *testing.T) {
 // TestLiveTree: /init looks for these names.
 func TestLiveTree(t *testing.T) {
 	all := contents(t, write(t, boot(t, image(), ConfigEntries([][]byte{[]byte("a: 1\n"), []byte("b: 2\n")}, true))))
-	for _, name := range []string{"live\x00", "live/kairos\x00", "live/kairos/root.img\x00", "live/kairos/VMLINUZ\x00", "live/kairos/INITRD\x00", "live/kairos/SLOT.TXT\x00", root, "VERSION=v1.2.3\n"} {
+	for _, name := range []string{"live\x00", "live/kairos\x00", "live/kairos/root.img\x00", "live/kairos/VMLINUZ\x00", "live/kairos/INITRD\x00", "live/kairos/SLOT.TXT\x00", "live/kairos/bootloader/efi/shimx64.efi\x00", root, "VERSION=v1.2.3\nDIGEST=sha256:abcd\n"} {
 		if !strings.Contains(all[Live], name) {
 			t.Errorf("%s lacks %q", Live, name)
 		}

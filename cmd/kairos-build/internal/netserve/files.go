@@ -62,7 +62,7 @@ func (s *shelf) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		out.transfer = s.to.begin(addrOf(r.RemoteAddr).Addr(), f.Path, f.Size)
 	}
 	http.ServeContent(out, r, "", time.Time{}, io.NewSectionReader(f.Data, 0, f.Size))
-	out.finish(r.Context().Err(), f.Size)
+	out.finish(f.Size)
 }
 
 // contentType: UEFI decides by it, or by the ending, what it starts (UEFI 2.10, 24.7.3.1).
@@ -107,16 +107,17 @@ func (s *sender) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// finish ends the transfer. A part of a file counts as the file if it reaches its end: a
+// finish ends the transfer. The context of the request says nothing about it: it ends, too,
+// when the time to read the request is over, and the machine still takes the file. A part of a file counts as the file if it reaches its end: a
 // client that asks for parts asks for the last one last.
-func (s *sender) finish(cut error, size int64) {
+func (s *sender) finish(size int64) {
 	if s.transfer == nil {
 		return
 	}
 	content := s.Header().Get("Content-Range")
 	whole := s.sent == size || s.status == http.StatusPartialContent && strings.HasPrefix(content, "bytes ") && strings.HasSuffix(content, fmt.Sprintf("-%d/%d", size-1, size))
-	switch err := errors.Join(s.err, cut); {
-	case err != nil:
+	switch {
+	case s.err != nil:
 		s.transfer.end(errors.New("the machine hung up, or took nothing for a minute"))
 	case !whole:
 		s.transfer.end(fmt.Errorf("the machine asked for %d bytes of it", s.sent))

@@ -324,6 +324,20 @@ func TestStalled(t *testing.T) {
 	}
 }
 
+// TestSlowMachine: a machine that takes a file for longer than requests may take to be read
+// has it all the same.
+func TestSlowMachine(t *testing.T) {
+	s, told, _ := testShelf(false)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/initrd", nil)
+	r.RemoteAddr = "192.0.2.7:1000"
+	s.ServeHTTP(httptest.NewRecorder(), r)
+	if list := told.told(); len(list) != 2 || list[1] != "fetched 192.0.2.7 initrd" {
+		t.Errorf("told %q", list)
+	}
+}
+
 // story is what two views are shown.
 func story() []Event {
 	const m = "52:54:00:12:34:56"
