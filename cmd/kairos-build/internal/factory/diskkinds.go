@@ -171,3 +171,10 @@ func checkEnding(path string, known bool) error {
 	}
 	return nil
 }
+
+// DiskBase is the path of a disk without the end of its format: what else is about the
+// disk is beside it, with another end.
+func DiskBase(path string) string {
+	base, _, _ := byName(path)
+	return base
+}

@@ -37,22 +37,43 @@ type Place struct {
 
 // Read reads everything that is stored about an image.
 func (p Place) Read(ctx context.Context) (evidence.Summary, error) {
-	r := &reading{}
-	if p.Trust == nil {
-		r.unchecked = errors.New(notChecked)
-	}
-	var err error
-	if p.Built != "" {
-		err = p.readFolder(ctx, r)
-	} else {
-		err = p.readImage(ctx, r)
-	}
+	r, err := p.all(ctx)
 	if err != nil {
 		return evidence.Summary{}, err
 	}
 	s, err := evidence.Summarize(r.digest.String(), r.found)
 	s.Signatures = append(s.Signatures, r.signatures...)
 	return s, err
+}
+
+// Bills reads the bills of materials of an image, each kind once. There may be none.
+func (p Place) Bills(ctx context.Context) ([]evidence.Document, error) {
+	r, err := p.all(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var bills []evidence.Document
+	for _, f := range r.found {
+		isBill := f.Name == evidence.SPDXName || f.Name == evidence.CycloneDXName
+		about, err := f.About()
+		known := slices.ContainsFunc(bills, func(d evidence.Document) bool { return d.Name == f.Name })
+		if isBill && !known && err == nil && about == r.digest.String() {
+			bills = append(bills, f.Document)
+		}
+	}
+	return bills, nil
+}
+
+// all reads everything.
+func (p Place) all(ctx context.Context) (*reading, error) {
+	r := &reading{}
+	if p.Trust == nil {
+		r.unchecked = errors.New(notChecked)
+	}
+	if p.Built != "" {
+		return r, p.readFolder(ctx, r)
+	}
+	return r, p.readImage(ctx, r)
 }
 
 // readFolder reads the documents in the folder of a build, and what is attached to the image

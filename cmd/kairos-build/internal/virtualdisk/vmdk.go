@@ -153,7 +153,7 @@ func compressGrains(c chunk, list []int64) (grains, error) {
 		start := out.Len()
 		g.at = append(g.at, int64(start))
 		out.Write(make([]byte, grainMarker))
-		if err := zlib(&out, w, c.data[at-c.offset:][:grain]); err != nil {
+		if err := zlibTo(&out, w, c.data[at-c.offset:][:grain]); err != nil {
 			return g, err
 		}
 		marker := out.Bytes()[start:]
@@ -165,8 +165,8 @@ func compressGrains(c chunk, list []int64) (grains, error) {
 	return g, nil
 }
 
-// zlib compresses data in the zlib format (RFC 1950).
-func zlib(out *bytes.Buffer, w *flate.Writer, data []byte) error {
+// zlibTo compresses data in the zlib format (RFC 1950).
+func zlibTo(out *bytes.Buffer, w *flate.Writer, data []byte) error {
 	out.Write([]byte{0x78, 0x5e})
 	w.Reset(out)
 	if _, err := w.Write(data); err != nil {

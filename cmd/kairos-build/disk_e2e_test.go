@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
+)
+
+// nobody is a user without rights.
+const nobody = 65534
+
+// forNobody makes a folder that nobody can write to.
+func forNobody(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, path := range []string{filepath.Dir(dir), dir} {
+		if err := os.Chmod(path, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// TestDisksNeedNothing: a user without rights makes every format of a real disk. No other
+// program is started, and nothing is mounted.
+func TestDisksNeedNothing(t *testing.T) {
+	image := os.Getenv("KAIROS_E2E_IMAGE")
+	if image == "" {
+		t.Skip("KAIROS_E2E_IMAGE names no image (`make e2e` does)")
+	}
+	image, err := filepath.Abs(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := forNobody(t)
+	trace := filepath.Join(dir, "trace")
+	cmd := exec.CommandContext(t.Context(), "strace", "--seccomp-bpf", "-f", "-o", trace, "-e", "trace=execve,execveat,mount,fsopen,move_mount,umount2,setns,unshare",
+		binary(t), "disk", image, "-o", filepath.Join(dir, "node"), "--artifact", strings.Join(factory.DiskKinds(), ","), "--json")
+	cmd.Env = append(os.Environ(), "KAIROS_BUILD_STATE="+filepath.Join(dir, "state"))
+	if os.Geteuid() == 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	}
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, err.(*exec.ExitError).Stderr)
+	}
+	var made struct{ Disks []factory.Disk }
+	if err := json.Unmarshal(out, &made); err != nil || len(made.Disks) != len(factory.DiskKinds()) {
+		t.Errorf("%d disks, %v", len(made.Disks), err)
+	}
+	wantOneProgram(t, trace)
+	for _, d := range made.Disks {
+		compareWithRaw(t, d, filepath.Join(dir, "node.raw"))
+	}
+}
+
+// wantOneProgram checks that a trace has one system call: the start of the program.
+func wantOneProgram(t *testing.T, trace string) {
+	t.Helper()
+	data, err := os.ReadFile(trace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var calls []string
+	for line := range strings.Lines(string(data)) {
+		if strings.Contains(line, "(") {
+			calls = append(calls, line)
+		}
+	}
+	if len(calls) != 1 || !strings.Contains(calls[0], "execve(") {
+		t.Errorf("want one execve, got\n%s", strings.Join(calls, ""))
+	}
+}
+
+// compareWithRaw lets QEMU compare a disk with the raw one.
+func compareWithRaw(t *testing.T, d factory.Disk, raw string) {
+	t.Helper()
+	driver := map[string]string{"raw": "raw", "qcow2": "qcow2", "vmdk": "vmdk", "vhd": "vpc", "vhdx": "vhdx", "azure": "vpc"}[d.Kind]
+	if driver == "" {
+		return
+	}
+	if out, err := exec.CommandContext(t.Context(), "qemu-img", "compare", "-f", driver, "-F", "raw", d.Path, raw).CombinedOutput(); err != nil {
+		t.Errorf("%s: %v\n%s", d.Kind, err, out)
+	}
+}
