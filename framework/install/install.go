@@ -15,8 +15,7 @@
 //	         ---- up to here, nothing was written ----
 //	write    framework/install/disk: nothing boots until all is there
 //
-// A live medium has the image in the live tree of framework/layout; LoaderFiles lists the
-// files of the boot loader.
+// A live medium has the image in the live tree of framework/layout.
 package install
 
 import (

@@ -229,27 +229,3 @@ func TestAvailable(t *testing.T) {
 		t.Error("no error")
 	}
 }
-
-// TestLoaderFiles: a medium with these files has the boot loader of the image.
-func TestLoaderFiles(t *testing.T) {
-	dir, b := medium(t)
-	image, err := FromMedium(dir, b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer image.Close()
-	if err := os.RemoveAll(filepath.Join(dir, Medium, mediumBoot)); err != nil {
-		t.Fatal(err)
-	}
-	for name, data := range LoaderFiles(image.Slot) {
-		put(t, dir, name, data)
-	}
-	again, err := FromMedium(dir, b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer again.Close()
-	if diff := cmp.Diff(image.Slot.Bootloader, again.Slot.Bootloader); diff != "" || len(again.Slot.Bootloader) != 6 {
-		t.Error(diff)
-	}
-}

@@ -201,7 +201,7 @@ func liveTree(i Image) []cpio.Entry {
 		cpio.File(dir+layout.BootLabel, 0o644, label.Encode()),
 	}
 	for name, data := range i.Slot.Bootloader {
-		list = append(list, cpio.File(dir+"bootloader/"+name, 0o644, data))
+		list = append(list, cpio.File("live/"+layout.LiveBootLoader+"/"+name, 0o644, data))
 	}
 	return list
 }
