@@ -23,8 +23,10 @@ import (
 // runFlags are the flags of run.
 type runFlags struct {
 	boot, program, keep string
+	config              string
 	memory              int
 	noKVM, anew         bool
+	iso, install        bool
 }
 
 func newRun() *cobra.Command {
@@ -38,17 +40,23 @@ machine writes goes to an overlay that is thrown away at the end.
 
 With --keep the machine gets a copy of the disk under a name, and goes on with it in
 the next run: so an upgrade can be played with. ` + "`kairos-build machines`" + ` lists the kept
-machines and removes them.`,
+machines and removes them.
+
+--iso starts the medium DIR/live.iso with an empty disk beside it. --install does so, too,
+and lets the medium install itself, with the cloud-config of --cloud-config: the machine
+then starts from its disk. ` + "`kairos-build iso DIR -o DIR/live.iso`" + ` makes the medium.`,
 		Example: `  kairos-build run out/debian-13
   kairos-build flavor debian-13 --cloud-config me.yaml && kairos-build run out/debian-13
   kairos-build run out/debian-13 --boot secureboot --memory 4096
   kairos-build run out/debian-13 --keep edge   # begins a machine
   kairos-build run --keep edge                 # goes on with it
-  kairos-build run out/debian-13 --keep edge --anew`,
+  kairos-build run out/debian-13 --keep edge --anew
+  kairos-build run out/debian-13 --iso
+  kairos-build run out/debian-13 --install --cloud-config site.yaml`,
 		Args: commandline.Args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 && f.keep == "" {
-				return commandline.Usagef(cmd, "name the folder of a build, such as out/debian-13, or a kept machine with --keep")
+			if err := f.check(cmd, args); err != nil {
+				return err
 			}
 			dir := ""
 			if len(args) == 1 {
@@ -64,11 +72,30 @@ machines and removes them.`,
 	flags.IntVar(&f.memory, "memory", 0, "`MiB` of memory (default 1536)")
 	flags.StringVar(&f.program, "qemu", "", "`program` to use (default qemu-system-x86_64)")
 	flags.BoolVar(&f.noKVM, "no-kvm", false, "use emulation without trying KVM")
+	flags.BoolVar(&f.iso, "iso", false, "start the medium DIR/live.iso, with an empty disk")
+	flags.BoolVar(&f.install, "install", false, "let the medium install itself to an empty disk")
+	flags.StringVar(&f.config, "cloud-config", "", "`file` with the cloud-config for --install")
 	commandline.Complete(cmd, "boot", bootNames())
+	cmd.MarkFlagsMutuallyExclusive("iso", "install")
 	return cmd
 }
 
-// run boots the disk of dir, or a kept machine.
+// check refuses contradictions.
+func (f runFlags) check(cmd *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0 && f.keep == "":
+		return commandline.Usagef(cmd, "name the folder of a build, such as out/debian-13, or a kept machine with --keep")
+	case f.keep != "" && (f.iso || f.install):
+		return commandline.Usagef(cmd, "--keep keeps a machine that begins with a disk: leave out --iso and --install")
+	case f.install && f.config == "":
+		return commandline.Usagef(cmd, "--install needs --cloud-config FILE: without a user nobody could log in")
+	case !f.install && f.config != "":
+		return commandline.Usagef(cmd, "--cloud-config belongs to --install; a disk gets its own with `kairos-build flavor --cloud-config`")
+	}
+	return nil
+}
+
+// run boots the disk of dir, a medium with an empty disk, or a kept machine.
 func (f runFlags) run(cmd *cobra.Command, dir string) (err error) {
 	chosen, err := chooseBoots([]string{f.boot})
 	if err != nil {
@@ -78,33 +105,51 @@ func (f runFlags) run(cmd *cobra.Command, dir string) (err error) {
 	if _, err := os.Stat(o.Disk); dir != "" && err != nil {
 		return fmt.Errorf("nothing to run: %w; build it first with `kairos-build flavor`", err)
 	}
-	var folder string
-	if f.keep != "" {
-		kept, err := f.kept(cmd, dir, o)
+	machine := machineOf{disk: o.Disk}
+	switch {
+	case f.iso || f.install:
+		m, err := openMedium(dir, f.install, f.config)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, m.Close()) }()
+		machine.disk, machine.cds = m.disk, m.cds
+	case f.keep != "":
+		kept, err := f.kept(cmd, dir, o.Disk, o.Boots[0])
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, kept.Close()) }()
-		o.Disk, folder = kept.Disk(), kept.Dir()
+		machine.disk, machine.folder = kept.Disk(), kept.Dir()
 		if !cmd.Flags().Changed("boot") {
 			o.Boots = []qemu.Boot{kept.Boot}
 		}
 	}
-	return f.attach(cmd, o, folder)
+	return f.attach(cmd, o, machine)
 }
 
-// attach boots a machine, and connects its console with the terminal. A machine with a
-// folder keeps its state there.
-func (f runFlags) attach(cmd *cobra.Command, o lab.Options, folder string) (err error) {
-	user, err := loginUser(o.Disk)
-	if err != nil {
-		return err
+// A machineOf is what a machine is made of.
+type machineOf struct {
+	disk   string   // it begins with a copy of it
+	cds    []string // media in its drives
+	folder string   // keeps its state; empty: nothing does
+}
+
+// attach boots a machine, and connects its console with the terminal. KVM is tried with the
+// kernel of its disk; with that of o.Disk, if the machine has media and an empty disk.
+func (f runFlags) attach(cmd *cobra.Command, o lab.Options, m machineOf) (err error) {
+	user := ""
+	if len(m.cds) == 0 {
+		if user, err = loginUser(m.disk); err != nil {
+			return err
+		}
+		o.Disk = m.disk
 	}
 	config, _, err := lab.ForPerson(cmd.Context(), o)
 	if err != nil {
 		return err
 	}
-	config.MemoryMiB, config.Dir = f.memory, folder
+	config.MemoryMiB, config.Dir, config.Disk, config.CDROMs = f.memory, m.folder, m.disk, m.cds
 	vm, err := qemu.Start(cmd.Context(), config)
 	if err != nil {
 		return err
@@ -114,7 +159,7 @@ func (f runFlags) attach(cmd *cobra.Command, o lab.Options, folder string) (err 
 }
 
 // kept opens the kept machine, or makes it from the disk of dir.
-func (f runFlags) kept(cmd *cobra.Command, dir string, o lab.Options) (*machines.Machine, error) {
+func (f runFlags) kept(cmd *cobra.Command, dir, disk string, boot qemu.Boot) (*machines.Machine, error) {
 	store, err := machineStore()
 	if err != nil {
 		return nil, err
@@ -129,17 +174,17 @@ func (f runFlags) kept(cmd *cobra.Command, dir string, o lab.Options) (*machines
 	}
 	m, err := store.Open(f.keep)
 	if errors.Is(err, machines.ErrUnknown) && dir != "" {
-		return f.begin(cmd.Context(), cmd.ErrOrStderr(), store, o)
+		return f.begin(cmd.Context(), cmd.ErrOrStderr(), store, disk, boot)
 	}
-	if err == nil && dir != "" && m.Outdated(o.Disk) {
-		fmt.Fprintf(cmd.ErrOrStderr(), "%s goes on with its own disk, which began as %s of %s, not with %s; --anew begins it again\n", m.Name, m.From, m.Time.Local().Format(time.DateTime), o.Disk)
+	if err == nil && dir != "" && m.Outdated(disk) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s goes on with its own disk, which began as %s of %s, not with %s; --anew begins it again\n", m.Name, m.From, m.Time.Local().Format(time.DateTime), disk)
 	}
 	return m, err
 }
 
-func (f runFlags) begin(ctx context.Context, talk io.Writer, store machines.Store, o lab.Options) (*machines.Machine, error) {
-	fmt.Fprintf(talk, "%s begins with a copy of %s\n", f.keep, o.Disk)
-	return store.Make(ctx, f.keep, o.Disk, o.Boots[0], time.Now()) //nolint:forbidigo // shown by `kairos-build machines`
+func (f runFlags) begin(ctx context.Context, talk io.Writer, store machines.Store, disk string, boot qemu.Boot) (*machines.Machine, error) {
+	fmt.Fprintf(talk, "%s begins with a copy of %s\n", f.keep, disk)
+	return store.Make(ctx, f.keep, disk, boot, time.Now()) //nolint:forbidigo // shown by `kairos-build machines`
 }
 
 // machineStore is where the kept machines of this user are.

@@ -190,6 +190,16 @@ func TestAutoInstall(t *testing.T) {
 	if got := call(t, dir, "", "install", "--auto"); got.code != 0 || !strings.Contains(got.stdout, "this is a live system: nothing is installed") {
 		t.Errorf("%+v", got)
 	}
+	put(t, dir, "proc/cmdline", "quiet install-mode-interactive\n")
+	if got := call(t, dir, "", "install", "--auto"); !strings.Contains(got.stdout, "nothing is installed") {
+		t.Errorf("got %+v", got)
+	}
+	put(t, dir, "proc/cmdline", "quiet install-mode\n") // chosen in the menu
+	put(t, dir, "oem/90.yaml", "install: {device: /dev/sdz}\n")
+	if got := call(t, dir, "", "install", "--auto"); got.code != 1 || !strings.Contains(got.stdout, "NOT INSTALLED: ") {
+		t.Errorf("got %+v", got)
+	}
+	put(t, dir, "proc/cmdline", "quiet\n")
 	put(t, dir, "oem/90.yaml", "install: {auto: true, device: /dev/sdz}\n")
 	if got := call(t, dir, "", "install", "--auto"); got.code != 1 || !strings.Contains(got.stdout, "NOT INSTALLED: ") {
 		t.Errorf("%+v", got)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/config"
@@ -246,8 +247,13 @@ func (n *Node) AwaitDatasource(ctx context.Context) {
 	}
 }
 
-// AsksInstall tells whether the config asks for an installation without a person.
+// AsksInstall tells whether the config asks for an installation without a person, or
+// somebody chose one in the menu of the medium.
 func (n *Node) AsksInstall() bool {
+	line, err := n.Root.Read("/proc/cmdline")
+	if err == nil && slices.Contains(strings.Fields(string(line)), layout.ArgInstall) {
+		return true
+	}
 	merged, _ := n.configNow()
 	return merged.Install.Asks()
 }

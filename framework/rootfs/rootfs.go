@@ -31,8 +31,9 @@ var links = map[string]string{
 	"usr/lib/systemd/system/sysinit.target.wants/kairos-trial.timer":       "../kairos-trial.timer",
 	"usr/lib/systemd/system/multi-user.target.wants/kairos-ready.service":  "../kairos-ready.service",
 	"usr/lib/systemd/system/multi-user.target.wants/kairos-settle.service": "../kairos-settle.service",
-	// Without the mark of a live system this unit starts no process.
-	"usr/lib/systemd/system/multi-user.target.wants/kairos-install.service": "../kairos-install.service",
+	// Without the mark of a live system these units start no process.
+	"usr/lib/systemd/system/multi-user.target.wants/kairos-install.service":             "../kairos-install.service",
+	"usr/lib/systemd/system/multi-user.target.wants/kairos-install-interactive.service": "../kairos-install-interactive.service",
 	// The stages of the cloud-config: without the mark of kairos-boot.service
 	// these units start no process.
 	"usr/lib/systemd/system/multi-user.target.wants/kairos-stage-boot.service": "../kairos-stage-boot.service",
