@@ -106,9 +106,21 @@ func (m machine) diskArgs() []string {
 	for i, path := range m.CDROMs {
 		a = append(a,
 			"-drive", fmt.Sprintf("if=none,id=cdrom%d,media=cdrom,format=raw,readonly=on,file=%s", i, quote(path)),
-			"-device", fmt.Sprintf("ide-cd,drive=cdrom%d,bootindex=%d", i, len(m.disks)+1+i))
+			"-device", fmt.Sprintf("ide-cd,%sdrive=cdrom%d,bootindex=%d", m.cdromBus(i), i, len(m.disks)+1+i))
 	}
 	return a
+}
+
+// lastPort is the number of the last SATA port of Q35.
+const lastPort = 5
+
+// cdromBus names the port of the drive i. A SATA port takes one drive, and QEMU puts two on
+// the first one. Disks have the first ports; an i440FX has two places for drives by itself.
+func (m machine) cdromBus(i int) string {
+	if m.Chipset == I440FX || len(m.CDROMs) == 1 {
+		return ""
+	}
+	return fmt.Sprintf("bus=ide.%d,", lastPort-i)
 }
 
 // loggedArgs attach the first disk behind a driver that logs its writes.

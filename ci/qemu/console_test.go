@@ -116,7 +116,7 @@ func TestFaults(t *testing.T) {
 		{"grub> ", "GRUB stopped at its prompt"},
 		{"UEFI Interactive Shell v2.2", "the UEFI firmware started its shell"},
 		{"Shell> ", "the UEFI firmware started its shell"},
-		{"Boot failed: not a bootable disk", "the firmware found nothing to boot"},
+		{"Boot failed: not a bootable disk", "the firmware cannot boot a disk"},
 		{"BdsDxe: No bootable option or device was found.", "the firmware found nothing to boot"},
 		{"BdsDxe: failed to load Boot0001 from PciRoot: Access Denied", "Secure Boot refused"},
 		{"You are in emergency mode. After logging in", "emergency mode"},

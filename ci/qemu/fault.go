@@ -15,6 +15,8 @@ type Fault struct {
 const (
 	KernelCrashed  = "the kernel crashed"
 	KernelPanicked = "the kernel panicked"
+	// DiskNotBooted is what SeaBIOS says of each disk before it goes on to the next drive.
+	DiskNotBooted = "the firmware cannot boot a disk"
 )
 
 // kernelCrash matches the line with which Linux on x86 begins to report a fault in
@@ -33,7 +35,8 @@ func DefaultFaults() []Fault {
 		{"GRUB found no configuration", `^grub rescue>`},
 		{"GRUB stopped at its prompt", `^grub>`},
 		{"the UEFI firmware started its shell: nothing on the disk could be booted", `(UEFI Interactive Shell|^Shell>)`},
-		{"the firmware found nothing to boot", `(No bootable (option or )?device|No bootable option|Boot failed: not a bootable disk|Boot failed: could not read the boot disk)`},
+		{"the firmware found nothing to boot", `(No bootable (option or )?device|No bootable option)`},
+		{DiskNotBooted, `(Boot failed: not a bootable disk|Boot failed: could not read the boot disk)`},
 		{"Secure Boot refused the boot loader", `(BdsDxe: failed to load .*(Access Denied|Security Violation)|bad shim signature|Verification failed: \(0x1A\))`},
 		{"the guest is in emergency mode", `(You are in (emergency|rescue) mode|Entering emergency mode|Give root password for maintenance|^\(initramfs\) |^dracut:/#)`},
 		{"KVM gave up", `KVM internal error`},

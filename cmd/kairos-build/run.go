@@ -150,6 +150,9 @@ func (f runFlags) attach(cmd *cobra.Command, o lab.Options, m machineOf) (err er
 		return err
 	}
 	config.MemoryMiB, config.Dir, config.Disk, config.CDROMs = f.memory, m.folder, m.disk, m.cds
+	if len(m.cds) > 0 {
+		config.Faults = []qemu.Fault{} // a firmware complains about an empty disk
+	}
 	vm, err := qemu.Start(cmd.Context(), config)
 	if err != nil {
 		return err
