@@ -5,6 +5,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -50,9 +51,11 @@ func TestDisksNeedNothing(t *testing.T) {
 	if os.Geteuid() == 0 {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	}
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("%v\n%s", err, err.(*exec.ExitError).Stderr)
+		t.Fatalf("%v\n%s", err, stderr.Bytes())
 	}
 	var made struct{ Disks []factory.Disk }
 	if err := json.Unmarshal(out, &made); err != nil || len(made.Disks) != len(factory.DiskKinds()) {

@@ -40,14 +40,14 @@ func formTime(t *testing.T) context.Context {
 
 // TestScreen: the forms ask for a disk, a name, a user with a password, and agreement.
 func TestScreen(t *testing.T) {
-	const enter, down, clear = "\r", "\x1b[B", "\x15"
+	const enter, down, erase = "\r", "\x1b[B", "\x15"
 	var out bytes.Buffer
 	all := []disks.Disk{{Path: "/dev/sda", Size: 1 << 40, Sector: 512}, {Path: "/dev/sdb", Size: 1 << 40, Sector: 512}, {Path: "/dev/sdc", Sector: 4096}}
 	got, err := screen{formTime(t), typist(t, down, enter), &out}.device(all)
 	if err != nil || got != "/dev/sdb" || !strings.Contains(out.String(), "its sectors have 4096") {
 		t.Errorf("%q, %v, %s", got, err, out.String())
 	}
-	text, err := screen{formTime(t), typist(t, clear, "edge-3", enter, enter, "geheim", enter, "geheim", enter, enter), &out}.config()
+	text, err := screen{formTime(t), typist(t, erase, "edge-3", enter, enter, "geheim", enter, "geheim", enter, enter), &out}.config()
 	c, problems := config.Decode("a.yaml", text)
 	if err != nil || len(problems) > 0 || c.Hostname != "edge-3" || len(c.Users) != 1 || !crypt.Matches(c.Users[0].Password, "geheim") {
 		t.Errorf("%v\n%s\n%s", err, text, problems.Error())

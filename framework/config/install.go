@@ -49,7 +49,7 @@ const InstallPath = "install"
 func Unfit(p Problems) Problems {
 	return slices.DeleteFunc(slices.Clone(p), func(one Problem) bool {
 		below := one.Path == InstallPath || strings.HasPrefix(one.Path, InstallPath+".") || strings.HasPrefix(one.Path, InstallPath+"[")
-		return one.Severity != Error && !(one.Severity == NotImplemented && below)
+		return one.Severity != Error && (one.Severity != NotImplemented || !below)
 	})
 }
 

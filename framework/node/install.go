@@ -235,7 +235,7 @@ func openWhole(path string) (install.Device, error) {
 // Close has the kernel read the new partition table, and gives the disk back. A disk that
 // cannot be read again is read at the next boot.
 func (w whole) Close() error {
-	_ = blockdev.Reread(w.File) //nolint:errcheck // see above
+	_ = blockdev.Reread(w.File)
 	return w.Partition.Close()
 }
 

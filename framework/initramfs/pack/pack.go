@@ -160,7 +160,7 @@ func (o Options) write(w io.Writer, entries []cpio.Entry) (size, raw int64, err 
 	out := &counter{w: w}
 	switch o.Compression {
 	case Plain:
-		_, err := write(out, entries)
+		err := write(out, entries)
 		return out.n, out.n, err
 	case Zstd, "":
 		raw, err := writeZstd(out, entries)
@@ -177,7 +177,7 @@ func writeZstd(w io.Writer, entries []cpio.Entry) (raw int64, err error) {
 		return 0, err
 	}
 	in := &counter{w: z}
-	if _, err := write(in, entries); err != nil {
+	if err := write(in, entries); err != nil {
 		return in.n, errors.Join(err, z.Close())
 	}
 	return in.n, z.Close()
@@ -195,14 +195,13 @@ func (c *counter) Write(b []byte) (int, error) {
 	return n, err
 }
 
-func write(w io.Writer, entries []cpio.Entry) (int64, error) {
+func write(w io.Writer, entries []cpio.Entry) error {
 	archive, err := cpio.New(entries)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	n, err := archive.WriteTo(w)
-	if err != nil {
-		return n, fmt.Errorf("writing the initrd: %w", err)
+	if _, err := archive.WriteTo(w); err != nil {
+		return fmt.Errorf("writing the initrd: %w", err)
 	}
-	return n, nil
+	return nil
 }

@@ -64,7 +64,7 @@ func Read(r io.ReaderAt, size int64) (Contents, error) {
 		c.readMBR(head)
 	}
 	blank := func(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }
-	c.Unknown = c.Table == "" && c.Whole == "" && !(blank(head) && blank(tail))
+	c.Unknown = c.Table == "" && c.Whole == "" && (!blank(head) || !blank(tail))
 	return c, nil
 }
 

@@ -43,15 +43,15 @@ func (m machine) put(path, text string) {
 // disk adds a disk of MiB; device is its place in the device tree.
 func (m machine) disk(name, device string, mib int64, attrs map[string]string) {
 	m.t.Helper()
-	real := "sys/devices/" + device + "/block/" + name
+	place := "sys/devices/" + device + "/block/" + name
 	for file, text := range map[string]string{"size": fmt.Sprint(mib << 11), "removable": "0", "ro": "0", "queue/logical_block_size": "512"} {
-		m.put(real+"/"+file, text+"\n")
+		m.put(place+"/"+file, text+"\n")
 	}
 	for file, text := range attrs {
-		m.put(real+"/"+file, text+"\n")
+		m.put(place+"/"+file, text+"\n")
 	}
 	link := filepath.Join(m.dir, "sys/block", name)
-	if err := errors.Join(os.MkdirAll(filepath.Dir(link), 0o755), os.Symlink(filepath.Join(m.dir, real), link)); err != nil {
+	if err := errors.Join(os.MkdirAll(filepath.Dir(link), 0o755), os.Symlink(filepath.Join(m.dir, place), link)); err != nil {
 		m.t.Fatal(err)
 	}
 	m.put("dev/"+name, "")

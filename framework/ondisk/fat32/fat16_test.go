@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -66,9 +67,7 @@ func (r reader16) files(dir []byte, above string) map[string]string {
 		switch {
 		case dir[11]&8 != 0 || strings.HasPrefix(name, "."):
 		case dir[11]&0x10 != 0:
-			for path, data := range r.files(r.chain(first), above+name+"/") {
-				all[path] = data
-			}
+			maps.Copy(all, r.files(r.chain(first), above+name+"/"))
 		default:
 			all[above+name] = string(r.chain(first)[:size])
 		}

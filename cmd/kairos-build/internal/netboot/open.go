@@ -41,7 +41,7 @@ func ParseManifest(data []byte) (Manifest, error) {
 // Open opens a folder that Write wrote, and compares every file with its digest. The
 // files stay open until Close, so that nothing can vanish. Errors are ErrFolder; they name
 // the file.
-func Open(dir string) (_ *Boot, close func() error, err error) {
+func Open(dir string) (_ *Boot, end func() error, err error) {
 	data, err := readSmall(filepath.Join(dir, ManifestName))
 	if err != nil {
 		return nil, nil, err
