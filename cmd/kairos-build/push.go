@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -138,7 +139,8 @@ Credentials are those of "docker login" and "podman login", with their helpers.`
 			}
 			images, target := args[:len(args)-1], args[len(args)-1]
 			o := how.options(target, t)
-			o.Arch, o.Carry, o.IsSignature = arch, true, notary.IsSignature
+			o.Arch, o.IsSignature = arch, notary.IsSignature
+			o.Carry = how.sign != "" || how.unsigned || maySign(cmd.Context(), images)
 			n, err := how.openSigner(cmd.Context(), target, newDesk(cmd, t))
 			if err != nil {
 				return t.close(err)
@@ -160,6 +162,30 @@ Credentials are those of "docker login" and "podman login", with their helpers.`
 	flags.BoolVar(&asJSON, "json", false, "print JSON on stdout")
 	talk.add(flags)
 	return cmd
+}
+
+// maySign tells whether one of the images may bring a signature along: those on this machine
+// are looked at, before a registry is asked for anything.
+func maySign(ctx context.Context, images []string) bool {
+	for _, image := range images {
+		ref, err := notary.Find(image)
+		if err != nil {
+			continue
+		}
+		if ref.Kind == notary.Registry {
+			return true
+		}
+		place, subjects, err := ref.Open(ctx, publish.Options{})
+		if err != nil {
+			return true // publishing says what is wrong with it
+		}
+		for _, s := range subjects {
+			if list, err := place.Attached(ctx, s); err != nil || slices.ContainsFunc(list, notary.IsSignature) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func publishAll(ctx context.Context, o publish.Options, images []string) (*publish.Result, error) {

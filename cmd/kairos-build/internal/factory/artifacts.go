@@ -62,6 +62,9 @@ func artifacts() []artifact {
 // files are the names that the artifact's file may have: a disk's end says how it is
 // compressed, and its checksum is beside it.
 func (a artifact) files() []string {
+	if a.name == kindISO {
+		return []string{a.file, a.file + checksumEnd}
+	}
 	if !isDiskKind(a.name) {
 		return []string{a.file}
 	}
@@ -125,7 +128,7 @@ func (b *build) removeOutdated(made []string) error {
 			continue
 		}
 		all = append(all, removeIfThere(b.out.path(file+verify.BundleSuffix)))
-		if strings.HasPrefix(file, diskName+".") && !exists(b.out.staged(file)) {
+		if (strings.HasPrefix(file, diskName+".") || strings.HasPrefix(file, isoName)) && !exists(b.out.staged(file)) {
 			all = append(all, removeIfThere(b.out.path(file)))
 		}
 	}

@@ -29,10 +29,15 @@ func TestAllDisks(t *testing.T) {
 	first.options.Artifacts, second.options.Artifacts = everything(), everything()
 	r, _ := first.build(t)
 	again, _ := second.build(t)
-	if len(r.Disks) != len(virtualdisk.Formats()) {
+	formats := virtualdisk.Formats()
+	if len(r.Disks) != len(formats)+1 {
 		t.Fatalf("%d disks", len(r.Disks))
 	}
-	for i, f := range virtualdisk.Formats() {
+	medium := r.Disks[len(formats)]
+	if got := string(read(t, filepath.Join(r.Dir, isoName+checksumEnd))); medium.Kind != kindISO || medium.Checksum != isoName+checksumEnd || got != medium.SHA256+"  "+isoName+"\n" {
+		t.Errorf("the medium is %+v, its checksum %q", medium, got)
+	}
+	for i, f := range formats {
 		d := r.Disks[i]
 		data := read(t, filepath.Join(r.Dir, d.Path))
 		if d.Kind != f.Name || d.Path != "disk"+f.Suffix || d.FileSize != int64(len(data)) || d.SHA256 != digestOf(data) || d.Content != r.Disks[0].Content {

@@ -51,7 +51,7 @@ func writeISO(ctx context.Context, path string, image *rootImage, digest string,
 	}
 	extents := []disk.Extent{{Partition: kindISO, Size: made.Size, SHA256: made.SHA256}}
 	return Disk{
-		Kind: kindISO, Path: path, Size: made.Size, Allocated: made.Size, SHA256: made.SHA256,
+		Kind: kindISO, Path: path, Size: made.Size, FileSize: made.Size, Allocated: made.Size, SHA256: made.SHA256,
 		Content: disk.Content(made.Size, extents), Extents: extents, RootHash: hex.EncodeToString(image.image.Tree.RootHash[:]),
 	}, nil
 }
