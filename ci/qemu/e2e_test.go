@@ -133,7 +133,7 @@ func TestUnbootable(t *testing.T) {
 		config Config
 		want   string
 	}{
-		{"BIOS, empty disk", Config{Disk: empty}, "nothing to boot"},
+		{"BIOS, empty disk", Config{Disk: empty}, "cannot boot a disk"},
 		{"UEFI, empty disk", Config{Disk: empty, Boot: UEFI}, "firmware"},
 		{"Secure Boot, empty disk", Config{Disk: empty, Boot: SecureBoot}, "firmware"},
 		{"kernel without a root", Config{Kernel: os.Getenv(envKernel), Append: "console=ttyS0"}, "panicked"},
