@@ -70,6 +70,9 @@ func TestPartitionTable(t *testing.T) {
 
 // TestMount: the kernel reads the device and its partition.
 func TestMount(t *testing.T) {
+	if known, err := os.ReadFile("/proc/filesystems"); err != nil || !strings.Contains(string(known), "iso9660") {
+		t.Skip("SKIPPED, NOT PROVEN: this kernel has no iso9660; the machines that start from an ISO mount it")
+	}
 	path, _ := write(t, files(), options())
 	for offset, options := range map[string]string{"whole": "ro,loop", "partition": "ro,loop,offset=32768", "Joliet": "ro,loop,norock"} {
 		dir := t.TempDir()
