@@ -30,6 +30,9 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/kubernetes"
 )
 
+// MediumName is the installer medium beside the disk of a build, if there is one.
+const MediumName = "live.iso"
+
 // Options say which disk is booted and how. Disk or Dir is needed.
 type Options struct {
 	Dir string // holds disk.raw; gets the console logs

@@ -53,7 +53,7 @@ A cloud-config in the ISO is used by the live system and goes to the installed n
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&o.Path, "output", "o", "live.iso", "the ISO `file` to write")
+	flags.StringVarP(&o.Path, "output", "o", factory.ISOName, "the ISO `file` to write")
 	flags.StringVar(&o.Arch, "arch", "amd64", "architecture to pick from an image with several")
 	flags.StringArrayVar(&o.CloudConfigs, "cloud-config", nil, "cloud-config `file` for the live system and the installed node; may be repeated")
 	compatFlag(flags, &o.Configs)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/kairos-build/kairos-build/ci/qemu"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/layout"
 )
@@ -26,7 +27,7 @@ const installKey = "\ninstall: {auto: true, device: auto, reboot: true}\n"
 // openMedium takes live.iso of the folder of a build. With install, the cloud-config in the
 // file configPath is on a second CD-ROM.
 func openMedium(build string, install bool, configPath string) (_ *medium, err error) {
-	iso := filepath.Join(build, "live.iso")
+	iso := filepath.Join(build, factory.ISOName)
 	if _, err := os.Stat(iso); err != nil {
 		return nil, fmt.Errorf("there is no medium to start: %w; make it with `kairos-build iso %s -o %s`", err, build, iso)
 	}
@@ -53,7 +54,8 @@ func openMedium(build string, install bool, configPath string) (_ *medium, err e
 	return m, nil
 }
 
-// installConfig reads a cloud-config and adds that it is installed.
+// installConfig reads a cloud-config, and adds installKey if it does not ask for an
+// installation.
 func installConfig(path string) ([]byte, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -66,7 +68,11 @@ func installConfig(path string) ([]byte, error) {
 	if c.Install.Asks() {
 		return data, nil
 	}
-	return append(data, installKey...), nil
+	data = append(data, installKey...)
+	if _, problems := config.Decode(path, data); problems.Failed() {
+		return nil, fmt.Errorf("%s: it gets the key install with auto: true, and that does not fit: %w; write it into the file", path, problems)
+	}
+	return data, nil
 }
 
 // Close removes the files.

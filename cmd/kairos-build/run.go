@@ -95,7 +95,7 @@ func (f runFlags) check(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// run boots the disk of dir, a medium with an empty disk, or a kept machine.
+// run boots the disk of dir, a medium with an empty disk, or a kept with.
 func (f runFlags) run(cmd *cobra.Command, dir string) (err error) {
 	chosen, err := chooseBoots([]string{f.boot})
 	if err != nil {
@@ -105,7 +105,7 @@ func (f runFlags) run(cmd *cobra.Command, dir string) (err error) {
 	if _, err := os.Stat(o.Disk); dir != "" && err != nil {
 		return fmt.Errorf("nothing to run: %w; build it first with `kairos-build flavor`", err)
 	}
-	machine := machineOf{disk: o.Disk}
+	with := parts{disk: o.Disk}
 	switch {
 	case f.iso || f.install:
 		m, err := openMedium(dir, f.install, f.config)
@@ -113,23 +113,23 @@ func (f runFlags) run(cmd *cobra.Command, dir string) (err error) {
 			return err
 		}
 		defer func() { err = errors.Join(err, m.Close()) }()
-		machine.disk, machine.cds = m.disk, m.cds
+		with.disk, with.cds = m.disk, m.cds
 	case f.keep != "":
 		kept, err := f.kept(cmd, dir, o.Disk, o.Boots[0])
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, kept.Close()) }()
-		machine.disk, machine.folder = kept.Disk(), kept.Dir()
+		with.disk, with.folder = kept.Disk(), kept.Dir()
 		if !cmd.Flags().Changed("boot") {
 			o.Boots = []qemu.Boot{kept.Boot}
 		}
 	}
-	return f.attach(cmd, o, machine)
+	return f.attach(cmd, o, with)
 }
 
-// A machineOf is what a machine is made of.
-type machineOf struct {
+// The parts of a machine.
+type parts struct {
 	disk   string   // it begins with a copy of it
 	cds    []string // media in its drives
 	folder string   // keeps its state; empty: nothing does
@@ -137,7 +137,7 @@ type machineOf struct {
 
 // attach boots a machine, and connects its console with the terminal. KVM is tried with the
 // kernel of its disk; with that of o.Disk, if the machine has media and an empty disk.
-func (f runFlags) attach(cmd *cobra.Command, o lab.Options, m machineOf) (err error) {
+func (f runFlags) attach(cmd *cobra.Command, o lab.Options, m parts) (err error) {
 	user := ""
 	if len(m.cds) == 0 {
 		if user, err = loginUser(m.disk); err != nil {

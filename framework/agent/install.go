@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -184,15 +185,8 @@ func (p *program) printInstall(r installResult, asJSON bool) error {
 	if asJSON {
 		return commandline.WriteJSON(p.stdout, r)
 	}
-	_, err := fmt.Fprintf(p.stdout, "installed  %s %s\non         %s\nroot       %s\nwritten and read back in %.1f s\n", r.Version, first(r.ByID, r.Model), r.Device, r.RootHash, r.Seconds)
+	_, err := fmt.Fprintf(p.stdout, "installed  %s %s\non         %s\nroot       %s\nwritten and read back in %.1f s\n", r.Version, cmp.Or(r.ByID, r.Model), r.Device, r.RootHash, r.Seconds)
 	return err
-}
-
-func first(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 // afterInstall does what the flags say, else what the config says.

@@ -145,13 +145,16 @@ func (p *program) interactiveInstall(ctx context.Context, i installFlags, d ques
 	if i.text, err = d.config(); err != nil {
 		return err
 	}
-	i.config, i.force = "the answers", true
+	i.config, i.force = "what was answered", true
 	result, prepared, err := p.watchInstall(ctx, i, d.agree)
 	if err != nil || i.dry {
 		return err
 	}
 	if err := p.printInstall(result, i.json); err != nil {
 		return err
+	}
+	if !i.reboot && !i.poweroff {
+		fmt.Fprintln(p.stderr, "restart the machine (Ctrl-Alt-Del): it starts from this disk if its firmware prefers that to the medium")
 	}
 	return p.afterInstall(ctx, i, prepared)
 }

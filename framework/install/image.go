@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/kairos-build/kairos-build/framework/install/disk"
+	"github.com/kairos-build/kairos-build/framework/internal/regular"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
@@ -125,7 +126,7 @@ func FromMedium(dir string, b Booted) (_ *Image, err error) {
 		return nil, err
 	}
 	i.Time = info.ModTime()
-	read := func(name string) ([]byte, error) { return readFile(filepath.Join(dir, name), maxFile) }
+	read := func(name string) ([]byte, error) { return regular.Read(filepath.Join(dir, name), maxFile) }
 	if i.Slot, err = b.slot(read); err != nil {
 		return nil, err
 	}
@@ -252,24 +253,8 @@ func readFolder(dir string) (map[string][]byte, error) {
 		if err != nil || e.IsDir() {
 			return err
 		}
-		files[path.Clean(name)], err = readFile(filepath.Join(dir, name), maxLoaderFile)
+		files[path.Clean(name)], err = regular.Read(filepath.Join(dir, name), maxLoaderFile)
 		return err
 	})
 	return files, err
-}
-
-func readFile(name string, limit int64) (_ []byte, err error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() || info.Size() > limit {
-		return nil, fmt.Errorf("%s is no file of at most %d MiB", name, limit>>20)
-	}
-	return io.ReadAll(io.LimitReader(f, limit))
 }

@@ -3,6 +3,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -71,7 +72,7 @@ func (n *Node) PrepareInstall(ctx context.Context, o InstallOptions) (*Installat
 	}
 	request := install.Request{
 		Image: image, Files: files, Sizes: sizes, Extra: install.Extra(merged.Install.Extra), Once: o.Once,
-		Device: first(o.Device, merged.Install.Device), Force: o.Force || isTrue(merged.Install.Force),
+		Device: cmp.Or(o.Device, merged.Install.Device), Force: o.Force || isTrue(merged.Install.Force),
 		BootLoader: func(files map[string][]byte) (disk.BootLoader, error) { return bootloader.New(files) },
 	}
 	if i.Plan, err = install.Prepare(ctx, n.installMachine(boot), request, o.Progress); err != nil {
@@ -90,15 +91,6 @@ func (i *Installation) Install(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	return append(i.Warnings, i.hooks.After(ctx)...), nil
-}
-
-func first(words ...string) string {
-	for _, w := range words {
-		if w != "" {
-			return w
-		}
-	}
-	return ""
 }
 
 func isTrue(b *bool) bool { return b != nil && *b }
@@ -152,13 +144,10 @@ func unfit(p config.Problems) error {
 	return nil
 }
 
-// liveMedium is where /init mounts the medium of a live system.
-const liveMedium = "/run/initramfs/live"
-
 // installImage opens the image: the one that is named, that of the medium, or that of the
 // running slot.
 func (n *Node) installImage(ctx context.Context, boot *thisboot.Boot, o InstallOptions, i *Installation) (*install.Image, error) {
-	if source := first(o.Source, i.Config.Source); source != "" {
+	if source := cmp.Or(o.Source, i.Config.Source); source != "" {
 		o.Upgrade.Source = source
 		return n.fetchImage(ctx, o, i)
 	}
@@ -169,7 +158,7 @@ func (n *Node) installImage(ctx context.Context, boot *thisboot.Boot, o InstallO
 	}
 	booted.Cmdline = strings.TrimSpace(string(cmdline))
 	if boot.Mode == layout.ModeLive {
-		return install.FromMedium(filepath.Join(n.Root.Dir, liveMedium), booted)
+		return install.FromMedium(filepath.Join(n.Root.Dir, layout.LiveDir), booted)
 	}
 	return install.FromSlot(booted)
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/ci/golden"
 	"github.com/kairos-build/kairos-build/framework/config"
+	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
 type file struct {
@@ -198,5 +199,18 @@ func TestUnitsThatProgramsName(t *testing.T) {
 	})
 	if err != nil || found < 10 {
 		t.Errorf("%d names found, error %v", found, err)
+	}
+}
+
+// TestInstallUnits: the units go by the mark of a live system, and by what a person chose in
+// the menu of the medium.
+func TestInstallUnits(t *testing.T) {
+	files, _ := walk(t)
+	for unit, chosen := range map[string]string{"kairos-install.service": "!" + layout.ArgInteractive, "kairos-install-interactive.service": layout.ArgInteractive} {
+		for _, want := range []string{"ConditionPathExists=" + layout.ModeLive.Marker(), "ConditionKernelCommandLine=" + chosen} {
+			if !strings.Contains(files["usr/lib/systemd/system/"+unit].data, "\n"+want+"\n") {
+				t.Errorf("%s has no %s", unit, want)
+			}
+		}
 	}
 }

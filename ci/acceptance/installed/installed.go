@@ -22,12 +22,9 @@ import (
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
-// MediumName is the medium beside the disk of a build.
-const MediumName = "live.iso"
-
 // Applies tells whether the lab's folder has a medium.
 func Applies(l *lab.Lab) bool {
-	_, err := os.Stat(filepath.Join(l.Dir, MediumName))
+	_, err := os.Stat(filepath.Join(l.Dir, lab.MediumName))
 	return l.Dir != "" && err == nil
 }
 
@@ -83,7 +80,7 @@ func (t *story) medium(ctx context.Context) (string, error) {
 		return "", err
 	}
 	t.Setup = lab.Setup{
-		Disk: empty, OEM: &qemu.Patch{}, CDROMs: []string{filepath.Join(t.Lab.Dir, MediumName), drive},
+		Disk: empty, OEM: &qemu.Patch{}, CDROMs: []string{filepath.Join(t.Lab.Dir, lab.MediumName), drive},
 		Dir: filepath.Join(dir, "machine"), MemoryMiB: memoryMiB, Faults: t.faults(),
 	}
 	t.begun = time.Now()

@@ -61,7 +61,7 @@ func TestApplies(t *testing.T) {
 	if Applies(l) || Applies(&lab.Lab{}) {
 		t.Error("there is no medium")
 	}
-	if err := os.WriteFile(filepath.Join(dir, MediumName), nil, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, lab.MediumName), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if !Applies(l) {

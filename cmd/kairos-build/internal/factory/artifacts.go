@@ -49,7 +49,7 @@ func artifacts() []artifact {
 		all = append(all, artifact{f.Name, diskName + f.Suffix, (*build).addDisks})
 	}
 	return append(all,
-		artifact{kindISO, isoName, (*build).addISO},
+		artifact{kindISO, ISOName, (*build).addISO},
 		artifact{netbootName, netbootName, (*build).addNetboot},
 		artifact{kindChecksum, "", (*build).addChecksums}, // a file beside each disk
 		artifact{"", evidence.SPDXName, (*build).addEvidence},
@@ -128,7 +128,7 @@ func (b *build) removeOutdated(made []string) error {
 			continue
 		}
 		all = append(all, removeIfThere(b.out.path(file+verify.BundleSuffix)))
-		if (strings.HasPrefix(file, diskName+".") || strings.HasPrefix(file, isoName)) && !exists(b.out.staged(file)) {
+		if (strings.HasPrefix(file, diskName+".") || strings.HasPrefix(file, ISOName)) && !exists(b.out.staged(file)) {
 			all = append(all, removeIfThere(b.out.path(file)))
 		}
 	}

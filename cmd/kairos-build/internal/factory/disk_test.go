@@ -124,9 +124,9 @@ func TestISO(t *testing.T) {
 	w.options.CloudConfigs = []string{siteConfig(t, "hostname: edge-1\n")}
 	w.options.Artifacts = append(DefaultArtifacts(), kindISO)
 	r, _ := w.build(t)
-	built := read(t, filepath.Join(w.options.Dir, isoName))
+	built := read(t, filepath.Join(w.options.Dir, ISOName))
 	d := r.Disks[len(r.Disks)-1]
-	if d.Kind != kindISO || d.Path != isoName || d.SHA256 != digestOf(built) || !bytes.Contains(built, []byte("hostname: edge-1")) {
+	if d.Kind != kindISO || d.Path != ISOName || d.SHA256 != digestOf(built) || !bytes.Contains(built, []byte("hostname: edge-1")) {
 		t.Errorf("got %+v", d)
 	}
 	path := filepath.Join(t.TempDir(), "again.iso")

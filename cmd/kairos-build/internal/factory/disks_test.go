@@ -34,7 +34,7 @@ func TestAllDisks(t *testing.T) {
 		t.Fatalf("%d disks", len(r.Disks))
 	}
 	medium := r.Disks[len(formats)]
-	if got := string(read(t, filepath.Join(r.Dir, isoName+checksumEnd))); medium.Kind != kindISO || medium.Checksum != isoName+checksumEnd || got != medium.SHA256+"  "+isoName+"\n" {
+	if got := string(read(t, filepath.Join(r.Dir, ISOName+checksumEnd))); medium.Kind != kindISO || medium.Checksum != ISOName+checksumEnd || got != medium.SHA256+"  "+ISOName+"\n" {
 		t.Errorf("the medium is %+v, its checksum %q", medium, got)
 	}
 	for i, f := range formats {

@@ -62,6 +62,33 @@ func (b *build) makeImage(ctx context.Context, g *graph) (*madeImage, error) {
 	return &madeImage{*described, root}, nil
 }
 
+// An openedImage is an image that was made before, with its root image.
+type openedImage struct {
+	root   *rootImage
+	digest string
+	config *v1.ConfigFile
+}
+
+// openMade opens an image to make something of it, and checks that its Kubernetes can do
+// what configs ask for.
+func (r *recorder) openMade(ctx context.Context, state, ref, arch string, configs []cloudConfig) (i openedImage, err error) {
+	if err := MakeState(state); err != nil {
+		return i, err
+	}
+	image, digest, err := openImage(ctx, ref, arch)
+	if err != nil {
+		return i, err
+	}
+	i.digest = digest
+	if i.config, err = image.ConfigFile(); err != nil {
+		return i, fmt.Errorf("%s: %w", ref, err)
+	}
+	if i.root, err = r.makeRoot(ctx, state, image); err != nil {
+		return i, err
+	}
+	return i, checkKubernetesOf(configs, i.root)
+}
+
 // openImage opens the image that ref names, as imagePath reads it, and returns its digest.
 func openImage(ctx context.Context, ref, arch string) (v1.Image, string, error) {
 	image, err := source.Open(ctx, imagePath(ref), source.Options{Arch: arch})

@@ -17,17 +17,17 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/iso9660"
 )
 
-// isoName is the file of the installer medium, and kindISO its kind.
+// ISOName is the file of the installer medium in the folder of a build, and kindISO its kind.
 const (
-	isoName = "live.iso"
+	ISOName = "live.iso"
 	kindISO = "iso"
 )
 
 // addISO writes the installer medium.
 func (b *build) addISO(ctx context.Context, image *madeImage, r *Result) error {
-	return b.step("ISO: "+isoName, func(progress.Step) (bool, error) {
-		made, err := writeISO(ctx, b.out.staged(isoName), image.root, image.Digest, b.recipe.Epoch, b.configs, 0)
-		made.Path = isoName
+	return b.step("ISO: "+ISOName, func(progress.Step) (bool, error) {
+		made, err := writeISO(ctx, b.out.staged(ISOName), image.root, image.Digest, b.recipe.Epoch, b.configs, 0)
+		made.Path = ISOName
 		r.Disks = append(r.Disks, made)
 		return false, err
 	})
@@ -75,27 +75,13 @@ func MakeISO(ctx context.Context, o ISOOptions) (made Disk, err error) {
 	if err != nil {
 		return Disk{}, err
 	}
-	if err := MakeState(o.State); err != nil {
-		return Disk{}, err
-	}
-	image, digest, err := openImage(ctx, o.Image, o.Arch)
-	if err != nil {
-		return Disk{}, err
-	}
-	file, err := image.ConfigFile()
-	if err != nil {
-		return Disk{}, err
-	}
 	rec := &recorder{to: o.Progress}
-	root, err := rec.makeRoot(ctx, o.State, image)
+	image, err := rec.openMade(ctx, o.State, o.Image, o.Arch, configs)
 	if err != nil {
-		return Disk{}, err
-	}
-	if err := checkKubernetesOf(configs, root); err != nil {
 		return Disk{}, err
 	}
 	err = rec.step("ISO: "+o.Path, func(progress.Step) (bool, error) {
-		made, err = writeISO(ctx, o.Path, root, digest, file.Created.Time, configs, o.Persistent)
+		made, err = writeISO(ctx, o.Path, image.root, image.digest, image.config.Created.Time, configs, o.Persistent)
 		return false, err
 	})
 	return made, err

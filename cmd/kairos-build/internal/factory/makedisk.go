@@ -4,7 +4,6 @@ package factory
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"path/filepath"
 
@@ -44,27 +43,13 @@ func MakeDisks(ctx context.Context, o DiskOptions) ([]Disk, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := MakeState(o.State); err != nil {
-		return nil, err
-	}
-	image, digest, err := openImage(ctx, o.Image, o.Arch)
-	if err != nil {
-		return nil, err
-	}
-	config, err := image.ConfigFile()
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", o.Image, err)
-	}
 	rec := &recorder{to: o.Progress}
-	root, err := rec.makeRoot(ctx, o.State, image)
+	made, err := rec.openMade(ctx, o.State, o.Image, o.Arch, configs)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkKubernetesOf(configs, root); err != nil {
-		return nil, err
-	}
-	set := diskSet{files: files, image: root, digest: digest, checksum: o.Checksum, spec: disk.Spec{
-		OEM: oemEntries(configs), Sizes: o.Sizes, Time: config.Created.Time,
+	set := diskSet{files: files, image: made.root, digest: made.digest, checksum: o.Checksum, spec: disk.Spec{
+		OEM: oemEntries(configs), Sizes: o.Sizes, Time: made.config.Created.Time,
 	}}
 	return set.make(ctx, rec)
 }

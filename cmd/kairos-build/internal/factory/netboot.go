@@ -6,9 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/netboot"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
@@ -93,25 +95,11 @@ func OpenNetboot(ctx context.Context, o NetbootOptions) (_ *netboot.Boot, closeF
 	if exists(filepath.Join(o.Image, netboot.ManifestName)) {
 		return openNetbootFolder(o.Image, netbootConfigs(configs, o.Install))
 	}
-	if err := MakeState(o.State); err != nil {
-		return nil, nil, err
-	}
-	image, digest, err := openImage(ctx, o.Image, o.Arch)
+	image, err := (&recorder{to: o.Progress}).openMade(ctx, o.State, o.Image, o.Arch, configs)
 	if err != nil {
 		return nil, nil, err
 	}
-	file, err := image.ConfigFile()
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", o.Image, err)
-	}
-	root, err := (&recorder{to: o.Progress}).makeRoot(ctx, o.State, image)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := checkKubernetesOf(configs, root); err != nil {
-		return nil, nil, err
-	}
-	return openNetboot(root, digest, file.Architecture, netbootConfigs(configs, o.Install))
+	return openNetboot(image.root, image.digest, image.config.Architecture, netbootConfigs(configs, o.Install))
 }
 
 func openNetbootFolder(dir string, configs []cpio.Entry) (*netboot.Boot, func() error, error) {
@@ -157,14 +145,28 @@ func MakeNetboot(ctx context.Context, o NetbootOptions) (made netboot.Manifest, 
 	return made, out.publish(name)
 }
 
-// checkNetbootFolder refuses to replace a folder with a person's files.
+// checkNetbootFolder refuses to replace a folder with a person's files: with others than
+// those of its netboot.json.
 func checkNetbootFolder(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, os.ErrNotExist) || err == nil && len(entries) == 0 || exists(filepath.Join(dir, netboot.ManifestName)) {
+	ours, err := netboot.Names(dir)
+	if err != nil {
+		return badInput(fmt.Errorf("%s: %w; choose an empty or new folder with -o", dir, err))
+	}
+	err = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		if err == nil && !slices.Contains(ours, filepath.ToSlash(name)) {
+			err = fmt.Errorf("it holds other files, which would be lost, such as %s", name)
+		}
+		return err
+	})
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
-		return badInput(fmt.Errorf("the folder for the files: %w; choose another with -o", err))
+		return badInput(fmt.Errorf("%s: %w; choose an empty or new folder with -o", dir, err))
 	}
-	return badInput(fmt.Errorf("%s holds other files, which would be lost: choose an empty or new folder with -o", dir))
+	return nil
 }

@@ -83,6 +83,13 @@ func TestNetbootFolder(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	added := filepath.Join(path, "grub", "mine.cfg")
+	if err := os.WriteFile(added, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := MakeNetboot(t.Context(), netbootOptions(w, path)); !errors.Is(err, ErrBadInput) || !strings.Contains(err.Error(), "which would be lost, such as grub/mine.cfg") || !exists(added) {
+		t.Errorf("a file of a person in its folder: %v", err)
+	}
 	other := t.TempDir()
 	if err := os.WriteFile(filepath.Join(other, "thesis.tex"), nil, 0o644); err != nil {
 		t.Fatal(err)

@@ -15,10 +15,11 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/evidence"
 )
 
-// ForSigning are the artifacts of a build whose files are signed: a disk then needs its
-// checksum, which is what is signed.
+// ForSigning are the artifacts of a build whose files are signed: a disk or an ISO then needs
+// its checksum, which is what is signed.
 func ForSigning(artifacts []string) []string {
-	if slices.ContainsFunc(artifacts, isDiskKind) && !slices.Contains(artifacts, kindChecksum) {
+	signed := func(name string) bool { return isDiskKind(name) || name == kindISO }
+	if slices.ContainsFunc(artifacts, signed) && !slices.Contains(artifacts, kindChecksum) {
 		return append(slices.Clone(artifacts), kindChecksum)
 	}
 	return artifacts

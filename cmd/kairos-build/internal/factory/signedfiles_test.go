@@ -71,7 +71,7 @@ func testOf(t *testing.T, dir, image string) {
 }
 
 func TestForSigning(t *testing.T) {
-	for _, tt := range [][2]string{{"image raw", "image raw sha256"}, {"image", "image"}, {"raw sha256", "raw sha256"}} {
+	for _, tt := range [][2]string{{"image raw", "image raw sha256"}, {"image", "image"}, {"raw sha256", "raw sha256"}, {"image iso", "image iso sha256"}} {
 		if got := strings.Join(ForSigning(strings.Fields(tt[0])), " "); got != tt[1] {
 			t.Errorf("%s: got %s, want %s", tt[0], got, tt[1])
 		}

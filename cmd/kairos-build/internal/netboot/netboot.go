@@ -38,6 +38,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/layout"
@@ -191,19 +192,23 @@ func (b *Boot) Initrds() []string {
 // liveTree lists the files of the live tree, but no cloud-config. The installer needs the
 // boot loader, which the root image does not have.
 func liveTree(i Image) []cpio.Entry {
-	const dir = "live/" + layout.LiveTree + "/"
 	label := i.Slot.Label()
 	label.Digest = i.Digest
 	list := []cpio.Entry{
-		{Path: "live/" + layout.LiveRoot, Mode: cpio.TypeRegular | 0o644, Size: i.Slot.Tree.Size, Data: i.Root},
-		cpio.File(dir+layout.BootKernel, 0o644, i.Slot.Kernel),
-		cpio.File(dir+layout.BootInitrd, 0o644, i.Slot.Initrd),
-		cpio.File(dir+layout.BootLabel, 0o644, label.Encode()),
+		{Path: inTree(layout.LiveRoot), Mode: cpio.TypeRegular | 0o644, Size: i.Slot.Tree.Size, Data: i.Root},
+		cpio.File(inTree(layout.LiveTree, layout.BootKernel), 0o644, i.Slot.Kernel),
+		cpio.File(inTree(layout.LiveTree, layout.BootInitrd), 0o644, i.Slot.Initrd),
+		cpio.File(inTree(layout.LiveTree, layout.BootLabel), 0o644, label.Encode()),
 	}
 	for name, data := range i.Slot.Bootloader {
-		list = append(list, cpio.File("live/"+layout.LiveBootLoader+"/"+name, 0o644, data))
+		list = append(list, cpio.File(inTree(layout.LiveBootLoader, name), 0o644, data))
 	}
 	return list
+}
+
+// inTree is the path of a file of the live tree in an archive.
+func inTree(parts ...string) string {
+	return path.Join(append([]string{strings.TrimPrefix(layout.LiveInitramfsDir, "/")}, parts...)...)
 }
 
 // InstallConfig asks the installer to install without a person. The machine starts from
@@ -215,14 +220,14 @@ const InstallConfig = "#cloud-config\ninstall:\n  auto: true\n  device: auto\n  
 func ConfigEntries(configs [][]byte, install bool) []cpio.Entry {
 	var list []cpio.Entry
 	for i, data := range configs {
-		name := "live/config.yaml"
+		name := inTree(layout.LiveConfig)
 		if i > 0 {
-			name = fmt.Sprintf("live/config_%02d.yaml", i+1)
+			name = inTree(fmt.Sprintf("config_%02d.yaml", i+1))
 		}
 		list = append(list, cpio.File(name, 0o600, data))
 	}
 	if install {
-		list = append(list, cpio.File("live/install.yaml", 0o600, []byte(InstallConfig)))
+		list = append(list, cpio.File(inTree("install.yaml"), 0o600, []byte(InstallConfig)))
 	}
 	return list
 }

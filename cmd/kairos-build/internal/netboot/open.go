@@ -38,6 +38,24 @@ func ParseManifest(data []byte) (Manifest, error) {
 	return m, nil
 }
 
+// Names lists the files of a folder that Write wrote; none if there is no netboot.json. An
+// error says that it cannot be read.
+func Names(dir string) ([]string, error) {
+	data, err := readSmall(filepath.Join(dir, ManifestName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	m, err := ParseManifest(data)
+	names := []string{ManifestName}
+	for _, f := range m.Files {
+		names = append(names, f.Path)
+	}
+	return names, err
+}
+
 // Open opens a folder that Write wrote, and compares every file with its digest. The
 // files stay open until Close, so that nothing can vanish. Errors are ErrFolder; they name
 // the file.

@@ -172,16 +172,29 @@ func (s *Server) Serve(ctx context.Context) error {
 	return errors.Join(group.Wait(), s.Close())
 }
 
-// answerAll answers the packets of one socket until the context ends. Trouble with the
-// network, such as an interface that is down for a while, does not end it.
+// answerAll answers the packets of one socket until the context ends. An interface that is
+// down for a while does not end it.
 func (s *Server) answerAll(ctx context.Context, conn net.PacketConn, answer func(request) answer) error {
+	return s.keepListening(ctx, conn, func(data []byte, from netip.AddrPort) {
+		s.answerOne(ctx, conn, data, from, answer)
+	})
+}
+
+// keepListening passes packets to use until the context ends. It says each trouble with the
+// network once, and goes on.
+func (s *Server) keepListening(ctx context.Context, conn net.PacketConn, use func(data []byte, from netip.AddrPort)) error {
+	told := ""
 	for ctx.Err() == nil {
 		err := listen(ctx, conn, func(data []byte, from netip.AddrPort) bool {
-			s.answerOne(ctx, conn, data, from, answer)
+			use(data, from)
 			return true
 		})
 		if errors.Is(err, net.ErrClosed) {
 			return err
+		}
+		if err != nil && err.Error() != told {
+			told = err.Error()
+			s.machines.warn("waiting for packets on %s: %v; it goes on when that is over", s.nic, err)
 		}
 		pause(ctx, time.Second)
 	}
@@ -266,18 +279,10 @@ func (s *Server) serveHTTP(ctx context.Context) error {
 // watch tells once of each other server that answers a machine.
 func (s *Server) watch(ctx context.Context) error {
 	told := map[netip.Addr]bool{}
-	for ctx.Err() == nil {
-		err := listen(ctx, s.listener, func(data []byte, from netip.AddrPort) bool {
-			if r, ok := rivalOf(data, from.Addr(), s.addr); ok && !told[r.server] && len(told) < maxMachines {
-				told[r.server] = true
-				s.machines.warn("%v: %v; a machine may follow either", ErrOther, r)
-			}
-			return true
-		})
-		if errors.Is(err, net.ErrClosed) {
-			return err
+	return s.keepListening(ctx, s.listener, func(data []byte, from netip.AddrPort) {
+		if r, ok := rivalOf(data, from.Addr(), s.addr); ok && !told[r.server] && len(told) < maxMachines {
+			told[r.server] = true
+			s.machines.warn("%v: %v; a machine may follow either", ErrOther, r)
 		}
-		pause(ctx, time.Second)
-	}
-	return nil
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -110,5 +111,27 @@ func TestTooLargeToCarry(t *testing.T) {
 	checkAttached(t, mustPush(t, carry, first.Reference), []string{sbomType, signType})
 	if !strings.Contains(log.String(), "not taken along") || !strings.Contains(log.String(), "vnd.example.huge") {
 		t.Errorf("the log says %q", log.String())
+	}
+}
+
+// TestPromoteAttestation: cosign before version 3 keeps attestations below a tag of their own.
+func TestPromoteAttestation(t *testing.T) {
+	r, o := newRegistry(t, true), options(newRegistry(t, true).host()+"/staging/debian")
+	first := mustPush(t, o, amd64().write(t))
+	p, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := p.Find(t.Context(), first.Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := Attachment{ArtifactType: "old", Suffix: "att", Layers: []Content{{MediaType: "application/vnd.dsse.envelope.v1+json", Data: []byte("{}")}}}
+	if _, err := p.Attach(t.Context(), all[0], []Attachment{old}); err != nil {
+		t.Fatal(err)
+	}
+	result := mustPush(t, promote(r.repo()), first.Reference)
+	if !slices.ContainsFunc(result.Attached, func(a Attached) bool { return strings.HasSuffix(a.Tag, ".att") }) {
+		t.Errorf("attached are %+v", result.Attached)
 	}
 }

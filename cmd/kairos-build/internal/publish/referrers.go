@@ -23,8 +23,9 @@ const (
 	listRounds   = 5       // how often the list is written while others write it, too
 )
 
-// signatures is the Suffix of signatures.
-const signatures = "sig"
+// suffixes are those of the tags where cosign before version 3 keeps signatures and
+// attestations.
+var suffixes = []string{"sig", "att"}
 
 // listTag is the tag of the list of referrers in a registry without the referrers API:
 // the "referrers tag schema" of the OCI distribution specification.
@@ -121,8 +122,8 @@ func (r *registry) referrers(ctx context.Context, subject v1.Hash) (list []v1.De
 	return list, false, err
 }
 
-// attached reads what the registry has about a subject: its referrers and the signatures
-// of older versions of cosign. Contents of more than 4 MiB have no Data.
+// attached reads what the registry has about a subject: its referrers, and the
+// signatures and attestations of older versions of cosign. Contents of more than 4 MiB have no Data.
 func (r *registry) attached(ctx context.Context, subject v1.Hash) ([]Attachment, error) {
 	list, _, err := r.referrers(ctx, subject)
 	if err != nil {
@@ -138,12 +139,20 @@ func (r *registry) attached(ctx context.Context, subject v1.Hash) ([]Attachment,
 			all = append(all, *a)
 		}
 	}
-	old, err := r.readAttachment(ctx, suffixTag(subject, signatures))
-	if old != nil {
-		old.Suffix = signatures
-		all = append(all, *old)
+	if len(list) > maxReferrers {
+		r.log.Warn("more is attached than is read: only the first are", "to", subject, "attached", len(list), "read", maxReferrers)
 	}
-	return all, err
+	for _, suffix := range suffixes {
+		old, err := r.readAttachment(ctx, suffixTag(subject, suffix))
+		if err != nil {
+			return nil, err
+		}
+		if old != nil {
+			old.Suffix = suffix
+			all = append(all, *old)
+		}
+	}
+	return all, nil
 }
 
 // readAttachment reads an attachment; nil if there is none, or it is of another form.
