@@ -109,6 +109,7 @@ func newWorker(cfg childConfig) (*base.Worker, error) {
 		return nil, err
 	}
 	opt.GCPolicy = gcPolicy(cacheLimit(cfg.CacheLimit, diskSize(cfg.State)))
+	opt.ContentStore.Store = fromTheStart{opt.ContentStore.Store}
 	opt.RegistryHosts = resolver.NewRegistryConfig(nil)
 	return base.NewWorker(context.Background(), opt)
 }
