@@ -72,6 +72,7 @@ type Config struct {
 	// of QEMU begins it anew. Default: no log.
 	WriteLog string
 	CDROMs   []string // ISO images, read-only; booted after the disks, in this order
+	CDFirst  bool     // the CD-ROMs are booted before the disks
 
 	// Kernel, Initrd and Append boot a kernel directly, without a boot loader.
 	Kernel, Initrd, Append string
