@@ -103,7 +103,7 @@ func (m machine) diskArgs() []string {
 		}
 		drives = append(drives, fmt.Sprintf("disk%d", i))
 	}
-	a = append(a, m.Bus.Args(firstDisk, drives...)...)
+	a = append(a, m.Bus.Args(firstDisk, m.SectorSize, drives...)...)
 	for i, path := range m.CDROMs {
 		a = append(a,
 			"-drive", fmt.Sprintf("if=none,id=cdrom%d,media=cdrom,format=raw,readonly=on,file=%s", i, quote(path)),
