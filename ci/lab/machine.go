@@ -63,6 +63,7 @@ type Setup struct {
 	Chipset   qemu.Chipset // default: one with a watchdog
 	Faults    []qemu.Fault // console faults that end a wait; nil means the usual ones
 	CDROMs    []string     // ISO images; default: none
+	CDFirst   bool         // the firmware prefers the CD-ROMs; default: the disk
 	Disks     []string     // more disks
 	WriteLog  string       // gets a log of the disk's writes; default: none
 	MemoryMiB int          // default: see qemu.Config
@@ -100,7 +101,7 @@ func (m *Machine) Launch(ctx context.Context) error {
 	m.VM, err = qemu.Start(ctx, qemu.Config{
 		Host: m.Lab.Host, Accel: m.Lab.Accel, Boot: m.Boot, Chipset: m.Setup.Chipset, Log: m.Lab.Log,
 		Disk: cmp.Or(m.Setup.Disk, m.Lab.Artifact.Path), DiskSize: m.Lab.Artifact.Size + ExtraSize, Faults: m.Setup.Faults,
-		Patches: []qemu.Patch{oem}, CDROMs: m.Setup.CDROMs, ExtraDisks: m.Setup.Disks, ConsoleLog: log, WriteLog: m.Setup.WriteLog, Dir: m.Setup.Dir, MemoryMiB: m.Setup.MemoryMiB,
+		Patches: []qemu.Patch{oem}, CDROMs: m.Setup.CDROMs, CDFirst: m.Setup.CDFirst, ExtraDisks: m.Setup.Disks, ConsoleLog: log, WriteLog: m.Setup.WriteLog, Dir: m.Setup.Dir, MemoryMiB: m.Setup.MemoryMiB,
 	})
 	return err
 }
@@ -110,15 +111,15 @@ func (m *Machine) Launch(ctx context.Context) error {
 func (m *Machine) Ready(ctx context.Context, begin time.Time, want slot.Choice) error {
 	ctx, cancel := qemu.WithTimeout(ctx, m.Lab.BootTimeout)
 	defer cancel()
-	said, err := m.readyIn(ctx, want)
+	said, err := m.Says(ctx, want)
 	if err != nil {
 		return err
 	}
 	return m.CameUp(ctx, begin, said)
 }
 
-// readyIn waits for the ready line, which must name this slot and mode.
-func (m *Machine) readyIn(ctx context.Context, want slot.Choice) (qemu.Match, error) {
+// Says waits for the ready line, which must name this slot and mode. It does not log in.
+func (m *Machine) Says(ctx context.Context, want slot.Choice) (qemu.Match, error) {
 	said, err := m.VM.WaitLine(ctx, ReadyLine)
 	if err != nil {
 		return said, err
@@ -207,6 +208,25 @@ func (m *Machine) Reboot(ctx context.Context) error {
 // RebootBy restarts the guest by a command in it, and waits until it is ready.
 func (m *Machine) RebootBy(ctx context.Context, want slot.Choice, argv ...string) error {
 	begin := time.Now()
+	if err := m.restart(ctx, argv...); err != nil {
+		return err
+	}
+	return m.Ready(ctx, begin, want)
+}
+
+// RebootInto restarts the guest and chooses an entry of its boot menu. It does not wait until
+// the node is ready.
+func (m *Machine) RebootInto(ctx context.Context, e qemu.MenuEntry) error {
+	if err := m.restart(ctx, "systemctl", "reboot"); err != nil {
+		return err
+	}
+	ctx, cancel := qemu.WithTimeout(ctx, m.Lab.BootTimeout)
+	defer cancel()
+	return m.VM.Choose(ctx, e)
+}
+
+// restart has the guest restart itself, and closes the connection.
+func (m *Machine) restart(ctx context.Context, argv ...string) error {
 	m.VM.Console().Skip()
 	short, cancel := qemu.WithTimeout(ctx, CheckTimeout)
 	defer cancel()
@@ -221,7 +241,7 @@ func (m *Machine) RebootBy(ctx context.Context, want slot.Choice, argv ...string
 	if err := m.Client.Close(); err != nil {
 		m.Lab.Log.Debug("closing the connection of a machine that restarts", "err", err)
 	}
-	return m.Ready(ctx, begin, want)
+	return nil
 }
 
 // Close ends the machine and everything registered with AtEnd.

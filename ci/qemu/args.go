@@ -91,8 +91,9 @@ func (m machine) networkArgs() []string {
 	return []string{"-netdev", netdev.String(), "-device", "virtio-net-pci,netdev=net0,romfile="}
 }
 
-// diskArgs number the boot indexes from 1, as 0 belongs to -kernel.
+// diskArgs attach disks and CD-ROMs.
 func (m machine) diskArgs() []string {
+	firstDisk, firstCD := m.bootIndexes()
 	var a, drives []string
 	for i, path := range m.disks {
 		if i == 0 && m.WriteLog != "" {
@@ -102,13 +103,22 @@ func (m machine) diskArgs() []string {
 		}
 		drives = append(drives, fmt.Sprintf("disk%d", i))
 	}
-	a = append(a, m.Bus.Args(drives...)...)
+	a = append(a, m.Bus.Args(firstDisk, m.SectorSize, drives...)...)
 	for i, path := range m.CDROMs {
 		a = append(a,
 			"-drive", fmt.Sprintf("if=none,id=cdrom%d,media=cdrom,format=raw,readonly=on,file=%s", i, quote(path)),
-			"-device", fmt.Sprintf("ide-cd,%sdrive=cdrom%d,bootindex=%d", m.cdromBus(i), i, len(m.disks)+1+i))
+			"-device", fmt.Sprintf("ide-cd,%sdrive=cdrom%d,bootindex=%d", m.cdromBus(i), i, firstCD+i))
 	}
 	return a
+}
+
+// bootIndexes returns the places of the first disk and of the first CD-ROM in the
+// firmware's boot order. 0 belongs to -kernel.
+func (m machine) bootIndexes() (disk, cd int) {
+	if m.CDFirst {
+		return 1 + len(m.CDROMs), 1
+	}
+	return 1, 1 + len(m.disks)
 }
 
 // lastPort is the number of the last SATA port of Q35.

@@ -37,6 +37,7 @@ func TestArgs(t *testing.T) {
 		{"uefi", machine{Config: Config{Accel: TCG(Version{7, 2, 0}), Boot: UEFI, MemoryMiB: 2048, SMP: 4}, firmware: uefi, disks: []string{"/vm/a,b.qcow2", "/vm/disk1.qcow2"}}},
 		{"writelog", machine{Config: Config{Accel: TCG(Version{7, 2, 0}), WriteLog: "/vm/writes,all.log"}, disks: []string{"/vm/disk0.qcow2", "/vm/disk1.qcow2"}}},
 		{"secureboot", machine{Config: Config{Accel: Accelerator{"kvm", "kvm", "host", 2}, Boot: SecureBoot, CDROMs: []string{"/cd.iso", "/cidata.iso"}}, firmware: secure}},
+		{"cdfirst", machine{Config: Config{Accel: TCG(Version{7, 2, 0}), CDFirst: true, SectorSize: 4096, CDROMs: []string{"/cd.iso", "/cidata.iso"}}, disks: []string{"/vm/disk0.qcow2"}}},
 		{"kernel", machine{Config: Config{Accel: TCG(Version{7, 2, 0}), Kernel: "/vmlinuz", Initrd: "/initrd", Append: "console=ttyS0 panic=1", NoReboot: true, Forwards: []int{22, 6443}}}},
 	}
 	for _, tt := range tests {

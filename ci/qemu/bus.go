@@ -70,8 +70,9 @@ func Buses() []Bus {
 }
 
 // Args returns QEMU's arguments for disks on the bus. drives are the ids of their drives
-// in boot order. An SD card has no place in that order.
-func (b Bus) Args(drives ...string) []string {
+// in boot order, of which the first has the place first. sector is the size of a sector in
+// bytes; 0 is the usual one. An SD card has no place in the order, and no other sectors.
+func (b Bus) Args(first, sector int, drives ...string) []string {
 	all := attachments()
 	i := slices.IndexFunc(all, func(a attachment) bool { return a.bus == b })
 	if i < 0 {
@@ -84,7 +85,10 @@ func (b Bus) Args(drives ...string) []string {
 	for n, drive := range drives {
 		disk := strings.ReplaceAll(all[i].disk, "%d", strconv.Itoa(n)) + ",drive=" + drive
 		if b != SD {
-			disk += fmt.Sprintf(",bootindex=%d", n+1)
+			disk += fmt.Sprintf(",bootindex=%d", first+n)
+		}
+		if b != SD && sector != 0 {
+			disk += fmt.Sprintf(",logical_block_size=%[1]d,physical_block_size=%[1]d", sector)
 		}
 		args = append(args, "-device", disk)
 	}

@@ -13,7 +13,7 @@ import (
 func TestBusArgs(t *testing.T) {
 	var text strings.Builder
 	for _, b := range Buses() {
-		fmt.Fprintf(&text, "%s\n  %s\n", b, strings.Join(b.Args("disk0", "disk1"), " "))
+		fmt.Fprintf(&text, "%s\n  %s\n", b, strings.Join(b.Args(1, 0, "disk0", "disk1"), " "))
 	}
 	golden.Check(t, "testdata/buses.args", text.String())
 }

@@ -65,6 +65,8 @@ type Config struct {
 	DiskSize int64
 	// Patches replace bytes of the disk in the guest's view.
 	Patches []Patch
+	// SectorSize of the disks in bytes, logical and physical; default 512.
+	SectorSize int
 	// ExtraDisks are further raw images, copy-on-write like Disk.
 	ExtraDisks []string
 	// WriteLog is a file that gets a log of all writes and flushes of Disk, in the
@@ -72,6 +74,7 @@ type Config struct {
 	// of QEMU begins it anew. Default: no log.
 	WriteLog string
 	CDROMs   []string // ISO images, read-only; booted after the disks, in this order
+	CDFirst  bool     // the CD-ROMs are booted before the disks
 
 	// Kernel, Initrd and Append boot a kernel directly, without a boot loader.
 	Kernel, Initrd, Append string

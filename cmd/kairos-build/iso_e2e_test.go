@@ -69,8 +69,9 @@ func newISOLab(t *testing.T, args ...string) isoLab {
 	return l
 }
 
-// boot starts a machine and returns its console up to the line want.
-func (l isoLab) boot(t *testing.T, want string, c qemu.Config) string {
+// boot starts a machine and returns its console up to the line want. A person at its first
+// menu chooses the entry, if there is one.
+func (l isoLab) boot(t *testing.T, want string, c qemu.Config, choose ...qemu.MenuEntry) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Minute)
 	defer cancel()
@@ -81,7 +82,12 @@ func (l isoLab) boot(t *testing.T, want string, c qemu.Config) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = vm.WaitLine(ctx, regexp.MustCompile(want))
+	for _, entry := range choose {
+		err = errors.Join(err, vm.Choose(ctx, entry))
+	}
+	if err == nil {
+		_, err = vm.WaitFor(ctx, regexp.MustCompile(want))
+	}
 	took := time.Since(begin)
 	err = errors.Join(err, vm.Close())
 	console, readErr := os.ReadFile(c.ConsoleLog)

@@ -27,19 +27,25 @@ func newReset(p *program) *cobra.Command {
   sudo kairos-agent reset --yes --reboot
   sudo kairos-agent reset --reset-oem --yes`,
 		Args: commandline.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return p.reset(cmd.Context(), o) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.unattended {
+				return p.unattendedReset(cmd.Context(), o)
+			}
+			return p.reset(cmd.Context(), o)
+		},
 	}
 	f := cmd.Flags()
 	f.BoolVar(&o.OEM, "reset-oem", false, "remove the files in "+layout.MountOEM+" too")
 	f.BoolVar(&o.reboot, "reboot", false, "reboot when it is done")
 	f.BoolVar(&o.yes, "yes", false, "do it; without this flag it only says what it would do")
+	f.BoolVar(&o.unattended, "unattended", false, "as kairos-reset.service: do it, and tell every console how it ended")
 	f.BoolVar(&o.asJSON, "json", false, "print the result as JSON")
 	return cmd
 }
 
 type resetOptions struct {
 	reset.Options
-	reboot, yes, asJSON bool
+	reboot, yes, unattended, asJSON bool
 }
 
 // resetResult is what `reset --json` prints: one JSON object.
@@ -65,10 +71,24 @@ func (p *program) reset(ctx context.Context, o resetOptions) error {
 	if err := p.node.Reset(ctx, plan); err != nil {
 		return err
 	}
+	if o.unattended {
+		p.node.Say(ctx, fmt.Sprintf("reset in %.0f s", time.Since(start).Seconds()))
+	}
 	if err := p.printReset(plan, time.Since(start), o.asJSON); err != nil || !o.reboot {
 		return err
 	}
 	return p.reboot(ctx)
+}
+
+// unattendedReset is the reset without a person. What goes wrong stays on the consoles.
+func (p *program) unattendedReset(ctx context.Context, o resetOptions) error {
+	p.node.Say(ctx, "resetting this node: slots a and b become copies of recovery, and the persistent data goes")
+	o.yes = true
+	if err := p.reset(ctx, o); err != nil {
+		p.node.Say(ctx, "NOT RESET: "+err.Error(), "the node stays as it is, and can be reached")
+		return commandline.ErrQuiet
+	}
+	return nil
 }
 
 func (p *program) printReset(plan reset.Plan, took time.Duration, asJSON bool) error {

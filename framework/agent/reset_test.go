@@ -59,3 +59,18 @@ func TestResetIsRefused(t *testing.T) {
 		})
 	}
 }
+
+// TestUnattendedReset: what goes wrong is said on the consoles.
+func TestUnattendedReset(t *testing.T) {
+	dir := newNode(t)
+	putState(t, dir, layout.SlotA, layout.ModeActive)
+	got := call(t, dir, "", "reset", "--unattended", "--reboot")
+	if got.code != 1 || got.stderr != "" {
+		t.Errorf("got %+v", got)
+	}
+	for _, want := range []string{"kairos: resetting this node: ", "kairos: NOT RESET: the node is not in recovery (slot a, mode active): type ", "kairos: the node stays as it is, and can be reached\n"} {
+		if !strings.Contains(got.stdout, want) {
+			t.Errorf("got %q, want %q in it", got.stdout, want)
+		}
+	}
+}

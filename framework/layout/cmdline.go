@@ -28,6 +28,9 @@ const (
 	// medium, as in Kairos; they have no value.
 	ArgInstall     = "install-mode"
 	ArgInteractive = "install-mode-interactive"
+	// ArgReset, which has no value, resets a node that was booted from recovery, without a
+	// question, as in Kairos. A person chooses it in the boot menu of the disk.
+	ArgReset = "kairos.reset"
 )
 
 // The values of ArgLive: where /init finds the live tree.
@@ -38,7 +41,7 @@ const (
 
 // BootArgs lists the keys that are set at boot. No image may set one of them.
 func BootArgs() []string {
-	return []string{ArgSlot, ArgMode, ArgDisk, ArgEnv, ArgRootHash, ArgHashOffset, ArgLive, ArgRAM}
+	return []string{ArgSlot, ArgMode, ArgDisk, ArgEnv, ArgRootHash, ArgHashOffset, ArgLive, ArgRAM, ArgReset}
 }
 
 // A Mode says in which role a slot was booted.

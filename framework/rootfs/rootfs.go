@@ -34,6 +34,8 @@ var links = map[string]string{
 	// Without the mark of a live system these units start no process.
 	"usr/lib/systemd/system/multi-user.target.wants/kairos-install.service":             "../kairos-install.service",
 	"usr/lib/systemd/system/multi-user.target.wants/kairos-install-interactive.service": "../kairos-install-interactive.service",
+	// Without its kernel argument this unit starts no process.
+	"usr/lib/systemd/system/multi-user.target.wants/kairos-reset.service": "../kairos-reset.service",
 	// The stages of the cloud-config: without the mark of kairos-boot.service
 	// these units start no process.
 	"usr/lib/systemd/system/multi-user.target.wants/kairos-stage-boot.service": "../kairos-stage-boot.service",

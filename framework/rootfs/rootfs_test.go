@@ -142,7 +142,7 @@ func TestNoBootWaitsForTheNetwork(t *testing.T) {
 // typeOf is oneshot for units that a boot waits for. Health checks take minutes,
 // and no boot waits for them.
 func typeOf(unit string) string {
-	if unit == "kairos-settle.service" || unit == "kairos-trial.service" || unit == "kairos-install.service" {
+	if unit == "kairos-settle.service" || unit == "kairos-trial.service" || unit == "kairos-install.service" || unit == "kairos-reset.service" {
 		return "exec"
 	}
 	return "oneshot"
@@ -199,6 +199,17 @@ func TestUnitsThatProgramsName(t *testing.T) {
 	})
 	if err != nil || found < 10 {
 		t.Errorf("%d names found, error %v", found, err)
+	}
+}
+
+// TestResetUnit: the unit goes by what a person chose in the menu of the disk.
+func TestResetUnit(t *testing.T) {
+	files, _ := walk(t)
+	text := files["usr/lib/systemd/system/kairos-reset.service"].data
+	for _, want := range []string{"ConditionPathExists=!" + layout.ModeLive.Marker(), "ConditionKernelCommandLine=" + layout.ArgReset} {
+		if !strings.Contains(text, "\n"+want+"\n") {
+			t.Errorf("kairos-reset.service has no %s", want)
+		}
 	}
 }
 

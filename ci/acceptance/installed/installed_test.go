@@ -55,6 +55,18 @@ func TestDrive(t *testing.T) {
 	}
 }
 
+func TestJudgeReboot(t *testing.T) {
+	const first, again = "kairos: installing, as the config says", "kairos: starting the installed disk (hd0)"
+	for _, test := range []struct{ before, after, want string }{
+		{first, again, ""},
+		{first, "kairos: starting slot a", "went past the disk"},
+		{first, again + first, "must say once"},
+		{"", again, "must say once"},
+	} {
+		labtest.Expect(t, judgeReboot([]byte(test.before), []byte(test.after)), test.want)
+	}
+}
+
 func TestApplies(t *testing.T) {
 	dir := t.TempDir()
 	l := &lab.Lab{Options: lab.Options{Dir: dir}}

@@ -57,13 +57,18 @@ func Life(ctx context.Context, m *lab.Machine) {
 	})
 }
 
-// begin forks a ready node, starts its registry, and writes storyConfig.
+// begin forks a ready node.
 func (t *story) begin(ctx context.Context) (string, error) {
-	if err := t.fillRegistry(); err != nil {
-		return "", err
-	}
 	t.Setup = lab.Setup{Faults: t.Lab.Survivable()}
 	if err := t.Fork(ctx); err != nil {
+		return "", err
+	}
+	return t.adopt(ctx)
+}
+
+// adopt gives a node that runs its registry and storyConfig.
+func (t *story) adopt(ctx context.Context) (string, error) {
+	if err := t.fillRegistry(); err != nil {
 		return "", err
 	}
 	if err := t.Slots(ctx, slot.Good, slot.Old); err != nil {

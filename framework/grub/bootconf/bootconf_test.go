@@ -155,7 +155,7 @@ func TestCheckCmdline(t *testing.T) {
 func TestLineFits(t *testing.T) {
 	const kernelTakes, byGRUBForUEFI = 2048 - 1, 1
 	longest := map[string]string{
-		"disk": "hd127", "part": "gpt7", "1": "recovery", "2": "recovery", "esp": strings.Repeat("f", 36),
+		"disk": "hd127", "part": "gpt7", "1": "recovery", "2": "recovery", "3": layout.ArgReset, "esp": strings.Repeat("f", 36),
 		"good": "a", "try": "b", "tries": "3", "bad": "b", "badrec": "1", "next": "recovery", "unproven": "7",
 	}
 	image := strings.Repeat("x", bootconf.MaxCmdline)
@@ -173,7 +173,7 @@ func TestLineFits(t *testing.T) {
 	}
 	ours := strings.Fields(line[:strings.Index(line, image)])
 	for _, key := range layout.BootArgs() {
-		if key == layout.ArgLive || key == layout.ArgRAM { // TestLive
+		if slices.Contains([]string{layout.ArgLive, layout.ArgRAM, layout.ArgReset}, key) { // TestLive, TestReset
 			continue
 		}
 		if !slices.ContainsFunc(ours, func(arg string) bool { return strings.HasPrefix(arg, key+"=") }) {
@@ -195,9 +195,23 @@ func TestLive(t *testing.T) {
 			t.Errorf("live.cfg has no %s", want)
 		}
 	}
+	if n := strings.Index(text, `if [ -n "$node" ]; then`+"\n  set default=disk\n"); n < strings.Index(text, "set default=live\n") {
+		t.Error("a node on a disk of the machine is not the default")
+	}
 	ids := regexp.MustCompile(`--id (\w+)`).FindAllStringSubmatch(text, -1)
 	if len(ids) != 6 || !strings.Contains(text, "set default="+ids[0][1]+"\n") {
 		t.Errorf("menu entries %v: want 6, and the first is the default", ids)
+	}
+}
+
+// TestReset: only the entry for it asks for a reset, and no fallback from it does.
+func TestReset(t *testing.T) {
+	text := string(bootconf.GRUB())
+	if n := strings.Count(text, " "+layout.ArgReset); n != 1 || !strings.Contains(text, "  start recovery recovery "+layout.ArgReset+"\n  fallback recovery\n") {
+		t.Errorf("grub.cfg has %s %d times", layout.ArgReset, n)
+	}
+	if !strings.Contains(linuxArgs(t), " $3 $"+bootconf.CmdlineVar) {
+		t.Error("the third argument of start is not handed on")
 	}
 }
 
