@@ -5,6 +5,7 @@ package qemu
 import (
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -38,6 +39,8 @@ func TestArgs(t *testing.T) {
 		{"writelog", machine{Config: Config{Accel: TCG(Version{7, 2, 0}), WriteLog: "/vm/writes,all.log"}, disks: []string{"/vm/disk0.qcow2", "/vm/disk1.qcow2"}}},
 		{"secureboot", machine{Config: Config{Accel: Accelerator{"kvm", "kvm", "host", 2}, Boot: SecureBoot, CDROMs: []string{"/cd.iso", "/cidata.iso"}}, firmware: secure}},
 		{"kernel", machine{Config: Config{Accel: TCG(Version{7, 2, 0}), Kernel: "/vmlinuz", Initrd: "/initrd", Append: "console=ttyS0 panic=1", NoReboot: true, Forwards: []int{22, 6443}}}},
+		{"netboot", machine{Config: Config{Accel: TCG(Version{7, 2, 0}), Network: Network{Boot: true, TFTP: "/net,boot", BootFile: "http://10.0.2.2:8080/boot.ipxe"}}}},
+		{"tap", machine{Config: Config{Accel: TCG(Version{7, 2, 0}), Boot: UEFI, Network: Network{Boot: true, TAP: os.Stdin, MAC: "52:54:00:00:00:01"}}, firmware: uefi}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
