@@ -18,6 +18,10 @@ type Network struct {
 	// Boot lets the firmware try the network before the disks: SeaBIOS by the iPXE that
 	// QEMU puts into the card, and UEFI by its own drivers.
 	Boot bool
+	// Last tries the network after the disks and CD-ROMs instead.
+	Last bool
+	// HTTP makes UEFI try HTTP boot at once, and not PXE before it.
+	HTTP bool
 	// BootFile is what QEMU's own network gives to a machine that boots from it: a URL, or
 	// a file below the folder TFTP.
 	BootFile, TFTP string
@@ -26,7 +30,13 @@ type Network struct {
 // networkArgs let QEMU choose the host's ports, so no other program can take one between
 // the choice and the use.
 func (m machine) networkArgs() []string {
-	return []string{"-netdev", m.netdev(), "-device", m.networkCard()}
+	a := []string{"-netdev", m.netdev(), "-device", m.networkCard()}
+	if m.Network.HTTP { // OvmfPkg/RUNTIME_CONFIG.md of edk2
+		for _, version := range []string{"4", "6"} {
+			a = append(a, "-fw_cfg", "name=opt/org.tianocore/IPv"+version+"PXESupport,string=no")
+		}
+	}
+	return a
 }
 
 func (m machine) netdev() string {
@@ -48,7 +58,7 @@ func (m machine) netdev() string {
 }
 
 // networkCard has a program for the firmware (romfile) only where the firmware is to boot
-// from it and has no driver of its own. Boot index 0 comes before the disks.
+// from it and has no driver of its own. Boot index 0 comes before the disks: see diskArgs.
 func (m machine) networkCard() string {
 	card := "virtio-net-pci,netdev=net0"
 	if m.Network.MAC != "" {
@@ -57,7 +67,10 @@ func (m machine) networkCard() string {
 	if !m.Network.Boot || m.Boot != BIOS {
 		card += ",romfile="
 	}
-	if m.Network.Boot {
+	switch {
+	case m.Network.Boot && m.Network.Last:
+		card += fmt.Sprintf(",bootindex=%d", len(m.disks)+len(m.CDROMs)+1)
+	case m.Network.Boot:
 		card += ",bootindex=0"
 	}
 	return card

@@ -5,224 +5,30 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
-	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
-	"github.com/kairos-build/kairos-build/ci/lab/segment"
 	"github.com/kairos-build/kairos-build/ci/qemu"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/netboot"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/netserve"
+	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
-// The addresses of a netLab. The DHCP server gives those from 192.0.2.100 on.
-const (
-	gatewayAddr = "192.0.2.254"
-	serverAddr  = "192.0.2.1"
-)
-
-// A netLab is a network with a DHCP server, and a host for serve-netboot beside it.
-type netLab struct {
-	t       *testing.T
-	image   string
-	machine qemu.Host
-	segment *segment.Segment
-	gateway *segment.Host
-	server  *segment.Host
-}
-
-func newNetLab(t *testing.T) *netLab {
-	t.Helper()
-	l := &netLab{t: t, image: os.Getenv("KAIROS_E2E_IMAGE")}
-	if l.image == "" {
-		t.Skip("SKIPPED, NOT PROVEN: set KAIROS_E2E_IMAGE")
-	}
-	var err error
-	if l.machine, err = qemu.Find(t.Context(), ""); err != nil {
-		t.Fatal(err)
-	}
-	if l.segment, err = segment.New(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.check(l.segment.Close()) })
-	l.gateway, l.server = l.host(gatewayAddr), l.host(serverAddr)
-	return l
-}
-
-func (l *netLab) check(err error) {
-	l.t.Helper()
-	if err != nil {
-		l.t.Fatal(err)
-	}
-}
-
-func (l *netLab) host(addr string) *segment.Host {
-	l.t.Helper()
-	h, err := l.segment.Host(l.t.Context(), addr+"/24")
-	l.check(err)
-	l.t.Cleanup(func() { l.check(h.Close()) })
-	return h
-}
-
-// start starts a program on a host, and ends it with the test.
-func (l *netLab) start(h *segment.Host, cmd *exec.Cmd) {
-	l.t.Helper()
-	ended, err := h.Start(cmd)
-	l.check(err)
-	l.t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		<-ended
-	})
-}
-
-// dhcp starts dnsmasq as the DHCP server of the network, which knows of no network boot
-// unless the arguments say so.
-func (l *netLab) dhcp(args ...string) {
-	l.t.Helper()
-	cmd := exec.Command("dnsmasq", append([]string{ //nolint:forbidigo // the lab ends it
-		"--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--pid-file=", "--log-facility=-", "--port=0",
-		"--interface=" + segment.Card, "--dhcp-range=192.0.2.100,192.0.2.199,1h", "--dhcp-leasefile=" + filepath.Join(l.t.TempDir(), "leases"),
-	}, args...)...)
-	said := &bytes.Buffer{}
-	cmd.Stdout, cmd.Stderr = said, said
-	l.start(l.gateway, cmd)
-	l.t.Cleanup(func() {
-		if l.t.Failed() {
-			l.t.Logf("dnsmasq: %s", said)
-		}
-	})
-}
-
-// A serving is a running serve-netboot.
-type serving struct {
-	t      *testing.T
-	events chan netserve.Event // all but "moves"
-	stderr bytes.Buffer
-}
-
-// serve starts serve-netboot, and waits until it serves.
-func (l *netLab) serve(image string, args ...string) *serving {
-	l.t.Helper()
-	s := &serving{t: l.t, events: make(chan netserve.Event, 1000)}
-	cmd := exec.Command(binary(l.t), append([]string{"serve-netboot", image, "--json", "--progress", "plain"}, args...)...) //nolint:forbidigo // the lab ends it
-	cmd.Stderr = &s.stderr
-	stdout, err := cmd.StdoutPipe()
-	l.check(err)
-	l.t.Cleanup(func() {
-		if l.t.Failed() {
-			l.t.Logf("serve-netboot: %s", &s.stderr)
-		}
-	})
-	l.start(l.server, cmd)
-	go s.read(stdout)
-	s.wait(netserve.Serving, "")
-	return s
-}
-
-func (s *serving) read(stdout io.Reader) {
-	defer close(s.events)
-	lines := bufio.NewScanner(stdout)
-	for lines.Scan() {
-		var e netserve.Event
-		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
-			s.t.Errorf("serve-netboot --json printed %q: %v", lines.Text(), err)
-			continue
-		}
-		if e.Kind != netserve.Moves {
-			s.t.Logf("%s %s %s %s", e.Kind, e.Machine, e.File, e.Text)
-			s.events <- e
-		}
-	}
-}
-
-// wait waits for an event of a machine, and returns those before it.
-func (s *serving) wait(kind, machine string) (before []netserve.Event) {
-	s.t.Helper()
-	limit := time.After(20 * time.Minute)
-	for {
-		select {
-		case e, ok := <-s.events:
-			if !ok {
-				s.t.Fatalf("serve-netboot ended before the event %q: %s", kind, &s.stderr)
-			}
-			before = append(before, e)
-			if e.Kind == kind && e.Machine == machine {
-				return before
-			}
-		case <-limit:
-			s.t.Fatalf("no event %q of %s", kind, machine)
-		}
-	}
-}
-
-// mac is the address of the nth machine.
-func mac(n int) string { return fmt.Sprintf("52:54:00:00:00:%02x", n) }
-
-// boot starts the nth machine, which boots from the network.
-func (l *netLab) boot(n int, c qemu.Config) *qemu.VM {
-	l.t.Helper()
-	tap, err := l.segment.TAP(l.t.Context())
-	l.check(err)
-	defer tap.Close() // QEMU has its own
-	c.Host, c.Accel = l.machine, qemu.TCG(l.machine.Version)
-	c.Network = qemu.Network{TAP: tap, MAC: mac(n), Boot: c.Kernel == ""}
-	c.Faults = []qemu.Fault{} // a firmware that finds no disk is not one
-	c.ConsoleLog = filepath.Join(l.t.TempDir(), "console.log")
-	vm, err := qemu.Start(l.t.Context(), c)
-	l.check(err)
-	l.t.Cleanup(func() { l.check(vm.Close()) })
-	return vm
-}
-
-// expect waits until the console says each of these, in their order.
-func (l *netLab) expect(vm *qemu.VM, limit time.Duration, lines ...string) {
-	l.t.Helper()
-	ctx, cancel := context.WithTimeout(l.t.Context(), limit)
-	defer cancel()
-	begin := time.Now()
-	for _, line := range lines {
-		if _, err := vm.WaitFor(ctx, regexp.MustCompile(line)); err != nil {
-			console, readErr := os.ReadFile(vm.ConsoleLog)
-			l.t.Fatalf("waiting for %q: %v\n%s", line, errors.Join(err, readErr), console)
-		}
-		l.t.Logf("%.1f s to %q", time.Since(begin).Seconds(), line)
-	}
-}
-
-// netConfig reports the state of the live system on its console.
-const netConfig = `#cloud-config
-hostname: from-the-network
-stages:
-  boot:
-    - name: report
-      commands:
-        - kairos-agent status | sed 's/^/status-/' >/dev/ttyS0
-`
-
-func (l *netLab) config() string {
-	l.t.Helper()
-	path := filepath.Join(l.t.TempDir(), "site.yaml")
-	l.check(os.WriteFile(path, []byte(netConfig), 0o600))
-	return path
-}
-
-// The parts of a boot that the console tells.
+// What the console says, in this order.
 const (
 	kernelRuns  = `Linux version`
-	rootIsGood  = `kairos-init: switching root`
+	rootIsGood  = `kairos-init: switching to the root` // /init has read and verified all of it
 	loginPrompt = `from-the-network login:`
 )
+
+// bootLimit is the longest time from the kernel's start to the login prompt.
+const bootLimit = 10 * time.Minute
 
 // TestNetboot: machines boot from the network, next to the DHCP server that the network has.
 func TestNetboot(t *testing.T) {
@@ -231,10 +37,12 @@ func TestNetboot(t *testing.T) {
 		short  bool // make test boots it, until the root image is verified
 		config qemu.Config
 		asks   []string // what the machine is, and what it is told to load
+		says   string   // the console, before the kernel
 	}{
-		{"BIOS with iPXE", true, qemu.Config{Boot: qemu.BIOS}, []string{"BIOS with iPXE http://192.0.2.1/boot.ipxe"}},
-		{"UEFI", false, qemu.Config{Boot: qemu.UEFI, MemoryMiB: 2048}, []string{"UEFI x64 bootx64.efi"}},
-		{"Secure Boot", false, qemu.Config{Boot: qemu.SecureBoot, MemoryMiB: 2048}, []string{"UEFI x64 bootx64.efi"}},
+		{"BIOS with iPXE", true, qemu.Config{Boot: qemu.BIOS}, []string{"BIOS with iPXE, http://192.0.2.1/boot.ipxe"}, "kairos: image"},
+		{"UEFI", false, qemu.Config{Boot: qemu.UEFI}, []string{"UEFI x64, bootx64.efi"}, "kairos: loading the root image"},
+		{"UEFI HTTP", false, qemu.Config{Boot: qemu.UEFI, Network: qemu.Network{HTTP: true}}, []string{"UEFI HTTP x64, http://192.0.2.1/bootx64.efi"}, "kairos: loading the root image"},
+		{"Secure Boot", false, qemu.Config{Boot: qemu.SecureBoot}, []string{"UEFI x64, bootx64.efi"}, "kairos: loading the root image"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if testing.Short() && !test.short {
@@ -244,16 +52,193 @@ func TestNetboot(t *testing.T) {
 			l.dhcp()
 			s := l.serve(l.image, "--cloud-config", l.config())
 			vm := l.boot(1, test.config)
-			var asked []string
-			for _, e := range s.wait(netserve.Boots, mac(1)) {
-				if e.Kind == netserve.Asks {
-					asked = append(asked, e.Text+" "+e.File)
-				}
+			if got, want := asks(s.wait(netserve.Boots, mac(1))), strings.Join(test.asks, "; "); got != want {
+				t.Errorf("the machine asked as %s, want %s", got, want)
 			}
-			if got := strings.Join(asked, "; "); got != strings.Join(test.asks, "; ") {
-				t.Errorf("the machine asked as %s, want %s", got, strings.Join(test.asks, "; "))
+			ends := loginPrompt
+			if testing.Short() {
+				ends = rootIsGood
 			}
-			l.expect(vm, 10*time.Minute, kernelRuns, loginPrompt)
+			l.expect(vm, bootLimit, test.says, kernelRuns, ends)
+			if test.config.Boot == qemu.SecureBoot {
+				l.expect(vm, time.Second, "[Ss]ecure boot enabled")
+			}
+		})
+	}
+}
+
+// asks lists what machines asked and were told.
+func asks(events []netserve.Event) string {
+	var list []string
+	for _, e := range events {
+		if e.Kind == netserve.Asks {
+			list = append(list, e.Text+", "+e.File)
+		}
+	}
+	return strings.Join(list, "; ")
+}
+
+// TestNetbootWithoutIPXE: the iPXE that serves as the network card's program says that it is
+// another one, so the machine loads undionly.kpxe with it, as every BIOS does.
+func TestNetbootWithoutIPXE(t *testing.T) {
+	if testing.Short() {
+		t.Skip("make prove boots it")
+	}
+	l := newNetLab(t)
+	l.dhcp()
+	ipxe := l.fetchIPXE()
+	card := filepath.Join(t.TempDir(), "card.ipxe")
+	l.check(os.WriteFile(card, []byte("#!ipxe\nset user-class other\nautoboot\n"), 0o600))
+	s := l.serve(l.image, "--cloud-config", l.config(), "--ipxe", filepath.Join(ipxe, "usr/lib/ipxe/undionly.kpxe"))
+	vm := l.boot(1, qemu.Config{Kernel: filepath.Join(ipxe, "boot/ipxe.lkrn"), Initrd: card})
+	if got, want := asks(s.wait(netserve.Boots, mac(1))), "BIOS, undionly.kpxe; BIOS with iPXE, http://192.0.2.1/boot.ipxe"; got != want {
+		t.Errorf("the machine asked as %s, want %s", got, want)
+	}
+	l.expect(vm, bootLimit, kernelRuns, loginPrompt)
+}
+
+// fetchIPXE unpacks the Debian package ipxe, which is GPL and no part of this repository.
+func (l *netLab) fetchIPXE() string {
+	l.t.Helper()
+	dir := l.t.TempDir()
+	download := exec.CommandContext(l.t.Context(), "apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", "ipxe")
+	download.Dir = dir
+	if out, err := download.CombinedOutput(); err != nil {
+		l.t.Fatalf("apt-get download ipxe: %v: %s", err, out)
+	}
+	packages, err := filepath.Glob(filepath.Join(dir, "ipxe_*.deb"))
+	if err != nil || len(packages) != 1 {
+		l.t.Fatalf("apt-get downloaded %q, %v", packages, err)
+	}
+	if out, err := exec.CommandContext(l.t.Context(), "dpkg-deb", "--extract", packages[0], dir).CombinedOutput(); err != nil {
+		l.t.Fatalf("dpkg-deb: %v: %s", err, out)
+	}
+	return dir
+}
+
+// TestNetbootSideBySide: machines that boot at the same time, each with its own transfers.
+func TestNetbootSideBySide(t *testing.T) {
+	if testing.Short() {
+		t.Skip("make prove boots them")
+	}
+	const count = 3
+	l := newNetLab(t)
+	l.dhcp()
+	s := l.serve(l.image, "--cloud-config", l.config())
+	var machines []*qemu.VM
+	for n := range count {
+		machines = append(machines, l.boot(n, qemu.Config{}))
+	}
+	fetching, most := map[string]bool{}, 0 // the machines that fetch the root image
+	for booted := 0; booted < count; {
+		e := s.next()
+		if e.File == netboot.Live {
+			fetching[e.Machine] = e.Kind == netserve.Fetch
+		}
+		now := 0
+		for _, is := range fetching {
+			if is {
+				now++
+			}
+		}
+		most = max(most, now)
+		if e.Kind == netserve.Boots {
+			booted++
+		}
+	}
+	if most != count {
+		t.Errorf("%d machines fetched at a time, want %d", most, count)
+	}
+	for _, vm := range machines {
+		l.expect(vm, 2*bootLimit, kernelRuns, loginPrompt)
+	}
+}
+
+// TestNetbootInstalls: an empty machine installs itself over the network, starts from its
+// disk, and is not installed again although its firmware tries the network first.
+func TestNetbootInstalls(t *testing.T) {
+	if testing.Short() {
+		t.Skip("make prove installs")
+	}
+	l := newNetLab(t)
+	l.dhcp()
+	s := l.serve(l.image, "--cloud-config", l.config(), "--install")
+	disk := filepath.Join(t.TempDir(), "empty.raw")
+	l.check(qemu.WriteEmpty(disk))
+	vm := l.boot(1, qemu.Config{Disk: disk, DiskSize: 16 * layout.GiB})
+	s.wait(netserve.Boots, mac(1))
+	l.expect(vm, bootLimit, kernelRuns, rootIsGood)
+	before := s.wait(netserve.Refused, mac(1))
+	if why := before[len(before)-1].Text; !strings.Contains(why, "it got its installation already, and starts from its disk") {
+		t.Errorf("the installed machine is not answered because %s", why)
+	}
+	l.expect(vm, bootLimit, kernelRuns, `kairos: ready slot=a mode=active`, loginPrompt)
+}
+
+// TestNetbootAltered: a machine that gets other bytes than those of the image says so, and
+// does not start them.
+func TestNetbootAltered(t *testing.T) {
+	if testing.Short() {
+		t.Skip("make prove boots them")
+	}
+	for _, test := range []struct{ file, says string }{
+		{netboot.Live, `the root image in the initramfs is not the one of this kernel, or it was cut short on its way`},
+		{netboot.Initrd, `Initramfs unpacking failed`},
+	} {
+		t.Run(test.file, func(t *testing.T) {
+			l := newNetLab(t)
+			l.dhcp()
+			dir := filepath.Join(t.TempDir(), "netboot")
+			l.check(exec.CommandContext(t.Context(), binary(t), "netboot", l.image, "-o", dir).Run())
+			s := l.serve(dir) // it has checked the digests, and holds the files open
+			flip(t, filepath.Join(dir, test.file))
+			vm := l.boot(1, qemu.Config{NoReboot: true})
+			s.wait(netserve.Boots, mac(1))
+			l.expect(vm, bootLimit, kernelRuns, test.says)
+			if _, found := vm.Console().Find(regexp.MustCompile(rootIsGood)); found {
+				t.Error("the altered root was started")
+			}
+		})
+	}
+}
+
+// flip changes one bit in the middle of a file.
+func flip(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := f.Stat()
+	b, at := make([]byte, 1), info.Size()/2
+	_, readErr := f.ReadAt(b, at)
+	b[0] ^= 1
+	_, writeErr := f.WriteAt(b, at)
+	if err := errors.Join(err, readErr, writeErr, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestNetbootMemory: a machine with too little memory says that it needs more, whoever
+// notices.
+func TestNetbootMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("make prove boots them")
+	}
+	for _, test := range []struct {
+		name   string
+		config qemu.Config
+		says   string
+	}{
+		{"iPXE", qemu.Config{MemoryMiB: 256}, `too little memory is a common reason`},
+		{"the kernel", qemu.Config{MemoryMiB: 640}, `(it|this machine) has \d+ MiB`},
+		{"GRUB", qemu.Config{MemoryMiB: 400, Boot: qemu.UEFI}, `too little memory is a common reason`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			l := newNetLab(t)
+			l.dhcp()
+			l.serve(l.image)
+			l.expect(l.boot(1, test.config), bootLimit, test.says)
 		})
 	}
 }
