@@ -161,12 +161,16 @@ func (s *serving) next() netserve.Event {
 }
 
 // wait waits for an event of a machine, and returns all events up to it.
-func (s *serving) wait(kind, machine string) (told []netserve.Event) {
+func (s *serving) wait(kind, machine string) []netserve.Event {
+	s.t.Helper()
+	return s.waitFor(func(e netserve.Event) bool { return e.Kind == kind && e.Machine == machine })
+}
+
+func (s *serving) waitFor(is func(netserve.Event) bool) (told []netserve.Event) {
 	s.t.Helper()
 	for {
 		e := s.next()
-		told = append(told, e)
-		if e.Kind == kind && e.Machine == machine {
+		if told = append(told, e); is(e) {
 			return told
 		}
 	}
