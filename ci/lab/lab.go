@@ -128,13 +128,8 @@ func open(ctx context.Context, o Options) (*Lab, error) {
 		return nil, err
 	}
 	l := &Lab{Options: o, Places: make(Places, o.Jobs), nodes: newReadyNodes()}
-	if l.Host, err = qemu.Find(ctx, o.QEMU); err != nil {
+	if l.Host, err = o.host(ctx); err != nil {
 		return nil, err
-	}
-	for _, b := range o.Boots {
-		if _, err := l.Host.Firmware(b); err != nil {
-			return nil, err
-		}
 	}
 	if l.Artifact, err = OpenDisk(o.Disk); err != nil {
 		return nil, err
@@ -147,6 +142,20 @@ func open(ctx context.Context, o Options) (*Lab, error) {
 		return nil, errors.Join(err, l.Artifact.Close())
 	}
 	return l, nil
+}
+
+// host finds QEMU and the firmwares.
+func (o Options) host(ctx context.Context) (qemu.Host, error) {
+	host, err := qemu.Find(ctx, o.QEMU)
+	if err != nil {
+		return host, err
+	}
+	for _, b := range o.Boots {
+		if _, err := host.Firmware(b); err != nil {
+			return host, err
+		}
+	}
+	return host, nil
 }
 
 func (l *Lab) prepare() (err error) {
@@ -197,7 +206,7 @@ func bootTimeout(a qemu.Accelerator) time.Duration {
 
 func (l *Lab) accelerator(ctx context.Context) (verdict qemu.Verdict, err error) {
 	if l.NoKVM {
-		return qemu.Verdict{Accel: qemu.TCG(l.Host.Version), Reason: "not wanted"}, nil
+		return l.tryKVM(ctx, l.Host, "")
 	}
 	kernel, err := l.Artifact.BootFile(layout.BootKernel)
 	if err != nil {
@@ -212,8 +221,15 @@ func (l *Lab) accelerator(ctx context.Context) (verdict qemu.Verdict, err error)
 	if err := os.WriteFile(path, kernel, 0o600); err != nil {
 		return verdict, err
 	}
-	prober := qemu.Prober{Host: l.Host, Kernel: path, CacheDir: l.CacheDir, Log: l.Log}
-	return prober.Probe(ctx)
+	return l.tryKVM(ctx, l.Host, path)
+}
+
+// tryKVM decides between KVM and emulation; kernel is the path of a Linux kernel.
+func (o Options) tryKVM(ctx context.Context, host qemu.Host, kernel string) (qemu.Verdict, error) {
+	if o.NoKVM {
+		return qemu.Verdict{Accel: qemu.TCG(host.Version), Reason: "not wanted"}, nil
+	}
+	return qemu.Prober{Host: host, Kernel: kernel, CacheDir: o.CacheDir, Log: o.Log}.Probe(ctx)
 }
 
 // Survivable returns the faults that end a wait on a node that restarts by itself after

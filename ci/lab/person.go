@@ -38,6 +38,22 @@ func ForPerson(ctx context.Context, o Options) (_ qemu.Config, limit time.Durati
 	}, l.BootTimeout, err
 }
 
+// ForEmpty is ForPerson for a machine whose disk is empty, or was so when it began. kernel
+// is the path of a Linux kernel that KVM is tried with.
+func ForEmpty(ctx context.Context, o Options, kernel string) (qemu.Config, error) {
+	o, err := o.WithDefaults()
+	if err != nil {
+		return qemu.Config{}, err
+	}
+	o.Boots = o.Boots[:1]
+	host, err := o.host(ctx)
+	if err != nil {
+		return qemu.Config{}, err
+	}
+	verdict, err := o.tryKVM(ctx, host, kernel)
+	return qemu.Config{Host: host, Accel: verdict.Accel, Boot: o.Boots[0], Log: o.Log, Disk: o.Disk, DiskSize: personDiskSize}, err
+}
+
 // Users returns the names of the users that the cloud-config on the disk lets log in,
 // in its order. An empty list means that no user can log in.
 func (d *Disk) Users() ([]string, error) {
@@ -55,14 +71,25 @@ func (d *Disk) Users() ([]string, error) {
 			continue
 		}
 		c, _ := config.Decode(e.Path, e.Data) // its problems are shown by the node
-		if c == nil {
-			continue
-		}
-		for _, u := range c.Users {
-			if !slices.Contains(users, u.Name) && (u.Password != "" || len(u.SSHAuthorizedKeys) > 0) {
-				users = append(users, u.Name)
+		for _, name := range Logins(c) {
+			if !slices.Contains(users, name) {
+				users = append(users, name)
 			}
 		}
 	}
 	return users, nil
+}
+
+// Logins lists the users that a cloud-config, which may be nil, lets log in.
+func Logins(c *config.Config) []string {
+	if c == nil {
+		return nil
+	}
+	var users []string
+	for _, u := range c.Users {
+		if u.Password != "" || len(u.SSHAuthorizedKeys) > 0 {
+			users = append(users, u.Name)
+		}
+	}
+	return users
 }

@@ -13,6 +13,7 @@ const (
 	consoleFD  = 3
 	qmpFD      = 4
 	incomingFD = 5
+	tapFD      = 6
 )
 
 // A machine is a Config whose files are in place.
@@ -80,18 +81,8 @@ func (m machine) firmwareArgs() []string {
 	return args
 }
 
-// networkArgs let QEMU choose the host's ports, so no other program can take one between
-// the choice and the use. romfile= keeps the firmware from trying a network boot.
-func (m machine) networkArgs() []string {
-	var netdev strings.Builder
-	netdev.WriteString("user,id=net0")
-	for _, port := range m.Forwards {
-		fmt.Fprintf(&netdev, ",hostfwd=tcp:127.0.0.1:0-:%d", port)
-	}
-	return []string{"-netdev", netdev.String(), "-device", "virtio-net-pci,netdev=net0,romfile="}
-}
-
-// diskArgs attach disks and CD-ROMs.
+// diskArgs attach disks and CD-ROMs. They number the boot indexes from 1, as 0 belongs to
+// -kernel or to the network.
 func (m machine) diskArgs() []string {
 	firstDisk, firstCD := m.bootIndexes()
 	var a, drives []string

@@ -5,6 +5,7 @@ package qemu
 import (
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -39,6 +40,9 @@ func TestArgs(t *testing.T) {
 		{"secureboot", machine{Config: Config{Accel: Accelerator{"kvm", "kvm", "host", 2}, Boot: SecureBoot, CDROMs: []string{"/cd.iso", "/cidata.iso"}}, firmware: secure}},
 		{"cdfirst", machine{Config: Config{Accel: TCG(Version{7, 2, 0}), CDFirst: true, SectorSize: 4096, CDROMs: []string{"/cd.iso", "/cidata.iso"}}, disks: []string{"/vm/disk0.qcow2"}}},
 		{"kernel", machine{Config: Config{Accel: TCG(Version{7, 2, 0}), Kernel: "/vmlinuz", Initrd: "/initrd", Append: "console=ttyS0 panic=1", NoReboot: true, Forwards: []int{22, 6443}}}},
+		{"netboot", machine{Config: Config{Accel: TCG(Version{7, 2, 0}), Network: Network{Boot: true, TFTP: "/net,boot", BootFile: "http://10.0.2.2:8080/boot.ipxe"}}}},
+		{"netbootlast", machine{Config: Config{Accel: TCG(Version{7, 2, 0}), CDROMs: []string{"/cd.iso"}, Network: Network{Boot: true, Last: true, TFTP: "/netboot", BootFile: "boot.ipxe"}}, disks: []string{"/vm/disk0.qcow2"}}},
+		{"tap", machine{Config: Config{Accel: TCG(Version{7, 2, 0}), Boot: UEFI, Network: Network{Boot: true, HTTP: true, TAP: os.Stdin, MAC: "52:54:00:00:00:01"}}, firmware: uefi}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -84,6 +84,7 @@ type Config struct {
 	// Forwards are TCP ports of the guest. Each is reachable on a free port of
 	// 127.0.0.1; see VM.Port. Default 22.
 	Forwards []int
+	Network  Network
 	NoReboot bool // a reboot of the guest ends QEMU
 
 	// Dir keeps the machine's state: overlays, firmware variables, console log.

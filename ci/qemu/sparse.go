@@ -62,3 +62,10 @@ func copyData(ctx context.Context, out, in *os.File, size int64) error {
 	}
 	return nil
 }
+
+// emptySize is the size of the file of an empty disk, in bytes. The guest sees
+// Config.DiskSize.
+const emptySize = 1 << 20
+
+// WriteEmpty makes the file of an empty disk.
+func WriteEmpty(path string) error { return os.WriteFile(path, make([]byte, emptySize), 0o600) }

@@ -146,7 +146,7 @@ func (v *VM) launch(ctx context.Context, incoming *os.File) error {
 	if incoming != nil {
 		args = append(args, "-incoming", fmt.Sprintf("fd:%d", incomingFD))
 	}
-	p, err := spawn(v.Host.QEMU, args, incoming)
+	p, err := spawn(v.Host.QEMU, args, incoming, v.Network.TAP)
 	if err != nil {
 		return err
 	}

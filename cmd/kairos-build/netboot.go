@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/netboot"
 	"github.com/kairos-build/kairos-build/framework/commandline"
 )
 
@@ -30,17 +31,10 @@ registry reference. No root is needed.`,
 		Example: `  kairos-build netboot out/debian-13 -o /srv/netboot
   kairos-build netboot registry.example.org/edge/debian-13:v1.4.0 -o netboot --cloud-config site.yaml`,
 		Args: commandline.Args(cobra.ExactArgs(1)),
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if _, o.State, err = new(engineFlags).options(); err != nil {
-				return err
-			}
-			t, err := talk.open(cmd.ErrOrStderr())
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Image = args[0]
+			made, err := makeNetboot(cmd, o, talk)
 			if err != nil {
-				return err
-			}
-			o.Image, o.Progress, o.Log = args[0], t, t.log
-			made, err := factory.MakeNetboot(cmd.Context(), o)
-			if err := t.close(err); err != nil {
 				return err
 			}
 			if asJSON {
@@ -58,6 +52,20 @@ registry reference. No root is needed.`,
 	flags.BoolVar(&asJSON, "json", false, "print JSON on stdout")
 	talk.add(flags)
 	return cmd
+}
+
+// makeNetboot writes the folder, and shows the progress.
+func makeNetboot(cmd *cobra.Command, o factory.NetbootOptions, talk talkFlags) (made netboot.Manifest, err error) {
+	if _, o.State, err = new(engineFlags).options(); err != nil {
+		return made, err
+	}
+	t, err := talk.open(cmd.ErrOrStderr())
+	if err != nil {
+		return made, err
+	}
+	o.Progress, o.Log = t, t.log
+	made, err = factory.MakeNetboot(cmd.Context(), o)
+	return made, t.close(err)
 }
 
 // netbootFlags are those of netboot and serve-netboot.

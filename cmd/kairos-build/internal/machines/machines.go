@@ -36,6 +36,9 @@ type Machine struct {
 	Time  time.Time `json:"time"`  // when that disk was written
 	Boot  qemu.Boot `json:"boot"`  // the firmware
 	Began time.Time `json:"began"` // when this machine was made
+	// Empty says that it began with an empty disk, to which it installs itself. From, Size
+	// and Time are then about the disk beside the image that it installs.
+	Empty bool `json:"empty,omitempty"`
 
 	dir  string
 	lock *os.File
@@ -44,6 +47,7 @@ type Machine struct {
 // Files in a machine's folder, beside those that package qemu makes.
 const (
 	diskName   = "disk.raw"
+	kernelName = "vmlinuz" // of a machine that began empty
 	recordName = "machine.json"
 	lockName   = "lock"
 )
@@ -104,11 +108,27 @@ func (s Store) unknown(name string) error {
 // Make makes and opens a machine with a copy of a disk. If it is interrupted there is no
 // machine.
 func (s Store) Make(ctx context.Context, name, disk string, boot qemu.Boot, now time.Time) (*Machine, error) {
+	return s.make(name, disk, boot, now, func(m *Machine, dir string) error {
+		return qemu.CopySparse(ctx, filepath.Join(dir, diskName), m.From)
+	})
+}
+
+// MakeEmpty makes and opens a machine with an empty disk, for the image beside disk. kernel
+// is that image's: KVM is tried with it.
+func (s Store) MakeEmpty(name, disk string, kernel []byte, boot qemu.Boot, now time.Time) (*Machine, error) {
+	return s.make(name, disk, boot, now, func(m *Machine, dir string) error {
+		m.Empty = true
+		return errors.Join(qemu.WriteEmpty(filepath.Join(dir, diskName)), os.WriteFile(filepath.Join(dir, kernelName), kernel, 0o600))
+	})
+}
+
+// make makes and opens a machine; fill writes its disk into a folder.
+func (s Store) make(name, disk string, boot qemu.Boot, now time.Time, fill func(m *Machine, dir string) error) (*Machine, error) {
 	m, err := s.plan(name, disk, boot, now)
 	if err != nil {
 		return nil, err
 	}
-	temporary, err := s.fill(ctx, m)
+	temporary, err := s.fill(m, fill)
 	if err == nil {
 		err = durable.Rename(temporary, m.dir)
 	}
@@ -137,7 +157,7 @@ func (s Store) plan(name, disk string, boot qemu.Boot, now time.Time) (*Machine,
 }
 
 // fill makes the folder under a temporary name.
-func (s Store) fill(ctx context.Context, m *Machine) (string, error) {
+func (s Store) fill(m *Machine, disk func(m *Machine, dir string) error) (string, error) {
 	if err := errors.Join(os.MkdirAll(s.Dir, 0o700), s.sweep()); err != nil {
 		return "", err
 	}
@@ -145,14 +165,14 @@ func (s Store) fill(ctx context.Context, m *Machine) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if err := disk(m, dir); err != nil {
+		return dir, err
+	}
 	record, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
 		return dir, err
 	}
-	return dir, errors.Join(
-		qemu.CopySparse(ctx, filepath.Join(dir, diskName), m.From),
-		os.WriteFile(filepath.Join(dir, recordName), append(record, '\n'), 0o600),
-	)
+	return dir, os.WriteFile(filepath.Join(dir, recordName), append(record, '\n'), 0o600)
 }
 
 // sweep deletes what an interrupted Make left.
@@ -236,6 +256,9 @@ func (m *Machine) Dir() string { return m.dir }
 
 // Disk is the machine's own copy of the disk that it began with.
 func (m *Machine) Disk() string { return filepath.Join(m.dir, diskName) }
+
+// Kernel is the path of the kernel of a machine that began Empty.
+func (m *Machine) Kernel() string { return filepath.Join(m.dir, kernelName) }
 
 // Allocated is how many bytes the machine takes on the host.
 func (m *Machine) Allocated() (total int64, err error) {

@@ -65,6 +65,28 @@ func TestAMachineGoesOn(t *testing.T) {
 	}
 }
 
+// TestAnEmptyMachine: it does not begin with the disk that it is named after.
+func TestAnEmptyMachine(t *testing.T) {
+	s, disk := Store{t.TempDir()}, newDisk(t, "first")
+	m, err := s.MakeEmpty("edge", disk, []byte("kernel"), qemu.BIOS, began)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := s.Open("edge")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = again.Close() }()
+	data, err := os.ReadFile(again.Disk())
+	kernel, kernelErr := os.ReadFile(again.Kernel())
+	if err := errors.Join(err, kernelErr); err != nil || strings.Trim(string(data), "\x00") != "" || string(kernel) != "kernel" || !again.Empty || again.Outdated(disk) {
+		t.Errorf("got %+v, a disk of %d bytes, kernel %q: %v", again, len(data), kernel, err)
+	}
+}
+
 func TestOneRunAtATime(t *testing.T) {
 	s := Store{t.TempDir()}
 	m := begin(t, s, "edge", newDisk(t, "x"))

@@ -174,6 +174,16 @@ func (b *Boot) File(path string) (File, bool) {
 	return File{}, false
 }
 
+// memoryMiB is how much memory a machine needs for a live.cpio of some bytes: the kernel
+// unpacks it, and then removes the archive.
+func memoryMiB(live int64) int { return int(2*live>>20) + 512 }
+
+// memory is what a machine needs, in MiB.
+func (b *Boot) memory() int {
+	live, _ := b.File(Live) // every boot has it
+	return memoryMiB(live.Size)
+}
+
 // UEFI tells whether the programs for UEFI are there.
 func (b *Boot) UEFI() bool {
 	_, ok := b.File(GRUB)

@@ -22,7 +22,7 @@ func (b *Boot) IPXE(base string) []byte {
 	}
 	s.WriteString("boot || goto failed\n:failed\n")
 	s.WriteString("echo kairos: this machine did not boot from the network; the lines above say why.\n")
-	s.WriteString("echo kairos: too little memory is a common reason: it needs twice the size of live.cpio, and 512 MiB.\n")
+	fmt.Fprintf(&s, "echo kairos: too little memory is a common reason: it needs %d MiB.\n", b.memory())
 	s.WriteString("sleep 15\nexit 1\n")
 	return []byte(s.String())
 }
@@ -48,7 +48,7 @@ func (b *Boot) GRUBConfig(device string) []byte {
 	}
 	s.WriteString("; then\n    boot\n  fi\nfi\n")
 	s.WriteString("echo \"kairos: this machine did not boot from the network; the lines above say why.\"\n")
-	s.WriteString("echo \"kairos: too little memory is a common reason: it needs twice the size of live.cpio, and 512 MiB.\"\n")
+	fmt.Fprintf(&s, "echo \"kairos: too little memory is a common reason: it needs %d MiB.\"\n", b.memory())
 	s.WriteString("sleep 15\nexit\n")
 	return []byte(s.String())
 }

@@ -28,6 +28,16 @@ type Manifest struct {
 	Dir string `json:"path,omitempty"`
 }
 
+// MemoryMiB is how much memory a machine needs to boot these files.
+func (m Manifest) MemoryMiB() int {
+	for _, f := range m.Files {
+		if f.Path == Live {
+			return memoryMiB(f.Size)
+		}
+	}
+	return memoryMiB(0)
+}
+
 // A Written is one file of the folder.
 type Written struct {
 	Path   string `json:"path"` // relative, slash-separated

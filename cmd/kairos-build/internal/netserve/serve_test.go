@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -251,6 +252,27 @@ func FuzzPath(f *testing.F) {
 		file, ok := s.find(name)
 		if ok && s.files[file.Path].Data == nil {
 			t.Errorf("%q found %q", name, file.Path)
+		}
+	})
+}
+
+// FuzzHTTP: whatever is asked for, a transfer that begins ends, and only bytes of the file
+// are sent.
+func FuzzHTTP(f *testing.F) {
+	f.Add("GET", "/kernel", "bytes=0-1")
+	f.Add("GET", "/grub/grub.cfg", "bytes=-3,1-2,5999-")
+	f.Add("HEAD", "/../initrd", "bytes=9999999999999999999-")
+	f.Fuzz(func(t *testing.T, method, path, ranges string) {
+		s, told, _ := testShelf(false)
+		r := &http.Request{Method: method, URL: &url.URL{Path: path}, Header: http.Header{"Range": {ranges}}, RemoteAddr: "192.0.2.7:1000"}
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+		list := told.told()
+		if len(list)%2 != 0 {
+			t.Errorf("a transfer did not end: %q", list)
+		}
+		if file, ok := s.find(path); w.Code == http.StatusOK && method == http.MethodGet && (!ok || w.Body.Len() != int(file.Size)) {
+			t.Errorf("%q gave %d bytes", path, w.Body.Len())
 		}
 	})
 }

@@ -103,6 +103,29 @@ func cut(s string, width int) string {
 	return string([]rune(s)[:width-1]) + "…"
 }
 
+// wrap breaks text between words into lines of at most width characters; a longer word is
+// broken, too. There is at least one line.
+func wrap(text string, width int) []string {
+	var lines []string
+	line := []rune{}
+	for _, word := range strings.Fields(text) {
+		next := []rune(word)
+		if len(line) > 0 && len(line)+1+len(next) <= width {
+			line = append(append(line, ' '), next...)
+			continue
+		}
+		if len(line) > 0 {
+			lines = append(lines, string(line))
+		}
+		for len(next) > width {
+			lines = append(lines, string(next[:width]))
+			next = next[width:]
+		}
+		line = next
+	}
+	return append(lines, string(line))
+}
+
 // firstLine is the first line of an error, made safe to show.
 func firstLine(err error) string {
 	line, _, _ := strings.Cut(err.Error(), "\n")

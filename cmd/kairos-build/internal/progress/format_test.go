@@ -34,6 +34,27 @@ func TestSize(t *testing.T) {
 	}
 }
 
+func TestWrap(t *testing.T) {
+	for _, tt := range []struct {
+		text  string
+		width int
+		want  string // lines, with | between them
+	}{
+		{"", 5, ""},
+		{"one two", 7, "one two"},
+		{"one two", 6, "one|two"},
+		{"one two three", 9, "one two|three"},
+		{"unbreakable", 4, "unbr|eaka|ble"},
+		{"a unbreakable b", 4, "a|unbr|eaka|ble|b"},
+		{"größe zwölf", 5, "größe|zwölf"},
+		{"ab", 1, "a|b"},
+	} {
+		if got := strings.Join(wrap(tt.text, tt.width), "|"); got != tt.want {
+			t.Errorf("%q at %d: got %q, want %q", tt.text, tt.width, got, tt.want)
+		}
+	}
+}
+
 func TestClean(t *testing.T) {
 	for in, want := range map[string]string{
 		"plain":                     "plain",

@@ -152,22 +152,23 @@ func (s *ttyStep) Done(cached bool, err error) {
 	s.t.above = append(s.t.above, s.ended(cached, err)...)
 }
 
-// ended returns the lines of a finished step that stay on the screen.
+// ended returns the lines of a finished step that stay on the screen. Nothing of its name
+// and its error is cut off.
 func (s *ttyStep) ended(cached bool, err error) []string {
 	st, took := s.t.style, seconds(s.t.now().Sub(s.start))
 	switch {
 	case errors.Is(err, ErrInterrupted):
-		return []string{s.t.fit(st.yellow, st.stopped, s.name, "interrupted")}
+		return s.t.whole(st.yellow, st.stopped, s.name, "interrupted")
 	case err != nil:
-		lines := []string{s.t.fit(st.red, st.failed, s.name, took+" "+firstLine(err))}
+		lines := s.t.failed(s.name, took+" "+firstLine(err))
 		for _, line := range s.tail {
 			lines = append(lines, s.t.fit(st.faint, " ", "", line))
 		}
 		return lines
 	case cached:
-		return []string{s.t.fit(st.green, st.ok, s.name, "cached")}
+		return s.t.whole(st.green, st.ok, s.name, "cached")
 	}
-	return []string{s.t.fit(st.green, st.ok, s.name, took+moved(s.meter.done))}
+	return s.t.whole(st.green, st.ok, s.name, took+moved(s.meter.done))
 }
 
 // running is the live line of a step: its time, and its bytes, state or last output.
@@ -191,11 +192,37 @@ func percent(m meter) string {
 	return fmt.Sprintf("%d%% ", min(100, int64(float64(m.done)/float64(m.total)*100)))
 }
 
-// fit makes one line of at most the terminal's width less one column: a character in
-// the last column makes some terminals wrap. The name has priority over the detail.
-func (t *tty) fit(color, mark, name, detail string) string {
+// room is how many characters of text a line takes, behind its mark and a blank. A
+// character in the last column makes some terminals wrap.
+func (t *tty) room() int {
 	width, _ := t.size()
-	room := max(width-1-2, 1) // the mark and a blank
+	return max(width-1-2, 1)
+}
+
+// failed makes the lines of a step that failed: one, or as many as its error needs.
+func (t *tty) failed(name, detail string) []string {
+	st := t.style
+	if utf8.RuneCountInString(name+" "+detail) <= t.room() {
+		return []string{t.fit(st.red, st.failed, name, detail)}
+	}
+	return t.whole(st.red, st.failed, name+" "+detail, "")
+}
+
+// whole makes one line, or as many as the name needs, with the detail at its end.
+func (t *tty) whole(color, mark, name, detail string) []string {
+	parts := wrap(name, t.room())
+	last := len(parts) - 1
+	var lines []string
+	for _, part := range parts[:last] {
+		lines = append(lines, t.fit(color, mark, part, ""))
+		color, mark = "", " "
+	}
+	return append(lines, t.fit(color, mark, parts[last], detail))
+}
+
+// fit makes one line that fits. The name has priority over the detail.
+func (t *tty) fit(color, mark, name, detail string) string {
+	room := t.room()
 	name = cut(name, room)
 	if left := room - utf8.RuneCountInString(name); name == "" {
 		detail = cut(detail, left)

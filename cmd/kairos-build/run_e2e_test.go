@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+package main
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// nobody is a user without rights.
+const nobody = 65534
+
+// A person runs machines, without root.
+type person struct {
+	t     *testing.T
+	build string // folder
+	home  string
+}
+
+func newPerson(t *testing.T) *person {
+	t.Helper()
+	image := os.Getenv("KAIROS_E2E_IMAGE")
+	if image == "" {
+		t.Skip("SKIPPED, NOT PROVEN: set KAIROS_E2E_IMAGE")
+	}
+	home, err := os.MkdirTemp("", "kairos-build-person-") // t.TempDir is for root alone
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(home); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.Chown(home, nobody, nobody); err != nil {
+		t.Fatal(err)
+	}
+	return &person{t: t, build: filepath.Dir(image), home: home}
+}
+
+// write writes a file that the person may read.
+func (p *person) write(name, text string) string {
+	p.t.Helper()
+	path := filepath.Join(p.home, name)
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		p.t.Fatal(err)
+	}
+	return path
+}
+
+// run runs `kairos-build run` until the console says want, and then presses Control-].
+func (p *person) run(limit time.Duration, want string, args ...string) {
+	p.t.Helper()
+	cmd := exec.CommandContext(p.t.Context(), binary(p.t), append([]string{"run"}, args...)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	cmd.Env = append(os.Environ(), "HOME="+p.home, "TMPDIR="+p.home, "KAIROS_BUILD_STATE="+filepath.Join(p.home, "state"))
+	console := &screen{}
+	cmd.Stdout, cmd.Stderr = console, console
+	keyboard, err := cmd.StdinPipe()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	begin := time.Now()
+	if err := cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	found := console.waitFor(regexp.MustCompile(want), limit)
+	if _, err := io.WriteString(keyboard, "\x1d"); err != nil {
+		p.t.Errorf("it ended before Control-]: %v", err)
+	}
+	if err := cmd.Wait(); err != nil {
+		p.t.Errorf("run %q: %v", args, err)
+	}
+	if !found {
+		p.t.Fatalf("run %q does not say %q:\n%s", args, want, console)
+	}
+	p.t.Logf("%.1f s to %q", time.Since(begin).Seconds(), want)
+}
+
+// A screen keeps what is written.
+type screen struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (s *screen) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(b)
+}
+
+func (s *screen) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
+}
+
+func (s *screen) waitFor(want *regexp.Regexp, limit time.Duration) bool {
+	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(time.Second) {
+		if want.MatchString(s.String()) {
+			return true
+		}
+	}
+	return false
+}
+
+// TestRunNetboot: a person boots the image from the network, with the cloud-config.
+func TestRunNetboot(t *testing.T) {
+	if testing.Short() {
+		t.Skip("make prove boots it")
+	}
+	for _, boot := range []string{"bios", "uefi"} {
+		t.Run(boot, func(t *testing.T) {
+			p := newPerson(t)
+			p.run(bootLimit, `from-the-network login:`, p.build, "--netboot", "--boot", boot, "--cloud-config", p.write("site.yaml", netConfig))
+		})
+	}
+}
+
+// TestRunInstallKept: a machine installs itself, and is there again in the next run.
+func TestRunInstallKept(t *testing.T) {
+	if testing.Short() {
+		t.Skip("make prove installs")
+	}
+	p := newPerson(t)
+	p.run(2*bootLimit, `kairos: ready slot=a mode=active`, p.build, "--netboot", "--install", "--boot", "bios", "--keep", "edge", "--cloud-config", p.write("site.yaml", netConfig))
+	p.run(bootLimit, `kairos: ready slot=a mode=active`, "--keep", "edge")
+}
