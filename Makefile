@@ -326,7 +326,7 @@ bench-mirror: kubernetes
 		$(foreach patch,100 101 102 103 104 105,v1.36.$(patch)+k3s1)
 
 .PHONY: bench
-bench: build $(if $(or $(findstring kubernetes,$(ONLY)),$(if $(ONLY),,all)),bench-mirror) ## Measure against mkosi, dracut and dd, and write docs/bench.md (ONLY=boot,faults: these rows)
+bench: build $(if $(or $(findstring kubernetes,$(ONLY)),$(if $(ONLY),,all)),bench-mirror) ## Measure against mkosi, qemu-img, dracut and dd, and write docs/bench.md (ONLY=boot,faults: these rows)
 	@ci/setup/install run bench
 	$(GOBUILD) -o bin/bench ./ci/bench
 	$(SUDO) bin/bench -o docs/bench.md $(if $(ONLY),-only $(ONLY))

@@ -32,6 +32,7 @@ func rows() []row {
 		{"config", (*bench).configChanged, false},
 		{"kubernetes", (*bench).kubernetesChanged, false},
 		{"disk", (*bench).diskAlone, true},
+		{"formats", (*bench).formats, false},
 		{"boot", (*bench).boot, false},
 		{"own", (*bench).own, false},
 		{"upgrade", (*bench).upgrade, true},

@@ -22,7 +22,8 @@ import (
 // A job is one timed run of a program.
 type job struct {
 	seconds float64
-	peak    Peak // only if bench.sampling is set
+	cpu     float64 // seconds of the processor, user and system
+	peak    Peak    // only if bench.sampling is set
 }
 
 // timed runs cmd after it has flushed all earlier writes to disk. In a row about memory,
@@ -40,6 +41,9 @@ func (b *bench) timed(ctx context.Context, cmd *exec.Cmd) (job, error) {
 	start := now()
 	err := cmd.Run()
 	j.seconds = since(start).Seconds()
+	if cmd.ProcessState != nil {
+		j.cpu = (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
+	}
 	stop()
 	return j, errors.Join(err, <-watched)
 }

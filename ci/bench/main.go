@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Bench measures kairos-build against rivals: the time and memory of its builds against
-// mkosi, the boot of its disk against the same tree with a stock dracut initrd, and an
-// upgrade by the agent against dd. It measures in one run on one machine, ours and the
+// mkosi, its disk formats against qemu-img, the boot of its disk against the same tree with
+// a stock dracut initrd, and an upgrade by the agent against dd. It measures in one run on one machine, ours and the
 // rival by turns. Only this program writes the table in docs/bench.md. With -only, the
 // other rows of the table keep their figures, date and machine, which come from
 // bench.json beside the table. One row is read from the last acceptance test.

@@ -94,7 +94,7 @@ func TestCommandLine(t *testing.T) {
 func TestValidate(t *testing.T) {
 	dir := t.TempDir()
 	put(t, dir, "good.yaml", "hostname: a\n")
-	put(t, dir, "later.yaml", "packages: []\n")
+	put(t, dir, "later.yaml", "snap: []\n")
 	put(t, dir, "understood.yaml", "p2p: {network_id: a}\n")
 	good, later, understood := filepath.Join(dir, "good.yaml"), filepath.Join(dir, "later.yaml"), filepath.Join(dir, "understood.yaml")
 	for _, c := range []struct {
@@ -103,7 +103,7 @@ func TestValidate(t *testing.T) {
 		want        result
 	}{
 		{"good", "", []string{good}, result{0, good + ": valid\n", ""}},
-		{"later", "", []string{later}, result{0, later + ": valid (0 warnings, 1 not implemented yet)\n", later + ":1:1: packages: known key, not implemented yet in this version: packages\n    1 | packages: …\n      | ^\n"}},
+		{"later", "", []string{later}, result{0, later + ": valid (0 warnings, 1 not implemented yet)\n", later + ":1:1: snap: known key, not implemented yet in this version: snap\n    1 | snap: …\n      | ^\n"}},
 		{"understood", "", []string{understood}, result{0, understood + ": valid (0 warnings, 1 not implemented yet)\n", understood + ":1:1: p2p: understood, and not implemented yet in this version: p2p\n    1 | p2p: …\n      | ^\n"}},
 		{"compat", "hostnam: a\n", []string{"--compat", "-"}, result{0, "stdin: valid (1 warnings, 0 not implemented yet)\n", "stdin:1:1: warning: hostnam: unknown key, ignored: unknown keys are only warned about here (--compat or kairos.compat); did you mean \"hostname\"?\n    1 | hostnam: …\n      | ^\n"}},
 		{"stdin", "hostnam: a\n", []string{"-"}, result{1, "stdin: not valid (1 errors): a node goes without hostnam\n", "stdin:1:1: hostnam: unknown key; did you mean \"hostname\"?\n    1 | hostnam: …\n      | ^\n"}},

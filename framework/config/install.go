@@ -71,25 +71,20 @@ var installFields = []field[Install]{
 	idle[Install]("bundles", "Bundles to install.", many("bundles", aBundle)),
 	idle[Install]("encrypted_partitions", "Partitions that are encrypted.", many("labels", aGiven)),
 	idle[Install]("grub_options", "Variables of the boot loader.", stringMap),
-	noted("bind_mounts", "More paths that are kept across boots.", instead(many("paths", aPath), "write it such as mounts: [[/usr/local/docker, /var/lib/docker, none, bind]]: docs/data.md")),
-	noted("ephemeral_mounts", "More paths that are writable and new at each boot.", instead(many("paths", aPath), "write it such as mounts: [[tmpfs, /work, tmpfs]]: docs/data.md")),
-	noted("extra-dirs-rootfs", "Directories that are made in the root.", instead(many("paths", aPath), "build the image with --mount-point and the directory: docs/data.md")),
+	noted[Install]("bind_mounts", "More paths that are kept across boots.", instead(many("paths", aPath), "write it such as mounts: [[/usr/local/docker, /var/lib/docker, none, bind]]: docs/data.md")),
+	noted[Install]("ephemeral_mounts", "More paths that are writable and new at each boot.", instead(many("paths", aPath), "write it such as mounts: [[tmpfs, /work, tmpfs]]: docs/data.md")),
+	noted[Install]("extra-dirs-rootfs", "Directories that are made in the root.", instead(many("paths", aPath), "build the image with --mount-point and the directory: docs/data.md")),
 	idle[Install]("ssh_hardening", "Whether SSH takes only strong methods.", aBool),
-	noted("nousers", "Whether a config without users is accepted. It always is.", aBool),
+	noted[Install]("nousers", "Whether a config without users is accepted. It always is.", aBool),
 	idle[Install]("grub-entry-name", "The name in the boot menu.", aGiven),
 	idle[Install]("env", "Variables of the installed system. The key env at the top has them.", aVariables),
 	idle[Install]("extensions", "Extensions to install.", anything),
 	idle[Install]("eject-cd", "Whether the medium is ejected.", aBool),
 	idle[Install]("cloud-init", "More config files, by path or URL.", many("files", aGiven)),
-	noted("firmware", "The firmware that is installed for. A disk starts under both.", oneOf("efi", "bios")),
-	noted("part-table", "The kind of partition table.", gptOnly),
+	noted[Install]("firmware", "The firmware that is installed for. A disk starts under both.", oneOf("efi", "bios")),
+	noted[Install]("part-table", "The kind of partition table.", gptOnly),
 	idle[Install]("iso", "The medium to install from.", aGiven),
 	idle[Install]("tty", "The console of the installed system.", aGiven),
-}
-
-// noted is a key that is understood and needs no action.
-func noted[V any](name, about string, k kind[V]) field[Install] {
-	return field[Install]{name: name, about: about, shape: k.shape, decode: func(v value, _ *Install) { k.get(v) }}
 }
 
 // aTarget is a disk. A program that names it is understood, and not run.

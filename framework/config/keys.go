@@ -19,7 +19,7 @@ var rootFields = slices.Concat([]field[Config]{
 	keepPointer("strict", "Whether a broken config makes the health check fail, so that a new image with it is left again.", aBool, func(c *Config) **bool { return &c.Strict }),
 	{name: "stages", about: "Steps for moments of the boot: docs/stages.md.", shape: stagesShape, decode: decodeStages},
 }, hostFields, accountFields, sshFields, clockFields, commandFields, networkFields, storageFields, trustFields,
-	kairosFields, kubernetesFields, laterFields)
+	kairosFields, kubernetesFields, packageFields, laterFields)
 
 // laterFields are keys that nothing looks at yet.
 var laterFields = []field[Config]{
@@ -27,10 +27,6 @@ var laterFields = []field[Config]{
 	unused[Config]("disk_setup", "Partition tables of further disks."),
 	unused[Config]("fs_setup", "File systems of further disks."),
 	unused[Config]("network", "The network, as in network-config."),
-	unused[Config]("package_reboot_if_required", "Whether to restart after packages were installed."),
-	unused[Config]("package_update", "Whether to update the lists of packages."),
-	unused[Config]("package_upgrade", "Whether to upgrade packages. A node is upgraded as a whole."),
-	unused[Config]("packages", "Packages to install. The root of a node is read-only: packages belong into the image."),
 	unused[Config]("phone_home", "A URL that is told when the node is up."),
 	unused[Config]("random_seed", "A seed for the kernel's random numbers."),
 	unused[Config]("rsyslog", "Settings of rsyslog."),

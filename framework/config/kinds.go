@@ -144,6 +144,11 @@ func check[V any](name, about string, k kind[V]) field[checked] {
 	return field[checked]{name: name, about: about, shape: k.shape, decode: func(v value, _ *checked) { k.get(v) }}
 }
 
+// noted is a key that is understood and needs no action.
+func noted[T, V any](name, about string, k kind[V]) field[T] {
+	return field[T]{name: name, about: about, shape: k.shape, decode: func(v value, _ *T) { k.get(v) }}
+}
+
 // idle is a key that is understood and that nothing acts on yet.
 func idle[T, V any](name, about string, k kind[V]) field[T] {
 	return field[T]{name: name, about: about, shape: k.shape, idle: true, decode: func(v value, _ *T) { k.get(v) }}

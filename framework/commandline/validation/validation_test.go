@@ -60,8 +60,8 @@ func TestCheck(t *testing.T) {
 				"stdin:2:22: k3s-agent.enabled: k3s is enabled too (stdin:1:16): a node has one role in a cluster; disable one of them\n"}},
 		{"Kubernetes, for an image", Checker{Stdin: strings.NewReader("k3s: {enabled: true, args: [--x]}\n"), Kubernetes: &kubernetes.Image{}}, []string{"-"},
 			printed{false, "stdin: not valid (1 errors): a node goes without k3s\n", "stdin:1:16: k3s.enabled: this image has no Kubernetes: build it with --k3s VERSION, such as kairos-build flavor debian-13 --k3s v1.34\n"}},
-		{"later", Checker{Stdin: strings.NewReader("packages: []\n")}, []string{"-"},
-			printed{true, "stdin: valid (0 warnings, 1 not implemented yet)\n", "stdin:1:1: packages: known key, not implemented yet in this version: packages\n    1 | packages: …\n      | ^\n"}},
+		{"later", Checker{Stdin: strings.NewReader("snap: []\n")}, []string{"-"},
+			printed{true, "stdin: valid (0 warnings, 1 not implemented yet)\n", "stdin:1:1: snap: known key, not implemented yet in this version: snap\n    1 | snap: …\n      | ^\n"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := check(t, c.checker, c.args...)

@@ -5,7 +5,6 @@ package factory
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -95,7 +94,7 @@ func DefaultArtifacts() []string { return []string{imageName, kindRaw} }
 func (b *build) makeArtifacts(ctx context.Context, image *madeImage, r *Result) error {
 	var made []string
 	for _, a := range artifacts() {
-		if a.name != "" && !slices.Contains(b.Artifacts, a.name) {
+		if !b.keeps(a) {
 			continue
 		}
 		if a.make != nil {
@@ -105,7 +104,7 @@ func (b *build) makeArtifacts(ctx context.Context, image *madeImage, r *Result) 
 		}
 		made = append(made, a.files()...)
 	}
-	if err := b.removeOutdated(made); err != nil {
+	if err := b.removeOutdated(); err != nil {
 		return err
 	}
 	for _, file := range made {
@@ -119,21 +118,40 @@ func (b *build) makeArtifacts(ctx context.Context, image *madeImage, r *Result) 
 	return nil
 }
 
-// removeOutdated removes what is about the outputs of before: the checksum of a disk, and
-// signatures. It removes a disk that is compressed in another way, too.
-func (b *build) removeOutdated(made []string) error {
-	var all []error
-	for _, file := range made {
-		if file == "" {
-			continue
-		}
-		all = append(all, removeIfThere(b.out.path(file+verify.BundleSuffix)))
-		if (strings.HasPrefix(file, diskName+".") || strings.HasPrefix(file, ISOName)) && !exists(b.out.staged(file)) {
-			all = append(all, removeIfThere(b.out.path(file)))
+// removeOutdated removes what an earlier build left in the folder and this one does not
+// replace, so that files of two builds never stand side by side: other artifacts, a disk
+// that is compressed in another way, checksums, and all signatures.
+func (b *build) removeOutdated() error {
+	var removed []string
+	for _, a := range artifacts() {
+		for _, file := range a.files() {
+			if file == "" {
+				continue
+			}
+			if err := removeIfThere(b.out.path(file + verify.BundleSuffix)); err != nil {
+				return err
+			}
+			if b.keeps(a) && (exists(b.out.staged(file)) || !a.several()) || !exists(b.out.path(file)) {
+				continue
+			}
+			if err := os.RemoveAll(b.out.path(file)); err != nil {
+				return fmt.Errorf("removing what an earlier build left: %w", err)
+			}
+			removed = append(removed, file)
 		}
 	}
-	return errors.Join(all...)
+	if len(removed) > 0 {
+		b.Log.Info("removed what an earlier build left in "+b.out.dir, "files", strings.Join(removed, ", "))
+	}
+	return nil
 }
+
+// keeps tells whether the artifact is one of this build.
+func (b *build) keeps(a artifact) bool { return a.name == "" || slices.Contains(b.Artifacts, a.name) }
+
+// several tells whether the artifact is in one of several files: those that were not made
+// now are older. An image or evidence that was not made now is in its place already.
+func (a artifact) several() bool { return len(a.files()) > 1 }
 
 func (b *build) addImage(_ context.Context, image *madeImage, r *Result) error {
 	r.Image = &image.Image

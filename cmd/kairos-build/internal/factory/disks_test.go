@@ -3,6 +3,7 @@
 package factory
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/virtualdisk"
 	"github.com/kairos-build/kairos-build/framework/install/disk"
+	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
 	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
 )
@@ -62,6 +64,16 @@ func TestOneFormat(t *testing.T) {
 	r, _ := w.build(t)
 	if exists(filepath.Join(r.Dir, rawName)) || len(r.Disks) != 1 || r.Disks[0].Path != "disk.qcow2" {
 		t.Errorf("got %+v", r.Disks)
+	}
+}
+
+// TestSlotsNameTheirImage: each slot of a disk says from which image it is.
+func TestSlotsNameTheirImage(t *testing.T) {
+	w := newWorld(t)
+	r, _ := w.build(t)
+	data := read(t, filepath.Join(r.Dir, rawName))
+	if n := bytes.Count(data, []byte("DIGEST="+r.Image.Digest+"\n")); n != len(layout.Slots()) {
+		t.Errorf("%d slots name %s", n, r.Image.Digest)
 	}
 }
 

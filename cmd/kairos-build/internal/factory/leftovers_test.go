@@ -5,6 +5,7 @@ package factory
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -116,5 +117,57 @@ func TestVerifyTwoDisks(t *testing.T) {
 	}
 	if good, err := VerifyDisks(t.Context(), VerifyOptions{Build: path, Progress: w.options.Progress}); err != nil || len(good) != 2 {
 		t.Errorf("%d disks are good, %v", len(good), err)
+	}
+}
+
+// TestOneBuildInTheFolder: what an earlier build left and this one does not make is
+// removed, with its checksums and signatures. Other files stay.
+func TestOneBuildInTheFolder(t *testing.T) {
+	w := newWorld(t)
+	w.options.Artifacts = []string{"image", "raw", "qcow2", "sha256"}
+	w.build(t)
+	for _, name := range []string{"live.iso", "live.iso.sha256", "netboot/initrd", "disk.qcow2.sigstore.json", "test.json", "notes"} {
+		path := filepath.Join(w.options.Dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var said strings.Builder
+	w.options.Log = slog.New(slog.NewTextHandler(&said, nil))
+	w.options.Artifacts, w.options.Version = []string{"image", "raw"}, "v2.0.0"
+	w.build(t)
+	left, err := os.ReadDir(w.options.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range left {
+		names = append(names, e.Name())
+	}
+	want := []string{"build.json", "disk.raw", "image", "notes", "provenance.json", "sbom.cdx.json", "sbom.spdx.json", "test.json"}
+	if !slices.Equal(names, want) {
+		t.Errorf("got %s, want %s", names, want)
+	}
+	if got := said.String(); !strings.Contains(got, "removed what an earlier build left in "+w.options.Dir) || !strings.Contains(got, "disk.raw.sha256, disk.qcow2, disk.qcow2.sha256, live.iso, live.iso.sha256, netboot") {
+		t.Errorf("it is said as %s", got)
+	}
+}
+
+// TestFolderInErrors: an error about space names the output folder, not the one inside it
+// in which outputs are made.
+func TestFolderInErrors(t *testing.T) {
+	s := diskSet{files: []diskFile{{path: "/out/.kairos-build-7/disk.qcow2"}}, folder: "/out"}
+	if got := s.shown(s.files[0].path); got != "/out/disk.qcow2" {
+		t.Errorf("got %s", got)
+	}
+	if got := s.shown(""); got != "/out" {
+		t.Errorf("got %s", got)
+	}
+	s.folder = ""
+	if got := s.shown(s.files[0].path); got != s.files[0].path {
+		t.Errorf("without another folder: got %s", got)
 	}
 }

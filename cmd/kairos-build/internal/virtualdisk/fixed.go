@@ -16,7 +16,7 @@ func openFixed(_ context.Context, d Disk, to sink) (writer, error) {
 	return &fixed{to: to, size: d.Size}, nil
 }
 
-func (f *fixed) chunk(c chunk) error {
+func (f *fixed) chunk(c *chunk) error {
 	if err := f.to.zeros(c.offset - f.at); err != nil {
 		return err
 	}

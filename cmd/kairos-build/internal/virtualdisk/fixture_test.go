@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/kairos-build/kairos-build/framework/install/disk"
@@ -80,6 +81,33 @@ func newSparseDisk(tb testing.TB, size int64, all []piece) Disk {
 
 // newTestDisk is a disk with pieces.
 func newTestDisk(tb testing.TB) (Disk, []byte) { return newDisk(tb, 75*mib, pieces()) }
+
+// A pass is a disk, and what is made of it in one pass.
+type pass struct {
+	disk   Disk
+	raw    []byte
+	orders []Order
+}
+
+// passes are those in which every format and every compression is made. The xz library
+// takes a second for 2 MB, so its disk is small: equal data, a part of a chunk, a hole.
+func passes(tb testing.TB) []pass {
+	tb.Helper()
+	large, small := pass{orders: quickOrders()}, pass{}
+	large.disk, large.raw = newTestDisk(tb)
+	small.disk, small.raw = newDisk(tb, 6*mib, []piece{{0, 17408, 1}, {mib, mib + 5000, 7}, {4 * mib, mib + 5000, 7}})
+	for _, name := range []string{Raw, Qcow2, VHD} {
+		f, _ := Find(name)
+		small.orders = append(small.orders, Order{Format: f})
+	}
+	small.orders[0].Compression = XZ
+	return []pass{large, small}
+}
+
+// quickOrders are allOrders without xz.
+func quickOrders() []Order {
+	return slices.DeleteFunc(allOrders(), func(o Order) bool { return o.Compression == XZ })
+}
 
 // write writes the disk in formats such as qcow2 or raw.zst, in one pass, and returns the
 // files.

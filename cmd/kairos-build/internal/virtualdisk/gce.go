@@ -36,7 +36,7 @@ func openGCE(_ context.Context, d Disk, to sink) (writer, error) {
 	return g, err
 }
 
-func (g *gce) chunk(c chunk) error { return putParts(g.to, c, g.data) }
+func (g *gce) chunk(c *chunk) error { return putParts(g.to, c, g.data) }
 
 // close ends the archive: two blocks of zeros, and more up to a multiple of 20 blocks,
 // which is what tar writes.

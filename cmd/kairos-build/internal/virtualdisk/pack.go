@@ -3,8 +3,11 @@
 package virtualdisk
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"sync"
 )
 
 // A codec compresses a file in segments. A segment does not depend on what is before it,
@@ -13,17 +16,18 @@ type codec interface {
 	// begin and end are what the file begins and ends with.
 	begin() []byte
 	end() []byte
-	// encode makes a segment, and what wrote must know of it. It may be called in parallel.
-	encode(data []byte) (bytes []byte, note uint64, err error)
-	// wrote notes the next segment of the file: what is in it, and its note.
-	wrote(data []byte, note uint64)
+	// encode makes a segment behind out, and what wrote must know of it. It may be called
+	// in parallel.
+	encode(out *bytes.Buffer, data []byte) (note uint64, err error)
+	// wrote notes the next segment of the file: the size of what is in it, and its note.
+	wrote(size int64, note uint64)
 }
 
 // newCodec returns nil for a compression that is none.
 func newCodec(compression string) codec {
 	switch compression {
 	case Gzip:
-		return &gzipCodec{}
+		return &gzipCodec{deflaters: newDeflaters(deflateLevel)}
 	case Zstd:
 		return newZstd()
 	case XZ:
@@ -43,6 +47,7 @@ type packer struct {
 	out     *file
 	codec   codec
 	work    *ordered[segment]
+	memory  sync.Pool // of *bytes.Buffer
 	pending []byte
 	sent    map[int64]bool  // keys of segments that were sent to work
 	made    map[int64]place // … and are in the file; for use alone
@@ -51,9 +56,11 @@ type packer struct {
 
 // A segment is a piece of the file.
 type segment struct {
-	key, copyOf int64 // copyOf is the key of an earlier segment; or keySmall
+	key, copyOf int64  // copyOf is the key of an earlier segment; or keySmall
+	chunk       *chunk // with the data, or nil
 	data        []byte
-	bytes       []byte // compressed; nil for a copy
+	size        int64         // of the data
+	out         *bytes.Buffer // compressed; nil for a copy
 	note        uint64
 }
 
@@ -70,6 +77,7 @@ func newPacker(ctx context.Context, out *file, compression string) *packer {
 		return nil
 	}
 	p := &packer{out: out, codec: c, sent: map[int64]bool{}, made: map[int64]place{}}
+	p.memory.New = func() any { return new(bytes.Buffer) }
 	p.work = newOrdered(ctx, p.use)
 	return p
 }
@@ -97,14 +105,14 @@ func (p *packer) flush() error {
 	}
 	data := p.pending
 	p.pending = nil
-	return p.send(segment{key: keySmall, copyOf: keySmall, data: data})
+	return p.send(segment{key: keySmall, copyOf: keySmall, data: data, size: int64(len(data))})
 }
 
-func (p *packer) put(c chunk) error {
+func (p *packer) put(c *chunk) error {
 	if err := p.flush(); err != nil {
 		return err
 	}
-	s := segment{key: c.offset, copyOf: keySmall, data: c.data}
+	s := segment{key: c.offset, copyOf: keySmall, chunk: c, size: chunkSize}
 	if c.twin >= 0 && p.sent[c.twin] {
 		s.copyOf = c.twin
 	}
@@ -119,7 +127,7 @@ func (p *packer) zeros(n int64) error {
 	if err := p.flush(); err != nil {
 		return err
 	}
-	s := segment{key: keyZeros, copyOf: keySmall, data: zeroChunk[:]}
+	s := segment{key: keyZeros, copyOf: keySmall, data: zeroChunk[:], size: chunkSize}
 	if p.sent[keyZeros] {
 		s.copyOf = keyZeros
 	}
@@ -131,12 +139,30 @@ func (p *packer) zeros(n int64) error {
 
 func (p *packer) send(s segment) error {
 	p.sent[s.key] = true
+	if s.copyOf == keySmall && s.chunk != nil {
+		s.chunk.hold()
+	}
 	return p.work.do(func() (_ segment, err error) {
 		if s.copyOf == keySmall {
-			s.bytes, s.note, err = p.codec.encode(s.data)
+			err = p.encode(&s)
 		}
 		return s, err
 	})
+}
+
+// encode compresses a segment, and lets its data go.
+func (p *packer) encode(s *segment) (err error) {
+	if s.chunk != nil {
+		defer s.chunk.release()
+		if s.data, err = s.chunk.bytes(); err != nil {
+			return err
+		}
+	}
+	s.out = p.memory.Get().(*bytes.Buffer)
+	s.out.Reset()
+	s.note, err = p.codec.encode(s.out, s.data)
+	s.data = nil
+	return err
 }
 
 // use writes the next segment.
@@ -144,17 +170,27 @@ func (p *packer) use(s segment) error {
 	if err := p.begin(); err != nil {
 		return err
 	}
-	if s.bytes == nil {
-		from := p.made[s.copyOf]
-		s.bytes, s.note = make([]byte, from.size), from.note
-		if _, err := p.out.ReadAt(s.bytes, from.start); err != nil {
-			return fmt.Errorf("reading what was written at %d: %w", from.start, err)
+	if s.out == nil {
+		if err := p.copy(&s); err != nil {
+			return err
 		}
 	}
-	p.made[s.key] = place{p.out.at, int64(len(s.bytes)), s.note}
-	p.codec.wrote(s.data, s.note)
-	_, err := p.out.Write(s.bytes)
+	p.made[s.key] = place{p.out.at, int64(s.out.Len()), s.note}
+	p.codec.wrote(s.size, s.note)
+	_, err := p.out.Write(s.out.Bytes())
+	p.memory.Put(s.out)
 	return err
+}
+
+// copy reads an equal segment that was written before.
+func (p *packer) copy(s *segment) error {
+	from := p.made[s.copyOf]
+	s.out, s.note = p.memory.Get().(*bytes.Buffer), from.note
+	s.out.Reset()
+	if _, err := io.Copy(s.out, io.NewSectionReader(p.out, from.start, from.size)); err != nil {
+		return fmt.Errorf("reading what was written at %d: %w", from.start, err)
+	}
+	return nil
 }
 
 func (p *packer) begin() error {

@@ -6,8 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -44,19 +44,11 @@ type Made struct {
 	SHA256 string // hex; empty unless it was asked for
 }
 
-// A chunk is a piece of the disk: chunkSize bytes at a multiple of chunkSize. Nobody
-// changes data.
-type chunk struct {
-	offset int64
-	data   []byte
-	// twin is the offset of an earlier chunk with the same data; -1: there is none.
-	twin int64
-}
-
 // A writer writes the data of a file.
 type writer interface {
 	// chunk gets the chunks in order. There are chunks for all data, and for some holes.
-	chunk(chunk) error
+	// A writer that needs a chunk after the call holds it.
+	chunk(*chunk) error
 	// close writes what comes behind the data.
 	close() error
 }
@@ -72,9 +64,9 @@ func Write(ctx context.Context, d Disk, orders []Order) ([]Made, error) {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	made := make([]Made, len(orders))
-	var queues []chan chunk
+	var queues []chan *chunk
 	for i, o := range orders {
-		queue := make(chan chunk, ahead)
+		queue := make(chan *chunk, ahead)
 		queues = append(queues, queue)
 		group.Go(func() (err error) {
 			if made[i], err = o.write(ctx, d, queue); err != nil {
@@ -83,7 +75,7 @@ func Write(ctx context.Context, d Disk, orders []Order) ([]Made, error) {
 			return nil
 		})
 	}
-	group.Go(func() error { return d.read(ctx, queues) })
+	group.Go(func() error { return d.cut(ctx, queues) })
 	return made, group.Wait()
 }
 
@@ -100,22 +92,20 @@ func check(d Disk, orders []Order) error {
 	return all
 }
 
-// read reads the data, and the holes that share a block of a format with data.
-func (d Disk) read(ctx context.Context, queues []chan chunk) (err error) {
+// cut cuts the disk into chunks: all with data, and the holes that share a block of a
+// format with data.
+func (d Disk) cut(ctx context.Context, queues []chan *chunk) error {
 	defer func() {
 		for _, q := range queues {
 			close(q)
 		}
 	}()
-	known := twins(d.Extents)
+	known, memory := twins(d.Extents), &sync.Pool{New: func() any { return new([chunkSize]byte) }}
 	for _, x := range ranges(d.Extents, vhdBlock) {
 		for at := x.start; at < min(x.end, d.Size); at += chunkSize {
-			c := chunk{offset: at, data: make([]byte, chunkSize), twin: -1}
+			c := &chunk{offset: at, twin: -1, from: d.Data, memory: memory}
 			if twin, ok := known[at]; ok {
 				c.twin = twin
-			}
-			if _, err := d.Data.ReadAt(c.data, at); err != nil && !errors.Is(err, io.EOF) {
-				return fmt.Errorf("reading the disk at %d: %w", at, err)
 			}
 			if err := send(ctx, queues, c); err != nil {
 				return err
@@ -125,7 +115,8 @@ func (d Disk) read(ctx context.Context, queues []chan chunk) (err error) {
 	return nil
 }
 
-func send(ctx context.Context, queues []chan chunk, c chunk) error {
+func send(ctx context.Context, queues []chan *chunk, c *chunk) error {
+	c.holders.Store(int32(len(queues)))
 	for _, q := range queues {
 		select {
 		case q <- c:
@@ -137,7 +128,7 @@ func send(ctx context.Context, queues []chan chunk, c chunk) error {
 }
 
 // write writes one file.
-func (o Order) write(ctx context.Context, d Disk, queue <-chan chunk) (Made, error) {
+func (o Order) write(ctx context.Context, d Disk, queue <-chan *chunk) (Made, error) {
 	out := newFile(o.File, o.Hash)
 	pack := newPacker(ctx, out, o.compression())
 	w, err := o.Format.open(ctx, d, pack.or(out))
@@ -150,12 +141,13 @@ func (o Order) write(ctx context.Context, d Disk, queue <-chan chunk) (Made, err
 	return out.end()
 }
 
-// follow writes what the reader sends, and closes the writer.
-func follow(ctx context.Context, w writer, queue <-chan chunk) error {
+// follow writes the chunks that come, and closes the writer.
+func follow(ctx context.Context, w writer, queue <-chan *chunk) error {
 	for c := range queue {
 		if err := w.chunk(c); err != nil {
 			return errors.Join(err, w.close())
 		}
+		c.release()
 	}
 	return errors.Join(context.Cause(ctx), w.close())
 }

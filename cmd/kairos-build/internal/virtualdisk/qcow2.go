@@ -167,7 +167,7 @@ func (q *qcow2) l2Tables() []byte {
 	return tables
 }
 
-func (q *qcow2) chunk(c chunk) error {
+func (q *qcow2) chunk(c *chunk) error {
 	if _, ok := q.same[c.offset]; ok {
 		return nil
 	}
@@ -177,12 +177,16 @@ func (q *qcow2) chunk(c chunk) error {
 func (*qcow2) close() error { return nil }
 
 // putParts writes the parts of a chunk that are in s.
-func putParts(to sink, c chunk, s spans) error {
+func putParts(to sink, c *chunk, s spans) error {
 	for _, part := range s.within(c.offset, c.offset+chunkSize) {
 		if part.end-part.start == chunkSize {
 			return to.put(c)
 		}
-		if _, err := to.Write(c.data[part.start-c.offset : part.end-c.offset]); err != nil {
+		data, err := c.bytes()
+		if err != nil {
+			return err
+		}
+		if _, err := to.Write(data[part.start-c.offset : part.end-c.offset]); err != nil {
 			return err
 		}
 	}

@@ -16,7 +16,9 @@ import (
 //
 //	copy of the footer · dynamic header (1024) · block allocation table · blocks · footer
 //
-// and a block is a bitmap of its sectors (512 bytes) with 2 MiB of data.
+// and a block is a bitmap of its sectors (512 bytes) with 2 MiB of data. Blocks may lie at
+// any sector: the data of ours begins at a multiple of 4 KiB, as Hyper-V aligns it, so that
+// a file system can share it with the raw disk.
 const (
 	vhdBlock  = 2 << 20
 	vhdMost   = 2040 << 30 // the format's own limit, in bytes
@@ -24,6 +26,7 @@ const (
 	vhdFixed  = 2 // disk types
 	vhdSparse = 3
 	vhdNone   = 0xffffffff // block that is not there
+	vhdAlign  = blockSize
 )
 
 // A dynamicVHD writes a dynamic VHD.
@@ -32,21 +35,23 @@ type dynamicVHD struct {
 	data   spans // in blocks
 	size   int64 // of the disk
 	footer []byte
+	bitmap []byte // of every block, with what is before it
 }
 
 func openVHD(_ context.Context, d Disk, to sink) (writer, error) {
 	v := &dynamicVHD{to: to, data: ranges(d.Extents, vhdBlock), size: d.Size, footer: vhdFooter(d, vhdSparse, d.id("vhd"))}
+	v.bitmap = append(make([]byte, vhdAlign-sectorSize), bytes.Repeat([]byte{0xff}, sectorSize)...)
 	for _, part := range [][]byte{v.footer, vhdDynamicHeader(d), v.table(d)} {
 		if _, err := to.Write(part); err != nil {
 			return nil, err
 		}
 	}
-	return v, nil
+	return v, to.zeros(vhdFirst(d) - sectorSize - vhdHeader - vhdTableSize(d))
 }
 
 func vhdSize(d Disk) int64 {
 	n := ranges(d.Extents, vhdBlock).size() / vhdBlock
-	return 2*sectorSize + vhdHeader + vhdTableSize(d) + n*(sectorSize+vhdBlock)
+	return vhdFirst(d) + n*(vhdAlign+vhdBlock) + sectorSize
 }
 
 // vhdEntries is the number of entries of the block allocation table.
@@ -54,23 +59,27 @@ func vhdEntries(d Disk) int64 { return blocks(d.Size, vhdBlock) }
 
 func vhdTableSize(d Disk) int64 { return roundUp(4*vhdEntries(d), sectorSize) }
 
+// vhdFirst is where the first block has its place: the bitmap is in the last sector before
+// the data.
+func vhdFirst(d Disk) int64 { return roundUp(sectorSize+vhdHeader+vhdTableSize(d), vhdAlign) }
+
 // table is the block allocation table: the sector of each block.
 func (v *dynamicVHD) table(d Disk) []byte {
 	table := bytes.Repeat([]byte{0xff}, int(vhdTableSize(d)))
-	next := (sectorSize + vhdHeader + vhdTableSize(d)) / sectorSize
+	next := vhdFirst(d) + vhdAlign - sectorSize
 	v.data.each(vhdBlock, func(at int64) {
-		binary.BigEndian.PutUint32(table[at/vhdBlock*4:], uint32(next))
-		next += (sectorSize + vhdBlock) / sectorSize
+		binary.BigEndian.PutUint32(table[at/vhdBlock*4:], uint32(next/sectorSize))
+		next += vhdAlign + vhdBlock
 	})
 	return table
 }
 
-func (v *dynamicVHD) chunk(c chunk) error {
+func (v *dynamicVHD) chunk(c *chunk) error {
 	if len(v.data.within(c.offset, c.offset+chunkSize)) == 0 {
 		return nil
 	}
 	if c.offset%vhdBlock == 0 {
-		if _, err := v.to.Write(bytes.Repeat([]byte{0xff}, sectorSize)); err != nil {
+		if _, err := v.to.Write(v.bitmap); err != nil {
 			return err
 		}
 	}

@@ -79,7 +79,7 @@ func (v *vhdx) table(d Disk) []byte {
 	return table
 }
 
-func (v *vhdx) chunk(c chunk) error {
+func (v *vhdx) chunk(c *chunk) error {
 	if len(v.data.within(c.offset, c.offset+chunkSize)) == 0 {
 		return nil
 	}

@@ -8,6 +8,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/adler32"
+	"io"
+	"sync"
 
 	"github.com/klauspost/compress/flate"
 )
@@ -26,7 +28,7 @@ const (
 	grainTable   = grain * perGrains // bytes of the disk that a table maps
 	vmdkOverhead = 128               // sectors of header and descriptor
 	vmdkAtEnd    = uint64(1<<64 - 1) // the directory is named in the footer
-	vmdkLevel    = 3                 // of deflate: docs/artifacts.md has figures
+	vmdkLevel    = 1                 // of deflate: docs/artifacts.md has figures
 	grainMarker  = 12                // bytes
 )
 
@@ -46,6 +48,8 @@ type vmdk struct {
 	data      spans // in grains
 	same      map[int64]int64
 	work      *ordered[grains]
+	deflaters *deflaters
+	memory    sync.Pool        // of *bytes.Buffer
 	sectors   map[int64]uint32 // where each grain is, by its number
 	directory []uint32
 	table     int64 // that the last grain is in; -1: none
@@ -53,10 +57,10 @@ type vmdk struct {
 
 // grains are the grains of a chunk.
 type grains struct {
-	first []int64 // offset on the disk of each
-	at    []int64 // of its marker, in bytes
-	bytes []byte  // with markers; nil for a copy
-	from  []int64 // for a copy: the grains to copy, by their offsets on the disk
+	first []int64       // offset on the disk of each
+	at    []int64       // of its marker, in bytes
+	out   *bytes.Buffer // with markers; nil for a copy
+	from  []int64       // for a copy: the grains to copy, by their offsets on the disk
 }
 
 func openVMDK(ctx context.Context, d Disk, to sink) (writer, error) {
@@ -67,7 +71,9 @@ func openVMDK(ctx context.Context, d Disk, to sink) (writer, error) {
 	v := &vmdk{
 		to: out, size: d.Size, data: ranges(d.Extents, grain), same: twins(d.Extents),
 		sectors: map[int64]uint32{}, directory: make([]uint32, blocks(d.Size, grainTable)), table: -1,
+		deflaters: newDeflaters(vmdkLevel),
 	}
+	v.memory.New = func() any { return new(bytes.Buffer) }
 	id := d.id("vmdk")
 	copy(v.id[:], id[:])
 	head := make([]byte, vmdkOverhead*sectorSize)
@@ -122,7 +128,7 @@ ddb.adapterType = "lsilogic"
 `, id, sectors, min(sectors/(255*63), 65535))
 }
 
-func (v *vmdk) chunk(c chunk) error {
+func (v *vmdk) chunk(c *chunk) error {
 	var list []int64
 	v.data.within(c.offset, c.offset+chunkSize).each(grain, func(at int64) { list = append(list, at) })
 	if len(list) == 0 {
@@ -131,7 +137,8 @@ func (v *vmdk) chunk(c chunk) error {
 	if c.twin >= 0 {
 		return v.work.do(func() (grains, error) { return grains{first: list, from: moved(list, c.twin-c.offset)}, nil })
 	}
-	return v.work.do(func() (grains, error) { return compressGrains(c, list) })
+	c.hold()
+	return v.work.do(func() (grains, error) { return v.compress(c, list) })
 }
 
 func moved(list []int64, by int64) []int64 {
@@ -142,31 +149,38 @@ func moved(list []int64, by int64) []int64 {
 	return all
 }
 
-func compressGrains(c chunk, list []int64) (grains, error) {
-	g := grains{first: list}
-	var out bytes.Buffer
-	w, err := flate.NewWriter(&out, vmdkLevel)
+// compress compresses the grains of a chunk, and lets it go.
+func (v *vmdk) compress(c *chunk, list []int64) (grains, error) {
+	defer c.release()
+	g := grains{first: list, out: v.buffer()}
+	data, err := c.bytes()
 	if err != nil {
 		return g, err
 	}
-	for _, at := range list {
-		start := out.Len()
-		g.at = append(g.at, int64(start))
-		out.Write(make([]byte, grainMarker))
-		if err := zlibTo(&out, w, c.data[at-c.offset:][:grain]); err != nil {
-			return g, err
+	err = v.deflaters.with(g.out, func(w *flate.Writer) error {
+		for _, at := range list {
+			g.at = append(g.at, int64(g.out.Len()))
+			if err := putGrain(g.out, w, at, data[at-c.offset:][:grain]); err != nil {
+				return err
+			}
 		}
-		marker := out.Bytes()[start:]
-		binary.LittleEndian.PutUint64(marker, uint64(at/sectorSize))
-		binary.LittleEndian.PutUint32(marker[8:], uint32(len(marker)-grainMarker))
-		out.Write(make([]byte, roundUp(int64(len(marker)), sectorSize)-int64(len(marker))))
-	}
-	g.bytes = out.Bytes()
-	return g, nil
+		return nil
+	})
+	return g, err
 }
 
-// zlibTo compresses data in the zlib format (RFC 1950).
-func zlibTo(out *bytes.Buffer, w *flate.Writer, data []byte) error {
+// buffer is empty memory for grains.
+func (v *vmdk) buffer() *bytes.Buffer {
+	b := v.memory.Get().(*bytes.Buffer)
+	b.Reset()
+	return b
+}
+
+// putGrain writes a grain with its marker, up to a whole sector. The data is in the zlib
+// format (RFC 1950).
+func putGrain(out *bytes.Buffer, w *flate.Writer, at int64, data []byte) error {
+	start := out.Len()
+	out.Write(make([]byte, grainMarker))
 	out.Write([]byte{0x78, 0x5e})
 	w.Reset(out)
 	if _, err := w.Write(data); err != nil {
@@ -176,6 +190,10 @@ func zlibTo(out *bytes.Buffer, w *flate.Writer, data []byte) error {
 		return err
 	}
 	out.Write(binary.BigEndian.AppendUint32(nil, adler32.Checksum(data)))
+	marker := out.Bytes()[start:]
+	binary.LittleEndian.PutUint64(marker, uint64(at/sectorSize))
+	binary.LittleEndian.PutUint32(marker[8:], uint32(len(marker)-grainMarker))
+	out.Write(make([]byte, roundUp(int64(len(marker)), sectorSize)-int64(len(marker))))
 	return nil
 }
 
@@ -195,7 +213,8 @@ func (v *vmdk) use(g grains) error {
 	for i, at := range g.at {
 		v.sectors[g.first[i]/grain] = uint32((v.to.at + at) / sectorSize)
 	}
-	_, err := v.to.Write(g.bytes)
+	_, err := v.to.Write(g.out.Bytes())
+	v.memory.Put(g.out)
 	return err
 }
 
@@ -209,14 +228,14 @@ func (v *vmdk) copy(g *grains) error {
 		return fmt.Errorf("reading what was written at %d: %w", last, err)
 	}
 	end := last + roundUp(grainMarker+int64(binary.LittleEndian.Uint32(marker[8:])), sectorSize)
-	g.bytes = make([]byte, end-start)
-	if _, err := v.to.ReadAt(g.bytes, start); err != nil {
+	g.out = v.buffer()
+	if _, err := io.Copy(g.out, io.NewSectionReader(v.to, start, end-start)); err != nil {
 		return fmt.Errorf("reading what was written at %d: %w", start, err)
 	}
 	for i, from := range g.from {
 		at := int64(v.sectors[from/grain])*sectorSize - start
 		g.at = append(g.at, at)
-		binary.LittleEndian.PutUint64(g.bytes[at:], uint64(g.first[i]/sectorSize))
+		binary.LittleEndian.PutUint64(g.out.Bytes()[at:], uint64(g.first[i]/sectorSize))
 	}
 	return nil
 }

@@ -34,12 +34,14 @@ func (x *xzCodec) begin() []byte {
 }
 
 // encode notes the size of the block without its padding.
-func (*xzCodec) encode(data []byte) ([]byte, uint64, error) {
+func (*xzCodec) encode(out *bytes.Buffer, data []byte) (uint64, error) {
 	whole, err := compressXZ(data)
 	if err != nil {
-		return nil, 0, err
+		return 0, err
 	}
-	return onlyBlock(whole)
+	block, unpadded, err := onlyBlock(whole)
+	out.Write(block)
+	return unpadded, err
 }
 
 func compressXZ(data []byte) ([]byte, error) {
@@ -77,10 +79,10 @@ func onlyBlock(whole []byte) (block []byte, unpadded uint64, err error) {
 }
 
 // wrote adds a record to the index.
-func (x *xzCodec) wrote(data []byte, unpadded uint64) {
+func (x *xzCodec) wrote(size int64, unpadded uint64) {
 	x.blocks++
 	x.records = binary.AppendUvarint(x.records, unpadded)
-	x.records = binary.AppendUvarint(x.records, uint64(len(data)))
+	x.records = binary.AppendUvarint(x.records, uint64(size))
 }
 
 // end is the index and the footer.

@@ -2,7 +2,11 @@
 
 package virtualdisk
 
-import "github.com/klauspost/compress/zstd"
+import (
+	"bytes"
+
+	"github.com/klauspost/compress/zstd"
+)
 
 // A zstdCodec makes a row of zstd frames (RFC 8878), which every decoder reads as one
 // file. Each frame has its size and a checksum.
@@ -19,8 +23,10 @@ func newZstd() *zstdCodec {
 func (*zstdCodec) begin() []byte { return nil }
 func (*zstdCodec) end() []byte   { return nil }
 
-func (z *zstdCodec) encode(data []byte) ([]byte, uint64, error) {
-	return z.encoder.EncodeAll(data, nil), 0, nil
+func (z *zstdCodec) encode(out *bytes.Buffer, data []byte) (uint64, error) {
+	out.Grow(z.encoder.MaxEncodedSize(len(data)))
+	_, err := out.Write(z.encoder.EncodeAll(data, out.AvailableBuffer()))
+	return 0, err
 }
 
-func (*zstdCodec) wrote([]byte, uint64) {}
+func (*zstdCodec) wrote(int64, uint64) {}
