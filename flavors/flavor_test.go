@@ -35,7 +35,7 @@ func TestLoadSuggestsTheNearestName(t *testing.T) {
 	if !errors.Is(err, ErrUnknown) {
 		t.Fatalf("got %v, want ErrUnknown", err)
 	}
-	want := `unknown flavor "debain-13"; did you mean debian-13? (there are: debian-12, debian-13)`
+	want := `unknown flavor "debain-13"; did you mean debian-13? (there are: ` + strings.Join(Names(), ", ") + `)`
 	if got := err.Error(); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

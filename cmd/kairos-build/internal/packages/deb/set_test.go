@@ -53,13 +53,7 @@ Depends: grub-common
 // testSet is a set of the archive's packages.
 func testSet(t *testing.T) *set {
 	t.Helper()
-	mirror, keyring := testMirror(t)
-	a, err := archive.Open(t.Context(), archive.Options{
-		Sources: []archive.Source{{Mirror: "file://" + mirror, Suite: "trixie"}}, Arch: "amd64", Keyring: keyring, Cache: t.TempDir(), Now: time.Now(),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	a := testArchive(t, index)
 	s := &set{archive: a, pool: a.Pool, arch: "amd64", epoch: time.Unix(1_700_000_000, 0)}
 	for _, l := range []recipes.PackageList{
 		{Input: recipes.InputPackages, Names: []string{"curl"}, Installed: true},
@@ -74,8 +68,21 @@ func testSet(t *testing.T) *set {
 	return s
 }
 
+// testArchive is an archive with the packages of an index.
+func testArchive(t *testing.T, index string) *archive.Archive {
+	t.Helper()
+	mirror, keyring := testMirror(t, index)
+	a, err := archive.Open(t.Context(), archive.Options{
+		Sources: []archive.Source{{Mirror: "file://" + mirror, Suite: "trixie"}}, Arch: "amd64", Keyring: keyring, Cache: t.TempDir(), Now: time.Now(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
 // testMirror is a folder with a signed archive; each package is a few bytes.
-func testMirror(t *testing.T) (dir string, keyring []byte) {
+func testMirror(t *testing.T, index string) (dir string, keyring []byte) {
 	t.Helper()
 	dir = t.TempDir()
 	files := map[string]string{}
