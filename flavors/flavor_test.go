@@ -24,6 +24,9 @@ func TestEveryFlavorLoads(t *testing.T) {
 		if _, err := flavor.Keyring(); err != nil {
 			t.Error(err)
 		}
+		if len(flavor.Base.Archive.Keys) == 0 {
+			t.Errorf("flavor %s names no key of its archive", name)
+		}
 		if _, ok := flavor.Models["generic"]; !ok {
 			t.Errorf("flavor %s has no model generic", name)
 		}

@@ -35,10 +35,9 @@ const (
 // A runner is a running test.
 type runner struct {
 	Options
-	lab   *lab.Lab
-	image string // digest of the image beside the disk, or empty
-	// standIn is whether the disk is of a stand-in for a distribution.
-	standIn bool
+	lab     *lab.Lab
+	image   string       // digest of the image beside the disk, or empty
+	standIn bool         // the disk is of a stand-in for a distribution
 	kept    *keptResults // nil if results are not kept
 	said    sync.Mutex   // guards Progress
 }
@@ -68,8 +67,7 @@ func (r *runner) prepare(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	release := osrelease.Of(func(name string) ([]byte, error) { return fs.ReadFile(root, name) })
-	r.standIn = release["VARIANT_ID"] == flavors.StandIn
+	r.standIn = isStandIn(root)
 	if r.scenarios() {
 		if err := r.lab.MakeImages(ctx, r.To); err != nil {
 			return fmt.Errorf("preparing the upgrade scenarios (--no-scenarios leaves them out): %w", err)
@@ -84,6 +82,12 @@ func (r *runner) prepare(ctx context.Context) (err error) {
 		}
 	}
 	return r.lab.Probe(ctx)
+}
+
+// isStandIn tells whether a root is that of a stand-in, by its own word.
+func isStandIn(root fs.FS) bool {
+	release := osrelease.Of(func(name string) ([]byte, error) { return fs.ReadFile(root, name) })
+	return release["VARIANT_ID"] == flavors.StandIn
 }
 
 // checkMachines rejects unknown names of machines.

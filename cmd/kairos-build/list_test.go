@@ -3,6 +3,7 @@
 package main
 
 import (
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -34,5 +35,23 @@ other      Other      apt     1        archive  amd64,arm64  declared  nothing y
 `
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
+	}
+}
+
+// TestWarnUnproven: a build of a flavor that was never booted says so.
+func TestWarnUnproven(t *testing.T) {
+	for ref, want := range map[string]string{
+		"debian-13":    "",
+		"ubuntu-22.04": "no image from the archive of this flavor was booted: test it before you use it (kairos-build test)\" flavor=ubuntu-22.04 state=declared",
+		"./mine":       "",
+		"debain-13":    "", // the build says that it is unknown
+	} {
+		var out strings.Builder
+		if err := warnUnproven(ref, slog.New(slog.NewTextHandler(&out, nil))); err != nil {
+			t.Fatal(err)
+		}
+		if got := out.String(); (got == "") != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("%s: got %q, want %q", ref, got, want)
+		}
 	}
 }
