@@ -114,7 +114,7 @@ func sources(spec flavors.Archive, mirrors archive.Mirrors) []archive.Source {
 func lookup(a *archive.Archive, name string) (*archive.Package, error) {
 	p, err := a.Lookup(name)
 	if err == nil && p == nil {
-		return nil, fmt.Errorf("%w %s: no suite of the archive has it", archive.ErrUnknownPackage, name)
+		return nil, a.Unknown(name)
 	}
 	return p, err
 }
