@@ -46,6 +46,7 @@ type Flavor struct {
 
 	dir    string   // of a user's own flavor; empty: built-in
 	sha256 [32]byte // of its file
+	source source
 }
 
 // A Base is where the root file system comes from.
