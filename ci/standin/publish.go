@@ -79,7 +79,9 @@ func (p *plan) component(made pkg) string {
 
 // put writes a package into the pool of the suite's mirror, and lists it.
 func (s *suite) put(dir string, made pkg, component string) error {
-	name := fmt.Sprintf("%s_%s_%s.deb", made.name, strings.ReplaceAll(field(made.text, "Version"), ":", "%3a"), field(made.text, "Architecture"))
+	version := field(made.text, "Version")
+	version = version[strings.Index(version, ":")+1:] // file names are without the epoch
+	name := fmt.Sprintf("%s_%s_%s.deb", made.name, version, field(made.text, "Architecture"))
 	below := path.Join("pool", component, made.name[:1], made.name, name)
 	to := filepath.Join(dir, s.mirror, below)
 	fmt.Fprintf(s.index[component], "%s\nFilename: %s\nSize: %d\nSHA256: %x\n\n", strings.TrimRight(made.text, "\n"), below, len(made.deb), sha256.Sum256(made.deb))

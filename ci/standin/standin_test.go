@@ -237,7 +237,7 @@ func TestPublish(t *testing.T) {
 	}
 	var all []pkg
 	for name, source := range map[string]string{"dash": "dash", "jq": "jq", "linux-image-6.12": "kernel", "openssl": "openssl"} {
-		all = append(all, pkg{name, source, "Package: " + name + "\nVersion: 1:2\nArchitecture: amd64\n", []byte(name)})
+		all = append(all, pkg{name, source, "Package: " + name + "\nVersion: 1:2+x\nArchitecture: amd64\n", []byte(name)})
 	}
 	if err := ubuntuPlan(t).publish(dir, all, key, at); err != nil {
 		t.Fatal(err)
@@ -257,6 +257,9 @@ func TestPublish(t *testing.T) {
 			continue
 		}
 		mirror, _, _ := strings.Cut(file, "/")
+		if name := filepath.Base(field(string(text), "Filename")); name != want+"_2+x_amd64.deb" {
+			t.Errorf("%s is in the file %s", want, name)
+		}
 		if data, err := os.ReadFile(filepath.Join(dir, mirror, field(string(text), "Filename"))); err != nil || string(data) != want {
 			t.Errorf("%s: the pool has %q, %v", want, data, err)
 		}
