@@ -123,10 +123,14 @@ second-half:
 # Each part can be interrupted and continues later: out/FLAVOR/test-state holds the
 # machines that passed, .tools/crash the states that were explored.
 .PHONY: prove
-prove: ## Run everything there is, for hours: every firmware, story, fault and flavor, crash, fuzz, mutants
+prove: ## Run everything there is, for hours: every firmware, story, fault and flavor, crash, fuzz, mutants (FLAVOR=NAME: this flavor alone)
+ifdef FLAVOR
+	@$(MAKE) prove-flavor
+else
 	@$(MAKE) test
 	@$(MAKE) e2e
 	@$(MAKE) prove-flavors
+	@$(MAKE) prove-standins
 	@$(MAKE) prove-kubernetes
 	@$(MAKE) crash
 	@$(MAKE) crash CRASH_FIRMWARE=uefi CRASH_BOOTS=4
@@ -135,6 +139,7 @@ prove: ## Run everything there is, for hours: every firmware, story, fault and f
 	@$(MAKE) fuzz
 	@$(MAKE) mutate
 	@echo '== all is proven'
+endif
 
 .PHONY: check
 check: format vet lint unit ## Format, vet, lint and unit tests: no root, no network but for Go modules
@@ -207,6 +212,31 @@ prove-flavors: build ## Every firmware, story and fault of every flavor; writes 
 	@$(QEMU) $(SUDO) bin/kairos-build test $(OUT)/debian-13 --every-firmware --resume --record flavors/debian-13/proven.json
 	@echo '== debian-12, every firmware, story and fault, and from it to debian-13'
 	@$(QEMU) $(SUDO) bin/kairos-build test $(OUT)/debian-12 --every-firmware --resume --to $(OUT)/debian-13 --record flavors/debian-12/proven.json
+
+# A flavor from its distribution's own archive, on a machine that can reach the archive.
+.PHONY: prove-flavor
+prove-flavor: build ## Every firmware, story and fault of FLAVOR=NAME; writes its proven.json
+	@ci/setup/install run
+	@echo '== build $(FLAVOR)'
+	@$(SUDO) bin/kairos-build flavor $(FLAVOR) --output $(OUT)/$(FLAVOR) --artifact $(ARTIFACTS) --progress plain
+	@echo '== $(FLAVOR), every firmware, story and fault'
+	@$(QEMU) $(SUDO) bin/kairos-build test $(OUT)/$(FLAVOR) --every-firmware --resume --record flavors/$(FLAVOR)/proven.json
+
+# Stand-ins for distributions whose archives cannot be reached, see docs/standins.md. Their
+# GRUB has no signature: no Secure Boot.
+DISTRIBUTIONS := ubuntu-24.04
+.PHONY: prove-standins
+prove-standins: build ## Make stand-ins for other distributions, build their flavors, boot, upgrade and break them
+	@ci/setup/install run
+	@$(GOBUILD) -o bin/standin ./ci/standin
+	@for flavor in $(DISTRIBUTIONS); do \
+		dir=$(CURDIR)/.tools/standin/$$flavor; \
+		echo "== a stand-in for $$flavor"; \
+		$(SUDO) bin/standin $$flavor $$dir; \
+		$(SUDO) bin/kairos-build flavor $$dir/flavor --mirror file://$$dir/main --mirror security=file://$$dir/security --output $(OUT)/standin/$$flavor --artifact $(ARTIFACTS) --progress plain; \
+		echo "== the stand-in for $$flavor, every story and fault"; \
+		$(QEMU) $(SUDO) bin/kairos-build test $(OUT)/standin/$$flavor --boot bios,uefi --resume --record flavors/$$flavor/proven.json; \
+	done
 
 # Stand-ins for k3s and k0s without Kubernetes inside: seconds to compile and to boot.
 STANDIN_VERSIONS := v1.35.1+k3s1,etcd=3.5.20 v1.36.3+k3s1,etcd=3.6.13 v1.35.1+k0s.0 v1.36.3+k0s.0

@@ -36,6 +36,9 @@ type Flavor struct {
 	// MountPoints are directories of the root for mounts. A node cannot make
 	// them itself.
 	MountPoints []string `yaml:"mount_points" rule:"path"`
+	// LSM is the security module that the distribution's services are confined by. The
+	// kernel must have it. Empty: none is asked for.
+	LSM string `yaml:"lsm" rule:"lsm"`
 	// Models are the kinds of machine: generic (any server or VM), cloud.
 	Models map[string]Model `yaml:"models" rule:"required"`
 	// Boot is the boot loader for each architecture (a GOARCH).
@@ -43,6 +46,7 @@ type Flavor struct {
 
 	dir    string   // of a user's own flavor; empty: built-in
 	sha256 [32]byte // of its file
+	source source
 }
 
 // A Base is where the root file system comes from.
@@ -64,10 +68,32 @@ type Archive struct {
 	// Keyring names a file with the distribution's public keys: beside a user's own
 	// flavor, or in flavors/keys.
 	Keyring string `yaml:"keyring" rule:"required,name"`
+	// Keys are the fingerprints of the keys in Keyring that may sign the archive. None:
+	// all of them may.
+	Keys []string `yaml:"keys" rule:"fingerprint"`
 	// Suites are read from Mirror, SecuritySuites from Security.
 	Suites         []string `yaml:"suites" rule:"required"`
 	SecuritySuites []string `yaml:"security_suites"`
 	Components     []string `yaml:"components" rule:"required"`
+	// BasePackages are in the root from its beginning, with the essential and required
+	// packages; default: apt.
+	BasePackages []string `yaml:"base_packages" rule:"package"`
+	// KernelPackages begin the names of the packages that hold files of a kernel; the
+	// version follows. Default: linux-image-.
+	KernelPackages []string `yaml:"kernel_packages" rule:"package"`
+}
+
+// Base is BasePackages with its default.
+func (a Archive) Base() []string { return orDefault(a.BasePackages, "apt") }
+
+// Kernel is KernelPackages with its default.
+func (a Archive) Kernel() []string { return orDefault(a.KernelPackages, "linux-image-") }
+
+func orDefault(list []string, word string) []string {
+	if len(list) == 0 {
+		return []string{word}
+	}
+	return list
 }
 
 // A Model is a kind of machine.
@@ -104,7 +130,7 @@ func (f *Flavor) Arches() []string {
 
 // Locks in these folders are not embedded: a build reads them from the current folder.
 //
-//go:embed debian-*/flavor.yaml debian-*/proven.json keys
+//go:embed */flavor.yaml */proven.json keys
 var embedded embed.FS
 
 // ErrUnknown means that no flavor has the name that was asked for.

@@ -24,6 +24,9 @@ func TestEveryFlavorLoads(t *testing.T) {
 		if _, err := flavor.Keyring(); err != nil {
 			t.Error(err)
 		}
+		if len(flavor.Base.Archive.Keys) == 0 {
+			t.Errorf("flavor %s names no key of its archive", name)
+		}
 		if _, ok := flavor.Models["generic"]; !ok {
 			t.Errorf("flavor %s has no model generic", name)
 		}
@@ -35,7 +38,7 @@ func TestLoadSuggestsTheNearestName(t *testing.T) {
 	if !errors.Is(err, ErrUnknown) {
 		t.Fatalf("got %v, want ErrUnknown", err)
 	}
-	want := `unknown flavor "debain-13"; did you mean debian-13? (there are: debian-12, debian-13)`
+	want := `unknown flavor "debain-13"; did you mean debian-13? (there are: ` + strings.Join(Names(), ", ") + `)`
 	if got := err.Error(); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

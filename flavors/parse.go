@@ -23,7 +23,7 @@ func Parse(file string, data []byte) (*Flavor, error) {
 	if len(problems) > 0 { // also a warning: an empty file, or a key without a value
 		return nil, problems
 	}
-	flavor.sha256 = sha256.Sum256(data)
+	flavor.sha256, flavor.source = sha256.Sum256(data), source{file, data}
 	return flavor, nil
 }
 

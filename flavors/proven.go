@@ -26,8 +26,33 @@ type Proof struct {
 	Checks      int      `json:"checks"`      // that passed; none failed
 	Firmwares   []string `json:"firmwares"`   // under which the stories and faults ran
 	Facts       []string `json:"facts"`       // in short phrases
+	// StandIn says that the image was not made from the distribution's own archive: see
+	// [StandIn].
+	StandIn bool `json:"standIn,omitempty"`
 	// Tests are the checks, by name. An old file has only their number.
 	Tests []Test `json:"tests,omitempty"`
+}
+
+// StandIn is the VARIANT_ID in the os-release of a stand-in: a distribution that tests made
+// from another one, laid out as the one that it stands for (see ci/standin).
+const StandIn = "stand-in"
+
+// States of a flavor: what its proof shows.
+const (
+	StateBooted   = "booted"   // an image from the distribution's own archive was booted
+	StateStandIn  = StandIn    // an image from a stand-in for the archive was booted
+	StateDeclared = "declared" // nothing was booted
+)
+
+// State is what the proof shows; a nil proof shows nothing.
+func (p *Proof) State() string {
+	switch {
+	case p == nil:
+		return StateDeclared
+	case p.StandIn:
+		return StateStandIn
+	}
+	return StateBooted
 }
 
 // A Test is one check of a Proof.
@@ -77,6 +102,7 @@ type provenFile struct {
 				QEMU        string   `json:"qemu"`
 				Firmwares   []string `json:"firmwares"`
 				Facts       []string `json:"facts"`
+				StandIn     bool     `json:"standIn"`
 				Checks      []Test   `json:"checks"`
 			} `json:"annotations"`
 		} `json:"configuration"`
@@ -104,7 +130,7 @@ func ParseProof(data []byte) (*Proof, error) {
 	a := f.Predicate.Configuration[0].Annotations
 	return &Proof{
 		Image: "sha256:" + f.Subject[0].Digest["sha256"], Version: a.Version, Date: a.Date, Accelerator: a.Accelerator, QEMU: a.QEMU,
-		Checks: len(a.Checks), Firmwares: a.Firmwares, Facts: a.Facts, Tests: a.Checks,
+		Checks: len(a.Checks), Firmwares: a.Firmwares, Facts: a.Facts, StandIn: a.StandIn, Tests: a.Checks,
 	}, nil
 }
 

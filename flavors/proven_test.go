@@ -41,3 +41,25 @@ func TestBadProofs(t *testing.T) {
 		}
 	}
 }
+
+// TestStates: what is not recorded was not booted, and a stand-in never counts as the
+// distribution.
+func TestStates(t *testing.T) {
+	const head = `{"_type":"https://in-toto.io/Statement/v1","predicateType":"https://in-toto.io/attestation/test-result/v0.1","subject":[{"digest":{"sha256":"1"}}],`
+	for text, want := range map[string]string{
+		`{"image":"sha256:1"}`: StateBooted,
+		head + `"predicate":{"result":"PASSED","configuration":[{"annotations":{}}]}}`:               StateBooted,
+		head + `"predicate":{"result":"PASSED","configuration":[{"annotations":{"standIn":true}}]}}`: StateStandIn,
+	} {
+		p, err := ParseProof([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.State(); got != want {
+			t.Errorf("%s: got %s, want %s", text, got, want)
+		}
+	}
+	if got := (*Proof)(nil).State(); got != StateDeclared {
+		t.Errorf("no proof: got %s", got)
+	}
+}

@@ -7,7 +7,7 @@ import "github.com/kairos-build/kairos-build/flavors"
 // debs is where packages are mounted, with the order of their installation.
 const debs = "/debs"
 
-// apt makes Debian and its relatives. Every package is fetched, checked
+// apt makes Debian and Ubuntu; what differs between them is in their flavors. Every package is fetched, checked
 // against the signed archive and put in order before the graph runs. No step
 // needs the network: dpkg installs exactly what is there.
 func apt(c Choice) family {
@@ -30,7 +30,7 @@ func apt(c Choice) family {
 		kernel: Layer{
 			Name: "kernel", Title: "kernel: unpack and index the modules",
 			Root: layer("tools"), Mounts: []Mount{{debs, input(InputKernel)}}, Out: "/out",
-			Command: []string{"kernel", "--debs", debs, "--out", "/out"},
+			Command: kernelCommand(c.Flavor),
 		},
 		bootloader: Layer{
 			Name: "bootloader", Title: "bootloader: collect and make the BIOS image",
@@ -42,6 +42,14 @@ func apt(c Choice) family {
 			Root: layer("root"), Command: []string{"finalise"},
 		},
 	}
+}
+
+func kernelCommand(f *flavors.Flavor) []string {
+	command := []string{"kernel", "--debs", debs, "--out", "/out"}
+	if f.LSM != "" {
+		command = append(command, "--lsm", f.LSM)
+	}
+	return command
 }
 
 func bootloaderCommand(b flavors.Boot) []string {

@@ -18,7 +18,7 @@ import (
 func Proof(r *report.Report) flavors.Proof {
 	return flavors.Proof{
 		Image: r.Image, Version: r.Version, Date: r.Date, Accelerator: r.Accelerator, QEMU: r.QEMU,
-		Checks: r.Count(lab.Pass), Firmwares: firmwares(r), Facts: Facts(r),
+		Checks: r.Count(lab.Pass), Firmwares: firmwares(r), Facts: Facts(r), StandIn: r.StandIn,
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,6 +22,8 @@ import (
 	"github.com/kairos-build/kairos-build/ci/acceptance/report"
 	"github.com/kairos-build/kairos-build/ci/lab"
 	"github.com/kairos-build/kairos-build/ci/qemu"
+	"github.com/kairos-build/kairos-build/flavors"
+	"github.com/kairos-build/kairos-build/framework/ondisk/osrelease"
 )
 
 // Names in the report that are neither a firmware, a story nor a fault.
@@ -32,10 +35,11 @@ const (
 // A runner is a running test.
 type runner struct {
 	Options
-	lab   *lab.Lab
-	image string       // digest of the image beside the disk, or empty
-	kept  *keptResults // nil if results are not kept
-	said  sync.Mutex   // guards Progress
+	lab     *lab.Lab
+	image   string       // digest of the image beside the disk, or empty
+	standIn bool         // the disk is of a stand-in for a distribution
+	kept    *keptResults // nil if results are not kept
+	said    sync.Mutex   // guards Progress
 }
 
 // newRunner finds everything that the test needs. A missing part is an error before
@@ -59,6 +63,11 @@ func (r *runner) prepare(ctx context.Context) (err error) {
 	if r.image, err = r.lab.Artifact.ImageDigest(); err != nil {
 		return err
 	}
+	root, err := r.lab.Artifact.Root()
+	if err != nil {
+		return err
+	}
+	r.standIn = isStandIn(root)
 	if r.scenarios() {
 		if err := r.lab.MakeImages(ctx, r.To); err != nil {
 			return fmt.Errorf("preparing the upgrade scenarios (--no-scenarios leaves them out): %w", err)
@@ -73,6 +82,12 @@ func (r *runner) prepare(ctx context.Context) (err error) {
 		}
 	}
 	return r.lab.Probe(ctx)
+}
+
+// isStandIn tells whether a root is that of a stand-in, by its own word.
+func isStandIn(root fs.FS) bool {
+	release := osrelease.Of(func(name string) ([]byte, error) { return fs.ReadFile(root, name) })
+	return release["VARIANT_ID"] == flavors.StandIn
 }
 
 // checkMachines rejects unknown names of machines.
@@ -228,7 +243,7 @@ func (r *runner) run(ctx context.Context) *report.Report {
 		Format: report.Format, Disk: filepath.Base(r.Options.Disk), QEMU: r.lab.Host.Version.String(),
 		Accelerator: r.lab.Accel.Name, KVM: "works", Boots: []lab.Boot{}, Date: time.Now().UTC().Format(time.DateOnly),
 	}
-	made.Image = r.image
+	made.Image, made.StandIn = r.image, r.standIn
 	if r.lab.Verdict.Reason != "" {
 		made.KVM = r.lab.Verdict.Reason
 	}

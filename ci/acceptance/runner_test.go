@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -153,4 +154,12 @@ func TestFirmware(t *testing.T) {
 func TestRunRefuses(t *testing.T) {
 	_, err := Run(t.Context(), Options{Options: lab.Options{Dir: t.TempDir()}})
 	labtest.Expect(t, err, "nothing to test")
+}
+
+func TestIsStandIn(t *testing.T) {
+	for text, want := range map[string]bool{"ID=ubuntu\n": false, "ID=ubuntu\nVARIANT_ID=stand-in\n": true, "": false} {
+		if got := isStandIn(fstest.MapFS{"usr/lib/os-release": {Data: []byte(text)}}); got != want {
+			t.Errorf("%q: got %v", text, got)
+		}
+	}
 }

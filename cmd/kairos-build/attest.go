@@ -82,7 +82,7 @@ func (f *attestFlags) result(made *report.Report) evidence.TestResult {
 	proof := acceptance.Proof(made)
 	t := evidence.TestResult{
 		Image: proof.Image, Name: "image", Version: proof.Version, Date: proof.Date, Accelerator: proof.Accelerator, QEMU: proof.QEMU,
-		Firmwares: proof.Firmwares, Facts: proof.Facts, Crash: f.examined,
+		Firmwares: proof.Firmwares, Facts: proof.Facts, StandIn: proof.StandIn, Crash: f.examined,
 	}
 	results := map[lab.Status]string{lab.Pass: evidence.Passed, lab.Skip: evidence.Warned, lab.Fail: evidence.Failed}
 	for _, c := range made.Checks {

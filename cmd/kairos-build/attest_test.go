@@ -92,3 +92,22 @@ func TestRecord(t *testing.T) {
 		}
 	}
 }
+
+// TestRecordOfAStandIn: the record of a stand-in is never one of the distribution.
+func TestRecordOfAStandIn(t *testing.T) {
+	for standIn, want := range map[bool]string{true: flavors.StateStandIn, false: flavors.StateBooted} {
+		made := aReport(lab.Pass)
+		made.StandIn = standIn
+		file := filepath.Join(t.TempDir(), "proven.json")
+		if err := (&attestFlags{}).record(file, made); err != nil {
+			t.Fatal(err)
+		}
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p, err := flavors.ParseProof(data); err != nil || p.State() != want {
+			t.Errorf("stand-in %v: got %+v, %v, want the state %s", standIn, p, err, want)
+		}
+	}
+}

@@ -93,6 +93,9 @@ Building again with nothing changed takes a moment and changes nothing.`,
 			if err := setSources(&o, state, mirror, kube, t.log); err != nil {
 				return t.close(commandline.UsageError{Err: err})
 			}
+			if err := warnUnproven(args[0], t.log); err != nil {
+				return t.close(err)
+			}
 			o.Flavor, o.State, o.Progress, o.Log = args[0], state, t, t.log
 			o.Builder, o.Program = engine.Builder{Options: builder}, payload.Program
 			trust := truster{how: &how, target: target, policy: policyFile, desk: newDesk(cmd, t)}
@@ -144,6 +147,21 @@ Building again with nothing changed takes a moment and changes nothing.`,
 func completeFlavors(_ *cobra.Command, named []string, _ string) ([]string, cobra.ShellCompDirective) {
 	names := slices.DeleteFunc(flavors.Names(), func(name string) bool { return slices.Contains(named, name) })
 	return names, cobra.ShellCompDirectiveDefault // files, too: a flavor of one's own
+}
+
+// warnUnproven says if nothing of a built-in flavor was booted from its own archive.
+func warnUnproven(ref string, log *slog.Logger) error {
+	if flavors.IsPath(ref) || !slices.Contains(flavors.Names(), ref) {
+		return nil
+	}
+	proven, err := flavors.Proven(ref)
+	if err != nil {
+		return err
+	}
+	if state := proven.State(); state != flavors.StateBooted {
+		log.Warn("no image from the archive of this flavor was booted: test it before you use it (kairos-build test)", "flavor", ref, "state", state)
+	}
+	return nil
 }
 
 // lockOf is the lock to build from, or empty: the file that --lock names, or the flavor's

@@ -28,6 +28,8 @@ type listed struct {
 	Base    string   `json:"base"`
 	Arches  []string `json:"architectures"`
 	Models  []string `json:"models"`
+	// State is booted, stand-in or declared: see docs/flavors.md.
+	State string `json:"state"`
 	// Proven is what a test proved, when and of which image; null if nothing.
 	Proven *flavors.Proof `json:"proven"`
 	// Built is the digest of the image in the flavor's output folder; empty: none is there.
@@ -70,7 +72,7 @@ func listAll() ([]listed, error) {
 		}
 		all = append(all, listed{
 			Name: flavor.Name, Title: flavor.Title, Family: flavor.Family, Release: flavor.Release,
-			Base: "archive", Arches: flavor.Arches(), Models: flavor.ModelNames(), Proven: proven,
+			Base: "archive", Arches: flavor.Arches(), Models: flavor.ModelNames(), State: proven.State(), Proven: proven,
 			Built: factory.BuiltImage(filepath.Join("out", flavor.Name)),
 		})
 	}
@@ -79,12 +81,12 @@ func listAll() ([]listed, error) {
 
 func printList(w io.Writer, all []listed, now time.Time) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "FLAVOR\tTITLE\tFAMILY\tRELEASE\tBASE\tARCH\tPROVEN")
+	fmt.Fprintln(table, "FLAVOR\tTITLE\tFAMILY\tRELEASE\tBASE\tARCH\tSTATE\tPROVEN")
 	for _, f := range all {
 		proven := fold(provenPhrases(f, now), provenWidth)
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", f.Name, f.Title, f.Family, f.Release, f.Base, strings.Join(f.Arches, ","), proven[0])
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", f.Name, f.Title, f.Family, f.Release, f.Base, strings.Join(f.Arches, ","), f.State, proven[0])
 		for _, line := range proven[1:] {
-			fmt.Fprintf(table, "\t\t\t\t\t\t%s\n", line)
+			fmt.Fprintf(table, "\t\t\t\t\t\t\t%s\n", line)
 		}
 	}
 	return table.Flush()

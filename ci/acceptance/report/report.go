@@ -22,11 +22,12 @@ const Format = 1
 // Report is the content of test.json: one JSON object.
 type Report struct {
 	Format      int          `json:"format"`
-	Disk        string       `json:"disk"`            // file name
-	Image       string       `json:"image,omitempty"` // digest of the image beside the disk
-	Version     string       `json:"version"`         // from the ready line, or empty
-	Date        string       `json:"date"`            // of the test, as 2006-01-02, UTC
-	QEMU        string       `json:"qemu"`            // version
+	Disk        string       `json:"disk"`              // file name
+	Image       string       `json:"image,omitempty"`   // digest of the image beside the disk
+	StandIn     bool         `json:"standIn,omitempty"` // the disk is of a stand-in for a distribution, see flavors.StandIn
+	Version     string       `json:"version"`           // from the ready line, or empty
+	Date        string       `json:"date"`              // of the test, as 2006-01-02, UTC
+	QEMU        string       `json:"qemu"`              // version
 	Accelerator string       `json:"accelerator"`
 	KVM         string       `json:"kvm"` // "works", or why KVM is not used
 	Passed      bool         `json:"passed"`

@@ -170,6 +170,26 @@ func TestMergeUsr(t *testing.T) {
 	}
 }
 
+func TestCheckLSM(t *testing.T) {
+	root := t.TempDir()
+	if err := checkLSM(root, ""); err != nil {
+		t.Errorf("nothing is asked for: %v", err)
+	}
+	put(t, root, "usr/lib/modules/6.1/x", "")
+	if err := checkLSM(root, "apparmor"); err == nil || !strings.Contains(err.Error(), "looking whether the kernel has apparmor") {
+		t.Errorf("no config: %v", err)
+	}
+	for config, want := range map[string]string{
+		"CONFIG_A=y\nCONFIG_SECURITY_APPARMOR=y\n":      "",
+		"CONFIG_A=y\n# CONFIG_SECURITY_APPARMOR=y no\n": "the kernel 6.1 has no apparmor (its config lacks CONFIG_SECURITY_APPARMOR=y), which the flavor asks for with lsm",
+	} {
+		put(t, root, "usr/lib/modules/6.1/config", config)
+		if err := checkLSM(root, "apparmor"); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %v, want %q", config, err, want)
+		}
+	}
+}
+
 func TestKernelVersionWantsExactlyOne(t *testing.T) {
 	root := t.TempDir()
 	put(t, root, "usr/lib/modules/6.1/x", "")

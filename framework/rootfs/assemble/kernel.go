@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,6 +25,7 @@ func kernel(args []string) error {
 	epoch := flags.Int64("epoch", 0, "no file may be newer than this, in Unix seconds")
 	debs := flags.String("debs", "/debs", "folder with the kernel packages")
 	out := flags.String("out", "/out", "root of the result")
+	lsm := flags.String("lsm", "", "security module that the kernel must have, such as apparmor; or none")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -32,6 +34,7 @@ func kernel(args []string) error {
 		func() error { return mergeUsr(*out) },
 		func() error { return indexModules(*out) },
 		func() error { return linkKernel(*out) },
+		func() error { return checkLSM(*out, *lsm) },
 		func() error { return clamp(*out, time.Unix(*epoch, 0)) },
 	}
 	for _, step := range steps {
@@ -117,4 +120,24 @@ func linkKernel(out string) error {
 		return err
 	}
 	return os.Symlink(name, filepath.Join(out, layout.ImageKernel))
+}
+
+// checkLSM refuses a kernel whose config does not build in the security module lsm.
+func checkLSM(out, lsm string) error {
+	if lsm == "" {
+		return nil
+	}
+	version, err := kernelVersion(out)
+	if err != nil {
+		return err
+	}
+	config, err := os.ReadFile(filepath.Join(out, "usr/lib/modules", version, "config"))
+	if err != nil {
+		return fmt.Errorf("looking whether the kernel has %s: %w", lsm, err)
+	}
+	option := "CONFIG_SECURITY_" + strings.ToUpper(lsm) + "=y"
+	if !slices.Contains(strings.Split(string(config), "\n"), option) {
+		return fmt.Errorf("the kernel %s has no %s (its config lacks %s), which the flavor asks for with lsm: choose another kernel, or leave lsm out", version, lsm, option)
+	}
+	return nil
 }

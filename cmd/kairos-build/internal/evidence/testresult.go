@@ -25,6 +25,7 @@ type TestResult struct {
 	QEMU        string // version
 	Firmwares   []string
 	Facts       []string // what is proven, in short phrases
+	StandIn     bool     // the image is of a stand-in for a distribution, see flavors.StandIn
 	Checks      []Check
 	Crash       *Crash // states after power cuts; nil: not examined
 }
@@ -72,6 +73,7 @@ type testedImages struct {
 	QEMU        string   `json:"qemu"`
 	Firmwares   []string `json:"firmwares"`
 	Facts       []string `json:"facts"`
+	StandIn     bool     `json:"standIn,omitempty"`
 	Crash       *Crash   `json:"crash,omitempty"`
 	Checks      []Check  `json:"checks"`
 }
@@ -90,7 +92,7 @@ func (t TestResult) Document() (Document, error) {
 		return Document{}, errNoImage
 	}
 	setup := testedSetup{testName, testURI, testedImages{
-		t.Version, t.Date, t.Accelerator, t.QEMU, nonNil(t.Firmwares), nonNil(t.Facts), t.Crash, nonNil(t.Checks),
+		t.Version, t.Date, t.Accelerator, t.QEMU, nonNil(t.Firmwares), nonNil(t.Facts), t.StandIn, t.Crash, nonNil(t.Checks),
 	}}
 	p := testResult{Result: t.Result(), Configuration: []testedSetup{setup}, PassedTests: t.with(Passed), WarnedTests: t.with(Warned), FailedTests: t.with(Failed)}
 	data, err := statement{Type: statementType, Subject: subject(t.Name, t.Image), PredicateType: TestResultType, Predicate: p}.encode()
@@ -145,7 +147,7 @@ func ParseTestResult(data []byte) (TestResult, error) {
 	a := p.Configuration[0].Annotations
 	return TestResult{
 		Image: image, Version: a.Version, Date: a.Date, Accelerator: a.Accelerator, QEMU: a.QEMU,
-		Firmwares: a.Firmwares, Facts: a.Facts, Checks: a.Checks, Crash: a.Crash,
+		Firmwares: a.Firmwares, Facts: a.Facts, StandIn: a.StandIn, Checks: a.Checks, Crash: a.Crash,
 	}, nil
 }
 

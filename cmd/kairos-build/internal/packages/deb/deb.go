@@ -10,7 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages"
@@ -54,13 +54,26 @@ func (p *Packages) Resolve(ctx context.Context, c recipes.Choice) (*packages.Set
 	if err != nil {
 		return nil, err
 	}
-	s := &set{archive: a, pool: a.Pool, arch: c.Arch, epoch: a.Releases()[0].Date.UTC()}
+	s := &set{archive: a, pool: a.Pool, arch: c.Arch, epoch: a.Releases()[0].Date.UTC(), spec: c.Flavor.Base.Archive}
 	for _, list := range c.PackageLists() {
 		if err := s.add(list); err != nil {
-			return nil, fmt.Errorf("flavor %s: %s: %w", c.Flavor.Name, list.Input, err)
+			return nil, fmt.Errorf("flavor %s: %s%s: %w", c.Flavor.Name, list.Input, place(a, c.Flavor, slices.Concat(c.Flavor.Base.Archive.Base(), list.Names)), err)
 		}
 	}
 	return &packages.Set{Facts: s.facts(c.Flavor), Inputs: s.inputs(), Over: s.over}, nil
+}
+
+// place says where the flavor has the first of the names that the archive lacks:
+// " (file:line:column)", or nothing if the archive has all of them.
+func place(a *archive.Archive, flavor *flavors.Flavor, names []string) string {
+	for _, name := range names {
+		if p, err := a.Lookup(name); err == nil && p == nil {
+			if at := flavor.Place(name); at != "" {
+				return " (" + at + ")"
+			}
+		}
+	}
+	return ""
 }
 
 // parallel is how many files are downloaded at the same time.
@@ -78,7 +91,7 @@ func (p *Packages) open(ctx context.Context, flavor *flavors.Flavor, arch string
 		return nil, err
 	}
 	o := p.fetching()
-	o.Sources, o.Components, o.Arch, o.Keyring, o.Now = sources(spec, mirrors), spec.Components, arch, keyring, p.Now()
+	o.Sources, o.Components, o.Arch, o.Keyring, o.Keys, o.Now = sources(spec, mirrors), spec.Components, arch, keyring, spec.Keys, p.Now()
 	return archive.Open(ctx, o)
 }
 
@@ -112,30 +125,10 @@ func sources(spec flavors.Archive, mirrors archive.Mirrors) []archive.Source {
 	return all
 }
 
-// kernelPrefix begins the names of the packages that hold a kernel. A meta
-// package (linux-image-amd64) depends on the newest of them.
-const kernelPrefix = "linux-image-"
-
-// unpacked finds a package for its files only; for a meta package, it returns the
-// kernel. The other dependencies (initramfs-tools, kmod) are for a classic
-// installation.
-func unpacked(a *archive.Archive, name string) (*archive.Package, error) {
-	p, err := lookup(a, name)
-	if err != nil {
-		return nil, err
-	}
-	for _, group := range p.Depends {
-		if name := group[0].Name; strings.HasPrefix(name, kernelPrefix) {
-			return lookup(a, name)
-		}
-	}
-	return p, nil
-}
-
 func lookup(a *archive.Archive, name string) (*archive.Package, error) {
 	p, err := a.Lookup(name)
 	if err == nil && p == nil {
-		return nil, fmt.Errorf("%w %s: no suite of the archive has it", archive.ErrUnknownPackage, name)
+		return nil, a.Unknown(name)
 	}
 	return p, err
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/inputs"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/deb/archive"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/deb/bootstrap"
+	"github.com/kairos-build/kairos-build/flavors"
 	"github.com/kairos-build/kairos-build/recipes"
 )
 
@@ -20,6 +21,7 @@ type set struct {
 	pool    *archive.Pool    // fetches the packages
 	arch    string
 	epoch   time.Time
+	spec    flavors.Archive    // what the flavor says of its archive
 	base    []*archive.Package // essential, required, and apt
 	lists   []list
 }
@@ -33,26 +35,50 @@ type list struct {
 // add finds the packages of a list of names.
 func (s *set) add(names recipes.PackageList) error {
 	l := list{input: names.Input}
+	var err error
 	if names.Installed {
-		found, err := s.archive.Resolve(archive.Request{Base: []string{"apt"}, Extra: names.Names})
-		if err != nil {
-			return err
-		}
-		if s.base == nil { // it is the same for every list
-			s.base = found.Base
-		}
-		l.packages = found.Extra
+		l.packages, err = s.resolve(names.Names)
 	} else {
-		for _, name := range names.Names {
-			p, err := unpacked(s.archive, name)
-			if err != nil {
-				return err
-			}
-			l.packages = append(l.packages, p)
-		}
+		l.packages, err = s.unpacked(names)
+	}
+	if err != nil {
+		return err
 	}
 	s.lists = append(s.lists, l)
 	return nil
+}
+
+// resolve finds packages and those that they depend on, without those of the base.
+func (s *set) resolve(names []string) ([]*archive.Package, error) {
+	found, err := s.archive.Resolve(archive.Request{Base: s.spec.Base(), Extra: names})
+	if err != nil {
+		return nil, err
+	}
+	if s.base == nil { // it is the same for every list
+		s.base = found.Base
+	}
+	return found.Extra, nil
+}
+
+// unpacked finds packages for their files only.
+func (s *set) unpacked(names recipes.PackageList) ([]*archive.Package, error) {
+	var all []*archive.Package
+	for _, name := range names.Names {
+		if names.Input == recipes.InputKernel {
+			found, err := kernelPackages(s.archive, name, s.spec.Kernel())
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, found...)
+			continue
+		}
+		p, err := lookup(s.archive, name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, p)
+	}
+	return all, nil
 }
 
 // inputs are the inputs for an empty root.

@@ -21,6 +21,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/inputs"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/deb/archive"
+	"github.com/kairos-build/kairos-build/flavors"
 	"github.com/kairos-build/kairos-build/recipes"
 )
 
@@ -53,13 +54,7 @@ Depends: grub-common
 // testSet is a set of the archive's packages.
 func testSet(t *testing.T) *set {
 	t.Helper()
-	mirror, keyring := testMirror(t)
-	a, err := archive.Open(t.Context(), archive.Options{
-		Sources: []archive.Source{{Mirror: "file://" + mirror, Suite: "trixie"}}, Arch: "amd64", Keyring: keyring, Cache: t.TempDir(), Now: time.Now(),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	a := testArchive(t, index)
 	s := &set{archive: a, pool: a.Pool, arch: "amd64", epoch: time.Unix(1_700_000_000, 0)}
 	for _, l := range []recipes.PackageList{
 		{Input: recipes.InputPackages, Names: []string{"curl"}, Installed: true},
@@ -74,8 +69,21 @@ func testSet(t *testing.T) *set {
 	return s
 }
 
+// testArchive is an archive with the packages of an index.
+func testArchive(t *testing.T, index string) *archive.Archive {
+	t.Helper()
+	mirror, keyring := testMirror(t, index)
+	a, err := archive.Open(t.Context(), archive.Options{
+		Sources: []archive.Source{{Mirror: "file://" + mirror, Suite: "trixie"}}, Arch: "amd64", Keyring: keyring, Cache: t.TempDir(), Now: time.Now(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
 // testMirror is a folder with a signed archive; each package is a few bytes.
-func testMirror(t *testing.T) (dir string, keyring []byte) {
+func testMirror(t *testing.T, index string) (dir string, keyring []byte) {
 	t.Helper()
 	dir = t.TempDir()
 	files := map[string]string{}
@@ -203,8 +211,8 @@ func names(s inputs.Source) string {
 
 func TestUnknownPackages(t *testing.T) {
 	for _, installed := range []bool{true, false} {
-		err := testSet(t).add(recipes.PackageList{Input: "packages", Names: []string{"nosuch"}, Installed: installed})
-		if !errors.Is(err, archive.ErrUnknownPackage) || !strings.Contains(err.Error(), "nosuch") {
+		err := testSet(t).add(recipes.PackageList{Input: "packages", Names: []string{"shim-sined"}, Installed: installed})
+		if !errors.Is(err, archive.ErrUnknownPackage) || err.Error() != `package "shim-sined" is not in the archive (trixie): did you mean "shim-signed"?` {
 			t.Errorf("installed %v: got %v", installed, err)
 		}
 	}
@@ -216,5 +224,25 @@ func TestNewRefusesMirrors(t *testing.T) {
 		if _, err := New(o); err == nil || !strings.Contains(err.Error(), `"foo" is no mirror`) {
 			t.Errorf("got %v", err)
 		}
+	}
+}
+
+// TestPlaceOfAMissingPackage: the error of a build says in which line of the flavor the
+// package is.
+func TestPlaceOfAMissingPackage(t *testing.T) {
+	a := testArchive(t, index)
+	flavor, err := flavors.Load("debian-13")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for names, want := range map[string]string{
+		"curl apt": "", "curl logrotate": " (" + flavor.Place("logrotate") + ")", "of-no-flavor": "",
+	} {
+		if got := place(a, flavor, strings.Fields(names)); got != want {
+			t.Errorf("%s: got %q, want %q", names, got, want)
+		}
+	}
+	if at := flavor.Place("logrotate"); !strings.HasPrefix(at, "flavors/debian-13/flavor.yaml:") {
+		t.Errorf("the place is %q", at)
 	}
 }

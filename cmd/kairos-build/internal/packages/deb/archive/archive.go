@@ -34,6 +34,7 @@ type Options struct {
 	Components []string // default: main
 	Arch       string   // Debian's name: "amd64", "arm64"
 	Keyring    []byte   // the distribution's public keys, binary or armored
+	Keys       []string // fingerprints of those that may sign; none: all
 	Cache      string   // folder; made when absent, may be shared between processes
 	Now        time.Time
 
@@ -81,7 +82,7 @@ type suite struct {
 // the cache if the Release has not changed.
 func Open(ctx context.Context, o Options) (*Archive, error) {
 	// Debian's keyring takes 8 ms to check; this runs while the mirror answers.
-	keys := sync.OnceValues(func() (openpgp.EntityList, error) { return parseKeyring(o.Keyring) })
+	keys := sync.OnceValues(func() (openpgp.EntityList, error) { return parseKeyring(o.Keyring, o.Keys) })
 	a := &Archive{Pool: NewPool(o), keys: keys, suites: make([]suite, len(o.Sources))}
 	g, ctx := errgroup.WithContext(ctx)
 	for i, s := range o.Sources {

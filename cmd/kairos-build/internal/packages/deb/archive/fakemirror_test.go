@@ -225,7 +225,7 @@ func clearsigned(t *testing.T, key *openpgp.Entity, text string) []byte {
 
 func mustKeys(t *testing.T, raw []byte) openpgp.EntityList {
 	t.Helper()
-	keys, err := parseKeyring(raw)
+	keys, err := parseKeyring(raw, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -74,7 +74,7 @@ func (r *resolver) roots(names []string) error {
 			return err
 		}
 		if p == nil {
-			return r.unknown(name)
+			return r.archive.Unknown(name)
 		}
 		r.choose(p, "")
 	}

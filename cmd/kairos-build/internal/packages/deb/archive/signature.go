@@ -7,16 +7,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/ProtonMail/go-crypto/openpgp/clearsign"
+	pgperrors "github.com/ProtonMail/go-crypto/openpgp/errors"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 )
 
-// parseKeyring reads public keys, binary or ASCII-armored.
-func parseKeyring(raw []byte) (openpgp.EntityList, error) {
+// parseKeyring reads public keys, binary or ASCII-armored, and returns those with the
+// given fingerprints, or all if none is given.
+func parseKeyring(raw []byte, fingerprints []string) (openpgp.EntityList, error) {
 	read := openpgp.ReadKeyRing
 	if bytes.HasPrefix(bytes.TrimSpace(raw), []byte("-----BEGIN")) {
 		read = openpgp.ReadArmoredKeyRing
@@ -28,7 +31,27 @@ func parseKeyring(raw []byte) (openpgp.EntityList, error) {
 	if len(keys) == 0 {
 		return nil, errors.New("the distribution's keyring holds no key")
 	}
-	return keys, nil
+	if len(fingerprints) == 0 {
+		return keys, nil
+	}
+	return named(keys, fingerprints)
+}
+
+// named returns the keys with these fingerprints.
+func named(keys openpgp.EntityList, fingerprints []string) (openpgp.EntityList, error) {
+	var all openpgp.EntityList
+	for _, want := range fingerprints {
+		at := slices.IndexFunc(keys, func(e *openpgp.Entity) bool { return fingerprint(e) == want })
+		if at < 0 {
+			var have []string
+			for _, e := range keys {
+				have = append(have, fingerprint(e))
+			}
+			return nil, fmt.Errorf("the flavor's key %s (base.archive.keys) is not in its keyring, which has %s", want, strings.Join(have, ", "))
+		}
+		all = append(all, keys[at])
+	}
+	return all, nil
 }
 
 // verifyClearsigned checks an InRelease file and returns the signed text and the
@@ -101,6 +124,9 @@ func checkOne(signed []byte, s *packet.Signature, keys openpgp.EntityList, now t
 		return nil, fmt.Errorf("the one by key %s is damaged: %w", id, err)
 	}
 	e, err := openpgp.CheckDetachedSignature(keys, bytes.NewReader(signed), &buf, &packet.Config{Time: func() time.Time { return now }})
+	if errors.Is(err, pgperrors.ErrKeyExpired) {
+		return nil, fmt.Errorf("the one by key %s: the key has expired; a newer kairos-build has its newer copy, or put one into the keyring of a flavor of your own", id)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("the one by key %s: %s", id, strings.TrimPrefix(err.Error(), "openpgp: "))
 	}
