@@ -55,10 +55,12 @@ func (p *Packages) Resolve(ctx context.Context, c recipes.Choice) (*packages.Set
 		return nil, err
 	}
 	s := &set{archive: a, pool: a.Pool, arch: c.Arch, epoch: a.Releases()[0].Date.UTC()}
-	for _, list := range c.PackageLists() {
-		if err := s.add(list); err != nil {
-			return nil, fmt.Errorf("flavor %s: %s: %w", c.Flavor.Name, list.Input, err)
+	lists := c.PackageLists()
+	for _, list := range lists {
+		if err := s.add(withBelow(list, lists)); err != nil {
+			return nil, fmt.Errorf("flavor %s: %w", c.Flavor.Name, placed(list, err))
 		}
+		s.divide(list.Over)
 	}
 	return &packages.Set{Facts: s.facts(c.Flavor), Inputs: s.inputs(), Over: s.over}, nil
 }
@@ -135,7 +137,7 @@ func unpacked(a *archive.Archive, name string) (*archive.Package, error) {
 func lookup(a *archive.Archive, name string) (*archive.Package, error) {
 	p, err := a.Lookup(name)
 	if err == nil && p == nil {
-		return nil, fmt.Errorf("%w %s: no suite of the archive has it", archive.ErrUnknownPackage, name)
+		return nil, a.Unknown(name)
 	}
 	return p, err
 }

@@ -44,13 +44,13 @@ func (a *Archive) suiteNames() string {
 	return strings.Join(names, ", ")
 }
 
-// unknown is the error for a package that no index has, with a suggestion.
-func (r *resolver) unknown(name string) error {
+// Unknown is the error for a package that no index has, with a suggestion.
+func (a *Archive) Unknown(name string) error {
 	hint := ""
-	if providers := r.archive.providerNames(name); len(providers) > 0 {
+	if providers := a.providerNames(name); len(providers) > 0 {
 		hint = fmt.Sprintf(": it is a virtual package; name one of %s", strings.Join(providers[:min(len(providers), 8)], ", "))
-	} else if near := nearest.Word(name, r.archive.names()); near != "" {
+	} else if near := nearest.Word(name, a.names()); near != "" {
 		hint = fmt.Sprintf(": did you mean %q?", near)
 	}
-	return problemf(ErrUnknownPackage, "package %q is not in the archive (%s)%s", name, r.archive.suiteNames(), hint)
+	return &UnknownError{Name: name, text: fmt.Sprintf("package %q is not in the archive (%s)%s", name, a.suiteNames(), hint)}
 }
