@@ -141,7 +141,7 @@ func asPath(p string) string {
 
 // packages adds and removes packages.
 func (d *decoder) packages(f *Flavor, s sitePackages) {
-	f.Added.Packages = slices.Concat(f.Added.Packages, s.Add)
+	f.Added.Packages = slices.Clone(f.Added.Packages)
 	f.Added.Removed = slices.Concat(f.Added.Removed, s.Remove)
 	f.Models = maps.Clone(f.Models)
 	names := f.packageNames()
@@ -152,10 +152,15 @@ func (d *decoder) packages(f *Flavor, s sitePackages) {
 			found = without(&m.Packages, name) || found
 			f.Models[model] = m
 		}
-		if n := d.nodes[fmt.Sprintf("packages.remove[%d]", i)]; !found && n != nil {
+		switch n := d.nodes[fmt.Sprintf("packages.remove[%d]", i)]; {
+		case n == nil: // it has no value, which is reported
+		case slices.Contains(s.Add, name):
+			n.Fail(fmt.Sprintf("%q is added, too", name), "take it from one of the lists")
+		case !found:
 			n.Fail(fmt.Sprintf("%q is no package of the flavor that is extended", name), nearest.DidYouMean(name, names))
 		}
 	}
+	f.Added.Packages = append(f.Added.Packages, s.Add...)
 }
 
 // packageNames are the packages that can be removed, sorted.

@@ -102,8 +102,10 @@ func TestSiteLock(t *testing.T) {
 // TestRemovedPackages: a package that is removed and still in the image is an error.
 func TestRemovedPackages(t *testing.T) {
 	w := newWorld(t)
-	writeSite(t, "packages:\n  remove: [nano]\n  add: [nano]\n")
+	writeSite(t, "packages:\n  remove: [nano]\n")
 	w.options.Flavor = "./site"
+	w.build(t)
+	w.options.Packages = []string{"nano"}
 	_, err := Build(t.Context(), w.options)
 	if want := `site/flavor.yaml:4:12: packages.remove: "nano" is in the image still`; !errors.Is(err, ErrBadInput) || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v\nwant %s", err, want)

@@ -44,9 +44,9 @@ func (s *set) names(input string) (names []string) {
 	return names
 }
 
-// TestOver: packages on top of others come without what those have, and the lower list is
+// TestPackagesOnTop: packages on top of others come without what those have, and the lower list is
 // as it would be alone.
-func TestOver(t *testing.T) {
+func TestPackagesOnTop(t *testing.T) {
 	below := recipes.PackageList{Input: recipes.InputPackages, Names: []string{"libcurl"}, Installed: true}
 	above := recipes.PackageList{Input: recipes.InputSitePackages, Names: []string{"curl", "libcurl"}, Installed: true, Over: recipes.InputPackages}
 	s, err := addAll(t, below, above)
@@ -75,9 +75,9 @@ func TestDivideAfterAnotherChoice(t *testing.T) {
 	}
 }
 
-// TestUnknownPackages: every name that the archive lacks is told, with its set, its place
+// TestUnknownPackagesHaveAPlace: every name that the archive lacks is told, with its set, its place
 // and the nearest name.
-func TestUnknownPackages(t *testing.T) {
+func TestUnknownPackagesHaveAPlace(t *testing.T) {
 	_, err := addAll(t, recipes.PackageList{Input: recipes.InputSitePackages, Names: []string{"crul", "curl", "wxyz"}, Installed: true, Place: func(name string) string {
 		return map[string]string{"crul": "site/flavor.yaml:4:7"}[name]
 	}})
