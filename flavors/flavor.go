@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kairos-build/kairos-build/framework/strict"
 	"github.com/kairos-build/kairos-build/framework/strict/nearest"
 )
 
@@ -27,6 +28,9 @@ type Flavor struct {
 	// ID and Release are ID and VERSION_ID of the distribution's os-release.
 	ID      string `yaml:"id" rule:"required,name"`
 	Release string `yaml:"release" rule:"required"`
+	// SupportEnd is the last day, as 2006-01-02, on which the distribution's publisher
+	// mends faults; empty: the release has no end, or none is known.
+	SupportEnd string `yaml:"support_end" rule:"date"`
 	// Base is where the root file system comes from.
 	Base Base `yaml:"base" rule:"required"`
 	// Packages are installed into the root, Tools only where the image is made
@@ -44,9 +48,23 @@ type Flavor struct {
 	// Boot is the boot loader for each architecture (a GOARCH).
 	Boot map[string]Boot `yaml:"boot" rule:"required"`
 
-	dir    string   // of a user's own flavor; empty: built-in
-	sha256 [32]byte // of its file
-	source source
+	// Added and Default are those of a flavor that extends another.
+	Added   Additions
+	Default Defaults
+
+	dir     string                     // of a user's own flavor; empty: built-in
+	sources []Source                   // the files that it is made of
+	places  map[string]strict.Position // of the names in its lists
+}
+
+// Place is where a name stands in a list of the flavor, such as site/flavor.yaml:9:7, or
+// empty. list is a path of keys, such as models.generic.kernel.
+func (f *Flavor) Place(list, name string) string {
+	at, ok := f.places[list+" "+name]
+	if !ok {
+		return ""
+	}
+	return at.String()
 }
 
 // A Base is where the root file system comes from.

@@ -14,13 +14,31 @@ import (
 // fileName is the name of a flavor's file in the flavor's folder.
 const fileName = "flavor.yaml"
 
-// IsPath tells whether ref names a user's own flavor: it has a slash or ends in .yaml.
-// All other names are those of built-in flavors.
-func IsPath(ref string) bool { return strings.Contains(ref, "/") || strings.HasSuffix(ref, ".yaml") }
+// IsPath tells whether ref names a user's own flavor: it has a slash, ends in .yaml or is
+// the current folder. All other names are those of built-in flavors.
+func IsPath(ref string) bool {
+	return strings.Contains(ref, "/") || strings.HasSuffix(ref, ".yaml") || ref == "." || ref == ".."
+}
+
+// IsName tells whether a flavor may have this name.
+func IsName(s string) bool { return simpleName.MatchString(s) }
+
+// IsFlavor tells whether ref is the path of a user's own flavor: its file, or a folder with
+// a file flavor.yaml.
+func IsFlavor(ref string) bool {
+	info, err := os.Stat(ref)
+	if err != nil {
+		return false
+	}
+	return !info.IsDir() && strings.HasSuffix(ref, ".yaml") || info.IsDir() && hasFlavor(ref)
+}
 
 // Open returns the flavor that ref names, validated: a built-in one by its name, or a
 // user's own by the path of its file, or of a folder with a file flavor.yaml.
-func Open(ref string) (*Flavor, error) {
+func Open(ref string) (*Flavor, error) { return open(ref, nil) }
+
+// open is Open for a flavor that the files above extend.
+func open(ref string, above chain) (*Flavor, error) {
 	if !IsPath(ref) {
 		f, err := Load(ref)
 		if own := "./" + ref; errors.Is(err, ErrUnknown) && hasFlavor(own) {
@@ -33,11 +51,13 @@ func Open(ref string) (*Flavor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading a flavor of your own: %w", err)
 	}
-	flavor, err := Parse(path, data)
+	flavor, err := parse(path, data, above)
 	if err != nil {
 		return nil, err
 	}
-	flavor.dir = filepath.Dir(path)
+	if len(flavor.sources) == 1 { // else the archive, and so its keys, are those of the first
+		flavor.dir = filepath.Dir(path)
+	}
 	return flavor, nil
 }
 

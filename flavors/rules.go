@@ -5,9 +5,13 @@ package flavors
 import (
 	"net/url"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
 )
 
 // Families lists the package manager families that recipes knows.
@@ -37,10 +41,27 @@ var checks = map[string]check{
 	"lsm":         {"a security module (" + strings.Join(lsms(), ", ") + ")", func(s string) bool { return slices.Contains(lsms(), s) }},
 	"fingerprint": {"the fingerprint of a key (40 hexadecimal digits, capitals)", fingerprint.MatchString},
 	"url":         {"a URL (http, https or file)", isURL},
+	"word":        {"one kernel argument, without blanks and quotes", func(s string) bool { return !strings.ContainsAny(s, " \t\n\"'\\$") }},
+	"date":        {"a day such as 2028-06-30", isDate},
+	"inside":      {"a path inside the folder of the flavor", filepath.IsLocal},
+	"repository":  {"REGISTRY/NAME, such as registry.example.org/edge/site", isRepository},
 	"path":        {"an absolute path", func(s string) bool { return path.IsAbs(s) && path.Clean(s) == s }},
 }
 
 func isURL(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && slices.Contains([]string{"http", "https", "file"}, u.Scheme) && (u.Host != "" || u.Scheme == "file")
+}
+
+func isDate(s string) bool {
+	_, err := time.Parse(time.DateOnly, s)
+	return err == nil
+}
+
+func isRepository(s string) bool {
+	host, _, ok := strings.Cut(s, "/")
+	if _, err := name.NewRepository(s); err != nil {
+		return false
+	}
+	return ok && strings.ContainsAny(host, ".:") || strings.HasPrefix(s, "localhost/")
 }

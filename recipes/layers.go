@@ -26,6 +26,7 @@ const (
 	InputRelease    = "release"         // Recipe.ReleaseFiles
 	InputKubernetes = "kubernetes"      // with Kubernetes: its program, units and links
 	InputUsers      = "users"           // with k0s: SysusersK0s
+	// InputSitePackages and InputSite: see addSite.
 )
 
 // Inputs are the states that a recipe starts from, by name. Each is identified
@@ -75,8 +76,8 @@ func families() map[string]func(Choice) family {
 }
 
 // layers lists what an image is made of. The last is the image.
-func layers(f family, chosen []part) []Layer {
-	list := fixedLayers(f)
+func layers(f family, c Choice, chosen []part) []Layer {
+	list := c.addSite(fixedLayers(f))
 	for _, p := range chosen {
 		list = p.add(list)
 	}

@@ -14,6 +14,9 @@
 //	                              release ──────────────────────────────────┤
 //	                              parts ────────────────────────────────────┘
 //
+// What somebody adds to a flavor is in two more layers: packages above packages, and files
+// and commands above finalise (see addSite).
+//
 // Each box is a layer of its own where the content model allows it. A new agent
 // re-runs only finalise. A new kernel re-runs neither packages nor boot loader. A
 // new version re-runs nothing. Parts, such as Kubernetes, are optional (see parts).
@@ -42,6 +45,9 @@ type Options struct {
 	// the flavor: a node cannot make them.
 	MountPoints []string
 	Kubernetes  release.Distribution // default none
+	Packages    []string             // installed besides those of the flavor
+	Run         []string             // commands, after those of the flavor
+	HasFiles    bool                 // InputSite has files
 	// Policy is layout.ImagePolicy with the files that it names. None: the image has no
 	// policy, and its nodes trust no other image.
 	Policy []File
@@ -89,16 +95,28 @@ type PackageList struct {
 	// Installed packages come with the dependencies that the base lacks. Of other
 	// packages only the files are used.
 	Installed bool
+	// Over is the input that these packages are on top of; empty: the base. They come
+	// without what it has.
+	Over string
+	// Place is where a name is written, such as site/flavor.yaml:9:7, or empty.
+	Place func(name string) string
 }
 
 // PackageLists are the packages that a recipe needs besides its base.
 func (c Choice) PackageLists() []PackageList {
-	return []PackageList{
-		{InputPackages, unique(c.Flavor.Packages, c.model.Packages), true},
-		{InputTools, unique(c.Flavor.Tools), true},
-		{InputKernel, unique(c.model.Kernel), false},
-		{InputBootloader, unique(c.boot.Packages), false},
+	lists := []PackageList{
+		{Input: InputPackages, Names: unique(c.Flavor.Packages, c.model.Packages), Installed: true},
+		{Input: InputTools, Names: unique(c.Flavor.Tools), Installed: true},
+		{Input: InputKernel, Names: unique(c.model.Kernel)},
+		{Input: InputBootloader, Names: unique(c.boot.Packages)},
 	}
+	if names := c.sitePackages(); len(names) > 0 {
+		lists = append(lists, PackageList{Input: InputSitePackages, Names: names, Installed: true, Over: InputPackages})
+	}
+	for i, l := range lists {
+		lists[i].Place = func(name string) string { return c.Place(l.Input, name) }
+	}
+	return lists
 }
 
 // A Lock is the exact state that a build found for a flavor.
@@ -138,7 +156,7 @@ func Resolve(flavor *flavors.Flavor, lock Lock, o Options) (Recipe, error) {
 	if lock.Kubernetes.Distribution() != c.Kubernetes {
 		return Recipe{}, fmt.Errorf("BUG: flavor %s: %q of the lock is not the %q of the options", flavor.Name, lock.Kubernetes, c.Kubernetes)
 	}
-	return Recipe{c, lock, layers(families()[flavor.Family](c), parts(c))}, nil
+	return Recipe{c, lock, layers(families()[flavor.Family](c), c, parts(c))}, nil
 }
 
 func unique(lists ...[]string) []string {

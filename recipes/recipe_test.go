@@ -93,6 +93,73 @@ func TestNewAgentRerunsNoPackageManager(t *testing.T) {
 	}
 }
 
+// ownSite is debian-13 with additions of every kind.
+func ownSite(t *testing.T, o Options) Recipe {
+	t.Helper()
+	flavor, err := flavors.Load("debian-13")
+	if err != nil {
+		t.Fatal(err)
+	}
+	flavor.Added = flavors.Additions{Packages: []string{"htop", "curl"}, Run: []string{"true"}}
+	o.Version = "v1.2.3"
+	recipe, err := Resolve(flavor, Lock{Epoch: time.Unix(1700000000, 0)}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return recipe
+}
+
+func siteInputs(site string) Inputs {
+	in := testInputs("1")
+	for _, name := range []string{InputSitePackages, InputSite, InputKubernetes, InputUsers} {
+		in[name] = llb.OCILayout("kairos-build/" + name + site + "@sha256:" + strings.Repeat("0", 64))
+	}
+	return in
+}
+
+// TestSite: what a site adds is in two layers of its own, below the parts and the release.
+func TestSite(t *testing.T) {
+	r := ownSite(t, Options{})
+	golden.Check(t, "testdata/site.golden", string(listing(t, marshal(t, r, siteInputs("")))))
+	lists := r.PackageLists()
+	last := lists[len(lists)-1]
+	if last.Input != InputSitePackages || last.Over != InputPackages || strings.Join(last.Names, " ") != "htop" {
+		t.Errorf("the packages of the site are %+v: curl is one of the flavor's", last)
+	}
+	if at := lists[0].Place("curl"); !strings.HasPrefix(at, "flavors/debian-13/flavor.yaml:") {
+		t.Errorf("curl is at %q", at)
+	}
+}
+
+// TestSiteChangeRerunsItself changes the files of a site: no other step runs again, also
+// when the image has Kubernetes.
+func TestSiteChangeRerunsItself(t *testing.T) {
+	for _, o := range []Options{{HasFiles: true}, {Packages: []string{"jo"}, Run: []string{"x"}}} {
+		r := ownSite(t, o)
+		before := steps(t, marshal(t, r, siteInputs("1")))
+		in := siteInputs("1")
+		in[InputSite] = siteInputs("2")[InputSite]
+		var changed []string
+		for digest, args := range steps(t, marshal(t, r, in)) {
+			if _, same := before[digest]; !same {
+				changed = append(changed, args)
+			}
+		}
+		if len(changed) != 1 || !strings.Contains(changed[0], " site ") {
+			t.Errorf("other files run again: %q, want site alone", changed)
+		}
+	}
+}
+
+// TestNoSite: without additions nothing of a site is in the graph.
+func TestNoSite(t *testing.T) {
+	for _, l := range resolve(t, "debian-13").Layers {
+		if strings.HasPrefix(l.Name, "site") {
+			t.Errorf("a layer %s", l.Name)
+		}
+	}
+}
+
 // steps maps the digest of every run to its arguments.
 func steps(t *testing.T, def *llb.Definition) map[string]string {
 	t.Helper()

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -20,28 +21,38 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/notary"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/deb/archive"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/site"
 	"github.com/kairos-build/kairos-build/flavors"
 	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/rootfs/payload"
 )
 
+// flavorFlags are the flags of the verbs that build an image.
+type flavorFlags struct {
+	factory.Options
+	talk               talkFlags
+	eng                engineFlags
+	kube               kubernetesFlags
+	how                publishFlags
+	target, policyFile string
+	mirror, files      []string
+	asJSON, noLock     bool
+}
+
 func newFlavor() *cobra.Command {
-	var o factory.Options
-	var talk talkFlags
-	var eng engineFlags
-	var kube kubernetesFlags
-	var how publishFlags
-	var target, policyFile string
-	var mirror []string
-	var asJSON, noLock bool
+	var f flavorFlags
 	cmd := &cobra.Command{
-		Use:   "flavor NAME|FILE",
+		Use:   "flavor NAME|FOLDER|FILE",
 		Short: "Build a flavor: an OCI image and a bootable disk",
 		Long: `Builds a flavor from its distribution's signed archive into an OCI image, and
 writes a bootable disk from that image. The output folder gets image/ (an OCI
 layout), disk.raw (sparse) and build.json (see docs/build-json.md).
 
-NAME is a built-in flavor, FILE one of your own (see docs/flavors.md).
+NAME is a built-in flavor; FOLDER is one of your own, which "kairos-build init" begins
+(see docs/site.md). FILE is a complete flavor (see docs/flavors.md).
+
+--package, --file, --overlay and --run add to the image without a folder of your own.
+No step of a build has a network: --run can use what is in the image only.
 
 If the flavor has a lock, the image is made from the packages, the Kubernetes and the
 base image in it: see "kairos-build lock --help".
@@ -60,6 +71,8 @@ docs/publish.md). The registry, the credentials and the key are checked before t
 Outputs appear when they are complete; until then, those of the last build stay.
 Building again with nothing changed takes a moment and changes nothing.`,
 		Example: `  kairos-build flavor debian-13 --sign new
+  kairos-build flavor ./mysite
+  kairos-build flavor debian-13 --package htop --file motd:/etc/motd --run "systemctl enable site.service" --overlay files
   kairos-build flavor debian-13 --version v1.4.0 --push registry.example.org/edge/debian --sign release.key
   kairos-build flavor debian-13 --sign keyless --policy policy.yaml
   kairos-build flavor debian-13 -o /srv/images/edge --cloud-config site.yaml --version v1.4.0
@@ -76,71 +89,118 @@ Building again with nothing changed takes a moment and changes nothing.`,
 		Args:              commandline.Args(cobra.ExactArgs(1)),
 		ValidArgsFunction: completeFlavors,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			builder, state, err := eng.options()
+			flavor, err := flavors.Open(args[0])
 			if err != nil {
-				return err
+				return commandline.UsageError{Err: err}
 			}
-			if err := how.check(); err != nil {
+			f.Flavor = args[0]
+			f.takeDefaults(cmd, flavor)
+			if f.Lock, err = lockOf(args[0], f.Lock, f.noLock); err != nil {
 				return commandline.Usagef(cmd, "%w", err)
 			}
-			if o.Lock, err = lockOf(args[0], o.Lock, noLock); err != nil {
-				return commandline.Usagef(cmd, "%w", err)
-			}
-			t, err := talk.open(cmd.ErrOrStderr())
-			if err != nil {
-				return err
-			}
-			if err := setSources(&o, state, mirror, kube, t.log); err != nil {
-				return t.close(commandline.UsageError{Err: err})
-			}
-			if err := warnUnproven(args[0], t.log); err != nil {
-				return t.close(err)
-			}
-			o.Flavor, o.State, o.Progress, o.Log = args[0], state, t, t.log
-			o.Builder, o.Program = engine.Builder{Options: builder}, payload.Program
-			trust := truster{how: &how, target: target, policy: policyFile, desk: newDesk(cmd, t)}
-			trust.desk.state = func() (string, error) { return state, nil }
-			o.Trust, o.Signed = trust.open, how.sign != ""
-			o.Publish = how.opener(target, t, func() *notary.Notary { return trust.signer })
-			o.Maker = evidence.This(version)
-			o.Maker.Remote = builder.Builder != ""
-			result, err := factory.Build(cmd.Context(), o)
-			if err := t.close(err); err != nil {
-				return err
-			}
-			if trust.signer != nil {
-				result.Signer = trust.signer.Signer.Who()
-			}
-			return printResult(cmd.OutOrStdout(), result, asJSON)
+			return f.build(cmd, flavor)
 		},
 	}
+	f.add(cmd)
+	cmd.Flags().StringVar(&f.Base, "base", "", "image to start from in place of the archive: OCI layout, OCI archive or registry `reference`")
+	cmd.Flags().StringVar(&f.Lock, "lock", "", "lock `file` to build from (default: the flavor's, if there is one)")
+	cmd.Flags().BoolVar(&f.noLock, "no-lock", false, "build from the archive as it is now, even if the flavor has a lock")
+	return cmd
+}
+
+// takeDefaults uses what a flavor says of the options that no flag names. The cloud-configs
+// of the flavor are before those of flags.
+func (f *flavorFlags) takeDefaults(cmd *cobra.Command, flavor *flavors.Flavor) {
+	d, flags := flavor.Default, cmd.Flags()
+	if d.Model != "" && !flags.Changed("model") {
+		f.Model = d.Model
+	}
+	f.kube.takeDefaults(d)
+	f.CloudConfigs = slices.Concat(d.CloudConfigs, f.CloudConfigs)
+}
+
+// build builds the flavor that the options name.
+func (f *flavorFlags) build(cmd *cobra.Command, flavor *flavors.Flavor) error {
+	builder, state, err := f.eng.options()
+	if err != nil {
+		return err
+	}
+	if err := f.how.check(); err != nil {
+		return commandline.Usagef(cmd, "%w", err)
+	}
+	if f.Files, err = parseFiles(f.files); err != nil {
+		return commandline.UsageError{Err: err}
+	}
+	t, err := f.talk.open(cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	if err := setSources(&f.Options, state, f.mirror, f.kube, t.log); err != nil {
+		return t.close(commandline.UsageError{Err: err})
+	}
+	if err := warnUnproven(f.Flavor, t.log); err != nil {
+		return t.close(err)
+	}
+	if note := flavor.SupportNote(time.Now()); note != "" { //nolint:forbidigo // a release ends on a day
+		t.log.Warn(fmt.Sprintf("%s: its %s; faults that are found later stay in the image: choose a newer release (`kairos-build list`)", flavor.Title, note))
+	}
+	f.State, f.Progress, f.Log = state, t, t.log
+	f.Builder, f.Program = engine.Builder{Options: builder}, payload.Program
+	trust := truster{how: &f.how, target: f.target, policy: f.policyFile, desk: newDesk(cmd, t)}
+	trust.desk.state = func() (string, error) { return state, nil }
+	f.Trust, f.Signed = trust.open, f.how.sign != ""
+	f.Publish = f.how.opener(f.target, t, func() *notary.Notary { return trust.signer })
+	f.Maker = evidence.This(version)
+	f.Maker.Remote = builder.Builder != ""
+	result, err := factory.Build(cmd.Context(), f.Options)
+	if err := t.close(err); err != nil {
+		return err
+	}
+	if trust.signer != nil {
+		result.Signer = trust.signer.Signer.Who()
+	}
+	return printResult(cmd.OutOrStdout(), result, f.asJSON)
+}
+
+// parseFiles reads the values of --file. The error names every mistake.
+func parseFiles(values []string) (files []site.File, _ error) {
+	var errs []error
+	for _, value := range values {
+		file, err := site.ParseFile(value)
+		files, errs = append(files, file), append(errs, err)
+	}
+	return files, errors.Join(errs...)
+}
+
+// add adds the flags that both verbs have.
+func (f *flavorFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVarP(&o.Dir, "output", "o", "", "output `folder` (default out/NAME)")
-	flags.StringArrayVar(&o.CloudConfigs, "cloud-config", nil, "cloud-config `file` for the disk's /oem; may be repeated")
-	compatFlag(flags, &o.Configs)
-	sizeFlags(flags, &o.Sizes)
-	flags.StringSliceVar(&o.Artifacts, "artifact", factory.DefaultArtifacts(), "what to make: "+strings.Join(factory.Artifacts(), ", "))
-	flags.StringVar(&o.Compress, "compress", "", compressHelp())
-	flags.StringVar(&o.Model, "model", "generic", "kind of machine: generic or cloud")
-	flags.StringArrayVar(&o.MountPoints, "mount-point", nil, "`directory` that the image has, for a mount; may be repeated (see docs/data.md)")
-	flags.StringVar(&o.Arch, "arch", "amd64", "architecture, as Go names it")
-	mirrorFlag(flags, &mirror)
-	flags.StringVar(&o.Lock, "lock", "", "lock `file` to build from (default: the flavor's, if there is one)")
-	flags.BoolVar(&noLock, "no-lock", false, "build from the archive as it is now, even if the flavor has a lock")
-	flags.StringVar(&o.Base, "base", "", "image to start from in place of the archive: OCI layout, OCI archive or registry `reference`")
-	flags.StringVar(&o.Version, "version", version, "version of the image, a semantic version")
-	flags.BoolVar(&asJSON, "json", false, "print build.json on stdout")
-	flags.StringVar(&target, "push", "", "publish the image in `REPO[:TAG]`, see \"kairos-build push --help\"")
-	flags.StringVar(&policyFile, "policy", "", "`file` with the policy of the image's nodes, see docs/trust.md (default: trust the key of --sign)")
-	how.add(flags)
-	kube.add(flags)
-	eng.add(flags)
-	talk.add(flags)
+	flags.StringVarP(&f.Dir, "output", "o", "", "output `folder` (default out/NAME)")
+	flags.StringArrayVar(&f.Packages, "package", nil, "add a `package` of the archive; may be repeated")
+	flags.StringArrayVar(&f.files, "file", nil, "copy a file into the image, as `SRC:DST`; may be repeated")
+	flags.StringArrayVar(&f.Overlays, "overlay", nil, "copy the files of a `folder` to the same paths in the image; may be repeated")
+	flags.StringArrayVar(&f.Run, "run", nil, "run a `command` of sh(1) in the image, without a network; may be repeated")
+	flags.StringArrayVar(&f.CloudConfigs, "cloud-config", nil, "cloud-config `file` for the disk's /oem; may be repeated")
+	compatFlag(flags, &f.Configs)
+	sizeFlags(flags, &f.Sizes)
+	flags.StringSliceVar(&f.Artifacts, "artifact", factory.DefaultArtifacts(), "what to make: "+strings.Join(factory.Artifacts(), ", "))
+	flags.StringVar(&f.Compress, "compress", "", compressHelp())
+	flags.StringVar(&f.Model, "model", "generic", "kind of machine: generic or cloud")
+	flags.StringArrayVar(&f.MountPoints, "mount-point", nil, "`directory` that the image has, for a mount; may be repeated (see docs/data.md)")
+	flags.StringVar(&f.Arch, "arch", "amd64", "architecture, as Go names it")
+	mirrorFlag(flags, &f.mirror)
+	flags.StringVar(&f.Version, "version", version, "version of the image, a semantic version")
+	flags.BoolVar(&f.asJSON, "json", false, "print build.json on stdout")
+	flags.StringVar(&f.target, "push", "", "publish the image in `REPO[:TAG]`, see \"kairos-build push --help\"")
+	flags.StringVar(&f.policyFile, "policy", "", "`file` with the policy of the image's nodes, see docs/trust.md (default: trust the key of --sign)")
+	f.how.add(flags)
+	f.kube.add(flags)
+	f.eng.add(flags)
+	f.talk.add(flags)
 	commandline.Complete(cmd, "artifact", factory.Artifacts())
 	commandline.Complete(cmd, "compress", factory.Compressions())
 	commandline.Complete(cmd, "model", []string{"generic", "cloud"})
 	commandline.Complete(cmd, "arch", []string{"amd64"})
-	return cmd
 }
 
 // completeFlavors offers the built-in flavors that are not named yet.

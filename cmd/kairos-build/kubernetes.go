@@ -15,6 +15,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/kubernetes"
+	"github.com/kairos-build/kairos-build/flavors"
 	"github.com/kairos-build/kairos-build/framework/source/release"
 )
 
@@ -28,6 +29,14 @@ func (k *kubernetesFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&k.k3s, "k3s", "", "add k3s: a `version` such as v1.34, v1.34.1, v1.34.1+k3s1, stable or latest")
 	flags.StringVar(&k.k0s, "k0s", "", "add k0s: a `version` such as v1.34, v1.34.1, v1.34.1+k0s.0, stable or latest")
 	flags.BoolVar(&k.airgap, "airgap", false, "with --k3s or --k0s: add the publisher's container images, for nodes without a registry")
+}
+
+// takeDefaults uses the Kubernetes of a flavor, unless flags choose one.
+func (k *kubernetesFlags) takeDefaults(d flavors.Defaults) {
+	if k.k3s != "" || k.k0s != "" {
+		return
+	}
+	k.k3s, k.k0s, k.airgap = d.K3s, d.K0s, d.Airgap || k.airgap
 }
 
 // chosen is the distribution and its version, or nothing.

@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -34,49 +35,84 @@ type listed struct {
 	Proven *flavors.Proof `json:"proven"`
 	// Built is the digest of the image in the flavor's output folder; empty: none is there.
 	Built string `json:"built,omitempty"`
+	// SupportEnd is a day such as 2030-06-30; Note says that it is near or over.
+	SupportEnd string `json:"support_end,omitempty"`
+	Note       string `json:"note,omitempty"`
+	// Cells are the combinations of the flavor's own matrix.
+	Cells []flavors.Cell `json:"matrix,omitempty"`
 }
 
 func newList() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "list",
+		Use:   "list [FLAVOR...]",
 		Short: "List the flavors, with what is proven of each",
+		Long: `Lists the built-in flavors, or those that are named, your own too: what each is, what a
+test proved of it and when, and whether the support of its distribution ends. Of a folder
+with a matrix.yaml it lists what is to be built.`,
 		Example: `  kairos-build list
+  kairos-build list ./mysite
   kairos-build list --json`,
-		Args: commandline.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			all, err := listAll()
+		ValidArgsFunction: completeFlavors,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			now := time.Now() //nolint:forbidigo // how old a proof is, and when support ends
+			all, err := listAll(args, now)
 			if err != nil {
 				return err
 			}
 			if asJSON {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(all)
 			}
-			return printList(cmd.OutOrStdout(), all, time.Now()) //nolint:forbidigo // how old a proof is
+			return printList(cmd.OutOrStdout(), all, now)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
 
-func listAll() ([]listed, error) {
+// listAll describes the named flavors, or else the built-in ones. The error is about every
+// flavor that cannot be read.
+func listAll(named []string, now time.Time) ([]listed, error) {
+	if len(named) == 0 {
+		named = flavors.Names()
+	}
 	var all []listed
-	for _, name := range flavors.Names() {
-		flavor, err := flavors.Load(name)
-		if err != nil {
-			return nil, err
-		}
-		proven, err := flavors.Proven(name)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, listed{
-			Name: flavor.Name, Title: flavor.Title, Family: flavor.Family, Release: flavor.Release,
-			Base: "archive", Arches: flavor.Arches(), Models: flavor.ModelNames(), State: proven.State(), Proven: proven,
-			Built: factory.BuiltImage(filepath.Join("out", flavor.Name)),
-		})
+	var errs []error
+	for _, ref := range named {
+		l, err := list(ref, now)
+		all, errs = append(all, l), append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, commandline.UsageError{Err: err}
 	}
 	return all, nil
+}
+
+func list(ref string, now time.Time) (listed, error) {
+	f, err := flavors.Open(ref)
+	if err != nil {
+		return listed{}, err
+	}
+	matrix, err := f.MatrixOf(ref)
+	if err != nil {
+		return listed{}, err
+	}
+	l := listed{
+		Name: f.Name, Title: f.Title, Family: f.Family, Release: f.Release,
+		Base: "archive", Arches: f.Arches(), Models: f.ModelNames(), SupportEnd: f.SupportEnd, Note: f.SupportNote(now),
+		Built: factory.BuiltImage(filepath.Join("out", f.Name)),
+	}
+	if len(f.Sources()) > 1 {
+		l.Base = f.Sources()[len(f.Sources())-2].Name
+	}
+	if matrix != nil {
+		l.Cells = matrix.Cells()
+	}
+	if !flavors.IsPath(ref) {
+		l.Proven, err = flavors.Proven(ref)
+	}
+	l.State = l.Proven.State()
+	return l, err
 }
 
 func printList(w io.Writer, all []listed, now time.Time) error {
@@ -89,7 +125,18 @@ func printList(w io.Writer, all []listed, now time.Time) error {
 			fmt.Fprintf(table, "\t\t\t\t\t\t\t%s\n", line)
 		}
 	}
-	return table.Flush()
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for _, f := range all {
+		if f.Note != "" {
+			fmt.Fprintf(w, "%s: %s\n", f.Name, f.Note)
+		}
+		for _, c := range f.Cells {
+			fmt.Fprintf(w, "%s: matrix: %s, %s, Kubernetes %s\n", f.Name, c.Architecture, c.Model, c.Kubernetes)
+		}
+	}
+	return nil
 }
 
 // provenPhrases are the facts of a proof, and then its checks, version, image and age. A

@@ -70,6 +70,7 @@ lock --update about those that have a lock. docs/lock.md describes the file.`,
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&o.Update, "update", false, "write a lock that is there again, from the archive as it is now")
+	flags.StringArrayVar(&o.Packages, "package", nil, "lock a `package` of the archive, too, for builds with --package; may be repeated")
 	flags.StringVar(&o.Base, "base", "", "image to lock for --base: OCI layout, OCI archive or registry `reference`")
 	o.kube.add(flags)
 	o.add(cmd)
@@ -161,11 +162,18 @@ func (o *lockFlags) checkMirrors(named []string) error {
 	mirrors := sortMirrors(o.mirror)
 	for _, d := range release.Distributions() {
 		asked := slices.ContainsFunc(wanted, func(w factory.WantedKubernetes) bool { return w.Distribution == d })
-		if asked || slices.ContainsFunc(names, func(name string) bool { return factory.LockHas(name, o.File, d) }) {
+		if asked || slices.ContainsFunc(names, func(name string) bool { return flavorHas(name, d) || factory.LockHas(name, o.File, d) }) {
 			delete(mirrors.kubernetes, d)
 		}
 	}
 	return mirrors.check("")
+}
+
+// flavorHas reports whether a flavor asks for a Kubernetes. One that cannot be read does not:
+// Lock says what is wrong with it.
+func flavorHas(name string, d release.Distribution) bool {
+	f, err := flavors.Open(name)
+	return err == nil && map[release.Distribution]string{release.K3s: f.Default.K3s, release.K0s: f.Default.K0s}[d] != ""
 }
 
 // complete sets where everything comes from, and where it is reported to.

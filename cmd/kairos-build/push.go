@@ -102,7 +102,7 @@ func newPush() *cobra.Command {
 	var arch string
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "push IMAGE... REPO[:TAG]",
+		Use:   "push IMAGE... [REPO[:TAG]]",
 		Short: "Publish images in a registry",
 		Long: `Uploads an image, and gives it a tag when everything else is there: the layers, what is
 attached to the image, and the image itself by its digest. An interrupted push leaves no
@@ -117,7 +117,8 @@ a registry. Several images, for different architectures, become one index; it ne
 
 REPO is REGISTRY/NAME. Without TAG, the image gets its own name:
 RELEASE-VARIANT-ARCH-MODEL-VERSION[-k3s-VERSION]. A tag that names another image is left
-as it is.
+as it is. With one IMAGE, the folder of a build, REPO may be left out: it is the registry of the
+flavor.
 
 With --sign the image is signed before it gets its tag. What signing needs (the key, its
 password, the services of keyless signing) is checked first. See docs/signing.md.
@@ -128,10 +129,17 @@ Credentials are those of "docker login" and "podman login", with their helpers.`
   kairos-build push --unsigned out/amd64 out/arm64 registry.example.org/edge/debian:v1.4.0
   kairos-build push --unsigned out/debian-13 127.0.0.1:5000/edge/debian --insecure-registry --json
   kairos-build push registry.example.org/staging/debian:v1.4.0 registry.example.org/edge/debian  # signed already`,
-		Args: commandline.Args(cobra.MinimumNArgs(2)),
+		Args: commandline.Args(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := how.check(); err != nil {
 				return commandline.Usagef(cmd, "%w", err)
+			}
+			if len(args) == 1 {
+				repo, err := factory.RegistryOf(args[0])
+				if err != nil {
+					return err
+				}
+				args = append(args, repo)
 			}
 			t, err := talk.open(cmd.ErrOrStderr())
 			if err != nil {

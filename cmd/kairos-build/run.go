@@ -43,6 +43,8 @@ func newRun() *cobra.Command {
 port is forwarded to a free port of this host. The disk stays as it is: what the
 machine writes goes to an overlay that is thrown away at the end.
 
+DIR may also be a flavor: the folder that it was built in is booted.
+
 With --keep the machine gets a copy of the disk under a name, and goes on with it in
 the next run: so an upgrade can be played with. ` + "`kairos-build machines`" + ` lists the kept
 machines and removes them.
@@ -75,7 +77,10 @@ No root is needed.`,
 			}
 			dir := ""
 			if len(args) == 1 {
-				dir = args[0]
+				var err error
+				if dir, err = builtBy(args[0]); err != nil {
+					return err
+				}
 			}
 			return f.run(cmd, dir)
 		},

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -18,6 +19,7 @@ import (
 	"github.com/kairos-build/kairos-build/ci/qemu"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/simulate"
+	"github.com/kairos-build/kairos-build/flavors"
 	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/commandline/validation"
 	"github.com/kairos-build/kairos-build/framework/config"
@@ -51,7 +53,8 @@ func newSimulate() *cobra.Command {
 of an image, in the order of a first boot, and prints what would change: files,
 users, units, kernel parameters, and the commands that would run. IMAGE is a
 folder that kairos-build flavor made, a folder with an OCI layout, a tar of one,
-or a registry reference. No root, no boot and no mount are needed.
+a registry reference, or a flavor that was built here: the cloud-configs of a flavor of
+your own are before those of --cloud-config. No root, no boot and no mount are needed.
 
 With --boot, a disk with the cloud-config is made and booted in QEMU, and the
 node's own report is printed.
@@ -64,7 +67,9 @@ Exit status: 0, 1 when the node would report (with --boot: reported) a failure,
   kairos-build simulate out/debian-13 --cloud-config site.yaml --boot`,
 		Args: commandline.Args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o.Image = args[0]
+			if err := o.takeFlavor(args[0]); err != nil {
+				return err
+			}
 			return o.run(cmd)
 		},
 	}
@@ -89,6 +94,19 @@ func (o *simulateFlags) add(cmd *cobra.Command) {
 	o.talk.add(flags)
 	commandline.Complete(cmd, "color", colourModes())
 	commandline.Complete(cmd, "firmware", bootNames())
+}
+
+// takeFlavor sets the image. If ref is a flavor, it adds the flavor's cloud-configs.
+func (o *simulateFlags) takeFlavor(ref string) (err error) {
+	if o.Image, err = builtBy(ref); err != nil || !flavors.IsFlavor(ref) {
+		return err
+	}
+	f, err := flavors.Open(asArgument(ref))
+	if err != nil {
+		return commandline.UsageError{Err: err}
+	}
+	o.configs = slices.Concat(f.Default.CloudConfigs, o.configs)
+	return nil
 }
 
 func (o *simulateFlags) run(cmd *cobra.Command) error {

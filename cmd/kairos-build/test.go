@@ -44,6 +44,8 @@ to. A table goes to stdout; test.json, test.xml (JUnit) and the console logs go
 to DIR. A terminal shows one line for each machine, and the time that is left by
 what the machines took on this computer before.
 
+DIR may also be a flavor: the folder that it was built in is tested.
+
 With --attest the result is also written to DIR/test-result.json, as a statement about
 the image in DIR that can be signed and published (see docs/evidence.md).`,
 		Example: `  kairos-build test out/debian-13
@@ -51,23 +53,28 @@ the image in DIR that can be signed and published (see docs/evidence.md).`,
   kairos-build test out/debian-13 --boot uefi,secureboot --json
   kairos-build test out/debian-13 --machine upgrade,fault-panic
   kairos-build test out/debian-13 --attest
+  kairos-build test ./mysite
   kairos-build test out/debian-12 --to out/debian-13 --machine release --boot secureboot`,
 		Args: commandline.Args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o.Dir = args[0]
+			dir, err := builtBy(args[0])
+			if err != nil {
+				return err
+			}
+			o.Dir = dir
 			chosen, err := chooseBoots(boots)
 			if err != nil {
 				return err
 			}
 			o.Boots = chosen
-			if err := attest.read(args[0]); err != nil {
+			if err := attest.read(dir); err != nil {
 				return commandline.UsageError{Err: err}
 			}
 			made, err := watchTest(cmd.Context(), o, mode, cmd.ErrOrStderr())
 			if made == nil {
 				return err
 			}
-			return errors.Join(err, printReport(cmd.OutOrStdout(), made, asJSON), attest.write(args[0], made), attest.record(record, made), verdict(made))
+			return errors.Join(err, printReport(cmd.OutOrStdout(), made, asJSON), attest.write(dir, made), attest.record(record, made), verdict(made))
 		},
 	}
 	flags := cmd.Flags()

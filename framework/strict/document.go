@@ -99,6 +99,16 @@ func (n Node) Bool() (bool, bool) { return n.v.Boolean() }
 // IsMap tells whether it is a mapping.
 func (n Node) IsMap() bool { return n.v.Node.Kind == yaml.MappingNode }
 
+// Has tells whether it is a mapping with a key of this name.
+func (n Node) Has(name string) bool {
+	for i := 0; n.IsMap() && i < len(n.v.Node.Content); i += 2 {
+		if n.v.Node.Content[i].Value == name {
+			return true
+		}
+	}
+	return false
+}
+
 // IsList tells whether it is a list.
 func (n Node) IsList() bool { return n.v.Node.Kind == yaml.SequenceNode }
 
@@ -106,6 +116,9 @@ func (n Node) IsList() bool { return n.v.Node.Kind == yaml.SequenceNode }
 func (n Node) IsBool() bool {
 	return n.v.Node.Kind == yaml.ScalarNode && n.v.Node.ShortTag() == "!!bool"
 }
+
+// Path is the path of n, such as users[0].passwd.
+func (n Node) Path() string { return n.v.Path }
 
 // Position is the place of n in the file.
 func (n Node) Position() Position { return n.v.Position() }

@@ -23,12 +23,13 @@ var verbs = map[string]func(args []string) error{
 	"bootloader": bootloader,
 	"initramfs":  initramfs,
 	"finalise":   finalise,
+	"site":       site,
 	"completion": completion,
 }
 
 func main() {
 	if len(os.Args) < 2 || verbs[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: kairos-assemble configure|install|extract|kernel|bootloader|initramfs|finalise|completion [flags]")
+		fmt.Fprintln(os.Stderr, "usage: kairos-assemble configure|install|extract|kernel|bootloader|initramfs|finalise|site|completion [flags]")
 		os.Exit(2)
 	}
 	if err := verbs[os.Args[1]](os.Args[2:]); err != nil {

@@ -39,6 +39,7 @@ const (
 	kindModule     kind = "module"  // of Go
 	kindKubernetes kind = "kubernetes"
 	kindImages     kind = "images" // a file with container images
+	kindFile       kind = "file"   // that is added to the flavor
 )
 
 // A bill has what both kinds of bills of materials say.
@@ -65,7 +66,7 @@ func (f Facts) bill() bill {
 	return bill{
 		name: f.Flavor + " " + f.Version + " " + f.Arch, space: f.Flavor, created: f.Created, tool: f.Builder.Version,
 		subject: f.imagePart(), kind: subjectKind{"CONTAINER", cdx.ComponentTypeContainer}, system: &system,
-		all: inOrder(slices.Concat(f.packageParts(), f.programParts(), f.kubernetesParts())),
+		all: inOrder(slices.Concat(f.packageParts(), f.programParts(), f.kubernetesParts(), f.fileParts())),
 	}
 }
 
@@ -158,6 +159,27 @@ func (p Program) modules() []Module {
 		return nil
 	}
 	return append(slices.Clone(p.Modules), stdlib(p.Go))
+}
+
+// fileParts are the files that are added to the flavor.
+func (f Facts) fileParts() (all []component) {
+	for _, file := range f.Added.Files {
+		c := component{kind: kindFile, name: file.Path, version: f.Version, sha256: file.SHA256, note: "added to the flavor", purl: f.filePURL(file.Path)}
+		if file.Link != "" {
+			c.note += ": a link to " + file.Link
+		}
+		all = append(all, c)
+	}
+	return all
+}
+
+// filePURL names a file of the image. The parts of a subpath are encoded one by one.
+func (f Facts) filePURL(name string) purl {
+	var parts []string
+	for part := range strings.SplitSeq(strings.TrimPrefix(name, "/"), "/") {
+		parts = append(parts, percent(part))
+	}
+	return purl{kind: "generic", name: f.Flavor, version: f.Version, subpath: strings.Join(parts, "/")}
 }
 
 // repositories of the publishers of Kubernetes, for package URLs of the type github.

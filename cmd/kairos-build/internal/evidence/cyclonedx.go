@@ -80,7 +80,7 @@ func cycloneType(k kind) cdx.ComponentType {
 	switch k {
 	case kindProgram, kindKubernetes:
 		return cdx.ComponentTypeApplication
-	case kindImages:
+	case kindImages, kindFile:
 		return cdx.ComponentTypeFile
 	}
 	return cdx.ComponentTypeLibrary

@@ -43,11 +43,13 @@ const home = "https://github.com/kairos-build/kairos-build"
 // the folder or the cache of the build.
 type Facts struct {
 	Flavor       string
-	FlavorFile   string // digest of the flavor's file: sha256:<hex>
-	Title        string // of the flavor, for people
-	Distribution string // ID of os-release: debian
-	Release      string // VERSION_ID of os-release: 13
-	Version      string // of the image
+	FlavorFile   string     // digest of the flavor's file: sha256:<hex>
+	Extended     []Resource // the files of the flavors that it extends
+	Added        Added      // what it, or the user, adds to them
+	Title        string     // of the flavor, for people
+	Distribution string     // ID of os-release: debian
+	Release      string     // VERSION_ID of os-release: 13
+	Version      string     // of the image
 	Arch, Model  string
 	MountPoints  []string  // besides those of the flavor
 	Image        string    // digest of the manifest: sha256:<hex>
@@ -67,6 +69,19 @@ type Facts struct {
 	Graph       string               // digest of the graph: sha256:<hex>
 	Hermetic    bool                 // no step of the graph has a network
 	Steps       []string             // that made the image, in order
+}
+
+// Added is what is added to a flavor.
+type Added struct {
+	Packages, Removed, Run []string    // names of packages, and commands
+	Files                  []AddedFile // sorted by path
+}
+
+// An AddedFile is a file or link that is copied into the image.
+type AddedFile struct {
+	Path   string // absolute, in the image
+	SHA256 string // hex; empty for a link
+	Link   string // the target of a link
 }
 
 // A Builder is the program that makes images, and what it is made of.

@@ -42,6 +42,11 @@ type parameters struct {
 	Base         string   `json:"base,omitempty"` // digest
 	MountPoints  []string `json:"mountPoints,omitempty"`
 	Locked       bool     `json:"locked"`
+	// The rest are additions to the flavor, or to the one that it extends.
+	Packages []string `json:"packages,omitempty"`
+	Removed  []string `json:"removedPackages,omitempty"`
+	Files    []string `json:"files,omitempty"` // paths in the image
+	Run      []string `json:"run,omitempty"`
 }
 
 // internals are what follows from the parameters and the dependencies.
@@ -84,6 +89,10 @@ func (f Facts) parameters() parameters {
 	if k := f.Kubernetes; k != nil {
 		p.Kubernetes, p.Airgap = k.Version, k.Images != nil
 	}
+	p.Packages, p.Removed, p.Run = f.Added.Packages, f.Added.Removed, f.Added.Run
+	for _, file := range f.Added.Files {
+		p.Files = append(p.Files, file.Path)
+	}
 	if f.Base != nil {
 		p.Base = "sha256:" + f.Base.Digest["sha256"]
 	}
@@ -117,6 +126,7 @@ func (f Facts) materials() []Resource {
 	if f.FlavorFile != "" {
 		all = append(all, Named("flavor", f.FlavorFile))
 	}
+	all = append(all, f.Extended...)
 	if f.Lock != "" {
 		all = append(all, Named("lock", f.Lock))
 	}
@@ -131,6 +141,11 @@ func (f Facts) materials() []Resource {
 		all = append(all, fileMaterial(k.Program))
 		if k.Images != nil {
 			all = append(all, fileMaterial(*k.Images))
+		}
+	}
+	for _, file := range f.Added.Files {
+		if file.SHA256 != "" {
+			all = append(all, Named("file "+file.Path, "sha256:"+file.SHA256))
 		}
 	}
 	for _, p := range f.Programs {

@@ -251,6 +251,14 @@ func (s Summary) printOrigin(w io.Writer) {
 	}
 	fmt.Fprintf(w, "made by\tkairos-build %s\twith BuildKit %s and %s\n", o.Versions["kairos-build"], orUnknown(o.Versions["buildkit"]), orUnknown(o.Versions["go"]))
 	fmt.Fprintf(w, "made as\t%s %s\t%s, %s; no file is newer than %s\n", o.Parameters.Flavor, o.Parameters.Version, o.Parameters.Architecture, o.Parameters.Model, o.Created)
+	for _, l := range []struct {
+		name string
+		list []string
+	}{{"added", o.Parameters.Packages}, {"removed", o.Parameters.Removed}, {"files", o.Parameters.Files}, {"commands", o.Parameters.Run}} {
+		if len(l.list) > 0 {
+			fmt.Fprintf(w, "%s\t%s\n", l.name, strings.Join(l.list, ", "))
+		}
+	}
 	if o.Lock != "" {
 		fmt.Fprintf(w, "lock\t%s\n", o.Lock)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/kubernetes"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
+	"github.com/kairos-build/kairos-build/flavors"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/rootfs/payload"
 	"github.com/kairos-build/kairos-build/recipes"
@@ -41,7 +42,11 @@ func (b *build) addEvidence(_ context.Context, image *madeImage, r *Result) erro
 		if err != nil {
 			return false, err
 		}
-		documents, err := evidence.Make(b.facts(image, installed))
+		facts := b.facts(image, installed)
+		if facts.Added, err = b.added(); err != nil {
+			return false, err
+		}
+		documents, err := evidence.Make(facts)
 		if err != nil {
 			return false, fmt.Errorf("making the evidence of %s: %w", image.Digest, err)
 		}
@@ -75,13 +80,22 @@ func (b *build) installed(root *rootImage) (all []packages.Installed, err error)
 func (b *build) facts(image *madeImage, installed []packages.Installed) evidence.Facts {
 	f := b.choice.Flavor
 	return evidence.Facts{
-		Flavor: f.Name, FlavorFile: f.Digest(), Hermetic: b.origins.hermetic, Title: f.Title, Distribution: f.ID, Release: f.Release, Version: b.recipe.Version,
+		Flavor: f.Name, FlavorFile: f.Digest(), Extended: extended(f), Hermetic: b.origins.hermetic, Title: f.Title, Distribution: f.ID, Release: f.Release, Version: b.recipe.Version,
 		Arch: b.recipe.Arch, Model: b.recipe.Model, MountPoints: b.MountPoints,
 		Image: image.Digest, RootHash: image.RootHash, Created: b.recipe.Epoch, Builder: b.Maker,
 		PackageType: b.packages.Type(), Installed: installed, Archive: b.origins.archive, Kernel: b.origins.kernel(),
 		Programs: b.origins.programs, Kubernetes: kubernetesFacts(b.release), Base: b.origins.baseResource(),
 		Lock: b.locked.digestText(), Inputs: b.origins.inputs, Graph: b.origins.graph, Steps: b.recipe.Titles(),
 	}
+}
+
+// extended are the files of the flavors that a flavor extends.
+func extended(f *flavors.Flavor) (all []evidence.Resource) {
+	files := f.Sources()
+	for _, s := range files[:len(files)-1] {
+		all = append(all, evidence.Named("flavor "+s.Name, s.Digest))
+	}
+	return all
 }
 
 // kernel are the names of the packages with the kernel.

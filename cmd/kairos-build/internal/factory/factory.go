@@ -84,6 +84,7 @@ type build struct {
 	ref      string  // the flavor, as the user named it
 	locked   *locked // nil: built from the archive as it is now
 	configs  []cloudConfig
+	files    []inputs.File // that are added to the flavor
 	choice   recipes.Choice
 	release  *kubernetes.Release // of the image's Kubernetes, or nil
 	recipe   recipes.Recipe      // once the packages and the base are known
@@ -142,8 +143,7 @@ func prepare(ctx context.Context, o Options) (*build, error) {
 	if b.Dir == "" {
 		b.Dir = filepath.Join("out", flavor.Name)
 	}
-	b.choice, err = recipes.Choose(flavor, o.recipe())
-	if err != nil {
+	if err := b.choose(flavor); err != nil {
 		return nil, badInput(err)
 	}
 	if b.packages = o.Families[flavor.Family]; b.packages == nil {
@@ -252,6 +252,9 @@ func (b *build) resolve(ctx context.Context) (set *packages.Set, err error) {
 		if set, err = find(); err != nil {
 			return false, err
 		}
+		if err := b.checkRemoved(set); err != nil {
+			return false, badInput(err)
+		}
 		for _, index := range set.Indexes {
 			b.digests = append(b.digests, Input{Name: "release " + index.URL, Digest: "sha256:" + index.SHA256})
 		}
@@ -265,8 +268,8 @@ func (b *build) result() *Result {
 	return &Result{
 		Format: FormatVersion, Flavor: b.Flavor, Version: b.Version,
 		Architecture: b.recipe.Arch, Model: b.recipe.Model, Kubernetes: b.recipe.Lock.Kubernetes.String(),
-		Created: b.recipe.Epoch.Format(time.RFC3339),
-		Inputs:  append(b.digests, configInputs(b.configs)...), Disks: []Disk{}, Evidence: []Evidence{}, Dir: b.out.dir,
+		Created: b.recipe.Epoch.Format(time.RFC3339), Registry: b.choice.Flavor.Default.Registry,
+		Inputs: append(b.digests, configInputs(b.configs)...), Disks: []Disk{}, Evidence: []Evidence{}, Dir: b.out.dir,
 	}
 }
 

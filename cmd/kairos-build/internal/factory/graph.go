@@ -112,10 +112,12 @@ func (b *build) gather(ctx context.Context, set *packages.Set) (recipes.Inputs, 
 
 // parts are the inputs of the parts that not every image has.
 func (b *build) parts() ([]inputs.Source, error) {
-	if b.release == nil {
-		return nil, nil
+	parts, err := b.siteInput()
+	if b.release == nil || err != nil {
+		return parts, err
 	}
-	return b.release.Inputs(b.recipe.Epoch)
+	more, err := b.release.Inputs(b.recipe.Epoch)
+	return append(parts, more...), err
 }
 
 // programs are the inputs that come with kairos-build itself.

@@ -33,8 +33,9 @@ type LockOptions struct {
 	File   string // default: flavors.LockFile
 	Update bool   // replace a lock that is there
 	Base   string // image to lock; default: the one of the lock
-	// Kubernetes are the releases to lock, besides those of the lock.
+	// Kubernetes are the releases to lock, besides those of the lock and of the flavor.
 	Kubernetes []WantedKubernetes
+	Packages   []string // besides those of the flavor
 	// Find makes a finder of releases.
 	Find     func(WantedKubernetes) (Kubernetes, error)
 	Families map[string]Packages // by the names that flavors use
@@ -147,7 +148,7 @@ func (l *locking) choices() ([]recipes.Choice, error) {
 	var all []recipes.Choice
 	for _, arch := range l.flavor.Arches() {
 		for _, model := range l.flavor.ModelNames() {
-			c, err := recipes.Choose(l.flavor, recipes.Options{Arch: arch, Model: model})
+			c, err := recipes.Choose(l.flavor, recipes.Options{Arch: arch, Model: model, Packages: l.Packages})
 			if err != nil {
 				return nil, badInput(err)
 			}
@@ -264,13 +265,23 @@ func (l *locking) wanted(before []lock.Kubernetes) []WantedKubernetes {
 				w.Wanted, w.Airgap = k.Wanted, k.Images != nil
 			}
 		}
-		for _, now := range l.Kubernetes {
+		for _, now := range append(ofFlavor(l.flavor.Default), l.Kubernetes...) {
 			if now.Distribution == d {
 				w = now
 			}
 		}
 		if w.Wanted != "" {
 			all = append(all, w)
+		}
+	}
+	return all
+}
+
+// ofFlavor is the Kubernetes that a flavor asks for, if it does.
+func ofFlavor(d flavors.Defaults) (all []WantedKubernetes) {
+	for distribution, version := range map[release.Distribution]string{release.K3s: d.K3s, release.K0s: d.K0s} {
+		if version != "" {
+			all = append(all, WantedKubernetes{Distribution: distribution, Wanted: version, Airgap: d.Airgap})
 		}
 	}
 	return all

@@ -51,7 +51,7 @@ func (b *build) readLock() (err error) {
 		return err
 	}
 	if differences := b.locked.Differences(b.choice); len(differences) > 0 {
-		return unfit(b.Lock, b.ref, nil, differences...)
+		return unfit(b.Lock, b.ref, packageFlags(b.Packages), differences...)
 	}
 	b.digests = append(b.digests, Input{Name: "lock " + b.Flavor, Digest: b.locked.digest})
 	return errors.Join(b.lockedKubernetes(), b.hasBase())
@@ -64,6 +64,13 @@ func (b *build) lockFlags() (flags []string) {
 	}
 	if b.Base != "" {
 		flags = append(flags, "--base "+b.Base)
+	}
+	return append(flags, packageFlags(b.Packages)...)
+}
+
+func packageFlags(names []string) (flags []string) {
+	for _, name := range names {
+		flags = append(flags, "--package "+name)
 	}
 	return flags
 }

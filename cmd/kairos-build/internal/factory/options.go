@@ -18,6 +18,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/evidence"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/site"
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/config/userdata"
 	"github.com/kairos-build/kairos-build/framework/layout"
@@ -57,10 +58,15 @@ type Options struct {
 	Maker evidence.Builder
 	// MountPoints are directories of the root besides those of the flavor.
 	MountPoints []string
-	Kubernetes  Kubernetes          // nil: none
-	State       string              // folder that outlives a build; see MakeState
-	Families    map[string]Packages // by the names that flavors use
-	Builder     Builder
+	// Packages, Overlays, Files and Run are added to the image, besides those of the flavor.
+	Packages   []string
+	Overlays   []string // folders
+	Files      []site.File
+	Run        []string            // commands
+	Kubernetes Kubernetes          // nil: none
+	State      string              // folder that outlives a build; see MakeState
+	Families   map[string]Packages // by the names that flavors use
+	Builder    Builder
 	// Program returns a program of framework/payload, for an architecture.
 	Program func(arch, name string) ([]byte, error)
 	// Trust opens what signs the image, and what its nodes trust; nil: nothing signs it, and
@@ -77,7 +83,7 @@ type Options struct {
 
 // recipe are the options of the recipe.
 func (o Options) recipe() recipes.Options {
-	r := recipes.Options{Arch: o.Arch, Model: o.Model, Version: o.Version, MountPoints: o.MountPoints}
+	r := recipes.Options{Arch: o.Arch, Model: o.Model, Version: o.Version, MountPoints: o.MountPoints, Packages: o.Packages, Run: o.Run}
 	if o.Kubernetes != nil {
 		r.Kubernetes = o.Kubernetes.Kubernetes()
 	}

@@ -21,6 +21,7 @@ type Result struct {
 	Model        string `json:"model"`
 	Kubernetes   string `json:"kubernetes,omitempty"` // release, such as v1.34.1+k3s1
 	Created      string `json:"created"`              // RFC 3339: the time that every file is clamped to
+	Registry     string `json:"registry,omitempty"`   // where the flavor says that it is published: REGISTRY/NAME
 	Image        *Image `json:"image,omitempty"`
 	Disks        []Disk `json:"disks"`
 	// Netboot describes the folder for the network boot, if it was made.

@@ -59,6 +59,19 @@ func BuiltImage(dir string) string {
 	return r.Image.Digest
 }
 
+// RegistryOf is where the flavor of a build is published: REGISTRY/NAME. The error says what
+// to do if the folder is none of a build, or its flavor names no registry.
+func RegistryOf(dir string) (string, error) {
+	var r Result
+	if err := readJSON(filepath.Join(dir, resultName), &r); err != nil {
+		return "", badInput(fmt.Errorf("%w: name the repository, too, as REGISTRY/NAME", err))
+	}
+	if r.Registry == "" {
+		return "", badInput(fmt.Errorf("the flavor %s names no registry: name the repository behind %s, as REGISTRY/NAME, or write it into the flavor as registry:", r.Flavor, dir))
+	}
+	return r.Registry, nil
+}
+
 // describedDisks reads the disks of a description. Relative paths in it begin at its
 // folder.
 func describedDisks(path string) ([]Disk, error) {

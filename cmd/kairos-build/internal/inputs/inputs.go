@@ -296,7 +296,7 @@ func (f File) write(t *tar.Writer, at time.Time) error {
 	if !f.Time.IsZero() {
 		at = f.Time
 	}
-	h := &tar.Header{Typeflag: tar.TypeReg, Name: f.Path, Mode: int64(f.Mode.Perm()), Size: int64(len(f.Data)), ModTime: at}
+	h := &tar.Header{Typeflag: tar.TypeReg, Name: f.Path, Mode: int64(Bits(f.Mode)), Size: int64(len(f.Data)), ModTime: at}
 	if f.Link != "" {
 		h.Typeflag, h.Linkname, h.Size, h.Mode = tar.TypeSymlink, f.Link, 0, 0o777
 		return t.WriteHeader(h)
@@ -309,6 +309,33 @@ func (f File) write(t *tar.Writer, at time.Time) error {
 	}
 	_, err := t.Write(f.Data)
 	return err
+}
+
+// specialBits are the bits of chmod(2) that fs.FileMode has in other places.
+func specialBits() map[fs.FileMode]uint32 {
+	return map[fs.FileMode]uint32{fs.ModeSetuid: 0o4000, fs.ModeSetgid: 0o2000, fs.ModeSticky: 0o1000}
+}
+
+// Bits are the bits of chmod(2) of a mode.
+func Bits(m fs.FileMode) uint32 {
+	bits := uint32(m.Perm())
+	for flag, bit := range specialBits() {
+		if m&flag != 0 {
+			bits |= bit
+		}
+	}
+	return bits
+}
+
+// ModeOf is the mode with the bits of chmod(2).
+func ModeOf(bits uint32) fs.FileMode {
+	m := fs.FileMode(bits & 0o777)
+	for flag, bit := range specialBits() {
+		if bits&bit != 0 {
+			m |= flag
+		}
+	}
+	return m
 }
 
 func (f File) copy(t *tar.Writer, h *tar.Header) error {

@@ -62,13 +62,20 @@ func (m *Machine) models() []string {
 // ofLists compares the packages that flavor and model name.
 func (m *Machine) ofLists(c recipes.Choice) []string {
 	var all []string
+	wanted := []string{recipes.InputBase}
 	for _, l := range c.PackageLists() {
+		wanted = append(wanted, l.Input)
 		in := m.input(l.Input, c.Model)
 		if in == nil {
 			all = append(all, fmt.Sprintf("the lock has no input %s", l.Input))
 			continue
 		}
 		all = append(all, changed("package of the input "+l.Input, in.Names, l.Names)...)
+	}
+	for _, in := range m.Inputs {
+		if contains(in.Models, c.Model) && !contains(wanted, in.Name) {
+			all = append(all, fmt.Sprintf("the lock has the input %s (%s), the flavor has not", in.Name, strings.Join(in.Names, ", ")))
+		}
 	}
 	if m.input(recipes.InputBase, c.Model) == nil {
 		all = append(all, "the lock has no input "+recipes.InputBase)

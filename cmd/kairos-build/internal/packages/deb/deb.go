@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages"
@@ -55,25 +54,14 @@ func (p *Packages) Resolve(ctx context.Context, c recipes.Choice) (*packages.Set
 		return nil, err
 	}
 	s := &set{archive: a, pool: a.Pool, arch: c.Arch, epoch: a.Releases()[0].Date.UTC(), spec: c.Flavor.Base.Archive}
-	for _, list := range c.PackageLists() {
-		if err := s.add(list); err != nil {
-			return nil, fmt.Errorf("flavor %s: %s%s: %w", c.Flavor.Name, list.Input, place(a, c.Flavor, slices.Concat(c.Flavor.Base.Archive.Base(), list.Names)), err)
+	lists := c.PackageLists()
+	for _, list := range lists {
+		if err := s.add(withBelow(list, lists)); err != nil {
+			return nil, fmt.Errorf("flavor %s: %w", c.Flavor.Name, placed(list, err))
 		}
+		s.divide(list.Over)
 	}
 	return &packages.Set{Facts: s.facts(c.Flavor), Inputs: s.inputs(), Over: s.over}, nil
-}
-
-// place says where the flavor has the first of the names that the archive lacks:
-// " (file:line:column)", or nothing if the archive has all of them.
-func place(a *archive.Archive, flavor *flavors.Flavor, names []string) string {
-	for _, name := range names {
-		if p, err := a.Lookup(name); err == nil && p == nil {
-			if at := flavor.Place(name); at != "" {
-				return " (" + at + ")"
-			}
-		}
-	}
-	return ""
 }
 
 // parallel is how many files are downloaded at the same time.

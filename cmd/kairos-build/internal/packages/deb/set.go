@@ -99,8 +99,11 @@ func (s *set) over(status []byte) ([]inputs.Source, error) {
 	}
 	var all []inputs.Source
 	for _, l := range s.lists {
-		if l.input == recipes.InputPackages {
+		switch l.input {
+		case recipes.InputPackages:
 			l.packages = missing(slices.Concat(s.base, l.packages), installed)
+		case recipes.InputSitePackages:
+			l.packages = missing(l.packages, installed)
 		}
 		all = append(all, s.debs(l))
 	}

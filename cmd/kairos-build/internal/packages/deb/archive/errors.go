@@ -43,5 +43,15 @@ func problemf(kind error, format string, args ...any) error {
 	return &problem{kind: kind, text: fmt.Sprintf(format, args...)}
 }
 
+// An UnknownError is about a name that no index of the archive has. It is an
+// ErrUnknownPackage.
+type UnknownError struct {
+	Name string
+	text string
+}
+
+func (e *UnknownError) Error() string { return e.text }
+func (e *UnknownError) Unwrap() error { return ErrUnknownPackage }
+
 // otherMirror tells the user what to do about a faulty mirror.
 const otherMirror = "try again later or choose another with --mirror"

@@ -52,5 +52,5 @@ func (a *Archive) Unknown(name string) error {
 	} else if near := nearest.Word(name, a.names()); near != "" {
 		hint = fmt.Sprintf(": did you mean %q?", near)
 	}
-	return problemf(ErrUnknownPackage, "package %q is not in the archive (%s)%s", name, a.suiteNames(), hint)
+	return &UnknownError{Name: name, text: fmt.Sprintf("package %q is not in the archive (%s)%s", name, a.suiteNames(), hint)}
 }

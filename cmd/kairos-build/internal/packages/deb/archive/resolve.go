@@ -3,6 +3,7 @@
 package archive
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -66,17 +67,23 @@ type demand struct {
 	group Alternatives
 }
 
-// roots adds packages by name, and all their dependencies.
+// roots adds packages by name, and all their dependencies. The error has an UnknownError
+// for each name that the archive lacks.
 func (r *resolver) roots(names []string) error {
+	var unknown []error
 	for _, name := range slices.Sorted(slices.Values(names)) {
 		p, err := r.lookup(name)
 		if err != nil {
 			return err
 		}
 		if p == nil {
-			return r.archive.Unknown(name)
+			unknown = append(unknown, r.archive.Unknown(name))
+			continue
 		}
 		r.choose(p, "")
+	}
+	if len(unknown) > 0 {
+		return errors.Join(unknown...)
 	}
 	return r.settle()
 }

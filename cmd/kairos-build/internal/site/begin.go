@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package site
+
+import (
+	"bytes"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/template"
+
+	"github.com/kairos-build/kairos-build/flavors"
+)
+
+// begun are the files of a new flavor of one's own. They are templates with the marks [[
+// and ]].
+//
+//go:embed all:new
+var begun embed.FS
+
+// Begin writes a folder with a flavor of one's own that extends another, and returns the
+// paths that it wrote. version is that of kairos-build, for the workflow. A folder that
+// has something in it is left alone. Nothing is written if the name or the other flavor is
+// wrong.
+func Begin(dir, extends, version string) ([]string, error) {
+	full, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	of := struct{ Name, Extends, Release string }{filepath.Base(full), extends, releasePath(version)}
+	if !flavors.IsName(of.Name) {
+		return nil, fmt.Errorf("%s: %q is no name of a flavor: want lower-case letters, digits, . _ -, such as mysite", dir, of.Name)
+	}
+	if flavors.IsPath(extends) {
+		return nil, fmt.Errorf("--extends %s: begin with a built-in flavor, and change extends: in the file", extends)
+	}
+	if _, err := flavors.Open(extends); err != nil {
+		return nil, fmt.Errorf("--extends %s: %w", extends, err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("beginning a flavor: %w", err)
+	}
+	if len(entries) > 0 {
+		return nil, fmt.Errorf("%s has files in it already, such as %s: name a new folder", dir, entries[0].Name())
+	}
+	return write(dir, of)
+}
+
+// write writes the files; the fields of value are what the templates name.
+func write(dir string, value any) (written []string, _ error) {
+	return written, fs.WalkDir(begun, "new", func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		text, err := begun.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		t, err := template.New(path).Delims("[[", "]]").Parse(string(text))
+		if err != nil {
+			return err
+		}
+		var out bytes.Buffer
+		if err := t.Execute(&out, value); err != nil {
+			return err
+		}
+		to := filepath.Join(dir, filepath.FromSlash(strings.TrimPrefix(path, "new/")))
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			return fmt.Errorf("beginning a flavor: %w", err)
+		}
+		if err := os.WriteFile(to, out.Bytes(), 0o644); err != nil {
+			return fmt.Errorf("beginning a flavor: %w", err)
+		}
+		written = append(written, to)
+		return nil
+	})
+}
+
+// releasePath is the part of the address of a release of kairos-build. A program that is
+// no release uses the newest.
+func releasePath(version string) string {
+	if version == "" || strings.ContainsAny(version, "-+") {
+		return "latest/download"
+	}
+	return "download/" + version
+}

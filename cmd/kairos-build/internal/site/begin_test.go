@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package site
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/kairos-build/kairos-build/flavors"
+	"github.com/kairos-build/kairos-build/framework/config"
+)
+
+// TestBegin: what is begun is a valid flavor, with a valid config and a valid matrix.
+func TestBegin(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, extends := range flavors.Names() {
+		dir := "my-" + extends
+		written, err := Begin(dir, extends, "v1.2.3")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(written) != 6 {
+			t.Errorf("wrote %v", written)
+		}
+		f, err := flavors.Open("./" + dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.Name != dir || f.Sources()[0].Name != extends || len(f.Added.Overlays) != 1 || len(f.Added.Packages) != 1 {
+			t.Errorf("got %+v", f.Added)
+		}
+		if m, err := f.MatrixOf("./" + dir); err != nil || len(m.Cells()) != 1 {
+			t.Errorf("matrix: %v, %v", m, err)
+		}
+		if files, err := Read(f.Added.Overlays, nil); err != nil || len(files) != 1 {
+			t.Errorf("files: %v, %v", files, err)
+		}
+		wantConfig(t, f.Default.CloudConfigs)
+		wantWorkflow(t, filepath.Join(dir, ".github/workflows/image.yaml"))
+	}
+}
+
+func wantConfig(t *testing.T, paths []string) {
+	t.Helper()
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, problems := config.Decode(path, data); len(problems) > 0 {
+			t.Errorf("%v", problems)
+		}
+	}
+	if len(paths) != 1 {
+		t.Errorf("cloud-configs: %v", paths)
+	}
+}
+
+func wantWorkflow(t *testing.T, path string) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var workflow struct {
+		Jobs map[string]struct {
+			Env   map[string]string
+			Steps []struct{ Uses, Run string }
+		}
+	}
+	if err := yaml.Unmarshal(data, &workflow); err != nil {
+		t.Fatal(err)
+	}
+	if job := workflow.Jobs["image"]; job.Env["RELEASE"] != "download/v1.2.3" || len(job.Steps) != 5 {
+		t.Errorf("got %+v", job)
+	}
+	if strings.Contains(string(data), "[[") {
+		t.Errorf("a template is left:\n%s", data)
+	}
+}
+
+func TestBeginRefuses(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.MkdirAll("full", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile("full/notes", nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ dir, extends, want string }{
+		{"full", "debian-13", "full has files in it already, such as notes: name a new folder"},
+		{"full/notes", "debian-13", "beginning a flavor: "},
+		{"My Site", "debian-13", `My Site: "My Site" is no name of a flavor`},
+		{"site", "debain-13", `--extends debain-13: unknown flavor "debain-13"; did you mean debian-13?`},
+		{"site", "./other", "--extends ./other: begin with a built-in flavor"},
+	} {
+		if _, err := Begin(tt.dir, tt.extends, "v1"); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s, %s: got %v, want %s", tt.dir, tt.extends, err, tt.want)
+		}
+	}
+	if _, err := os.Stat("site"); err == nil {
+		t.Error("a refused flavor left a folder")
+	}
+}
+
+func TestReleasePath(t *testing.T) {
+	for version, want := range map[string]string{"v1.2.3": "download/v1.2.3", "v0.0.0-dev": "latest/download", "v1.2.3-4-gabc": "latest/download", "": "latest/download"} {
+		if got := releasePath(version); got != want {
+			t.Errorf("%s: got %s, want %s", version, got, want)
+		}
+	}
+}

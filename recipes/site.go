@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package recipes
+
+import (
+	"slices"
+)
+
+// Names of the inputs of what somebody adds to a flavor.
+const (
+	InputSitePackages = "site-packages" // /: packages on top of InputPackages, with their batches
+	InputSite         = "site"          // SiteFiles and SiteCommands
+)
+
+// What is in InputSite.
+const (
+	SiteFiles    = "files"    // a tree that is copied into the root
+	SiteCommands = "commands" // files 0001, 0002, … with a command of sh(1) each
+)
+
+// sitePackages are the packages that are installed on top of those of the flavor, sorted.
+func (c Choice) sitePackages() []string {
+	own := unique(c.Flavor.Packages, c.model.Packages)
+	return slices.DeleteFunc(unique(c.Flavor.Added.Packages, c.Packages), func(name string) bool { return slices.Contains(own, name) })
+}
+
+// Commands run in the root, in this order.
+func (c Choice) Commands() []string { return slices.Concat(c.Flavor.Added.Run, c.Run) }
+
+// addSite puts in the layers of what is added to the flavor. Packages are a layer on top of
+// the flavor's, and files and commands one on top of the finished system: a node downloads
+// only these again when they alone changed.
+func (c Choice) addSite(list []Layer) []Layer {
+	if len(c.sitePackages()) > 0 {
+		list = insertAfter(list, "packages", Layer{
+			Name: "site-packages", Title: "site: install packages",
+			Root: layer("packages"), Mounts: []Mount{{debs, input(InputSitePackages)}},
+			Command: []string{"install", "--debs", debs},
+		})
+		rejoin(list, "root", "packages", "site-packages")
+	}
+	if c.HasFiles || len(c.Commands()) > 0 {
+		list = insertAfter(list, "finalise", Layer{
+			Name: "site", Title: "site: copy files, run commands",
+			Root: layer("finalise"), Mounts: []Mount{{"/kairos-site", input(InputSite)}},
+			Command: []string{"site", "--files", "/kairos-site/" + SiteFiles, "--commands", "/kairos-site/" + SiteCommands},
+		})
+		rejoin(list, "image", "finalise", "site")
+	}
+	return list
+}
+
+func insertAfter(list []Layer, name string, l Layer) []Layer {
+	at := slices.IndexFunc(list, func(l Layer) bool { return l.Name == name })
+	return slices.Insert(list, at+1, l)
+}
+
+// rejoin makes a layer of another source than before.
+func rejoin(list []Layer, name, from, to string) {
+	for i, l := range list {
+		if l.Name == name {
+			list[i].Join = slices.Clone(l.Join)
+			list[i].Join[slices.Index(l.Join, layer(from))] = layer(to)
+		}
+	}
+}
+
+// Place is where the file of the flavor names a package of an input, such as
+// site/flavor.yaml:9:7; it is empty for a package of the options.
+func (c Choice) Place(input, name string) string {
+	model := "models." + c.Model + "."
+	for _, list := range map[string][]string{
+		InputPackages: {"packages", model + "packages"}, InputTools: {"tools"}, InputKernel: {model + "kernel"},
+		InputBootloader: {"boot." + c.Arch + ".packages"}, InputSitePackages: {"packages.add"},
+	}[input] {
+		if at := c.Flavor.Place(list, name); at != "" {
+			return at
+		}
+	}
+	return ""
+}
