@@ -49,7 +49,7 @@ func (s screen) device(all []disks.Disk) (string, error) {
 	return chosen, err
 }
 
-func (s screen) config() ([]byte, error) {
+func (s screen) config(roles []membership) ([]byte, error) {
 	a := answers{Hostname: "kairos", Users: []userAnswer{{Name: "kairos", Groups: []string{"sudo"}}}}
 	var password, again, key string
 	err := s.show(
@@ -66,7 +66,34 @@ func (s screen) config() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if a.Roles, err = s.role(roles); err != nil {
+		return nil, err
+	}
 	return a.with(password, key)
+}
+
+// role asks what the node is in Kubernetes, and how it joins.
+func (s screen) role(roles []membership) (map[string]roleAnswer, error) {
+	if len(roles) == 0 {
+		return nil, nil
+	}
+	var options []huh.Option[int]
+	for i, m := range roles {
+		options = append(options, huh.NewOption(m.title, i))
+	}
+	var chosen int
+	var server, token string
+	role := func() membership { return roles[chosen] }
+	err := s.show(
+		huh.NewGroup(huh.NewSelect[int]().Title("Role in Kubernetes").Options(options...).Value(&chosen)),
+		huh.NewGroup(
+			huh.NewInput().Title("Address of a server").Placeholder("https://192.0.2.10:6443").Value(&server).Validate(checkServer),
+		).WithHideFunc(func() bool { return !role().address }),
+		huh.NewGroup(
+			huh.NewInput().Title("Token of the cluster").DescriptionFunc(func() string { return role().tokenFrom }, &chosen).Value(&token).Validate(func(v string) error { return role().check(v) }),
+		).WithHideFunc(func() bool { return !role().joins }),
+	)
+	return role().answer(server, token), err
 }
 
 func same(a, b string) error {
