@@ -53,6 +53,7 @@ type questions interface {
 	device(all []disks.Disk) (string, error)
 	// config asks for a cloud-config. roles are what the node can be in Kubernetes.
 	config(roles []membership) ([]byte, error)
+	// agree shows lines about the installation, and asks whether it may begin.
 	agree(lines []string) error
 }
 
@@ -329,7 +330,8 @@ func (a answers) encode() ([]byte, error) {
 }
 
 // agree wants the word yes: everything on the disk is lost.
-func (d dialog) agree([]string) error {
+func (d dialog) agree(lines []string) error {
+	fmt.Fprintln(d.out, strings.Join(lines, "\n"))
 	answer, err := d.ask("everything on this disk is lost. Type yes to install", "no", func(string) error { return nil })
 	if err == nil && answer != "yes" {
 		err = errors.New("nothing was written")

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/charmbracelet/huh"
+	"github.com/charmbracelet/lipgloss"
 
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/install/disks"
@@ -24,11 +25,21 @@ type screen struct {
 
 // show runs a form until it is filled in.
 func (s screen) show(groups ...*huh.Group) error {
-	err := huh.NewForm(groups...).WithInput(s.in).WithOutput(s.out).RunWithContext(s.ctx)
+	err := huh.NewForm(groups...).WithTheme(theme()).WithInput(s.in).WithOutput(s.out).RunWithContext(s.ctx)
 	if errors.Is(err, huh.ErrUserAborted) {
 		return errors.New("it was ended; nothing was written")
 	}
 	return err
+}
+
+// theme has only characters that the font of a PC's console has, and no colour that means
+// something: a serial line may have none. The button that Enter presses is in brackets.
+func theme() *huh.Theme {
+	t := huh.ThemeBase16()
+	t.Focused.Base = t.Focused.Base.BorderStyle(lipgloss.NormalBorder())
+	t.Focused.Card = t.Focused.Base
+	t.Focused.FocusedButton = t.Focused.FocusedButton.Transform(func(s string) string { return "[" + s + "]" })
+	return t
 }
 
 func (s screen) device(all []disks.Disk) (string, error) {
@@ -110,6 +121,9 @@ func (s screen) agree(lines []string) error {
 	))
 	if err == nil && !yes {
 		err = errors.New("nothing was written")
+	}
+	if err == nil { // the form is gone from the screen
+		fmt.Fprintln(s.out, strings.Join(lines, "\n"))
 	}
 	return err
 }
