@@ -89,9 +89,12 @@ func (b *bench) formatRound(ctx context.Context, image string, t *formatTimes) (
 	converted := raw.seconds
 	for _, c := range conversions() {
 		args := append(append([]string{"convert", "-f", "raw"}, c.args...), filepath.Join(dir, "raw", "disk.raw"), filepath.Join(dir, c.artifact))
-		j, err := b.timed(ctx, exec.CommandContext(ctx, "qemu-img", args...))
+		cmd := exec.CommandContext(ctx, "qemu-img", args...)
+		var words strings.Builder
+		cmd.Stderr = &words
+		j, err := b.timed(ctx, cmd)
 		if err != nil {
-			return fmt.Errorf("qemu-img %s: %w", strings.Join(args, " "), err)
+			return fmt.Errorf("qemu-img %s: %w: %s", strings.Join(args, " "), err, words.String())
 		}
 		converted += j.seconds
 	}
@@ -103,12 +106,12 @@ func (b *bench) formatRound(ctx context.Context, image string, t *formatTimes) (
 	return nil
 }
 
-// disks makes disks of an image in a new folder.
+// disks makes disks of an image in a new folder: disk.raw, and others beside it.
 func (b *bench) disks(ctx context.Context, image, dir, artifacts string) (job, error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return job{}, err
 	}
-	return b.kairos(ctx, b.program, filepath.Join(dir, "state"), "disk", image, "--output", filepath.Join(dir, "disk"), "--artifact", artifacts)
+	return b.kairos(ctx, b.program, filepath.Join(dir, "state"), "disk", image, "--output", filepath.Join(dir, "disk.raw"), "--artifact", artifacts)
 }
 
 const (

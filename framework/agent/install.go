@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -133,7 +134,7 @@ func (p *program) mayInstall(i installFlags) error {
 }
 
 // watchInstall prepares and installs, and shows the progress. agree is asked before
-// anything is written; nil agrees.
+// anything is written, and shows what is to be done; nil agrees.
 func (p *program) watchInstall(ctx context.Context, i installFlags, agree func(lines []string) error) (r installResult, prepared *node.Installation, err error) {
 	view := newProgressView(p.stderr)
 	defer view.end()
@@ -149,8 +150,8 @@ func (p *program) watchInstall(ctx context.Context, i installFlags, agree func(l
 		return r, nil, err
 	}
 	defer func() { err = errors.Join(err, ready.Close()) }()
-	for _, line := range ready.Lines() {
-		fmt.Fprintln(view, line)
+	if i.dry || agree == nil {
+		fmt.Fprintln(view, strings.Join(ready.Lines(), "\n"))
 	}
 	if i.dry {
 		fmt.Fprintln(view, "nothing was written: --dry-run")

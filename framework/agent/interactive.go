@@ -21,6 +21,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/install/disks"
 	"github.com/kairos-build/kairos-build/framework/machine/crypt"
+	"github.com/kairos-build/kairos-build/framework/machine/kubernetes"
 )
 
 func newInteractiveInstall(p *program) *cobra.Command {
@@ -29,8 +30,8 @@ func newInteractiveInstall(p *program) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "interactive-install",
 		Short: "Ask what is needed, and install",
-		Long: `Asks for the disk, the name of the node and a user, says what will be erased, and
-installs. It fills a terminal with forms; with --plain, or on a terminal that cannot do
+		Long: `Asks for the disk, the name of the node, a user, and its role in Kubernetes if the image
+has k3s or k0s; says what will be erased, and installs. It fills a terminal with forms; with --plain, or on a terminal that cannot do
 that (TERM=dumb), it asks line by line.`,
 		Example: `  sudo kairos-agent interactive-install
   sudo kairos-agent interactive-install --plain   # over a serial line`,
@@ -50,7 +51,9 @@ var errUnanswered = errors.New("the input ended; nothing was written")
 // questions are what an installation asks a person.
 type questions interface {
 	device(all []disks.Disk) (string, error)
-	config() ([]byte, error) // a cloud-config
+	// config asks for a cloud-config. roles are what the node can be in Kubernetes.
+	config(roles []membership) ([]byte, error)
+	// agree shows lines about the installation, and asks whether it may begin.
 	agree(lines []string) error
 }
 
@@ -142,7 +145,15 @@ func (p *program) interactiveInstall(ctx context.Context, i installFlags, d ques
 	if i.device, err = d.device(all); err != nil {
 		return err
 	}
-	if i.text, err = d.config(); err != nil {
+	image, err := kubernetes.ReadImage(os.DirFS(p.node.Root.Dir))
+	if err != nil {
+		return err
+	}
+	roles := memberships(image.Version.Distribution())
+	if i.source != "" { // its Kubernetes is not known before it is fetched
+		roles = nil
+	}
+	if i.text, err = d.config(roles); err != nil {
 		return err
 	}
 	i.config, i.force = "what was answered", true
@@ -183,23 +194,33 @@ func (d dialog) device(all []disks.Disk) (string, error) {
 	if len(can) == 0 {
 		return "", fmt.Errorf("%w; see the reasons above", disks.ErrNone)
 	}
-	answer, err := d.ask("number of the disk to install to", "", func(s string) error {
-		if n, err := strconv.Atoi(s); err != nil || n < 1 || n > len(can) {
-			return fmt.Errorf("a number from 1 to %d", len(can))
+	n, err := d.number("number of the disk to install to", "", len(can))
+	if err != nil {
+		return "", err
+	}
+	return can[n-1].Path, nil
+}
+
+// number asks for a number from 1 to most.
+func (d dialog) number(question, otherwise string, most int) (int, error) {
+	answer, err := d.ask(question, otherwise, func(s string) error {
+		if n, err := strconv.Atoi(s); err != nil || n < 1 || n > most {
+			return fmt.Errorf("a number from 1 to %d", most)
 		}
 		return nil
 	})
 	if err != nil {
-		return "", err
+		return 0, err
 	}
-	n, _ := strconv.Atoi(answer) // it was checked
-	return can[n-1].Path, nil
+	return strconv.Atoi(answer)
 }
 
 // answers are the config that the questions make.
 type answers struct {
 	Hostname string       `yaml:"hostname"`
 	Users    []userAnswer `yaml:"users"`
+	// Roles has the role in Kubernetes, by its key.
+	Roles map[string]roleAnswer `yaml:",inline"`
 }
 
 type userAnswer struct {
@@ -210,7 +231,7 @@ type userAnswer struct {
 }
 
 // config asks for a node's name and user. Someone must be able to log in.
-func (d dialog) config() ([]byte, error) {
+func (d dialog) config(roles []membership) ([]byte, error) {
 	a := answers{Users: []userAnswer{{Groups: []string{"sudo"}}}}
 	u := &a.Users[0]
 	var err error
@@ -228,7 +249,37 @@ func (d dialog) config() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if a.Roles, err = d.role(roles); err != nil {
+		return nil, err
+	}
 	return a.with(password, key)
+}
+
+// role asks what the node is in Kubernetes.
+func (d dialog) role(roles []membership) (map[string]roleAnswer, error) {
+	if len(roles) == 0 {
+		return nil, nil
+	}
+	for i, m := range roles {
+		fmt.Fprintf(d.out, "  %d  %s\n", i+1, m.title)
+	}
+	n, err := d.number("role in Kubernetes", "1", len(roles))
+	if err != nil {
+		return nil, err
+	}
+	var server, token string
+	m := roles[n-1]
+	if m.address {
+		if server, err = d.ask("address of a server, such as https://192.0.2.10:6443", "", checkServer); err != nil {
+			return nil, err
+		}
+	}
+	if m.joins {
+		if token, err = d.ask("token of the cluster", "", m.check); err != nil {
+			return nil, err
+		}
+	}
+	return m.answer(server, token), nil
 }
 
 // with adds how the user logs in.
@@ -251,7 +302,7 @@ func checkUser(name, key string) error {
 	if key != "" {
 		u.Keys = []string{key}
 	}
-	return accepted(answers{"x", []userAnswer{u}})
+	return accepted(answers{Hostname: "x", Users: []userAnswer{u}})
 }
 
 func checkKey(user, key, password string) error {
@@ -279,7 +330,8 @@ func (a answers) encode() ([]byte, error) {
 }
 
 // agree wants the word yes: everything on the disk is lost.
-func (d dialog) agree([]string) error {
+func (d dialog) agree(lines []string) error {
+	fmt.Fprintln(d.out, strings.Join(lines, "\n"))
 	answer, err := d.ask("everything on this disk is lost. Type yes to install", "no", func(string) error { return nil })
 	if err == nil && answer != "yes" {
 		err = errors.New("nothing was written")

@@ -47,7 +47,7 @@ func TestScreen(t *testing.T) {
 	if err != nil || got != "/dev/sdb" || !strings.Contains(out.String(), "its sectors have 4096") {
 		t.Errorf("%q, %v, %s", got, err, out.String())
 	}
-	text, err := screen{formTime(t), typist(t, erase, "edge-3", enter, enter, "geheim", enter, "geheim", enter, enter), &out}.config()
+	text, err := screen{formTime(t), typist(t, erase, "edge-3", enter, enter, "geheim", enter, "geheim", enter, enter), &out}.config(nil)
 	c, problems := config.Decode("a.yaml", text)
 	if err != nil || len(problems) > 0 || c.Hostname != "edge-3" || len(c.Users) != 1 || !crypt.Matches(c.Users[0].Password, "geheim") {
 		t.Errorf("%v\n%s\n%s", err, text, problems.Error())

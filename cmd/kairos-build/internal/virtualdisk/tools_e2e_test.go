@@ -6,10 +6,12 @@ package virtualdisk
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -117,4 +119,76 @@ func TestTarUnpacksTheArchive(t *testing.T) {
 	}
 	tool(t, "tar", "--extract", "--gzip", "--file", path, "--directory", dir)
 	tool(t, "cmp", "--bytes", "1072693248", d.Data.(*os.File).Name(), filepath.Join(dir, "disk.raw"))
+}
+
+// TestBlocksAreShared: on btrfs the clusters of a VHD and of a VHDX are those of the raw
+// disk, which take no room again, and the files have the bytes that they have elsewhere.
+func TestBlocksAreShared(t *testing.T) {
+	dir := onBtrfs(t)
+	const data = 64 * mib
+	d := newSparseDisk(t, 3*data, []piece{{0, data, 1}, {2 * data, data, 1}})
+	raw := filepath.Join(dir, "disk.raw")
+	tool(t, "cp", "--sparse=always", d.Data.(*os.File).Name(), raw)
+	source, err := os.Open(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer source.Close()
+	for _, name := range []string{VHD, VHDX, Azure} {
+		format, _ := Find(name)
+		want := contents(t, write(t, d, []Order{{Format: format}})[0])
+		shared, before := d, used(t, dir)
+		shared.Data = source
+		f, err := os.Create(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = Write(t.Context(), shared, []Order{{Format: format, File: f}})
+		if err := errors.Join(err, f.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(contents(t, f.Name()), want) {
+			t.Errorf("%s: other bytes than without sharing", name)
+		}
+		if took := used(t, dir) - before; took > 16*mib {
+			t.Errorf("%s took %d MiB, though its data is there", name, took/mib)
+		}
+	}
+}
+
+// onBtrfs mounts a new btrfs.
+func onBtrfs(t *testing.T) string {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("SKIPPED, NOT PROVEN: mounting needs root")
+	}
+	image, dir := filepath.Join(t.TempDir(), "btrfs.img"), t.TempDir()
+	f, err := os.Create(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(f.Truncate(1<<30), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	tool(t, "mkfs.btrfs", "--quiet", image)
+	if out, err := exec.CommandContext(t.Context(), "mount", "-o", "loop", image, dir).CombinedOutput(); err != nil {
+		t.Skipf("SKIPPED, NOT PROVEN: this kernel mounts no btrfs: %s", out)
+	}
+	t.Cleanup(func() {
+		if err := exec.Command("umount", dir).Run(); err != nil { //nolint:noctx // the test's context has ended
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// used is how many bytes of a file system are taken.
+func used(t *testing.T, dir string) int64 {
+	t.Helper()
+	tool(t, "sync", "--file-system", dir)
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		t.Fatal(err)
+	}
+	return int64(st.Blocks-st.Bfree) * st.Bsize
 }
