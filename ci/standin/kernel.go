@@ -6,7 +6,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -84,20 +83,22 @@ func (k *kernel) add(f file) error {
 	return k.parts[part].add(f)
 }
 
-// recompress makes zstd of xz.
+// recompress makes zstd of xz. libkmod reads a frame only if it begins with its size, as
+// those of zstd(1) do.
 func recompress(data []byte) ([]byte, error) {
 	in, err := xz.NewReader(bytes.NewReader(data), xz.DefaultDictMax)
 	if err != nil {
 		return nil, err
 	}
-	var out bytes.Buffer
-	w, err := zstd.NewWriter(&out, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
+	plain, err := io.ReadAll(in)
 	if err != nil {
 		return nil, err
 	}
-	_, err = io.Copy(w, in)
-	err = errors.Join(err, w.Close())
-	return out.Bytes(), err
+	w, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithSingleSegment(true))
+	if err != nil {
+		return nil, err
+	}
+	return w.EncodeAll(plain, nil), w.Close()
 }
 
 // packages are the packages of the kernel and its meta packages.

@@ -212,6 +212,10 @@ func plain(t *testing.T, text string) string {
 	if !strings.HasPrefix(data, "\x28\xb5\x2f\xfd") {
 		return text
 	}
+	var header zstd.Header
+	if err := header.Decode([]byte(data)); err != nil || !header.HasFCS {
+		t.Errorf("libkmod cannot read a frame without its size: %+v, %v", header, err)
+	}
 	d, err := zstd.NewReader(nil)
 	if err != nil {
 		t.Fatal(err)

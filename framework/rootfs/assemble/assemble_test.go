@@ -170,6 +170,27 @@ func TestMergeUsr(t *testing.T) {
 	}
 }
 
+// TestDepmodThatCannotRead: depmod ends with success although it could not read a module.
+func TestDepmodThatCannotRead(t *testing.T) {
+	dir := t.TempDir()
+	for _, tt := range []struct{ script, want string }{
+		{"echo 'depmod: WARNING: x' >&2", ""},
+		{"echo 'depmod: ERROR: failed to load symbols from /out/ext4.ko.zst: Invalid argument' >&2", "depmod: ERROR: failed to load symbols from /out/ext4.ko.zst: Invalid argument"},
+		{"exit 3", "depmod --basedir: exit status 3"},
+	} {
+		program := put(t, dir, "depmod", "#!/bin/sh\n"+tt.script+"\n")
+		if err := os.Chmod(program, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("PATH", dir+":/usr/bin:/bin")
+		out := t.TempDir()
+		put(t, out, "usr/lib/modules/6.1/x", "")
+		if err := indexModules(out); (err == nil) != (tt.want == "") || err != nil && err.Error() != tt.want {
+			t.Errorf("%s: got %v, want %q", tt.script, err, tt.want)
+		}
+	}
+}
+
 func TestCheckLSM(t *testing.T) {
 	root := t.TempDir()
 	if err := checkLSM(root, ""); err != nil {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -177,9 +178,12 @@ func command(name string, args ...string) *exec.Cmd {
 
 // run executes a program of the root with a fixed environment; its output is the
 // step's output.
-func run(name string, args ...string) error {
+func run(name string, args ...string) error { return runTo(os.Stderr, name, args...) }
+
+// runTo is run with another place for what the program says on stderr.
+func runTo(stderr io.Writer, name string, args ...string) error {
 	cmd := command(name, args...)
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.Stdout, cmd.Stderr = os.Stdout, stderr
 	cmd.Env = append(os.Environ(),
 		"DEBIAN_FRONTEND=noninteractive", "DEBCONF_NONINTERACTIVE_SEEN=true",
 		"DEBCONF_NOWARNINGS=yes", "LC_ALL=C.UTF-8", "HOME=/root")

@@ -3,9 +3,11 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -79,7 +81,23 @@ func indexModules(out string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.Remove(link)) }()
-	return run("depmod", "--basedir", out, version)
+	return runLoud("depmod", "--basedir", out, version)
+}
+
+// runLoud runs a program that reports errors and then ends with success, as depmod does for
+// a module that it cannot read: the module would be without its dependencies. The first such
+// line, "depmod: ERROR: …", is the error.
+func runLoud(name string, args ...string) error {
+	var said bytes.Buffer
+	if err := runTo(io.MultiWriter(os.Stderr, &said), name, args...); err != nil {
+		return err
+	}
+	for line := range strings.Lines(said.String()) {
+		if strings.HasPrefix(line, name+": ERROR: ") {
+			return errors.New(strings.TrimSpace(line))
+		}
+	}
+	return nil
 }
 
 // kernelVersion is the name of the one folder in usr/lib/modules.
