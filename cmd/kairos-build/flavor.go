@@ -72,7 +72,7 @@ Outputs appear when they are complete; until then, those of the last build stay.
 Building again with nothing changed takes a moment and changes nothing.`,
 		Example: `  kairos-build flavor debian-13 --sign new
   kairos-build flavor ./mysite
-  kairos-build flavor debian-13 --package htop --file motd:/etc/motd --run "systemctl enable site.service" --overlay files
+  kairos-build flavor debian-13 --package htop --file motd:/etc/motd --run sync --overlay files
   kairos-build flavor debian-13 --version v1.4.0 --push registry.example.org/edge/debian --sign release.key
   kairos-build flavor debian-13 --sign keyless --policy policy.yaml
   kairos-build flavor debian-13 -o /srv/images/edge --cloud-config site.yaml --version v1.4.0

@@ -5,13 +5,11 @@ package factory
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"strings"
 
 	"github.com/moby/buildkit/client/llb"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
-	"github.com/kairos-build/kairos-build/framework/ondisk/osrelease"
 	"github.com/kairos-build/kairos-build/framework/source"
 	"github.com/kairos-build/kairos-build/recipes"
 )
@@ -38,7 +36,7 @@ func (b *build) openBase(ctx context.Context) (base *baseImage, err error) {
 		if err := b.isLockedBase(image); err != nil {
 			return false, err
 		}
-		files, err := source.Files(image, "etc/os-release", "usr/lib/os-release", b.packages.Database())
+		files, err := source.Files(image, append(osReleaseFiles(), b.packages.Database())...)
 		if err != nil {
 			return false, fmt.Errorf("%s: %w", b.Base, err)
 		}
@@ -71,22 +69,19 @@ func baseName(ref, digest string) recipes.BaseImage {
 
 // fits checks that the image is of the flavor's distribution and release.
 func (b *build) fits(files map[string][]byte) error {
-	facts := osrelease.Of(func(name string) ([]byte, error) {
-		if data := files[name]; data != nil {
-			return data, nil
-		}
-		return nil, fs.ErrNotExist
-	})
+	facts := osReleaseOf(files)
 	if facts == nil {
-		return fmt.Errorf("%s: it has no /etc/os-release, so its distribution is unknown: is it a distribution's image?", b.Base)
+		return noOSRelease(b.Base)
 	}
 	f := b.choice.Flavor
-	if facts["ID"] != f.ID || facts["VERSION_ID"] != f.Release {
+	if b.Relative != "" {
+		b.Log.Warn(b.Base + ": " + b.Relative)
+	} else if facts["ID"] != f.ID || facts["VERSION_ID"] != f.Release {
 		is := strings.TrimSpace(facts["ID"] + " " + facts["VERSION_ID"])
 		return fmt.Errorf("%s is %s, flavor %s needs %s %s: choose the flavor that fits, or another base", b.Base, is, f.Name, f.ID, f.Release)
 	}
 	if name := b.packages.Database(); files[name] == nil {
-		return fmt.Errorf("%s: it has no package database (/%s)", b.Base, name)
+		return fmt.Errorf("%s: it has no package database (/%s), so nothing can be added to it: take an image with the package manager of %s", b.Base, name, f.Title)
 	}
 	return nil
 }

@@ -40,7 +40,7 @@ func TestBaseFitsTheFlavor(t *testing.T) {
 		{"a rolling distribution", map[string][]byte{"etc/os-release": []byte("ID=arch\n")},
 			"base.tar is arch, flavor debian-13 needs debian 13: choose the flavor that fits, or another base"},
 		{"no os-release", nil, "base.tar: it has no /etc/os-release, so its distribution is unknown: is it a distribution's image?"},
-		{"no dpkg", map[string][]byte{"etc/os-release": debian}, "base.tar: it has no package database (/var/lib/dpkg/status)"},
+		{"no dpkg", map[string][]byte{"etc/os-release": debian}, "base.tar: it has no package database (/var/lib/dpkg/status), so nothing can be added to it: take an image with the package manager of Debian 13 (trixie)"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := ""

@@ -53,7 +53,10 @@ type Options struct {
 	Model     string       // default generic
 	Arch      string       // default amd64
 	Base      string       // image to start from in place of the archive
-	Version   string       // semantic version, with or without a leading v
+	// Relative allows a Base of another distribution, which is like the flavor's: a warning
+	// from FlavorOf.
+	Relative string
+	Version  string // semantic version, with or without a leading v
 	// Maker is this program, for the evidence.
 	Maker evidence.Builder
 	// MountPoints are directories of the root besides those of the flavor.
