@@ -70,7 +70,7 @@ func rejoin(list []Layer, name, from, to string) {
 func (c Choice) Place(input, name string) string {
 	model := "models." + c.Model + "."
 	for _, list := range map[string][]string{
-		InputPackages: {"packages", model + "packages"}, InputTools: {"tools"}, InputKernel: {model + "kernel"},
+		InputPackages: {"packages", model + "packages", "base.archive.base_packages"}, InputTools: {"tools"}, InputKernel: {model + "kernel"},
 		InputBootloader: {"boot." + c.Arch + ".packages"}, InputSitePackages: {"packages.add"},
 	}[input] {
 		if at := c.Flavor.Place(list, name); at != "" {

@@ -21,7 +21,6 @@ import (
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/inputs"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/deb/archive"
-	"github.com/kairos-build/kairos-build/flavors"
 	"github.com/kairos-build/kairos-build/recipes"
 )
 
@@ -224,25 +223,5 @@ func TestNewRefusesMirrors(t *testing.T) {
 		if _, err := New(o); err == nil || !strings.Contains(err.Error(), `"foo" is no mirror`) {
 			t.Errorf("got %v", err)
 		}
-	}
-}
-
-// TestPlaceOfAMissingPackage: the error of a build says in which line of the flavor the
-// package is.
-func TestPlaceOfAMissingPackage(t *testing.T) {
-	a := testArchive(t, index)
-	flavor, err := flavors.Load("debian-13")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for names, want := range map[string]string{
-		"curl apt": "", "curl logrotate": " (" + flavor.Place("logrotate") + ")", "of-no-flavor": "",
-	} {
-		if got := place(a, flavor, strings.Fields(names)); got != want {
-			t.Errorf("%s: got %q, want %q", names, got, want)
-		}
-	}
-	if at := flavor.Place("logrotate"); !strings.HasPrefix(at, "flavors/debian-13/flavor.yaml:") {
-		t.Errorf("the place is %q", at)
 	}
 }
