@@ -17,9 +17,6 @@ import (
 	"time"
 )
 
-// nobody is a user without rights.
-const nobody = 65534
-
 // A person runs machines, without root.
 type person struct {
 	t     *testing.T
@@ -33,19 +30,7 @@ func newPerson(t *testing.T) *person {
 	if image == "" {
 		t.Skip("SKIPPED, NOT PROVEN: set KAIROS_E2E_IMAGE")
 	}
-	home, err := os.MkdirTemp("", "kairos-build-person-") // t.TempDir is for root alone
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(home); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := os.Chown(home, nobody, nobody); err != nil {
-		t.Fatal(err)
-	}
-	return &person{t: t, build: filepath.Dir(image), home: home}
+	return &person{t: t, build: filepath.Dir(image), home: forNobody(t)}
 }
 
 // write writes a file that the person may read.
