@@ -112,12 +112,13 @@ func TestRunNetboot(t *testing.T) {
 	}
 }
 
-// TestRunInstallKept: a machine installs itself, and is there again in the next run.
+// TestRunInstallKept: a machine installs itself and starts from its disk, and is there again
+// in the next run.
 func TestRunInstallKept(t *testing.T) {
 	if testing.Short() {
 		t.Skip("make prove installs")
 	}
 	p := newPerson(t)
-	p.run(2*bootLimit, `kairos: ready slot=a mode=active`, p.build, "--netboot", "--install", "--boot", "bios", "--keep", "edge", "--cloud-config", p.write("site.yaml", netConfig))
+	p.run(2*bootLimit, `(?s)kairos: image.*Linux version.*kairos: installing.*Linux version`, p.build, "--netboot", "--install", "--boot", "bios", "--keep", "edge", "--cloud-config", p.write("site.yaml", netConfig))
 	p.run(bootLimit, `kairos: ready slot=a mode=active`, "--keep", "edge")
 }
