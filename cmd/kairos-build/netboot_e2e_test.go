@@ -127,7 +127,7 @@ func TestNetbootSideBySide(t *testing.T) {
 	l := newNetLab(t)
 	l.dhcp()
 	s := l.serve(l.image, "--cloud-config", l.config())
-	var machines []*qemu.VM
+	var machines []netMachine
 	for n := range count {
 		machines = append(machines, l.boot(n, qemu.Config{}))
 	}

@@ -179,8 +179,14 @@ func (s *serving) waitFor(is func(netserve.Event) bool) (told []netserve.Event) 
 // mac is the address of the nth machine.
 func mac(n int) string { return fmt.Sprintf("52:54:00:00:00:%02x", n) }
 
-// boot starts the nth machine, which boots from the network.
-func (l *netLab) boot(n int, c qemu.Config) *qemu.VM {
+// A netMachine is a machine that boots from the network.
+type netMachine struct {
+	*qemu.VM
+	began time.Time // its power-on
+}
+
+// boot starts the nth machine.
+func (l *netLab) boot(n int, c qemu.Config) netMachine {
 	l.t.Helper()
 	tap, err := l.segment.TAP(l.t.Context())
 	l.check(err)
@@ -189,24 +195,24 @@ func (l *netLab) boot(n int, c qemu.Config) *qemu.VM {
 	c.Network.TAP, c.Network.MAC, c.Network.Boot = tap, mac(n), c.Kernel == ""
 	c.Faults = []qemu.Fault{} // a firmware that finds no disk is not one
 	c.ConsoleLog = filepath.Join(l.t.TempDir(), "console.log")
+	began := time.Now()
 	vm, err := qemu.Start(l.t.Context(), c)
 	l.check(err)
 	l.t.Cleanup(func() { l.check(vm.Close()) })
-	return vm
+	return netMachine{vm, began}
 }
 
 // expect waits until the console says each of these, in their order.
-func (l *netLab) expect(vm *qemu.VM, limit time.Duration, lines ...string) {
+func (l *netLab) expect(vm netMachine, limit time.Duration, lines ...string) {
 	l.t.Helper()
 	ctx, cancel := context.WithTimeout(l.t.Context(), limit)
 	defer cancel()
-	begin := time.Now()
 	for _, line := range lines {
 		if _, err := vm.WaitFor(ctx, regexp.MustCompile(line)); err != nil {
 			console, readErr := os.ReadFile(vm.ConsoleLog)
 			l.t.Fatalf("waiting for %q: %v\n%s", line, errors.Join(err, readErr), console)
 		}
-		l.t.Logf("%.1f s to %q", time.Since(begin).Seconds(), line)
+		l.t.Logf("%.1f s from power-on to %q", time.Since(vm.began).Seconds(), line)
 	}
 }
 

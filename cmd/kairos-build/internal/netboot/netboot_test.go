@@ -140,6 +140,21 @@ func TestSecrets(t *testing.T) {
 }
 
 // TestInstallConfig: the node accepts it.
+// TestMemory: manifest and scripts say how much memory a machine needs: twice the archive,
+// and 512 MiB.
+func TestMemory(t *testing.T) {
+	const live, want = 400 << 20, 1312
+	if got := (Manifest{Files: []Written{{Path: Kernel, Size: 1}, {Path: Live, Size: live}}}).MemoryMiB(); got != want {
+		t.Errorf("the manifest says %d MiB, want %d", got, want)
+	}
+	b := &Boot{Files: []File{{Path: Live, Size: live}}}
+	for name, script := range map[string][]byte{Script: b.IPXE(""), GRUBConfig: b.GRUBConfig("")} {
+		if !strings.Contains(string(script), "it needs 1312 MiB") {
+			t.Errorf("%s does not say how much:\n%s", name, script)
+		}
+	}
+}
+
 func TestInstallConfig(t *testing.T) {
 	_, f := config.Decode("install.yaml", []byte(InstallConfig))
 	if f.Failed() {
