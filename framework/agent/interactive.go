@@ -157,7 +157,8 @@ func (p *program) interactiveInstall(ctx context.Context, i installFlags, d ques
 		return err
 	}
 	i.config, i.force = "what was answered", true
-	result, prepared, err := p.watchInstall(ctx, i, d.agree)
+	node := nodeLine(i.text)
+	result, prepared, err := p.watchInstall(ctx, i, func(lines []string) error { return d.agree(append(lines, node)) })
 	if err != nil || i.dry {
 		return err
 	}
@@ -168,6 +169,21 @@ func (p *program) interactiveInstall(ctx context.Context, i installFlags, d ques
 		fmt.Fprintln(p.stderr, "restart the machine (Ctrl-Alt-Del): it starts from this disk if its firmware prefers that to the medium")
 	}
 	return p.afterInstall(ctx, i, prepared)
+}
+
+// nodeLine says what node the answers make.
+func nodeLine(text []byte) string {
+	c, _ := config.Decode("answers", text) // they were checked
+	line := "node    " + c.Hostname
+	for _, u := range c.Users {
+		line += "; " + u.Name + " may log in"
+	}
+	for key, k := range map[string]config.Kubernetes{config.K3s: c.K3s, config.K3sAgent: c.K3sAgent, config.K0s: c.K0s, config.K0sWorker: c.K0sWorker} {
+		if k.Enabled != nil && *k.Enabled { // at most one of them
+			line += "; " + key
+		}
+	}
+	return line
 }
 
 // suitable returns the disks that can be chosen, and what speaks against the others.

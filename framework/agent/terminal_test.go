@@ -110,7 +110,7 @@ func formSteps() []step {
 		{"Password", "geheim\r"}, {"once more", "geheim\r"}, {"SSH public key", "\r"},
 		{"Role in Kubernetes", "\x1b[B"}, {"> k3s server", "\x1b[B"}, {"> k3s agent", "\r"},
 		{"Address of a server", "https://192.0.2.10:6443\r"}, {"Token of the cluster", "a-long-secret\r"},
-		{"Everything on this disk is lost", "y"},
+		{"Everything on this disk is lost", ""}, {"edge-3; kairos may log in; k3s-agent", "y"},
 	}
 }
 
@@ -122,7 +122,7 @@ func lineSteps() []step {
 		{"role in Kubernetes [1]: ", "3\r"}, {"address of a server", "192.0.2.10\r"}, {"write it such as https://", ""},
 		{"address of a server", "https://192.0.2.10:6443\r"}, {"token of the cluster: ", "\r"}, {"a server has it in", ""},
 		{"token of the cluster: ", "a-long-secret\r"},
-		{"Type yes to install [no]: ", "yes\r"},
+		{"node    edge-3; kairos may log in; k3s-agent", ""}, {"Type yes to install [no]: ", "yes\r"},
 	}
 }
 

@@ -24,7 +24,6 @@
 package disk
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -63,8 +62,6 @@ type Spec struct {
 	Whole bool
 	// ID is the seed of every identifier.
 	ID [32]byte
-	// Name is the path of the disk in errors. Default: the path that it is written to.
-	Name string
 	// Time of all files that we make. Default: the earliest time that the file
 	// system can store.
 	Time time.Time
@@ -89,7 +86,7 @@ func Write(ctx context.Context, path string, s Spec) (Result, error) {
 	}
 	p, err := newPlan(s)
 	if err != nil {
-		return Result{}, fmt.Errorf("planning disk %q: %w", cmp.Or(s.Name, path), err)
+		return Result{}, fmt.Errorf("planning disk %q: %w", path, err)
 	}
 	out, err := create(path, p.size)
 	if err != nil {
@@ -106,9 +103,7 @@ func Write(ctx context.Context, path string, s Spec) (Result, error) {
 }
 
 // explain is Explain for the disk of a plan.
-func explain(path string, p *plan, err error) error {
-	return Explain(cmp.Or(p.Name, path), p.estimate(), p.size, err)
-}
+func explain(path string, p *plan, err error) error { return Explain(path, p.estimate(), p.size, err) }
 
 // Explain says what to do about an error of the file system: err came from writing the
 // disk file path, which needs need bytes and has size bytes with its holes.

@@ -20,7 +20,7 @@ func (b *build) addDisks(ctx context.Context, image *madeImage, r *Result) error
 		return nil
 	}
 	set := diskSet{
-		image: image.root, digest: image.Digest, folder: b.out.dir, checksum: slices.Contains(b.Artifacts, kindChecksum),
+		image: image.root, digest: image.Digest, checksum: slices.Contains(b.Artifacts, kindChecksum),
 		files: beside(b.out.staged(diskName), diskOrders(b.Artifacts, b.Compress)),
 		spec:  disk.Spec{OEM: oemEntries(b.configs), Sizes: b.Sizes, Time: b.recipe.Epoch},
 	}

@@ -99,7 +99,7 @@ func (b *build) makeArtifacts(ctx context.Context, image *madeImage, r *Result) 
 		}
 		if a.make != nil {
 			if err := a.make(b, ctx, image, r); err != nil {
-				return err
+				return inPlace{err, b.out}
 			}
 		}
 		made = append(made, a.files()...)

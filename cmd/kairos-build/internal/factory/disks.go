@@ -3,7 +3,6 @@
 package factory
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -37,7 +36,6 @@ type diskSet struct {
 	digest   string // of the OCI image: identifiers are derived from it
 	spec     disk.Spec
 	checksum bool                            // of each file
-	folder   string                          // where the files will be; default: where they are written
 	free     func(dir string) (int64, error) // bytes; default freeSpace
 }
 
@@ -77,10 +75,8 @@ func (s diskSet) rawAlone() bool { return len(s.files) == 1 && s.files[0].isRaw(
 func (s diskSet) writeRaw(ctx context.Context) (*os.File, disk.Result, error) {
 	i := slices.IndexFunc(s.files, diskFile.isRaw)
 	if i < 0 {
-		s.spec.Name = s.shown("") + "/"
 		return disk.Scratch(ctx, s.dir(), s.spec)
 	}
-	s.spec.Name = s.shown(s.files[i].path)
 	result, err := disk.Write(ctx, s.files[i].path, s.spec)
 	if err != nil {
 		return nil, result, err
@@ -91,11 +87,6 @@ func (s diskSet) writeRaw(ctx context.Context) (*os.File, disk.Result, error) {
 
 // dir is the folder of the files.
 func (s diskSet) dir() string { return filepath.Dir(s.files[0].path) }
-
-// shown is the path of a file, or of their folder, for people.
-func (s diskSet) shown(path string) string {
-	return filepath.Join(cmp.Or(s.folder, s.dir()), strings.TrimPrefix(path, s.dir()))
-}
 
 // convert writes all files but the raw disk, which it only hashes.
 func (s diskSet) convert(ctx context.Context, raw *os.File, r disk.Result) (made []virtualdisk.Made, err error) {
@@ -110,7 +101,7 @@ func (s diskSet) convert(ctx context.Context, raw *os.File, r disk.Result) (made
 		if !f.isRaw() {
 			out, err := durable.New(f.path, 0o666)
 			if err != nil {
-				return nil, errors.Join(disk.Explain(s.shown(f.path), s.need(), r.Size, err), discard(open))
+				return nil, errors.Join(disk.Explain(f.path, s.need(), r.Size, err), discard(open))
 			}
 			o.File, open = out.File, append(open, out)
 		}
@@ -120,7 +111,7 @@ func (s diskSet) convert(ctx context.Context, raw *os.File, r disk.Result) (made
 	id := sha256.Sum256([]byte(disk.Content(r.Size, r.Extents)))
 	made, err = virtualdisk.Write(ctx, virtualdisk.Disk{Size: r.Size, Data: raw, Extents: r.Extents, ID: id}, orders)
 	if err != nil {
-		return nil, errors.Join(disk.Explain(s.shown("")+"/", s.need(), r.Size, err), discard(open))
+		return nil, errors.Join(disk.Explain(s.dir()+"/", s.need(), r.Size, err), discard(open))
 	}
 	for i, f := range open {
 		if err := f.Publish(); err != nil {
@@ -195,7 +186,7 @@ func (s diskSet) checkSpace() error {
 		return nil // the writer will say what is wrong with the folder
 	}
 	if need := s.need(); need > have {
-		return fmt.Errorf("writing the disk: it needs about %d MiB in %q, and %d MiB are free: free some, or choose another folder with -o", need>>20, s.shown(""), have>>20)
+		return fmt.Errorf("writing the disk: it needs about %d MiB in %q, and %d MiB are free: free some, or choose another folder with -o", need>>20, s.dir(), have>>20)
 	}
 	return nil
 }

@@ -4,7 +4,9 @@ package factory
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -13,6 +15,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
 	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
@@ -156,18 +159,32 @@ func TestOneBuildInTheFolder(t *testing.T) {
 	}
 }
 
-// TestFolderInErrors: an error about space names the output folder, not the one inside it
-// in which outputs are made.
+// TestFolderInErrors: an error about an output names the output folder, not the one inside
+// it in which outputs are made, and keeps its kind.
 func TestFolderInErrors(t *testing.T) {
-	s := diskSet{files: []diskFile{{path: "/out/.kairos-build-7/disk.qcow2"}}, folder: "/out"}
-	if got := s.shown(s.files[0].path); got != "/out/disk.qcow2" {
-		t.Errorf("got %s", got)
+	for _, artifact := range []string{"raw", "qcow2", "iso"} {
+		w := newWorld(t)
+		w.options.Artifacts = []string{artifact}
+		w.options.Progress = &spoiler{Reporter: w.options.Progress, dir: w.options.Dir}
+		_, err := Build(t.Context(), w.options)
+		if err == nil || strings.Contains(err.Error(), stagePrefix) || !strings.Contains(err.Error(), w.options.Dir) || !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: %v", artifact, err)
+		}
 	}
-	if got := s.shown(""); got != "/out" {
-		t.Errorf("got %s", got)
+}
+
+// A spoiler removes the stage of a folder before an artifact is made.
+type spoiler struct {
+	progress.Reporter
+	dir string
+}
+
+func (s *spoiler) Step(name string) progress.Step {
+	if strings.HasPrefix(name, "disk: ") || strings.HasPrefix(name, "ISO: ") {
+		stages, _ := filepath.Glob(filepath.Join(s.dir, stagePrefix+"*"))
+		for _, stage := range stages {
+			_ = os.RemoveAll(stage)
+		}
 	}
-	s.folder = ""
-	if got := s.shown(s.files[0].path); got != s.files[0].path {
-		t.Errorf("without another folder: got %s", got)
-	}
+	return s.Reporter.Step(name)
 }

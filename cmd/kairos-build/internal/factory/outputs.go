@@ -102,6 +102,17 @@ func (o *outputs) publish(name string) error {
 	return nil
 }
 
+// An inPlace is an error about an output in the making. Its text names the output folder:
+// people know that, and not the stage inside it.
+type inPlace struct {
+	error
+	out *outputs
+}
+
+func (e inPlace) Error() string { return strings.ReplaceAll(e.error.Error(), e.out.stage, e.out.dir) }
+
+func (e inPlace) Unwrap() error { return e.error }
+
 // close removes the stage, with the old outputs in it, and unlocks the folder.
 func (o *outputs) close() error {
 	return errors.Join(os.RemoveAll(o.stage), o.lock.Unlock())

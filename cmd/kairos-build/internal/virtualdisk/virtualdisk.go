@@ -5,9 +5,11 @@
 // of Google Compute Engine, and compressed with zstd, gzip or xz. It owns these formats.
 // It does not know what is on a disk, and does not name or replace files.
 //
-// One pass over the data serves all files: a reader hands pieces of 1 MiB to one writer
-// for each file. A format writes its tables first, from the extents alone, so every file
-// is one stream without a seek backwards. Holes of the disk are not read.
+// One pass over the data serves all files: each has a writer, and all get the same pieces
+// of 1 MiB, which the first that needs the bytes reads. A format writes its tables first,
+// from the extents alone, so every file is one stream without a seek backwards. Holes of
+// the disk are not read, and where the file system can share blocks with the disk, nothing
+// is copied.
 //
 // The same disk gives the same bytes: there is no clock and no random number, identifiers
 // are derived from Disk.ID, and a compressor gets the same pieces whatever the number of
