@@ -5,8 +5,6 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -31,10 +29,10 @@ func TestSite(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := t.TempDir()
-	first := w.buildFlavor(dir, filepath.Join(out, "first"))
+	first := w.make(filepath.Join(out, "first"), "flavor", dir)
 	copied := filepath.Join(t.TempDir(), "mysite")
 	copySite(t, dir, copied)
-	if diff := cmp.Diff(identity(first), identity(w.buildFlavor(copied, filepath.Join(out, "copied")))); diff != "" {
+	if diff := cmp.Diff(identity(first), identity(w.make(filepath.Join(out, "copied"), "flavor", copied))); diff != "" {
 		t.Errorf("another clone gives another image (-first +copied):\n%s", diff)
 	}
 	same(t, filepath.Join(out, "first", "sbom.cdx.json"), filepath.Join(out, "copied", "sbom.cdx.json"))
@@ -43,7 +41,7 @@ func TestSite(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "files/etc/motd"), []byte("another\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	changed := w.buildFlavor(dir, filepath.Join(out, "changed"))
+	changed := w.make(filepath.Join(out, "changed"), "flavor", dir)
 	var more int64
 	for _, l := range changed.Image.Layers {
 		if !slices.ContainsFunc(first.Image.Layers, func(o factory.Layer) bool { return o.Digest == l.Digest }) {
@@ -89,22 +87,6 @@ func TestSiteRefused(t *testing.T) {
 			}
 		})
 	}
-}
-
-// buildFlavor builds the flavor in a folder.
-func (w *world) buildFlavor(flavor, dir string) *factory.Result {
-	w.t.Helper()
-	cmd := w.command(w.t.Context(), "flavor", flavor, "-o", dir, "--json", "--progress", "plain")
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
-		w.t.Fatalf("build: %v\n%s", err, stderr.String())
-	}
-	result := &factory.Result{}
-	if err := json.Unmarshal(stdout.Bytes(), result); err != nil {
-		w.t.Fatal(err)
-	}
-	return result
 }
 
 // copySite copies a folder as somebody with another umask clones it, at another time.
