@@ -49,7 +49,7 @@ func TestBase(t *testing.T) {
 		}
 		wantNothingRun(t, name, again)
 	}
-	kairosified := w.make(filepath.Join(t.TempDir(), "app"), "kairosify", folder)
+	kairosified := w.produce(filepath.Join(t.TempDir(), "app"), "kairosify", folder)
 	if kairosified.Image.Digest != first.Image.Digest || kairosified.Flavor != "debian-13" {
 		t.Errorf("kairosify gives %s of %s, --base %s", kairosified.Image.Digest, kairosified.Flavor, first.Image.Digest)
 	}

@@ -61,11 +61,11 @@ func (w *world) command(ctx context.Context, args ...string) *exec.Cmd {
 // build builds debian-13 and returns what was printed with --json.
 func (w *world) build(dir string, args ...string) *factory.Result {
 	w.t.Helper()
-	return w.make(dir, append([]string{"flavor", "debian-13"}, args...)...)
+	return w.produce(dir, append([]string{"flavor", "debian-13"}, args...)...)
 }
 
-// make runs a verb that builds an image, and returns what it printed with --json.
-func (w *world) make(dir string, args ...string) *factory.Result {
+// produce runs a verb that builds an image, and returns what it printed with --json.
+func (w *world) produce(dir string, args ...string) *factory.Result {
 	w.t.Helper()
 	cmd := w.command(w.t.Context(), append(args, "-o", dir, "--json", "--progress", "plain")...)
 	var stdout, stderr bytes.Buffer

@@ -29,10 +29,10 @@ func TestSite(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := t.TempDir()
-	first := w.make(filepath.Join(out, "first"), "flavor", dir)
+	first := w.produce(filepath.Join(out, "first"), "flavor", dir)
 	copied := filepath.Join(t.TempDir(), "mysite")
 	copySite(t, dir, copied)
-	if diff := cmp.Diff(identity(first), identity(w.make(filepath.Join(out, "copied"), "flavor", copied))); diff != "" {
+	if diff := cmp.Diff(identity(first), identity(w.produce(filepath.Join(out, "copied"), "flavor", copied))); diff != "" {
 		t.Errorf("another clone gives another image (-first +copied):\n%s", diff)
 	}
 	same(t, filepath.Join(out, "first", "sbom.cdx.json"), filepath.Join(out, "copied", "sbom.cdx.json"))
@@ -41,7 +41,7 @@ func TestSite(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "files/etc/motd"), []byte("another\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	changed := w.make(filepath.Join(out, "changed"), "flavor", dir)
+	changed := w.produce(filepath.Join(out, "changed"), "flavor", dir)
 	var more int64
 	for _, l := range changed.Image.Layers {
 		if !slices.ContainsFunc(first.Image.Layers, func(o factory.Layer) bool { return o.Digest == l.Digest }) {

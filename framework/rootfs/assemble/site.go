@@ -60,7 +60,7 @@ func runAll(dir string) error {
 		if err != nil {
 			return err
 		}
-		fmt.Printf("+ %s\n", strings.TrimSpace(string(text)))
+		fmt.Fprintf(os.Stdout, "+ %s\n", strings.TrimSpace(string(text)))
 		if err := run("/bin/sh", "-eu", path); err != nil {
 			return fmt.Errorf("command %d of run (%q): %w; its output is above, and it has no network", i+1, firstLine(string(text)), err)
 		}

@@ -131,7 +131,7 @@ func (o DiffOptions) complete(s *diff.Side) error {
 func readDisk(path string) (_ *diff.Tree, err error) {
 	info, err := os.Stat(path)
 	if err != nil || info.IsDir() {
-		return nil, nil //nolint:nilerr // openImage says what is wrong with it
+		return nil, nil // openImage says what is wrong with it
 	}
 	f, err := os.Open(path)
 	if err != nil {
