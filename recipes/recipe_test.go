@@ -126,6 +126,9 @@ func TestSite(t *testing.T) {
 	if last.Input != InputSitePackages || last.Over != InputPackages || strings.Join(last.Names, " ") != "htop" {
 		t.Errorf("the packages of the site are %+v: curl is one of the flavor's", last)
 	}
+	if at := ownSite(t, Options{Packages: []string{"jo"}}).Place(InputSitePackages, "jo"); at != "--package jo" {
+		t.Errorf("jo is at %q", at)
+	}
 	if at := lists[0].Place("curl"); !strings.HasPrefix(at, "flavors/debian-13/flavor.yaml:") {
 		t.Errorf("curl is at %q", at)
 	}

@@ -66,7 +66,7 @@ func rejoin(list []Layer, name, from, to string) {
 }
 
 // Place is where the file of the flavor names a package of an input, such as
-// site/flavor.yaml:9:7; it is empty for a package of the options.
+// site/flavor.yaml:9:7, or the flag for a package of the options; it may be empty.
 func (c Choice) Place(input, name string) string {
 	model := "models." + c.Model + "."
 	for _, list := range map[string][]string{
@@ -76,6 +76,9 @@ func (c Choice) Place(input, name string) string {
 		if at := c.Flavor.Place(list, name); at != "" {
 			return at
 		}
+	}
+	if input == InputSitePackages && slices.Contains(c.Packages, name) {
+		return "--package " + name
 	}
 	return ""
 }

@@ -49,6 +49,10 @@ func TestBase(t *testing.T) {
 		}
 		wantNothingRun(t, name, again)
 	}
+	kairosified := w.produce(filepath.Join(t.TempDir(), "app"), "kairosify", folder)
+	if kairosified.Image.Digest != first.Image.Digest || kairosified.Flavor != "debian-13" {
+		t.Errorf("kairosify gives %s of %s, --base %s", kairosified.Image.Digest, kairosified.Flavor, first.Image.Digest)
+	}
 	ref := pushed(t, base)
 	wantInstalledOnce(t, w.build(out, "--artifact", "image", "--base", ref))
 	wantComplete(t, filepath.Join(out, "image"), ref+"@"+digest)

@@ -58,10 +58,16 @@ func (w *world) command(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// build runs a build and returns what it printed with --json.
+// build builds debian-13 and returns what was printed with --json.
 func (w *world) build(dir string, args ...string) *factory.Result {
 	w.t.Helper()
-	cmd := w.command(w.t.Context(), append([]string{"flavor", "debian-13", "-o", dir, "--json", "--progress", "plain"}, args...)...)
+	return w.produce(dir, append([]string{"flavor", "debian-13"}, args...)...)
+}
+
+// produce runs a verb that builds an image, and returns what it printed with --json.
+func (w *world) produce(dir string, args ...string) *factory.Result {
+	w.t.Helper()
+	cmd := w.command(w.t.Context(), append(args, "-o", dir, "--json", "--progress", "plain")...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {

@@ -4,6 +4,7 @@ package rootfs
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/layout"
@@ -43,7 +44,7 @@ var hidden = []struct{ path, why string }{
 // Protected says why a site may not put a file at a path, which must be absolute and clean.
 // It is empty if the path is free.
 func Protected(path string) (string, error) {
-	for _, p := range append(append(fixed[:0:0], fixed...), hidden...) {
+	for _, p := range slices.Concat(fixed, hidden) {
 		if path == p.path || strings.HasPrefix(path, p.path+"/") {
 			return p.why, nil
 		}

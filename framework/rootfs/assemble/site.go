@@ -60,7 +60,7 @@ func runAll(dir string) error {
 		if err != nil {
 			return err
 		}
-		fmt.Printf("+ %s\n", strings.TrimSpace(string(text)))
+		fmt.Fprintf(os.Stdout, "+ %s\n", strings.TrimSpace(string(text)))
 		if err := run("/bin/sh", "-eu", path); err != nil {
 			return fmt.Errorf("command %d of run (%q): %w; its output is above, and it has no network", i+1, firstLine(string(text)), err)
 		}
@@ -110,6 +110,8 @@ func copyEntry(from, to, rel string, e fs.DirEntry) error {
 		return err
 	}
 	switch {
+	case isLeftover(rel):
+		return fmt.Errorf("files: /%s is removed from every image, as are caches, logs, keys and identities of nodes: bring it to the nodes with the cloud-config", rel)
 	case e.IsDir() && exists && there.IsDir():
 		return nil
 	case e.IsDir() && exists && there.Mode().Type() == fs.ModeSymlink:
@@ -134,6 +136,18 @@ func copyEntry(from, to, rel string, e fs.DirEntry) error {
 		return os.Symlink(target, to)
 	}
 	return copyWithMode(from, to)
+}
+
+// isLeftover tells whether tidy removes a path, which is relative to the root.
+func isLeftover(rel string) bool {
+	return slices.ContainsFunc(leftovers, func(pattern string) bool {
+		for p := rel; p != "."; p = filepath.Dir(p) {
+			if match, err := filepath.Match(pattern, p); match && err == nil {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // copyWithMode copies a file with all bits of its mode.

@@ -57,11 +57,15 @@ func TestCopyTreeRefuses(t *testing.T) {
 	put(t, from, "lib/tool", "x")
 	put(t, from, "usr/lib", "x")
 	put(t, from, "etc/file/below", "x")
+	put(t, from, "etc/ssh/ssh_host_rsa_key", "x")
+	put(t, from, "var/lib/apt/lists/partial/x", "x")
 	err := copyTree(from, root)
 	for _, want := range []string{
 		"files: /lib is a link to usr/lib in the image",
 		"files: /usr/lib is a folder in the image, and cannot be replaced",
 		"files: /etc/file is a file in the image, and cannot be a folder",
+		"files: /etc/ssh/ssh_host_rsa_key is removed from every image, as are caches, logs, keys",
+		"files: /var/lib/apt/lists/partial is removed from every image",
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)

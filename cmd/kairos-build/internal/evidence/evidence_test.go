@@ -53,7 +53,12 @@ func example() Facts {
 			{Name: "kairos-agent", Place: "/usr/bin/kairos-agent", SHA256: digits, Go: "go1.26.8", Modules: []Module{{Path: "example.org/B/c", Version: "v2.0.0+incompatible"}, {Path: "example.org/b", Version: "v1.0.0"}}},
 		},
 		Kubernetes: &Kubernetes{Name: "k3s", Version: "v1.34.1+k3s1", Program: File{"k3s", "https://mirror.example/k3s", digits}, Images: &File{"k3s-airgap.tar.zst", "", digits}},
-		Base:       &base, Lock: "sha256:" + digits, Inputs: []Resource{Named("input base", "sha256:"+digits)}, Graph: "sha256:" + digits, Steps: []string{"packages: install"},
+		Extended:   []Resource{Named("flavor base", "sha256:"+digits)},
+		Added: Added{
+			Packages: []string{"htop"}, Removed: []string{"nano"}, Run: []string{"true"},
+			Files: []AddedFile{{Path: "/etc/a b", SHA256: digits}, {Path: "/usr/bin/link", Link: "tool"}},
+		},
+		Base: &base, Lock: "sha256:" + digits, Inputs: []Resource{Named("input base", "sha256:"+digits)}, Graph: "sha256:" + digits, Steps: []string{"packages: install"},
 	}
 }
 

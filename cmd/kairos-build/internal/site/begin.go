@@ -23,9 +23,9 @@ import (
 var begun embed.FS
 
 // Begin writes a folder with a flavor of one's own that extends another, and returns the
-// paths that it wrote. version is that of kairos-build, for the workflow. A folder that
-// has something in it is left alone. Nothing is written if the name or the other flavor is
-// wrong.
+// paths that it wrote. version is that of kairos-build, for the workflow. The folder may be
+// there, such as that of a repository. Nothing is written if a file is there already, or if the
+// name or the other flavor is wrong.
 func Begin(dir, extends, version string) ([]string, error) {
 	full, err := filepath.Abs(dir)
 	if err != nil {
@@ -41,22 +41,32 @@ func Begin(dir, extends, version string) ([]string, error) {
 	if _, err := flavors.Open(extends); err != nil {
 		return nil, fmt.Errorf("--extends %s: %w", extends, err)
 	}
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("beginning a flavor: %w", err)
-	}
-	if len(entries) > 0 {
-		return nil, fmt.Errorf("%s has files in it already, such as %s: name a new folder", dir, entries[0].Name())
+	var there []error
+	err = eachFile(dir, func(_, to string) error {
+		if _, err := os.Lstat(to); err == nil {
+			there = append(there, fmt.Errorf("%s is there already: name a new folder, or move it away", to))
+		}
+		return nil
+	})
+	if err := errors.Join(append(there, err)...); err != nil {
+		return nil, err
 	}
 	return write(dir, of)
 }
 
-// write writes the files; the fields of value are what the templates name.
-func write(dir string, value any) (written []string, _ error) {
-	return written, fs.WalkDir(begun, "new", func(path string, e fs.DirEntry, err error) error {
+// eachFile calls do with the template of each file, and the file's path below dir.
+func eachFile(dir string, do func(template, to string) error) error {
+	return fs.WalkDir(begun, "new", func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err
 		}
+		return do(path, filepath.Join(dir, filepath.FromSlash(strings.TrimPrefix(path, "new/"))))
+	})
+}
+
+// write writes the files; the fields of value are what the templates name.
+func write(dir string, value any) (written []string, _ error) {
+	return written, eachFile(dir, func(path, to string) error {
 		text, err := begun.ReadFile(path)
 		if err != nil {
 			return err
@@ -69,7 +79,6 @@ func write(dir string, value any) (written []string, _ error) {
 		if err := t.Execute(&out, value); err != nil {
 			return err
 		}
-		to := filepath.Join(dir, filepath.FromSlash(strings.TrimPrefix(path, "new/")))
 		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 			return fmt.Errorf("beginning a flavor: %w", err)
 		}

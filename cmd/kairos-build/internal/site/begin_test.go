@@ -88,12 +88,14 @@ func TestBeginRefuses(t *testing.T) {
 	if err := os.MkdirAll("full", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile("full/notes", nil, 0o644); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"full/flavor.yaml", "full/matrix.yaml", "file"} {
+		if err := os.WriteFile(name, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for _, tt := range []struct{ dir, extends, want string }{
-		{"full", "debian-13", "full has files in it already, such as notes: name a new folder"},
-		{"full/notes", "debian-13", "beginning a flavor: "},
+		{"full", "debian-13", "full/flavor.yaml is there already: name a new folder, or move it away\nfull/matrix.yaml is there already"},
+		{"file", "debian-13", "beginning a flavor: mkdir file: not a directory"},
 		{"My Site", "debian-13", `My Site: "My Site" is no name of a flavor`},
 		{"site", "debain-13", `--extends debain-13: unknown flavor "debain-13"; did you mean debian-13?`},
 		{"site", "./other", "--extends ./other: begin with a built-in flavor"},
@@ -104,6 +106,21 @@ func TestBeginRefuses(t *testing.T) {
 	}
 	if _, err := os.Stat("site"); err == nil {
 		t.Error("a refused flavor left a folder")
+	}
+}
+
+// TestBeginInARepository: other files in the folder stay.
+func TestBeginInARepository(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.MkdirAll("mysite/.git", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir("mysite")
+	if _, err := Begin(".", "debian-13", "v1.0.0"); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := flavors.Open("."); err != nil || f.Name != "mysite" {
+		t.Errorf("got %v, %v", f, err)
 	}
 }
 
