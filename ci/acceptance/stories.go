@@ -3,6 +3,7 @@
 package acceptance
 
 import (
+	"context"
 	"strings"
 
 	"github.com/kairos-build/kairos-build/ci/acceptance/configured"
@@ -33,6 +34,12 @@ type story struct {
 	TellShort teller
 }
 
+// installedLife is the life of a node that was installed: it is rescued and reset as one
+// whose disk was written.
+func installedLife(ctx context.Context, m *lab.Machine) {
+	installed.Tell(ctx, m, upgrade.Rescues(m)...)
+}
+
 func allStories() []story {
 	return []story{
 		{Machine: machineUpgrade, Short: true, Title: "a life with upgrades", Proves: "survives upgrades that fail", Tell: upgrade.Life},
@@ -41,7 +48,7 @@ func allStories() []story {
 		{Machine: "config", Short: true, Title: "a node with every key in its config", Proves: "does what each key of its config says", Tell: configured.Tell},
 		{
 			Machine: "installed", Short: true, Title: "an empty disk, a medium and a hypervisor's CD-ROM", Proves: "installs itself from its medium",
-			Applies: installed.Applies, Tell: installed.Tell, TellShort: installed.TellShort,
+			Applies: installed.Applies, Tell: installedLife, TellShort: installed.TellShort,
 		},
 		{
 			Machine: "kubernetes", Short: true, Title: "a node of a cluster", Proves: "runs Kubernetes",

@@ -16,7 +16,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kairos-build/kairos-build/ci/acceptance/upgrade"
 	"github.com/kairos-build/kairos-build/ci/lab"
 	"github.com/kairos-build/kairos-build/ci/qemu"
 	"github.com/kairos-build/kairos-build/framework/layout"
@@ -48,11 +47,11 @@ type story struct {
 	begun time.Time // power-on
 }
 
-// Tell runs all chapters, and then the life with recovery of any node.
-func Tell(ctx context.Context, m *lab.Machine) {
+// Tell runs all chapters, and then those that begin with any node.
+func Tell(ctx context.Context, m *lab.Machine, then ...lab.Chapter) {
 	t := &story{Machine: m}
 	alone := lab.Chapter{Name: "alone", Title: "needs neither of the media", Do: t.alone}
-	m.Tell(ctx, false, slices.Concat(t.chapters(), []lab.Chapter{alone}, upgrade.Rescues(m)))
+	m.Tell(ctx, false, slices.Concat(t.chapters(), []lab.Chapter{alone}, then))
 }
 
 // TellShort leaves out what comes after the installation.
