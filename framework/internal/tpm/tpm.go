@@ -42,13 +42,23 @@ func Exists(dev string) bool {
 	return err == nil && len(found) > 0
 }
 
+// A Chip is the TPM of a machine. Close it.
+type Chip struct{ transport.TPMCloser }
+
 // Open opens the TPM in the directory dev (/dev).
-func Open(dev string) (transport.TPMCloser, error) {
+func Open(dev string) (Chip, error) {
 	if !Exists(dev) {
-		return nil, ErrAbsent
+		return Chip{}, ErrAbsent
 	}
-	return linuxtpm.Open(filepath.Join(dev, device))
+	t, err := linuxtpm.Open(filepath.Join(dev, device))
+	return Chip{t}, err
 }
+
+// Seal is the function Seal with this TPM.
+func (c Chip) Seal(secret []byte, pcrs []int) (Token, error) { return Seal(c, secret, pcrs) }
+
+// Unseal is the function Unseal with this TPM.
+func (c Chip) Unseal(token Token) ([]byte, error) { return Unseal(c, token) }
 
 // nonceSize of sessions, in bytes.
 const nonceSize = 16
