@@ -13,6 +13,7 @@ const (
 	consoleFD  = 3
 	qmpFD      = 4
 	incomingFD = 5
+	tpmFD      = 6
 )
 
 // A machine is a Config whose files are in place.
@@ -35,6 +36,7 @@ func (m machine) args() []string {
 	add("-chardev", fmt.Sprintf("socket,id=console,fd=%d", consoleFD), "-serial", "chardev:console")
 	add("-chardev", fmt.Sprintf("socket,id=qmp,fd=%d", qmpFD), "-mon", "chardev=qmp,mode=control")
 	add("-device", "virtio-rng-pci")
+	add(m.tpmArgs()...)
 	add(m.networkArgs()...)
 	add(m.diskArgs()...)
 	add(m.kernelArgs()...)

@@ -26,9 +26,9 @@ type process struct {
 }
 
 // spawn starts a program that finds its ends of the sockets at consoleFD and qmpFD, and
-// incoming, unless nil, at incomingFD. Sockets without a name need no directory, have no
+// incoming and tpm, unless nil, at incomingFD and tpmFD. Sockets without a name need no directory, have no
 // race between listening and connecting, and no limit on a path's length.
-func spawn(program string, args []string, incoming *os.File) (*process, error) {
+func spawn(program string, args []string, incoming, tpm *os.File) (*process, error) {
 	p := &process{stderr: &tailWriter{limit: stderrTail}, done: make(chan struct{})}
 	var theirs [2]*os.File
 	var err error
@@ -41,10 +41,7 @@ func spawn(program string, args []string, incoming *os.File) (*process, error) {
 	}
 	cmd := exec.Command(program, args...) //nolint:forbidigo // Close and Pdeathsig end it, after its log was read
 	cmd.Stderr, cmd.Stdout = p.stderr, p.stderr
-	cmd.ExtraFiles = theirs[:]
-	if incoming != nil {
-		cmd.ExtraFiles = append(cmd.ExtraFiles, incoming)
-	}
+	cmd.ExtraFiles = append(theirs[:], incoming, tpm)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	if err := p.run(cmd); err != nil {
 		p.closeSockets()

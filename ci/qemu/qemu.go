@@ -73,6 +73,10 @@ type Config struct {
 	WriteLog string
 	CDROMs   []string // ISO images, read-only; booted after the disks, in this order
 
+	// TPM is a folder with the state of a TPM 2.0, which swtpm imitates: another folder is
+	// another TPM. It is made if it is missing. Default: the machine has no TPM.
+	TPM string
+
 	// Kernel, Initrd and Append boot a kernel directly, without a boot loader.
 	Kernel, Initrd, Append string
 

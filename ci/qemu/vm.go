@@ -146,7 +146,7 @@ func (v *VM) launch(ctx context.Context, incoming *os.File) error {
 	if incoming != nil {
 		args = append(args, "-incoming", fmt.Sprintf("fd:%d", incomingFD))
 	}
-	p, err := spawn(v.Host.QEMU, args, incoming)
+	p, err := v.spawn(args, incoming)
 	if err != nil {
 		return err
 	}
@@ -164,6 +164,19 @@ func (v *VM) launch(ctx context.Context, incoming *os.File) error {
 		return errors.Join(v.explain(err, p), v.end())
 	}
 	return nil
+}
+
+// spawn starts QEMU, and before it the machine's TPM.
+func (v *VM) spawn(args []string, incoming *os.File) (*process, error) {
+	if v.TPM == "" {
+		return spawn(v.Host.QEMU, args, incoming, nil)
+	}
+	tpm, err := startTPM(v.TPM)
+	if err != nil {
+		return nil, err
+	}
+	defer tpm.Close() // QEMU has its own
+	return spawn(v.Host.QEMU, args, incoming, tpm)
 }
 
 // beginWriteLog makes an empty log. QEMU does not create the file, and old bytes behind
