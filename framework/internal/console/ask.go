@@ -58,6 +58,7 @@ func openTerminal(path string) (t terminal, err error) {
 		t.before = *now
 		now.Lflag = now.Lflag&^unix.ECHO | unix.ICANON | unix.ECHONL
 		now.Iflag |= unix.ICRNL
+		now.Cflag |= unix.CREAD | unix.CLOCAL
 		err = unix.IoctlSetTermios(t.fd, unix.TCSETS, now)
 	}
 	if err != nil {
