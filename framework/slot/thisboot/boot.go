@@ -76,6 +76,10 @@ type Partition struct {
 	UnlockedWith string `json:"unlockedWith,omitempty"`
 }
 
+// Contents is the device with the contents: of an encrypted partition that is unlocked, the
+// decrypted one.
+func (p Partition) Contents() string { return cmp.Or(p.Opened, p.Device) }
+
 // MountKind says what a mount is for.
 type MountKind string
 
@@ -129,7 +133,7 @@ func (s *Boot) Device(name string) (string, error) {
 	if !ok {
 		return "", fmt.Errorf("the disk %s that was booted has no partition %q: was it made by kairos-build?", s.Disk.Device, name)
 	}
-	return cmp.Or(p.Opened, p.Device), nil
+	return p.Contents(), nil
 }
 
 // Mount returns the mount at path.
