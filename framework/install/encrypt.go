@@ -58,6 +58,15 @@ type Sealer interface {
 	Close() error
 }
 
+// memory is what encryption takes besides, in bytes: for the key of a passphrase, and for the
+// contents of the partitions before they are encrypted.
+func (e Encryption) memory() int64 {
+	if len(e.Labels) == 0 {
+		return 0
+	}
+	return int64(luks2.ForPeople().Memory)<<10 + 64*layout.MiB
+}
+
 // volumes makes the volumes, by the names of their partitions, and opens each with
 // everything that must open it. It returns nil if nothing is to be encrypted.
 func (e Encryption) volumes(open func() (Sealer, error)) (_ map[string]*luks2.Volume, err error) {

@@ -142,6 +142,17 @@ func TestEncryptionRefuses(t *testing.T) {
 	}
 }
 
+// TestEncryptionMemory: more is needed than for the same installation without encryption.
+func TestEncryptionMemory(t *testing.T) {
+	p := &plate{make([]byte, 270<<20)}
+	r, m := request(t), computer(p, disks.Contents{})
+	m.Available = func() (int64, error) { return 200 << 20, nil }
+	r.Encryption, m.TPM = Encryption{Labels: []string{"COS_OEM"}, Passphrase: "a"}, noTPM
+	if _, err := Prepare(t.Context(), m, r, nil); !errors.Is(err, ErrMemory) || !strings.Contains(err.Error(), "an installation needs 224 MiB") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestEncryptionLine(t *testing.T) {
 	for want, e := range map[string]Encryption{
 		"opened by a passphrase that is asked for at each boot": {Passphrase: "a"},

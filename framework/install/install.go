@@ -89,6 +89,9 @@ func Prepare(ctx context.Context, m Machine, r Request, report func(disk.Progres
 	if err := r.Image.Check(ctx); err != nil {
 		return nil, err
 	}
+	if err := enoughMemory(m, r); err != nil {
+		return nil, err
+	}
 	volumes, err := r.Encryption.volumes(m.TPM)
 	if err != nil {
 		return nil, err
@@ -96,9 +99,6 @@ func Prepare(ctx context.Context, m Machine, r Request, report func(disk.Progres
 	size, words, err := disk.Size(r.spec(volumes))
 	if err != nil {
 		return nil, fmt.Errorf("planning the disk: %w", err)
-	}
-	if err := enoughMemory(m, r.Image); err != nil {
-		return nil, err
 	}
 	all, err := m.Disks()
 	if err != nil {
@@ -187,12 +187,12 @@ func (p *Plan) Close() error { return errors.Join(p.device.Close(), p.Request.Im
 const spareMemory = 96 << 20
 
 // enoughMemory: kernel and initrd are in memory, once more as files of a boot partition.
-func enoughMemory(m Machine, i *Image) error {
+func enoughMemory(m Machine, r Request) error {
 	have, err := m.Available()
 	if err != nil {
 		return err
 	}
-	if need := i.Tree().Size/64 + spareMemory; have < need {
+	if need := r.Image.Tree().Size/64 + spareMemory + r.Encryption.memory(); have < need {
 		return fmt.Errorf("%w: %d MiB are free, and an installation needs %d MiB: give the machine more, or end what runs on it", ErrMemory, have>>20, need>>20)
 	}
 	return nil
