@@ -9,10 +9,10 @@
 //
 //	config   every file that goes along; a mistake ends it
 //	image    is opened, and every block of it is compared with its root hash
+//	memory   is enough
 //	keys     of encrypted partitions are made; the TPM gives them back once
 //	plan     sizes, boot loader, contents of every partition
 //	disk     is chosen, and opened for this program alone
-//	memory   is enough
 //	         ---- up to here, nothing was written ----
 //	write    framework/install/disk: nothing boots until all is there
 //

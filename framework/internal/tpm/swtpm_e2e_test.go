@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -151,7 +152,11 @@ func TestWeReadWhatSystemdCryptenrollWrites(t *testing.T) {
 	time.Sleep(300 * time.Millisecond)
 	enrol := exec.CommandContext(t.Context(), "systemd-cryptenroll", "--tpm2-device=swtpm:path="+socket, "--tpm2-pcrs=7", volume)
 	enrol.Env = append(os.Environ(), "PASSWORD=first")
-	if out, err := enrol.CombinedOutput(); err != nil {
+	out, err := enrol.CombinedOutput()
+	if errors.Is(err, exec.ErrNotFound) || strings.Contains(string(out), "TPM2 support not installed") {
+		t.Skip("systemd-cryptenroll of this host knows no TPM: it needs libtss2-esys, libtss2-mu and libtss2-tcti-swtpm")
+	}
+	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	f, err := os.Open(volume)
