@@ -70,7 +70,7 @@ func (b *boot) mountData() error {
 		case errors.Is(err, errLocked) && b.onTrial():
 			return err
 		case errors.Is(err, errLocked):
-			b.warn("%v.\n%s is empty and in memory until the next boot: what is written there will be lost. The data is untouched: restart the machine to be asked for its passphrase", err, v.dir)
+			b.warn("%v.\n%s is empty and in memory until the next boot: what is written there will be lost. The data is untouched: restart the machine to try again", err, v.dir)
 			if err := b.mountStandIn(v); err != nil {
 				b.warn("%v", err)
 			}

@@ -61,10 +61,13 @@ func (b *boot) unlock(v volume) (err error) {
 		return fmt.Errorf("%s (%s): %w: %w", v.dir, device, errLocked, err)
 	}
 	data, how, err := b.findKey(l)
+	if err == nil {
+		err = b.open(l, data, how)
+	}
 	if err != nil {
 		return fmt.Errorf("%s (%s): %w: %w", v.dir, device, errLocked, err)
 	}
-	return b.open(l, data, how)
+	return nil
 }
 
 // open makes the decrypted device.
@@ -75,7 +78,7 @@ func (b *boot) open(l lock, data luks2.Data, how string) error {
 	}
 	size = (size - data.Offset) / data.SectorSize * data.SectorSize
 	if size <= 0 {
-		return fmt.Errorf("%s (%s): it is too small for the data of its LUKS2 header", l.dir, l.device)
+		return errors.New("it is too small for the data of its LUKS2 header")
 	}
 	b.loadByName("dm_crypt", "xts", "aesni_intel")
 	name := "kairos-" + l.partition
@@ -84,7 +87,7 @@ func (b *boot) open(l lock, data luks2.Data, how string) error {
 		Offset: data.Offset, Size: size, SectorSize: data.SectorSize, IVOffset: data.IVOffset,
 	}.Table())
 	if err != nil {
-		return fmt.Errorf("%s: %w", l.dir, err)
+		return err
 	}
 	b.disk.paths[l.partition] = device
 	b.noteOpened(l.partition, device, how)
