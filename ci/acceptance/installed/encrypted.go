@@ -49,9 +49,9 @@ func TellEncrypted(ctx context.Context, m *lab.Machine) {
 		{Name: "medium", Title: "starts from the medium, with a TPM", Do: t.start},
 		{Name: "installed", Title: "installs itself, and comes up from its disk without a person", Do: t.install},
 		{Name: "encrypted", Title: "has its data on encrypted partitions, which the TPM has opened, and finds them by label", Do: t.isEncrypted},
+		{Name: "stranger", Title: "stays locked in a machine with another TPM, says so and asks; a wrong passphrase is refused, the right one opens it", Do: t.stranger},
 		{Name: "reboot", Title: "unlocks itself again after a reboot, and has its data", Do: t.reboot},
 		{Name: "upgrade", Title: "unlocks itself in an upgraded slot, and has its data", Do: t.upgrade},
-		{Name: "stranger", Title: "stays locked in a machine with another TPM, says so and asks; a wrong passphrase is refused, the right one opens it", Do: t.stranger},
 		{Name: "recovery", Title: "unlocks itself in recovery", Do: t.recovery},
 		{Name: "reset", Title: "is as new after a reset, and still encrypted", Do: t.reset},
 	})
@@ -125,11 +125,7 @@ func (t *vault) unlockedWith(ctx context.Context, want string) error {
 	return nil
 }
 
-// reboot writes the file that the later chapters look for.
 func (t *vault) reboot(ctx context.Context) (string, error) {
-	if err := t.PutFile(ctx, secretFile, lab.ConfigWords); err != nil {
-		return "", err
-	}
 	if err := t.Reboot(ctx); err != nil {
 		return "", err
 	}
@@ -162,8 +158,15 @@ func (t *vault) upgrade(ctx context.Context) (_ string, err error) {
 	return message, errors.Join(t.hasSecret(ctx), t.unlockedWith(ctx, "the TPM"), t.WaitSlot(ctx, layout.SlotB, slot.Good))
 }
 
-// stranger puts the disk into a machine with another TPM.
+// stranger puts the disk into a machine with another TPM, and back. It writes the file that
+// all chapters look for.
 func (t *vault) stranger(ctx context.Context) (string, error) {
+	if err := t.PutFile(ctx, secretFile, lab.ConfigWords); err != nil {
+		return "", err
+	}
+	if _, err := t.Guest.Output(ctx, "sync"); err != nil {
+		return "", err
+	}
 	own := t.Setup.TPM
 	t.Setup.TPM = filepath.Join(filepath.Dir(own), "other")
 	begin := time.Now()
@@ -177,7 +180,7 @@ func (t *vault) stranger(ctx context.Context) (string, error) {
 			return "", err
 		}
 	}
-	if err := t.Ready(ctx, begin, slot.Choice{Slot: layout.SlotB, Mode: layout.ModeActive}); err != nil {
+	if err := t.Ready(ctx, begin, slot.Choice{Slot: layout.SlotA, Mode: layout.ModeActive}); err != nil {
 		return "", err
 	}
 	if err := errors.Join(t.hasSecret(ctx), t.unlockedWith(ctx, "a passphrase")); err != nil {
@@ -188,10 +191,10 @@ func (t *vault) stranger(ctx context.Context) (string, error) {
 	if err := t.swap(ctx); err != nil {
 		return "", err
 	}
-	if err := t.Ready(ctx, begin, slot.Choice{Slot: layout.SlotB, Mode: layout.ModeActive}); err != nil {
+	if err := t.Ready(ctx, begin, slot.Choice{Slot: layout.SlotA, Mode: layout.ModeActive}); err != nil {
 		return "", err
 	}
-	return "", t.unlockedWith(ctx, "the TPM")
+	return "", errors.Join(t.hasSecret(ctx), t.unlockedWith(ctx, "the TPM"))
 }
 
 // swap cuts the power and starts the machine with the TPM of its setup.
