@@ -25,28 +25,29 @@ func (m machine) tpmArgs() []string {
 }
 
 // startTPM starts the TPM with the state in a directory, and returns QEMU's end of the
-// connection. The TPM ends when QEMU does, as it would lose its power.
-func startTPM(dir string) (_ *os.File, err error) {
+// connection. It has to be killed after QEMU: it loses its power then, and the next one reads
+// its state.
+func startTPM(dir string) (*process, *os.File, error) {
 	program, err := exec.LookPath("swtpm")
 	if err != nil {
-		return nil, ErrNoTPM
+		return nil, nil, ErrNoTPM
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("making a socket pair for the TPM: %w", err)
+		return nil, nil, fmt.Errorf("making a socket pair for the TPM: %w", err)
 	}
 	qemus, tpms := os.NewFile(uintptr(fds[0]), "qemu"), os.NewFile(uintptr(fds[1]), "tpm")
 	defer tpms.Close() // the child has its own
 	p := &process{stderr: &tailWriter{limit: stderrTail}, done: make(chan struct{})}
-	cmd := exec.Command(program, "socket", "--tpm2", "--tpmstate", "dir="+dir, "--ctrl", fmt.Sprintf("type=unixio,clientfd=%d", consoleFD), "--terminate") //nolint:forbidigo // QEMU's end and Pdeathsig end it
+	cmd := exec.Command(program, "socket", "--tpm2", "--tpmstate", "dir="+dir, "--ctrl", fmt.Sprintf("type=unixio,clientfd=%d", consoleFD), "--terminate") //nolint:forbidigo // VM.end and Pdeathsig end it
 	cmd.Stderr, cmd.Stdout = p.stderr, p.stderr
 	cmd.ExtraFiles = []*os.File{tpms}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	if err := p.run(cmd); err != nil {
-		return nil, errors.Join(fmt.Errorf("starting %s: %w", program, err), qemus.Close())
+		return nil, nil, errors.Join(fmt.Errorf("starting %s: %w", program, err), qemus.Close())
 	}
-	return qemus, nil
+	return p, qemus, nil
 }

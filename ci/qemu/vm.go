@@ -20,6 +20,7 @@ type VM struct {
 	temporary bool // Close removes Dir
 	log       *os.File
 	stop      func() bool // ends the watch on the context of Start
+	tpm       *process    // nil without a TPM
 
 	mu      sync.Mutex
 	run     *process
@@ -171,12 +172,13 @@ func (v *VM) spawn(args []string, incoming *os.File) (*process, error) {
 	if v.TPM == "" {
 		return spawn(v.Host.QEMU, args, incoming, nil)
 	}
-	tpm, err := startTPM(v.TPM)
+	tpm, socket, err := startTPM(v.TPM)
 	if err != nil {
 		return nil, err
 	}
-	defer tpm.Close() // QEMU has its own
-	return spawn(v.Host.QEMU, args, incoming, tpm)
+	v.tpm = tpm
+	defer socket.Close() // QEMU has its own
+	return spawn(v.Host.QEMU, args, incoming, socket)
 }
 
 // beginWriteLog makes an empty log. QEMU does not create the file, and old bytes behind
@@ -359,6 +361,9 @@ func (v *VM) end() error {
 	}
 	err := <-fed // QEMU's end is closed, so this ends
 	p.closeSockets()
+	if v.tpm != nil {
+		v.tpm.kill()
+	}
 	return err
 }
 

@@ -164,9 +164,6 @@ func (t *vault) stranger(ctx context.Context) (string, error) {
 	if err := t.PutFile(ctx, secretFile, lab.ConfigWords); err != nil {
 		return "", err
 	}
-	if _, err := t.Guest.Output(ctx, "sync"); err != nil {
-		return "", err
-	}
 	own := t.Setup.TPM
 	t.Setup.TPM = filepath.Join(filepath.Dir(own), "other")
 	begin := time.Now()
