@@ -7,32 +7,44 @@ package qemu
 import (
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
+	"time"
 )
 
-// TestTPM: a TPM that loses its power leaves its state for the next one.
+// TestTPM: a machine has its TPM when it starts and when it starts again, and takes the TPM
+// with it when it ends.
 func TestTPM(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "tpm")
-	for range 2 {
-		p, socket, err := startTPM(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		// CMD_INIT of swtpm's control channel (swtpm_ioctls(3)), as QEMU sends it: the
-		// command 2 and flags, big endian; the answer is 0.
-		if _, err := socket.Write([]byte{0, 0, 0, 2, 0, 0, 0, 0}); err != nil {
-			t.Fatal(err)
-		}
-		answer := make([]byte, 4)
-		if n, err := socket.Read(answer); err != nil || n != 4 || string(answer) != "\x00\x00\x00\x00" {
-			t.Fatalf("the TPM does not start: %x, %v", answer[:n], err)
-		}
-		if err := socket.Close(); err != nil {
-			t.Fatal(err)
-		}
-		p.kill()
+	dir := t.TempDir()
+	disk, state := filepath.Join(dir, "disk"), filepath.Join(dir, "tpm")
+	if err := os.WriteFile(disk, bootSector(), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	if _, err := os.Stat(filepath.Join(dir, "tpm2-00.permall")); err != nil {
+	vm := start(t, Config{Disk: disk, TPM: state})
+	ctx := limited(t, time.Minute)
+	for range 2 {
+		said, err := vm.QMP().Human(ctx, "info tpm")
+		if err != nil || !strings.Contains(said, "tpm-crb") {
+			t.Fatalf("QEMU says %q, %v", said, err)
+		}
+		if _, err := vm.WaitFor(ctx, regexp.MustCompile(`SeaBIOS|Booting`)); err != nil {
+			t.Fatal(err)
+		}
+		if err := vm.Restart(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tpm := vm.tpm
+	if err := vm.Close(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-tpm.done:
+	default:
+		t.Error("the TPM runs on")
+	}
+	if _, err := os.Stat(filepath.Join(state, "tpm2-00.permall")); err != nil {
 		t.Error(err)
 	}
 }

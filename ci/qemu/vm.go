@@ -176,9 +176,13 @@ func (v *VM) spawn(args []string, incoming *os.File) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	v.tpm = tpm
 	defer socket.Close() // QEMU has its own
-	return spawn(v.Host.QEMU, args, incoming, socket)
+	p, err := spawn(v.Host.QEMU, args, incoming, socket)
+	if err != nil {
+		tpm.kill()
+	}
+	v.tpm = tpm
+	return p, err
 }
 
 // beginWriteLog makes an empty log. QEMU does not create the file, and old bytes behind

@@ -70,13 +70,13 @@ func Seal(t transport.TPM, secret []byte, pcrs []int) (Token, error) {
 }
 
 // seal completes a token.
-func (token Token) seal(t transport.TPM, secret []byte) (Token, error) {
-	p, err := token.parent(t)
+func (t Token) seal(tpm transport.TPM, secret []byte) (Token, error) {
+	p, err := t.parent(tpm)
 	if err != nil {
 		return Token{}, err
 	}
 	defer p.flush()
-	digest, err := policyNow(t, token.PCRs)
+	digest, err := policyNow(tpm, t.PCRs)
 	if err != nil {
 		return Token{}, err
 	}
@@ -90,13 +90,13 @@ func (token Token) seal(t transport.TPM, secret []byte) (Token, error) {
 			ObjectAttributes: tpm2.TPMAObject{FixedTPM: true, FixedParent: true},
 			AuthPolicy:       tpm2.TPM2BDigest{Buffer: digest},
 		}),
-	}.Execute(t)
+	}.Execute(tpm)
 	if err != nil {
 		return Token{}, fmt.Errorf("sealing with the TPM: %w", err)
 	}
-	token.Blob = slices.Concat(tpm2.Marshal(created.OutPrivate), tpm2.Marshal(created.OutPublic))
-	token.setPolicy(digest)
-	return token, nil
+	t.Blob = slices.Concat(tpm2.Marshal(created.OutPrivate), tpm2.Marshal(created.OutPublic))
+	t.setPolicy(digest)
+	return t, nil
 }
 
 // Unseal gives the secret back. Errors are ErrRegisters, ErrOther, ErrUnsupported, and those

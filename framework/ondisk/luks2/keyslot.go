@@ -5,7 +5,7 @@ package luks2
 import (
 	"crypto/aes"
 	"crypto/pbkdf2"
-	"crypto/sha1" //nolint:gosec // old headers have it, and their owner chose it
+	"crypto/sha1" // old headers have it, and their owner chose it
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/binary"

@@ -7,8 +7,6 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
-	"maps"
-	"slices"
 	"strings"
 	"testing"
 
@@ -129,7 +127,7 @@ func changed(t *testing.T, old, with string) []byte {
 	if !bytes.Contains(b, []byte(old)) {
 		t.Fatalf("the metadata has no %s", old)
 	}
-	json := bytes.Replace(bytes.TrimRight(b[binarySize:], "\x00"), []byte(old), []byte(with), -1)
+	json := bytes.ReplaceAll(bytes.TrimRight(b[binarySize:], "\x00"), []byte(old), []byte(with))
 	clear(b[binarySize:])
 	copy(b[binarySize:], json)
 	clear(b[checksumAt : checksumAt+checksumSize])
@@ -216,8 +214,7 @@ func FuzzRead(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, id := range slices.Collect(maps.Keys(h.Metadata.Keyslots)) {
-			k := h.Metadata.Keyslots[id]
+		for id, k := range h.Metadata.Keyslots {
 			if k.check() == nil && (k.KDF.Memory > 1<<10 || k.KDF.Time > 4 || k.KDF.Iterations > 1000 || k.KDF.CPUs > 4) {
 				delete(h.Metadata.Keyslots, id) // allowed, and too slow for a fuzzer
 			}
