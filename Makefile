@@ -203,7 +203,7 @@ acceptance: $(if $(BUILT),,build) ## Build Debian 13, boot, upgrade and break it
 # The results that `kairos-build list` shows. Debian 12 is also upgraded to Debian 13.
 .PHONY: prove-flavors
 prove-flavors: build ## Every firmware, story and fault of every flavor; writes flavors/*/proven.json
-	@ci/setup/install run
+	@ci/setup/install run test
 	@for flavor in debian-13 debian-12; do \
 		echo "== build $$flavor"; \
 		$(SUDO) bin/kairos-build flavor $$flavor --output $(OUT)/$$flavor --artifact $(ARTIFACTS) --progress plain; \

@@ -79,7 +79,7 @@ func TestLongLife(t *testing.T) {
 
 // TestMachines: which machines each kind of test leaves out or repeats.
 func TestMachines(t *testing.T) {
-	all := len(allStories()) - 4 + len(faults.All()) + 1 // without the other release, the two of a cluster and the medium; with the flipped byte
+	all := len(allStories()) - 5 + len(faults.All()) + 1 // without the other release, the two of a cluster and the two of the medium; with the flipped byte
 	tests := []struct {
 		name     string
 		options  Options

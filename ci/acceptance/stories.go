@@ -51,6 +51,10 @@ func allStories() []story {
 			Applies: installed.Applies, Tell: installedLife, TellShort: installed.TellShort,
 		},
 		{
+			Machine: "encrypted", Title: "an empty disk and a TPM, installed with encrypted data", Proves: "keeps its data encrypted, and unlocks it with its TPM",
+			Applies: installed.Applies, Tell: installed.TellEncrypted,
+		},
+		{
 			Machine: "kubernetes", Short: true, Title: "a node of a cluster", Proves: "runs Kubernetes",
 			Applies: kubernetes.Applies, Tell: kubernetes.Tell, TellShort: kubernetes.TellShort,
 		},

@@ -68,6 +68,7 @@ type Setup struct {
 	WriteLog  string       // gets a log of the disk's writes; default: none
 	MemoryMiB int          // default: see qemu.Config
 	Dir       string       // keeps the machine's files; default: a folder removed with it
+	TPM       string       // folder with the state of its TPM; default: it has none
 }
 
 // Start boots the machine for the first time, in slot a.
@@ -101,7 +102,7 @@ func (m *Machine) Launch(ctx context.Context) error {
 	m.VM, err = qemu.Start(ctx, qemu.Config{
 		Host: m.Lab.Host, Accel: m.Lab.Accel, Boot: m.Boot, Chipset: m.Setup.Chipset, Log: m.Lab.Log,
 		Disk: cmp.Or(m.Setup.Disk, m.Lab.Artifact.Path), DiskSize: m.Lab.Artifact.Size + ExtraSize, Faults: m.Setup.Faults,
-		Patches: []qemu.Patch{oem}, CDROMs: m.Setup.CDROMs, CDFirst: m.Setup.CDFirst, ExtraDisks: m.Setup.Disks, ConsoleLog: log, WriteLog: m.Setup.WriteLog, Dir: m.Setup.Dir, MemoryMiB: m.Setup.MemoryMiB,
+		Patches: []qemu.Patch{oem}, CDROMs: m.Setup.CDROMs, CDFirst: m.Setup.CDFirst, ExtraDisks: m.Setup.Disks, ConsoleLog: log, WriteLog: m.Setup.WriteLog, Dir: m.Setup.Dir, TPM: m.Setup.TPM, MemoryMiB: m.Setup.MemoryMiB,
 	})
 	return err
 }

@@ -14,6 +14,7 @@ const (
 	qmpFD      = 4
 	incomingFD = 5
 	tapFD      = 6
+	tpmFD      = 7
 )
 
 // A machine is a Config whose files are in place.
@@ -36,6 +37,7 @@ func (m machine) args() []string {
 	add("-chardev", fmt.Sprintf("socket,id=console,fd=%d", consoleFD), "-serial", "chardev:console")
 	add("-chardev", fmt.Sprintf("socket,id=qmp,fd=%d", qmpFD), "-mon", "chardev=qmp,mode=control")
 	add("-device", "virtio-rng-pci")
+	add(m.tpmArgs()...)
 	add(m.networkArgs()...)
 	add(m.diskArgs()...)
 	add(m.kernelArgs()...)

@@ -35,6 +35,7 @@ func TestArgs(t *testing.T) {
 	}{
 		{"bios", machine{Config: Config{Accel: TCG(Version{7, 2, 0})}, disks: []string{"/vm/disk0.qcow2"}}},
 		{"nowatchdog", machine{Config: Config{Accel: TCG(Version{7, 2, 0}), Chipset: I440FX, CDROMs: []string{"/cd.iso"}}, disks: []string{"/vm/disk0.qcow2"}}},
+		{"tpm", machine{Config: Config{Accel: TCG(Version{7, 2, 0}), TPM: "/vm/tpm"}, disks: []string{"/vm/disk0.qcow2"}}},
 		{"uefi", machine{Config: Config{Accel: TCG(Version{7, 2, 0}), Boot: UEFI, MemoryMiB: 2048, SMP: 4}, firmware: uefi, disks: []string{"/vm/a,b.qcow2", "/vm/disk1.qcow2"}}},
 		{"writelog", machine{Config: Config{Accel: TCG(Version{7, 2, 0}), WriteLog: "/vm/writes,all.log"}, disks: []string{"/vm/disk0.qcow2", "/vm/disk1.qcow2"}}},
 		{"secureboot", machine{Config: Config{Accel: Accelerator{"kvm", "kvm", "host", 2}, Boot: SecureBoot, CDROMs: []string{"/cd.iso", "/cidata.iso"}}, firmware: secure}},

@@ -25,10 +25,17 @@ type process struct {
 	state        string        // how it ended; set before done is closed
 }
 
-// spawn starts a program that finds its ends of the sockets at consoleFD and qmpFD, and
-// incoming and tap, unless nil, at incomingFD and tapFD. Sockets without a name need no directory, have no
-// race between listening and connecting, and no limit on a path's length.
-func spawn(program string, args []string, incoming, tap *os.File) (*process, error) {
+// An inheritance is what QEMU gets besides its sockets; nil: not this one.
+type inheritance struct {
+	incoming *os.File // at incomingFD
+	tap      *os.File // at tapFD
+	tpm      *os.File // at tpmFD
+}
+
+// spawn starts a program that finds its ends of the sockets at consoleFD and qmpFD. Sockets
+// without a name need no directory, have no race between listening and connecting, and no
+// limit on a path's length.
+func spawn(program string, args []string, with inheritance) (*process, error) {
 	p := &process{stderr: &tailWriter{limit: stderrTail}, done: make(chan struct{})}
 	var theirs [2]*os.File
 	var err error
@@ -41,7 +48,7 @@ func spawn(program string, args []string, incoming, tap *os.File) (*process, err
 	}
 	cmd := exec.Command(program, args...) //nolint:forbidigo // Close and Pdeathsig end it, after its log was read
 	cmd.Stderr, cmd.Stdout = p.stderr, p.stderr
-	cmd.ExtraFiles = append(theirs[:], incoming, tap) // the number of a nil file stays closed
+	cmd.ExtraFiles = append(theirs[:], with.incoming, with.tap, with.tpm) // the number of a nil file stays closed
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	if err := p.run(cmd); err != nil {
 		p.closeSockets()

@@ -76,6 +76,10 @@ type Config struct {
 	CDROMs   []string // ISO images, read-only; booted after the disks, in this order
 	CDFirst  bool     // the CD-ROMs are booted before the disks
 
+	// TPM is a folder with the state of a TPM 2.0, which swtpm imitates: another folder is
+	// another TPM. It is made if it is missing. Default: the machine has no TPM.
+	TPM string
+
 	// Kernel, Initrd and Append boot a kernel directly, without a boot loader.
 	Kernel, Initrd, Append string
 

@@ -20,6 +20,7 @@ type VM struct {
 	temporary bool // Close removes Dir
 	log       *os.File
 	stop      func() bool // ends the watch on the context of Start
+	tpm       *process    // nil without a TPM
 
 	mu      sync.Mutex
 	run     *process
@@ -146,7 +147,7 @@ func (v *VM) launch(ctx context.Context, incoming *os.File) error {
 	if incoming != nil {
 		args = append(args, "-incoming", fmt.Sprintf("fd:%d", incomingFD))
 	}
-	p, err := spawn(v.Host.QEMU, args, incoming, v.Network.TAP)
+	p, err := v.spawn(args, incoming)
 	if err != nil {
 		return err
 	}
@@ -164,6 +165,26 @@ func (v *VM) launch(ctx context.Context, incoming *os.File) error {
 		return errors.Join(v.explain(err, p), v.end())
 	}
 	return nil
+}
+
+// spawn starts QEMU, and before it the machine's TPM.
+func (v *VM) spawn(args []string, incoming *os.File) (*process, error) {
+	with := inheritance{incoming: incoming, tap: v.Network.TAP}
+	if v.TPM == "" {
+		return spawn(v.Host.QEMU, args, with)
+	}
+	tpm, socket, err := startTPM(v.TPM)
+	if err != nil {
+		return nil, err
+	}
+	defer socket.Close() // QEMU has its own
+	with.tpm = socket
+	p, err := spawn(v.Host.QEMU, args, with)
+	if err != nil {
+		tpm.kill()
+	}
+	v.tpm = tpm
+	return p, err
 }
 
 // beginWriteLog makes an empty log. QEMU does not create the file, and old bytes behind
@@ -346,6 +367,9 @@ func (v *VM) end() error {
 	}
 	err := <-fed // QEMU's end is closed, so this ends
 	p.closeSockets()
+	if v.tpm != nil {
+		v.tpm.kill()
+	}
 	return err
 }
 

@@ -141,7 +141,7 @@ func TestInstallRefuses(t *testing.T) {
 		say     string
 	}{
 		"a typo":       {func(dir string) { put(t, dir, "oem/90.yaml", "install: {auto: true}\nhostnam: a\n") }, nil, "90.yaml:2:1: hostnam: unknown key; did you mean"},
-		"encryption":   {func(dir string) { put(t, dir, "oem/90.yaml", "install: {encrypted_partitions: [COS_PERSISTENT]}\n") }, nil, "encrypted_partitions: understood, and not implemented yet"},
+		"encryption":   {func(dir string) { put(t, dir, "oem/90.yaml", "install: {encrypted_partitions: [COS_PERSISTENT]}\n") }, nil, "the key of COS_PERSISTENT belongs in a TPM 2.0: this machine has no TPM 2.0. Switch it on in the firmware"},
 		"a bad size":   {func(dir string) { put(t, dir, "oem/90.yaml", "install: {partitions: {state: {size: 100}}}\n") }, nil, "install.partitions.state.size: 100 MiB"},
 		"altered":      {func(dir string) { alter(t, filepath.Join(dir, "run/initramfs/live/kairos/root.img")) }, nil, "the medium is damaged, or was altered"},
 		"no such disk": {func(string) {}, []string{"--device", "/dev/sdz"}, "the machine has /dev/sda (DISK, 6.4 GB, scsi)"},

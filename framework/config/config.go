@@ -50,6 +50,8 @@ type Config struct {
 	Upgrade Upgrade
 	// Install says how a machine is installed.
 	Install Install
+	// BindPCRs are registers of the TPM; nil: the default of framework/install.
+	BindPCRs []int
 	// Strict turns an error in a file, and a failed step, into a failed health
 	// check: a slot on trial that refuses the config of this node, or cannot carry
 	// it out, is left again.

@@ -23,6 +23,9 @@ type Install struct {
 	Sizes    InstallSizes
 	// Extra are more partitions, in the order of the disk.
 	Extra []InstallPartition
+	// Encrypted are labels of partitions.
+	Encrypted  []string
+	Encryption Encryption
 }
 
 // InstallSizes are the sizes of partitions in MiB; 0 means the default.
@@ -69,7 +72,8 @@ var installFields = []field[Install]{
 	idle[Install]("recovery-system", "The image of the recovery system.", anImage),
 	idle[Install]("passive", "The image of the other slot.", anImage),
 	idle[Install]("bundles", "Bundles to install.", many("bundles", aBundle)),
-	idle[Install]("encrypted_partitions", "Partitions that are encrypted.", many("labels", aGiven)),
+	keep("encrypted_partitions", "Labels of the partitions that are encrypted: COS_PERSISTENT, COS_OEM.", replacing(many("labels", encryptable)), func(i *Install) *[]string { return &i.Encrypted }),
+	{name: "encryption", about: "How they are encrypted.", shape: mapping(encryptionFields), decode: func(v value, i *Install) { decodeMap(v, encryptionFields, &i.Encryption) }},
 	idle[Install]("grub_options", "Variables of the boot loader.", stringMap),
 	noted[Install]("bind_mounts", "More paths that are kept across boots.", instead(many("paths", aPath), "write it such as mounts: [[/usr/local/docker, /var/lib/docker, none, bind]]: docs/data.md")),
 	noted[Install]("ephemeral_mounts", "More paths that are writable and new at each boot.", instead(many("paths", aPath), "write it such as mounts: [[tmpfs, /work, tmpfs]]: docs/data.md")),
@@ -198,6 +202,11 @@ func (i *Install) join(later Install) {
 	if later.Extra != nil {
 		i.Extra = later.Extra
 	}
+	if later.Encrypted != nil {
+		i.Encrypted = later.Encrypted
+	}
+	wins(&i.Encryption.Key, later.Encryption.Key)
+	wins(&i.Encryption.Passphrase, later.Encryption.Passphrase)
 }
 
 // Asks tells whether the key auto starts the installer.

@@ -50,9 +50,13 @@ func TestInstall(t *testing.T) {
 // problems do not.
 func TestUnfit(t *testing.T) {
 	for text, want := range map[string]string{
-		"install: {auto: true}\npackages: [vim]\n":                                  "",
-		"install: {bind_mounts: [/a], nousers: true}\n":                             "",
-		"install: {encrypted_partitions: [COS_PERSISTENT]}\n":                       "install.encrypted_partitions: understood, and not implemented yet",
+		"install: {auto: true}\npackages: [vim]\n":                                                                   "",
+		"install: {bind_mounts: [/a], nousers: true}\n":                                                              "",
+		"install: {encrypted_partitions: [COS_PERSISTENT, COS_OEM], encryption: {key: tpm}}\nbind-pcrs: [7, '11']\n": "",
+		"install: {encrypted_partitions: [COS_STATE]}\n":                                                             `"COS_STATE" is none of COS_PERSISTENT, COS_OEM`,
+		"install: {encryption: {key: yubikey}}\n":                                                                    `"yubikey" is none of tpm, passphrase`,
+		"install: {encryption: {passphrase: \"a\\tb\"}}\n":                                                           "the passphrase has a character that nobody can type",
+		"bind-pcrs: [24]\n":                                                         `"24" is no register of a TPM; use numbers from 0 to 23`,
 		"install: {bundles: [{targets: [run://x]}]}\n":                              "install.bundles: ",
 		"install: {grub_options: {a: b}}\n":                                         "install.grub_options: ",
 		"install: {no-format: true}\n":                                              "install.no-format: ",

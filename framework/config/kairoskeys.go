@@ -104,7 +104,7 @@ var kairosFields = []field[Config]{
 	idle[Config]("verify", "Whether images are checked.", aBool),
 	idle[Config]("arch", "The architecture.", aGiven),
 	idle[Config]("eject-cd", "Whether the medium is ejected.", aBool),
-	idle[Config]("bind-pcrs", "Registers of the TPM that keys of disks are bound to.", many("registers", aScalar)),
+	keep("bind-pcrs", "Registers of the TPM that the keys of encrypted partitions are bound to when a machine is installed; by default 7. An empty list binds them to the TPM alone.", replacing(many("registers", aRegister)), func(c *Config) *[]int { return &c.BindPCRs }),
 	idle[Config]("bind-public-pcrs", "Registers of the TPM that are bound with a signature.", many("registers", aScalar)),
 	idle[Config]("uki-max-entries", "The number of boot entries that are kept.", anInt),
 	field[Config]{name: "config_url", about: "Where one more config is fetched from, over HTTP or HTTPS: docs/datasources.md.", shape: urlShape, decode: func(v value, c *Config) { set(v, &c.ConfigURL, value.configURL) }}.hidden(),

@@ -76,6 +76,9 @@ func many[V any](of string, k kind[V]) kind[[]V] {
 	}}
 }
 
+// replacing is a list that a later file replaces, in place of adding to it.
+func replacing[V any](k kind[V]) kind[V] { return kind[V]{k.shape.joined(replaced), k.get} }
+
 // mapped is a mapping whose keys the writer chooses.
 func mapped[V any](k kind[V]) kind[map[string]V] {
 	return kind[map[string]V]{mapOf(k.shape), func(v value) (map[string]V, bool) {

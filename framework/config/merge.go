@@ -44,6 +44,9 @@ func Merge(configs ...*Config) *Config {
 		out.Health.Checks = append(out.Health.Checks, c.Health.Checks...)
 		wins(&out.Upgrade.Tries, c.Upgrade.Tries)
 		out.Install.join(c.Install)
+		if c.BindPCRs != nil {
+			out.BindPCRs = c.BindPCRs
+		}
 		wins(&out.Strict, c.Strict)
 		wins(&out.ConfigURL, c.ConfigURL)
 		out.K3s.join(c.K3s)

@@ -36,6 +36,8 @@ type boot struct {
 	medium       medium // of a live system
 	state        thisboot.Boot
 	readSlots    readSlots
+	passphrase   []byte // of a partition that a person has unlocked
+	late         func() // what ends a step that takes too long
 	sysfs        string // where the kernel shows disks and drivers
 }
 
@@ -56,9 +58,10 @@ const stepLimit = 10 * time.Minute
 
 func (b *boot) steps(list []step) error {
 	for _, s := range list {
-		b.timer.start(stepLimit, func() {
+		b.late = func() {
 			b.giveUp(fmt.Errorf("step %q takes more than %v: the disk or its driver hangs", s.name, stepLimit))
-		})
+		}
+		b.moreTime()
 		begin := sinceKernelStart()
 		if err := s.run(); err != nil {
 			return fmt.Errorf("step %q: %w", s.name, err)
@@ -70,6 +73,10 @@ func (b *boot) steps(list []step) error {
 	}
 	return nil
 }
+
+// moreTime gives the step that runs its whole time once more: it does not hang, but waits
+// for a person.
+func (b *boot) moreTime() { b.timer.start(stepLimit, b.late) }
 
 // sinceKernelStart is CLOCK_BOOTTIME, the time in brackets in the kernel's log.
 func sinceKernelStart() time.Duration {

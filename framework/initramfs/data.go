@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/kairos-build/kairos-build/framework/internal/grow"
@@ -59,17 +60,38 @@ func (b *boot) fitDisk() error {
 // empty file system in memory, so that the node can be reached and repaired.
 func (b *boot) mountData() error {
 	for _, v := range volumes() {
-		if v.partition == layout.PartPersistent {
-			b.wipePersistent() // the request is on oem, which is mounted already
-		}
-		err := b.mountVolume(v)
+		err := b.prepareVolume(v)
 		if err == nil {
+			err = b.mountVolume(v)
+		}
+		switch {
+		case err == nil:
+			continue
+		case errors.Is(err, errLocked) && b.onTrial():
+			return err
+		case errors.Is(err, errLocked):
+			b.warn("%v.\n%s is empty and in memory until the next boot: what is written there will be lost. The data is untouched: restart the machine to try again", err, v.dir)
+			if err := b.mountStandIn(v); err != nil {
+				b.warn("%v", err)
+			}
 			continue
 		}
 		b.warn("%v.\n%s is empty and in memory until the next boot: what is written there will be lost. Look at the disk, and repair the file system with e2fsck or make a new one labelled %s", err, v.dir, v.label)
 		if err := b.mountStandIn(v); err != nil {
 			b.warn("%v", err)
 		}
+	}
+	return nil
+}
+
+// prepareVolume unlocks an encrypted partition. It makes the persistent file system anew if
+// that was asked for; the request is on oem, which is mounted already.
+func (b *boot) prepareVolume(v volume) error {
+	if err := b.unlock(v); err != nil {
+		return err
+	}
+	if v.partition == layout.PartPersistent {
+		b.wipePersistent()
 	}
 	return nil
 }
@@ -117,14 +139,28 @@ func inspectRecovered(device, dir string) (grow.Ext4, error) {
 }
 
 func (b *boot) growFileSystem(v volume, fs grow.Ext4) {
-	p, _ := b.state.Partition(v.partition)
-	size, err := grow.FileSystem(fs, sysroot+v.dir, p.Size)
+	space, err := sizeOf(b.disk.paths[v.partition])
+	if err != nil {
+		b.warn("%v", err)
+		return
+	}
+	size, err := grow.FileSystem(fs, sysroot+v.dir, space)
 	if err != nil {
 		b.warn("%v", err)
 	}
 	if size > 0 {
 		b.info("grew the file system of %s to %s", v.dir, describeSize(size))
 	}
+}
+
+// sizeOf returns the size of a block device in bytes.
+func sizeOf(device string) (size int64, err error) {
+	f, err := os.Open(device)
+	if err != nil {
+		return 0, err
+	}
+	size, err = f.Seek(0, io.SeekEnd)
+	return size, errors.Join(err, f.Close())
 }
 
 func (b *boot) mountStandIn(v volume) error {

@@ -47,7 +47,7 @@ func (b *boot) mapRoot(what, device string, superblock verity.Superblock) (err e
 		RootHash:   b.args.RootHash, Salt: superblock.Salt,
 		Options: []string{dm.PanicOnCorruption},
 	}.Table()
-	b.rootDevice, err = dm.CreateReadOnly(rootName, verityUUID(superblock.UUID), table)
+	b.rootDevice, err = dm.Create(rootName, verityUUID(superblock.UUID), table)
 	if err != nil {
 		return err
 	}

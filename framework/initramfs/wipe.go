@@ -25,8 +25,12 @@ func (b *boot) wipePersistent() {
 	if request == nil {
 		return
 	}
-	p, _ := b.state.Partition(layout.PartPersistent)
-	wiped, err := request.Do(device, p.Size, time.Now())
+	size, err := sizeOf(device)
+	if err != nil {
+		b.warn("the persistent partition is not wiped: %v", err)
+		return
+	}
+	wiped, err := request.Do(device, size, time.Now())
 	if err != nil {
 		b.warn("the persistent partition is not wiped: %v", err)
 		return

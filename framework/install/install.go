@@ -9,9 +9,10 @@
 //
 //	config   every file that goes along; a mistake ends it
 //	image    is opened, and every block of it is compared with its root hash
+//	memory   is enough
+//	keys     of encrypted partitions are made; the TPM gives them back once
 //	plan     sizes, boot loader, contents of every partition
 //	disk     is chosen, and opened for this program alone
-//	memory   is enough
 //	         ---- up to here, nothing was written ----
 //	write    framework/install/disk: nothing boots until all is there
 //
@@ -29,6 +30,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/install/disk"
 	"github.com/kairos-build/kairos-build/framework/install/disks"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/ondisk/luks2"
 )
 
 // ErrInstalled says that the machine has been installed from this medium already.
@@ -49,6 +51,8 @@ type Request struct {
 	// Once refuses a machine that has a disk with this image in its recovery slot: the
 	// medium was left in the drive.
 	Once bool
+	// Encryption of partitions; none by default.
+	Encryption Encryption
 	// BootLoader makes the boot loader of the disk.
 	BootLoader func(files map[string][]byte) (disk.BootLoader, error)
 }
@@ -60,6 +64,7 @@ type Machine struct {
 	// Open opens a disk for this program alone.
 	Open      func(path string) (Device, error)
 	Available func() (int64, error) // memory in bytes
+	TPM       func() (Sealer, error)
 }
 
 // A Device is a disk that can be closed.
@@ -76,6 +81,7 @@ type Plan struct {
 
 	device  Device
 	install *disk.Installation
+	volumes map[string]*luks2.Volume
 }
 
 // Prepare checks everything. It writes nothing.
@@ -83,13 +89,16 @@ func Prepare(ctx context.Context, m Machine, r Request, report func(disk.Progres
 	if err := r.Image.Check(ctx); err != nil {
 		return nil, err
 	}
-	s := r.spec()
-	size, words, err := disk.Size(s)
+	if err := enoughMemory(m, r); err != nil {
+		return nil, err
+	}
+	volumes, err := r.Encryption.volumes(m.TPM)
+	if err != nil {
+		return nil, err
+	}
+	size, words, err := disk.Size(r.spec(volumes))
 	if err != nil {
 		return nil, fmt.Errorf("planning the disk: %w", err)
-	}
-	if err := enoughMemory(m, r.Image); err != nil {
-		return nil, err
 	}
 	all, err := m.Disks()
 	if err != nil {
@@ -102,7 +111,7 @@ func Prepare(ctx context.Context, m Machine, r Request, report func(disk.Progres
 	if err != nil {
 		return nil, err
 	}
-	return open(m, r, &Plan{Choice: choice, Request: r, Size: size}, report)
+	return open(m, r, &Plan{Choice: choice, Request: r, Size: size, volumes: volumes}, report)
 }
 
 func open(m Machine, r Request, p *Plan, report func(disk.Progress)) (*Plan, error) {
@@ -110,7 +119,7 @@ func open(m Machine, r Request, p *Plan, report func(disk.Progress)) (*Plan, err
 	if p.device, err = m.Open(p.Choice.Disk.Path); err != nil {
 		return nil, fmt.Errorf("opening %s: %w", p.Choice.Disk, err)
 	}
-	if p.install, err = disk.NewInstallation(r.spec(), p.device, report); err != nil {
+	if p.install, err = disk.NewInstallation(r.spec(p.volumes), p.device, report); err != nil {
 		return nil, errors.Join(fmt.Errorf("planning %s: %w", p.Choice.Disk, err), p.device.Close())
 	}
 	return p, nil
@@ -130,11 +139,11 @@ func (r Request) notYet(all []disks.Disk) error {
 	return nil
 }
 
-func (r Request) spec() disk.Spec {
+func (r Request) spec(volumes map[string]*luks2.Volume) disk.Spec {
 	i := r.Image
 	return disk.Spec{
 		Image: i.Slot, BootLoader: r.BootLoader, Root: i.Root, Stream: i.Stream, OEM: entries(r.Files),
-		Sizes: r.Sizes, Extra: r.Extra, ID: i.ID(), Time: i.Time,
+		Sizes: r.Sizes, Extra: r.Extra, Encrypted: volumes, ID: i.ID(), Time: i.Time,
 	}
 }
 
@@ -152,6 +161,9 @@ func (p *Plan) Lines() []string {
 		lines = append(lines, fmt.Sprintf("erased  %s: everything on this disk is lost", c))
 	} else if c.Interrupted {
 		lines = append(lines, "an installation of this disk was interrupted; it begins anew")
+	}
+	if e := p.Request.Encryption; len(e.Labels) > 0 {
+		lines = append(lines, e.line())
 	}
 	for _, f := range p.Request.Files {
 		lines = append(lines, fmt.Sprintf("config  %s becomes %s/%s", f.From, layout.MountOEM, f.Name))
@@ -175,12 +187,12 @@ func (p *Plan) Close() error { return errors.Join(p.device.Close(), p.Request.Im
 const spareMemory = 96 << 20
 
 // enoughMemory: kernel and initrd are in memory, once more as files of a boot partition.
-func enoughMemory(m Machine, i *Image) error {
+func enoughMemory(m Machine, r Request) error {
 	have, err := m.Available()
 	if err != nil {
 		return err
 	}
-	if need := i.Tree().Size/64 + spareMemory; have < need {
+	if need := r.Image.Tree().Size/64 + spareMemory + r.Encryption.memory(); have < need {
 		return fmt.Errorf("%w: %d MiB are free, and an installation needs %d MiB: give the machine more, or end what runs on it", ErrMemory, have>>20, need>>20)
 	}
 	return nil

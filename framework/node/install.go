@@ -19,6 +19,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/install/disk"
 	"github.com/kairos-build/kairos-build/framework/install/disks"
 	"github.com/kairos-build/kairos-build/framework/internal/blockdev"
+	"github.com/kairos-build/kairos-build/framework/internal/tpm"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/node/status"
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
@@ -61,6 +62,10 @@ func (n *Node) PrepareInstall(ctx context.Context, o InstallOptions) (*Installat
 	if err != nil {
 		return nil, err
 	}
+	encryption, err := install.EncryptionOf(merged)
+	if err != nil {
+		return nil, err
+	}
 	boot, err := status.ThisBoot(n.Root)
 	if err != nil {
 		return nil, err
@@ -72,7 +77,8 @@ func (n *Node) PrepareInstall(ctx context.Context, o InstallOptions) (*Installat
 	}
 	request := install.Request{
 		Image: image, Files: files, Sizes: sizes, Extra: install.Extra(merged.Install.Extra), Once: o.Once,
-		Device: cmp.Or(o.Device, merged.Install.Device), Force: o.Force || isTrue(merged.Install.Force),
+		Encryption: encryption,
+		Device:     cmp.Or(o.Device, merged.Install.Device), Force: o.Force || isTrue(merged.Install.Force),
 		BootLoader: func(files map[string][]byte) (disk.BootLoader, error) { return bootloader.New(files) },
 	}
 	if i.Plan, err = install.Prepare(ctx, n.installMachine(boot), request, o.Progress); err != nil {
@@ -195,6 +201,7 @@ func (n *Node) installMachine(boot *thisboot.Boot) install.Machine {
 		},
 		Open:      func(path string) (install.Device, error) { return openWhole(filepath.Join(root, path)) },
 		Available: func() (int64, error) { return install.Available(filepath.Join(root, "proc/meminfo")) },
+		TPM:       func() (install.Sealer, error) { return tpm.Open(filepath.Join(root, "dev")) },
 	}
 }
 

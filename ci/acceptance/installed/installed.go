@@ -45,6 +45,8 @@ const hostname = "edge-{{ trunc 4 .MachineID }}"
 type story struct {
 	*lab.Machine
 	begun time.Time // power-on
+	more  string    // of the key install in the user-data
+	tpm   string    // folder with the state of the machine's TPM; empty: it has none
 }
 
 // Tell runs all chapters, and then those that begin with any node.
@@ -83,7 +85,7 @@ func (t *story) medium(ctx context.Context) (string, error) {
 	}
 	t.Setup = lab.Setup{
 		Disk: empty, OEM: &qemu.Patch{}, CDROMs: []string{filepath.Join(t.Lab.Dir, lab.MediumName), drive}, CDFirst: true,
-		Dir: filepath.Join(dir, "machine"), MemoryMiB: memoryMiB, Faults: t.Lab.Survivable(),
+		Dir: filepath.Join(dir, "machine"), TPM: t.tpm, MemoryMiB: memoryMiB, Faults: t.Lab.Survivable(),
 	}
 	t.begun = time.Now()
 	if err := t.Launch(ctx); err != nil {
@@ -106,7 +108,7 @@ func (t *story) wait(ctx context.Context, re *regexp.Regexp) (qemu.Match, error)
 // user-data with its keys and a network-config of version 1 with an interface that this
 // machine does not have. The keys of the lab and the installation are the owner's part.
 func (t *story) writeDrive(path string) error {
-	user := string(t.Lab.Access()) + "hostname: \"" + hostname + "\"\n" + ownKeys
+	user := string(t.Lab.Access()) + "hostname: \"" + hostname + "\"\n" + ownKeys + t.more
 	return qemu.WriteCIData(path, map[string][]byte{
 		"user-data": []byte(user), "meta-data": []byte("instance-id: 5b0c1f0f0c6d7a1d5e0c3b6b6f0e7d1c8a9b2c3d\n"), "network-config": []byte(networkConfig),
 	})

@@ -47,7 +47,7 @@ var ErrReadBack = errors.New("the disk does not read back as it was written: rep
 // the contents of the file that Write makes of the same Spec, with two differences, which
 // that file gets at its first boot: its GUIDs are random, so that no two installed
 // disks are twins (docs/decisions/0013), and its last partition reaches to the end of
-// the device.
+// the device. Encrypted partitions have random keys.
 //
 // # The order, and what boots after a power cut
 //

@@ -36,6 +36,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/ext4"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
+	"github.com/kairos-build/kairos-build/framework/ondisk/luks2"
 	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
 )
 
@@ -57,6 +58,9 @@ type Spec struct {
 	// Extra are more partitions, between oem and persistent. Write numbers them. They have
 	// the file system ext4, FAT32, or none (layout.Raw).
 	Extra []layout.Partition
+	// Encrypted are the volumes of partitions that are encrypted, by their names. Such a
+	// partition has the file system that it would have without, and is larger by the header.
+	Encrypted map[string]*luks2.Volume
 	// Whole asks for the SHA-256 of the whole disk, holes included, in Result. That takes
 	// longer than writing it.
 	Whole bool

@@ -12,6 +12,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/ext4"
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
+	"github.com/kairos-build/kairos-build/framework/ondisk/luks2"
 	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
 )
 
@@ -37,6 +38,8 @@ type region struct {
 	// write fills the region, with offsets on the disk. It is nil for a root
 	// image: those are large, and their hash is known.
 	write func(io.WriterAt) error
+	// plain is write without the encryption, which takes time and never fails; nil: write.
+	plain func(io.WriterAt) error
 	// sparse says that write leaves out zeros.
 	sparse  bool
 	extents extents       // what is data; complete when done is closed
@@ -45,11 +48,19 @@ type region struct {
 
 func (r *region) isRoot() bool { return r.write == nil }
 
+// rehearsal writes what the region holds, or as much of it as can fail.
+func (r *region) rehearsal() func(io.WriterAt) error {
+	if r.plain != nil {
+		return r.plain
+	}
+	return r.write
+}
+
 func newPlan(s Spec) (*plan, error) {
 	if s.Sizes.ImageSize == 0 {
 		s.Sizes.ImageSize = s.Image.Tree.Size
 	}
-	parts := withExtra(layout.Table(s.Sizes), s.Extra)
+	parts := withHeaders(withExtra(layout.Table(s.Sizes), s.Extra), s.Encrypted)
 	loader, err := s.BootLoader(s.Image.Bootloader)
 	if err == nil {
 		err = errors.Join(slotimage.CheckCmdline(s.Image.Cmdline, loader), checkRoom(loader, parts))
@@ -73,7 +84,7 @@ func (p *plan) rehearse() error {
 		if r.isRoot() {
 			continue
 		}
-		if err := r.write(nowhere{}); err != nil {
+		if err := r.rehearsal()(nowhere{}); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", r.name, err))
 		}
 	}
@@ -93,7 +104,11 @@ func (p *plan) lay(parts []layout.Partition) error {
 			return err
 		}
 		p.add(part.Name, part.Size, write)
-		p.regions[len(p.regions)-1].sparse = part.FS == layout.Ext4 || part.FS == layout.Raw
+		r := p.regions[len(p.regions)-1]
+		r.sparse = part.FS == layout.Ext4 || part.FS == layout.Raw
+		if volume := p.Encrypted[part.Name]; volume != nil {
+			r.encrypt(volume)
+		}
 	}
 	p.add("backup partition table", edge, p.table.WriteBackup)
 	if last := p.regions[len(p.regions)-1]; last.end != p.size {
@@ -178,8 +193,12 @@ func (p *plan) fat(part layout.Partition, entry gpt.Partition, files []fat32.Fil
 
 func (p *plan) ext4(part layout.Partition, entry gpt.Partition, files []ext4.Entry) func(io.WriterAt) error {
 	options := ext4.Options{Label: part.Label, UUID: gpt.DeriveGUID(derive(p.ID, "file system "+part.Name)), Time: p.Time}
+	size := part.Size
+	if p.Encrypted[part.Name] != nil {
+		size -= luks2.DataOffset
+	}
 	return func(w io.WriterAt) error {
-		err := ext4.Write(io.NewOffsetWriter(w, entry.Offset()), part.Size, files, options)
+		err := ext4.Write(io.NewOffsetWriter(w, entry.Offset()), size, files, options)
 		if errors.Is(err, ext4.ErrFull) {
 			return fmt.Errorf("%w: %w: make the files smaller, or the partition larger", ErrTooLarge, err)
 		}

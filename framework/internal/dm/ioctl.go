@@ -2,8 +2,7 @@
 
 // Package dm makes device-mapper devices with the kernel's own interface, the
 // ioctls of /dev/mapper/control (include/uapi/linux/dm-ioctl.h), so that an
-// initramfs needs neither libdevmapper nor udev. It makes only read-only devices
-// with one target.
+// initramfs needs neither libdevmapper nor udev. It makes only devices with one target.
 package dm
 
 import (
@@ -24,9 +23,11 @@ const sectorSize = 512
 
 // Table is a device-mapper table of one line that begins at sector 0.
 type Table struct {
-	Sectors int64 // of 512 bytes
-	Target  string
-	Params  string
+	Sectors  int64 // of 512 bytes
+	Target   string
+	Params   string
+	Writable bool
+	Secret   bool // the kernel wipes its copy of Params after use
 }
 
 // A command is the number of an ioctl in dm-ioctl.h.
@@ -55,7 +56,22 @@ const (
 	offUUID        = offName + nameSize
 )
 
-const flagReadOnly = 1 << 0
+// Flags of struct dm_ioctl.
+const (
+	flagReadOnly   = 1 << 0
+	flagSecureData = 1 << 15
+)
+
+// flags of the requests about a device with this table, which may be nil.
+func (t *Table) flags() (f uint32) {
+	if t == nil || !t.Writable {
+		f |= flagReadOnly
+	}
+	if t != nil && t.Secret {
+		f |= flagSecureData
+	}
+	return f
+}
 
 // request encodes struct dm_ioctl, with the target of table after it when
 // table is not nil. Strings after a target are NUL-terminated and padded to
@@ -73,7 +89,7 @@ func request(name, uuid string, table *Table) ([]byte, error) {
 	le.PutUint32(b[0:], 4) // interface version 4.0.0
 	le.PutUint32(b[offDataSize:], uint32(size))
 	le.PutUint32(b[offDataStart:], headerSize)
-	le.PutUint32(b[offFlags:], flagReadOnly)
+	le.PutUint32(b[offFlags:], table.flags())
 	copy(b[offName:], name)
 	copy(b[offUUID:], uuid)
 	if table != nil {
@@ -89,10 +105,10 @@ func request(name, uuid string, table *Table) ([]byte, error) {
 // ioctlNumber is _IOWR(0xfd, c, struct dm_ioctl).
 func (c command) ioctlNumber() uintptr { return 3<<30 | headerSize<<16 | 0xfd<<8 | uintptr(c) }
 
-// CreateReadOnly makes a device from table and returns its path, /dev/dm-N. The
+// Create makes a device from table and returns its path, /dev/dm-N. The
 // device gets the name name; uuid may be empty. If the kernel refuses the table,
 // the device is removed again.
-func CreateReadOnly(name, uuid string, table Table) (path string, err error) {
+func Create(name, uuid string, table Table) (path string, err error) {
 	control, err := os.OpenFile(Control, os.O_RDWR, 0)
 	if err != nil {
 		return "", fmt.Errorf("making device %s (is the module dm_mod loaded?): %w", name, err)

@@ -199,7 +199,7 @@ func (s Status) medium() string {
 func (s *Status) layout(state *thisboot.Boot, mounted []mountPoint) {
 	for _, p := range state.Partitions {
 		at := ""
-		if m, ok := bySource(mounted, p.Device); ok {
+		if m, ok := bySource(mounted, p.Contents()); ok {
 			at = m.path
 		}
 		s.Partitions = append(s.Partitions, Partition{Partition: p, MountedAt: at})

@@ -217,8 +217,15 @@ func (s Status) partitions(row func(...string)) {
 	}
 	row("PARTITION", "DEVICE", "SIZE", "MOUNTED")
 	for _, p := range s.Partitions {
-		row(p.Name, p.Device, Size(p.Size), p.MountedAt)
+		row(p.Name, deviceWords(p), Size(p.Size), p.MountedAt)
 	}
+}
+
+func deviceWords(p Partition) string {
+	if p.Opened == "" {
+		return p.Device
+	}
+	return fmt.Sprintf("%s, encrypted, unlocked with %s", p.Device, p.UnlockedWith)
 }
 
 func (s Status) mounts(row func(...string)) {

@@ -9,6 +9,7 @@
 package thisboot
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -68,7 +69,16 @@ type Partition struct {
 	Device   string `json:"device"`   // such as /dev/vda4
 	PartUUID string `json:"partUUID"` // lower case
 	Size     int64  `json:"size"`     // bytes
+	// Opened is the decrypted device of an encrypted partition, such as /dev/dm-1, and
+	// UnlockedWith what gave its key, in words. Both are empty if it is locked, or not
+	// encrypted.
+	Opened       string `json:"opened,omitempty"`
+	UnlockedWith string `json:"unlockedWith,omitempty"`
 }
+
+// Contents is the device with the contents: of an encrypted partition that is unlocked, the
+// decrypted one.
+func (p Partition) Contents() string { return cmp.Or(p.Opened, p.Device) }
 
 // MountKind says what a mount is for.
 type MountKind string
@@ -113,8 +123,8 @@ func (s *Boot) Partition(name string) (Partition, bool) {
 	return Partition{}, false
 }
 
-// Device returns the device of the partition with the given GPT name, such as
-// /dev/vda2. A disk that lacks it was not made by kairos-build.
+// Device returns the device with the contents of the partition with the given GPT name, such
+// as /dev/vda2; of an encrypted one that is unlocked, the decrypted device. A disk that lacks it was not made by kairos-build.
 func (s *Boot) Device(name string) (string, error) {
 	p, ok := s.Partition(name)
 	if !ok && s.Mode == layout.ModeLive {
@@ -123,7 +133,7 @@ func (s *Boot) Device(name string) (string, error) {
 	if !ok {
 		return "", fmt.Errorf("the disk %s that was booted has no partition %q: was it made by kairos-build?", s.Disk.Device, name)
 	}
-	return p.Device, nil
+	return p.Contents(), nil
 }
 
 // Mount returns the mount at path.

@@ -51,6 +51,17 @@ func TestLookup(t *testing.T) {
 	}
 }
 
+// TestContents: who reads what is on an encrypted partition needs the decrypted device.
+func TestContents(t *testing.T) {
+	s := sample()
+	s.Partitions = append(s.Partitions, Partition{Name: "oem", Device: "/dev/vda9", Opened: "/dev/dm-1", UnlockedWith: "the TPM"})
+	for name, want := range map[string]string{"root-a": "/dev/vda4", "oem": "/dev/dm-1"} {
+		if got, err := s.Device(name); got != want || err != nil {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+}
+
 func TestReadWithoutDocument(t *testing.T) {
 	if _, err := Read(filepath.Join(t.TempDir(), "boot.json")); !errors.Is(err, ErrNone) {
 		t.Errorf("got error %v, want ErrNone", err)
