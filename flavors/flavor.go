@@ -151,6 +151,10 @@ func (f *Flavor) Arches() []string {
 //go:embed */flavor.yaml */proven.json keys
 var embedded embed.FS
 
+// Default is the built-in flavor that a user's own extends if nothing else is said: the
+// newest one that was booted from its own archive.
+const Default = "debian-13"
+
 // ErrUnknown means that no flavor has the name that was asked for.
 var ErrUnknown = errors.New("unknown flavor")
 

@@ -118,7 +118,7 @@ func (d *decoder) extended(ref, dir string, above chain) *Flavor {
 		}
 		ref = filepath.Clean(ownFile(ref))
 		if i := slices.Index(above, ref); i >= 0 {
-			n.Fail("a circle: "+strings.Join(append(slices.Clone(above[i:]), ref), " extends "), "let the last of them extend a built-in flavor, such as debian-13")
+			n.Fail("a circle: "+strings.Join(append(slices.Clone(above[i:]), ref), " extends "), "let the last of them extend a built-in flavor, such as "+Default)
 			return nil
 		}
 		ref = asPath(ref)

@@ -39,9 +39,8 @@ with a lock ("kairos-build lock FOLDER").`,
 			return err
 		},
 	}
-	names := flavors.Names()
-	cmd.Flags().StringVar(&extends, "extends", names[len(names)-1], "built-in `flavor` to extend")
-	commandline.Complete(cmd, "extends", names)
+	cmd.Flags().StringVar(&extends, "extends", flavors.Default, "built-in `flavor` to extend")
+	commandline.Complete(cmd, "extends", flavors.Names())
 	return cmd
 }
 
