@@ -89,7 +89,7 @@ func (l *netLab) start(h *segment.Host, cmd *exec.Cmd) {
 // unless the arguments say so.
 func (l *netLab) dhcp(args ...string) {
 	l.t.Helper()
-	cmd := exec.Command("dnsmasq", append([]string{ //nolint:forbidigo // the lab ends it
+	cmd := exec.Command("dnsmasq", append([]string{
 		"--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--pid-file=", "--log-facility=-", "--port=0",
 		"--interface=" + segment.Card, "--dhcp-range=192.0.2.100,192.0.2.199,1h", "--dhcp-leasefile=" + filepath.Join(l.t.TempDir(), "leases"),
 	}, args...)...)
@@ -114,7 +114,7 @@ type serving struct {
 func (l *netLab) serve(image string, args ...string) *serving {
 	l.t.Helper()
 	s := &serving{t: l.t, events: make(chan netserve.Event, 1000)}
-	cmd := exec.Command(binary(l.t), append([]string{"serve-netboot", image, "--json", "--progress", "plain"}, args...)...) //nolint:forbidigo // the lab ends it
+	cmd := exec.Command(binary(l.t), append([]string{"serve-netboot", image, "--json", "--progress", "plain"}, args...)...)
 	cmd.Stderr = &s.stderr
 	stdout, err := cmd.StdoutPipe()
 	l.check(err)

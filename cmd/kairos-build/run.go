@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -139,11 +138,11 @@ func (f runFlags) run(cmd *cobra.Command, dir string) (err error) {
 		with.medium = *m
 	}
 	if f.keep != "" {
-		if with.kept, err = f.kept(cmd, dir, o.Disk, o.Boots[0]); err != nil {
+		if with.kept, err = f.kept(cmd, dir, with.user, o.Boots[0]); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, with.kept.Close()) }()
-		with.disk = with.kept.Disk()
+		with.disk, with.user = with.kept.Disk(), with.kept.User
 		if !cmd.Flags().Changed("boot") {
 			o.Boots = []qemu.Boot{with.kept.Boot}
 		}
@@ -190,14 +189,12 @@ func (f runFlags) attach(cmd *cobra.Command, o lab.Options, with parts) (err err
 // config is the machine. KVM is tried with the kernel of its disk; with that of o.Disk, or
 // the one that was kept, if the disk is or was empty.
 func (p parts) config(ctx context.Context, o lab.Options) (c qemu.Config, err error) {
-	switch {
-	case p.kept != nil && p.kept.Empty:
+	if p.kept != nil {
 		o.Disk = p.disk
+	}
+	if p.kept != nil && p.kept.Empty {
 		c, err = lab.ForEmpty(ctx, o, p.kept.Kernel())
-	case p.kept != nil:
-		o.Disk = p.disk
-		fallthrough
-	default:
+	} else {
 		c, _, err = lab.ForPerson(ctx, o)
 	}
 	c.Disk, c.CDROMs, c.Network, c.MemoryMiB = p.disk, p.cds, p.network, p.memory
@@ -210,8 +207,10 @@ func (p parts) config(ctx context.Context, o lab.Options) (c qemu.Config, err er
 	return c, err
 }
 
-// kept opens the kept machine, or makes it from the disk of dir.
-func (f runFlags) kept(cmd *cobra.Command, dir, disk string, boot qemu.Boot) (*machines.Machine, error) {
+// kept opens the kept machine, or makes it from the disk of dir. user will be able to log in
+// after an installation.
+func (f runFlags) kept(cmd *cobra.Command, dir, user string, boot qemu.Boot) (*machines.Machine, error) {
+	disk := filepath.Join(dir, "disk.raw")
 	store, err := machineStore()
 	if err != nil {
 		return nil, err
@@ -226,7 +225,7 @@ func (f runFlags) kept(cmd *cobra.Command, dir, disk string, boot qemu.Boot) (*m
 	}
 	m, err := store.Open(f.keep)
 	if errors.Is(err, machines.ErrUnknown) && dir != "" {
-		return f.begin(cmd.Context(), cmd.ErrOrStderr(), store, disk, boot)
+		return f.begin(cmd, store, disk, user, boot)
 	}
 	if err == nil && f.install && !m.Empty {
 		return nil, errors.Join(commandline.Usagef(cmd, "%s began with a disk: leave out --install, or begin it again with --anew", m.Name), m.Close())
@@ -237,18 +236,19 @@ func (f runFlags) kept(cmd *cobra.Command, dir, disk string, boot qemu.Boot) (*m
 	return m, err
 }
 
-func (f runFlags) begin(ctx context.Context, talk io.Writer, store machines.Store, disk string, boot qemu.Boot) (*machines.Machine, error) {
+func (f runFlags) begin(cmd *cobra.Command, store machines.Store, disk, user string, boot qemu.Boot) (*machines.Machine, error) {
+	talk := cmd.ErrOrStderr()
 	now := time.Now() //nolint:forbidigo // shown by `kairos-build machines`
 	if !f.install {
 		fmt.Fprintf(talk, "%s begins with a copy of %s\n", f.keep, disk)
-		return store.Make(ctx, f.keep, disk, boot, now)
+		return store.Make(cmd.Context(), f.keep, disk, boot, now)
 	}
 	kernel, err := kernelOf(disk)
 	if err != nil {
 		return nil, err
 	}
 	fmt.Fprintf(talk, "%s begins with an empty disk, to which it installs itself; afterwards, `kairos-build run --keep %s` starts it from there\n", f.keep, f.keep)
-	return store.MakeEmpty(f.keep, disk, kernel, boot, now)
+	return store.MakeEmpty(f.keep, disk, kernel, user, boot, now)
 }
 
 // kernelOf reads the kernel of the first slot of a disk.

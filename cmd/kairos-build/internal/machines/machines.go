@@ -39,6 +39,8 @@ type Machine struct {
 	// Empty says that it began with an empty disk, to which it installs itself. From, Size
 	// and Time are then about the disk beside the image that it installs.
 	Empty bool `json:"empty,omitempty"`
+	// User can log in to a machine that began Empty; it may be empty.
+	User string `json:"user,omitempty"`
 
 	dir  string
 	lock *os.File
@@ -114,10 +116,10 @@ func (s Store) Make(ctx context.Context, name, disk string, boot qemu.Boot, now 
 }
 
 // MakeEmpty makes and opens a machine with an empty disk, for the image beside disk. kernel
-// is that image's: KVM is tried with it.
-func (s Store) MakeEmpty(name, disk string, kernel []byte, boot qemu.Boot, now time.Time) (*Machine, error) {
+// is that image's: KVM is tried with it. user will be able to log in.
+func (s Store) MakeEmpty(name, disk string, kernel []byte, user string, boot qemu.Boot, now time.Time) (*Machine, error) {
 	return s.make(name, disk, boot, now, func(m *Machine, dir string) error {
-		m.Empty = true
+		m.Empty, m.User = true, user
 		return errors.Join(qemu.WriteEmpty(filepath.Join(dir, diskName)), os.WriteFile(filepath.Join(dir, kernelName), kernel, 0o600))
 	})
 }

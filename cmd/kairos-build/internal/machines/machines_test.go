@@ -68,7 +68,7 @@ func TestAMachineGoesOn(t *testing.T) {
 // TestAnEmptyMachine: it does not begin with the disk that it is named after.
 func TestAnEmptyMachine(t *testing.T) {
 	s, disk := Store{t.TempDir()}, newDisk(t, "first")
-	m, err := s.MakeEmpty("edge", disk, []byte("kernel"), qemu.BIOS, began)
+	m, err := s.MakeEmpty("edge", disk, []byte("kernel"), "me", qemu.BIOS, began)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func TestAnEmptyMachine(t *testing.T) {
 	defer func() { _ = again.Close() }()
 	data, err := os.ReadFile(again.Disk())
 	kernel, kernelErr := os.ReadFile(again.Kernel())
-	if err := errors.Join(err, kernelErr); err != nil || strings.Trim(string(data), "\x00") != "" || string(kernel) != "kernel" || !again.Empty || again.Outdated(disk) {
+	if err := errors.Join(err, kernelErr); err != nil || strings.Trim(string(data), "\x00") != "" || string(kernel) != "kernel" || !again.Empty || again.User != "me" || again.Outdated(disk) {
 		t.Errorf("got %+v, a disk of %d bytes, kernel %q: %v", again, len(data), kernel, err)
 	}
 }
