@@ -121,8 +121,8 @@ func TestTarUnpacksTheArchive(t *testing.T) {
 	tool(t, "cmp", "--bytes", "1072693248", d.Data.(*os.File).Name(), filepath.Join(dir, "disk.raw"))
 }
 
-// TestBlocksAreShared: on btrfs the clusters of a VHD and of a VHDX are those of the raw
-// disk, which take no room again, and the files have the bytes that they have elsewhere.
+// TestBlocksAreShared: on btrfs the clusters of a qcow2, a VHD and a VHDX are those of the
+// raw disk, which take no room again, and the files have the bytes that they have elsewhere.
 func TestBlocksAreShared(t *testing.T) {
 	dir := onBtrfs(t)
 	const data = 64 * mib
@@ -134,7 +134,7 @@ func TestBlocksAreShared(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer source.Close()
-	for _, name := range []string{VHD, VHDX, Azure} {
+	for _, name := range []string{Qcow2, VHD, VHDX, Azure} {
 		format, _ := Find(name)
 		want := contents(t, write(t, d, []Order{{Format: format}})[0])
 		shared, before := d, used(t, dir)
