@@ -59,7 +59,7 @@ func TestSiteRefused(t *testing.T) {
 	w := &world{t: t}
 	for _, tt := range []struct{ name, keys, link, want string }{
 		{"a package that does not exist", "packages:\n  add:\n    - htpo\n", "", `flavor.yaml:5:7: site-packages: package "htpo" is not in the archive (trixie, trixie-updates, trixie-security): did you mean "htop"?`},
-		{"a package that is needed", "packages: {remove: [kmod]}\n", "", `packages.remove: "kmod" is in the image still`},
+		{"a package that is needed", "packages: {remove: [systemd]}\n", "", `packages.remove: "systemd" is in the image still`},
 		{"a command that fails", "run: [\"true\", \"ls /nowhere\"]\n", "", `command 2 of run ("ls /nowhere")`},
 		{"a command that harms", "run: [rm /usr/bin/kairos-agent]\n", "", "files or commands changed /usr/bin/kairos-agent, which a node needs as it was"},
 		{"a link to nothing", "", "/usr/bin/nowhere", "the link /etc/link leads to /usr/bin/nowhere, which the image does not have"},
