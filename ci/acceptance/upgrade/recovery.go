@@ -173,6 +173,9 @@ func (t *story) menuRecovery(ctx context.Context) (string, error) {
 
 // menuReset waits until the node was reset and restarted by itself.
 func (t *story) menuReset(ctx context.Context) (string, error) {
+	if err := t.Guest.Mark(ctx, kept); err != nil {
+		return "", err
+	}
 	begin := time.Now()
 	if err := t.RebootInto(ctx, menuReset); err != nil {
 		return "", err
