@@ -3,6 +3,8 @@
 package acceptance
 
 import (
+	"context"
+	"slices"
 	"strings"
 
 	"github.com/kairos-build/kairos-build/ci/acceptance/configured"
@@ -41,7 +43,7 @@ func allStories() []story {
 		{Machine: "config", Short: true, Title: "a node with every key in its config", Proves: "does what each key of its config says", Tell: configured.Tell},
 		{
 			Machine: "installed", Short: true, Title: "an empty disk, a medium and a hypervisor's CD-ROM", Proves: "installs itself from its medium",
-			Applies: installed.Applies, Tell: installed.Tell, TellShort: installed.TellShort,
+			Applies: installed.Applies, Tell: installedLife, TellShort: installed.TellShort,
 		},
 		{
 			Machine: "kubernetes", Short: true, Title: "a node of a cluster", Proves: "runs Kubernetes",
@@ -53,6 +55,11 @@ func allStories() []story {
 		},
 		{Machine: machineRelease, Title: "an upgrade to another release", Proves: "upgrades to another release", Tell: upgrade.Release},
 	}
+}
+
+// installedLife is an installation, and then the life with recovery of any node.
+func installedLife(ctx context.Context, m *lab.Machine) {
+	m.Tell(ctx, false, slices.Concat(installed.Chapters(m), upgrade.Rescues(m)))
 }
 
 // Title is the title of a machine, for people.

@@ -12,11 +12,9 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/kairos-build/kairos-build/ci/acceptance/upgrade"
 	"github.com/kairos-build/kairos-build/ci/lab"
 	"github.com/kairos-build/kairos-build/ci/qemu"
 	"github.com/kairos-build/kairos-build/framework/layout"
@@ -48,11 +46,11 @@ type story struct {
 	begun time.Time // power-on
 }
 
-// Tell runs all chapters, and then the life with recovery of any node.
-func Tell(ctx context.Context, m *lab.Machine) {
+// Chapters returns all chapters. At their end the node runs from slot a of its disk, without
+// the media.
+func Chapters(m *lab.Machine) []lab.Chapter {
 	t := &story{Machine: m}
-	alone := lab.Chapter{Name: "alone", Title: "needs neither of the media", Do: t.alone}
-	m.Tell(ctx, false, slices.Concat(t.chapters(), []lab.Chapter{alone}, upgrade.Rescues(m)))
+	return append(t.chapters(), lab.Chapter{Name: "alone", Title: "needs neither of the media", Do: t.alone})
 }
 
 // TellShort leaves out what comes after the installation.
