@@ -4,6 +4,7 @@ package acceptance
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/kairos-build/kairos-build/ci/acceptance/configured"
@@ -34,12 +35,6 @@ type story struct {
 	TellShort teller
 }
 
-// installedLife is the life of a node that was installed: it is rescued and reset as one
-// whose disk was written.
-func installedLife(ctx context.Context, m *lab.Machine) {
-	installed.Tell(ctx, m, upgrade.Rescues(m)...)
-}
-
 func allStories() []story {
 	return []story{
 		{Machine: machineUpgrade, Short: true, Title: "a life with upgrades", Proves: "survives upgrades that fail", Tell: upgrade.Life},
@@ -64,6 +59,11 @@ func allStories() []story {
 		},
 		{Machine: machineRelease, Title: "an upgrade to another release", Proves: "upgrades to another release", Tell: upgrade.Release},
 	}
+}
+
+// installedLife is an installation, and then the life with recovery of any node.
+func installedLife(ctx context.Context, m *lab.Machine) {
+	m.Tell(ctx, false, slices.Concat(installed.Chapters(m), upgrade.Rescues(m)))
 }
 
 // Title is the title of a machine, for people.

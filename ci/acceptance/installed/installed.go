@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -49,11 +48,11 @@ type story struct {
 	tpm   string    // folder with the state of the machine's TPM; empty: it has none
 }
 
-// Tell runs all chapters, and then those that begin with any node.
-func Tell(ctx context.Context, m *lab.Machine, then ...lab.Chapter) {
+// Chapters returns all chapters. At their end the node runs from slot a of its disk, without
+// the media.
+func Chapters(m *lab.Machine) []lab.Chapter {
 	t := &story{Machine: m}
-	alone := lab.Chapter{Name: "alone", Title: "needs neither of the media", Do: t.alone}
-	m.Tell(ctx, false, slices.Concat(t.chapters(), []lab.Chapter{alone}, then))
+	return append(t.chapters(), lab.Chapter{Name: "alone", Title: "needs neither of the media", Do: t.alone})
 }
 
 // TellShort leaves out what comes after the installation.
