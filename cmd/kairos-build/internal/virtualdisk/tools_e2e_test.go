@@ -6,6 +6,7 @@ package virtualdisk
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -175,7 +176,7 @@ func onBtrfs(t *testing.T) string {
 		t.Skipf("SKIPPED, NOT PROVEN: this kernel mounts no btrfs: %s", out)
 	}
 	t.Cleanup(func() {
-		if err := exec.Command("umount", dir).Run(); err != nil { //nolint:noctx // the test's context has ended
+		if err := exec.CommandContext(context.WithoutCancel(t.Context()), "umount", dir).Run(); err != nil {
 			t.Error(err)
 		}
 	})
