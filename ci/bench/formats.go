@@ -31,11 +31,11 @@ func conversions() []conversion {
 
 // fiveArtifacts are the formats of the row, for --artifact.
 func fiveArtifacts() string {
-	names := "raw"
+	names := []string{"raw"}
 	for _, c := range conversions() {
-		names += "," + c.artifact
+		names = append(names, c.artifact)
 	}
-	return names
+	return strings.Join(names, ",")
 }
 
 // formatTimes are the figures of the row, one for each round, in seconds.

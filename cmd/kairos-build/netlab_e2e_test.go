@@ -81,7 +81,7 @@ func (l *netLab) start(h *segment.Host, cmd *exec.Cmd) {
 	l.check(err)
 	l.t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
-		<-ended
+		l.t.Logf("%s ended: %v", cmd.Path, <-ended)
 	})
 }
 

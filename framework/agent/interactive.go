@@ -174,16 +174,16 @@ func (p *program) interactiveInstall(ctx context.Context, i installFlags, d ques
 // nodeLine says what node the answers make.
 func nodeLine(text []byte) string {
 	c, _ := config.Decode("answers", text) // they were checked
-	line := "node    " + c.Hostname
+	facts := []string{c.Hostname}
 	for _, u := range c.Users {
-		line += "; " + u.Name + " may log in"
+		facts = append(facts, u.Name+" may log in")
 	}
 	for key, k := range map[string]config.Kubernetes{config.K3s: c.K3s, config.K3sAgent: c.K3sAgent, config.K0s: c.K0s, config.K0sWorker: c.K0sWorker} {
 		if k.Enabled != nil && *k.Enabled { // at most one of them
-			line += "; " + key
+			facts = append(facts, key)
 		}
 	}
-	return line
+	return "node    " + strings.Join(facts, "; ")
 }
 
 // suitable returns the disks that can be chosen, and what speaks against the others.

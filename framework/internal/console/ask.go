@@ -79,7 +79,7 @@ func (t *Terminals) Say(text string) {
 // counts for the next question.
 func (t *Terminals) Ask(question string, wait time.Duration) ([]byte, error) {
 	t.Say(question)
-	for end := time.Now().Add(wait); ; {
+	for end := time.Now().Add(wait); ; { //nolint:forbidigo // a wait for a person
 		left := time.Until(end)
 		if left <= 0 {
 			return nil, ErrNoAnswer

@@ -67,7 +67,7 @@ func RegistryOf(dir string) (string, error) {
 		return "", badInput(fmt.Errorf("%w: name the repository, too, as REGISTRY/NAME", err))
 	}
 	if r.Registry == "" {
-		return "", badInput(fmt.Errorf("the flavor %s names no registry: name the repository behind %s, as REGISTRY/NAME, or write it into the flavor as registry:", r.Flavor, dir))
+		return "", badInput(fmt.Errorf("the flavor %s names no registry: name the repository behind %s, as REGISTRY/NAME, or write it into the flavor, with the key registry", r.Flavor, dir))
 	}
 	return r.Registry, nil
 }

@@ -108,7 +108,7 @@ func cut(s string, width int) string {
 func wrap(text string, width int) []string {
 	var lines []string
 	line := []rune{}
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		next := []rune(word)
 		if len(line) > 0 && len(line)+1+len(next) <= width {
 			line = append(append(line, ' '), next...)

@@ -50,8 +50,7 @@ func placed(l recipes.PackageList, err error) error {
 	var all []error
 	for _, one := range parts(err) {
 		text := l.Input + ": "
-		var unknown *archive.UnknownError
-		if errors.As(one, &unknown) {
+		if unknown, ok := errors.AsType[*archive.UnknownError](one); ok {
 			if at := l.Place(unknown.Name); at != "" {
 				text = at + ": " + text
 			}
@@ -63,7 +62,7 @@ func placed(l recipes.PackageList, err error) error {
 
 // parts are the errors that errors.Join joined.
 func parts(err error) []error {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the error itself, not one that it wraps
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		return joined.Unwrap()
 	}
 	return []error{err}
