@@ -35,10 +35,13 @@ func forNobody(t *testing.T) string {
 // TestDisksNeedNothing: a user without rights makes every format of a real disk. No other
 // program is started, and nothing is mounted.
 func TestDisksNeedNothing(t *testing.T) {
-	dir := forNobody(t)
-	out := withoutRights(t, dir, "disk", e2eImage(t), "-o", filepath.Join(dir, "node"), "--artifact", strings.Join(factory.DiskKinds(), ","), "--json")
+	dir, kinds := forNobody(t), factory.DiskKinds()
+	if testing.Short() {
+		kinds = []string{"raw", "qcow2", "vhdx"} // to deflate the others takes most of the time
+	}
+	out := withoutRights(t, dir, "disk", e2eImage(t), "-o", filepath.Join(dir, "node"), "--artifact", strings.Join(kinds, ","), "--json")
 	var made struct{ Disks []factory.Disk }
-	if err := json.Unmarshal(out, &made); err != nil || len(made.Disks) != len(factory.DiskKinds()) {
+	if err := json.Unmarshal(out, &made); err != nil || len(made.Disks) != len(kinds) {
 		t.Errorf("%d disks, %v", len(made.Disks), err)
 	}
 	for _, d := range made.Disks {
