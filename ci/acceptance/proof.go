@@ -70,9 +70,10 @@ func Facts(r *report.Report) []string {
 			facts = append(facts, t.Proves)
 		}
 	}
-	back := slices.DeleteFunc(faults.All(), func(f faults.Fault) bool { return !passed[f.Machine()] })
+	all := faults.All()
+	back := slices.DeleteFunc(slices.Clone(all), func(f faults.Fault) bool { return !passed[f.Machine()] })
 	if n := len(back); n > 0 {
-		facts = append(facts, fmt.Sprintf("comes back from %d faults", n))
+		facts = append(facts, fmt.Sprintf("comes back from %d of %d faults", n, len(all)))
 	}
 	return facts
 }

@@ -3,10 +3,12 @@
 package acceptance
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/kairos-build/kairos-build/ci/acceptance/faults"
 	"github.com/kairos-build/kairos-build/ci/acceptance/report"
 	"github.com/kairos-build/kairos-build/ci/lab"
 )
@@ -18,7 +20,7 @@ func TestFacts(t *testing.T) {
 		{Machine: "damaged", Status: lab.Pass}, {Machine: "upgrade", Status: lab.Pass}, {Machine: "config", Status: lab.Fail},
 		{Machine: "fault-panic", Status: lab.Pass}, {Machine: "fault-rot", Status: lab.Pass}, {Machine: "fault-hang", Status: lab.Fail},
 	}}
-	want := []string{"boots with BIOS", "keeps its state over a reboot", "detects one flipped byte", "survives upgrades that fail", "comes back from 2 faults"}
+	want := []string{"boots with BIOS", "keeps its state over a reboot", "detects one flipped byte", "survives upgrades that fail", fmt.Sprintf("comes back from 2 of %d faults", len(faults.All()))}
 	if diff := cmp.Diff(want, Facts(r)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
