@@ -25,7 +25,7 @@ func TestISOMenu(t *testing.T) {
 		{qemu.MenuEntry{Title: "Kairos: install, with questions", Place: 1}, `no disk to install to`, nil},
 		{qemu.MenuEntry{Title: "Kairos: install with the config", Place: 2}, `NOT INSTALLED: no disk to install to: the kernel sees no disk`, []string{`installing, as the config says`}},
 		{qemu.MenuEntry{Title: "Kairos: live system in memory", Place: 3}, liveReady, []string{`the medium /dev/sr0 can be removed`, `mounts-/run/initramfs/live +tmpfs`}},
-		{qemu.MenuEntry{Title: "Kairos: recovery tools", Place: 4}, `Press Enter for maintenance`, []string{`rescue mode`}},
+		{qemu.MenuEntry{Title: "Kairos: recovery tools", Place: 4}, `Press Enter for (system )?maintenance`, []string{`rescue mode`}},
 		{qemu.MenuEntry{Title: "Start the first disk", Place: 5}, `there is no other disk that can be started; the firmware goes on`, nil},
 	} {
 		t.Run(test.entry.Title, func(t *testing.T) {
