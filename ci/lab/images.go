@@ -14,10 +14,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -75,7 +73,7 @@ func (l *Lab) MakeImages(ctx context.Context, to string) error {
 		if err := i.arm(ctx, l.Artifact, spare); err != nil || to == "" {
 			return err
 		}
-		i.Other, err = openLayout(filepath.Join(to, imageName))
+		i.Other, err = testimage.Open(filepath.Join(to, imageName))
 		return err
 	})
 }
@@ -92,7 +90,7 @@ func (l *Lab) MakeNext(ctx context.Context, more func(base v1.Image) (map[string
 }
 
 func (l *Lab) makeImages(fill func(*Images) error) error {
-	base, err := openLayout(filepath.Join(filepath.Dir(l.Artifact.Path), imageName))
+	base, err := testimage.Open(filepath.Join(filepath.Dir(l.Artifact.Path), imageName))
 	if err != nil {
 		return err
 	}
@@ -206,42 +204,12 @@ func (d *Disk) ImageDigest() (string, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
-	image, err := openLayout(path)
+	image, err := testimage.Open(path)
 	if err != nil {
 		return "", err
 	}
 	digest, err := image.Digest()
 	return digest.String(), err
-}
-
-// openLayout opens the only image of an OCI layout.
-func openLayout(dir string) (v1.Image, error) {
-	index, err := layout.ImageIndexFromPath(dir)
-	if err != nil {
-		return nil, fmt.Errorf("opening the image beside the disk: %w", err)
-	}
-	manifest, err := index.IndexManifest()
-	if err != nil {
-		return nil, err
-	}
-	images := slices.DeleteFunc(slices.Clone(manifest.Manifests), func(d v1.Descriptor) bool { return isAttached(index, d) })
-	if len(images) != 1 {
-		return nil, fmt.Errorf("%s lists %d images, want one", dir, len(images))
-	}
-	return index.Image(images[0].Digest)
-}
-
-// isAttached tells the signatures of an image in its layout from the image.
-func isAttached(index v1.ImageIndex, d v1.Descriptor) bool {
-	if strings.HasPrefix(d.Annotations[ocispec.AnnotationRefName], "sha256-") {
-		return true
-	}
-	image, err := index.Image(d.Digest)
-	if err != nil {
-		return false
-	}
-	m, err := image.Manifest()
-	return err == nil && m.Subject != nil
 }
 
 // ConfigMark is the last line of the boot loader's config in the next version. The boot

@@ -25,7 +25,8 @@ type process struct {
 	state        string        // how it ended; set before done is closed
 }
 
-// An inheritance is what QEMU gets besides its sockets; nil: not this one.
+// An inheritance has the open files that QEMU gets beside its sockets. It gets no file that
+// is nil.
 type inheritance struct {
 	incoming *os.File // at incomingFD
 	tap      *os.File // at tapFD

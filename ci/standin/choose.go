@@ -123,7 +123,11 @@ func parseLock(data []byte) (*choice, error) {
 	}
 	c := &choice{epoch: epoch, mirrors: map[string]string{}}
 	for _, i := range lock.Indexes {
-		c.mirrors[i.Archive], _, _ = strings.Cut(i.URL, "/dists/")
+		mirror, _, found := strings.Cut(i.URL, "/dists/")
+		if !found {
+			return nil, fmt.Errorf("reading the lock: the index %s is not below /dists/ of a mirror", i.URL)
+		}
+		c.mirrors[i.Archive] = mirror
 	}
 	for _, m := range lock.Machines {
 		c.packages = append(c.packages, m.Packages...)

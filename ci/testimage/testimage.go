@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package testimage makes small container images for tests.
+// Package testimage makes small container images for tests, and opens those that a build
+// made.
 package testimage
 
 import (

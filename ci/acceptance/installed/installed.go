@@ -79,7 +79,7 @@ func (t *story) medium(ctx context.Context) (string, error) {
 	}
 	t.AtEnd(func() error { return os.RemoveAll(dir) })
 	empty, drive := filepath.Join(dir, "empty.raw"), filepath.Join(dir, "cloudinit.iso")
-	if err := errors.Join(os.WriteFile(empty, make([]byte, layout.Alignment), 0o600), t.writeDrive(drive)); err != nil {
+	if err := errors.Join(qemu.WriteEmpty(empty), t.writeDrive(drive)); err != nil {
 		return "", err
 	}
 	t.Setup = lab.Setup{

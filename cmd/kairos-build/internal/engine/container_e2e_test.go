@@ -18,10 +18,11 @@ import (
 
 	"github.com/containerd/containerd/v2/core/content"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/moby/buildkit/client/llb"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/kairos-build/kairos-build/ci/testimage"
 )
 
 // envImage is the environment variable that names the folder of a built image.
@@ -40,15 +41,7 @@ func builtImage(t *testing.T) (dir string, image v1.Image) {
 // onlyImage is the one image in a layout.
 func onlyImage(t *testing.T, dir string) v1.Image {
 	t.Helper()
-	index, err := layout.ImageIndexFromPath(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	manifest, err := index.IndexManifest()
-	if err != nil {
-		t.Fatal(err)
-	}
-	image, err := index.Image(manifest.Manifests[0].Digest)
+	image, err := testimage.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

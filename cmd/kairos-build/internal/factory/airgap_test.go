@@ -59,15 +59,7 @@ func TestAirGap(t *testing.T) {
 // builtOn makes an image with one more layer, as a Dockerfile does, and returns its folder.
 func builtOn(t *testing.T, base string, files ...testimage.Entry) string {
 	t.Helper()
-	index, err := ocilayout.ImageIndexFromPath(base)
-	if err != nil {
-		t.Fatal(err)
-	}
-	manifest, err := index.IndexManifest()
-	if err != nil {
-		t.Fatal(err)
-	}
-	image, err := index.Image(manifest.Manifests[0].Digest)
+	image, err := testimage.Open(base)
 	if err != nil {
 		t.Fatal(err)
 	}
