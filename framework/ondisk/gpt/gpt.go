@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package gpt reads and writes GUID partition tables on disks with 512-byte
-// sectors, and rewrites one in an order that survives a power cut at any
+// Package gpt reads and writes GUID partition tables on disks with sectors of 512
+// or 4096 bytes, and rewrites one in an order that survives a power cut at any
 // moment. It owns the protective MBR's partition record too, but not the boot
 // code before it. It imports only the standard library: /init contains it.
 //
@@ -13,6 +13,10 @@
 //	34..n-34   partitions
 //	n-33..n-2  backup entries
 //	n-1        backup header
+//
+// With sectors of 4096 bytes the entries take 4 sectors, and everything that is on the disk
+// counts in such sectors. In this package all sectors have 512 bytes, as in Linux' sysfs:
+// only Table.Large tells what the disk has.
 //
 // A header holds a CRC-32 of itself and of the entries, which reveals a copy that
 // was only half written; then the other copy is used. Tables of other tools may have
@@ -34,18 +38,30 @@ import (
 	"slices"
 )
 
-// SectorSize is in bytes. Disks with 4096-byte logical sectors are not supported.
+// SectorSize is the unit of all sector numbers here, in bytes.
 const SectorSize = 512
 
+// LargeSector is the size of the sectors of 4K native disks, in bytes.
+const LargeSector = 4096
+
 const (
-	entryCount   = 128
-	entrySize    = 128
-	entrySectors = entryCount * entrySize / SectorSize
-	// metaSectors is the size of a header with its entries.
-	metaSectors = 1 + entrySectors
-	firstUsable = 1 + metaSectors
-	minSectors  = firstUsable + 1 + metaSectors
+	entryCount = 128
+	entrySize  = 128
 )
+
+// A geometry is the size of a disk's own sectors, in bytes. Its numbers of sectors are
+// numbers of these.
+type geometry int64
+
+// unit is how many sectors of 512 bytes a sector has.
+func (g geometry) unit() int64 { return int64(g) / SectorSize }
+
+// meta is the size of a header with its entries.
+func (g geometry) meta() int64 { return 1 + entryCount*entrySize/int64(g) }
+
+func (g geometry) firstUsable() int64             { return 1 + g.meta() }
+func (g geometry) lastUsable(sectors int64) int64 { return sectors - g.meta() - 1 }
+func (g geometry) least() int64                   { return g.firstUsable() + 1 + g.meta() }
 
 // Attribute bits of a partition.
 const (
@@ -76,8 +92,10 @@ func (p Partition) Size() int64 { return (p.Last - p.First + 1) * SectorSize }
 
 // A Table is a partition table for a disk of Sectors sectors.
 type Table struct {
-	DiskGUID   GUID
-	Sectors    int64
+	DiskGUID GUID
+	// Large says that the disk's own sectors have LargeSector bytes.
+	Large      bool
+	Sectors    int64       // of 512 bytes
 	Partitions []Partition // by number
 
 	// PrimaryFault is set by Read when it used the backup: the fault of the primary
@@ -100,15 +118,18 @@ func (t *Table) Partition(name string) (Partition, bool) {
 // partition lies behind it.
 func (t *Table) Grown(name string, sectors int64) (*Table, error) {
 	const align = 1 << 20 / SectorSize
+	unit := t.geometry().unit()
+	sectors = sectors / unit * unit
 	if sectors < t.Sectors {
 		return nil, fmt.Errorf("growing partition %q: the disk has %d sectors, its table is for %d", name, sectors, t.Sectors)
 	}
-	g := &Table{DiskGUID: t.DiskGUID, Sectors: sectors, Partitions: slices.Clone(t.Partitions), PrimaryFault: t.PrimaryFault}
+	g := t.clone()
+	g.Sectors = sectors
 	i := slices.IndexFunc(g.Partitions, func(p Partition) bool { return p.Name == name })
 	if i < 0 {
 		return nil, fmt.Errorf("growing partition %q: no such partition", name)
 	}
-	end := (lastUsable(sectors) + 1) / align * align
+	end := g.UsableEnd() / align * align
 	g.Partitions[i].Last = max(g.Partitions[i].Last, end-1)
 	if err := g.check(); err != nil {
 		return nil, fmt.Errorf("growing partition %q: %w", name, err)
@@ -119,23 +140,46 @@ func (t *Table) Grown(name string, sectors int64) (*Table, error) {
 // Personal returns a copy of t with new random GUIDs for the disk and every
 // partition.
 func (t *Table) Personal() *Table {
-	p := &Table{DiskGUID: NewGUID(), Sectors: t.Sectors, Partitions: slices.Clone(t.Partitions), PrimaryFault: t.PrimaryFault}
+	p := t.clone()
+	p.DiskGUID = NewGUID()
 	for i := range p.Partitions {
 		p.Partitions[i].ID = NewGUID()
 	}
 	return p
 }
 
-func lastUsable(sectors int64) int64 { return sectors - metaSectors - 1 }
+// UsableEnd is the sector after the last one that a partition may have.
+func (t *Table) UsableEnd() int64 {
+	g := t.geometry()
+	return (g.lastUsable(t.Sectors/g.unit()) + 1) * g.unit()
+}
+
+func (t *Table) clone() *Table {
+	c := *t
+	c.Partitions = slices.Clone(t.Partitions)
+	return &c
+}
+
+func (t *Table) geometry() geometry {
+	if t.Large {
+		return LargeSector
+	}
+	return SectorSize
+}
 
 // check returns an error for a table that must not be written.
 func (t *Table) check() error {
-	if t.Sectors < minSectors {
-		return fmt.Errorf("a disk needs at least %d sectors", minSectors)
+	g := t.geometry()
+	unit := g.unit()
+	switch {
+	case t.Sectors < g.least()*unit:
+		return fmt.Errorf("a disk needs at least %d sectors", g.least()*unit)
+	case t.Sectors%unit != 0:
+		return fmt.Errorf("a disk with sectors of %d bytes cannot have %d of %d", g, t.Sectors, SectorSize)
 	}
 	sorted := slices.SortedFunc(slices.Values(t.Partitions), func(a, b Partition) int { return cmp.Compare(a.First, b.First) })
 	numbers := map[int]bool{}
-	end := int64(firstUsable)
+	end := g.firstUsable() * unit
 	for _, p := range sorted {
 		switch {
 		case p.Number < 1 || p.Number > entryCount:
@@ -148,8 +192,10 @@ func (t *Table) check() error {
 			return fmt.Errorf("partition %d (%q) ends in sector %d, before its first, %d", p.Number, p.Name, p.Last, p.First)
 		case p.First < end:
 			return fmt.Errorf("partition %d (%q) starts in sector %d, which is not free before %d", p.Number, p.Name, p.First, end)
-		case p.Last > lastUsable(t.Sectors):
-			return fmt.Errorf("partition %d (%q) ends in sector %d; the last usable one is %d", p.Number, p.Name, p.Last, lastUsable(t.Sectors))
+		case p.Last >= t.UsableEnd():
+			return fmt.Errorf("partition %d (%q) ends in sector %d; the last usable one is %d", p.Number, p.Name, p.Last, t.UsableEnd()-1)
+		case p.First%unit != 0 || (p.Last+1)%unit != 0:
+			return fmt.Errorf("partition %d (%q) lies in sectors %d to %d, which are no whole sectors of %d bytes", p.Number, p.Name, p.First, p.Last, g)
 		}
 		numbers[p.Number] = true
 		end = p.Last + 1

@@ -260,6 +260,10 @@ func TestRewriteSurvivesPowerCuts(t *testing.T) {
 	broken := written(t, old)
 	broken[512+60] ^= 0xff
 	t.Run("backup read", func(t *testing.T) { replay(t, broken, read(t, broken), sectors) })
+
+	four := largeTable(t)
+	base = append(written(t, four), make([]byte, (large-sectors)*gpt.SectorSize)...)
+	t.Run("large sectors", func(t *testing.T) { replay(t, base, four, large) })
 }
 
 func replay(t *testing.T, base []byte, old *gpt.Table, size int64) {

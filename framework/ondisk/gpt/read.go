@@ -13,7 +13,7 @@ import (
 )
 
 // ErrNoTable is returned when neither copy of the table exists: the disk was never
-// partitioned with GPT, or has 4096-byte sectors.
+// partitioned with GPT.
 var ErrNoTable = errors.New("no GUID partition table found")
 
 const (
@@ -30,18 +30,33 @@ const (
 // sector; then PrimaryFault says why. Table.Sectors is the disk size that the table
 // was made for: after a copy to a larger disk it is smaller than the disk.
 //
+// It looks for a table of sectors of 512 bytes, and if there is none, of 4096 bytes.
+// Where sector 1 of the first would be, the second has nothing.
+//
 // If neither copy is whole, the error names the fault of each; it is ErrNoTable if
 // neither has a header at all.
 func Read(r io.ReaderAt, size int64) (*Table, error) {
-	sectors := size / SectorSize
-	if sectors < minSectors {
+	t, err := read(r, size, SectorSize)
+	if !errors.Is(err, ErrNoTable) {
+		return t, err
+	}
+	large, largeErr := read(r, size, LargeSector)
+	if errors.Is(largeErr, ErrNoTable) {
+		return nil, err
+	}
+	return large, largeErr
+}
+
+func read(r io.ReaderAt, size int64, g geometry) (*Table, error) {
+	sectors := size / int64(g)
+	if sectors < g.least() {
 		return nil, fmt.Errorf("a disk of %d bytes: %w", size, ErrNoTable)
 	}
-	t, primary := readCopy(r, 1, sectors)
+	t, primary := g.readCopy(r, 1, sectors)
 	if primary == nil {
 		return t, nil
 	}
-	t, backup := readCopy(r, sectors-1, sectors)
+	t, backup := g.readCopy(r, sectors-1, sectors)
 	if backup == nil {
 		t.PrimaryFault = primary
 		return t, nil
@@ -56,8 +71,16 @@ func Read(r io.ReaderAt, size int64) (*Table, error) {
 // a CRC: it finds partitions in a table that Read refuses. It returns an error when
 // GRUB would find no table.
 func ReadUnchecked(r io.ReaderAt, size int64) ([]Partition, error) {
+	list, err := readUnchecked(r, size, SectorSize)
+	if !errors.Is(err, ErrNoTable) || size < 2*LargeSector {
+		return list, err
+	}
+	return readUnchecked(r, size, LargeSector)
+}
+
+func readUnchecked(r io.ReaderAt, size int64, g geometry) ([]Partition, error) {
 	sector := make([]byte, SectorSize)
-	if _, err := r.ReadAt(sector, SectorSize); err != nil {
+	if _, err := r.ReadAt(sector, int64(g)); err != nil {
 		return nil, fmt.Errorf("reading header in sector 1: %w", err)
 	}
 	if string(sector[:8]) != signature {
@@ -65,18 +88,18 @@ func ReadUnchecked(r io.ReaderAt, size int64) ([]Partition, error) {
 	}
 	h := headerFields(sector)
 	h.self = 1
-	if err := h.check(1, size/SectorSize); err != nil {
+	if err := h.check(g, 1, size/int64(g)); err != nil {
 		return nil, fmt.Errorf("header in sector 1: %w", err)
 	}
 	raw := make([]byte, int64(h.count)*int64(h.size))
-	if _, err := r.ReadAt(raw, h.entries*SectorSize); err != nil {
+	if _, err := r.ReadAt(raw, h.entries*int64(g)); err != nil {
 		return nil, fmt.Errorf("reading entries in sector %d: %w", h.entries, err)
 	}
 	var list []Partition
 	for i := range int(h.count) {
 		if p := parseEntry(raw[i*int(h.size):][:entrySize]); p.Type != (GUID{}) {
 			p.Number = i + 1
-			list = append(list, p)
+			list = append(list, p.in(g))
 		}
 	}
 	return list, nil
@@ -95,28 +118,28 @@ type header struct {
 	entriesCRC uint32
 }
 
-func readCopy(r io.ReaderAt, lba, sectors int64) (*Table, error) {
+func (g geometry) readCopy(r io.ReaderAt, lba, sectors int64) (*Table, error) {
 	sector := make([]byte, SectorSize)
-	if _, err := r.ReadAt(sector, lba*SectorSize); err != nil {
+	if _, err := r.ReadAt(sector, lba*int64(g)); err != nil {
 		return nil, fmt.Errorf("reading header in sector %d: %w", lba, err)
 	}
-	h, err := parseHeader(sector, lba, sectors)
+	h, err := parseHeader(sector, g, lba, sectors)
 	if err != nil {
 		return nil, fmt.Errorf("header in sector %d: %w", lba, err)
 	}
 	raw := make([]byte, int64(h.count)*int64(h.size))
-	if _, err := r.ReadAt(raw, h.entries*SectorSize); err != nil {
+	if _, err := r.ReadAt(raw, h.entries*int64(g)); err != nil {
 		return nil, fmt.Errorf("reading entries in sector %d: %w", h.entries, err)
 	}
 	if sum := crc32.ChecksumIEEE(raw); sum != h.entriesCRC {
 		return nil, fmt.Errorf("entries in sector %d: CRC is %08x, header says %08x", h.entries, sum, h.entriesCRC)
 	}
-	t := &Table{DiskGUID: h.disk, Sectors: max(h.self, h.other) + 1}
-	t.Partitions, err = parseEntries(raw, h)
+	t := &Table{DiskGUID: h.disk, Large: g == LargeSector, Sectors: (max(h.self, h.other) + 1) * g.unit()}
+	t.Partitions, err = parseEntries(raw, g, h)
 	return t, err
 }
 
-func parseHeader(b []byte, lba, sectors int64) (header, error) {
+func parseHeader(b []byte, g geometry, lba, sectors int64) (header, error) {
 	le := binary.LittleEndian
 	if string(b[:8]) != signature {
 		return header{}, ErrNoTable
@@ -129,7 +152,7 @@ func parseHeader(b []byte, lba, sectors int64) (header, error) {
 		return header{}, fmt.Errorf("CRC is %08x, it says %08x", sum, want)
 	}
 	h := headerFields(b)
-	return h, h.check(lba, sectors)
+	return h, h.check(g, lba, sectors)
 }
 
 func headerFields(b []byte) header {
@@ -154,7 +177,7 @@ func headerCRC(b []byte) uint32 {
 	return crc32.Update(sum, crc32.IEEETable, b[20:])
 }
 
-func (h header) check(lba, sectors int64) error {
+func (h header) check(g geometry, lba, sectors int64) error {
 	in := func(v int64) bool { return v > 0 && v < sectors }
 	bytes := int64(h.count) * int64(h.size)
 	switch {
@@ -164,7 +187,7 @@ func (h header) check(lba, sectors int64) error {
 		return fmt.Errorf("it points outside of a disk of %d sectors", sectors)
 	case h.size < entrySize || h.size > maxEntrySize || bits.OnesCount32(h.size) != 1:
 		return fmt.Errorf("entries of %d bytes: want a power of two, %d to %d", h.size, entrySize, maxEntrySize)
-	case h.count > maxEntryCount || bytes > maxEntryBytes || h.entries+(bytes+SectorSize-1)/SectorSize > sectors:
+	case h.count > maxEntryCount || bytes > maxEntryBytes || h.entries+(bytes+int64(g)-1)/int64(g) > sectors:
 		return fmt.Errorf("%d entries of %d bytes in sector %d are too many", h.count, h.size, h.entries)
 	}
 	return nil
@@ -172,7 +195,7 @@ func (h header) check(lba, sectors int64) error {
 
 // parseEntries reads the entries in use. It accepts entries that overlap: a write of
 // the table checks that.
-func parseEntries(raw []byte, h header) ([]Partition, error) {
+func parseEntries(raw []byte, g geometry, h header) ([]Partition, error) {
 	var list []Partition
 	for i := range int(h.count) {
 		b := raw[i*int(h.size):][:entrySize]
@@ -184,9 +207,15 @@ func parseEntries(raw []byte, h header) ([]Partition, error) {
 		if p.First < h.first || p.Last > h.last || p.Last < p.First {
 			return nil, fmt.Errorf("partition %d (%q) lies in sectors %d to %d; usable are %d to %d", p.Number, p.Name, p.First, p.Last, h.first, h.last)
 		}
-		list = append(list, p)
+		list = append(list, p.in(g))
 	}
 	return list, nil
+}
+
+// in turns the disk's own sectors into sectors of 512 bytes.
+func (p Partition) in(g geometry) Partition {
+	p.First, p.Last = p.First*g.unit(), (p.Last+1)*g.unit()-1
+	return p
 }
 
 func parseEntry(b []byte) Partition {

@@ -83,6 +83,23 @@ func TestReadSgdisk(t *testing.T) {
 	}
 }
 
+// TestLargeSectorsOfOtherTools reads the table of a 4K native disk with tools that ask the
+// kernel for the size of its sectors.
+func TestLargeSectorsOfOtherTools(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "disk")
+	if err := os.WriteFile(path, written(t, largeTable(t)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	loop := strings.TrimSpace(run(t, "losetup", "--find", "--show", "--sector-size", "4096", path))
+	defer run(t, "losetup", "--detach", loop)
+	verify(t, loop)
+	for _, want := range []string{"start=         256, size=         256, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B", "sector-size: 4096"} {
+		if dump := run(t, "sfdisk", "--dump", loop); !strings.Contains(dump, want) {
+			t.Errorf("sfdisk does not say %q:\n%s", want, dump)
+		}
+	}
+}
+
 func run(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput()

@@ -64,8 +64,9 @@ func (t *Table) WritePrimary(w io.WriterAt) error {
 	if err != nil {
 		return err
 	}
-	meta := append(t.header(entries, 1, t.Sectors-1, 2), entries...)
-	if _, err := w.WriteAt(meta, SectorSize); err != nil {
+	g := t.geometry()
+	meta := append(t.header(entries, 1, t.last(), 2), entries...)
+	if _, err := w.WriteAt(meta, int64(g)); err != nil {
 		return fmt.Errorf("writing primary partition table: %w", err)
 	}
 	return nil
@@ -78,9 +79,10 @@ func (t *Table) WriteBackup(w io.WriterAt) error {
 	if err != nil {
 		return err
 	}
-	at := t.Sectors - metaSectors
-	meta := append(slices.Clip(entries), t.header(entries, t.Sectors-1, 1, at)...)
-	if _, err := w.WriteAt(meta, at*SectorSize); err != nil {
+	g := t.geometry()
+	at := t.last() + 1 - g.meta()
+	meta := append(slices.Clip(entries), t.header(entries, t.last(), 1, at)...)
+	if _, err := w.WriteAt(meta, at*int64(g)); err != nil {
 		return fmt.Errorf("writing backup partition table in sector %d: %w", at, err)
 	}
 	return nil
@@ -93,7 +95,7 @@ func (t *Table) WriteProtectiveMBR(w io.WriterAt) error {
 	b := make([]byte, SectorSize-records)
 	copy(b, []byte{0x00, 0x00, 0x02, 0x00, 0xee, 0xff, 0xff, 0xff}) // CHS 0/0/2 to "too large"
 	binary.LittleEndian.PutUint32(b[8:], 1)
-	binary.LittleEndian.PutUint32(b[12:], uint32(min(t.Sectors-1, math.MaxUint32)))
+	binary.LittleEndian.PutUint32(b[12:], uint32(min(t.last(), math.MaxUint32)))
 	copy(b[64:], []byte{0x55, 0xaa})
 	if _, err := w.WriteAt(b, records); err != nil {
 		return fmt.Errorf("writing protective MBR: %w", err)
@@ -101,16 +103,21 @@ func (t *Table) WriteProtectiveMBR(w io.WriterAt) error {
 	return nil
 }
 
+// last is the number of the disk's last sector of its own.
+func (t *Table) last() int64 { return t.Sectors/t.geometry().unit() - 1 }
+
+// header is a whole sector. Its sector numbers are the disk's own.
 func (t *Table) header(entries []byte, self, other, entriesAt int64) []byte {
-	b := make([]byte, SectorSize)
+	g := t.geometry()
+	b := make([]byte, g)
 	le := binary.LittleEndian
 	copy(b, signature)
 	le.PutUint32(b[8:], revision)
 	le.PutUint32(b[12:], minHeaderSize)
 	le.PutUint64(b[24:], uint64(self))
 	le.PutUint64(b[32:], uint64(other))
-	le.PutUint64(b[40:], firstUsable)
-	le.PutUint64(b[48:], uint64(lastUsable(t.Sectors)))
+	le.PutUint64(b[40:], uint64(g.firstUsable()))
+	le.PutUint64(b[48:], uint64(g.lastUsable(t.last()+1)))
 	disk := t.DiskGUID.swapped()
 	copy(b[56:], disk[:])
 	le.PutUint64(b[72:], uint64(entriesAt))
@@ -127,14 +134,14 @@ func (t *Table) entries() ([]byte, error) {
 	}
 	b := make([]byte, entryCount*entrySize)
 	for _, p := range t.Partitions {
-		if err := p.encode(b[(p.Number-1)*entrySize:][:entrySize]); err != nil {
+		if err := p.encode(t.geometry(), b[(p.Number-1)*entrySize:][:entrySize]); err != nil {
 			return nil, err
 		}
 	}
 	return b, nil
 }
 
-func (p Partition) encode(b []byte) error {
+func (p Partition) encode(g geometry, b []byte) error {
 	units := utf16.Encode([]rune(p.Name))
 	if len(units) > 36 || strings.ContainsRune(p.Name, 0) {
 		return fmt.Errorf("partition %d: name %q: want at most 36 characters, and no NUL", p.Number, p.Name)
@@ -143,8 +150,8 @@ func (p Partition) encode(b []byte) error {
 	kind, id := p.Type.swapped(), p.ID.swapped()
 	copy(b, kind[:])
 	copy(b[16:], id[:])
-	le.PutUint64(b[32:], uint64(p.First))
-	le.PutUint64(b[40:], uint64(p.Last))
+	le.PutUint64(b[32:], uint64(p.First/g.unit()))
+	le.PutUint64(b[40:], uint64((p.Last+1)/g.unit()-1))
 	le.PutUint64(b[48:], p.Attributes)
 	for i, u := range units {
 		le.PutUint16(b[56+2*i:], u)
