@@ -12,6 +12,7 @@ import (
 	"github.com/kairos-build/kairos-build/ci/qemu"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/iso"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
 )
 
 // ontoConfig installs, and reports which disk the node runs from.
@@ -30,6 +31,7 @@ type onto struct {
 	device string // as Linux names it
 	why    string // the machine chose it
 	extra  bool   // there is a second disk, larger and with data
+	sector int    // bytes; 0: 512
 }
 
 // TestInstallOnto installs to a disk of each kind, and starts it under UEFI. Under BIOS the
@@ -45,6 +47,8 @@ func TestInstallOnto(t *testing.T) {
 	for _, o := range []onto{
 		{bus: qemu.NVMe, device: "nvme0n1", why: "the only disk of the machine"},
 		{bus: qemu.NVMe, device: "nvme0n1", why: "the only suitable one of 2 disks", extra: true},
+		{bus: qemu.NVMe, device: "nvme0n1", why: "the only disk of the machine", sector: gpt.LargeSector},
+		{bus: qemu.VirtioSCSI, device: "sda", why: "the only disk of the machine", sector: gpt.LargeSector},
 		{bus: qemu.AHCI, device: "sda", why: "the only disk of the machine"},
 		{bus: qemu.USB3, device: "sda", why: "the only disk of the machine"},
 		{bus: qemu.VirtioSCSI, device: "sda", why: "the only disk of the machine"},
@@ -54,6 +58,9 @@ func TestInstallOnto(t *testing.T) {
 		name := string(o.bus)
 		if o.extra {
 			name += " of several"
+		}
+		if o.sector > 0 {
+			name += " with large sectors"
 		}
 		t.Run(name, func(t *testing.T) { l.installOnto(t, o) })
 	}
@@ -66,11 +73,14 @@ func (l isoLab) installOnto(t *testing.T, o onto) {
 	if err := os.WriteFile(empty, make([]byte, layout.Alignment), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c := qemu.Config{Bus: o.bus, Disk: empty, DiskSize: 8 * layout.GiB, Dir: filepath.Join(dir, "machine")}
+	c := qemu.Config{Bus: o.bus, SectorSize: o.sector, Disk: empty, DiskSize: 8 * layout.GiB, Dir: filepath.Join(dir, "machine")}
 	if o.extra {
 		c.ExtraDisks = []string{l.withData(t, dir)}
 	}
 	first := c
+	if o.sector > 0 {
+		first.Boot = qemu.UEFI
+	}
 	first.CDROMs = []string{l.iso}
 	var args string
 	first.Kernel, first.Initrd, args = l.unpack(t)
@@ -97,7 +107,7 @@ func (l isoLab) withData(t *testing.T, dir string) string {
 	return path
 }
 
-// TestInstallRefusesLargeSectors: a disk with sectors of 4096 bytes is not written to.
+// TestInstallRefusesLargeSectors: a BIOS cannot start from a disk with sectors of 4096 bytes.
 func TestInstallRefusesLargeSectors(t *testing.T) {
 	if testing.Short() {
 		t.Skip("make prove boots it")

@@ -65,6 +65,7 @@ type Machine struct {
 	Open      func(path string) (Device, error)
 	Available func() (int64, error) // memory in bytes
 	TPM       func() (Sealer, error)
+	BIOS      bool // a BIOS started it, not UEFI
 }
 
 // A Device is a disk that can be closed.
@@ -107,7 +108,7 @@ func Prepare(ctx context.Context, m Machine, r Request, report func(disk.Progres
 	if err := r.notYet(all); err != nil {
 		return nil, err
 	}
-	choice, err := disks.Choose(all, disks.Wish{Device: r.Device, Size: size, For: words, Force: r.Force}, m.Resolve)
+	choice, err := disks.Choose(all, disks.Wish{Device: r.Device, Size: size, For: words, Force: r.Force, BIOS: m.BIOS}, m.Resolve)
 	if err != nil {
 		return nil, err
 	}

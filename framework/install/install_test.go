@@ -75,6 +75,7 @@ func (p *plate) ReadAt(b []byte, off int64) (int, error) {
 	return bytes.NewReader(p.data).ReadAt(b, off)
 }
 func (p *plate) WriteAt(b []byte, off int64) (int, error) { return copy(p.data[off:], b), nil }
+func (*plate) Sector() int64                              { return 512 }
 func (*plate) Sync() error                                { return nil }
 func (*plate) Forget() error                              { return nil }
 func (*plate) Close() error                               { return nil }

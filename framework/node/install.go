@@ -202,6 +202,7 @@ func (n *Node) installMachine(boot *thisboot.Boot) install.Machine {
 		Open:      func(path string) (install.Device, error) { return openWhole(filepath.Join(root, path)) },
 		Available: func() (int64, error) { return install.Available(filepath.Join(root, "proc/meminfo")) },
 		TPM:       func() (install.Sealer, error) { return tpm.Open(filepath.Join(root, "dev")) },
+		BIOS:      !n.Root.Exists("/sys/firmware/efi"),
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/kairos-build/kairos-build/framework/internal/blockdev"
 )
 
 // A Device is a partition that is written.
@@ -29,9 +31,10 @@ const writeback = 8 << 20
 // A Partition is the Device of a node: a block device or, in tests, a file.
 type Partition struct {
 	*os.File
-	size  int64
-	start int64 // of the bytes that wait for the medium
-	dirty int64 // how many wait
+	size   int64
+	sector int64
+	start  int64 // of the bytes that wait for the medium
+	dirty  int64 // how many wait
 }
 
 // OpenPartition opens a block device exclusively. It returns an error if the device is
@@ -48,8 +51,15 @@ func OpenPartition(path string) (*Partition, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return &Partition{File: f, size: size}, nil
+	sector, err := blockdev.Sector(f)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &Partition{File: f, size: size, sector: sector}, nil
 }
+
+// Sector is the size of the device's own sectors, in bytes; of a file 512.
+func (p *Partition) Sector() int64 { return p.sector }
 
 // Size implements Device.
 func (p *Partition) Size() int64 { return p.size }

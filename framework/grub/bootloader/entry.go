@@ -99,7 +99,7 @@ func (m Machine) writeTrial(f *Files) error {
 func (m Machine) writeEntry(f *Files, number uint16, text string) error {
 	esp, _ := m.Table.Partition(partEFI)
 	i := slices.IndexFunc(f.programs, func(p program) bool { return strings.HasPrefix(p.name, "shim") })
-	option := loadOption(text, esp, stagingDir+"/"+f.programs[i].name)
+	option := loadOption(text, m.Table, esp, stagingDir+"/"+f.programs[i].name)
 	if err := m.Vars.Set(entryName(number), option); err != nil {
 		return fmt.Errorf("writing boot entry %s: %w", entryName(number), err)
 	}
@@ -148,14 +148,14 @@ func freeNumber(v Vars) (uint16, error) {
 // loadOption returns an EFI_LOAD_OPTION (UEFI 2.10, 3.1.3) that starts a file on a
 // partition: attributes, length of the device path, description, device path. The path
 // has a hard drive node (10.3.5.1), a file node (10.3.5.4), and an end node. There is no
-// optional data: the shim would take it for the file to start.
-func loadOption(text string, part gpt.Partition, file string) []byte {
+// optional data: the shim would take it for the file to start. Its sectors are the disk's own.
+func loadOption(text string, table *gpt.Table, part gpt.Partition, file string) []byte {
 	le := binary.LittleEndian
 	id := part.ID.OnDisk()
 	path := []byte{4, 1, 42, 0}
 	path = le.AppendUint32(path, uint32(part.Number))
-	path = le.AppendUint64(path, uint64(part.First))
-	path = le.AppendUint64(path, uint64(part.Last-part.First+1))
+	path = le.AppendUint64(path, uint64(part.Offset()/table.OwnSector()))
+	path = le.AppendUint64(path, uint64(part.Size()/table.OwnSector()))
 	path = append(append(path, id[:]...), 2, 2) // GPT, identified by GUID
 	dos := ucs2(`\` + strings.ReplaceAll(file, "/", `\`))
 	path = append(path, 4, 4)

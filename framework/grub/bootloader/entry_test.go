@@ -14,7 +14,7 @@ import (
 )
 
 func TestLoadOption(t *testing.T) {
-	got := loadOption("Kai", table().Partitions[1], "EFI/KAIROS/s.efi")
+	got := loadOption("Kai", table(), table().Partitions[1], "EFI/KAIROS/s.efi")
 	want := "\x01\x00\x00\x00" + "\x56\x00" + "K\x00a\x00i\x00\x00\x00" +
 		"\x04\x01\x2a\x00" + "\x02\x00\x00\x00" + "\x00\x10\x00\x00\x00\x00\x00\x00" + "\x00\x10\x01\x00\x00\x00\x00\x00" +
 		"\x04\x00\x00\x01" + strings.Repeat("\x00", 11) + "\x16" + "\x02\x02" +
@@ -28,8 +28,19 @@ func TestLoadOption(t *testing.T) {
 	}
 }
 
+// TestLoadOptionOfLargeSectors: firmware counts in the disk's own sectors.
+func TestLoadOptionOfLargeSectors(t *testing.T) {
+	large := table()
+	large.Large = true
+	got := loadOption("Kai", large, large.Partitions[1], "EFI/KAIROS/s.efi")
+	want := "\x04\x01\x2a\x00" + "\x02\x00\x00\x00" + "\x00\x02\x00\x00\x00\x00\x00\x00" + "\x00\x22\x00\x00\x00\x00\x00\x00"
+	if !bytes.Contains(got, []byte(want)) {
+		t.Errorf("the device path is not in it:\n%x", got)
+	}
+}
+
 func FuzzDescription(f *testing.F) {
-	f.Add(loadOption(trialText, table().Partitions[1], "EFI/KAIROS/shimx64.efi"))
+	f.Add(loadOption(trialText, table(), table().Partitions[1], "EFI/KAIROS/shimx64.efi"))
 	f.Add([]byte{1, 0, 0, 0, 0, 0, 'a'})
 	f.Fuzz(func(_ *testing.T, option []byte) { _ = description(option) })
 }

@@ -13,12 +13,13 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
 )
 
-// A Device is a whole disk that nothing else uses. Its sectors have 512 bytes.
+// A Device is a whole disk that nothing else uses.
 type Device interface {
 	io.ReaderAt
 	io.WriterAt
-	Size() int64 // bytes
-	Sync() error // puts what was written on the medium
+	Size() int64   // bytes
+	Sector() int64 // bytes of a sector of its own: gpt.SectorSize or gpt.LargeSector
+	Sync() error   // puts what was written on the medium
 	// Forget makes the next reads come from the medium. Sync comes first.
 	Forget() error
 }
@@ -79,7 +80,7 @@ func NewInstallation(s Spec, d Device, report func(Progress)) (*Installation, er
 	if d.Size() < p.size {
 		return nil, fmt.Errorf("%w: it has %d MiB, and the installation needs %d MiB: %s", ErrTooSmall, d.Size()>>20, (p.size-1)>>20+1, p.sizes())
 	}
-	table, err := p.table.Personal().Grown(layout.PartPersistent, d.Size()/gpt.SectorSize)
+	table, err := tableFor(p, d)
 	if err != nil {
 		return nil, err
 	}
@@ -87,6 +88,16 @@ func NewInstallation(s Spec, d Device, report func(Progress)) (*Installation, er
 		report = func(Progress) {}
 	}
 	return &Installation{plan: p, table: table, device: d, report: report}, nil
+}
+
+// tableFor is the plan's partition table, as it is on the device.
+func tableFor(p *plan, d Device) (*gpt.Table, error) {
+	if s := d.Sector(); s != gpt.SectorSize && s != gpt.LargeSector {
+		return nil, fmt.Errorf("its sectors have %d bytes: want %d or %d", s, gpt.SectorSize, gpt.LargeSector)
+	}
+	t := p.table.Personal()
+	t.Large = d.Sector() == gpt.LargeSector
+	return t.Grown(layout.PartPersistent, d.Size()/gpt.SectorSize)
 }
 
 // Size is how many bytes a disk for s has at least. It checks s as NewInstallation does.
@@ -134,7 +145,7 @@ func (i *Installation) Run(ctx context.Context) error {
 // wipe makes the device a disk without partitions.
 func (i *Installation) wipe(ctx context.Context) error {
 	i.report(Progress{Step: StepWipe})
-	end := i.device.Size() / gpt.SectorSize * gpt.SectorSize
+	end := i.device.Size() / i.device.Sector() * i.device.Sector()
 	if err := zero(ctx, i.device, 0, edge); err != nil {
 		return fmt.Errorf("wiping the partition table: %w", err)
 	}
@@ -162,7 +173,7 @@ func (i *Installation) write(ctx context.Context) error {
 }
 
 func (i *Installation) fill(ctx context.Context, r *region, w io.WriterAt) error {
-	out := &bounded{ctx: ctx, to: sectored{i.device, w}, region: r}
+	out := &bounded{ctx: ctx, to: sectored{i.device, w, i.device.Sector()}, region: r}
 	if r.sparse {
 		if err := zero(ctx, out, r.start, r.end); err != nil {
 			return err
@@ -215,7 +226,7 @@ func (i *Installation) writeTable(context.Context) error {
 
 // start writes sector 0 in one write.
 func (i *Installation) start(context.Context) error {
-	mbr := make(sector, gpt.SectorSize)
+	mbr := make(sector, i.device.Sector())
 	core, _ := i.table.Partition(layout.PartBIOS)
 	err := errors.Join(writeSome(mbr, i.plan.loader.BootCode(core.First), 0), i.table.WriteProtectiveMBR(mbr))
 	if err != nil {

@@ -27,6 +27,7 @@ type device struct {
 	now, medium []byte
 	left        int // writes until every write fails; negative: never
 	rots        int64
+	sector      int64 // 0: 512
 }
 
 var errIO = errors.New("input/output error")
@@ -38,7 +39,8 @@ func used(size int64) *device {
 	return d
 }
 
-func (d *device) Size() int64 { return int64(len(d.now)) }
+func (d *device) Size() int64   { return int64(len(d.now)) }
+func (d *device) Sector() int64 { return max(d.sector, 512) }
 func (d *device) ReadAt(p []byte, off int64) (int, error) {
 	return bytes.NewReader(d.now).ReadAt(p, off)
 }
@@ -52,7 +54,7 @@ func (d *device) Forget() error {
 }
 
 func (d *device) WriteAt(p []byte, off int64) (int, error) {
-	if off%512 != 0 || len(p)%512 != 0 || off < 0 || off+int64(len(p)) > d.Size() {
+	if off%d.Sector() != 0 || int64(len(p))%d.Sector() != 0 || off < 0 || off+int64(len(p)) > d.Size() {
 		return 0, fmt.Errorf("a write of %d bytes at %d", len(p), off)
 	}
 	if d.left == 0 {
@@ -70,17 +72,20 @@ func TestInstallation(t *testing.T) {
 	s := spec(t)
 	path, made := write(t, s)
 	want := mustRead(t, path)
-	d := used(larger + 512*7)
-	i, err := disk.NewInstallation(s, d, nil)
-	if err != nil {
-		t.Fatal(err)
+	for _, sector := range []int64{gpt.SectorSize, gpt.LargeSector} {
+		d := used(larger + 7*sector)
+		d.sector = sector
+		install(t, s, d)
+		if err := d.Forget(); err != nil { // what was not flushed is lost
+			t.Fatal(err)
+		}
+		checkContents(t, d, want, made)
 	}
-	if err := i.Run(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := d.Forget(); err != nil { // what was not flushed is lost
-		t.Fatal(err)
-	}
+}
+
+// checkContents compares a device with the file of the same disk.
+func checkContents(t *testing.T, d *device, want []byte, made disk.Result) {
+	t.Helper()
 	for _, e := range made.Extents {
 		if strings.Contains(e.Partition, "partition table") {
 			continue
@@ -91,6 +96,9 @@ func TestInstallation(t *testing.T) {
 	}
 	if !bytes.Equal(d.now[:446], want[:446]) || d.now[510] != 0x55 {
 		t.Error("the boot code differs")
+	}
+	if sector := d.Sector(); !bytes.Equal(d.now[512:sector], make([]byte, sector-512)) {
+		t.Error("sector 0 has old data behind the MBR")
 	}
 	checkInstalled(t, d, made.Table)
 }
@@ -104,6 +112,9 @@ func checkInstalled(t *testing.T, d *device, want *gpt.Table) {
 	}
 	if got.DiskGUID.Derived() || got.DiskGUID == want.DiskGUID {
 		t.Errorf("the disk has the GUID of the image, %s", got.DiskGUID)
+	}
+	if got.Large != (d.Sector() == gpt.LargeSector) {
+		t.Errorf("the table is for large sectors: %t", got.Large)
 	}
 	for i, p := range got.Partitions {
 		w := want.Partitions[i]
@@ -195,6 +206,11 @@ func TestInstallationRefuses(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	install(t, s, used(size))
+	odd := used(size)
+	odd.sector = 520
+	if _, err = disk.NewInstallation(s, odd, nil); err == nil || !strings.Contains(err.Error(), "its sectors have 520 bytes: want 512 or 4096") {
+		t.Errorf("got %v", err)
+	}
 	s.Image.Tree.RootHash[3] ^= 1
 	if _, err = disk.NewInstallation(s, used(size), nil); !errors.Is(err, disk.ErrRoot) {
 		t.Errorf("got %v", err)

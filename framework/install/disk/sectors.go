@@ -7,8 +7,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-
-	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
 )
 
 // zero writes zeros from start to end.
@@ -46,14 +44,15 @@ func (b *bounded) WriteAt(p []byte, off int64) (int, error) {
 // sectored writes whole sectors: it fills a part of a sector up with what the device has
 // there. The kernel would do the same, and read the sector for it at a time of its choice.
 type sectored struct {
-	r io.ReaderAt
-	w io.WriterAt
+	r    io.ReaderAt
+	w    io.WriterAt
+	size int64 // bytes of a sector
 }
 
 // WriteAt implements io.WriterAt.
 func (s sectored) WriteAt(p []byte, off int64) (int, error) {
-	const size = gpt.SectorSize
-	whole := len(p) / size * size
+	size := s.size
+	whole := len(p) / int(size) * int(size)
 	if off%size == 0 && whole == len(p) {
 		return s.w.WriteAt(p, off)
 	}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
 )
 
 // Auto is the name of a disk that is chosen.
@@ -21,6 +23,7 @@ type Wish struct {
 	Size   int64  // bytes that are needed
 	For    string // what for, in words
 	Force  bool   // erase whatever is on the disk
+	BIOS   bool   // the machine was started by a BIOS, not by UEFI
 }
 
 // A Choice is a disk, and why it was chosen.
@@ -141,9 +144,7 @@ func (d Disk) Against(w Wish) []string {
 	if d.ReadOnly {
 		all = append(all, "it is read-only: does it have a switch, or is it worn out?")
 	}
-	if d.Sector != 512 {
-		all = append(all, fmt.Sprintf("its sectors have %d bytes, and this version writes disks with sectors of 512 bytes; some disks can be switched over with `nvme format` or `sg_format`", d.Sector))
-	}
+	all = append(all, d.againstSectors(w)...)
 	if d.Size < w.Size {
 		all = append(all, fmt.Sprintf("it is too small: it has %d MiB, and %d MiB are needed: %s", d.Size>>20, (w.Size-1)>>20+1, w.For))
 	}
@@ -154,6 +155,18 @@ func (d Disk) Against(w Wish) []string {
 		all = append(all, fmt.Sprintf("it has %s, which would be lost: to erase it, give --force (force: true in the config)", d.Contents))
 	}
 	return all
+}
+
+// againstSectors: a BIOS counts in sectors of 512 bytes, and so does GRUB's code that it
+// starts.
+func (d Disk) againstSectors(w Wish) []string {
+	switch {
+	case d.Sector == gpt.SectorSize || d.Sector == gpt.LargeSector && !w.BIOS:
+		return nil
+	case d.Sector == gpt.LargeSector:
+		return []string{fmt.Sprintf("its sectors have %d bytes, and a BIOS cannot start a machine from such a disk: set the firmware to UEFI, or give the disk sectors of %d bytes (some can, with `nvme format` or `sg_format`)", d.Sector, gpt.SectorSize)}
+	}
+	return []string{fmt.Sprintf("its sectors have %d bytes: a disk has %d or %d", d.Sector, gpt.SectorSize, gpt.LargeSector)}
 }
 
 // String describes a disk: /dev/sda (SAMSUNG MZ7, 480 GB, sata).

@@ -9,7 +9,7 @@
 //
 //   - the running system did not start from it, nor from a medium on it
 //   - nothing uses it: no mount, no swap, no device-mapper or RAID device over it
-//   - it can be written, and its sectors have 512 bytes
+//   - it can be written, and its sectors have 512 bytes, or 4096 where UEFI starts the machine
 //   - it is large enough for the image
 //   - it is empty, or has an installation that was interrupted; --force (force: true in
 //     the config) allows any contents

@@ -94,11 +94,11 @@ func TestList(t *testing.T) {
 	}
 	var got []string
 	for _, d := range m.list() {
-		got = append(got, fmt.Sprintf("%s [%s] %s", d, d.ByID, strings.Join(d.Against(Wish{}), "; ")))
+		got = append(got, fmt.Sprintf("%s [%s] %s", d, d.ByID, strings.Join(d.Against(Wish{BIOS: true}), "; ")))
 	}
 	want := []string{
 		"/dev/vda (8 MB, virtio) [] this system was started from it",
-		"/dev/nvme0n1 (FAST 1, 67 MB, nvme) [] its sectors have 4096 bytes, and this version writes disks with sectors of 512 bytes; some disks can be switched over with `nvme format` or `sg_format`",
+		"/dev/nvme0n1 (FAST 1, 67 MB, nvme) [] its sectors have 4096 bytes, and a BIOS cannot start a machine from such a disk: set the firmware to UEFI, or give the disk sectors of 512 bytes (some can, with `nvme format` or `sg_format`)",
 		"/dev/sda (DISK, 33 MB, sata) [/dev/disk/by-id/ata-DISK_1] /dev/sda2 is part of dm-3 (vg-root)",
 		"/dev/sdb (16 MB, usb, removable) [] /dev/sdb1 is mounted at /mnt/my data",
 		"/dev/sdc (16 MB, scsi) [] /dev/sdc2 is swap space in use; it is read-only: does it have a switch, or is it worn out?",
@@ -120,6 +120,8 @@ func TestChoose(t *testing.T) {
 	full := func(d *Disk) { d.Contents = Contents{Whole: `ext4 "data"`} }
 	booted := func(d *Disk) { d.Booted = "this system was started from it" }
 	node := func(d *Disk) { d.Contents = Contents{Table: "GPT", Kairos: true} }
+	native := func(d *Disk) { d.Sector = 4096 }
+	odd := func(d *Disk) { d.Sector = 520 }
 	for _, c := range []struct {
 		name  string
 		disks []Disk
@@ -140,6 +142,9 @@ func TestChoose(t *testing.T) {
 		{"told to erase, and one has a node", []Disk{with(plain("/dev/sda", 99000), full), plain("/dev/sdb", 99000), with(plain("/dev/sdc", 9000), node)}, Wish{Force: true}, "/dev/sdc", "it has a node already"},
 		{"told to erase data", []Disk{with(plain("/dev/sda", 9000), full), with(plain("/dev/sdb", 9900), full)}, Wish{Force: true}, "/dev/sdb", "the largest of 2 suitable disks"},
 		{"too small", []Disk{plain("/dev/sda", 100)}, Wish{Size: 6<<30 + 1, For: "4480 MiB for the slots"}, "", "it is too small: it has 100 MiB, and 6145 MiB are needed: 4480 MiB for the slots"},
+		{"sectors of 4096 bytes under UEFI", []Disk{with(plain("/dev/sda", 9000), native)}, Wish{}, "/dev/sda", "the only disk of the machine"},
+		{"sectors of 4096 bytes under BIOS", []Disk{with(plain("/dev/sda", 99000), native), plain("/dev/sdb", 9000)}, Wish{BIOS: true}, "/dev/sdb", "the only suitable one of 2 disks"},
+		{"sectors of 520 bytes", []Disk{with(plain("/dev/sda", 9000), odd)}, Wish{}, "", "its sectors have 520 bytes: a disk has 512 or 4096"},
 		{"none", nil, Wish{}, "", "no disk to install to: the kernel sees no disk"},
 		{"named by a link", []Disk{plain("/dev/sda", 9000)}, Wish{Device: "/dev/disk/by-id/x"}, "/dev/sda", "it was named"},
 		{"a stick that is named", []Disk{plain("/dev/sdb", 9000), with(plain("/dev/sda", 9000), usb)}, Wish{Device: "/dev/sda"}, "/dev/sda", "it was named"},

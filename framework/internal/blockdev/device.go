@@ -3,6 +3,7 @@
 package blockdev
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -29,4 +30,17 @@ func (d Device) Size() (int64, error) { return d.Seek(0, io.SeekEnd) }
 // that were not flushed stay.
 func (d Device) Forget() error {
 	return unix.Fadvise(int(d.Fd()), 0, 0, unix.FADV_DONTNEED)
+}
+
+// Sector is the size of the sectors that a disk itself has, in bytes (BLKSSZGET: the
+// logical block size); of a file 512.
+func Sector(f *os.File) (int64, error) {
+	size, err := unix.IoctlGetInt(int(f.Fd()), unix.BLKSSZGET)
+	switch {
+	case errors.Is(err, unix.ENOTTY):
+		return 512, nil
+	case err != nil:
+		return 0, fmt.Errorf("asking for the size of the sectors of %s: %w", f.Name(), err)
+	}
+	return int64(size), nil
 }

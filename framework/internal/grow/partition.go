@@ -66,9 +66,7 @@ func fitted(table *gpt.Table, sectors int64, name string) (*gpt.Table, error) {
 	if err == nil {
 		return larger, nil
 	}
-	same := *table
-	same.Sectors = max(same.Sectors, sectors) // the backup belongs at the end
-	return &same, err
+	return table.For(max(table.Sectors, sectors)), err // the backup belongs at the end
 }
 
 func write(path string, table *gpt.Table) (err error) {

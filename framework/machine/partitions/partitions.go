@@ -147,8 +147,9 @@ func (w *work) read() (err error) {
 		return fmt.Errorf("%w: set device.init_disk to make one", err)
 	}
 	id := gpt.DeriveGUID(sha256.Sum256([]byte(w.path + "/" + w.layout.DiskName)))
-	w.table, w.fresh = &gpt.Table{DiskGUID: id, Sectors: w.size / gpt.SectorSize}, true
-	return nil
+	sector, err := blockdev.Sector(w.disk)
+	w.table, w.fresh = &gpt.Table{DiskGUID: id, Sectors: w.size / gpt.SectorSize, Large: sector == gpt.LargeSector}, true
+	return err
 }
 
 // blank tells whether the first and the last MiB are zeros. Tables, superblocks and

@@ -121,6 +121,21 @@ func partitionsOf(n *node) []string {
 	return out
 }
 
+// TestPlanOfLargeSectors: a data disk with sectors of 4096 bytes keeps its form of table, and
+// has less room at its end.
+func TestPlanOfLargeSectors(t *testing.T) {
+	n := newNode(t, "data")
+	table := n.table()
+	table.Large = true
+	p, err := newPlan(table, 64<<11, config.DiskLayout{}, []config.NewPartition{{Name: "rest"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last := p.table.Partitions[1]; !p.table.Large || (last.Last+1)%8 != 0 || last.Last >= p.table.UsableEnd() {
+		t.Errorf("large: %t, partition %+v", p.table.Large, last)
+	}
+}
+
 func TestApply(t *testing.T) {
 	expand := func(n int) *int { return &n }
 	data := config.NewPartition{Name: "data", Label: "DATA", Size: 8, FileSystem: "ext4"}

@@ -33,8 +33,8 @@ func newPlan(t *gpt.Table, sectors int64, l config.DiskLayout, missing []config.
 	if sectors < t.Sectors {
 		return plan{}, fmt.Errorf("its partition table is for %d sectors and the disk has %d", t.Sectors, sectors)
 	}
-	p := plan{table: &gpt.Table{DiskGUID: t.DiskGUID, Sectors: sectors, Partitions: slices.Clone(t.Partitions), PrimaryFault: t.PrimaryFault}}
-	end := usableEnd(sectors)
+	p := plan{table: t.For(sectors)}
+	end := p.table.UsableEnd() / sectorsPerMiB * sectorsPerMiB
 	if l.Expand != nil {
 		if err := p.expand(expandable(p.table, l.Add), int64(*l.Expand), end); err != nil {
 			return plan{}, err
@@ -47,10 +47,6 @@ func newPlan(t *gpt.Table, sectors int64, l config.DiskLayout, missing []config.
 	}
 	return p, nil
 }
-
-// usableEnd is the first sector after the space for partitions, aligned to 1 MiB.
-// The backup of the table takes the 33 sectors at the end of the disk.
-func usableEnd(sectors int64) int64 { return (sectors - 33) / sectorsPerMiB * sectorsPerMiB }
 
 // last is the index of the partition that ends last, or -1.
 func (p plan) last() int {

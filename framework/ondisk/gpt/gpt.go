@@ -118,13 +118,10 @@ func (t *Table) Partition(name string) (Partition, bool) {
 // partition lies behind it.
 func (t *Table) Grown(name string, sectors int64) (*Table, error) {
 	const align = 1 << 20 / SectorSize
-	unit := t.geometry().unit()
-	sectors = sectors / unit * unit
-	if sectors < t.Sectors {
+	g := t.For(sectors)
+	if g.Sectors < t.Sectors {
 		return nil, fmt.Errorf("growing partition %q: the disk has %d sectors, its table is for %d", name, sectors, t.Sectors)
 	}
-	g := t.clone()
-	g.Sectors = sectors
 	i := slices.IndexFunc(g.Partitions, func(p Partition) bool { return p.Name == name })
 	if i < 0 {
 		return nil, fmt.Errorf("growing partition %q: no such partition", name)
@@ -153,6 +150,17 @@ func (t *Table) UsableEnd() int64 {
 	g := t.geometry()
 	return (g.lastUsable(t.Sectors/g.unit()) + 1) * g.unit()
 }
+
+// For returns a copy of t for a disk of that many sectors of 512 bytes.
+func (t *Table) For(sectors int64) *Table {
+	c := t.clone()
+	unit := t.geometry().unit()
+	c.Sectors = sectors / unit * unit
+	return c
+}
+
+// OwnSector is the size of the disk's own sectors, in bytes.
+func (t *Table) OwnSector() int64 { return int64(t.geometry()) }
 
 func (t *Table) clone() *Table {
 	c := *t
