@@ -83,7 +83,7 @@ func (i *installFlags) declare(f *pflag.FlagSet) {
 	f.BoolVar(&i.reboot, "reboot", false, "reboot afterwards")
 	f.BoolVar(&i.poweroff, "poweroff", false, "switch the machine off afterwards")
 	f.BoolVar(&i.force, "force", false, "erase whatever is on the disk")
-	f.BoolVar(&i.noFormat, "no-format", false, "not implemented yet: leave the disk as it is partitioned")
+	f.BoolVar(&i.noFormat, "no-format", false, "write the system alone: partitions, data and configuration of the installed node stay")
 	f.BoolVar(&i.dry, "dry-run", false, "check everything, say what would be done, and write nothing")
 	f.BoolVar(&i.skip, "insecure-skip-verify", false, "DANGEROUS: with --source, install an image that nobody vouches for")
 	f.BoolVar(&i.json, "json", false, "print the result as JSON")
@@ -125,8 +125,8 @@ func (p *program) mayInstall(i installFlags) error {
 	switch {
 	case p.node.Running() && os.Geteuid() != 0:
 		return errors.New("it writes to a disk and needs root: run it with sudo")
-	case i.noFormat:
-		return errors.New("--no-format is not implemented yet: nothing was written")
+	case i.noFormat && i.force:
+		return errors.New("--no-format keeps what is on the disk, and --force erases it: which of them?")
 	case i.reboot && i.poweroff:
 		return errors.New("--reboot and --poweroff: which of them?")
 	}
@@ -142,7 +142,7 @@ func (p *program) watchInstall(ctx context.Context, i installFlags, agree func(l
 	p.node.Stderr, p.node.Log = view, log
 	start := time.Now()
 	ready, err := p.node.PrepareInstall(ctx, node.InstallOptions{
-		Device: i.device, Source: i.source, Force: i.force, Config: i.config, Text: i.text, Once: i.auto,
+		Device: i.device, Source: i.source, Force: i.force, NoFormat: i.noFormat, Config: i.config, Text: i.text, Once: i.auto,
 		Upgrade:  upgrade.Options{Force: i.force, SkipVerify: i.skip, Progress: view.show, Log: log, Registry: i.options(log)},
 		Progress: func(d disk.Progress) { view.show(upgrade.Progress(d)) },
 	})

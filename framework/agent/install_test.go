@@ -152,7 +152,8 @@ func TestInstallRefuses(t *testing.T) {
 		"in use":                           {func(dir string) { put(t, dir, "proc/self/mountinfo", "40 22 8:1 / /srv rw - ext4 /dev/sda rw\n") }, nil, "/dev/sda is mounted at /srv"},
 		"too small":                        {func(dir string) { addDisk(t, dir, "sda", 1<<30) }, nil, "it is too small: it has 1024 MiB"},
 		"two ways down":                    {func(string) {}, []string{"--reboot", "--poweroff"}, "which of them?"},
-		"no-format":                        {func(string) {}, []string{"--no-format"}, "not implemented yet"},
+		"no-format":                        {func(string) {}, []string{"--no-format"}, "it has nothing, and no installed node whose data could be kept: install without --no-format"},
+		"no-format and force":              {func(string) {}, []string{"--no-format", "--force"}, "which of them?"},
 	} {
 		dir := liveNode(t)
 		c.prepare(dir)

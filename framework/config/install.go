@@ -20,6 +20,7 @@ type Install struct {
 	Reboot   *bool
 	PowerOff *bool
 	Force    *bool // whatever is on the disk may be erased
+	NoFormat *bool // only the system is written: partitions and data stay
 	Sizes    InstallSizes
 	// Extra are more partitions, in the order of the disk.
 	Extra []InstallPartition
@@ -67,7 +68,7 @@ var installFields = []field[Install]{
 	keep("image", "An older name of source.", aSource, func(i *Install) *string { return &i.Source }),
 	{name: "partitions", about: "Sizes of partitions in MiB.", shape: mapping(installPartitions), decode: func(v value, i *Install) { decodeMap(v, installPartitions, &i.Sizes) }},
 	{name: "extra-partitions", about: "More partitions.", shape: listOf(mapping(extraPartitionFields)).joined(replaced), decode: decodeExtra},
-	idle[Install]("no-format", "Whether the disk is left as it is partitioned.", aBool),
+	keepPointer("no-format", "Whether partitions and data of an installed disk stay, and only the system is written.", aBool, func(i *Install) **bool { return &i.NoFormat }),
 	idle[Install]("system", "The image of the system.", anImage),
 	idle[Install]("recovery-system", "The image of the recovery system.", anImage),
 	idle[Install]("passive", "The image of the other slot.", anImage),

@@ -59,7 +59,6 @@ func TestUnfit(t *testing.T) {
 		"bind-pcrs: [24]\n":                                                         `"24" is no register of a TPM; use numbers from 0 to 23`,
 		"install: {bundles: [{targets: [run://x]}]}\n":                              "install.bundles: ",
 		"install: {grub_options: {a: b}}\n":                                         "install.grub_options: ",
-		"install: {no-format: true}\n":                                              "install.no-format: ",
 		"install: {device: 'script:///x'}\n":                                        "a program that names the disk",
 		"install: {partitions: {persistent: {size: 5}}}\n":                          "the partition has the rest of the disk",
 		"install: {partitions: {oem: {label: X}}}\n":                                "install.partitions.oem.label: ",

@@ -48,6 +48,9 @@ type Request struct {
 	Extra  []layout.Partition
 	Device string // "auto" (the default), or the path of a disk
 	Force  bool   // erase what is on the disk
+	// Keep writes the system alone: partitions and data of an installed node stay, and Files,
+	// Sizes, Extra and Encryption are not used.
+	Keep bool
 	// Once refuses a machine that has a disk with this image in its recovery slot: the
 	// medium was left in the drive.
 	Once bool
@@ -93,6 +96,7 @@ func Prepare(ctx context.Context, m Machine, r Request, report func(disk.Progres
 	if err := enoughMemory(m, r); err != nil {
 		return nil, err
 	}
+	r = r.kept()
 	volumes, err := r.Encryption.volumes(m.TPM)
 	if err != nil {
 		return nil, err
@@ -108,7 +112,10 @@ func Prepare(ctx context.Context, m Machine, r Request, report func(disk.Progres
 	if err := r.notYet(all); err != nil {
 		return nil, err
 	}
-	choice, err := disks.Choose(all, disks.Wish{Device: r.Device, Size: size, For: words, Force: r.Force, BIOS: m.BIOS}, m.Resolve)
+	if r.Keep {
+		size = 0 // the disk has its sizes already
+	}
+	choice, err := disks.Choose(all, disks.Wish{Device: r.Device, Size: size, For: words, Force: r.Force, Keep: r.Keep, BIOS: m.BIOS}, m.Resolve)
 	if err != nil {
 		return nil, err
 	}
@@ -120,10 +127,22 @@ func open(m Machine, r Request, p *Plan, report func(disk.Progress)) (*Plan, err
 	if p.device, err = m.Open(p.Choice.Disk.Path); err != nil {
 		return nil, fmt.Errorf("opening %s: %w", p.Choice.Disk, err)
 	}
-	if p.install, err = disk.NewInstallation(r.spec(p.volumes), p.device, report); err != nil {
+	plan := disk.NewInstallation
+	if r.Keep {
+		plan = disk.NewReinstallation
+	}
+	if p.install, err = plan(r.spec(p.volumes), p.device, report); err != nil {
 		return nil, errors.Join(fmt.Errorf("planning %s: %w", p.Choice.Disk, err), p.device.Close())
 	}
 	return p, nil
+}
+
+// kept leaves out what would be new on a disk whose partitions and data stay.
+func (r Request) kept() Request {
+	if r.Keep {
+		r.Files, r.Sizes, r.Extra, r.Encryption = nil, layout.Sizes{}, nil, Encryption{}
+	}
+	return r
 }
 
 // notYet looks for a disk with an installation of this image.
@@ -133,7 +152,7 @@ func (r Request) notYet(all []disks.Disk) error {
 	}
 	for _, d := range all {
 		c := d.Contents
-		if c.Kairos && !c.Interrupted && c.Recovery.RootHash != "" && c.Recovery.RootHash == r.Image.RootHash() {
+		if c.Kairos && !c.Interrupted && !c.Reinstalling && c.Recovery.RootHash != "" && c.Recovery.RootHash == r.Image.RootHash() {
 			return fmt.Errorf("%w: the recovery slot of %s has the image of this medium; remove the medium, or start the machine from that disk. To install once more, type `kairos-agent install --force`", ErrInstalled, d)
 		}
 	}
@@ -157,6 +176,9 @@ func (p *Plan) Lines() []string {
 	}
 	if d.ByID != "" {
 		lines[0] += "; " + d.ByID
+	}
+	if p.Request.Keep {
+		return append(lines, "kept    the partitions, and the data and the configuration in them: what the config of the medium says of partitions and of the node is not applied")
 	}
 	if c := d.Contents; !c.Free() {
 		lines = append(lines, fmt.Sprintf("erased  %s: everything on this disk is lost", c))

@@ -142,6 +142,10 @@ func (s Sizes) withDefaults() Sizes {
 	return s
 }
 
+// ReinstallMark begins sector 0 of a disk whose system is being written anew, while its data
+// stay. The sector has no signature.
+const ReinstallMark = "kairos: the system is being installed anew, the data stay\n"
+
 func alignUp(n int64) int64 { return (n + Alignment - 1) / Alignment * Alignment }
 
 // Table is the partition table in disk order. Whatever a cloud-config can change

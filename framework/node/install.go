@@ -34,6 +34,8 @@ type InstallOptions struct {
 	Source  string
 	Upgrade upgrade.Options // how Source is fetched and judged
 	Force   bool
+	// NoFormat keeps the partitions and data of an installed node.
+	NoFormat bool
 	// Config is a file that is used in place of the config of the system.
 	Config string
 	// Text is the content of Config, if it is no file.
@@ -77,8 +79,8 @@ func (n *Node) PrepareInstall(ctx context.Context, o InstallOptions) (*Installat
 	}
 	request := install.Request{
 		Image: image, Files: files, Sizes: sizes, Extra: install.Extra(merged.Install.Extra), Once: o.Once,
-		Encryption: encryption,
-		Device:     cmp.Or(o.Device, merged.Install.Device), Force: o.Force || isTrue(merged.Install.Force),
+		Encryption: encryption, Keep: o.NoFormat || isTrue(merged.Install.NoFormat),
+		Device: cmp.Or(o.Device, merged.Install.Device), Force: o.Force || isTrue(merged.Install.Force),
 		BootLoader: func(files map[string][]byte) (disk.BootLoader, error) { return bootloader.New(files) },
 	}
 	if i.Plan, err = install.Prepare(ctx, n.installMachine(boot), request, o.Progress); err != nil {

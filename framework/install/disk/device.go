@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
@@ -68,6 +69,7 @@ type Installation struct {
 	table  *gpt.Table // for the device
 	device Device
 	report func(Progress)
+	keep   bool // the table and the data stay
 }
 
 // NewInstallation checks that s can be written to a device. It writes nothing. Errors are
@@ -144,6 +146,9 @@ func (i *Installation) Run(ctx context.Context) error {
 
 // wipe makes the device a disk without partitions.
 func (i *Installation) wipe(ctx context.Context) error {
+	if i.keep {
+		return i.mark()
+	}
 	i.report(Progress{Step: StepWipe})
 	end := i.device.Size() / i.device.Sector() * i.device.Sector()
 	if err := zero(ctx, i.device, 0, edge); err != nil {
@@ -157,8 +162,8 @@ func (i *Installation) wipe(ctx context.Context) error {
 
 // write fills every partition.
 func (i *Installation) write(ctx context.Context) error {
-	w := &counter{to: i.device, report: i.report, p: Progress{Step: StepWrite, Total: i.plan.toWrite()}}
-	for _, r := range i.plan.partitions() {
+	w := &counter{to: i.device, report: i.report, p: Progress{Step: StepWrite, Total: i.toWrite()}}
+	for _, r := range i.partitions() {
 		if r.isRoot() {
 			continue
 		}
@@ -188,7 +193,7 @@ func (i *Installation) readBack(ctx context.Context) error {
 		return err
 	}
 	p := Progress{Step: StepReadBack, Total: i.plan.Image.Tree.Size * int64(len(layout.Slots()))}
-	for _, r := range i.plan.partitions() {
+	for _, r := range i.partitions() {
 		i.report(p)
 		if err := i.compare(ctx, r); err != nil {
 			if ctx.Err() != nil {
@@ -213,7 +218,11 @@ func (i *Installation) compare(ctx context.Context, r *region) error {
 
 func (i *Installation) writeTable(context.Context) error {
 	i.report(Progress{Step: StepFinish})
-	for _, write := range []func(io.WriterAt) error{i.table.WriteBackup, i.table.WritePrimary} {
+	copies := []func(io.WriterAt) error{i.table.WriteBackup, i.table.WritePrimary}
+	if i.table.PrimaryFault != nil { // of a disk that is kept: the backup is the only one
+		slices.Reverse(copies)
+	}
+	for _, write := range copies {
 		if err := write(i.device); err != nil {
 			return err
 		}
@@ -248,10 +257,19 @@ func (i *Installation) sync() error {
 // partitions returns the regions that are partitions.
 func (p *plan) partitions() []*region { return p.regions[1 : len(p.regions)-1] }
 
+// partitions returns the regions that are written.
+func (i *Installation) partitions() []*region {
+	all := i.plan.partitions()
+	if !i.keep {
+		return all
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(r *region) bool { return isData(r.name) })
+}
+
 // toWrite estimates the bytes that write writes.
-func (p *plan) toWrite() int64 {
-	n := p.estimate()
-	for _, r := range p.partitions() {
+func (i *Installation) toWrite() int64 {
+	n := i.plan.estimate()
+	for _, r := range i.partitions() {
 		if r.sparse {
 			n += r.end - r.start
 		}

@@ -23,6 +23,7 @@ type Wish struct {
 	Size   int64  // bytes that are needed
 	For    string // what for, in words
 	Force  bool   // erase whatever is on the disk
+	Keep   bool   // only the system of an installed node is written: its data stay
 	BIOS   bool   // the machine was started by a BIOS, not by UEFI
 }
 
@@ -151,7 +152,10 @@ func (d Disk) Against(w Wish) []string {
 	if d.Unread != nil {
 		all = append(all, fmt.Sprintf("it cannot be read: %v", d.Unread))
 	}
-	if !w.Force && !d.Contents.Free() {
+	if w.Keep && (!d.Contents.Kairos || d.Contents.Interrupted) {
+		all = append(all, fmt.Sprintf("it has %s, and no installed node whose data could be kept: install without --no-format", d.Contents))
+	}
+	if !w.Force && !w.Keep && !d.Contents.Free() {
 		all = append(all, fmt.Sprintf("it has %s, which would be lost: to erase it, give --force (force: true in the config)", d.Contents))
 	}
 	return all

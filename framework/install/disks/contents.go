@@ -26,6 +26,9 @@ type Contents struct {
 	// Kairos says that it has the partitions of an installed disk, and Interrupted that
 	// sector 0 is missing, which an installation writes last.
 	Kairos, Interrupted bool
+	// Reinstalling says that sector 0 is missing because a reinstallation that keeps the data
+	// was interrupted: the data are there.
+	Reinstalling bool
 	// Recovery is the label of the recovery slot of an installed disk.
 	Recovery slotimage.Label
 	// Unknown says that there is something that is none of these.
@@ -57,6 +60,8 @@ func Read(r io.ReaderAt, size int64) (Contents, error) {
 	var c Contents
 	signed := head[510] == 0x55 && head[511] == 0xaa
 	c.readGPT(r, size, signed)
+	c.Reinstalling = c.Interrupted && bytes.HasPrefix(head, []byte(layout.ReinstallMark))
+	c.Interrupted = c.Interrupted && !c.Reinstalling
 	if c.Table == "" {
 		c.Whole = Signature(io.NewSectionReader(r, 0, size), size)
 	}
@@ -135,6 +140,8 @@ func (c Contents) Free() bool {
 // String says what is on the disk.
 func (c Contents) String() string {
 	switch {
+	case c.Reinstalling:
+		return "a node whose reinstallation was interrupted; its data are there, and `kairos-agent install --no-format` goes on with it"
 	case c.Kairos && c.Recovery.Version != "":
 		return fmt.Sprintf("an installed node (version %s)", c.Recovery.Version)
 	case c.Kairos:
