@@ -19,6 +19,7 @@ const biosModules = "biosdisk part_gpt fat linux normal configfile loadenv regex
 type Source struct {
 	Shim, MokManager, GRUB string // signed programs for UEFI
 	NetGRUB                string // signed program for UEFI that boots from the network; empty: none
+	Name                   string // file that shim starts; empty: grub and Arch, such as grubx64.efi
 	Dir                    string // below EFI/, where the signed GRUB looks for grub.cfg
 	Modules                string // folder of GRUB's modules for BIOS
 	Arch                   string // as in EFI file names

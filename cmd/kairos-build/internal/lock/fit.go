@@ -4,7 +4,6 @@ package lock
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/kairos-build/kairos-build/flavors"
@@ -35,7 +34,7 @@ func (l *Lock) ofArchive(f *flavors.Flavor) []string {
 		suites = append(suites, i.Suite)
 	}
 	spec := f.Base.Archive
-	wanted := slices.Concat(spec.Suites, spec.SecuritySuites)
+	wanted := spec.Parts()
 	var all []string
 	if want := distribution(f); l.Distribution != want {
 		all = append(all, fmt.Sprintf("the flavor is %s, the lock has %s", want, l.Distribution))
@@ -62,7 +61,7 @@ func (m *Machine) models() []string {
 // ofLists compares the packages that flavor and model name.
 func (m *Machine) ofLists(c recipes.Choice) []string {
 	var all []string
-	wanted := []string{recipes.InputBase}
+	wanted := append([]string{recipes.InputBase}, c.HelperInputs()...)
 	for _, l := range c.PackageLists() {
 		wanted = append(wanted, l.Input)
 		in := m.input(l.Input, c.Model)
