@@ -15,6 +15,7 @@ import (
 	"github.com/kairos-build/kairos-build/ci/lab"
 	"github.com/kairos-build/kairos-build/ci/qemu"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/ondisk/rootimage"
 )
 
 const readOnlyWords = "Read-only file system"
@@ -59,13 +60,27 @@ func checkRoot(ctx context.Context, g *lab.Guest) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if m.fs != "erofs" {
-		return "", fmt.Errorf("/ is %s, must be erofs", m.fs)
+	format, err := formatOnDisk(g)
+	if err != nil {
+		return "", err
+	}
+	if m.fs != format {
+		return "", fmt.Errorf("/ is %s, must be %s", m.fs, format)
 	}
 	if options := strings.Split(m.options, ","); !slices.Contains(options, "ro") || slices.Contains(options, "rw") {
 		return "", fmt.Errorf("/ is mounted with %q, must be ro", m.options)
 	}
 	return "", nil
+}
+
+// formatOnDisk is the format of the root image that the machine booted.
+func formatOnDisk(g *lab.Guest) (string, error) {
+	section, err := g.Disk.Section(layout.SlotA.Root())
+	if err != nil {
+		return "", err
+	}
+	format, err := rootimage.Format(section)
+	return string(format), err
 }
 
 func checkVerity(ctx context.Context, g *lab.Guest) (string, error) {
@@ -133,13 +148,15 @@ func compareStatus(data []byte) (string, error) {
 	for _, f := range []struct{ name, got, want string }{
 		{"slot", s.Slot, string(layout.SlotA)},
 		{"mode", s.Mode, string(layout.ModeActive)},
-		{"root.fs", s.Root.FS, "erofs"},
 		{"root.readOnly", strconv.FormatBool(s.Root.ReadOnly), "true"},
 		{"root.verity.state", s.Root.Verity.State, "verified"},
 	} {
 		if f.got != f.want {
 			all = errors.Join(all, fmt.Errorf("status says %s is %q, must be %q", f.name, f.got, f.want))
 		}
+	}
+	if formats := []string{string(layout.EROFS), string(layout.SquashFS)}; !slices.Contains(formats, s.Root.FS) {
+		all = errors.Join(all, fmt.Errorf("status says root.fs is %q, must be one of %v", s.Root.FS, formats))
 	}
 	if s.Version == "" {
 		all = errors.Join(all, errors.New("status has no version"))

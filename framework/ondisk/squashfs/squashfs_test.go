@@ -310,7 +310,9 @@ func (discard) WriteAt(b []byte, _ int64) (int, error) { return len(b), nil }
 
 // FuzzOpen: a damaged image gives errors, and neither a panic nor an endless walk.
 func FuzzOpen(f *testing.F) {
-	data, err := os.ReadFile(write(f, slices.DeleteFunc(everything(), func(i item) bool { return strings.HasPrefix(i.Path, "many/") || i.Size > 10000 || i.target == "usr/bin/ping" || i.Path == "ping6" })).Name())
+	data, err := os.ReadFile(write(f, slices.DeleteFunc(everything(), func(i item) bool {
+		return strings.HasPrefix(i.Path, "many/") || i.Size > 10000 || i.target == "usr/bin/ping" || i.Path == "ping6"
+	})).Name())
 	if err != nil {
 		f.Fatal(err)
 	}
