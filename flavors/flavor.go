@@ -23,7 +23,7 @@ type Flavor struct {
 	Name string `yaml:"name" rule:"required,name"`
 	// Title is the name people use: Debian 13 (trixie).
 	Title string `yaml:"title" rule:"required"`
-	// Family is the package manager's family: apt.
+	// Family is the package manager's family: apt, dnf or zypper.
 	Family string `yaml:"family" rule:"required,family"`
 	// ID and Release are ID and VERSION_ID of the distribution's os-release.
 	ID      string `yaml:"id" rule:"required,name"`
@@ -67,53 +67,6 @@ func (f *Flavor) Place(list, name string) string {
 	return at.String()
 }
 
-// A Base is where the root file system comes from.
-type Base struct {
-	Archive Archive `yaml:"archive" rule:"required"`
-}
-
-// An Archive is a signed package archive.
-type Archive struct {
-	// Mirror and Security are base URLs, used when neither flag, environment
-	// nor the host's own configuration names others.
-	Mirror   string `yaml:"mirror" rule:"required,url"`
-	Security string `yaml:"security" rule:"required,url"`
-	// Snapshot and SecuritySnapshot are the histories of the two: base URLs with a
-	// folder for each time. Locked packages come from there once a mirror has them
-	// no more.
-	Snapshot         string `yaml:"snapshot" rule:"url"`
-	SecuritySnapshot string `yaml:"security_snapshot" rule:"url"`
-	// Keyring names a file with the distribution's public keys: beside a user's own
-	// flavor, or in flavors/keys.
-	Keyring string `yaml:"keyring" rule:"required,name"`
-	// Keys are the fingerprints of the keys in Keyring that may sign the archive. None:
-	// all of them may.
-	Keys []string `yaml:"keys" rule:"fingerprint"`
-	// Suites are read from Mirror, SecuritySuites from Security.
-	Suites         []string `yaml:"suites" rule:"required"`
-	SecuritySuites []string `yaml:"security_suites"`
-	Components     []string `yaml:"components" rule:"required"`
-	// BasePackages are in the root from its beginning, with the essential and required
-	// packages; default: apt.
-	BasePackages []string `yaml:"base_packages" rule:"package"`
-	// KernelPackages begin the names of the packages that hold files of a kernel; the
-	// version follows. Default: linux-image-.
-	KernelPackages []string `yaml:"kernel_packages" rule:"package"`
-}
-
-// Base is BasePackages with its default.
-func (a Archive) Base() []string { return orDefault(a.BasePackages, "apt") }
-
-// Kernel is KernelPackages with its default.
-func (a Archive) Kernel() []string { return orDefault(a.KernelPackages, "linux-image-") }
-
-func orDefault(list []string, word string) []string {
-	if len(list) == 0 {
-		return []string{word}
-	}
-	return list
-}
-
 // A Model is a kind of machine.
 type Model struct {
 	// Kernel lists kernel packages, meta packages included.
@@ -130,8 +83,10 @@ type Boot struct {
 	Shim        string   `yaml:"shim" rule:"required,path"`
 	MokManager  string   `yaml:"mok_manager" rule:"required,path"`
 	Grub        string   `yaml:"grub" rule:"required,path"`
-	GrubNet     string   `yaml:"grub_net" rule:"path"` // for the network boot; empty: none
-	GrubDir     string   `yaml:"grub_dir" rule:"required,name"`
+	GrubNet     string   `yaml:"grub_net" rule:"path"`  // for the network boot; empty: none
+	GrubName    string   `yaml:"grub_name" rule:"name"` // file that shim starts; empty: grub and EFIArch, such as grubx64.efi
+	GrubDir     string   `yaml:"grub_dir" rule:"required,folder"`
+	GrubMkimage string   `yaml:"grub_mkimage" rule:"name"` // program; default: grub-mkimage
 	BIOSModules string   `yaml:"bios_modules" rule:"path"`
 	EFIArch     string   `yaml:"efi_arch" rule:"required,name"`
 }
@@ -204,4 +159,17 @@ func unknown(name, near string) error {
 		hint = fmt.Sprintf("; did you mean %s?", near)
 	}
 	return fmt.Errorf("%w %q%s (there are: %s)", ErrUnknown, name, hint, strings.Join(Names(), ", "))
+}
+
+// IsRelease tells whether an os-release with this VERSION_ID is of the flavor's release. A
+// release of the family dnf has minor releases, such as 9.6 of 9, and one that rolls has a
+// day in its place.
+func (f *Flavor) IsRelease(version string) bool {
+	switch f.Family {
+	case "dnf":
+		return version == f.Release || strings.HasPrefix(version, f.Release+".")
+	case "zypper":
+		return version == f.Release || f.Release == "tumbleweed"
+	}
+	return version == f.Release
 }

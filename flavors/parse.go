@@ -30,6 +30,7 @@ func parse(file string, data []byte, above chain) (*Flavor, error) {
 			return
 		}
 		d.value(root, "", reflect.ValueOf(flavor).Elem())
+		d.ofFamily(flavor)
 		flavor.places = d.places
 	})
 	if len(problems) > 0 { // also a warning: an empty file, or a key without a value

@@ -15,7 +15,7 @@ import (
 )
 
 // Families lists the package manager families that recipes knows.
-func Families() []string { return []string{"apt"} }
+func Families() []string { return []string{"apt", "dnf", "zypper"} }
 
 // lsms are the security modules that a flavor can ask for.
 func lsms() []string { return []string{"apparmor"} }
@@ -39,6 +39,9 @@ var checks = map[string]check{
 	"package":     {"a package name", packageName.MatchString},
 	"family":      {"a known family (" + strings.Join(Families(), ", ") + ")", func(s string) bool { return slices.Contains(Families(), s) }},
 	"lsm":         {"a security module (" + strings.Join(lsms(), ", ") + ")", func(s string) bool { return slices.Contains(lsms(), s) }},
+	"database":    {"the format of an rpm database (sqlite, ndb)", func(s string) bool { return s == "sqlite" || s == "ndb" }},
+	"metadata":    {MetadataSigned + " or " + MetadataUnsigned, func(s string) bool { return s == MetadataSigned || s == MetadataUnsigned }},
+	"folder":      {"the name of a folder (letters, digits, . _ -)", func(s string) bool { return simpleName.MatchString(strings.ToLower(s)) }},
 	"fingerprint": {"the fingerprint of a key (40 hexadecimal digits, capitals)", fingerprint.MatchString},
 	"url":         {"a URL (http, https or file)", isURL},
 	"word":        {"one kernel argument, without blanks and quotes", func(s string) bool { return !strings.ContainsAny(s, " \t\n\"'\\$") }},

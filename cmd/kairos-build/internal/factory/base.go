@@ -76,7 +76,7 @@ func (b *build) fits(files map[string][]byte) error {
 	f := b.choice.Flavor
 	if b.Relative != "" {
 		b.Log.Warn(b.Base + ": " + b.Relative)
-	} else if facts["ID"] != f.ID || facts["VERSION_ID"] != f.Release {
+	} else if facts["ID"] != f.ID || !f.IsRelease(facts["VERSION_ID"]) {
 		is := strings.TrimSpace(facts["ID"] + " " + facts["VERSION_ID"])
 		return fmt.Errorf("%s is %s, flavor %s needs %s %s: choose the flavor that fits, or another base", b.Base, is, f.Name, f.ID, f.Release)
 	}

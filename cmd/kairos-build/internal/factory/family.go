@@ -67,7 +67,7 @@ func fitting(facts map[string]string, all []*flavors.Flavor) (FoundFlavor, error
 	is := strings.TrimSpace(facts["ID"] + " " + facts["VERSION_ID"])
 	var releases, names []string
 	for _, f := range all {
-		if f.ID == facts["ID"] && f.Release == facts["VERSION_ID"] {
+		if f.ID == facts["ID"] && f.IsRelease(facts["VERSION_ID"]) {
 			return FoundFlavor{Flavor: f.Name}, nil
 		}
 		names = append(names, f.ID+" "+f.Release)

@@ -35,7 +35,7 @@ func (l *Lock) ofArchive(f *flavors.Flavor) []string {
 		suites = append(suites, i.Suite)
 	}
 	spec := f.Base.Archive
-	wanted := slices.Concat(spec.Suites, spec.SecuritySuites)
+	wanted := spec.Parts()
 	var all []string
 	if want := distribution(f); l.Distribution != want {
 		all = append(all, fmt.Sprintf("the flavor is %s, the lock has %s", want, l.Distribution))
