@@ -3,6 +3,7 @@
 package bootloader
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -19,6 +20,7 @@ const biosModules = "biosdisk part_gpt fat linux normal configfile loadenv regex
 type Source struct {
 	Shim, MokManager, GRUB string // signed programs for UEFI
 	NetGRUB                string // signed program for UEFI that boots from the network; empty: none
+	Name                   string // file that shim starts; empty: grub and Arch, such as grubx64.efi
 	Dir                    string // below EFI/, where the signed GRUB looks for grub.cfg
 	Modules                string // folder of GRUB's modules for BIOS
 	Arch                   string // as in EFI file names
@@ -30,10 +32,10 @@ func (s Source) Copies() map[string]string {
 	copies := map[string]string{
 		efiShim + s.Arch + ".efi": s.Shim,
 		efiMok + s.Arch + ".efi":  s.MokManager,
-		efiGRUB + s.Arch + ".efi": s.GRUB,
 		BIOSBoot:                  filepath.Join(s.Modules, "boot.img"),
 		CDHybrid:                  filepath.Join(s.Modules, "boot_hybrid.img"),
 	}
+	copies[efiDir+cmp.Or(s.Name, "grub"+s.Arch+".efi")] = s.GRUB
 	if s.NetGRUB != "" {
 		copies[netGRUB+s.Arch+".efi"] = s.NetGRUB
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -28,6 +29,7 @@ func finalise(args []string) error {
 	if err != nil {
 		return err
 	}
+	units = slices.DeleteFunc(units, func(unit string) bool { return !hasUnit("/", unit) })
 	if err := run("systemctl", append([]string{"--root=/", "preset"}, units...)...); err != nil {
 		return err
 	}
@@ -46,6 +48,12 @@ func finalise(args []string) error {
 		return err
 	}
 	return tidy("/", time.Unix(*epoch, 0))
+}
+
+// hasUnit tells whether the image has a unit: distributions name their services differently.
+func hasUnit(root, unit string) bool {
+	_, err := os.Lstat(filepath.Join(root, "usr/lib/systemd/system", unit))
+	return err == nil
 }
 
 // presetUnits reads the units of every enable and disable line.

@@ -4,7 +4,6 @@ package lock
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/kairos-build/kairos-build/flavors"
