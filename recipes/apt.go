@@ -2,7 +2,11 @@
 
 package recipes
 
-import "github.com/kairos-build/kairos-build/flavors"
+import (
+	"slices"
+
+	"github.com/kairos-build/kairos-build/flavors"
+)
 
 // debs is where packages are mounted, with the order of their installation.
 const debs = "/debs"
@@ -10,7 +14,7 @@ const debs = "/debs"
 // apt makes Debian and Ubuntu; what differs between them is in their flavors. Every package is fetched, checked
 // against the signed archive and put in order before the graph runs. No step
 // needs the network: dpkg installs exactly what is there.
-func apt(c Choice) family {
+func apt(c Choice, _ Lock) family {
 	b := c.boot
 	return family{
 		base: Layer{
@@ -30,12 +34,12 @@ func apt(c Choice) family {
 		kernel: Layer{
 			Name: "kernel", Title: "kernel: unpack and index the modules",
 			Root: layer("tools"), Mounts: []Mount{{debs, input(InputKernel)}}, Out: "/out",
-			Command: kernelCommand(c.Flavor),
+			Command: kernelCommand(c.Flavor, "--debs", debs),
 		},
 		bootloader: Layer{
 			Name: "bootloader", Title: "bootloader: collect and make the BIOS image",
 			Root: layer("tools"), Mounts: []Mount{{debs, input(InputBootloader)}}, Out: "/out",
-			Command: bootloaderCommand(b),
+			Command: bootloaderCommand(b, "--debs", debs),
 		},
 		finalise: Layer{
 			Name: "finalise", Title: "finalise: services, package database, clean up",
@@ -44,20 +48,24 @@ func apt(c Choice) family {
 	}
 }
 
-func kernelCommand(f *flavors.Flavor) []string {
-	command := []string{"kernel", "--debs", debs, "--out", "/out"}
+// kernelCommand unpacks the kernel of a flavor; from says where its packages are.
+func kernelCommand(f *flavors.Flavor, from ...string) []string {
+	command := slices.Concat([]string{"kernel"}, from, []string{"--out", "/out"})
 	if f.LSM != "" {
 		command = append(command, "--lsm", f.LSM)
 	}
 	return command
 }
 
-func bootloaderCommand(b flavors.Boot) []string {
-	command := []string{"bootloader", "--debs", debs, "--out", "/out",
+// bootloaderCommand collects a boot loader; from says where its packages are.
+func bootloaderCommand(b flavors.Boot, from ...string) []string {
+	command := slices.Concat([]string{"bootloader"}, from, []string{"--out", "/out",
 		"--shim", b.Shim, "--mok-manager", b.MokManager, "--grub", b.Grub,
-		"--grub-dir", b.GrubDir, "--bios-modules", b.BIOSModules, "--efi-arch", b.EFIArch}
-	if b.GrubNet != "" {
-		command = append(command, "--grub-net", b.GrubNet)
+		"--grub-dir", b.GrubDir, "--bios-modules", b.BIOSModules, "--efi-arch", b.EFIArch})
+	for _, o := range [][2]string{{"--grub-net", b.GrubNet}, {"--grub-name", b.GrubName}, {"--grub-mkimage", b.GrubMkimage}} {
+		if o[1] != "" {
+			command = append(command, o[:]...)
+		}
 	}
 	return command
 }

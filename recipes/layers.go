@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 
 	"github.com/moby/buildkit/client/llb"
 
@@ -44,6 +43,7 @@ type Layer struct {
 	Command []string // verb and arguments of kairos-assemble
 	Out     string   // the layer is the content of this folder, empty before the step; if unset, it is the whole root
 	Join    []Source // if set, the layer is these sources joined, the lowest first
+	Epoch   int64    // no file of the layer is newer, in Unix seconds; 0: the recipe's
 }
 
 // A Mount is a source and the folder where a step reads it.
@@ -52,27 +52,31 @@ type Mount struct {
 	From Source
 }
 
-// A Source is a layer that another is made from, or an input. One field is set.
-type Source struct{ Layer, Input string }
+// A Source is a layer that another is made from, an input, or an empty root. One field is set.
+type Source struct {
+	Layer, Input string
+	Empty        bool
+}
 
 func layer(name string) Source { return Source{Layer: name} }
 func input(name string) Source { return Source{Input: name} }
 
 // A family has the layers that differ between package managers.
 type family struct {
-	base       Layer // the root with its essential packages configured
-	packages   Layer // base with the packages of flavor and model installed
-	tools      Layer // the root that the following steps run in; not shipped
-	kernel     Layer // layout.ImageKernel and the indexed modules
-	bootloader Layer // layout.ImageBoot
+	before     []Layer // that the others are made with
+	base       Layer   // the root with its essential packages configured
+	packages   Layer   // base with the packages of flavor and model installed
+	tools      Layer   // the root that the following steps run in; not shipped
+	kernel     Layer   // layout.ImageKernel and the indexed modules
+	bootloader Layer   // layout.ImageBoot
 	// finalise enables the framework's services, and adds to the package database
 	// the packages that were unpacked without the package manager.
 	finalise Layer
 }
 
 // families are the package managers, by the names that flavors use.
-func families() map[string]func(Choice) family {
-	return map[string]func(Choice) family{"apt": apt}
+func families() map[string]func(Choice, Lock) family {
+	return map[string]func(Choice, Lock) family{"apt": apt, "dnf": rpm, "zypper": rpm}
 }
 
 // layers lists what an image is made of. The last is the image.
@@ -86,7 +90,7 @@ func layers(f family, c Choice, chosen []part) []Layer {
 
 // fixedLayers are the layers of every image.
 func fixedLayers(f family) []Layer {
-	return []Layer{
+	return append(f.before, []Layer{
 		f.base,
 		f.packages,
 		f.tools,
@@ -106,7 +110,7 @@ func fixedLayers(f family) []Layer {
 			Name: "image", Title: "add the release",
 			Join: []Source{layer("finalise"), input(InputRelease)},
 		},
-	}
+	}...)
 }
 
 // Titles are the titles of the layers, in order.
@@ -141,15 +145,26 @@ type graph struct {
 }
 
 func (g *graph) state(layer string, s Source) llb.State {
+	if s.Empty {
+		return llb.Scratch()
+	}
 	states, name := g.in, s.Input
 	if s.Layer != "" {
 		states, name = g.made, s.Layer
 	}
 	state, ok := states[name]
 	if !ok {
-		g.errs = append(g.errs, fmt.Errorf("BUG: flavor %s: layer %s is made from %+v, which is not there", g.Flavor.Name, layer, s))
+		g.errs = append(g.errs, fmt.Errorf("BUG: %s: layer %s is made from %s%s, which is not there", g.name(), layer, s.Layer, s.Input))
 	}
 	return state
+}
+
+// name says in messages what is made.
+func (r Recipe) name() string {
+	if r.Flavor == nil {
+		return "the choice of packages"
+	}
+	return "flavor " + r.Flavor.Name
 }
 
 func (g *graph) join(l Layer) llb.State {
@@ -162,7 +177,7 @@ func (g *graph) join(l Layer) llb.State {
 
 // run is a step that calls kairos-assemble, without network.
 func (g *graph) run(l Layer) llb.State {
-	epoch := strconv.FormatInt(g.Epoch.Unix(), 10)
+	epoch := g.epochOf(l)
 	exec := g.state(l.Name, l.Root).Run(
 		llb.Args(slices.Concat([]string{"/kairos-build/kairos-assemble", l.Command[0], "--epoch", epoch}, l.Command[1:])),
 		llb.Network(llb.NetModeNone),

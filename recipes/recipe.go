@@ -156,7 +156,7 @@ func Resolve(flavor *flavors.Flavor, lock Lock, o Options) (Recipe, error) {
 	if lock.Kubernetes.Distribution() != c.Kubernetes {
 		return Recipe{}, fmt.Errorf("BUG: flavor %s: %q of the lock is not the %q of the options", flavor.Name, lock.Kubernetes, c.Kubernetes)
 	}
-	return Recipe{c, lock, layers(families()[flavor.Family](c), c, parts(c))}, nil
+	return Recipe{c, lock, layers(families()[flavor.Family](c, lock), c, parts(c))}, nil
 }
 
 func unique(lists ...[]string) []string {

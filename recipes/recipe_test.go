@@ -26,6 +26,7 @@ func testInputs(agent string) Inputs {
 	return Inputs{
 		InputBase: layout("base"), InputPackages: layout("packages"), InputTools: layout("tools"),
 		InputKernel: layout("kernel"), InputBootloader: layout("bootloader"),
+		InputToolboxBase: layout("toolbox-base"), InputToolbox: layout("toolbox"),
 		InputAssemble: layout("assemble"), InputInit: layout("init"), InputFramework: layout("framework-" + agent), InputRelease: layout("release"),
 	}
 }
@@ -229,9 +230,12 @@ func describe(op *pb.Op) string {
 // TestMissingInputs: the error names every missing input.
 func TestMissingInputs(t *testing.T) {
 	for name := range testInputs("1") {
-		in := testInputs("1")
+		in, flavor := testInputs("1"), "debian-13"
 		delete(in, name)
-		if _, err := resolve(t, "debian-13").State(in); err == nil || !strings.Contains(err.Error(), "Input:"+name+"}") {
+		if strings.HasPrefix(name, "toolbox") {
+			flavor = "rocky-9"
+		}
+		if _, err := resolve(t, flavor).State(in); err == nil || !strings.Contains(err.Error(), "is made from "+name+", which is not there") {
 			t.Errorf("without %s: got %v", name, err)
 		}
 	}

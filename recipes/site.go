@@ -32,11 +32,7 @@ func (c Choice) Commands() []string { return slices.Concat(c.Flavor.Added.Run, c
 // only these again when they alone changed.
 func (c Choice) addSite(list []Layer) []Layer {
 	if len(c.sitePackages()) > 0 {
-		list = insertAfter(list, "packages", Layer{
-			Name: "site-packages", Title: "site: install packages",
-			Root: layer("packages"), Mounts: []Mount{{debs, input(InputSitePackages)}},
-			Command: []string{"install", "--debs", debs},
-		})
+		list = insertAfter(list, "packages", sitePackagesOver(list))
 		rejoin(list, "root", "packages", "site-packages")
 	}
 	if c.HasFiles || len(c.Commands()) > 0 {
@@ -48,6 +44,15 @@ func (c Choice) addSite(list []Layer) []Layer {
 		rejoin(list, "image", "finalise", "site")
 	}
 	return list
+}
+
+// sitePackagesOver is the layer packages once more, with other packages, on top of it.
+func sitePackagesOver(list []Layer) Layer {
+	l := list[slices.IndexFunc(list, func(l Layer) bool { return l.Name == "packages" })]
+	l.Name, l.Title, l.Root = "site-packages", "site: install packages", layer("packages")
+	l.Mounts = slices.Clone(l.Mounts)
+	l.Mounts[0].From = input(InputSitePackages)
+	return l
 }
 
 func insertAfter(list []Layer, name string, l Layer) []Layer {

@@ -38,7 +38,7 @@ images in a registry, or raw disks. docs/diff.md describes the result.`,
 			if o.B, err = builtBy(args[1]); err != nil {
 				return err
 			}
-			_, state, err := new(engineFlags).options()
+			builder, state, err := new(engineFlags).options()
 			if err != nil {
 				return err
 			}
@@ -47,7 +47,7 @@ images in a registry, or raw disks. docs/diff.md describes the result.`,
 				return err
 			}
 			o.Progress = t
-			if o.Families, err = families(state, sortMirrors(nil), sortMirrors(strings.Fields(os.Getenv(archive.EnvMirror))), t.log); err != nil {
+			if o.Families, err = families(familyOptions{state, builder, sortMirrors(nil), sortMirrors(strings.Fields(os.Getenv(archive.EnvMirror))), t.log}); err != nil {
 				return t.close(commandline.UsageError{Err: err})
 			}
 			result, err := factory.Diff(cmd.Context(), o)

@@ -10,14 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
-	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
-	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/deb"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
 	"github.com/kairos-build/kairos-build/framework/commandline"
 )
@@ -103,17 +100,7 @@ func (e *engineFlags) options() (o engine.Options, state string, err error) {
 	return o, state, nil
 }
 
-// families returns the package families by the names that flavors use. Mirrors are
-// those of flags, of the environment and of the host's apt configuration.
-func families(state string, flags, env mirrors, log *slog.Logger) (map[string]factory.Packages, error) {
-	apt, err := deb.New(deb.Options{
-		Mirrors: flags.archive, Env: strings.Join(env.archive, " "), Host: os.DirFS("/"),
-		Cache: filepath.Join(state, "archive"), Now: time.Now, Log: log, //nolint:forbidigo // a signature ends at a time
-	})
-	return map[string]factory.Packages{"apt": apt}, err
-}
-
 // mirrorFlag says where everything is fetched from.
 func mirrorFlag(flags *pflag.FlagSet, to *[]string) {
-	flags.StringArrayVar(to, "mirror", nil, "archive `URL`, or security=URL; snapshot=URL or security-snapshot=URL for their histories; k3s=URL or k0s=URL for their files; may be repeated (default: the host's own apt configuration, else the flavor's; the publishers)")
+	flags.StringArrayVar(to, "mirror", nil, "archive `URL`, or security=URL; snapshot=URL or security-snapshot=URL for their histories; ID=URL for a repository of rpm packages; k3s=URL or k0s=URL for their files; may be repeated (default: the host's own apt configuration, else the flavor's; the publishers)")
 }

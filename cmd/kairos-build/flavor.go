@@ -135,7 +135,7 @@ func (f *flavorFlags) build(cmd *cobra.Command, flavor *flavors.Flavor) error {
 	if err != nil {
 		return err
 	}
-	if err := setSources(&f.Options, state, f.mirror, f.kube, t.log); err != nil {
+	if err := setSources(&f.Options, state, builder, f.mirror, f.kube, t.log); err != nil {
 		return t.close(commandline.UsageError{Err: err})
 	}
 	if err := warnUnproven(f.Flavor, t.log); err != nil {
@@ -241,10 +241,10 @@ func lockOf(ref, file string, none bool) (string, error) {
 }
 
 // setSources sets where packages and Kubernetes come from.
-func setSources(o *factory.Options, state string, mirror []string, kube kubernetesFlags, log *slog.Logger) error {
+func setSources(o *factory.Options, state string, builder engine.Options, mirror []string, kube kubernetesFlags, log *slog.Logger) error {
 	flags, env := sortMirrors(mirror), sortMirrors(strings.Fields(os.Getenv(archive.EnvMirror)))
 	var aptErr, kubeErr error
-	o.Families, aptErr = families(state, flags, env, log)
+	o.Families, aptErr = families(familyOptions{state, builder, flags, env, log})
 	o.Kubernetes, kubeErr = kube.finder(state, flags, env, log)
 	return errors.Join(aptErr, kubeErr)
 }

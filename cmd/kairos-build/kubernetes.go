@@ -93,8 +93,9 @@ func finders(state string, flags, env mirrors, log *slog.Logger) func(factory.Wa
 
 // mirrors are values of --mirror, or of the environment.
 type mirrors struct {
-	archive    []string // as archive.ChooseMirrors reads them
-	kubernetes map[release.Distribution]string
+	archive      []string // as archive.ChooseMirrors reads them
+	repositories []string // ID=URL, of repositories of rpm packages
+	kubernetes   map[release.Distribution]string
 }
 
 // sortMirrors tells mirrors of a Kubernetes (k3s=URL) from those of archives. The last
@@ -105,6 +106,10 @@ func sortMirrors(values []string) mirrors {
 		kind, address, _ := strings.Cut(value, "=")
 		if d := release.Distribution(kind); slices.Contains(release.Distributions(), d) {
 			m.kubernetes[d] = cmp.Or(address, value) // an empty address is refused, not ignored
+			continue
+		}
+		if named := kind != value && !strings.Contains(kind, "/"); named && !slices.Contains([]string{"security", "snapshot", "security-snapshot"}, kind) {
+			m.repositories = append(m.repositories, value)
 			continue
 		}
 		m.archive = append(m.archive, value)

@@ -178,12 +178,14 @@ func flavorHas(name string, d release.Distribution) bool {
 
 // complete sets where everything comes from, and where it is reported to.
 func (o *lockFlags) complete(t *talker) (err error) {
-	if _, o.State, err = new(engineFlags).options(); err != nil {
+	builder, state, err := new(engineFlags).options()
+	if err != nil {
 		return err
 	}
+	o.State = state
 	flags, env := sortMirrors(o.mirror), sortMirrors(strings.Fields(os.Getenv(archive.EnvMirror)))
 	var aptErr, kubeErr error
-	o.Families, aptErr = families(o.State, flags, env, t.log)
+	o.Families, aptErr = families(familyOptions{o.State, builder, flags, env, t.log})
 	o.Kubernetes, kubeErr = o.kube.all()
 	o.Find = finders(o.State, flags, env, t.log)
 	o.Progress, o.Log, o.Now = t, t.log, time.Now() //nolint:forbidigo // a lock says when it was made

@@ -23,7 +23,12 @@ func bootloader(args []string) error {
 	epoch := flags.Int64("epoch", 0, "no file may be newer than this, in Unix seconds")
 	debs := flags.String("debs", "/debs", "folder with the packages that these files come from")
 	out := flags.String("out", "/out", "root of the result")
+	rpms := flags.String("rpms", "", "the same, of rpm packages")
+	var box toolbox
+	box.flags(flags)
+	mkimage := flags.String("grub-mkimage", "grub-mkimage", "the program that makes GRUB's images")
 	var from grub.Source
+	flags.StringVar(&from.Name, "grub-name", "", "file that shim starts; default: grub and --efi-arch")
 	flags.StringVar(&from.Shim, "shim", "", "the signed shim")
 	flags.StringVar(&from.MokManager, "mok-manager", "", "the signed MOK manager")
 	flags.StringVar(&from.GRUB, "grub", "", "the signed GRUB")
@@ -34,7 +39,11 @@ func bootloader(args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if err := unpackRecorded(*debs, "/"); err != nil {
+	unpack := func() error { return unpackRecorded(*debs, "/") }
+	if *rpms != "" {
+		unpack = func() error { return box.unpack(*rpms, "/") }
+	}
+	if err := unpack(); err != nil {
 		return err
 	}
 	dir := filepath.Join(*out, layout.ImageBoot)
@@ -50,12 +59,14 @@ func bootloader(args []string) error {
 		}
 	}
 	for _, make := range [][]string{from.MakeCore(filepath.Join(dir, grub.BIOSCore)), from.MakeCD(filepath.Join(dir, grub.CDCore))} {
-		if err := run(make[0], make[1:]...); err != nil {
+		if err := run(*mkimage, make[1:]...); err != nil {
 			return err
 		}
 	}
-	if err := os.CopyFS(filepath.Join(*out, recordDir), os.DirFS(filepath.Join("/", recordDir))); err != nil {
-		return fmt.Errorf("keeping the packages' records: %w", err)
+	if *rpms == "" { // finalise has the rpm packages themselves
+		if err := os.CopyFS(filepath.Join(*out, recordDir), os.DirFS(filepath.Join("/", recordDir))); err != nil {
+			return fmt.Errorf("keeping the packages' records: %w", err)
+		}
 	}
 	return clamp(*out, time.Unix(*epoch, 0))
 }

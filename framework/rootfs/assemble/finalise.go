@@ -22,6 +22,10 @@ func finalise(args []string) error {
 	flags := flag.NewFlagSet("finalise", flag.ContinueOnError)
 	epoch := flags.Int64("epoch", 0, "no file may be newer than this, in Unix seconds")
 	sysusers := flags.String("sysusers", "", "file in the image with users to make, in the format of sysusers.d(5)")
+	var box toolbox
+	box.flags(flags)
+	var rpms folders
+	flags.Var(&rpms, "rpms", "folder with rpm packages that were unpacked, which may be repeated; none: they are of dpkg")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -29,7 +33,9 @@ func finalise(args []string) error {
 	if err != nil {
 		return err
 	}
-	units = slices.DeleteFunc(units, func(unit string) bool { return !hasUnit("/", unit) })
+	if units, err = thereOf("/", units); err != nil {
+		return err
+	}
 	if err := run("systemctl", append([]string{"--root=/", "preset"}, units...)...); err != nil {
 		return err
 	}
@@ -38,7 +44,7 @@ func finalise(args []string) error {
 			return fmt.Errorf("making users: %w", err)
 		}
 	}
-	if err := register("/"); err != nil {
+	if err := registerAll(&box, rpms); err != nil {
 		return fmt.Errorf("registering packages: %w", err)
 	}
 	if err := chooseRoot("/"); err != nil {
@@ -48,12 +54,6 @@ func finalise(args []string) error {
 		return err
 	}
 	return tidy("/", time.Unix(*epoch, 0))
-}
-
-// hasUnit tells whether the image has a unit: distributions name their services differently.
-func hasUnit(root, unit string) bool {
-	_, err := os.Lstat(filepath.Join(root, "usr/lib/systemd/system", unit))
-	return err == nil
 }
 
 // presetUnits reads the units of every enable and disable line.
@@ -72,4 +72,40 @@ func presetUnits(path string) ([]string, error) {
 		}
 	}
 	return units, scan.Err()
+}
+
+// registerAll adds the packages that were unpacked to the database of their package manager.
+func registerAll(box *toolbox, rpms []string) error {
+	if len(rpms) > 0 {
+		return box.registerRPMs(rpms)
+	}
+	return register("/")
+}
+
+// otherNames are units of one kind, of which a distribution has one or more.
+func otherNames() [][]string {
+	return [][]string{
+		{"ssh.service", "sshd.service"},
+		{"systemd-timesyncd.service", "chronyd.service"},
+		{"systemd-networkd.service", "NetworkManager.service"},
+		{"systemd-networkd-wait-online.service", "NetworkManager-wait-online.service"},
+	}
+}
+
+// thereOf leaves out the units that the root does not have, if it has another of their kind.
+func thereOf(root string, units []string) (there []string, _ error) {
+	has := func(unit string) bool {
+		info, err := os.Lstat(filepath.Join(root, "usr/lib/systemd/system", unit))
+		return err == nil && info.Mode().IsRegular() // a link is another name of a unit
+	}
+	for _, unit := range units {
+		kind := slices.IndexFunc(otherNames(), func(names []string) bool { return slices.Contains(names, unit) })
+		switch {
+		case has(unit) || kind < 0:
+			there = append(there, unit)
+		case !slices.ContainsFunc(otherNames()[kind], has):
+			return nil, fmt.Errorf("the image has none of the services %s: add the package with one of them", strings.Join(otherNames()[kind], ", "))
+		}
+	}
+	return there, nil
 }

@@ -27,12 +27,20 @@ func kernel(args []string) error {
 	epoch := flags.Int64("epoch", 0, "no file may be newer than this, in Unix seconds")
 	debs := flags.String("debs", "/debs", "folder with the kernel packages")
 	out := flags.String("out", "/out", "root of the result")
+	rpms := flags.String("rpms", "", "the same, of rpm packages")
+	var box toolbox
+	box.flags(flags)
 	lsm := flags.String("lsm", "", "security module that the kernel must have, such as apparmor; or none")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	steps := []func() error{
-		func() error { return unpackRecorded(*debs, *out) },
+		func() error {
+			if *rpms != "" {
+				return box.unpack(*rpms, *out)
+			}
+			return unpackRecorded(*debs, *out)
+		},
 		func() error { return mergeUsr(*out) },
 		func() error { return indexModules(*out) },
 		func() error { return linkKernel(*out) },
@@ -127,8 +135,8 @@ func linkKernel(out string) error {
 		return err
 	}
 	name := "vmlinuz-" + version
-	if _, err := os.Stat(filepath.Join(out, "boot", name)); err != nil {
-		return fmt.Errorf("the kernel packages hold modules for %s but no kernel: %w", version, err)
+	if err := bringKernel(out, version, name); err != nil {
+		return err
 	}
 	config := filepath.Join(out, "boot", "config-"+version)
 	if err := os.Rename(config, filepath.Join(out, "usr/lib/modules", version, "config")); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -138,6 +146,20 @@ func linkKernel(out string) error {
 		return err
 	}
 	return os.Symlink(name, filepath.Join(out, layout.ImageKernel))
+}
+
+// bringKernel moves a kernel that is with its modules, as in all rpm distributions, to /boot:
+// a node has no /boot in its root, and needs the kernel nowhere else.
+func bringKernel(out, version, name string) error {
+	to, from := filepath.Join(out, "boot", name), filepath.Join(out, "usr/lib/modules", version, "vmlinuz")
+	info, err := os.Lstat(from)
+	if err == nil && info.Mode().IsRegular() {
+		return errors.Join(os.MkdirAll(filepath.Dir(to), 0o755), os.Rename(from, to))
+	}
+	if _, err := os.Stat(to); err != nil {
+		return fmt.Errorf("the kernel packages hold modules for %s but no kernel, neither /boot/%s nor /usr/lib/modules/%s/vmlinuz: %w", version, name, version, err)
+	}
+	return nil
 }
 
 // checkLSM refuses a kernel whose config does not build in the security module lsm.

@@ -16,20 +16,23 @@ import (
 
 // verbs is the table of steps, in the order of a recipe.
 var verbs = map[string]func(args []string) error{
-	"configure":  configure,
-	"install":    install,
-	"extract":    extract,
-	"kernel":     kernel,
-	"bootloader": bootloader,
-	"initramfs":  initramfs,
-	"finalise":   finalise,
-	"site":       site,
-	"completion": completion,
+	"configure":   configure,
+	"install":     install,
+	"extract":     extract,
+	"solve":       solve,
+	"rpm-install": rpmInstall,
+	"rpm-adopt":   rpmAdopt,
+	"kernel":      kernel,
+	"bootloader":  bootloader,
+	"initramfs":   initramfs,
+	"finalise":    finalise,
+	"site":        site,
+	"completion":  completion,
 }
 
 func main() {
 	if len(os.Args) < 2 || verbs[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: kairos-assemble configure|install|extract|kernel|bootloader|initramfs|finalise|site|completion [flags]")
+		fmt.Fprintln(os.Stderr, "usage: kairos-assemble configure|install|extract|solve|rpm-install|rpm-adopt|kernel|bootloader|initramfs|finalise|site|completion [flags]")
 		os.Exit(2)
 	}
 	if err := verbs[os.Args[1]](os.Args[2:]); err != nil {

@@ -61,7 +61,7 @@ func (m *Machine) models() []string {
 // ofLists compares the packages that flavor and model name.
 func (m *Machine) ofLists(c recipes.Choice) []string {
 	var all []string
-	wanted := []string{recipes.InputBase}
+	wanted := append([]string{recipes.InputBase}, c.HelperInputs()...)
 	for _, l := range c.PackageLists() {
 		wanted = append(wanted, l.Input)
 		in := m.input(l.Input, c.Model)

@@ -141,7 +141,7 @@ func input(n strict.Node, in *Input) {
 func pkg(n strict.Node, p *packages.Package) {
 	each(n,
 		required("name", str(&p.Name, isName)), required("version", str(&p.Version, nil)), required("architecture", str(&p.Arch, nil)),
-		required("archive", str(&p.Archive, nil)), required("size", size(&p.Size)), required("sha256", str(&p.SHA256, isSHA256)),
+		required("archive", str(&p.Archive, nil)), required("size", size(&p.Size)), required("sha256", str(&p.SHA256, isSum)),
 		required("path", str(&p.Path, isPath)),
 	)
 }
@@ -251,6 +251,7 @@ func clock(to *time.Time) func(strict.Node) {
 
 var (
 	isSHA256      = &check{"a SHA-256 of 64 hex digits", func(s string) bool { return isHex(s, 32) }}
+	isSum         = &check{"a SHA-256 of 64 hex digits, or a SHA-512 of 128", func(s string) bool { return isHex(s, 32) || isHex(s, 64) }}
 	isFingerprint = &check{"the fingerprint of a key", func(s string) bool { return isHex(strings.ToLower(s), 20) || isHex(strings.ToLower(s), 32) }}
 	isDigest      = &check{"a digest sha256:<64 hex digits>", func(s string) bool {
 		sum, ok := strings.CutPrefix(s, "sha256:")

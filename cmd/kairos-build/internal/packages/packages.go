@@ -58,7 +58,7 @@ type Package struct {
 	Archive       string // main or security
 	Path          string // below the archive's root
 	Size          int64  // bytes
-	SHA256        string // hex
+	SHA256        string // hex; of 128 digits, it is a SHA-512
 }
 
 // Installed is a package in the package database of an image.

@@ -5,6 +5,7 @@ package archive
 import (
 	"cmp"
 	"context"
+	"path"
 	"slices"
 	"sync"
 
@@ -18,7 +19,7 @@ type Progress struct {
 	Name              string // the package that progressed last
 }
 
-// Fetch puts every package's .deb into the cache and returns the paths, in the order
+// Fetch puts every package's file into the cache and returns the paths, in the order
 // of the packages. It verifies every file, new or cached. report, if not nil, is
 // called from one goroutine at a time.
 func (p *Pool) Fetch(ctx context.Context, packages []*Package, report func(Progress)) ([]string, error) {
@@ -49,7 +50,7 @@ func (p *Pool) fetchOne(ctx context.Context, pkg *Package, seen func(int64)) (st
 	if err := ctx.Err(); err != nil {
 		return "", context.Cause(ctx)
 	}
-	b := blob{urls: []string{pkg.URL}, sha256: pkg.SHA256, size: pkg.Size, suffix: ".deb", voucher: "the verified package index", seen: seen}
+	b := blob{urls: []string{pkg.URL}, sha256: pkg.SHA256, size: pkg.Size, suffix: path.Ext(pkg.Filename), voucher: "the verified package index", seen: seen}
 	if pkg.Locked != nil {
 		b = pkg.Locked.blob(pkg, b)
 	}

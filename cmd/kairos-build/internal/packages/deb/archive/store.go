@@ -5,6 +5,7 @@ package archive
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -32,7 +33,7 @@ type store struct {
 // A blob is a file with a hash and a size from a verified source.
 type blob struct {
 	urls    []string // tried in order while the mirror says "not found"
-	sha256  string   // lower-case hex
+	sha256  string   // lower-case hex; of 128 digits, it is a SHA-512
 	size    int64    // bytes
 	suffix  string   // of its name in the store, such as ".deb"
 	voucher string   // for messages: "the signed InRelease"
@@ -78,7 +79,7 @@ func (s *store) has(b blob) (bool, error) {
 		return false, err
 	}
 	defer f.Close() // opened for reading
-	h := sha256.New()
+	h := b.hash()
 	n, err := io.Copy(h, f)
 	if err == nil && n == b.size && hexSum(h) == b.sha256 {
 		b.seen(b.size)
@@ -86,6 +87,14 @@ func (s *store) has(b blob) (bool, error) {
 	}
 	s.client.log.Warn("cached file is damaged: fetching it again", "file", s.path(b))
 	return false, ignoreMissing(os.Remove(s.path(b)))
+}
+
+// hash makes the digest that the blob is known by.
+func (b blob) hash() hash.Hash {
+	if len(b.sha256) == 2*sha512.Size {
+		return sha512.New()
+	}
+	return sha256.New()
 }
 
 func hexSum(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil)) }
@@ -166,7 +175,7 @@ func (s *store) from(ctx context.Context, url string, b blob, part *os.File) err
 // transfer appends the missing bytes and checks the whole file. After a mismatch the
 // partial file is empty.
 func (s *store) transfer(ctx context.Context, url string, b blob, part *os.File) (resumed bool, err error) {
-	h := sha256.New()
+	h := b.hash()
 	have, err := rehash(part, h, b.size)
 	if err != nil {
 		return false, err

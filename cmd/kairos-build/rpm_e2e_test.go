@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/kairos-build/kairos-build/ci/rpmrepo"
+	"github.com/kairos-build/kairos-build/framework/commandline"
+	"github.com/kairos-build/kairos-build/framework/source"
+)
+
+// tinyFlavor is the flavor of rpmrepo.Tiny.
+const tinyFlavor = `name: tiny
+title: Tiny
+family: %s
+id: tiny
+release: "9.1"
+base:
+  archive:
+    keyring: tiny.pgp
+    keys: [%s]
+    repositories:
+      - id: main
+        url: file://%s
+    database: %s
+    base_packages: [filesystem, setup, tiny-release, bash]
+packages: [systemd, app]
+tools: [kmod, grub2-tools]
+models:
+  generic: {kernel: [kernel-core], cmdline: quiet}
+boot:
+  amd64:
+    packages: [shim-x64, grub2-efi-x64]
+    shim: /boot/efi/EFI/tiny/shimx64.efi
+    mok_manager: /boot/efi/EFI/tiny/mmx64.efi
+    grub: /boot/efi/EFI/tiny/grubx64.efi
+    grub_dir: tiny
+    grub_mkimage: grub2-mkimage
+    bios_modules: /usr/lib/grub/i386-pc
+    efi_arch: x64
+`
+
+// A tiny is a distribution of rpm packages, with a flavor for it.
+type tiny struct {
+	*testing.T
+	key       *rpmrepo.Key
+	dir, repo string
+}
+
+func newTiny(t *testing.T, family, database string, packages ...rpmrepo.Package) *tiny {
+	t.Helper()
+	w := &tiny{t, rpmrepo.NewKey(t), t.TempDir(), t.TempDir()}
+	w.key.Repository(t, w.repo, packages...)
+	text := fmt.Sprintf(tinyFlavor, family, w.key.Fingerprint, w.repo, database)
+	for name, data := range map[string][]byte{"flavor.yaml": []byte(text), "tiny.pgp": w.key.Public(t)} {
+		if err := os.WriteFile(filepath.Join(w.dir, name), data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return w
+}
+
+// edit changes the flavor.
+func (w *tiny) edit(from, to string) {
+	w.Helper()
+	file := filepath.Join(w.dir, "flavor.yaml")
+	data, err := os.ReadFile(file)
+	if err != nil || !bytes.Contains(data, []byte(from)) {
+		w.Fatalf("no %q in the flavor (%v)", from, err)
+	}
+	if err := os.WriteFile(file, bytes.Replace(data, []byte(from), []byte(to), 1), 0o644); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// TestRPM builds an image from signed repositories with the real dnf, zypper and rpm, and
+// builds it from its lock once the repository has no list any more: the same image.
+func TestRPM(t *testing.T) {
+	for _, family := range []struct{ name, database, file string }{{"dnf", "sqlite", "rpmdb.sqlite"}, {"zypper", "ndb", "Packages.db"}} {
+		t.Run(family.name, func(t *testing.T) {
+			w := newTiny(t, family.name, family.database, rpmrepo.Tiny(t)...)
+			one, out := &world{t: t}, t.TempDir()
+			lock := filepath.Join(w.dir, "lock.yaml")
+			if text, err := one.command(t.Context(), "lock", w.dir).CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, text)
+			}
+			first := one.produce(filepath.Join(out, "first"), "flavor", w.dir, "--artifact", "image", "--no-lock")
+			wantTiny(t, filepath.Join(out, "first", "image"), family.file)
+			if err := os.RemoveAll(filepath.Join(w.repo, "repodata")); err != nil {
+				t.Fatal(err)
+			}
+			locked := one.produce(filepath.Join(out, "locked"), "flavor", w.dir, "--artifact", "image", "--lock", lock)
+			if diff := cmp.Diff(identity(first), identity(locked)); diff != "" {
+				t.Errorf("the lock gives another image (-first +locked):\n%s", diff)
+			}
+			if testing.Short() {
+				return
+			}
+			cold := newWorld(t).produce(filepath.Join(out, "cold"), "flavor", w.dir, "--artifact", "image", "--lock", lock)
+			if diff := cmp.Diff(identity(first), identity(cold)); diff != "" {
+				t.Errorf("a cold cache gives another image (-first +cold):\n%s", diff)
+			}
+		})
+	}
+}
+
+// wantTiny checks what scriptlets did, in the root that they run in, and what lies in it.
+func wantTiny(t *testing.T, dir, database string) {
+	t.Helper()
+	image, err := source.Layout(dir, v1.Platform{OS: "linux", Architecture: "amd64"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{
+		"usr/share/ran": "ran\n", "usr/share/app-ran": "1\n", "usr/share/app/data": "data\n",
+		"boot/vmlinuz-" + rpmrepo.KernelVersion:     "a kernel",
+		"usr/lib/kairos/bootloader/efi/shimx64.efi": "shim", "usr/lib/kairos/bootloader/efi/grubx64.efi": "grub",
+	}
+	database = "usr/lib/sysimage/rpm/" + database
+	names := []string{database, "usr/lib/sysimage/rpm/.rpm.lock", "usr/lib/sysimage/rpm/rpmdb.sqlite-wal", "kairos-toolbox", "kairos-unused"}
+	for name := range want {
+		names = append(names, name)
+	}
+	files, err := source.Files(image, names...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files[database]) == 0 {
+		t.Errorf("the image has no %s", database)
+	}
+	delete(files, database)
+	got := map[string]string{}
+	for name, data := range files {
+		got[name] = string(data)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("files (-want +got):\n%s", diff)
+	}
+}
+
+// TestRPMRefused reads the errors that only a build can find.
+func TestRPMRefused(t *testing.T) {
+	for _, tt := range []struct {
+		name, family string
+		spoil        func(*tiny)
+		want         string
+	}{
+		{"a conflict, dnf", "dnf", func(w *tiny) { w.edit("packages: [systemd, app]", "packages: [systemd, app, foe]") }, "packages: the packages cannot be installed together: Problem: package foe-1-1.noarch from main conflicts with app"},
+		{"a conflict, zypper", "zypper", func(w *tiny) { w.edit("packages: [systemd, app]", "packages: [systemd, app, foe]") }, "packages: the packages cannot be installed together: Problem: 1: the to be installed foe-1-1.noarch conflicts with 'app'"},
+		{"a need that nothing meets", "dnf", func(w *tiny) { w.edit("packages: [systemd, app]", "packages: [systemd, needy]") }, "nothing provides nothing-has-this >= 3 needed by needy-1-1.noarch from main"},
+		{"a package that does not exist", "zypper", func(w *tiny) { w.edit("packages: [systemd, app]", "packages: [systemd, apq]") }, `flavor.yaml:15:20: packages: package "apq" is not in the repositories (main): did you mean "app"?`},
+		{"no kernel", "dnf", func(w *tiny) { w.edit("kernel: [kernel-core]", "kernel: [kernel-modules]") }, "but no kernel, neither /boot/vmlinuz-" + rpmrepo.KernelVersion + " nor /usr/lib/modules/" + rpmrepo.KernelVersion + "/vmlinuz"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			modules := rpmrepo.Kernel("/usr/share/nothing")
+			modules.Name = "kernel-modules"
+			w := newTiny(t, tt.family, "sqlite", append(rpmrepo.Tiny(t), modules)...)
+			tt.spoil(w)
+			one := &world{t: t}
+			cmd := one.command(t.Context(), "flavor", w.dir, "--artifact", "image", "-o", filepath.Join(t.TempDir(), "out"), "--progress", "plain")
+			text, err := cmd.CombinedOutput()
+			if err == nil || !strings.Contains(string(text), tt.want) {
+				t.Errorf("got %v\n%s\nwant %q", err, text, tt.want)
+			}
+			if code := cmd.ProcessState.ExitCode(); code == commandline.OK {
+				t.Errorf("exit status %d", code)
+			}
+		})
+	}
+}
+
+// TestRPMKernelInBoot: a kernel that is in /boot, as in older distributions.
+func TestRPMKernelInBoot(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the kernel beside its modules is built in TestRPM")
+	}
+	all := rpmrepo.Tiny(t)
+	for i, p := range all {
+		if p.Name == "kernel-core" {
+			all[i] = rpmrepo.Kernel("/boot/vmlinuz-" + rpmrepo.KernelVersion)
+		}
+	}
+	w, out := newTiny(t, "dnf", "sqlite", all...), t.TempDir()
+	(&world{t: t}).produce(out, "flavor", w.dir, "--artifact", "image")
+	wantTiny(t, filepath.Join(out, "image"), "rpmdb.sqlite")
+}
