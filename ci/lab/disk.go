@@ -18,13 +18,13 @@ import (
 	diskfat32 "github.com/diskfs/go-diskfs/filesystem/fat32"
 
 	diskext4 "github.com/diskfs/go-diskfs/filesystem/ext4"
-	"github.com/erofs/go-erofs"
 
 	"github.com/kairos-build/kairos-build/ci/qemu"
 	"github.com/kairos-build/kairos-build/framework/grub/bootconf"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/ext4"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
+	"github.com/kairos-build/kairos-build/framework/ondisk/rootimage"
 )
 
 // A Disk is an artifact that is open for reading.
@@ -119,7 +119,7 @@ func (d *Disk) Root() (fs.FS, error) {
 	if err != nil {
 		return nil, err
 	}
-	root, err := erofs.Open(r)
+	root, err := rootimage.Open(r)
 	if err != nil {
 		return nil, fmt.Errorf("reading partition %q: %w", layout.SlotA.Root(), err)
 	}

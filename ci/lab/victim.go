@@ -10,10 +10,9 @@ import (
 	"io/fs"
 	"strings"
 
-	"github.com/erofs/go-erofs"
-
 	"github.com/kairos-build/kairos-build/ci/qemu"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/ondisk/rootimage"
 )
 
 // blockSize of EROFS and of the verity tree, in bytes.
@@ -70,7 +69,7 @@ func (d *Disk) place(partition string, choose func(fs.FS) string) (name string, 
 		return "", nil, 0, err
 	}
 	watched := &watcher{r: section}
-	root, err := erofs.Open(watched)
+	root, err := rootimage.Open(watched)
 	if err != nil {
 		return "", nil, 0, fmt.Errorf("reading partition %q: %w", partition, err)
 	}

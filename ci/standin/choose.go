@@ -21,9 +21,17 @@ import (
 	"github.com/kairos-build/kairos-build/flavors"
 )
 
+// An origin says which packages of the old distribution a plan needs.
+type origin interface {
+	source() (flavor, kernel string)
+	originals(lists ...[]string) []string
+}
+
+func (p *plan) source() (flavor, kernel string) { return p.From, p.Kernel.From }
+
 // choose lets kairos-build choose the packages: it makes the lock of a flavor of the old
 // distribution that has what the new one's flavor names.
-func (m maker) choose(ctx context.Context, p *plan) (*choice, error) {
+func (m maker) choose(ctx context.Context, p origin) (*choice, error) {
 	dir := filepath.Join(m.dir, "source")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
@@ -51,12 +59,13 @@ func (m maker) choose(ctx context.Context, p *plan) (*choice, error) {
 
 // sourceFlavor is the flavor of the old distribution, with the packages of the new one's
 // under their old names.
-func (m maker) sourceFlavor(p *plan) ([]byte, error) {
+func (m maker) sourceFlavor(p origin) ([]byte, error) {
 	to, err := flavors.Open(filepath.Join(m.flavors, m.name, "flavor.yaml"))
 	if err != nil {
 		return nil, err
 	}
-	text, err := os.ReadFile(filepath.Join(m.flavors, p.From, "flavor.yaml"))
+	flavor, kernel := p.source()
+	text, err := os.ReadFile(filepath.Join(m.flavors, flavor, "flavor.yaml"))
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +77,7 @@ func (m maker) sourceFlavor(p *plan) ([]byte, error) {
 	from["name"] = "source"
 	from["packages"] = p.originals(to.Packages, to.Base.Archive.Base(), generic.Packages)
 	from["tools"] = p.originals(to.Tools)
-	from["models"] = map[string]any{"generic": map[string]any{"kernel": []string{p.Kernel.From}, "cmdline": generic.Cmdline}}
+	from["models"] = map[string]any{"generic": map[string]any{"kernel": []string{kernel}, "cmdline": generic.Cmdline}}
 	return yaml.Marshal(from)
 }
 

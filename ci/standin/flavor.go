@@ -8,7 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 
 	"github.com/kairos-build/kairos-build/flavors"
 )
@@ -41,11 +44,9 @@ func withKey(text []byte, fingerprint string) (own []byte, keyring string, err e
 	if err != nil {
 		return nil, "", err
 	}
-	keys := "keys: [" + strings.Join(before.Base.Archive.Keys, ", ") + "]"
-	if strings.Count(string(text), keys) != 1 {
-		return nil, "", fmt.Errorf("it has no line %q", keys)
+	if own, err = replaceKeys(text, fingerprint); err != nil {
+		return nil, "", err
 	}
-	own = []byte(strings.Replace(string(text), keys, "keys: ["+fingerprint+"]", 1))
 	after, err := flavors.Parse("flavor.yaml", own)
 	if err != nil {
 		return nil, "", err
@@ -54,6 +55,31 @@ func withKey(text []byte, fingerprint string) (own []byte, keyring string, err e
 		return nil, "", err
 	}
 	return own, before.Base.Archive.Keyring, nil
+}
+
+// replaceKeys replaces the lines of base.archive.keys, which may be one or several.
+func replaceKeys(text []byte, fingerprint string) ([]byte, error) {
+	var f struct {
+		Base struct {
+			Archive struct {
+				Keys yaml.Node `yaml:"keys"`
+			} `yaml:"archive"`
+		} `yaml:"base"`
+	}
+	if err := yaml.Unmarshal(text, &f); err != nil {
+		return nil, err
+	}
+	keys := f.Base.Archive.Keys.Content
+	if len(keys) == 0 {
+		return nil, errors.New("it has no base.archive.keys")
+	}
+	lines := strings.SplitAfter(string(text), "\n")
+	first, last := keys[0].Line-1, keys[len(keys)-1].Line-1
+	if f.Base.Archive.Keys.Style&yaml.FlowStyle == 0 {
+		first-- // the line with the name of the list
+	}
+	line := lines[first][:strings.Index(lines[first], "keys:")] + "keys: [" + fingerprint + "]\n"
+	return []byte(strings.Join(slices.Concat(lines[:first], []string{line}, lines[last+1:]), "")), nil
 }
 
 // sameButKeys compares all that can be said in a flavor.

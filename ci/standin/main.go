@@ -10,9 +10,10 @@
 //
 // Usage: go run ./ci/standin [-program bin/kairos-build] [-flavors flavors] ubuntu-24.04 DIR
 //
-// DIR gets the folders main and security (the mirrors), flavor (its flavor.yaml and the
-// key) and downloads. The last line of the output is the command that builds it. A host
-// needs dpkg-deb.
+// DIR gets the folders main and security (the mirrors) or one for each repository of rpm
+// packages, flavor (its flavor.yaml and the key) and downloads. The last line of the output is
+// the command that builds it. A host needs dpkg-deb; for rpm packages also root, and rpmbuild,
+// rpmsign, createrepo_c and gpg.
 package main
 
 import (
@@ -53,6 +54,18 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	return m.make(ctx)
 }
 
+// download fetches the packages of the old distribution that a plan needs.
+func (m maker) download(ctx context.Context, p origin) (*choice, []string, error) {
+	chosen, err := m.choose(ctx, p)
+	if err != nil {
+		return nil, nil, err
+	}
+	from, _ := p.source()
+	fmt.Fprintf(m.out, "%d packages of %s\n", len(chosen.packages), from)
+	paths, err := chosen.fetch(ctx, filepath.Join(m.dir, "downloads"))
+	return chosen, paths, err
+}
+
 // A maker makes one stand-in.
 type maker struct {
 	name    string // of the flavor
@@ -63,9 +76,15 @@ type maker struct {
 }
 
 func (m maker) make(ctx context.Context) error {
-	plan, err := readPlan(m.name)
+	rpms, err := readRPMPlan(m.name)
 	if err != nil {
 		return err
+	}
+	var plan *plan
+	if rpms == nil {
+		if plan, err = readPlan(m.name); err != nil {
+			return err
+		}
 	}
 	key, err := openKey(filepath.Join(m.dir, "key.pgp"))
 	if err != nil {
@@ -74,12 +93,15 @@ func (m maker) make(ctx context.Context) error {
 	if err := m.writeFlavor(key); err != nil {
 		return err
 	}
-	chosen, err := m.choose(ctx, plan)
-	if err != nil {
-		return err
+	if rpms != nil {
+		return m.makeRPM(ctx, rpms, key)
 	}
-	fmt.Fprintf(m.out, "%d packages of %s\n", len(chosen.packages), plan.From)
-	paths, err := chosen.fetch(ctx, filepath.Join(m.dir, "downloads"))
+	return m.makeDeb(ctx, plan, key)
+}
+
+// makeDeb makes the stand-in for a distribution of deb packages.
+func (m maker) makeDeb(ctx context.Context, plan *plan, key *signingKey) error {
+	chosen, paths, err := m.download(ctx, plan)
 	if err != nil {
 		return err
 	}

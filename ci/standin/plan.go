@@ -13,7 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-//go:embed *.yaml
+//go:embed *.yaml rpm
 var plans embed.FS
 
 // A plan says how packages of one distribution become the archive of another.

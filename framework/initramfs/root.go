@@ -14,6 +14,8 @@ import (
 
 	"github.com/kairos-build/kairos-build/framework/internal/dm"
 	"github.com/kairos-build/kairos-build/framework/internal/mount"
+	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/ondisk/rootimage"
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
 	"github.com/kairos-build/kairos-build/framework/slot/thisboot"
 )
@@ -115,16 +117,30 @@ func mountPoints() []string { return append(movedMounts(), "/etc", "/var") }
 
 // mountRoot mounts the slot's root read-only.
 func (b *boot) mountRoot() error {
-	if err := mount.MakeFS("erofs", b.rootDevice, sysroot, mount.ReadOnly, ""); err != nil {
-		return fmt.Errorf("%w (is EROFS in this kernel?)", err)
+	format, err := rootFormat(b.rootDevice)
+	if err != nil {
+		return err
+	}
+	if err := mount.MakeFS(string(format), b.rootDevice, sysroot, mount.ReadOnly, ""); err != nil {
+		return fmt.Errorf("%w (is %s in this kernel?)", err, format)
 	}
 	for _, dir := range mountPoints() {
 		if info, err := os.Lstat(sysroot + dir); err != nil || !info.IsDir() {
 			return fmt.Errorf("the root image has no directory %s: it is not an image of ours", dir)
 		}
 	}
-	b.mounted("/", thisboot.MountRoot, b.rootDevice, "erofs", true)
+	b.mounted("/", thisboot.MountRoot, b.rootDevice, string(format), true)
 	return nil
+}
+
+// rootFormat is the format of the root image on a device.
+func rootFormat(device string) (_ layout.FileSystem, err error) {
+	f, err := os.Open(device)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return rootimage.Format(f)
 }
 
 // mounted notes a mount for the report; path is in the running system.

@@ -47,7 +47,7 @@ func ParseSlot(s string) (Slot, error) {
 // kernel, the initrd, the other files of the boot loader, and BootLabel.
 func (s Slot) Boot() string { return "boot-" + string(s) }
 
-// Root is the GPT name of the slot's root partition: an EROFS image followed
+// Root is the GPT name of the slot's root partition: an EROFS or SquashFS image followed
 // by its dm-verity superblock and hash tree.
 func (s Slot) Root() string { return "root-" + string(s) }
 
@@ -85,8 +85,11 @@ type FileSystem string
 const (
 	Raw   FileSystem = "raw"
 	FAT32 FileSystem = "vfat"
-	EROFS FileSystem = "erofs"
-	Ext4  FileSystem = "ext4"
+	// EROFS is the kind of every root partition in Table. The image in it is SquashFS where
+	// the kernel takes no EROFS: see ImageRoot.
+	EROFS    FileSystem = "erofs"
+	SquashFS FileSystem = "squashfs"
+	Ext4     FileSystem = "ext4"
 )
 
 // Partition type GUIDs, in their usual text form.

@@ -57,6 +57,9 @@ const (
 	// ImageKubernetes holds the version of the k3s or k0s in the image, one line such as
 	// v1.34.1+k3s1. An image without Kubernetes does not have it.
 	ImageKubernetes = "/usr/lib/kairos/kubernetes"
+	// ImageRoot has the format of the root image, EROFS or SquashFS, and a line that says
+	// why: a step of the build chose it by the kernel. LabelRoot repeats it.
+	ImageRoot = "/usr/lib/kairos/root-image"
 	// ImageKubernetesArguments lists the arguments that this k3s or k0s takes, in the form
 	// that framework/machine/kubernetes/arguments defines.
 	ImageKubernetesArguments = "/usr/lib/kairos/kubernetes-arguments"
@@ -88,6 +91,9 @@ const LabelPrefix = "io.kairos."
 // LabelKubernetes has the line of ImageKubernetes, so that a reader of the image needs no
 // layer.
 const LabelKubernetes = LabelPrefix + "kubernetes"
+
+// LabelRoot is the format of the root image: SquashFS; without the label it is EROFS.
+const LabelRoot = LabelPrefix + "root"
 
 // ReleaseLabels maps keys of ImageRelease to the labels that repeat their values, so
 // that a reader of the image needs no layer. Where they differ, the file counts.

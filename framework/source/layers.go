@@ -15,6 +15,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/kairos-build/kairos-build/framework/fetch"
+	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
 )
 
@@ -40,12 +41,29 @@ func Layers(image v1.Image, watch func(n int)) ([]slotimage.Layer, error) {
 	if len(layers) != len(config.RootFS.DiffIDs) {
 		return nil, fmt.Errorf("%w: it has %d layers and %d diff IDs", ErrNotImage, len(layers), len(config.RootFS.DiffIDs))
 	}
+	root, err := rootFormat(config.Config.Labels)
+	if err != nil {
+		return nil, err
+	}
 	result := make([]slotimage.Layer, len(layers))
 	for i, layer := range layers {
 		id := config.RootFS.DiffIDs[i]
-		result[i] = slotimage.Layer{DiffID: id.String(), Open: func() (io.ReadCloser, error) { return open(layer, id, watch) }}
+		result[i] = slotimage.Layer{DiffID: id.String(), Root: root, Open: func() (io.ReadCloser, error) { return open(layer, id, watch) }}
 	}
 	return result, nil
+}
+
+// rootFormat reads layout.LabelRoot. An image that was made of ours with a Dockerfile has the
+// label too.
+func rootFormat(labels map[string]string) (layout.FileSystem, error) {
+	switch f := layout.FileSystem(labels[layout.LabelRoot]); f {
+	case "", layout.EROFS:
+		return layout.EROFS, nil
+	case layout.SquashFS:
+		return f, nil
+	default:
+		return "", fmt.Errorf("%w: its label %s asks for a root image of the format %.40q; this version knows %s and %s", ErrNotImage, layout.LabelRoot, f, layout.EROFS, layout.SquashFS)
+	}
 }
 
 // open returns the layer's tar.

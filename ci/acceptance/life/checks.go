@@ -28,7 +28,7 @@ func Checks() []Check {
 	once := []qemu.Boot{qemu.BIOS}
 	return []Check{
 		{Name: "firmware", Title: "started by the firmware it was meant for", First: checkFirmware},
-		{Name: "root-erofs", Title: "/ is EROFS and read-only", First: checkRoot},
+		{Name: "root-erofs", Title: "/ is EROFS, or SquashFS where the kernel has none, and read-only", First: checkRoot},
 		{Name: "root-verity", Title: "/ is verified by dm-verity with the disk's root hash", First: checkVerity},
 		{Name: "write-root", Title: "a write to / fails", Boots: once, First: checkWrite("/kairos-acceptance")},
 		{Name: "write-usr", Title: "a write to /usr fails", Boots: once, First: checkWrite("/usr/bin/kairos-acceptance")},

@@ -59,14 +59,17 @@ func checkRoot(ctx context.Context, g *lab.Guest) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if m.fs != "erofs" {
-		return "", fmt.Errorf("/ is %s, must be erofs", m.fs)
+	if !slices.Contains(rootFormats(), m.fs) {
+		return "", fmt.Errorf("/ is %s, must be one of %v", m.fs, rootFormats())
 	}
 	if options := strings.Split(m.options, ","); !slices.Contains(options, "ro") || slices.Contains(options, "rw") {
 		return "", fmt.Errorf("/ is mounted with %q, must be ro", m.options)
 	}
 	return "", nil
 }
+
+// rootFormats are the formats of root images.
+func rootFormats() []string { return []string{string(layout.EROFS), string(layout.SquashFS)} }
 
 func checkVerity(ctx context.Context, g *lab.Guest) (string, error) {
 	text, err := g.Output(ctx, "cat", "/proc/self/mountinfo")
@@ -133,13 +136,15 @@ func compareStatus(data []byte) (string, error) {
 	for _, f := range []struct{ name, got, want string }{
 		{"slot", s.Slot, string(layout.SlotA)},
 		{"mode", s.Mode, string(layout.ModeActive)},
-		{"root.fs", s.Root.FS, "erofs"},
 		{"root.readOnly", strconv.FormatBool(s.Root.ReadOnly), "true"},
 		{"root.verity.state", s.Root.Verity.State, "verified"},
 	} {
 		if f.got != f.want {
 			all = errors.Join(all, fmt.Errorf("status says %s is %q, must be %q", f.name, f.got, f.want))
 		}
+	}
+	if !slices.Contains(rootFormats(), s.Root.FS) {
+		all = errors.Join(all, fmt.Errorf("status says root.fs is %q, must be one of %v", s.Root.FS, rootFormats()))
 	}
 	if s.Version == "" {
 		all = errors.Join(all, errors.New("status has no version"))

@@ -10,7 +10,8 @@
 //	MBR                        GRUB's boot.img; it says in which sector core.img is
 //	partition bios             two places for core.img, the first and the second half
 //	efi: EFI/BOOT/BOOTX64.EFI  the shim, which the firmware starts
-//	efi: EFI/BOOT/grubx64.efi  GRUB, which the shim starts; mmx64.efi beside it
+//	efi: EFI/BOOT/grubx64.efi  GRUB, which the shim starts (that of SUSE: grub.efi);
+//	                           mmx64.efi beside it
 //	efi: EFI/<dir>/grub.cfg    for BIOS and UEFI; <dir> is built into GRUB
 //	efi: EFI/KAIROS/           the staging folder: all files of the update
 //

@@ -30,7 +30,8 @@ const (
 	efiShim  = efiDir + "shim" // the architecture and .efi follow
 	efiGRUB  = efiDir + "grub"
 	efiMok   = efiDir + "mm"
-	netGRUB  = "net/grub" // not on a disk: see NetworkPrograms
+	anyGRUB  = efiGRUB + ".efi" // as the shim of SUSE starts it, on every architecture
+	netGRUB  = "net/grub"       // not on a disk: see NetworkPrograms
 )
 
 // Facts of GRUB's BIOS images (grub 2.12: include/grub/i386/pc/boot.h,
@@ -108,10 +109,14 @@ func (f *Files) takeEFI(files map[string][]byte) error {
 		if !ok {
 			continue
 		}
-		if files[efiGRUB+arch] == nil {
-			return fmt.Errorf("%w: %s has %s but no %s", ErrFiles, layout.ImageBoot, name, efiGRUB+arch)
+		grub := efiGRUB + arch
+		if files[grub] == nil {
+			grub = anyGRUB
 		}
-		f.take(files, efiGRUB+arch, "EFI/BOOT/grub"+arch)
+		if files[grub] == nil {
+			return fmt.Errorf("%w: %s has %s but neither %s nor %s", ErrFiles, layout.ImageBoot, name, efiGRUB+arch, anyGRUB)
+		}
+		f.take(files, grub, "EFI/BOOT/"+strings.TrimPrefix(grub, efiDir))
 		f.take(files, efiMok+arch, "EFI/BOOT/mm"+arch)
 		f.take(files, efiShim+arch, "EFI/BOOT/BOOT"+strings.ToUpper(arch))
 	}

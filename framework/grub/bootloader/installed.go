@@ -78,7 +78,7 @@ func readPrograms(v *fat32.Volume, files map[string][]byte) error {
 		if !ok || !strings.HasSuffix(arch, ".efi") {
 			continue
 		}
-		for from, to := range map[string]string{e.Name: efiShim + arch, "grub" + arch: efiGRUB + arch, "mm" + arch: efiMok + arch} {
+		for from, to := range map[string]string{e.Name: efiShim + arch, "grub" + arch: efiGRUB + arch, "grub.efi": anyGRUB, "mm" + arch: efiMok + arch} {
 			if !has(list, from) {
 				continue
 			}

@@ -44,6 +44,37 @@ func TestInstalled(t *testing.T) {
 	}
 }
 
+// TestInstalledSUSE: the shim of SUSE starts grub.efi, which reads EFI/BOOT/grub.cfg.
+func TestInstalledSUSE(t *testing.T) {
+	files := release("1")
+	files["efi/grub.efi"] = files["efi/grubx64.efi"]
+	delete(files, "efi/grubx64.efi")
+	files[DirFile] = []byte("BOOT\n")
+	f := loader(t, files)
+	list, err := f.EFI()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var paths []string
+	for _, file := range list {
+		paths = append(paths, file.Path)
+	}
+	if diff := cmp.Diff([]string{"EFI/BOOT/grub.cfg", "EFI/BOOT/BOOTX64.EFI", "EFI/BOOT/grub.efi", "EFI/BOOT/mmx64.efi", "EFI/BOOT/grubenv"}, paths); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	d := newDisk(t, f)
+	tab := table()
+	got, err := Installed(d, tab, slice{d, tab.Partitions[1].Offset()})
+	if err != nil || string(got["efi/grub.efi"]) != string(files["efi/grub.efi"]) || got["efi/grubx64.efi"] != nil || string(got[DirFile]) != "BOOT\n" {
+		t.Errorf("read back: %d files, folder %q, %v", len(got), got[DirFile], err)
+	}
+	for _, file := range f.staging() {
+		if name := file.Path[len(stagingDir)+1:]; stagedName(name) == "" {
+			t.Errorf("%s is not known in the staging folder", name)
+		}
+	}
+}
+
 // TestInstalledRefuses: a disk of another system is refused, and none is read beyond what
 // GRUB can have.
 func TestInstalledRefuses(t *testing.T) {

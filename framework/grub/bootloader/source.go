@@ -3,6 +3,7 @@
 package bootloader
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -31,10 +32,10 @@ func (s Source) Copies() map[string]string {
 	copies := map[string]string{
 		efiShim + s.Arch + ".efi": s.Shim,
 		efiMok + s.Arch + ".efi":  s.MokManager,
-		efiGRUB + s.Arch + ".efi": s.GRUB,
 		BIOSBoot:                  filepath.Join(s.Modules, "boot.img"),
 		CDHybrid:                  filepath.Join(s.Modules, "boot_hybrid.img"),
 	}
+	copies[efiDir+cmp.Or(s.Name, "grub"+s.Arch+".efi")] = s.GRUB
 	if s.NetGRUB != "" {
 		copies[netGRUB+s.Arch+".efi"] = s.NetGRUB
 	}

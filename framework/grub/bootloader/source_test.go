@@ -24,6 +24,10 @@ func TestSource(t *testing.T) {
 	if diff := cmp.Diff(want, s.Copies()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
+	suse := Source{GRUB: "/g", Name: "grub.efi", Arch: "x64"}
+	if copies := suse.Copies(); copies["efi/grub.efi"] != "/g" || copies["efi/grubx64.efi"] != "" {
+		t.Errorf("with another name: %v", copies)
+	}
 	const begin = "grub-mkimage --directory /mod --format i386-pc --prefix (,gpt2)/EFI/debian --output /out/core.img biosdisk part_gpt fat "
 	if got := strings.Join(s.MakeCore("/out/core.img"), " "); !strings.HasPrefix(got, begin) {
 		t.Errorf("got %s, want it to begin with %s", got, begin)

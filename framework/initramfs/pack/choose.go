@@ -52,8 +52,9 @@ func find(index *kmod.Index, wanted string) []string {
 func checkRequired(l List, missing []string) error {
 	var lost []string
 	for _, name := range l.Required {
-		if slices.Contains(missing, name) {
-			lost = append(lost, name)
+		choices := strings.Split(name, "|")
+		if !slices.ContainsFunc(choices, func(c string) bool { return !slices.Contains(missing, c) }) {
+			lost = append(lost, strings.Join(choices, " or "))
 		}
 	}
 	if len(lost) == 0 {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -18,7 +19,7 @@ var defaultList []byte
 // A List says which kernel modules an initrd holds. Its YAML form is described
 // at the top of modules.yaml.
 type List struct {
-	Required []string            `yaml:"required"`
+	Required []string            `yaml:"required"` // a|b: one of the two
 	Load     []string            `yaml:"load"`
 	Devices  map[string][]string `yaml:"devices"` // by purpose
 }
@@ -39,7 +40,10 @@ func DefaultList() (List, error) { return ParseList(defaultList) }
 
 // all returns every entry once, sorted.
 func (l List) all() []string {
-	names := slices.Concat(l.Required, l.Load)
+	names := slices.Clone(l.Load)
+	for _, name := range l.Required {
+		names = append(names, strings.Split(name, "|")...)
+	}
 	for _, purpose := range slices.Sorted(maps.Keys(l.Devices)) {
 		names = append(names, l.Devices[purpose]...)
 	}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -202,6 +203,7 @@ func TestWriteMistakes(t *testing.T) {
 		{"a link to the host", outside, testList(), "x", "path escapes from parent"},
 		{"no init", testKernel(t), testList(), "", "no program for /init"},
 		{"required", testKernel(t), &List{Required: []string{"erofs", "zfs", "ext4", "btrfs"}}, "x", "the kernel lacks modules that every node needs: zfs, btrfs;"},
+		{"one of two", testKernel(t), &List{Required: []string{"zfs|erofs", "erofs|zfs", "btrfs|zfs"}}, "x", "the kernel lacks modules that every node needs: btrfs or zfs;"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -222,10 +224,10 @@ func TestDefaultList(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := l.all()
-	for _, name := range append(l.Required, "virtio_blk", "nvme", "ahci", "usb_storage", "vfat", "softdog", "iTCO_wdt") {
+	for _, name := range append(slices.Clone(l.Required), "virtio_blk", "nvme", "ahci", "usb_storage", "vfat", "softdog", "iTCO_wdt") {
 		found := false
 		for _, entry := range all {
-			found = found || entry == name
+			found = found || slices.Contains(strings.Split(name, "|"), entry)
 		}
 		if !found {
 			t.Errorf("the default list has no %s", name)

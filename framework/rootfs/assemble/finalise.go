@@ -47,6 +47,9 @@ func finalise(args []string) error {
 	if err := registerAll(&box, rpms); err != nil {
 		return fmt.Errorf("registering packages: %w", err)
 	}
+	if err := chooseRoot("/"); err != nil {
+		return err
+	}
 	if err := os.WriteFile(filepath.Join("/", machineID), nil, 0o444); err != nil {
 		return err
 	}

@@ -41,7 +41,10 @@ func site(args []string) error {
 		if err := runAll(*commands); err != nil {
 			return err
 		}
-		return errors.Join(unharmed("/", before), checkLinks(*files, "/"))
+		if err := errors.Join(unharmed("/", before), checkLinks(*files, "/")); err != nil {
+			return err
+		}
+		return chooseRoot("/") // the files may forbid a module, or allow it
 	})
 }
 

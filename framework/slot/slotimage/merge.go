@@ -18,7 +18,7 @@ import (
 
 // A merger adds the visible entries of all layers to a root image.
 type merger struct {
-	root   *erofs.Writer
+	root   rootWriter
 	names  layers.Names
 	budget layers.Budget
 	kept   *kept
@@ -28,7 +28,7 @@ type merger struct {
 	wanted map[string][]string
 }
 
-func newMerger(root *erofs.Writer) *merger {
+func newMerger(root rootWriter) *merger {
 	return &merger{root: root, kept: newKept(), wanted: map[string][]string{}}
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package slotimage turns the layers of an OCI image into the contents of a slot: the
-// root image (EROFS with its dm-verity tree) and the files of the boot partition. The
+// root image (EROFS or SquashFS with its dm-verity tree) and the files of the boot partition. The
 // builder and the node run the same code and get the same bytes. The package owns how
 // layers are merged and what is left out of the root. It does not fetch, decompress or
 // check layers, and writes to no partition table.
@@ -42,6 +42,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/erofs"
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
+	"github.com/kairos-build/kairos-build/framework/ondisk/squashfs"
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
 )
 
@@ -65,6 +66,10 @@ type Layer struct {
 	// Open returns the uncompressed tar. It is read to its end, and may be opened
 	// more than once.
 	Open func() (io.ReadCloser, error)
+	// Root is the format of the root image that the image of the layer asks for:
+	// layout.EROFS, which is the default, or layout.SquashFS. All layers of an image say
+	// the same.
+	Root layout.FileSystem
 	// Foreign says that something else than kairos-build added the layer. It may not have
 	// set-uid and set-gid files, file capabilities, and devices.
 	Foreign bool
@@ -72,7 +77,7 @@ type Layer struct {
 
 // An Image is what a slot holds besides the root image itself.
 type Image struct {
-	// Tree describes the root image: EROFS of Tree.DataSize bytes, then the
+	// Tree describes the root image: EROFS or SquashFS of Tree.DataSize bytes, then the
 	// verity superblock and tree, Tree.Size bytes in all.
 	Tree           verity.Tree
 	Kernel, Initrd []byte
@@ -101,7 +106,7 @@ func Write(ctx context.Context, out interface {
 }, layers []Layer, loader BootLoader) (*Image, error) {
 	id := Identity(layers)
 	tree := verity.NewStream(out, verity.Params{Salt: id, UUID: uuid(id)})
-	root := erofs.NewWriter(tree, erofs.Options{UUID: uuid(id)})
+	root := newRoot(tree, layers, id)
 	defer root.Abort()
 	m := newMerger(root)
 	if err := m.merge(ctx, layers); err != nil {
@@ -121,7 +126,7 @@ func Write(ctx context.Context, out interface {
 	return image, nil
 }
 
-func closeRoot(root *erofs.Writer, tree *verity.Stream) (verity.Tree, error) {
+func closeRoot(root rootWriter, tree *verity.Stream) (verity.Tree, error) {
 	size, err := root.Close()
 	if err != nil {
 		return verity.Tree{}, err
@@ -131,6 +136,33 @@ func closeRoot(root *erofs.Writer, tree *verity.Stream) (verity.Tree, error) {
 		err = fmt.Errorf("BUG: the hash tree covers %d bytes of an image of %d", t.DataSize, size)
 	}
 	return t, err
+}
+
+// A rootWriter writes the files of a root image: see erofs.Writer.
+type rootWriter interface {
+	Add(e erofs.Entry, r io.Reader) error
+	Link(path, target string) error
+	Remove(path string) error
+	Has(path string) (exists, dir bool)
+	SetBuildTime(seconds int64)
+	Close() (size int64, err error)
+	Abort()
+}
+
+// newRoot begins a root image of the format that the layers ask for. SquashFS has no UUID.
+func newRoot(to io.WriterAt, layers []Layer, id [32]byte) rootWriter {
+	if RootFormat(layers) == layout.SquashFS {
+		return squashfs.NewWriter(to)
+	}
+	return erofs.NewWriter(to, erofs.Options{UUID: uuid(id)})
+}
+
+// RootFormat is the format of the root image that Write makes of layers.
+func RootFormat(layers []Layer) layout.FileSystem {
+	if len(layers) > 0 && layers[0].Root != "" {
+		return layers[0].Root
+	}
+	return layout.EROFS
 }
 
 // Identity returns the SHA-256 of "kairos-root-v1\n" and the diff IDs joined by

@@ -29,7 +29,7 @@ type Boot struct {
 	Slot       layout.Slot `json:"slot"` // empty in a live system
 	Mode       layout.Mode `json:"mode"`
 	RootHash   string      `json:"rootHash"`   // dm-verity root hash, 64 lower-case hex digits
-	HashOffset int64       `json:"hashOffset"` // bytes: the EROFS image's length, where the verity superblock is
+	HashOffset int64       `json:"hashOffset"` // bytes: the root image's length, where the verity superblock is
 	// Disk is what was booted: in a live system its medium. It is empty if the system came
 	// over the network.
 	Disk Disk `json:"disk"`
@@ -85,7 +85,7 @@ type MountKind string
 
 // The kinds of mounts that /init makes.
 const (
-	MountRoot      MountKind = "root"      // EROFS over dm-verity, read-only
+	MountRoot      MountKind = "root"      // EROFS or SquashFS over dm-verity, read-only
 	MountEphemeral MountKind = "ephemeral" // overlay whose upper side is a tmpfs
 	MountData      MountKind = "data"      // oem and persistent
 	MountBind      MountKind = "bind"      // a persistent path, from its place below layout.StateDir

@@ -11,10 +11,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/erofs/go-erofs"
-
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/inputs"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/ondisk/rootimage"
 )
 
 // A Tree is the files of an image, by their paths without the first slash.
@@ -179,8 +178,7 @@ func (t Tree) read(p string, size int64, r io.Reader) (sum [sha256.Size]byte, er
 	return [sha256.Size]byte(h.Sum(nil)), nil
 }
 
-// ReadRoot reads a root image that erofs.Open opened. The mode of its FileInfo lacks the
-// set-user-ID and set-group-ID bits (go-erofs 0.3.1); that of its Stat has them.
+// ReadRoot reads a root image that rootimage.Open opened.
 func ReadRoot(root fs.FS) (Tree, error) {
 	t := Tree{Entries: map[string]Entry{}, Kept: map[string][]byte{}}
 	return t, fs.WalkDir(root, ".", func(p string, d fs.DirEntry, err error) error {
@@ -191,12 +189,9 @@ func ReadRoot(root fs.FS) (Tree, error) {
 		if err != nil {
 			return err
 		}
-		stat, ok := info.Sys().(*erofs.Stat)
-		if !ok {
-			return fmt.Errorf("BUG: %s is no file of an EROFS image", p)
-		}
-		e := Entry{Mode: stat.Mode, UID: int(stat.UID), GID: int(stat.GID)}
-		switch stat.Mode.Type() {
+		uid, gid := rootimage.Owner(info)
+		e := Entry{Mode: rootimage.Mode(info), UID: int(uid), GID: int(gid)}
+		switch e.Mode.Type() {
 		case 0:
 			e.Size = info.Size()
 			if e.Sum, err = t.readFrom(root, p, e.Size); err != nil {

@@ -14,7 +14,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/erofs/go-erofs"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	ocilayout "github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
@@ -24,6 +23,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/machine/kubernetes"
 	"github.com/kairos-build/kairos-build/framework/ondisk/iso9660"
+	"github.com/kairos-build/kairos-build/framework/ondisk/rootimage"
 )
 
 // publishers is the archive that --airgap adds, and users one that a user adds.
@@ -89,7 +89,7 @@ func builtOn(t *testing.T, base string, files ...testimage.Entry) string {
 // k3s.
 func wantArchives(t *testing.T, root []byte, want ...string) {
 	t.Helper()
-	files, err := erofs.Open(bytes.NewReader(root))
+	files, err := rootimage.Open(bytes.NewReader(root))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,6 @@ import (
 	"os"
 	"strings"
 
-	"github.com/erofs/go-erofs"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/diff"
@@ -18,6 +17,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
 	"github.com/kairos-build/kairos-build/framework/ondisk/osrelease"
+	"github.com/kairos-build/kairos-build/framework/ondisk/rootimage"
 	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
 	"github.com/kairos-build/kairos-build/framework/source"
 )
@@ -149,7 +149,7 @@ func readDisk(path string) (_ *diff.Tree, err error) {
 	if err != nil {
 		return nil, badInput(err)
 	}
-	files, err := erofs.Open(root)
+	files, err := rootimage.Open(root)
 	if err != nil {
 		return nil, fmt.Errorf("partition %s: %w", layout.SlotA.Root(), err)
 	}

@@ -16,6 +16,8 @@ import (
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
+	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
 	"github.com/kairos-build/kairos-build/framework/source"
 )
 
@@ -32,6 +34,9 @@ func (b *build) makeImage(ctx context.Context, g *graph) (*madeImage, error) {
 	if b.out.recall(imageName, resultName).Image != g.key {
 		dir = b.out.staged(imageName)
 		if err := b.solve(ctx, g, dir); err != nil {
+			return nil, err
+		}
+		if err := b.labelRoot(dir); err != nil {
 			return nil, err
 		}
 	}
@@ -129,11 +134,12 @@ func (r *recorder) makeRoot(ctx context.Context, stateDir string, image v1.Image
 	if err != nil {
 		return nil, err
 	}
-	err = r.step("root image: EROFS and verity tree", func(progress.Step) (cached bool, err error) {
-		layers, err := source.Layers(image, nil)
-		if err != nil {
-			return false, err
-		}
+	layers, err := source.Layers(image, nil)
+	if err != nil {
+		return nil, err
+	}
+	title := map[layout.FileSystem]string{layout.EROFS: "EROFS", layout.SquashFS: "SquashFS"}[slotimage.RootFormat(layers)]
+	err = r.step("root image: "+title+" and verity tree", func(progress.Step) (cached bool, err error) {
 		if root, cached, err = roots.make(ctx, layers); err != nil {
 			return false, err
 		}

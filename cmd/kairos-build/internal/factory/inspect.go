@@ -13,8 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/erofs/go-erofs"
-
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/bootchain"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
 	"github.com/kairos-build/kairos-build/framework/grub/bootconf"
@@ -22,6 +20,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/fat32"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
+	"github.com/kairos-build/kairos-build/framework/ondisk/rootimage"
 	"github.com/kairos-build/kairos-build/framework/policy"
 	"github.com/kairos-build/kairos-build/signing/verify"
 )
@@ -273,7 +272,7 @@ func (d inspectedDisk) slot(slot layout.Slot) (bootchain.Slot, error) {
 	if err != nil {
 		return s, err
 	}
-	files, err := erofs.Open(root)
+	files, err := rootimage.Open(root)
 	if err != nil {
 		return s, fmt.Errorf("partition %s: %w", slot.Root(), err)
 	}

@@ -15,9 +15,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/erofs/go-erofs"
-
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/folder"
+	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/ondisk/rootimage"
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
 	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
 )
@@ -47,9 +47,9 @@ func (r *rootImage) read(use func(fs.FS) error) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	files, err := erofs.Open(f)
+	files, err := rootimage.Open(f)
 	if err != nil {
-		return fmt.Errorf("reading the root image: %w", err)
+		return err
 	}
 	return use(files)
 }
@@ -81,6 +81,9 @@ func rootKey(layers []slotimage.Layer) string {
 	fmt.Fprintf(sum, "root image %d\n", rootFormat)
 	for _, layer := range layers {
 		fmt.Fprintln(sum, layer.DiffID)
+	}
+	if root := slotimage.RootFormat(layers); root != layout.EROFS {
+		fmt.Fprintln(sum, root)
 	}
 	return hex.EncodeToString(sum.Sum(nil)[:16])
 }
