@@ -41,9 +41,7 @@ func TestInstallOnto(t *testing.T) {
 		t.Skip("make prove boots it")
 	}
 	l := newISOLab(t)
-	if err := iso.AddConfig(t.Context(), l.iso, "", []byte(ontoConfig)); err != nil {
-		t.Fatal(err)
-	}
+	l.setConfig(t, ontoConfig)
 	for _, o := range []onto{
 		{bus: qemu.NVMe, device: "nvme0n1", why: "the only disk of the machine"},
 		{bus: qemu.NVMe, device: "nvme0n1", why: "the only suitable one of 2 disks", extra: true},
@@ -66,29 +64,85 @@ func TestInstallOnto(t *testing.T) {
 	}
 }
 
-// installOnto starts the live system without its boot loader, which saves time.
 func (l isoLab) installOnto(t *testing.T, o onto) {
 	dir := t.TempDir()
-	empty := filepath.Join(dir, "empty.raw")
-	if err := os.WriteFile(empty, make([]byte, layout.Alignment), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	c := qemu.Config{Bus: o.bus, SectorSize: o.sector, Disk: empty, DiskSize: 8 * layout.GiB, Dir: filepath.Join(dir, "machine")}
+	c := qemu.Config{Bus: o.bus, SectorSize: o.sector, Disk: l.emptyDisk(t), DiskSize: 8 * layout.GiB, Dir: filepath.Join(dir, "machine")}
 	if o.extra {
 		c.ExtraDisks = []string{l.withData(t, dir)}
 	}
-	first := c
+	first := l.direct(t, c)
 	if o.sector > 0 {
 		first.Boot = qemu.UEFI
 	}
-	first.CDROMs = []string{l.iso}
-	var args string
-	first.Kernel, first.Initrd, args = l.unpack(t)
-	first.Append = args + " " + layout.ArgLive + "=" + layout.LiveMedium
 	console := l.boot(t, `kairos: (installed \S+ on|NOT INSTALLED:)[^\n]*`, first)
 	expectAll(t, console, `kairos: installed \S+ on /dev/`+o.device+` in`, `disk +/dev/`+o.device+` .*`+o.why)
 	c.Boot = qemu.UEFI
 	expectAll(t, l.boot(t, `kairos: ready slot=a mode=active`, c), `root-`+o.device+` +root-a`)
+}
+
+// keptConfig counts the boots of a node in its persistent partition. At the first it destroys
+// every slot.
+const keptConfig = `#cloud-config
+hostname: kept-node
+install: {auto: true}
+stages:
+  boot:
+    - name: count
+      commands:
+        - echo >>/usr/local/boots
+    - name: destroy
+      if: '[ $(wc -l </usr/local/boots) = 1 ]'
+      commands:
+        - for slot in a b recovery; do dd if=/dev/zero of=/dev/disk/by-partlabel/boot-$slot bs=1M count=4 conv=fsync; done
+    - name: report
+      commands:
+        - sync
+        - echo "boot $(wc -l </usr/local/boots) of $(hostname)" >/dev/ttyS0
+`
+
+// TestInstallKeeps installs a node that destroys its slots, installs again with --no-format,
+// and finds the node with its name and its data.
+func TestInstallKeeps(t *testing.T) {
+	if testing.Short() {
+		t.Skip("make prove boots it")
+	}
+	l := newISOLab(t)
+	c := qemu.Config{Disk: l.emptyDisk(t), DiskSize: 8 * layout.GiB, Dir: filepath.Join(t.TempDir(), "machine")}
+	node := c
+	node.Boot = qemu.UEFI
+	l.setConfig(t, keptConfig)
+	l.boot(t, `kairos: installed \S+ on`, l.direct(t, c))
+	expectAll(t, l.boot(t, `boot \d+ of \S+`, node), `boot 1 of kept-node`)
+	l.setConfig(t, "#cloud-config\nhostname: another\ninstall: {auto: true, no-format: true}\n")
+	expectAll(t, l.boot(t, `kairos: (installed \S+ on|NOT INSTALLED:)[^\n]*`, l.direct(t, c)), `kept +the partitions, and the data`)
+	expectAll(t, l.boot(t, `boot \d+ of \S+`, node), `boot 2 of kept-node`)
+}
+
+func (l isoLab) setConfig(t *testing.T, text string) {
+	t.Helper()
+	if err := iso.AddConfig(t.Context(), l.iso, "", []byte(text)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// emptyDisk makes a file for an overlay that is larger.
+func (l isoLab) emptyDisk(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "empty.raw")
+	if err := os.WriteFile(path, make([]byte, layout.Alignment), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// direct starts the live system of the medium in c without its boot loader, which saves time.
+func (l isoLab) direct(t *testing.T, c qemu.Config) qemu.Config {
+	t.Helper()
+	var args string
+	c.CDROMs = []string{l.iso}
+	c.Kernel, c.Initrd, args = l.unpack(t)
+	c.Append = args + " " + layout.ArgLive + "=" + layout.LiveMedium
+	return c
 }
 
 // withData makes a larger disk with a partition table.
@@ -113,16 +167,7 @@ func TestInstallRefusesLargeSectors(t *testing.T) {
 		t.Skip("make prove boots it")
 	}
 	l := newISOLab(t)
-	if err := iso.AddConfig(t.Context(), l.iso, "", []byte(ontoConfig)); err != nil {
-		t.Fatal(err)
-	}
-	empty := filepath.Join(t.TempDir(), "empty.raw")
-	if err := os.WriteFile(empty, make([]byte, layout.Alignment), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	kernel, initrd, args := l.unpack(t)
-	l.boot(t, `NOT INSTALLED: no disk to install to:`, qemu.Config{
-		Bus: qemu.NVMe, SectorSize: 4096, Disk: empty, DiskSize: 8 * layout.GiB, CDROMs: []string{l.iso},
-		Kernel: kernel, Initrd: initrd, Append: args + " " + layout.ArgLive + "=" + layout.LiveMedium,
-	})
+	l.setConfig(t, ontoConfig)
+	c := qemu.Config{Bus: qemu.NVMe, SectorSize: gpt.LargeSector, Disk: l.emptyDisk(t), DiskSize: 8 * layout.GiB}
+	l.boot(t, `NOT INSTALLED: no disk to install to:`, l.direct(t, c))
 }

@@ -154,7 +154,7 @@ func TestReinstallationRefuses(t *testing.T) {
 	}
 	for want, change := range map[string]func(*device){
 		"no GUID partition table":                                  func(d *device) { copy(d.now, make([]byte, 4096)); copy(d.now[len(d.now)-4096:], make([]byte, 4096)) },
-		`it has no partition ["root-b"]: it is no installed node`:  move(func(t *gpt.Table) { t.Partitions[5].Name = "other" }),
+		`it has no partition ["root-a"]: it is no installed node`:  move(func(t *gpt.Table) { t.Partitions[3].Name = "other" }),
 		`partition "root-b" is missing, or not where an inst`:      move(func(t *gpt.Table) { t.Partitions[5].Last -= 2048 }),
 		"is for sectors of 512 bytes, and it has sectors of 4096:": func(d *device) { d.sector = gpt.LargeSector },
 	} {
