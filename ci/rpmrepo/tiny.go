@@ -31,7 +31,7 @@ func Tiny(t testing.TB) []Package {
 		{
 			Name: "bash", Arch: machine, Tags: []string{"Requires: filesystem, setup", "Provides: /bin/sh"},
 			Copies: map[string]string{"/usr/bin/busybox": where(t, "busybox")}, Links: applets("sh", "cat", "echo", "chown", "mkdir", "touch", "true"),
-			Sections: "%post -p /bin/busybox sh\ntest -d /proc/self && echo ran > /usr/share/ran\n",
+			Sections: "%post\nmkdir -p /usr/share && test -d /proc/self && echo ran > /usr/share/ran\n",
 		},
 		{Name: "systemd", Tags: []string{"Requires: bash"}, Files: units("ssh", "systemd-networkd", "systemd-networkd-wait-online", "chronyd")},
 		{

@@ -72,11 +72,14 @@ type rpmKernel struct {
 	Drop   []string          `yaml:"drop"`   // files that this kernel does not have, by the beginning of their path
 	Config map[string]string `yaml:"config"` // options that differ; n: not set
 	// Packages get the files that begin with one of Has, the first that fits.
-	Packages []struct {
-		Name     string   `yaml:"name"`
-		Has      []string `yaml:"has"`
-		Requires []string `yaml:"requires"`
-	} `yaml:"packages"`
+	Packages []rpmKernelPart `yaml:"packages"`
+}
+
+// An rpmKernelPart is a package of a kernel.
+type rpmKernelPart struct {
+	Name     string   `yaml:"name"`
+	Has      []string `yaml:"has"`
+	Requires []string `yaml:"requires"`
 }
 
 // readRPMPlan reads the plan for a flavor. It is nil for a flavor whose plan is of another

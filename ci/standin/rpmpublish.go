@@ -29,7 +29,7 @@ func (p *rpmPlan) publish(ctx context.Context, dir string, all []rpmPackage, ids
 	var paths []string
 	for _, made := range all {
 		to := filepath.Join(dir, p.repository(made.Name, ids), "Packages", made.Name+"-"+made.Version+"-"+made.Release+"."+made.arch()+".rpm")
-		if err := errors.Join(os.MkdirAll(filepath.Dir(to), 0o755), os.Rename(packages[made.Name], to)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(to), 0o755), os.Link(packages[made.Name], to)); err != nil {
 			return err
 		}
 		paths = append(paths, to)

@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -64,6 +65,18 @@ func compile(t *testing.T, pkg string) []byte {
 // newDisk writes a disk of 640 MiB whose identity follows from name.
 func newDisk(t *testing.T, name string, guest []byte) testDisk {
 	t.Helper()
+	return newDiskOf(t, name, guest, func(w io.WriterAt) rootWriter { return erofs.NewWriter(w, erofs.Options{}) })
+}
+
+// A rootWriter writes the root image of a test.
+type rootWriter interface {
+	Add(e erofs.Entry, r io.Reader) error
+	Close() (size int64, err error)
+}
+
+// newDiskOf is newDisk with a root image of another format.
+func newDiskOf(t *testing.T, name string, guest []byte, begin func(io.WriterAt) rootWriter) testDisk {
+	t.Helper()
 	const size = 640 * layout.MiB
 	d := testDisk{path: filepath.Join(t.TempDir(), name+".raw"), esp: gpt.DeriveGUID(sha256.Sum256([]byte(name)))}
 	f, err := os.Create(d.path)
@@ -77,7 +90,7 @@ func newDisk(t *testing.T, name string, guest []byte) testDisk {
 		}
 	}
 	writeESP(t, offsetFile{f, d.offset(t, layout.PartEFI)}, slot.State{Good: layout.SlotA, Unproven: 1})
-	d.tree = writeRoot(t, offsetFile{f, d.offset(t, "root-a")}, guest)
+	d.tree = writeRoot(t, offsetFile{f, d.offset(t, "root-a")}, guest, begin)
 	for _, data := range []string{layout.PartOEM, layout.PartPersistent} {
 		p, _ := d.table.Partition(data)
 		label := map[string]string{layout.PartOEM: layout.LabelOEM, layout.PartPersistent: layout.LabelPersistent}[data]
@@ -128,10 +141,10 @@ func writeESP(t *testing.T, w offsetFile, s slot.State) {
 	}
 }
 
-// writeRoot writes an EROFS image with guest as its init, and its hash tree.
-func writeRoot(t *testing.T, w offsetFile, guest []byte) verity.Tree {
+// writeRoot writes a root image with guest as its init, and its hash tree.
+func writeRoot(t *testing.T, w offsetFile, guest []byte, begin func(io.WriterAt) rootWriter) verity.Tree {
 	t.Helper()
-	image := erofs.NewWriter(w, erofs.Options{})
+	image := begin(w)
 	dirs := []string{"proc", "sys", "dev", "run", "tmp", "etc/ssh", "var", "srv", "oem", "usr/local", "root", "sbin"}
 	for _, dir := range dirs {
 		if err := image.Add(erofs.Entry{Path: dir, Mode: erofs.ModeDir | 0o755}, nil); err != nil {

@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -22,6 +23,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/initramfs/pack"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
+	"github.com/kairos-build/kairos-build/framework/ondisk/squashfs"
 	"github.com/kairos-build/kairos-build/framework/ondisk/verity"
 	"github.com/kairos-build/kairos-build/framework/slot/thisboot"
 )
@@ -119,6 +121,22 @@ func expect(t *testing.T, console, what, want string) {
 	t.Helper()
 	if got := said(t, console, what); got != want {
 		t.Errorf("guest says %s: %s, want %s", what, got, want)
+	}
+}
+
+// TestSquashFSRoot: /init mounts a root image of SquashFS, whose module the kernel asks for.
+func TestSquashFSRoot(t *testing.T) {
+	l := newLab(t)
+	disk := newDiskOf(t, "squashfs", l.guest, func(w io.WriterAt) rootWriter { return squashfs.NewWriter(w) })
+	console := l.boot(t, disk, t.TempDir(), guestEnd, qemu.Config{Disk: disk.path, DiskSize: 4 * layout.GiB, Append: "guest.read"})
+	expect(t, console, "write /", "open //probe: read-only file system")
+	expect(t, console, "copied", "from the image")
+	expect(t, console, "read", fmt.Sprint(disk.tree.DataSize, " <nil>"))
+	if mounts := said(t, console, "mounts"); !strings.Contains(" "+mounts+" ", " /=squashfs:ro ") {
+		t.Errorf("no mount /=squashfs:ro in %s", mounts)
+	}
+	if state := stateOf(t, console); len(state.Warnings) != 0 {
+		t.Errorf("warnings: %v", state.Warnings)
 	}
 }
 
