@@ -36,7 +36,7 @@ func parse(file string, data []byte, above chain) (*Flavor, error) {
 	if len(problems) > 0 { // also a warning: an empty file, or a key without a value
 		return nil, problems
 	}
-	flavor.sources = append(slices.Clone(flavor.sources), Source{flavor.Name, digestOf(data)})
+	flavor.sources = append(slices.Clone(flavor.sources), Source{flavor.Name, digestOf(data), file})
 	return flavor, nil
 }
 
@@ -44,6 +44,7 @@ func parse(file string, data []byte, above chain) (*Flavor, error) {
 type Source struct {
 	Name   string // of the flavor in it
 	Digest string // sha256:<hex>
+	File   string // its path; that of a built-in one begins with flavors/
 }
 
 // Sources are the files that the flavor is made of. The last is its own; those before are

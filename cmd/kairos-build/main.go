@@ -19,9 +19,11 @@ import (
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/matrix"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/netserve"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/notary"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/publish"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/releaseflow"
 	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/signing"
 )
@@ -63,9 +65,10 @@ func serveChild(args []string) {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	err := commandline.Execute(ctx, newRoot(), args, stdout, stderr)
 	switch {
+	case interruptedRelease(ctx, err): // says how to go on
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		err = errors.New("interrupted; nothing was left behind")
-	case slices.ContainsFunc([]error{factory.ErrBadInput, publish.ErrBadInput, notary.ErrBadInput, netserve.ErrBadInput, signing.ErrBadInput}, func(kind error) bool { return errors.Is(err, kind) }):
+	case slices.ContainsFunc([]error{factory.ErrBadInput, publish.ErrBadInput, notary.ErrBadInput, netserve.ErrBadInput, signing.ErrBadInput, matrix.ErrBadInput, releaseflow.ErrBadInput}, func(kind error) bool { return errors.Is(err, kind) }):
 		err = commandline.UsageError{Err: err}
 	}
 	return commandline.Exit(stderr, "kairos-build", err)
@@ -83,8 +86,8 @@ disk, and tests the disk in QEMU.`,
   kairos-build test out/debian-13         # boot and check it under BIOS, UEFI and Secure Boot`,
 	}
 	commandline.Prepare(root,
-		commandline.Group{Title: "Build", Verbs: []*cobra.Command{newFlavor(), newKairosify(), newInit(), newLock(), newOutdated(), newDisk(), newISO(), newNetboot(), newList(), newEvidence(), newInspect(), newDiff(), newCache()}},
-		commandline.Group{Title: "Publish and sign", Verbs: []*cobra.Command{newPush(), newKey(), newSign(), newVerify(), newAttest()}},
+		commandline.Group{Title: "Build", Verbs: []*cobra.Command{newFlavor(), newKairosify(), newInit(), newLock(), newOutdated(), newDisk(), newISO(), newNetboot(), newList(), newEvidence(), newInspect(), newDiff(), newChangelog(), newMatrix(), newCache()}},
+		commandline.Group{Title: "Publish and sign", Verbs: []*cobra.Command{newRelease(), newPush(), newKey(), newSign(), newVerify(), newAttest()}},
 		commandline.Group{Title: "Boot and test", Verbs: []*cobra.Command{newRun(), newMachines(), newServeNetboot(), newTest()}},
 		commandline.Group{Title: "Work on a cloud-config", Verbs: []*cobra.Command{newValidate(), newSimulate(), newSchema()}},
 		commandline.Group{Title: "Work on Kubernetes", Verbs: []*cobra.Command{newToken()}},

@@ -35,11 +35,15 @@ type bench struct {
 // registries run a test with a registry that has the referrers API, and with a real one
 // (distribution), which has not.
 func registries(t *testing.T, test func(t *testing.T, b bench)) {
+	eachRegistry(t, func(t *testing.T, h http.Handler) { test(t, newBench(t, h)) })
+}
+
+func eachRegistry(t *testing.T, test func(t *testing.T, h http.Handler)) {
 	quiet := registry.Logger(slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo))
 	for name, handler := range map[string]http.Handler{
 		"referrers API": registry.New(quiet, registry.WithReferrersSupport(true)), "distribution": distribution(t, nil),
 	} {
-		t.Run(name, func(t *testing.T) { test(t, newBench(t, handler)) })
+		t.Run(name, func(t *testing.T) { test(t, handler) })
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -24,18 +25,31 @@ const upgradeMemory = 160 << 20
 func newUpgrade(p *program) *cobra.Command {
 	u := upgradeFlags{registryFlags: newRegistryFlags()}
 	cmd := &cobra.Command{
-		Use:   "upgrade --source SOURCE",
+		Use:   "upgrade --source SOURCE|--channel CHANNEL",
 		Short: "Write an image to the other slot and try it at the next boot",
 		Long: `Writes an image to the slot that does not run, checks who signed it and every byte of it, and has
 the boot loader try it at the next boot. A slot that does not pass its health
-checks is left again by itself. docs/upgrades.md has the whole story.`,
+checks is left again by itself. docs/upgrades.md has the whole story.
+
+A channel, such as stable, names the image that nodes of this kind shall have now, with a
+signed statement that cannot be replaced by an older one (docs/release-flow.md). With
+--channel, --source oci:REGISTRY/NAME says where it is, if it is not where the image of the
+running slot came from. If that image runs already, nothing is done.`,
 		Example: `  sudo kairos-agent upgrade --source oci:registry.example.org/node:v2
   sudo kairos-agent upgrade --source oci:registry.example.org/node:v2 --ca-file ca.pem --reboot
   sudo kairos-agent upgrade --source ocifile:/usr/local/node-v2.tar
   sudo kairos-agent upgrade --source oci:registry.example.org/node:v2 --recovery
+  sudo kairos-agent upgrade --channel stable --reboot
+  sudo kairos-agent upgrade --channel edge --source oci:registry.example.org/edge/debian-13
   sudo kairos-agent upgrade list`,
 		Args: commandline.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if u.scheduled {
+				return p.upgradeItself(cmd.Context(), u, time.Now())
+			}
+			if u.channel != "" {
+				return p.upgradeToChannel(cmd.Context(), u)
+			}
 			if u.source == "" {
 				return commandline.Usagef(cmd, "which image? Give --source oci:REF, dir:PATH, ocifile:FILE or file:PATH")
 			}
@@ -51,11 +65,15 @@ checks is left again by itself. docs/upgrades.md has the whole story.`,
 type upgradeFlags struct {
 	registryFlags
 	source                              string
+	channel                             string
 	recovery, reboot, force, json, skip bool
+	scheduled                           bool
 }
 
 func (u *upgradeFlags) declare(f *pflag.FlagSet) {
 	f.StringVar(&u.source, "source", "", "the image: oci:`REF`, dir:PATH, ocifile:FILE or file:PATH")
+	f.StringVar(&u.channel, "channel", "", "the image that a `channel` names, such as edge or stable")
+	f.BoolVar(&u.scheduled, "scheduled", false, "for kairos-upgrade.service: what the key upgrade of the config says, if it is time for it")
 	u.registryFlags.declare(f)
 	f.BoolVar(&u.recovery, "recovery", false, "write the recovery slot, and not the passive one")
 	f.BoolVar(&u.reboot, "reboot", false, "reboot after success")

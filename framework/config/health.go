@@ -96,6 +96,11 @@ func (c Check) Limit() time.Duration { return orDefault(c.Timeout, DefaultCheckT
 // Upgrade has the settings of an upgrade.
 type Upgrade struct {
 	Tries int // boots that a new slot has to prove itself, 1 to 3; 0: not given
+	// Channel is what the node follows by itself; empty: it does not. Window says when.
+	Channel string
+	Window  Window
+	// Repository is REGISTRY/NAME of the channel; empty: where the image of the node came from.
+	Repository string
 }
 
 // Boots is the number of boots that a new slot has to prove itself.
@@ -135,6 +140,9 @@ var checkKinds = []string{"unit", "http", "tcp", "command"}
 
 var upgradeFields = []field[Upgrade]{
 	{name: "tries", about: "The boots that a new slot has to prove itself. The default is 3.", shape: between(1, 3), decode: decodeTries},
+	{name: "channel", about: "The channel that the node follows by itself, such as stable. By default it follows none.", shape: matching(`^[a-z][a-z0-9]{0,30}$`), decode: func(v value, u *Upgrade) { set(v, &u.Channel, value.channel) }},
+	{name: "window", about: "When the node may upgrade itself, in its time zone: 02:00-05:00, or Sat,Sun 22:00-04:00. By default at any time.", shape: matching(windowForm.String()), decode: func(v value, u *Upgrade) { set(v, &u.Window, value.window) }},
+	{name: "repository", about: "REGISTRY/NAME with the channel. The default is where the image of the node came from.", shape: matching(repositoryForm.String()), decode: func(v value, u *Upgrade) { set(v, &u.Repository, value.repository) }},
 	idle[Upgrade]("reboot", "Whether the node restarts after an upgrade.", aBool),
 	idle[Upgrade]("poweroff", "Whether the node is switched off after an upgrade.", aBool),
 	idle[Upgrade]("recovery", "Whether the recovery system is upgraded.", aBool),

@@ -43,6 +43,11 @@ func Merge(configs ...*Config) *Config {
 		wins(&out.Health.Kubernetes, c.Health.Kubernetes)
 		out.Health.Checks = append(out.Health.Checks, c.Health.Checks...)
 		wins(&out.Upgrade.Tries, c.Upgrade.Tries)
+		wins(&out.Upgrade.Channel, c.Upgrade.Channel)
+		wins(&out.Upgrade.Repository, c.Upgrade.Repository)
+		if !c.Upgrade.Window.IsZero() {
+			out.Upgrade.Window = c.Upgrade.Window
+		}
 		out.Install.join(c.Install)
 		if c.BindPCRs != nil {
 			out.BindPCRs = c.BindPCRs

@@ -25,6 +25,7 @@ func (n *Node) Status(ctx context.Context) status.Status {
 	s.Problems = append(s.Problems, n.notStarted(ctx)...)
 	n.addKubernetes(ctx, &s)
 	n.addTrust(&s)
+	n.addChannel(&s)
 	return s
 }
 

@@ -30,7 +30,7 @@ func (n *Node) Boot(ctx context.Context) error {
 	c := n.readConfig(found)
 	c.items = append(c.items, n.bootcmd(ctx, c.merged)...)
 	r := n.applyConfig(ctx, start, c)
-	err := errors.Join(n.writeIssue(r), r.Write(n.Root), n.leave(found, c.merged))
+	err := errors.Join(n.writeIssue(r), r.Write(n.Root), n.leave(found, c.merged), n.markChannel(c.merged.Upgrade))
 	ok, stageErr := n.bootStages(ctx, c.merged)
 	if err := errors.Join(err, stageErr); err != nil {
 		return err

@@ -232,7 +232,7 @@ func imageWith(t *testing.T, version, policy string) v1.Image {
 	t.Helper()
 	files := []testimage.Entry{
 		testimage.File("boot/vmlinuz", "kernel "+version), testimage.File("boot/initrd", "initrd "+version),
-		testimage.File("etc/kairos-release", fmt.Sprintf("KAIROS_VERSION=%q\nKAIROS_ARCH=\"amd64\"\nKAIROS_FAMILY=\"debian\"\nKAIROS_MODEL=\"generic\"\nKAIROS_FLAVOR=\"debian\"\nKAIROS_FLAVOR_RELEASE=\"13\"\n", version)),
+		testimage.File("etc/kairos-release", fmt.Sprintf("KAIROS_VERSION=%q\nKAIROS_ARCH=\"amd64\"\nKAIROS_FAMILY=\"debian\"\nKAIROS_MODEL=\"generic\"\nKAIROS_FLAVOR=\"debian\"\nKAIROS_FLAVOR_RELEASE=\"13\"\nKAIROS_VARIANT=\"core\"\n", version)),
 		testimage.File("usr/lib/kairos/cmdline", "quiet\n"),
 	}
 	if policy != "" {

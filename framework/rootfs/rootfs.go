@@ -43,6 +43,7 @@ var links = map[string]string{
 	"usr/lib/systemd/system/timers.target.wants/kairos-stage-network.timer":    "../kairos-stage-network.timer",
 	"usr/lib/systemd/system/timers.target.wants/kairos-stage-reconcile.timer":  "../kairos-stage-reconcile.timer",
 	"usr/lib/systemd/system/timers.target.wants/kairos-datasource.timer":       "../kairos-datasource.timer",
+	"usr/lib/systemd/system/timers.target.wants/kairos-upgrade.timer":          "../kairos-upgrade.timer",
 	// The generator would mount the EFI partition at /boot, which is empty in a slot.
 	"etc/systemd/system-generators/systemd-gpt-auto-generator": "/dev/null",
 	// Kairos's documentation calls the agent kairos.

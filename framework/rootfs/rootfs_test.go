@@ -121,7 +121,7 @@ func TestStages(t *testing.T) {
 }
 
 // online are the services that wait for the network.
-var online = []string{"kairos-stage-network.service", "kairos-datasource.service"}
+var online = []string{"kairos-stage-network.service", "kairos-datasource.service", "kairos-upgrade.service"}
 
 // TestNoBootWaitsForTheNetwork: no target wants a service that waits for the
 // network. Only its timer starts it, and the timer has the same condition.
@@ -132,8 +132,11 @@ func TestNoBootWaitsForTheNetwork(t *testing.T) {
 			t.Errorf("%s makes the boot wait for the network", p)
 		}
 	}
-	for _, unit := range []string{"kairos-datasource.service", "kairos-datasource.timer"} {
-		if want := "\nConditionPathExists=/run/kairos/datasource.wanted\n"; !strings.Contains(files["usr/lib/systemd/system/"+unit].data, want) {
+	for unit, mark := range map[string]string{
+		"kairos-datasource.service": "datasource.wanted", "kairos-datasource.timer": "datasource.wanted",
+		"kairos-upgrade.service": "upgrade.channel", "kairos-upgrade.timer": "upgrade.channel",
+	} {
+		if want := "\nConditionPathExists=/run/kairos/" + mark + "\n"; !strings.Contains(files["usr/lib/systemd/system/"+unit].data, want) {
 			t.Errorf("%s has no %q", unit, want)
 		}
 	}

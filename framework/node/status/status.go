@@ -58,6 +58,8 @@ type Status struct {
 	Kubernetes *Kubernetes `json:"kubernetes,omitempty"`
 	// Trust is which images the node trusts; missing if it has no policy and remembers none.
 	Trust *Trust `json:"trust,omitempty"`
+	// Channel is what the node follows by itself; missing if its config names none.
+	Channel *Channel `json:"channel,omitempty"`
 	Proof
 	// Hidden names the parts that are missing because only root can read them:
 	// slots, stages, verity, kubernetes.

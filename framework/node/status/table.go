@@ -101,6 +101,9 @@ func (s Status) summary(row func(...string), all bool) {
 	if s.Trust != nil {
 		row("trust", s.Trust.line())
 	}
+	if s.Channel != nil {
+		row("channel", s.Channel.line())
+	}
 	row("health", s.healthLine())
 	switch n := len(s.Problems); n {
 	case 0:

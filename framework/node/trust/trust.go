@@ -56,6 +56,9 @@ type Record struct {
 	// Unverified is the image that was last installed without verification; nil once a
 	// verified one is good in its place. The label of the slot says the same to root.
 	Unverified *Unverified `json:"unverified,omitempty"`
+	// Channels are the newest pointers that were seen, by REGISTRY/NAME:TAG. An older one is
+	// refused: a registry may offer an image of long ago with the statement of that time.
+	Channels map[string]Seen `json:"channels,omitempty"`
 }
 
 // Unverified is an image that nobody vouches for.

@@ -28,7 +28,7 @@ func (r *Result) Markdown(w io.Writer) error {
 		return fmt.Sprintf("| %s | %s | %s |", cell(p.Name), dash(p.Old), dash(p.New))
 	})
 	table(&b, "Sizes by package", "| package | old | new | change |\n|---|---|---|---|\n", r.Sizes[:min(len(r.Sizes), sizesShown)], func(s SizeChange) string {
-		return fmt.Sprintf("| %s | %s | %s | %s |", cmp.Or(cell(s.Name), "(no package)"), size(s.Old), size(s.New), signed(s.New-s.Old))
+		return fmt.Sprintf("| %s | %s | %s | %s |", cmp.Or(cell(s.Name), "(no package)"), Size(s.Old), Size(s.New), signed(s.New-s.Old))
 	})
 	fileTable(&b, "Units", r.Units)
 	fileTable(&b, "Set-user-ID and set-group-ID files", r.SetID)
@@ -57,7 +57,7 @@ func (r *Result) overview(b *bytes.Buffer) {
 		{"Kubernetes", r.A.Kubernetes, r.B.Kubernetes},
 		{"packages", fmt.Sprint(r.A.Packages), fmt.Sprint(r.B.Packages)},
 		{"files", fmt.Sprint(r.A.Files), fmt.Sprint(r.B.Files)},
-		{"size of the files", size(r.A.Size), size(r.B.Size)},
+		{"size of the files", Size(r.A.Size), Size(r.B.Size)},
 		{"download of all layers", unknown(r.A.Download), unknown(r.B.Download)},
 	} {
 		if row[1] != "" || row[2] != "" {
@@ -66,7 +66,7 @@ func (r *Result) overview(b *bytes.Buffer) {
 	}
 	fmt.Fprintf(b, "\nFiles: %d added, %d removed, %d changed.", r.Files.Added, r.Files.Removed, r.Files.Changed)
 	if len(r.Upgrade.Layers) > 0 && r.A.Download > 0 {
-		fmt.Fprintf(b, " An upgrade downloads %s of %s.", size(r.Upgrade.Bytes), size(r.Upgrade.Whole))
+		fmt.Fprintf(b, " An upgrade downloads %s of %s.", Size(r.Upgrade.Bytes), Size(r.Upgrade.Whole))
 	}
 	b.WriteString("\n\n")
 }
@@ -76,7 +76,7 @@ func (r *Result) layers(b *bytes.Buffer) {
 		return
 	}
 	table(b, "Layers", "| layer | size | |\n|---|---|---|\n", r.Upgrade.Layers, func(l LayerChange) string {
-		return fmt.Sprintf("| %s | %s | %s |", short(l.Digest), size(l.Size), map[bool]string{true: "as before", false: "new"}[l.Same])
+		return fmt.Sprintf("| %s | %s | %s |", short(l.Digest), Size(l.Size), map[bool]string{true: "as before", false: "new"}[l.Same])
 	})
 }
 
@@ -106,7 +106,7 @@ func side(there bool, mode string, bytes int64) string {
 	if !there {
 		return "-"
 	}
-	return mode + ", " + size(bytes)
+	return mode + ", " + Size(bytes)
 }
 
 // cell is a text in a cell of a table.
@@ -118,7 +118,7 @@ func unknown(n int64) string {
 	if n == 0 {
 		return ""
 	}
-	return size(n)
+	return Size(n)
 }
 
 func short(digest string) string {
@@ -126,8 +126,8 @@ func short(digest string) string {
 	return digest[:min(12, len(digest))]
 }
 
-// size is a number of bytes for people.
-func size(n int64) string {
+// Size is a number of bytes for people.
+func Size(n int64) string {
 	switch {
 	case n < 10<<10:
 		return fmt.Sprintf("%d B", n)
@@ -139,7 +139,7 @@ func size(n int64) string {
 
 func signed(n int64) string {
 	if n < 0 {
-		return "-" + size(-n)
+		return "-" + Size(-n)
 	}
-	return "+" + size(n)
+	return "+" + Size(n)
 }

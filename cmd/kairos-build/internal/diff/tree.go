@@ -66,10 +66,45 @@ func (e Entry) differs(o Entry) string {
 const maxKept = 64 << 20
 
 // keeps tells whether the content of a file is read: package databases, the lists of dpkg,
-// the release, and the configuration of the kernel.
+// the release, the configuration of the kernel, its command line, and changelogs of packages.
 func keeps(p string, size int64) bool {
-	return size <= maxKept && (p == "var/lib/dpkg/status" || isList(p) || p == layout.ImageRelease[1:] || isConfig(p))
+	return size <= maxKept && (p == "var/lib/dpkg/status" || isList(p) || p == layout.ImageRelease[1:] || p == layout.ImageCmdline[1:] || isConfig(p) || isChangelog(p))
 }
+
+const docDir = "usr/share/doc/"
+
+// changelogs are the names of the changelog of a package of Debian, the first that counts
+// first. A native package has the last one.
+func changelogs() []string { return []string{"changelog.Debian.gz", "changelog.gz"} }
+
+// isChangelog tells whether a file is the changelog of a package.
+func isChangelog(p string) bool {
+	rest, ok := strings.CutPrefix(p, docDir)
+	dir, name := path.Split(rest)
+	return ok && strings.Count(dir, "/") == 1 && slices.Contains(changelogs(), name)
+}
+
+// Changelog is the changelog of a package of dpkg, compressed; nil: the image has none. The
+// folder of a package may be a link to that of another one.
+func (t Tree) Changelog(name string) []byte {
+	dir := docDir + name
+	if e, ok := t.Entries[dir]; ok && e.Link != "" {
+		dir = path.Join(docDir, path.Base(e.Link))
+	}
+	for _, file := range changelogs() {
+		p := path.Join(dir, file)
+		if e, ok := t.Entries[p]; ok && e.Link != "" {
+			p = path.Join(dir, e.Link)
+		}
+		if data := t.Kept[p]; data != nil {
+			return data
+		}
+	}
+	return nil
+}
+
+// Cmdline is the command line of the kernel in an image; empty for a disk.
+func (t Tree) Cmdline() string { return strings.TrimSpace(string(t.Kept[layout.ImageCmdline[1:]])) }
 
 // isList tells whether a file lists the paths of a package of dpkg.
 func isList(p string) bool {

@@ -59,6 +59,12 @@ func BuiltImage(dir string) string {
 	return r.Image.Digest
 }
 
+// ReadResult reads the description of a build in its folder.
+func ReadResult(dir string) (*Result, error) {
+	r := &Result{}
+	return r, readJSON(filepath.Join(dir, resultName), r)
+}
+
 // RegistryOf is where the flavor of a build is published: REGISTRY/NAME. The error says what
 // to do if the folder is none of a build, or its flavor names no registry.
 func RegistryOf(dir string) (string, error) {
