@@ -127,6 +127,7 @@ prove: ## Run everything there is, for hours: every firmware, story, fault and f
 ifdef FLAVOR
 	@$(MAKE) prove-flavor
 else
+	@ci/setup/install browser
 	@$(MAKE) test
 	@$(MAKE) e2e
 	@$(MAKE) prove-flavors

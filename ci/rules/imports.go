@@ -205,6 +205,11 @@ func arrows() []arrow {
 			why:   "it stores and reads evidence; the program passes in who signs",
 		},
 		{
+			from: builder + "/supportmatrix",
+			only: []string{"std", "./framework/ondisk/durable"},
+			why:  "a report is a function of files: it builds, tests and fetches nothing",
+		},
+		{
 			from:  builder + "/packages",
 			never: []string{builder + "/factory", builder + "/engine"},
 			why:   "a family gives inputs; it does not know what a build is",

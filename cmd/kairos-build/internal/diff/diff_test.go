@@ -165,3 +165,14 @@ func TestSize(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+// TestBySize: the files of a package, and those of none.
+func TestBySize(t *testing.T) {
+	tree := Tree{
+		Entries: map[string]Entry{"usr/bin/a": {Size: 3}, "usr/bin/b": {Size: 4}, "etc/x": {Size: 5}, "usr": {Mode: fs.ModeDir, Size: 100}},
+		Kept:    map[string][]byte{"var/lib/dpkg/info/tools.list": []byte("/usr\n/usr/bin/a\n/usr/bin/b\n")},
+	}
+	if diff := cmp.Diff([]PackageSize{{"tools", 7}, {"", 5}}, tree.BySize()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

@@ -3,6 +3,7 @@
 package diff
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -194,6 +195,22 @@ func (t Tree) sizes(owners map[string]string) map[string]int64 {
 			all[owners[p]] += e.Size
 		}
 	}
+	return all
+}
+
+// A PackageSize is what the files of a package take, in bytes. Files of no package have no
+// name.
+type PackageSize struct {
+	Name string
+	Size int64
+}
+
+// BySize are the sizes of all packages, the largest first.
+func (t Tree) BySize() (all []PackageSize) {
+	for name, size := range t.sizes(t.owners()) {
+		all = append(all, PackageSize{name, size})
+	}
+	slices.SortFunc(all, func(a, b PackageSize) int { return cmp.Or(cmp.Compare(b.Size, a.Size), cmp.Compare(a.Name, b.Name)) })
 	return all
 }
 

@@ -31,7 +31,7 @@ func Begin(dir, extends, version string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	of := struct{ Name, Extends, Release string }{filepath.Base(full), extends, releasePath(version)}
+	of := struct{ Name, Extends, Ref string }{filepath.Base(full), extends, refOf(version)}
 	if !flavors.IsName(of.Name) {
 		return nil, fmt.Errorf("%s: %q is no name of a flavor: want lower-case letters, digits, . _ -, such as mysite", dir, of.Name)
 	}
@@ -90,11 +90,11 @@ func write(dir string, value any) (written []string, _ error) {
 	})
 }
 
-// releasePath is the part of the address of a release of kairos-build. A program that is
-// no release uses the newest.
-func releasePath(version string) string {
+// refOf is the tag of kairos-build that a workflow uses. A program that is no release uses
+// the newest.
+func refOf(version string) string {
 	if version == "" || strings.ContainsAny(version, "-+") {
-		return "latest/download"
+		return "main"
 	}
-	return "download/" + version
+	return version
 }

@@ -8,14 +8,17 @@ import (
 	"strings"
 	"testing"
 
-	"go.yaml.in/yaml/v3"
-
+	"github.com/kairos-build/kairos-build/ci/workflows"
 	"github.com/kairos-build/kairos-build/flavors"
 	"github.com/kairos-build/kairos-build/framework/config"
 )
 
 // TestBegin: what is begun is a valid flavor, with a valid config and a valid matrix.
 func TestBegin(t *testing.T) {
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Chdir(t.TempDir())
 	for _, extends := range flavors.Names() {
 		dir := "my-" + extends
@@ -40,7 +43,7 @@ func TestBegin(t *testing.T) {
 			t.Errorf("files: %v, %v", files, err)
 		}
 		wantConfig(t, f.Default.CloudConfigs)
-		wantWorkflow(t, filepath.Join(dir, ".github/workflows/image.yaml"))
+		wantWorkflow(t, filepath.Join(dir, ".github/workflows/image.yaml"), filepath.Join(here, "../../../../action.yml"))
 	}
 }
 
@@ -60,23 +63,39 @@ func wantConfig(t *testing.T, paths []string) {
 	}
 }
 
-func wantWorkflow(t *testing.T, path string) {
+// wantWorkflow: the workflow has no mistake, asks for no more than it needs, and uses the
+// action with inputs that it has.
+func wantWorkflow(t *testing.T, path, actionPath string) {
 	t.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var workflow struct {
-		Jobs map[string]struct {
-			Env   map[string]string
-			Steps []struct{ Uses, Run string }
-		}
+	for _, found := range workflows.Lint(path, data) {
+		t.Error(found)
 	}
-	if err := yaml.Unmarshal(data, &workflow); err != nil {
+	w, err := workflows.Parse(data)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if job := workflow.Jobs["image"]; job.Env["RELEASE"] != "download/v1.2.3" || len(job.Steps) != 5 {
-		t.Errorf("got %+v", job)
+	action, err := workflows.ParseAction(actionPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	uses := 0
+	for _, s := range w.Steps() {
+		if s.Uses != "kairos-build/kairos-build@v1.2.3" {
+			continue
+		}
+		uses++
+		for name := range s.With {
+			if _, ok := action.Inputs[name]; !ok {
+				t.Errorf("the action has no input %s", name)
+			}
+		}
+	}
+	if uses != 2 || len(w.Jobs["test"].Permissions) != 1 || w.Jobs["publish"].Permissions["id-token"] != "write" {
+		t.Errorf("got %+v", w)
 	}
 	if strings.Contains(string(data), "[[") {
 		t.Errorf("a template is left:\n%s", data)
@@ -124,9 +143,9 @@ func TestBeginInARepository(t *testing.T) {
 	}
 }
 
-func TestReleasePath(t *testing.T) {
-	for version, want := range map[string]string{"v1.2.3": "download/v1.2.3", "v0.0.0-dev": "latest/download", "v1.2.3-4-gabc": "latest/download", "": "latest/download"} {
-		if got := releasePath(version); got != want {
+func TestRefOf(t *testing.T) {
+	for version, want := range map[string]string{"v1.2.3": "v1.2.3", "v0.0.0-dev": "main", "v1.2.3-4-gabc": "main", "": "main"} {
+		if got := refOf(version); got != want {
 			t.Errorf("%s: got %s, want %s", version, got, want)
 		}
 	}
