@@ -170,7 +170,7 @@ func (r *releaser) Build(ctx context.Context, i releaseflow.Image) (string, erro
 		Maker: evidence.This(version), Trust: func(context.Context) (factory.Trust, error) { return r.trust(i) },
 	}
 	o.Maker.Remote = r.engine.Builder != ""
-	if err := setSources(&o, r.state, r.mirror, kubernetesOf(i, flavor), r.log); err != nil {
+	if err := setSources(&o, r.state, r.engine, r.mirror, kubernetesOf(i, flavor), r.log); err != nil {
 		return "", commandline.UsageError{Err: err}
 	}
 	build := r.build
