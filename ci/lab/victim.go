@@ -15,7 +15,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/rootimage"
 )
 
-// blockSize of EROFS and of the verity tree, in bytes.
+// blockSize of the verity tree, in bytes. EROFS aligns files to it.
 const blockSize = 4096
 
 // A Victim is one byte of slot a's root that a test may flip: it belongs to the
@@ -124,13 +124,20 @@ func (w *watcher) ReadAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// locate returns the offset of an aligned block with these contents in the parts that
-// were read.
+// locate returns the offset of a block with these contents in the parts that were read: at
+// the beginning of one, where SquashFS has it, or aligned.
 func (w *watcher) locate(block []byte) (int64, error) {
 	have := make([]byte, len(block))
+	is := func(at int64) bool {
+		_, err := w.r.ReadAt(have, at)
+		return err == nil && bytes.Equal(have, block)
+	}
 	for _, s := range w.reads {
+		if is(s.from) {
+			return s.from, nil
+		}
 		for at := s.from / blockSize * blockSize; at < s.to; at += blockSize {
-			if _, err := w.r.ReadAt(have, at); err == nil && bytes.Equal(have, block) {
+			if is(at) {
 				return at, nil
 			}
 		}
