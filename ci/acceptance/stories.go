@@ -40,6 +40,7 @@ func allStories() []story {
 		{Machine: machineUpgrade, Short: true, Title: "a life with upgrades", Proves: "survives upgrades that fail", Tell: upgrade.Life},
 		{Machine: "recovery", Title: "a life with recovery", Proves: "recovers and resets itself", Tell: upgrade.Recovery},
 		{Machine: "rotation", Title: "a node whose images get a new key", Proves: "installs only images of keys that it trusts", Tell: upgrade.Rotation},
+		{Machine: "channel", Title: "a node that follows a channel by itself", Proves: "follows a signed channel by itself", Tell: upgrade.Channel},
 		{Machine: "config", Short: true, Title: "a node with every key in its config", Proves: "does what each key of its config says", Tell: configured.Tell},
 		{
 			Machine: "installed", Short: true, Title: "an empty disk, a medium and a hypervisor's CD-ROM", Proves: "installs itself from its medium",

@@ -14,6 +14,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/ci/testimage"
 	"github.com/kairos-build/kairos-build/framework/policy"
+	"github.com/kairos-build/kairos-build/framework/source/channel"
 	"github.com/kairos-build/kairos-build/signing/verify"
 )
 
@@ -75,4 +76,30 @@ func sign(signer *testimage.Signer, repository name.Repository, image v1.Image) 
 		return err
 	}
 	return remote.Write(repository.Digest(digest.String()), signature)
+}
+
+// Promote lets a channel name an image: it pushes the image with the tag of the channel, and a
+// pointer that the lab's key signed.
+func (r *Registry) Promote(repository string, p channel.Pointer, image v1.Image) error {
+	tag := channel.Tag(p.Channel, p.Kind)
+	if err := r.Push(repository, tag, image); err != nil {
+		return err
+	}
+	place, err := name.NewRepository(fmt.Sprintf("127.0.0.1:%d/%s", r.port(), repository))
+	if err != nil {
+		return err
+	}
+	about, err := partial.Descriptor(image)
+	if err != nil {
+		return err
+	}
+	statement, err := r.signer.Bundle(*about, about.Digest, channel.PredicateType, p)
+	if err != nil {
+		return err
+	}
+	digest, err := statement.Digest()
+	if err != nil {
+		return err
+	}
+	return remote.Write(place.Digest(digest.String()), statement)
 }
