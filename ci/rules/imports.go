@@ -237,6 +237,23 @@ func arrows() []arrow {
 			why:   "kairos-build alone runs the stories",
 		},
 		{
+			from:  "./...",
+			but:   []string{"./ci/dagger", "./ci/dagger/engine"},
+			never: []string{"dagger.io/dagger", "./ci/dagger"},
+			why:   "a pipeline calls the product, and is no part of it",
+		},
+		{
+			from: "./ci/dagger/pipeline",
+			only: []string{"std"},
+			why:  "a pipeline is a value: it knows no engine",
+		},
+		{
+			from:  "./...",
+			never: []string{"github.com/rhysd/actionlint"},
+			but:   []string{"./ci/workflows"},
+			why:   "ci/workflows alone reads workflows",
+		},
+		{
 			from:  builder,
 			never: []string{"github.com/spf13/cobra"},
 			why:   "flags end in package main",

@@ -118,7 +118,7 @@ func (m *markdown) failures(r *Report) {
 				}
 				first = false
 				why, _, _ := strings.Cut(strings.TrimSpace(check.Message), "\n")
-				m.row(escaped(c.Title()), m.link(escaped(machine.Title), c.Path(machine.Log)), check.Verdict().Mark+" "+escaped(check.Title), escaped(cmp.Or(why, "–")))
+				m.row(escaped(c.Title()), m.link(escaped(machine.Title), c.Path(machine.Log)), check.verdict().Mark+" "+escaped(check.Title), escaped(cmp.Or(why, "–")))
 			}
 		}
 	}

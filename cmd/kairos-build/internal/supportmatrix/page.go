@@ -83,7 +83,7 @@ func (r *Report) rows() (rows []row) {
 func (c column) cell(m *Machine) cell {
 	x := cell{verdict: m.verdict(), Spoken: m.spoken()}
 	if m != nil {
-		x.Anchor, x.Log = c.MachineAnchor(*m), c.Path(m.Log)
+		x.Anchor, x.Log = c.MachineAnchor(m.Name), c.Path(m.Log)
 	}
 	return x
 }
@@ -92,7 +92,7 @@ func (c column) cell(m *Machine) cell {
 func (c column) Anchor() string { return c.Subject.id() }
 
 // MachineAnchor is the place of the checks of a machine.
-func (c column) MachineAnchor(m Machine) string { return c.Anchor() + "--" + m.Name }
+func (c column) MachineAnchor(name string) string { return c.Anchor() + "--" + name }
 
 // Path is the path of a file of the run; empty if there is none.
 func (r Run) Path(name string) string {
@@ -120,20 +120,37 @@ func (c column) ModelName() string {
 }
 func (c column) KubernetesName() string { return cmp.Or(c.Release, "no Kubernetes") }
 
+// A machineView is a machine as the page shows it, and a checkView a check.
+type (
+	machineView struct{ Machine }
+	checkView   struct{ Check }
+)
+
 // Machines are the machines of the newest test.
-func (c column) Machines() []Machine {
+func (c column) Machines() (all []machineView) {
 	if c.Test == nil {
 		return nil
 	}
-	return c.Test.Machines
+	for _, m := range c.Test.Machines {
+		all = append(all, machineView{m})
+	}
+	return all
 }
 
 // What the template shows of a machine and a check.
-func (m Machine) Verdict() verdict { return m.verdict() }
-func (m Machine) Spoken() string   { return m.spoken() }
-func (m Machine) Bad() bool        { return m.Failed+m.Skipped > 0 }
-func (c Check) Verdict() verdict   { return c.verdict() }
-func (c Check) Time() string       { return secondsText(c.Seconds) }
+func (m machineView) Verdict() verdict { return m.verdict() }
+func (m machineView) Spoken() string   { return m.spoken() }
+func (m machineView) Bad() bool        { return m.Failed+m.Skipped > 0 }
+func (c checkView) Verdict() verdict   { return c.verdict() }
+func (c checkView) Time() string       { return secondsText(c.Seconds) }
+
+// Results are the checks of a machine.
+func (m machineView) Results() (all []checkView) {
+	for _, c := range m.Checks {
+		all = append(all, checkView{c})
+	}
+	return all
+}
 
 // Figures are the boot time, the size and the bytes of an upgrade, over time.
 func (c column) Figures() (all []figure) {
