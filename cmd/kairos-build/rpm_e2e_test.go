@@ -94,9 +94,15 @@ func (w *tiny) edit(from, to string) {
 // TestRPM builds an image from signed repositories with the real dnf, zypper and rpm, and
 // builds it from its lock once the repository has no list any more: the same image.
 func TestRPM(t *testing.T) {
+	key, signed := rpmrepo.NewKey(t), t.TempDir()
+	key.Repository(t, signed, rpmrepo.Tiny(t)...)
 	for _, family := range []struct{ name, database, file string }{{"dnf", "sqlite", "rpmdb.sqlite"}, {"zypper", "ndb", "Packages.db"}} {
 		t.Run(family.name, func(t *testing.T) {
-			w := newTiny(t, family.name, family.database, rpmrepo.Tiny(t)...)
+			repo := filepath.Join(t.TempDir(), "repo")
+			if err := os.CopyFS(repo, os.DirFS(signed)); err != nil {
+				t.Fatal(err)
+			}
+			w := tinyOf(t, key, repo, family.name, family.database)
 			one, out := &world{t: t}, t.TempDir()
 			lock := filepath.Join(w.dir, "lock.yaml")
 			if text, err := one.command(t.Context(), "lock", w.dir).CombinedOutput(); err != nil {
