@@ -119,10 +119,9 @@ func (d *decoder) ofFamily(f *Flavor) {
 	if n == nil || !n.IsMap() || !slices.Contains(Families(), f.Family) {
 		return // it is reported already
 	}
-	t := reflect.TypeFor[Archive]()
-	for i := range t.NumField() {
-		key := t.Field(i).Tag.Get("yaml")
-		kind, rule, _ := strings.Cut(t.Field(i).Tag.Get("of"), ",")
+	for field := range reflect.TypeFor[Archive]().Fields() {
+		key := field.Tag.Get("yaml")
+		kind, rule, _ := strings.Cut(field.Tag.Get("of"), ",")
 		switch own := kind == kindOf(f.Family); {
 		case own && rule == "required" && !n.Has(key):
 			n.Fail(fmt.Sprintf("the key %q is missing", key), "")

@@ -87,15 +87,3 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
-
-// TestWeeklyProof: the workflow that builds every flavor from its own archive knows all of
-// them.
-func TestWeeklyProof(t *testing.T) {
-	text, err := os.ReadFile("../.github/workflows/flavors.yml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := "flavor: [" + strings.Join(Names(), ", ") + "]\n"; !strings.Contains(string(text), want) {
-		t.Errorf("the workflow has no line %q", want)
-	}
-}

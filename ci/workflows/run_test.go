@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/kairos-build/kairos-build/ci/golden"
+	"github.com/kairos-build/kairos-build/flavors"
 )
 
 // A runner stands for a job of GitHub Actions: a workspace, the programs of testdata/bin, and
@@ -152,6 +153,22 @@ func scripts(t *testing.T) (list []Step) {
 		t.Fatal(err)
 	}
 	return slices.DeleteFunc(append(list, a.Runs.Steps...), func(s Step) bool { return s.Run == "" })
+}
+
+// TestPlannedFlavors: the weekly workflow proves each flavor that is built in.
+func TestPlannedFlavors(t *testing.T) {
+	r := newRunner(t)
+	r.workspace = r.repo
+	for _, s := range all(t)["flavors.yml"].Steps() {
+		if strings.Contains(s.Run, "find flavors") {
+			if out, err := r.run(s.Run, nil); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+		}
+	}
+	if want := `flavors=["` + strings.Join(flavors.Names(), `","`) + `"]`; strings.TrimSpace(r.wrote("GITHUB_OUTPUT")) != want {
+		t.Errorf("got  %s\nwant %s", r.wrote("GITHUB_OUTPUT"), want)
+	}
 }
 
 // TestMakeTargets: each target that a script calls is there.

@@ -60,8 +60,15 @@ type tiny struct {
 
 func newTiny(t *testing.T, family, database string, packages ...rpmrepo.Package) *tiny {
 	t.Helper()
-	w := &tiny{t, rpmrepo.NewKey(t), t.TempDir(), t.TempDir()}
-	w.key.Repository(t, w.repo, packages...)
+	key, repo := rpmrepo.NewKey(t), t.TempDir()
+	key.Repository(t, repo, packages...)
+	return tinyOf(t, key, repo, family, database)
+}
+
+// tinyOf writes a flavor for a repository.
+func tinyOf(t *testing.T, key *rpmrepo.Key, repo, family, database string) *tiny {
+	t.Helper()
+	w := &tiny{t, key, t.TempDir(), repo}
 	text := fmt.Sprintf(tinyFlavor, family, w.key.Fingerprint, w.repo, database)
 	for name, data := range map[string][]byte{"flavor.yaml": []byte(text), "tiny.pgp": w.key.Public(t)} {
 		if err := os.WriteFile(filepath.Join(w.dir, name), data, 0o644); err != nil {
@@ -87,9 +94,15 @@ func (w *tiny) edit(from, to string) {
 // TestRPM builds an image from signed repositories with the real dnf, zypper and rpm, and
 // builds it from its lock once the repository has no list any more: the same image.
 func TestRPM(t *testing.T) {
+	key, signed := rpmrepo.NewKey(t), t.TempDir()
+	key.Repository(t, signed, rpmrepo.Tiny(t)...)
 	for _, family := range []struct{ name, database, file string }{{"dnf", "sqlite", "rpmdb.sqlite"}, {"zypper", "ndb", "Packages.db"}} {
 		t.Run(family.name, func(t *testing.T) {
-			w := newTiny(t, family.name, family.database, rpmrepo.Tiny(t)...)
+			repo := filepath.Join(t.TempDir(), "repo")
+			if err := os.CopyFS(repo, os.DirFS(signed)); err != nil {
+				t.Fatal(err)
+			}
+			w := tinyOf(t, key, repo, family.name, family.database)
 			one, out := &world{t: t}, t.TempDir()
 			lock := filepath.Join(w.dir, "lock.yaml")
 			if text, err := one.command(t.Context(), "lock", w.dir).CombinedOutput(); err != nil {
@@ -155,6 +168,9 @@ func wantTiny(t *testing.T, dir, database string) {
 
 // TestRPMRefused reads the errors that only a build can find.
 func TestRPMRefused(t *testing.T) {
+	modules, key, repo := rpmrepo.Kernel("/usr/share/nothing"), rpmrepo.NewKey(t), t.TempDir()
+	modules.Name = "kernel-modules"
+	key.Repository(t, repo, append(rpmrepo.Tiny(t), modules)...)
 	for _, tt := range []struct {
 		name, family string
 		spoil        func(*tiny)
@@ -163,13 +179,11 @@ func TestRPMRefused(t *testing.T) {
 		{"a conflict, dnf", "dnf", func(w *tiny) { w.edit("packages: [systemd, app]", "packages: [systemd, app, foe]") }, "packages: the packages cannot be installed together: Problem: package foe-1-1.noarch from main conflicts with app"},
 		{"a conflict, zypper", "zypper", func(w *tiny) { w.edit("packages: [systemd, app]", "packages: [systemd, app, foe]") }, "packages: the packages cannot be installed together: Problem: 1: the to be installed foe-1-1.noarch conflicts with 'app'"},
 		{"a need that nothing meets", "dnf", func(w *tiny) { w.edit("packages: [systemd, app]", "packages: [systemd, needy]") }, "nothing provides nothing-has-this >= 3 needed by needy-1-1.noarch from main"},
-		{"a package that does not exist", "zypper", func(w *tiny) { w.edit("packages: [systemd, app]", "packages: [systemd, apq]") }, `flavor.yaml:15:20: packages: package "apq" is not in the repositories (main): did you mean "app"?`},
+		{"a package that does not exist", "zypper", func(w *tiny) { w.edit("packages: [systemd, app]", "packages: [systemd, apq]") }, `flavor.yaml:15:21: packages: package "apq" is not in the repositories (main): did you mean "app"?`},
 		{"no kernel", "dnf", func(w *tiny) { w.edit("kernel: [kernel-core]", "kernel: [kernel-modules]") }, "but no kernel, neither /boot/vmlinuz-" + rpmrepo.KernelVersion + " nor /usr/lib/modules/" + rpmrepo.KernelVersion + "/vmlinuz"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			modules := rpmrepo.Kernel("/usr/share/nothing")
-			modules.Name = "kernel-modules"
-			w := newTiny(t, tt.family, "sqlite", append(rpmrepo.Tiny(t), modules)...)
+			w := tinyOf(t, key, repo, tt.family, "sqlite")
 			tt.spoil(w)
 			one := &world{t: t}
 			cmd := one.command(t.Context(), "flavor", w.dir, "--artifact", "image", "-o", filepath.Join(t.TempDir(), "out"), "--progress", "plain")

@@ -16,9 +16,16 @@ import (
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
 
-// networkManager is the unit of the service that images of some distributions have in place
-// of systemd-networkd.
-const networkManager = "/usr/lib/systemd/system/NetworkManager.service"
+// Images of some distributions have NetworkManager in place of systemd-networkd.
+const (
+	networkManager = "/usr/lib/systemd/system/NetworkManager.service"
+	networkd       = "/usr/lib/systemd/system/systemd-networkd.service"
+)
+
+// hasNetworkManager tells whether NetworkManager alone cares for the network.
+func (n *Node) hasNetworkManager() bool {
+	return n.Root.Exists(networkManager) && !n.Root.Exists(networkd)
+}
 
 // setUpNetwork renders a network-config and removes what was rendered before.
 func (n *Node) setUpNetwork(ctx context.Context, text string) error {
@@ -58,7 +65,7 @@ func (n *Node) networkFiles(text string) ([]netconfig.File, error) {
 	if err := problems.Err(); err != nil {
 		return nil, fmt.Errorf("the network-config that is stored: %w", err)
 	}
-	if n.Root.Exists(networkManager) {
+	if n.hasNetworkManager() {
 		return c.Keyfiles()
 	}
 	return c.Files(), nil
@@ -66,7 +73,7 @@ func (n *Node) networkFiles(text string) ([]netconfig.File, error) {
 
 // reloadNetwork makes the service read the files again.
 func (n *Node) reloadNetwork(ctx context.Context) error {
-	if n.Root.Exists(networkManager) {
+	if n.hasNetworkManager() {
 		return n.command(ctx, "nmcli", "connection", "reload")
 	}
 	return n.command(ctx, "networkctl", "reload")

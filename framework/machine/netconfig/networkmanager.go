@@ -235,15 +235,10 @@ func (l Link) ip(u *unit, six bool, overrides []Setting) error {
 			u.key("address"+strconv.Itoa(n), a.String())
 		}
 	}
-	servers := ""
-	for _, a := range l.DNS {
-		if a.Is6() == six {
-			servers += a.String() + ";"
-		}
-	}
-	u.key("dns", servers)
-	if len(l.Search) > 0 && !six {
-		u.key("dns-search", strings.Join(l.Search, ";")+";")
+	servers := slices.DeleteFunc(slices.Clone(l.DNS), func(a netip.Addr) bool { return a.Is6() != six })
+	u.semicolons("dns", texts(servers))
+	if !six {
+		u.semicolons("dns-search", l.Search)
 	}
 	errs := []error{l.settings(u, overrides, dhcpOptions())}
 	n = 0
@@ -257,6 +252,13 @@ func (l Link) ip(u *unit, six bool, overrides []Setting) error {
 		u.key("may-fail", "true")
 	}
 	return errors.Join(errs...)
+}
+
+// semicolons writes a list as keyfiles have them, unless it is empty.
+func (u *unit) semicolons(name string, values []string) {
+	if len(values) > 0 {
+		u.key(name, strings.Join(values, ";")+";")
+	}
 }
 
 func (r Route) six() bool {
