@@ -17,6 +17,8 @@
 // What somebody adds to a flavor is in two more layers: packages above packages, and files
 // and commands above finalise (see addSite).
 //
+// The families of rpm packages have a toolbox besides, the root that rpm runs in (see rpm).
+//
 // Each box is a layer of its own where the content model allows it. A new agent
 // re-runs only finalise. A new kernel re-runs neither packages nor boot loader. A
 // new version re-runs nothing. Parts, such as Kubernetes, are optional (see parts).

@@ -18,12 +18,12 @@ func Tiny(t testing.TB) []Package {
 	machine := "x86_64"
 	return []Package{
 		{
-			Name: "filesystem", Dirs: []string{"/etc", "/usr", "/usr/bin", "/usr/lib", "/usr/lib64", "/var", "/var/lib", "/root", "/run", "/tmp"},
+			Name: "filesystem", Dirs: []string{"/etc", "/usr", "/usr/bin", "/usr/lib", "/usr/lib64", "/var", "/var/lib", "/root", "/run", "/tmp", "/proc", "/sys", "/dev"},
 			Links:    map[string]string{"/bin": "usr/bin", "/sbin": "usr/bin", "/usr/sbin": "bin", "/lib": "usr/lib", "/lib64": "usr/lib64"},
 			Sections: "%pretrans -p <lua>\nposix.mkdir(\"/usr\")\n",
 		},
 		{Name: "setup", Tags: []string{"Requires: filesystem"}, Files: map[string]string{
-			"/etc/passwd": "root:x:0:0:root:/root:/bin/sh\ndaemon:x:2:2::/:/bin/false\n", "/etc/group": "root:x:0:\ndaemon:x:2:\n",
+			"/etc/passwd": "root:x:0:0:root:/root:/bin/sh\ndaemon:x:2:2::/:/bin/false\n", "/etc/group": "root:x:0:\ndaemon:x:2:\n", "/etc/hosts": "127.0.0.1 tiny\n",
 		}},
 		{Name: "tiny-release", Tags: []string{"Requires: filesystem"}, Files: map[string]string{
 			"/usr/lib/os-release": "ID=tiny\nVERSION_ID=\"9.1\"\nNAME=Tiny\n",

@@ -26,6 +26,7 @@ var otherRenames = map[string]string{
 	"framework/internal/persist/op.go":                        "many files, after one flush of their file system",
 	"framework/machine/kubernetes/unpacked.go":                "a directory that goes, and what k3s makes anew",
 	"framework/rootfs/assemble/kernel.go":                     "a step of a build, which ends with an image",
+	"framework/rootfs/assemble/rpm.go":                        "a step of a build, which ends with an image",
 	"cmd/kairos-build/internal/factory/outputs.go":            "folders, which are exchanged",
 	"cmd/kairos-build/internal/factory/roots.go":              "images that are verified when they are read",
 	"cmd/kairos-build/internal/packages/deb/archive/store.go": "a download that goes on where it broke off, and is verified when it is read",

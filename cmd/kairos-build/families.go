@@ -14,7 +14,7 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/deb"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/rpm"
-	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/rpm/toolbox"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/toolbox"
 	"github.com/kairos-build/kairos-build/framework/rootfs/payload"
 )
 
@@ -49,7 +49,7 @@ func (o familyOptions) deb(flags, env []string) deb.Options {
 // rpm is a family of rpm packages. Its programs run in a toolbox that is made by apt.
 func (o familyOptions) rpm(family string, debian *deb.Packages) *rpm.Packages {
 	solver := toolbox.Solver{
-		Builder: engine.Builder{Options: o.engine}, State: o.state, Arch: "amd64", Log: o.log,
+		Builder: engine.Builder{Options: o.engine}, State: o.state, Log: o.log,
 		Assemble: func(arch string) ([]byte, error) { return payload.Program(arch, payload.Assemble) },
 	}
 	return rpm.New(rpm.Options{

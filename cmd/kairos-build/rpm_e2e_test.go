@@ -97,6 +97,10 @@ func TestRPM(t *testing.T) {
 			}
 			first := one.produce(filepath.Join(out, "first"), "flavor", w.dir, "--artifact", "image", "--no-lock")
 			wantTiny(t, filepath.Join(out, "first", "image"), family.file)
+			if !testing.Short() { // an image of ours is a base, too
+				one.produce(filepath.Join(out, "over"), "flavor", w.dir, "--artifact", "image", "--no-lock", "--base", filepath.Join(out, "first", "image"))
+				wantTiny(t, filepath.Join(out, "over", "image"), family.file)
+			}
 			if err := os.RemoveAll(filepath.Join(w.repo, "repodata")); err != nil {
 				t.Fatal(err)
 			}

@@ -6,10 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,7 +15,6 @@ import (
 
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/machine/datasource"
-	"github.com/kairos-build/kairos-build/framework/machine/netconfig"
 	"github.com/kairos-build/kairos-build/framework/machine/report"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
 )
@@ -197,53 +194,4 @@ func (n *Node) leave(g given, c *config.Config) error {
 		return errors.Join(err, removeErr)
 	}
 	return errors.Join(err, n.store().Write(g.record))
-}
-
-// setUpNetwork renders a network-config and removes what was rendered before.
-func (n *Node) setUpNetwork(ctx context.Context, text string) error {
-	var files []netconfig.File
-	if text != "" {
-		c, problems := netconfig.Decode("network-config", []byte(text))
-		if err := problems.Err(); err != nil {
-			return fmt.Errorf("the network-config that is stored: %w", err)
-		}
-		files = c.Files()
-	}
-	errs := []error{n.forgetNetwork(files)}
-	renamed := false
-	for _, f := range files {
-		changed, err := n.Root.Replace(f.Path, tree.File{Data: f.Data, Mode: 0o644})
-		errs = append(errs, err)
-		renamed = renamed || changed && path.Ext(f.Path) == ".link"
-	}
-	if renamed && n.Running() {
-		// udev names a port when it is added; the trigger makes udev see existing
-		// ports again.
-		errs = append(errs, output(exec.CommandContext(ctx, "udevadm", "trigger", "--action=add", "--subsystem-match=net")))
-	}
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("setting up the network: %w", err)
-	}
-	return nil
-}
-
-// forgetNetwork removes rendered files that are not in files.
-func (n *Node) forgetNetwork(files []netconfig.File) error {
-	old := []string{netconfig.ResolvedFile}
-	entries, err := n.Root.List(netconfig.Dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	}
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), netconfig.Prefix) {
-			old = append(old, netconfig.Dir+"/"+e.Name())
-		}
-	}
-	for _, name := range old {
-		if !slices.ContainsFunc(files, func(f netconfig.File) bool { return f.Path == name }) {
-			_, removeErr := n.Root.Remove(name)
-			err = errors.Join(err, removeErr)
-		}
-	}
-	return err
 }

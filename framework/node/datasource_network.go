@@ -41,7 +41,7 @@ func (n *Node) Datasource(ctx context.Context) error {
 	newNetwork := g.state.NetworkConfig != before.NetworkConfig
 	if newNetwork {
 		g.say(n.setUpNetwork(ctx, g.state.NetworkConfig))
-		g.say(n.command(ctx, "networkctl", "reload"))
+		g.say(n.reloadNetwork(ctx))
 	}
 	ok := true
 	if len(changed) > 0 || newNetwork || g.state.Hostname != before.Hostname || !slices.Equal(g.state.Keys, before.Keys) || len(g.record.Lines()) > 0 {

@@ -172,6 +172,27 @@ func TestNewNetwork(t *testing.T) {
 	}
 }
 
+// TestNetworkManager: an image with NetworkManager gets files for it, which only root reads.
+func TestNetworkManager(t *testing.T) {
+	dir := newNode(t)
+	put(t, dir, networkManager[1:], "")
+	cdrom(t, dir, map[string]string{"meta-data": metaData, "network-config": "version: 2\nethernets: {eth0: {addresses: [192.0.2.10/24]}, eth1: {}}\n"})
+	call(t, dir, (*Node).Boot)
+	name := "run/NetworkManager/system-connections/10-kairos-eth0.nmconnection"
+	if got := content(t, dir, name); !strings.Contains(got, "address1=192.0.2.10/24\n") {
+		t.Errorf("the connection is %q", got)
+	}
+	info, err := os.Stat(filepath.Join(dir, name))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("its mode is %v (%v)", info.Mode(), err)
+	}
+	cdrom(t, dir, map[string]string{"meta-data": metaData, "network-config": "version: 2\nethernets: {eth0: {}}\n"})
+	call(t, dir, (*Node).Boot)
+	if exists(dir, "run/NetworkManager/system-connections/10-kairos-eth1.nmconnection") || exists(dir, "run/systemd/network/10-kairos-eth0.network") {
+		t.Error("there are files of the old network-config, or of systemd-networkd")
+	}
+}
+
 // hetznerCloud starts the metadata service of a fake cloud, with the user data in
 // *userData.
 func hetznerCloud(t *testing.T, userData *string) func(*datasource.Access) {

@@ -30,8 +30,23 @@ func TestRender(t *testing.T) {
 				b.WriteString("==> " + f.Path + "\n" + string(f.Data))
 			}
 			golden.Check(t, "testdata/"+name+".golden", b.String())
+			golden.Check(t, "testdata/"+name+"-keyfiles.golden", keyfiles(t, c))
 		})
 	}
+}
+
+// keyfiles shows the files for NetworkManager, and what it cannot do.
+func keyfiles(t *testing.T, c *Config) string {
+	t.Helper()
+	var b strings.Builder
+	files, err := c.Keyfiles()
+	for _, f := range files {
+		b.WriteString("==> " + f.Path + "\n" + string(f.Data))
+	}
+	if err != nil {
+		b.WriteString("\n" + err.Error() + "\n")
+	}
+	return b.String()
 }
 
 // TestProblems: a problem has the position of the mistake and says what to do.

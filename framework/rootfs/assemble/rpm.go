@@ -55,8 +55,8 @@ func (t *toolbox) rpm(database string, args ...string) error {
 		"--library-path", libraries[0], filepath.Join(t.dir, "usr/bin/rpm"),
 		"--define", "_dbpath /" + database, "--define", "_db_backend " + t.format,
 		"--define", "_pkgverify_level digest", "--define", "__plugindir /none", "--nosignature",
-		// The package with the folders of the root has these too; a step has mounts there.
-		"--define", "_netsharedpath /proc:/sys:/dev",
+		// Packages have these, too, where a step has mounts.
+		"--define", "_netsharedpath /proc:/sys:/dev:/etc/hosts:/etc/resolv.conf",
 	}
 	return run(loaders[0], append(own, args...)...)
 }

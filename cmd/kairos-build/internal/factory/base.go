@@ -36,7 +36,7 @@ func (b *build) openBase(ctx context.Context) (base *baseImage, err error) {
 		if err := b.isLockedBase(image); err != nil {
 			return false, err
 		}
-		files, err := source.Files(image, append(osReleaseFiles(), b.packages.Database())...)
+		files, err := source.Files(image, append(osReleaseFiles(), b.packages.BaseDatabases()...)...)
 		if err != nil {
 			return false, fmt.Errorf("%s: %w", b.Base, err)
 		}
@@ -51,7 +51,7 @@ func (b *build) openBase(ctx context.Context) (base *baseImage, err error) {
 		base = &baseImage{
 			name:     baseName(b.Base, in.Digest.String()),
 			state:    stored(in, recipes.InputBase),
-			database: files[b.packages.Database()],
+			database: b.databaseIn(files),
 		}
 		return in.Cached, nil
 	})
@@ -80,8 +80,18 @@ func (b *build) fits(files map[string][]byte) error {
 		is := strings.TrimSpace(facts["ID"] + " " + facts["VERSION_ID"])
 		return fmt.Errorf("%s is %s, flavor %s needs %s %s: choose the flavor that fits, or another base", b.Base, is, f.Name, f.ID, f.Release)
 	}
-	if name := b.packages.Database(); files[name] == nil {
-		return fmt.Errorf("%s: it has no package database (/%s), so nothing can be added to it: take an image with the package manager of %s", b.Base, name, f.Title)
+	if b.databaseIn(files) == nil {
+		return fmt.Errorf("%s: it has no package database (/%s), so nothing can be added to it: take an image with the package manager of %s", b.Base, b.packages.Database(), f.Title)
+	}
+	return nil
+}
+
+// databaseIn is the package database of a base image, or nil.
+func (b *build) databaseIn(files map[string][]byte) []byte {
+	for _, name := range b.packages.BaseDatabases() {
+		if files[name] != nil {
+			return files[name]
+		}
 	}
 	return nil
 }

@@ -37,6 +37,9 @@ type Packages interface {
 	Locked(c recipes.Choice, f packages.Facts, file string) (*packages.Set, error)
 	// Database is the path, in an image, of the file that lists its packages.
 	Database() string
+	// BaseDatabases are the paths where a base image of the distribution may have that
+	// file: the first that is there counts.
+	BaseDatabases() []string
 	// Installed reads that file: every package that the family's own tool lists.
 	Installed(database []byte) ([]packages.Installed, error)
 	// Type is the type of the family's packages in package URLs, such as deb.

@@ -46,6 +46,8 @@ type fakePackages struct {
 
 func (f *fakePackages) Database() string { return "var/lib/dpkg/status" }
 
+func (f *fakePackages) BaseDatabases() []string { return []string{f.Database()} }
+
 func (f *fakePackages) Type() string { return "deb" }
 
 // Installed reads a name and a version from each line.

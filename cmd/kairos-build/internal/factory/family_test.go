@@ -60,7 +60,7 @@ func TestFlavorOf(t *testing.T) {
 		{"another release", "ID=debian\nVERSION_ID=\"11\"\n", "", "it is debian 11, and there are flavors for debian 12, 13 only"},
 		{"no release", "ID=debian\n", "", "it is debian, and there are flavors for debian 12, 13 only"},
 		{"a relative of an unknown release", "ID=kali\nID_LIKE=debian\nVERSION_CODENAME=kali-rolling\n", "", `it is kali, which is like debian, but of no release that there is a flavor for (VERSION_CODENAME is "kali-rolling")`},
-		{"an unsupported distribution", "ID=alpine\nVERSION_ID=3.22\n", "", "it is alpine 3.22, a distribution that there is no flavor for: take an image of one of debian 12, debian 13"},
+		{"an unsupported distribution", "ID=alpine\nVERSION_ID=3.22\n", "", "it is alpine 3.22, a distribution that there is no flavor for: take an image of one of almalinux 10, almalinux 9, debian 12, debian 13"},
 		{"no name", "NAME=x\n", "", "it is of no distribution that it names, a distribution that there is no flavor for"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

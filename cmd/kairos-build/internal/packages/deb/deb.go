@@ -44,6 +44,9 @@ func New(o Options) (*Packages, error) {
 // Database is the path of dpkg's status file.
 func (p *Packages) Database() string { return "var/lib/dpkg/status" }
 
+// BaseDatabases is where a base image has it.
+func (p *Packages) BaseDatabases() []string { return []string{p.Database()} }
+
 // Type is the type of our packages in package URLs.
 func (p *Packages) Type() string { return "deb" }
 

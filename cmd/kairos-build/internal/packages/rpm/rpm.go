@@ -10,7 +10,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"path/filepath"
+	"path"
 	"time"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/inputs"
@@ -63,8 +63,15 @@ func New(o Options) *Packages {
 }
 
 // Database is the path of rpm's database, in the format that the family's distributions use.
-func (p *Packages) Database() string {
-	return filepath.Join(recipes.RPMDatabase, map[string]string{"dnf": "rpmdb.sqlite", "zypper": "Packages.db"}[p.Family])
+func (p *Packages) Database() string { return path.Join(recipes.RPMDatabase, p.databaseName()) }
+
+func (p *Packages) databaseName() string {
+	return map[string]string{"dnf": "rpmdb.sqlite", "zypper": "Packages.db"}[p.Family]
+}
+
+// BaseDatabases are the places where a base image may have it: an image moves it from /var.
+func (p *Packages) BaseDatabases() []string {
+	return []string{p.Database(), path.Join("var/lib/rpm", p.databaseName())}
 }
 
 // Type is the type of our packages in package URLs.

@@ -84,15 +84,26 @@ boot:
   amd64: {packages: [shim], shim: /shim, mok_manager: /mok, grub: /grub, grub_dir: edge, efi_arch: x64}
 `
 
-func newWorld(t *testing.T) *world {
-	w := &world{T: t, key: rpmrepo.NewKey(t), dir: t.TempDir()}
-	w.repo = filepath.Join(t.TempDir(), "repo", "x86_64")
+// newSigned makes a signed repository.
+func newSigned(t *testing.T) (*rpmrepo.Key, string) {
+	t.Helper()
+	key, repo := rpmrepo.NewKey(t), filepath.Join(t.TempDir(), "x86_64")
 	var all []rpmrepo.Package
 	for _, name := range []string{"base", "app", "tool", "kernel", "shim"} {
 		all = append(all, rpmrepo.Package{Name: name, Files: map[string]string{"/usr/share/" + name: name}})
 	}
 	all = append(all, rpmrepo.Package{Name: "kernel", Version: "1.10"}, rpmrepo.Package{Name: "kernel", Version: "1.9", Release: "200"})
-	w.key.Repository(t, w.repo, all...)
+	key.Repository(t, repo, all...)
+	return key, repo
+}
+
+// newWorld has a copy of a repository of its own.
+func newWorld(t *testing.T, key *rpmrepo.Key, signed string) *world {
+	t.Helper()
+	w := &world{T: t, key: key, dir: t.TempDir(), repo: filepath.Join(t.TempDir(), "repo", "x86_64")}
+	if err := os.CopyFS(w.repo, os.DirFS(signed)); err != nil {
+		t.Fatal(err)
+	}
 	w.write(w.key, "signed")
 	w.family = w.newFamily()
 	return w
@@ -146,7 +157,8 @@ func (w *world) inputs(s *packages.Set) (map[string][]byte, error) {
 // TestResolveAndLock: a set and what a lock keeps of it give the same bytes, and the lock
 // reads no list of packages.
 func TestResolveAndLock(t *testing.T) {
-	w := newWorld(t)
+	key, repo := newSigned(t)
+	w := newWorld(t, key, repo)
 	set, err := w.family.Resolve(t.Context(), w.choice())
 	if err != nil {
 		t.Fatal(err)
@@ -183,29 +195,31 @@ func TestResolveAndLock(t *testing.T) {
 
 // TestRefused: each fault of a repository, with what a person is told.
 func TestRefused(t *testing.T) {
+	key, repo := newSigned(t)
+	other := rpmrepo.NewKey(t)
 	for _, tt := range []struct {
 		name  string
 		spoil func(*world)
 		want  string
 	}{
-		{"another key", func(w *world) { w.write(rpmrepo.NewKey(w), "signed") }, "no signature is good: the one by key "},
+		{"another key", func(w *world) { w.write(other, "signed") }, "no signature is good: the one by key "},
 		{"no signature", func(w *world) { w.remove("repodata/repomd.xml.asc") }, "repomd.xml: it is not signed: there is no repomd.xml.asc; a flavor whose publisher signs only the packages says `metadata: unsigned`"},
 		{"a changed list", func(w *world) { w.change("repodata/repomd.xml", "<revision>", "<revision>1") }, "no signature is good: "},
 		{"a missing list", func(w *world) { w.remove("repodata/*-primary.xml*") }, "repomd.xml names it, and the mirror has no such file: the mirror is in the middle of an update"},
 		{"another list", func(w *world) { w.truncate("repodata/*-primary.xml*") }, "is truncated: has 10 bytes, the signed repomd.xml says "},
 		{"an altered package", func(w *world) { w.flip("app-1-1.noarch.rpm") }, "app-1-1.noarch.rpm: sha256 is "},
-		{"a package of another key", func(w *world) { w.resign(true) }, "package app-1-1.noarch.rpm: its signature is not good: "},
-		{"a package without signature", func(w *world) { w.resign(false) }, "package app-1-1.noarch.rpm: it is not signed: want a signature by a key of the flavor"},
+		{"a package of another key", func(w *world) { w.resign(other, true) }, "package app-1-1.noarch.rpm: its signature is not good: "},
+		{"a package without signature", func(w *world) { w.resign(other, false) }, "package app-1-1.noarch.rpm: it is not signed: want a signature by a key of the flavor"},
 		{"no such package", func(w *world) {
 			w.edit("packages: [app]", "packages: [apq]")
 		}, `flavor.yaml:16:12: packages: package "apq" is not in the repositories (main): did you mean "app"?`},
 		{"no such base package", func(w *world) {
-			w.edit("base_packages: [base]", "base_packages: [basis]")
-		}, `flavor.yaml:15:21: base: package "basis" is not in the repositories (main): did you mean "base"?`},
+			w.edit("base_packages: [base]", "base_packages: [bas]")
+		}, `flavor.yaml:15:21: base: package "bas" is not in the repositories (main): did you mean "base"?`},
 		{"a mirror of no repository", func(w *world) { w.family.Mirrors = []string{"baseos=http://mirror.example"} }, "the flavor edge has no repository baseos=, only main"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newWorld(t, key, repo)
 			tt.spoil(w)
 			set, err := w.family.Resolve(t.Context(), w.choice())
 			if err == nil {
@@ -220,7 +234,8 @@ func TestRefused(t *testing.T) {
 
 // TestUnsignedMetadata: where the publisher signs only packages, their signatures count.
 func TestUnsignedMetadata(t *testing.T) {
-	w := newWorld(t)
+	key, repo := newSigned(t)
+	w := newWorld(t, key, repo)
 	w.write(w.key, "unsigned")
 	w.remove("repodata/repomd.xml.asc")
 	set, err := w.family.Resolve(t.Context(), w.choice())
@@ -237,7 +252,8 @@ func TestUnsignedMetadata(t *testing.T) {
 
 // TestLockedPackageIsGone: the error is one that the factory knows.
 func TestLockedPackageIsGone(t *testing.T) {
-	w := newWorld(t)
+	key, repo := newSigned(t)
+	w := newWorld(t, key, repo)
 	set, err := w.family.Resolve(t.Context(), w.choice())
 	if err != nil {
 		t.Fatal(err)
@@ -306,10 +322,10 @@ func (w *world) flip(pattern string) {
 
 // resign replaces the package app by one with the signature of another key, or with none, in
 // a list that is signed well.
-func (w *world) resign(signed bool) {
+func (w *world) resign(other *rpmrepo.Key, signed bool) {
 	w.remove("app-1-1.noarch.rpm")
 	app := rpmrepo.Package{Name: "app", Files: map[string]string{"/usr/share/app": "other"}, Unsigned: !signed}
-	rpmrepo.NewKey(w).Repository(w, w.repo, app)
+	other.Repository(w, w.repo, app)
 	w.key.Index(w, w.repo)
 }
 

@@ -32,6 +32,7 @@ type list struct {
 type Request struct {
 	Family       string   `json:"family"`
 	Arch         string   `json:"arch"` // as rpm names it
+	GOARCH       string   `json:"-"`    // the same, of the toolbox
 	Repositories []string `json:"repositories"`
 	Jobs         []Job    `json:"jobs"`
 }
@@ -117,7 +118,7 @@ func (s *search) base() recipes.PackageList {
 
 // request asks for the packages that are installed. All but the base are over another job.
 func (s *search) request(family string) Request {
-	r := Request{Family: family, Arch: rpmArch(s.choice.Arch), Repositories: s.choice.Flavor.Base.Archive.Parts()}
+	r := Request{Family: family, Arch: rpmArch(s.choice.Arch), GOARCH: s.choice.Arch, Repositories: s.choice.Flavor.Base.Archive.Parts()}
 	r.Jobs = append(r.Jobs, Job{ID: recipes.InputBase, Names: s.base().Names})
 	for _, l := range s.lists {
 		if l.Installed {

@@ -39,7 +39,6 @@ type Builder interface {
 type Solver struct {
 	Builder Builder
 	State   string // folder that outlives a build
-	Arch    string // GOARCH of the toolbox
 	// Assemble returns the program kairos-assemble for an architecture.
 	Assemble func(arch string) ([]byte, error)
 	Log      *slog.Logger
@@ -64,7 +63,7 @@ func (s Solver) Solve(ctx context.Context, tools []inputs.Source, r rpm.Request,
 	}
 	in := recipes.Inputs{}
 	for _, source := range sources {
-		if in[source.Name], err = s.add(ctx, store, source); err != nil {
+		if in[source.Name], err = s.add(ctx, store, source, r.GOARCH); err != nil {
 			return nil, err
 		}
 	}
@@ -72,15 +71,16 @@ func (s Solver) Solve(ctx context.Context, tools []inputs.Source, r rpm.Request,
 	if err != nil {
 		return nil, err
 	}
-	graph, err := state.Marshal(ctx, llb.Platform(s.platform()))
+	graph, err := state.Marshal(ctx, llb.Platform(platform(r)))
 	if err != nil {
 		return nil, fmt.Errorf("marshalling the choice of packages: %w", err)
 	}
-	return s.answer(ctx, store, graph)
+	return s.answer(ctx, store, graph, platform(r))
 }
 
-func (s Solver) platform() ocispec.Platform {
-	return ocispec.Platform{OS: "linux", Architecture: s.Arch}
+// platform is that of the toolbox.
+func platform(r rpm.Request) ocispec.Platform {
+	return ocispec.Platform{OS: "linux", Architecture: r.GOARCH}
 }
 
 func (s Solver) store() (*inputs.Store, error) {
@@ -94,7 +94,7 @@ func (s Solver) store() (*inputs.Store, error) {
 
 // sources are the inputs of the graph.
 func (s Solver) sources(tools []inputs.Source, r rpm.Request, repositories []inputs.File) ([]inputs.Source, error) {
-	program, err := s.Assemble(s.Arch)
+	program, err := s.Assemble(r.GOARCH)
 	if err != nil {
 		return nil, err
 	}
@@ -129,18 +129,18 @@ func tree(name string, files []inputs.File) (inputs.Source, error) {
 	}}, nil
 }
 
-func (s Solver) add(ctx context.Context, store *inputs.Store, source inputs.Source) (llb.State, error) {
+func (s Solver) add(ctx context.Context, store *inputs.Store, source inputs.Source, arch string) (llb.State, error) {
 	sum := sha256.New()
-	fmt.Fprintf(sum, "solver 1 %s\n", s.Arch)
+	fmt.Fprintf(sum, "solver 1 %s\n", arch)
 	sum.Write(source.Key)
-	in, err := store.Add(ctx, source.Name, s.Arch, hex.EncodeToString(sum.Sum(nil)), func(w io.Writer) error {
+	in, err := store.Add(ctx, source.Name, arch, hex.EncodeToString(sum.Sum(nil)), func(w io.Writer) error {
 		return source.Write(ctx, w, func(int64, int64) {})
 	})
 	return llb.OCILayout(in.Ref(), llb.OCIStore("", storeID), llb.WithCustomName("input "+source.Name)), err
 }
 
 // answer is the answer that was kept, or the engine's.
-func (s Solver) answer(ctx context.Context, store *inputs.Store, graph *llb.Definition) (*rpm.Answer, error) {
+func (s Solver) answer(ctx context.Context, store *inputs.Store, graph *llb.Definition, on ocispec.Platform) (*rpm.Answer, error) {
 	sum := sha256.New()
 	for _, op := range graph.Def {
 		sum.Write(op)
@@ -151,7 +151,7 @@ func (s Solver) answer(ctx context.Context, store *inputs.Store, graph *llb.Defi
 			return a, nil
 		}
 	}
-	data, err := s.run(ctx, store, graph)
+	data, err := s.run(ctx, store, graph, on)
 	if err != nil {
 		return nil, fmt.Errorf("choosing packages: %w", err)
 	}
@@ -171,7 +171,7 @@ func parse(data []byte) (*rpm.Answer, error) {
 }
 
 // run executes the graph and reads the file that it makes.
-func (s Solver) run(ctx context.Context, store *inputs.Store, graph *llb.Definition) (_ []byte, err error) {
+func (s Solver) run(ctx context.Context, store *inputs.Store, graph *llb.Definition, on ocispec.Platform) (_ []byte, err error) {
 	dir, err := os.MkdirTemp(s.State, "solving-")
 	if err != nil {
 		return nil, err
@@ -179,12 +179,12 @@ func (s Solver) run(ctx context.Context, store *inputs.Store, graph *llb.Definit
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	_, err = s.Builder.Solve(ctx, engine.Request{
 		Definition: graph, Stores: map[string]content.Store{storeID: store},
-		Image: &engine.Image{Dir: filepath.Join(dir, "image"), Config: ocispec.Image{Platform: s.platform()}, Epoch: recipes.SolverEpoch()},
+		Image: &engine.Image{Dir: filepath.Join(dir, "image"), Config: ocispec.Image{Platform: on}, Epoch: recipes.SolverEpoch()},
 	})
 	if err != nil {
 		return nil, err
 	}
-	image, err := source.Layout(filepath.Join(dir, "image"), v1.Platform{OS: "linux", Architecture: s.Arch})
+	image, err := source.Layout(filepath.Join(dir, "image"), v1.Platform{OS: on.OS, Architecture: on.Architecture})
 	if err != nil {
 		return nil, err
 	}
