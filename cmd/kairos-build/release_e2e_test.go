@@ -57,7 +57,9 @@ func TestReleaseIsKilledAndGoesOn(t *testing.T) {
 	if err := syscall.Kill(-first.Process.Pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	<-ended
+	if err := <-ended; err == nil {
+		t.Fatal("it came to its end before it was killed")
+	}
 	built, err := os.ReadFile(filepath.Join(folder, releaseflow.StateName))
 	if err != nil {
 		t.Fatal(err)
