@@ -198,7 +198,7 @@ func (f *releaseFlags) images(s *matrix.Selection) (list []releaseflow.Image, _ 
 			return nil, commandline.UsageError{Err: fmt.Errorf("where does %s go? Give --push REGISTRY/PREFIX, or write a registry into its flavor; --until test does without", c.Name)}
 		}
 		distribution, _, _ := strings.Cut(c.Kubernetes, " ")
-		kind := strings.Join([]string{i.Repository, c.Architecture, c.Model, distribution}, " ")
+		kind := strings.Join([]string{i.Repository, flavor.Name, c.Architecture, c.Model, distribution}, " ")
 		if other := kinds[kind]; other != "" && len(f.channels) > 0 && f.reaches(releaseflow.Promote) {
 			return nil, commandline.UsageError{Err: fmt.Errorf("--channel %s: a channel names one image for a kind of node, and %s and %s are for the same kind: select one of them, such as with --k3s, or give each its own channel", f.channels[0], other, c.Name)}
 		}

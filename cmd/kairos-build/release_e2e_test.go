@@ -27,12 +27,12 @@ func TestReleaseIsKilledAndGoesOn(t *testing.T) {
 	if err := os.Unsetenv("KAIROS_BUILD_STATE"); err != nil { // the cache that all builds share
 		t.Fatal(err)
 	}
-	args := s.args("v1.0.0", "--sign", s.key("ours"), "--json", "--artifact", "image,raw")
+	args := s.args("v1.0.0", "--sign", s.key("ours"), "--json")
 	folder, delay := s.path("out/debian-13-amd64-generic"), time.Duration(0)
 	if testing.Short() {
-		args = append(args, "--test", "none", "--until", "push")
+		args = append(args, "--artifact", "image", "--test", "none", "--until", "push")
 	} else {
-		args, delay = append(args, "--test", "short", "--boot", "bios", "--machine", "bios", "--channel", "edge"), 8*time.Second
+		args, delay = append(args, "--artifact", "image,raw", "--test", "short", "--boot", "bios", "--machine", "bios", "--channel", "edge"), 8*time.Second
 	}
 
 	first := w.command(t.Context(), args...)
@@ -57,7 +57,9 @@ func TestReleaseIsKilledAndGoesOn(t *testing.T) {
 	if err := syscall.Kill(-first.Process.Pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	<-ended
+	if err := <-ended; err == nil {
+		t.Fatal("it came to its end before it was killed")
+	}
 	built, err := os.ReadFile(filepath.Join(folder, releaseflow.StateName))
 	if err != nil {
 		t.Fatal(err)
