@@ -88,8 +88,8 @@ func (c *conversation) answer(query string) (any, error) {
 		set = field.SelectionSet
 	}
 	value, err := c.leaf(calls)
-	for i := len(names) - 1; i >= 0; i-- {
-		value = map[string]any{names[i]: value}
+	for _, name := range slices.Backward(names) {
+		value = map[string]any{name: value}
 	}
 	return value, err
 }

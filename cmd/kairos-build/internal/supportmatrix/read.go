@@ -115,8 +115,7 @@ func (f *folder) read() error {
 }
 
 func unwrapPath(err error) error {
-	var at *fs.PathError
-	if errors.As(err, &at) {
+	if at, ok := errors.AsType[*fs.PathError](err); ok {
 		return at.Err
 	}
 	return err
