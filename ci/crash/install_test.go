@@ -185,6 +185,7 @@ func newBlank(t *testing.T, before []byte) *blank {
 }
 
 func (r *blank) Size() int64   { return int64(len(r.now)) }
+func (*blank) Sector() int64   { return layout.SectorSize }
 func (r *blank) Sync() error   { return r.w.Flush() }
 func (r *blank) Forget() error { return nil }
 func (r *blank) ReadAt(p []byte, off int64) (int, error) {
