@@ -42,7 +42,7 @@ func formTime(t *testing.T) context.Context {
 func TestScreen(t *testing.T) {
 	const enter, down, erase = "\r", "\x1b[B", "\x15"
 	var out bytes.Buffer
-	all := []disks.Disk{{Path: "/dev/sda", Size: 1 << 40, Sector: 512}, {Path: "/dev/sdb", Size: 1 << 40, Sector: 512}, {Path: "/dev/sdc", Sector: 4096}}
+	all := []disks.Disk{{Path: "/dev/sda", Size: 1 << 40, Sector: 512}, {Path: "/dev/sdb", Size: 1 << 40, Sector: 512}, {Path: "/dev/sdc", Sector: 4096, BIOS: true}}
 	got, err := screen{formTime(t), typist(t, down, enter), &out}.device(all)
 	if err != nil || got != "/dev/sdb" || !strings.Contains(out.String(), "its sectors have 4096") {
 		t.Errorf("%q, %v, %s", got, err, out.String())

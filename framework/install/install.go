@@ -68,7 +68,6 @@ type Machine struct {
 	Open      func(path string) (Device, error)
 	Available func() (int64, error) // memory in bytes
 	TPM       func() (Sealer, error)
-	BIOS      bool // a BIOS started it, not UEFI
 }
 
 // A Device is a disk that can be closed.
@@ -115,7 +114,7 @@ func Prepare(ctx context.Context, m Machine, r Request, report func(disk.Progres
 	if r.Keep {
 		size = 0 // the disk has its sizes already
 	}
-	choice, err := disks.Choose(all, disks.Wish{Device: r.Device, Size: size, For: words, Force: r.Force, Keep: r.Keep, BIOS: m.BIOS}, m.Resolve)
+	choice, err := disks.Choose(all, disks.Wish{Device: r.Device, Size: size, For: words, Force: r.Force, Keep: r.Keep}, m.Resolve)
 	if err != nil {
 		return nil, err
 	}

@@ -191,7 +191,7 @@ func (n *Node) fetchImage(ctx context.Context, o InstallOptions, i *Installation
 // installMachine is the machine below the root of n.
 func (n *Node) installMachine(boot *thisboot.Boot) install.Machine {
 	root := n.Root.Dir
-	system := disks.System{Sys: filepath.Join(root, "sys"), Dev: filepath.Join(root, "dev"), Proc: filepath.Join(root, "proc"), Booted: map[string]string{}}
+	system := disks.System{Sys: filepath.Join(root, "sys"), Dev: filepath.Join(root, "dev"), Proc: filepath.Join(root, "proc"), Booted: map[string]string{}, BIOS: !n.Root.Exists("/sys/firmware/efi")}
 	if boot.Disk.Device != "" {
 		system.Booted[boot.Disk.Device] = "this system was started from it"
 	}
@@ -204,7 +204,6 @@ func (n *Node) installMachine(boot *thisboot.Boot) install.Machine {
 		Open:      func(path string) (install.Device, error) { return openWhole(filepath.Join(root, path)) },
 		Available: func() (int64, error) { return install.Available(filepath.Join(root, "proc/meminfo")) },
 		TPM:       func() (install.Sealer, error) { return tpm.Open(filepath.Join(root, "dev")) },
-		BIOS:      !n.Root.Exists("/sys/firmware/efi"),
 	}
 }
 

@@ -24,7 +24,6 @@ type Wish struct {
 	For    string // what for, in words
 	Force  bool   // erase whatever is on the disk
 	Keep   bool   // only the system of an installed node is written: its data stay
-	BIOS   bool   // the machine was started by a BIOS, not by UEFI
 }
 
 // A Choice is a disk, and why it was chosen.
@@ -145,7 +144,7 @@ func (d Disk) Against(w Wish) []string {
 	if d.ReadOnly {
 		all = append(all, "it is read-only: does it have a switch, or is it worn out?")
 	}
-	all = append(all, d.againstSectors(w)...)
+	all = append(all, d.againstSectors()...)
 	if d.Size < w.Size {
 		all = append(all, fmt.Sprintf("it is too small: it has %d MiB, and %d MiB are needed: %s", d.Size>>20, (w.Size-1)>>20+1, w.For))
 	}
@@ -163,9 +162,9 @@ func (d Disk) Against(w Wish) []string {
 
 // againstSectors: a BIOS counts in sectors of 512 bytes, and so does GRUB's code that it
 // starts.
-func (d Disk) againstSectors(w Wish) []string {
+func (d Disk) againstSectors() []string {
 	switch {
-	case d.Sector == gpt.SectorSize || d.Sector == gpt.LargeSector && !w.BIOS:
+	case d.Sector == gpt.SectorSize || d.Sector == gpt.LargeSector && !d.BIOS:
 		return nil
 	case d.Sector == gpt.LargeSector:
 		return []string{fmt.Sprintf("its sectors have %d bytes, and a BIOS cannot start a machine from such a disk: set the firmware to UEFI, or give the disk sectors of %d bytes (some can, with `nvme format` or `sg_format`)", d.Sector, gpt.SectorSize)}

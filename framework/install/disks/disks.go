@@ -43,6 +43,7 @@ type Disk struct {
 	Bus       string // nvme, usb, sata, virtio, mmc or scsi
 	Size      int64  // bytes
 	Sector    int64  // bytes of a logical sector
+	BIOS      bool   // a BIOS started its machine, not UEFI
 	Removable bool   // or on USB
 	ReadOnly  bool
 	Uses      []string // sentences about what uses it
@@ -60,6 +61,7 @@ type System struct {
 	// Booted are devices that the running system needs, such as /dev/sda or /dev/sr0p1, and
 	// why: "this system was started from it".
 	Booted map[string]string
+	BIOS   bool // a BIOS started the machine, not UEFI
 }
 
 // List returns the disks of the machine, in the order of blockdev.Disks.
@@ -80,7 +82,7 @@ func (s System) List() ([]Disk, error) {
 }
 
 func (s System) disk(b blockdev.Disk, uses map[string][]string) Disk {
-	d := Disk{Path: b.Path, Model: b.Model, Bus: busOf(b), Size: b.Size, Sector: 512}
+	d := Disk{Path: b.Path, Model: b.Model, Bus: busOf(b), Size: b.Size, Sector: 512, BIOS: s.BIOS}
 	d.Removable = b.Removable || d.Bus == "usb"
 	dir := filepath.Join(s.Sys, "block", b.Name)
 	if n, err := readNumber(dir, "queue/logical_block_size"); err == nil {

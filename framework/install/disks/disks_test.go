@@ -61,7 +61,7 @@ func (m machine) disk(name, device string, mib int64, attrs map[string]string) {
 }
 
 func (m machine) system() System {
-	return System{Sys: m.dir + "/sys", Dev: m.dir + "/dev", Proc: m.dir + "/proc", Booted: map[string]string{"/dev/vda": "this system was started from it"}}
+	return System{Sys: m.dir + "/sys", Dev: m.dir + "/dev", Proc: m.dir + "/proc", Booted: map[string]string{"/dev/vda": "this system was started from it"}, BIOS: true}
 }
 
 func (m machine) list() []Disk {
@@ -94,7 +94,7 @@ func TestList(t *testing.T) {
 	}
 	var got []string
 	for _, d := range m.list() {
-		got = append(got, fmt.Sprintf("%s [%s] %s", d, d.ByID, strings.Join(d.Against(Wish{BIOS: true}), "; ")))
+		got = append(got, fmt.Sprintf("%s [%s] %s", d, d.ByID, strings.Join(d.Against(Wish{}), "; ")))
 	}
 	want := []string{
 		"/dev/vda (8 MB, virtio) [] this system was started from it",
@@ -121,6 +121,7 @@ func TestChoose(t *testing.T) {
 	booted := func(d *Disk) { d.Booted = "this system was started from it" }
 	node := func(d *Disk) { d.Contents = Contents{Table: "GPT", Kairos: true} }
 	native := func(d *Disk) { d.Sector = 4096 }
+	old := func(d *Disk) { d.Sector, d.BIOS = 4096, true }
 	odd := func(d *Disk) { d.Sector = 520 }
 	for _, c := range []struct {
 		name  string
@@ -143,7 +144,7 @@ func TestChoose(t *testing.T) {
 		{"told to erase data", []Disk{with(plain("/dev/sda", 9000), full), with(plain("/dev/sdb", 9900), full)}, Wish{Force: true}, "/dev/sdb", "the largest of 2 suitable disks"},
 		{"too small", []Disk{plain("/dev/sda", 100)}, Wish{Size: 6<<30 + 1, For: "4480 MiB for the slots"}, "", "it is too small: it has 100 MiB, and 6145 MiB are needed: 4480 MiB for the slots"},
 		{"sectors of 4096 bytes under UEFI", []Disk{with(plain("/dev/sda", 9000), native)}, Wish{}, "/dev/sda", "the only disk of the machine"},
-		{"sectors of 4096 bytes under BIOS", []Disk{with(plain("/dev/sda", 99000), native), plain("/dev/sdb", 9000)}, Wish{BIOS: true}, "/dev/sdb", "the only suitable one of 2 disks"},
+		{"sectors of 4096 bytes under BIOS", []Disk{with(plain("/dev/sda", 99000), old), plain("/dev/sdb", 9000)}, Wish{}, "/dev/sdb", "the only suitable one of 2 disks"},
 		{"sectors of 520 bytes", []Disk{with(plain("/dev/sda", 9000), odd)}, Wish{}, "", "its sectors have 520 bytes: a disk has 512 or 4096"},
 		{"none", nil, Wish{}, "", "no disk to install to: the kernel sees no disk"},
 		{"named by a link", []Disk{plain("/dev/sda", 9000)}, Wish{Device: "/dev/disk/by-id/x"}, "/dev/sda", "it was named"},
