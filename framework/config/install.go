@@ -196,6 +196,7 @@ func (i *Install) join(later Install) {
 	wins(&i.Reboot, later.Reboot)
 	wins(&i.PowerOff, later.PowerOff)
 	wins(&i.Force, later.Force)
+	wins(&i.NoFormat, later.NoFormat)
 	wins(&i.Sizes.EFI, later.Sizes.EFI)
 	wins(&i.Sizes.OEM, later.Sizes.OEM)
 	wins(&i.Sizes.State, later.Sizes.State)
