@@ -185,7 +185,7 @@ e2e: $(if $(BUILT),,build fixtures) ## Run the tests that need root and QEMU
 	@ci/setup/install run test
 	@echo '== end-to-end tests'
 	@$(if $(SUDO),$(GO) test -C ci/kubernetes -count 1 -exec "$(subst ",,$(SUDO))" ./shell)
-	@$(QEMU) PATH="$$PATH:/usr/sbin:/sbin"; env $$(cat $(FIXTURES)/env) $(GO) test -tags e2e -count 1 -p 1 -timeout $(if $(SLICE),30m -short,3h) $(if $(SUDO),-exec "$(subst ",,$(SUDO))") $(E2E:%=./%)
+	@$(QEMU) PATH="$$PATH:/usr/sbin:/sbin"; env $$(cat $(FIXTURES)/env) $(GO) test -tags e2e -count 1 -p 1 -timeout $(if $(SLICE),80m -short,3h) $(if $(SUDO),-exec "$(subst ",,$(SUDO))") $(E2E:%=./%)
 
 # The end-to-end tests boot and run parts of a debian-13 that is built once;
 # `make acceptance` finds it unchanged.
