@@ -49,7 +49,9 @@ func NewKey(t testing.TB) *Key {
 	}
 	k := &Key{home: home}
 	t.Cleanup(func() {
-		_, _ = k.try("gpgconf", "--kill", "all")
+		if _, err := k.try("gpgconf", "--kill", "all"); err != nil {
+			t.Error(err) // an agent of gpg would live on
+		}
 		if err := os.RemoveAll(home); err != nil {
 			t.Error(err)
 		}

@@ -270,7 +270,11 @@ func (r *releaser) Sign(ctx context.Context, i releaseflow.Image) (string, error
 
 // Push implements releaseflow.Steps.
 func (r *releaser) Push(ctx context.Context, i releaseflow.Image) (p releaseflow.Pushed, sent bool, err error) {
-	before, err := r.publishers[i.Repository].Tagged(ctx, r.tagOf(ctx, i))
+	ref, err := r.Planned(ctx, i)
+	if err != nil {
+		return p, false, err
+	}
+	before, err := r.publishers[i.Repository].Tagged(ctx, tagOf(ref))
 	if err != nil {
 		return p, false, err
 	}
@@ -282,15 +286,12 @@ func (r *releaser) Push(ctx context.Context, i releaseflow.Image) (p releaseflow
 	return releaseflow.Pushed{Digest: made.Digest, Reference: made.Reference}, sent, nil
 }
 
-// tagOf is the tag that an image gets.
-func (r *releaser) tagOf(ctx context.Context, i releaseflow.Image) string {
-	ref, _ := r.Planned(ctx, i)
-	return ref[strings.LastIndexByte(ref, ':')+1:]
-}
+// tagOf is the tag of REGISTRY/NAME:TAG.
+func tagOf(ref string) string { return ref[strings.LastIndexByte(ref, ':')+1:] }
 
 // Promote implements releaseflow.Steps.
 func (r *releaser) Promote(ctx context.Context, i releaseflow.Image, p releaseflow.Pushed, name string) (releaseflow.Channel, bool, error) {
-	image, err := reference.ParseTag(p.Reference[strings.LastIndexByte(p.Reference, ':')+1:])
+	image, err := reference.ParseTag(tagOf(p.Reference))
 	if err != nil {
 		return releaseflow.Channel{}, false, err
 	}

@@ -158,6 +158,50 @@ func TestInstall(t *testing.T) {
 	}
 }
 
+// TestReinstall: an installed node gets another system and keeps what is in /oem. After an
+// interruption the disk is no free one, and the same goes on.
+func TestReinstall(t *testing.T) {
+	p := &plate{make([]byte, 230<<20)}
+	install := func(r Request) []string {
+		t.Helper()
+		c, err := disks.Read(p, p.Size())
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan, err := Prepare(t.Context(), computer(p, c), r, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(plan.Run(t.Context()), plan.Close()); err != nil {
+			t.Fatal(err)
+		}
+		return plan.Lines()
+	}
+	install(request(t))
+	table, err := gpt.Read(p, p.Size())
+	if err != nil {
+		t.Fatal(err)
+	}
+	oem, _ := table.Partition(layout.PartOEM)
+	want := bytes.Clone(p.data[oem.Offset() : oem.Offset()+oem.Size()])
+	copy(p.data, append([]byte(layout.ReinstallMark), make([]byte, 512-len(layout.ReinstallMark))...))
+	c, err := disks.Read(p, p.Size())
+	if err != nil || !c.Reinstalling || c.Interrupted || c.Free() {
+		t.Errorf("after an interruption: %+v, %v", c, err)
+	}
+	if _, err := Prepare(t.Context(), computer(p, c), request(t), nil); err == nil || !strings.Contains(err.Error(), "`kairos-agent install --no-format` goes on), which would be lost") {
+		t.Errorf("without --no-format: %v", err)
+	}
+	again := request(t)
+	again.Keep, again.Sizes, again.Files = true, layout.Sizes{Root: 1 << 40}, []File{{"/x", "99.yaml", []byte("hostname: b\n")}}
+	if lines := install(again); !strings.HasPrefix(lines[len(lines)-1], "kept    the partitions, and the data") {
+		t.Errorf("it says %q", lines)
+	}
+	if !bytes.Equal(want, p.data[oem.Offset():oem.Offset()+oem.Size()]) || p.data[510] != 0x55 {
+		t.Error("/oem differs, or the disk does not start")
+	}
+}
+
 type section struct {
 	p  *plate
 	at int64

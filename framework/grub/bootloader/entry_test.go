@@ -54,7 +54,7 @@ func TestNewRefuses(t *testing.T) {
 		{"nothing", func(m map[string][]byte) { clear(m) }, `grub-dir is ""`},
 		{"no grub.cfg", func(m map[string][]byte) { delete(m, Config) }, "has no grub.cfg: build the image anew"},
 		{"half a BIOS", func(m map[string][]byte) { delete(m, BIOSBoot) }, "one is missing"},
-		{"shim without GRUB", func(m map[string][]byte) { delete(m, "efi/grubx64.efi") }, "neither efi/grubx64.efi nor efi/grub.efi"},
+		{"shim without GRUB", func(m map[string][]byte) { delete(m, "efi/grubx64.efi") }, "no efi/grubx64.efi"},
 		{"no BIOS, no UEFI", func(m map[string][]byte) {
 			maps.DeleteFunc(m, func(k string, _ []byte) bool { return k != DirFile && k != Config })
 		}, "neither for BIOS"},

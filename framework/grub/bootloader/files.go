@@ -114,7 +114,7 @@ func (f *Files) takeEFI(files map[string][]byte) error {
 			grub = anyGRUB
 		}
 		if files[grub] == nil {
-			return fmt.Errorf("%w: %s has %s but neither %s nor %s", ErrFiles, layout.ImageBoot, name, efiGRUB+arch, anyGRUB)
+			return fmt.Errorf("%w: %s has %s but no %s and no %s", ErrFiles, layout.ImageBoot, name, efiGRUB+arch, anyGRUB)
 		}
 		f.take(files, grub, "EFI/BOOT/"+strings.TrimPrefix(grub, efiDir))
 		f.take(files, efiMok+arch, "EFI/BOOT/mm"+arch)

@@ -141,7 +141,7 @@ func (c Contents) Free() bool {
 func (c Contents) String() string {
 	switch {
 	case c.Reinstalling:
-		return "a node whose reinstallation was interrupted; its data are there, and `kairos-agent install --no-format` goes on with it"
+		return "a node whose reinstallation was interrupted (its data are there: `kairos-agent install --no-format` goes on)"
 	case c.Kairos && c.Recovery.Version != "":
 		return fmt.Sprintf("an installed node (version %s)", c.Recovery.Version)
 	case c.Kairos:
