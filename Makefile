@@ -38,6 +38,10 @@ CRASH_BOOTS ?= 100
 CRASH_FIRMWARE ?= bios
 CRASH_FULL = $(CRASH)/full-$(CRASH_FIRMWARE)
 GOLANGCI_LINT_VERSION := v2.15.0
+# The test runner that says again at the end what failed, and which tests were the slowest.
+GOTESTSUM_VERSION := v1.13.0
+GOTESTSUM := .tools/gotestsum-$(GOTESTSUM_VERSION)
+E2E_RESULTS := .tools/e2e.json
 GREMLINS_VERSION := v0.6.0
 GREMLINS := .tools/gremlins-$(GREMLINS_VERSION)
 MUTATED := framework/slot framework/slot/slotimage framework/grub/bootenv framework/grub/bootconf \
@@ -107,9 +111,13 @@ test: ## Run a part of every kind of test, in about half an hour; this is what C
 	@ci/setup/install build run test
 	@ci/setup/qemu .tools/qemu >/dev/null
 	@$(MAKE) check LATER=1
-	@$(MAKE) fixtures crash-programs standins
-	@$(MAKE) -j2 SLICE=1 BUILT=1 first-half second-half
+	@$(MAKE) fixtures crash-programs standins $(GOTESTSUM)
+	@rm -f $(E2E_RESULTS)
+	@$(MAKE) -j2 SLICE=1 BUILT=1 first-half second-half || { $(FAILED); exit 1; }
 	@echo '== all tests passed'
+
+# What failed in one half stands far above what the other has printed since.
+FAILED = [ ! -s $(E2E_RESULTS) ] || { echo '== of the end-to-end tests'; PATH="$(dir $(GO)):$$PATH" $(GOTESTSUM) --raw-command --format pkgname --hide-summary skipped -- cat $(E2E_RESULTS); }
 
 # The halves of `make test`, which take about the same time.
 .PHONY: first-half second-half
@@ -181,11 +189,17 @@ unit: payload ## Run the unit tests: no root, no network, no QEMU
 # SLICE=1 skips tests that repeat another on different hardware. BUILT=1 says that the
 # programs and the fixtures exist: nothing is compiled a second time.
 .PHONY: e2e
-e2e: $(if $(BUILT),,build fixtures) ## Run the tests that need root and QEMU
+e2e: $(if $(BUILT),,build fixtures) $(GOTESTSUM) ## Run the tests that need root and QEMU
 	@ci/setup/install run test
 	@echo '== end-to-end tests'
 	@$(if $(SUDO),$(GO) test -C ci/kubernetes -count 1 -exec "$(subst ",,$(SUDO))" ./shell)
-	@$(QEMU) PATH="$$PATH:/usr/sbin:/sbin"; env $$(cat $(FIXTURES)/env) $(GO) test -tags e2e -count 1 -p 1 -timeout $(if $(SLICE),80m -short,3h) $(if $(SUDO),-exec "$(subst ",,$(SUDO))") $(E2E:%=./%)
+	@$(QEMU) PATH="$(dir $(GO)):$$PATH:/usr/sbin:/sbin"; env $$(cat $(FIXTURES)/env) $(GOTESTSUM) --format pkgname-and-test-fails --hide-summary skipped --jsonfile $(E2E_RESULTS) -- -vet off -tags e2e -count 1 -p 1 -timeout $(if $(SLICE),80m -short,3h) $(if $(SUDO),-exec "$(subst ",,$(SUDO))") $(E2E:%=./%)
+	@PATH="$(dir $(GO)):$$PATH" $(GOTESTSUM) tool slowest --jsonfile $(E2E_RESULTS) --threshold 10s
+
+$(GOTESTSUM):
+	@mkdir -p .tools
+	@GOFLAGS= GOBIN=$(CURDIR)/.tools/new $(GO) install gotest.tools/gotestsum@$(GOTESTSUM_VERSION)
+	@mv .tools/new/gotestsum $@
 
 # The end-to-end tests boot and run parts of a debian-13 that is built once;
 # `make acceptance` finds it unchanged.

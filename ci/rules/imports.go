@@ -366,7 +366,7 @@ func bans() []ban {
 		{path: "math/rand", instead: "nothing: outputs are deterministic"},
 		{path: "math/rand/v2", instead: "nothing: outputs are deterministic", except: []string{"ci/crash", "framework/internal/layers/layerstest"}}, // for tests, with a seed
 		{path: "github.com/pkg/errors", instead: "errors and fmt.Errorf with %w"},
-		{path: "github.com/sirupsen/logrus", instead: "log/slog", except: []string{"cmd/kairos-build/internal/engine"}},
+		{path: "github.com/sirupsen/logrus", instead: "log/slog", except: []string{"cmd/kairos-build/internal/engine", "ci/testregistry"}},
 		{path: "github.com/stretchr/testify", instead: "testing and go-cmp"},
 		{path: "gopkg.in/yaml.v2", instead: "go.yaml.in/yaml/v3"},
 		{path: "gopkg.in/yaml.v3", instead: "go.yaml.in/yaml/v3"},

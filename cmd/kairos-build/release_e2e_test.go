@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kairos-build/kairos-build/ci/testregistry"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/releaseflow"
 )
 
@@ -21,7 +22,7 @@ import (
 // power, and goes on: with -short it signs and pushes; otherwise it is killed while the image
 // boots, boots it again, signs, pushes and promotes. What is pushed is what was built first.
 func TestReleaseIsKilledAndGoesOn(t *testing.T) {
-	s := newShop(t, distribution(t, nil))
+	s := newShop(t, testregistry.New(t.Context()))
 	w := &world{t: t}
 	t.Setenv("KAIROS_BUILD_STATE", "")
 	if err := os.Unsetenv("KAIROS_BUILD_STATE"); err != nil { // the cache that all builds share

@@ -16,6 +16,7 @@ import (
 	ocilayout "github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 
+	"github.com/kairos-build/kairos-build/ci/testregistry"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/releaseflow"
 	"github.com/kairos-build/kairos-build/framework/layout"
@@ -177,7 +178,7 @@ func TestRelease(t *testing.T) {
 // comes to the end, and what the channel names always verifies.
 func TestReleaseThatEndsEarly(t *testing.T) {
 	for writes := int64(1); ; writes += 3 {
-		c := &cutRegistry{Handler: distribution(t, nil)}
+		c := &cutRegistry{Handler: testregistry.New(t.Context())}
 		s := newShop(t, c)
 		key := s.key("ours")
 		digest := s.built("v1.0.0", key, "a")
@@ -205,7 +206,7 @@ func (discard) Write(p []byte) (int, error) { return len(p), nil }
 
 // TestReleaseRefused reads what is refused, before anything is built.
 func TestReleaseRefused(t *testing.T) {
-	s := newShop(t, distribution(t, map[any]any{"enabled": true})) // read-only
+	s := newShop(t, testregistry.New(t.Context(), testregistry.ReadOnly)) // read-only
 	key := s.key("ours")
 	s.write("site.yaml", strings.Replace(releasedMatrix, "[none]", "[k3s v1.34, k3s v1.35]", 1))
 	at := func(status int, args []string) string {
@@ -243,7 +244,7 @@ func TestReleaseRefused(t *testing.T) {
 
 // TestReleaseTakenTag: a tag that names other bytes stays as it is, and nothing is tested for it.
 func TestReleaseTakenTag(t *testing.T) {
-	s := newShop(t, distribution(t, nil))
+	s := newShop(t, testregistry.New(t.Context()))
 	key := s.key("ours")
 	first := s.built("v1.0.0", key, "a")
 	s.release(0, s.args("v1.0.0", "--sign", key)...)

@@ -14,13 +14,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/distribution/distribution/v3/configuration"
-	"github.com/distribution/distribution/v3/registry/handlers"
-	_ "github.com/distribution/distribution/v3/registry/storage/driver/inmemory" // a place for blobs
 	"github.com/google/go-containerregistry/pkg/registry"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 
+	"github.com/kairos-build/kairos-build/ci/testregistry"
 	"github.com/kairos-build/kairos-build/framework/policy"
 	"github.com/kairos-build/kairos-build/signing"
 	"github.com/kairos-build/kairos-build/signing/signingtest"
@@ -41,21 +39,10 @@ func registries(t *testing.T, test func(t *testing.T, b bench)) {
 func eachRegistry(t *testing.T, test func(t *testing.T, h http.Handler)) {
 	quiet := registry.Logger(slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo))
 	for name, handler := range map[string]http.Handler{
-		"referrers API": registry.New(quiet, registry.WithReferrersSupport(true)), "distribution": distribution(t, nil),
+		"referrers API": registry.New(quiet, registry.WithReferrersSupport(true)), "distribution": testregistry.New(t.Context()),
 	} {
 		t.Run(name, func(t *testing.T) { test(t, handler) })
 	}
-}
-
-// distribution is a real registry.
-func distribution(t *testing.T, maintenance map[any]any) http.Handler {
-	t.Helper()
-	config := &configuration.Configuration{Storage: configuration.Storage{"inmemory": nil, "maintenance": {"uploadpurging": map[any]any{"enabled": false}}}}
-	if maintenance != nil {
-		config.Storage["maintenance"]["readonly"] = maintenance
-	}
-	config.HTTP.Secret = "of a test"
-	return handlers.NewApp(t.Context(), config)
 }
 
 func newBench(t *testing.T, handler http.Handler) bench {
@@ -141,7 +128,7 @@ func TestSignWhilePushing(t *testing.T) {
 // TestSignLater: an image that was published without a signature gets one, by tag and by
 // digest; a folder and a file, too.
 func TestSignLater(t *testing.T) {
-	b := newBench(t, distribution(t, nil))
+	b := newBench(t, testregistry.New(t.Context()))
 	ours := b.key("ours")
 	out, _ := b.run(0, "push", "--insecure-registry", "--unsigned", "--json", b.path("image"), b.registry+":v1")
 	var pushed struct{ Digest string }
@@ -170,7 +157,7 @@ func TestSignLater(t *testing.T) {
 // TestAttestVerb: a policy that requires a statement is met by one that is attached, in a
 // registry and in a folder. A statement about another image is not signed.
 func TestAttestVerb(t *testing.T) {
-	b := newBench(t, distribution(t, nil))
+	b := newBench(t, testregistry.New(t.Context()))
 	ours := b.key("ours")
 	b.write("policy.yaml", "format: 1\nkeys: [{file: /etc/kairos/keys/ours.pub}]\nrequire: [{type: tested}]\n")
 	b.write("passed.json", `{"result":"PASSED"}`)
@@ -252,7 +239,7 @@ func TestKeylessFailsClosed(t *testing.T) {
 
 // TestClockFarOff: the user is told, and the signature is good, because the log's time counts.
 func TestClockFarOff(t *testing.T) {
-	b := newBench(t, distribution(t, nil))
+	b := newBench(t, testregistry.New(t.Context()))
 	s := signingtest.New(t)
 	s.Now = func() time.Time { return time.Now().Add(-90 * 24 * time.Hour) }
 	flags := b.keylessFlags(s)
@@ -266,7 +253,7 @@ func TestClockFarOff(t *testing.T) {
 
 // TestBadSigners: what is wrong with a key or a registry is said before anything is sent.
 func TestBadSigners(t *testing.T) {
-	b := newBench(t, distribution(t, map[any]any{"enabled": true}))
+	b := newBench(t, testregistry.New(t.Context(), testregistry.ReadOnly))
 	if _, _, err := signing.NewKey(b.path("locked"), []byte("secret")); err != nil {
 		t.Fatal(err)
 	}
@@ -294,7 +281,7 @@ func TestBadSigners(t *testing.T) {
 
 // TestNewKeyIsKept: --sign new makes a key, says where it is, and uses it the next time.
 func TestNewKeyIsKept(t *testing.T) {
-	b := newBench(t, distribution(t, nil))
+	b := newBench(t, testregistry.New(t.Context()))
 	state := os.Getenv("KAIROS_BUILD_STATE")
 	_, log := b.run(0, "push", "--insecure-registry", "--sign", "new", b.path("image"), b.registry+":v1")
 	private := filepath.Join(state, "keys", "signing.key")

@@ -18,6 +18,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+
+	"github.com/kairos-build/kairos-build/ci/testregistry"
 )
 
 // TestTargets: the messages about names that are none.
@@ -111,7 +113,7 @@ func TestAccess(t *testing.T) {
 		{"a reader", bearer.repo(), keys{"reader", "secret"}, false, ErrDenied, bearer.repo() + ": reader may not write to it: ask its owner for that right"},
 		{"no permission", denied.repo(), keys{"ann", "secret"}, false, ErrDenied, "ann may not write to it"},
 		{"no permission for all", denied.repo(), keys{}, false, ErrDenied, "it wants credentials"},
-		{"read-only", newRegistry(t, false, readOnly).repo(), keys{}, false, ErrDenied, "the registry is read-only"},
+		{"read-only", newRegistry(t, false, testregistry.ReadOnly).repo(), keys{}, false, ErrDenied, "the registry is read-only"},
 		{"no project", project.repo(), keys{}, false, nil, "the registry has no place for it"},
 		{"unreachable", "127.0.0.1:1/edge/debian", keys{}, false, nil, "127.0.0.1:1 does not answer as a registry"},
 		{"unknown host", "registry.invalid/edge/debian", keys{}, true, nil, "check the name, the network and the proxy"},

@@ -15,13 +15,11 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/distribution/distribution/v3/configuration"
-	_ "github.com/distribution/distribution/v3/registry/auth/htpasswd" // a way to log in
-	"github.com/distribution/distribution/v3/registry/handlers"
-	_ "github.com/distribution/distribution/v3/registry/storage/driver/inmemory" // a place for blobs
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"golang.org/x/crypto/bcrypt"
+
+	"github.com/kairos-build/kairos-build/ci/testregistry"
 )
 
 // A testRegistry is a real registry, that of github.com/distribution/distribution, on
@@ -40,10 +38,7 @@ type testRegistry struct {
 // A fault handles a request, or returns false.
 type fault func(w http.ResponseWriter, r *http.Request) bool
 
-// A setting changes the configuration of the registry.
-type setting func(*configuration.Configuration)
-
-func newRegistry(t *testing.T, api bool, settings ...setting) *testRegistry {
+func newRegistry(t *testing.T, api bool, settings ...testregistry.Setting) *testRegistry {
 	t.Helper()
 	r := newFront(t, api, settings...)
 	r.Server = httptest.NewServer(r)
@@ -51,18 +46,13 @@ func newRegistry(t *testing.T, api bool, settings ...setting) *testRegistry {
 	return r
 }
 
-func newFront(t *testing.T, api bool, settings ...setting) *testRegistry {
+func newFront(t *testing.T, api bool, settings ...testregistry.Setting) *testRegistry {
 	t.Helper()
-	config := &configuration.Configuration{Storage: configuration.Storage{"inmemory": nil, "maintenance": {"uploadpurging": map[any]any{"enabled": false}}}}
-	config.HTTP.Secret = "of a test"
-	for _, set := range settings {
-		set(config)
-	}
-	return &testRegistry{inner: handlers.NewApp(t.Context(), config), api: api, referrers: map[string][]v1.Descriptor{}}
+	return &testRegistry{inner: testregistry.New(t.Context(), settings...), api: api, referrers: map[string][]v1.Descriptor{}}
 }
 
 // withUser lets in one user alone: ann with the password secret.
-func withUser(t *testing.T) setting {
+func withUser(t *testing.T) testregistry.Setting {
 	hash, err := bcrypt.GenerateFromPassword([]byte("secret"), bcrypt.MinCost)
 	if err != nil {
 		t.Fatal(err)
@@ -71,13 +61,7 @@ func withUser(t *testing.T) setting {
 	if err := os.WriteFile(file, fmt.Appendf(nil, "ann:%s\n", hash), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return func(c *configuration.Configuration) {
-		c.Auth = configuration.Auth{"htpasswd": {"realm": "test", "path": file}}
-	}
-}
-
-func readOnly(c *configuration.Configuration) {
-	c.Storage["maintenance"]["readonly"] = map[any]any{"enabled": true}
+	return testregistry.Login(file)
 }
 
 func (r *testRegistry) host() string { return strings.TrimPrefix(r.URL, "http://") }

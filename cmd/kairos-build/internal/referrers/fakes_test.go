@@ -15,15 +15,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/distribution/distribution/v3/configuration"
-	"github.com/distribution/distribution/v3/registry/handlers"
-	_ "github.com/distribution/distribution/v3/registry/storage/driver/inmemory" // a place for blobs
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	ocilayout "github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/kairos-build/kairos-build/ci/testimage"
+	"github.com/kairos-build/kairos-build/ci/testregistry"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/evidence"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
@@ -44,9 +42,7 @@ type front struct {
 // newRegistry returns the front and the name of a repository in it.
 func newRegistry(t *testing.T, api bool) (*front, string) {
 	t.Helper()
-	config := &configuration.Configuration{Storage: configuration.Storage{"inmemory": nil, "maintenance": {"uploadpurging": map[any]any{"enabled": false}}}}
-	config.HTTP.Secret = "of a test"
-	f := &front{Handler: handlers.NewApp(t.Context(), config), api: api, referrers: map[string][]v1.Descriptor{}}
+	f := &front{Handler: testregistry.New(t.Context()), api: api, referrers: map[string][]v1.Descriptor{}}
 	server := httptest.NewServer(http.HandlerFunc(f.serve))
 	t.Cleanup(server.Close)
 	return f, strings.TrimPrefix(server.URL, "http://") + "/edge/debian"
