@@ -151,22 +151,15 @@ else
 endif
 
 .PHONY: check
-check: format vet lint unit ## Format, vet, lint and unit tests: no root, no network but for Go modules
+check: format lint unit ## Format, lint and unit tests: no root, no network but for Go modules
 
 .PHONY: format
 format:
 	@echo '== format'
 	@list=$$($(dir $(GO))gofmt -l ci cmd flavors framework recipes signing); [ -z "$$list" ] || { echo "these files want gofmt -w:"; echo "$$list"; exit 1; }
 
-.PHONY: vet
-vet: payload
-	@echo '== vet'
-	@$(GO) vet ./...
-	@$(GO) vet -C ci/kubernetes $(STANDIN)
-	@$(GO) vet -tags e2e $(E2E:%=./%)
-
 .PHONY: lint
-lint: $(LINT) payload ## Run the linters of .golangci.yml
+lint: $(LINT) payload ## Run the linters of .golangci.yml, vet among them
 	@echo '== lint'
 	@PATH="$(dir $(GO)):$$PATH" $(LINT) run --build-tags e2e ./...
 	@cd ci/kubernetes && PATH="$(dir $(GO)):$$PATH" $(CURDIR)/$(LINT) run --config ../../.golangci.yml $(STANDIN)
@@ -177,14 +170,16 @@ $(LINT):
 	@GOFLAGS= GOBIN=$(CURDIR)/.tools/new $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
 	@mv .tools/new/golangci-lint $@
 
+# `make lint` has vetted the code: no test does that again.
+#
 # LATER=1 leaves out the packages whose unit tests `make e2e` runs with the others. The test
 # of an upgrade's memory is none of those: -short skips it.
 UNIT = $(if $(LATER),$$($(GO) list ./... | grep --invert-match --line-regexp $(patsubst %/,--regexp '.*/%',$(filter-out framework/upgrade/,$(E2E)))),./...)
 .PHONY: unit
 unit: payload ## Run the unit tests: no root, no network, no QEMU
 	@echo '== unit tests'
-	@$(GO) test $(UNIT)
-	@$(GO) test -C ci/kubernetes $(STANDIN)
+	@$(GO) test -vet off $(UNIT)
+	@$(GO) test -vet off -C ci/kubernetes $(STANDIN)
 
 # SLICE=1 skips tests that repeat another on different hardware. BUILT=1 says that the
 # programs and the fixtures exist: nothing is compiled a second time.
@@ -192,7 +187,7 @@ unit: payload ## Run the unit tests: no root, no network, no QEMU
 e2e: $(if $(BUILT),,build fixtures) $(GOTESTSUM) ## Run the tests that need root and QEMU
 	@ci/setup/install run test
 	@echo '== end-to-end tests'
-	@$(if $(SUDO),$(GO) test -C ci/kubernetes -count 1 -exec "$(subst ",,$(SUDO))" ./shell)
+	@$(if $(SUDO),$(GO) test -vet off -C ci/kubernetes -count 1 -exec "$(subst ",,$(SUDO))" ./shell)
 	@$(QEMU) PATH="$(dir $(GO)):$$PATH:/usr/sbin:/sbin"; env $$(cat $(FIXTURES)/env) $(GOTESTSUM) --format pkgname-and-test-fails --hide-summary skipped --jsonfile $(E2E_RESULTS) -- -vet off -tags e2e -count 1 -p 1 -timeout $(if $(SLICE),80m -short,3h) $(if $(SUDO),-exec "$(subst ",,$(SUDO))") $(E2E:%=./%)
 	@PATH="$(dir $(GO)):$$PATH" $(GOTESTSUM) tool slowest --jsonfile $(E2E_RESULTS) --threshold 10s
 

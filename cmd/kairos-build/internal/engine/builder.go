@@ -5,8 +5,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
 )
 
 // StateDir returns the absolute path of the state folder that o chooses.
@@ -29,8 +27,8 @@ func (b Builder) Solve(ctx context.Context, r Request) (result Result, err error
 }
 
 // Check tests, before anything is downloaded, whether Solve has what it needs: a
-// builder that answers, or root, runc, and the right to make the namespaces and
-// mounts of the embedded engine. It leaves nothing running.
+// builder that answers, or runc, and the right to make the namespaces and mounts of the
+// embedded engine. It leaves nothing running.
 func (b Builder) Check(ctx context.Context) error {
 	o, err := b.withDefaults()
 	if err != nil {
@@ -44,14 +42,9 @@ func (b Builder) Check(ctx context.Context) error {
 		}
 		return e.Close()
 	}
-	if err := checkPrivileges(os.Geteuid()); err != nil {
+	l, err := newLauncher(ctx, o)
+	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(o.StateDir, 0o700); err != nil {
-		return fmt.Errorf("creating the state folder: %w; choose another with KAIROS_BUILD_STATE", err)
-	}
-	if _, err = findRunc(ctx, o); err != nil {
-		return err
-	}
-	return tryChild(ctx, o)
+	return l.try(ctx)
 }

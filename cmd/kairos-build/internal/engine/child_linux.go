@@ -31,6 +31,8 @@ type childConfig struct {
 	CacheLimit int64
 	Log        slog.Level
 	Try        bool // end after isolate
+	Rootless   bool // in a user namespace of an ordinary user
+	Gate       int  // descriptor to wait at for the IDs; 0: none
 }
 
 // childFDs are the descriptors that the parent passes, from 3 on.
@@ -43,8 +45,11 @@ func ServeChild(args []string) error {
 	if err != nil {
 		return err
 	}
+	if cfg.Gate != 0 {
+		return passGate(cfg.Gate, args)
+	}
 	if cfg.Try {
-		return isolate()
+		return isolate(cfg)
 	}
 	fds, err := openChildFDs()
 	if err != nil {
@@ -62,7 +67,7 @@ func ServeChild(args []string) error {
 
 func serveChild(cfg childConfig, fds childFDs) error {
 	setLog(cfg.Log)
-	if err := isolate(); err != nil {
+	if err := isolate(cfg); err != nil {
 		return err
 	}
 	if err := sweep(cfg.State); err != nil {
@@ -124,6 +129,8 @@ func parseChildArgs(args []string) (childConfig, error) {
 	flags.StringVar(&cfg.RunC, "runc", "", "container runtime")
 	flags.Int64Var(&cfg.CacheLimit, "cache-limit", 0, "bytes")
 	flags.BoolVar(&cfg.Try, "try", false, "end at once")
+	flags.BoolVar(&cfg.Rootless, "rootless", false, "of an ordinary user")
+	flags.IntVar(&cfg.Gate, gateFlag[1:], 0, "descriptor")
 	flags.TextVar(&cfg.Log, "log", slog.LevelWarn, "level")
 	if err := flags.Parse(args); err != nil {
 		return cfg, fmt.Errorf("%s: %w; it is started by kairos-build itself", ChildVerb, err)
@@ -140,7 +147,7 @@ func openChildFDs() (childFDs, error) {
 	names := []string{"socket", "lock", "life", "status"}
 	files := make([]*os.File, len(names))
 	for i, name := range names {
-		fd := 3 + i
+		fd := firstFD + i
 		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, unix.FD_CLOEXEC); err != nil {
 			return childFDs{}, fmt.Errorf("%s: descriptor %d (%s): %w", ChildVerb, fd, name, err)
 		}
@@ -151,7 +158,7 @@ func openChildFDs() (childFDs, error) {
 
 // isolate sets up the new namespaces: mounts stay inside, /proc shows the child's
 // processes, and runc keeps its state on a tmpfs that vanishes with the child.
-func isolate() error {
+func isolate(cfg childConfig) error {
 	unix.Umask(0) // else `mkdir 0777` in a step comes out as 0755
 	if err := detachMounts(); err != nil {
 		return fmt.Errorf("detaching the engine's mounts from the host's: %w", err)
@@ -159,13 +166,16 @@ func isolate() error {
 	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return fmt.Errorf("mounting the engine's /proc: %w", err)
 	}
-	if err := mountCgroups(); err != nil {
+	runc := "/run/runc"
+	if cfg.Rootless {
+		runc = filepath.Join(cfg.State, runDir)
+	} else if err := mountCgroups(); err != nil { // an ordinary user's containers have no groups
 		return err
 	}
-	if err := os.MkdirAll("/run/runc", 0o711); err != nil {
+	if err := os.MkdirAll(runc, 0o711); err != nil {
 		return fmt.Errorf("creating runc's state folder: %w", err)
 	}
-	if err := unix.Mount("tmpfs", "/run/runc", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=711"); err != nil {
+	if err := unix.Mount("tmpfs", runc, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=711"); err != nil {
 		return fmt.Errorf("mounting runc's state folder: %w", err)
 	}
 	return nil

@@ -13,15 +13,24 @@ import (
 )
 
 func TestChildEnv(t *testing.T) {
-	got := childEnv([]string{"PATH=/bin", "TMPDIR=/x", "XDG_RUNTIME_DIR=/run/user/0", "BUILDKIT_HOST=tcp://x", "OTEL_X=1", "GOGC=1", "https_proxy=p"}, "/s/tmp")
-	want := []string{"PATH=/bin", "https_proxy=p", "TMPDIR=/s/tmp", "GOMEMLIMIT=" + childMemory, "GOGC=50"}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
+	given := []string{"PATH=/bin", "USER=ann", "TMPDIR=/x", "XDG_RUNTIME_DIR=/run/user/0", "BUILDKIT_HOST=tcp://x", "OTEL_X=1", "GOGC=1", "https_proxy=p"}
+	ours := []string{"TMPDIR=/s/tmp", "GOMEMLIMIT=" + childMemory, "GOGC=50"}
+	for _, tt := range []struct {
+		ids  *idMaps
+		want []string
+	}{
+		{nil, []string{"PATH=/bin", "USER=ann", "https_proxy=p"}},
+		{&idMaps{}, []string{"PATH=/bin", "https_proxy=p", "XDG_RUNTIME_DIR=/s/run"}},
+	} {
+		got := launcher{Options: Options{StateDir: "/s"}, ids: tt.ids}.env(given)
+		if diff := cmp.Diff(append(tt.want, ours...), got); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
 	}
 }
 
 func TestChildRefusesToBeStartedByHand(t *testing.T) {
-	args := childArgs(Options{StateDir: "/s", CacheLimit: 5, Log: slog.New(slog.DiscardHandler)}, "/r")
+	args := launcher{Options: Options{StateDir: "/s", CacheLimit: 5, Log: slog.New(slog.DiscardHandler)}, runc: "/r"}.args()
 	for _, args := range [][]string{args[1:], {"-state", "relative"}, {"-unknown"}} {
 		if _, err := parseChildArgs(args); err == nil || !strings.Contains(err.Error(), "started by kairos-build itself") {
 			t.Errorf("%q: got %v", args, err)

@@ -30,7 +30,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"sync"
 
 	"github.com/moby/buildkit/client"
@@ -81,15 +80,9 @@ func (e *Engine) Close() (err error) {
 // openEmbedded starts the embedded engine in o.StateDir, or attaches to the one
 // that another build started there.
 func openEmbedded(ctx context.Context, o Options) (*Engine, error) {
-	if err := checkPrivileges(os.Geteuid()); err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll(o.StateDir, 0o700); err != nil {
-		return nil, fmt.Errorf("creating the engine's state folder: %w", err)
-	}
-	runc, err := findRunc(ctx, o)
+	l, err := newLauncher(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	return join(ctx, o, runc)
+	return join(ctx, l)
 }

@@ -9,9 +9,6 @@ import (
 )
 
 var (
-	// ErrNotRoot means that the embedded engine lacks the rights it needs.
-	ErrNotRoot = errors.New("the embedded build engine mounts file systems and starts containers, which needs root: " +
-		"run the command with sudo, or name a BuildKit that runs already with --builder URL or BUILDKIT_HOST")
 	// ErrNoRunC means that no container runtime was found.
 	ErrNoRunC = errors.New("no runc found in PATH: the embedded build engine runs its steps with it; " +
 		"install it (apt-get install runc, dnf install runc, zypper install runc), or name one with KAIROS_BUILD_RUNC=PATH")
@@ -50,6 +47,17 @@ func (e *StepError) Error() string {
 
 func (e *StepError) Unwrap() error { return e.Err }
 
+// RootlessError is something that the embedded engine needs when an ordinary user runs it.
+type RootlessError struct {
+	Lacks string
+	Mend  string // what gives it to the user
+}
+
+func (e *RootlessError) Error() string {
+	return fmt.Sprintf("the build engine mounts file systems and starts containers; for an ordinary user it needs %s: %s; "+
+		"or run the command with sudo, or name a BuildKit that runs already with --builder URL or BUILDKIT_HOST", e.Lacks, e.Mend)
+}
+
 // RuncError is a container runtime that the engine cannot use.
 type RuncError struct {
 	Path   string
@@ -73,10 +81,3 @@ func (e *BuilderError) Error() string {
 }
 
 func (e *BuilderError) Unwrap() error { return e.Err }
-
-func checkPrivileges(euid int) error {
-	if euid != 0 {
-		return ErrNotRoot
-	}
-	return nil
-}

@@ -29,17 +29,17 @@ const (
 	joinPatience = 700 * time.Millisecond
 )
 
-// join returns an engine on o.StateDir: it starts the child if nobody holds the
+// join returns an engine on the launcher's state folder: it starts the child if nobody holds the
 // lock, attaches if a child answers, and otherwise waits and logs that.
-func join(ctx context.Context, o Options, runc string) (*Engine, error) {
-	start, told := time.Now(), false
+func join(ctx context.Context, l launcher) (*Engine, error) {
+	start, told, o := time.Now(), false, l.Options
 	for {
 		lock, err := tryLock(filepath.Join(o.StateDir, lockName))
 		if err != nil {
 			return nil, err
 		}
 		if lock != nil {
-			return spawn(ctx, o, runc, lock)
+			return l.spawn(ctx, lock)
 		}
 		if e, err := attach(ctx, o); err == nil {
 			o.Log.Debug("attached to the engine of another build", "pid", lockHolder(o.StateDir))

@@ -53,15 +53,6 @@ func TestTLSWithDir(t *testing.T) {
 	}
 }
 
-func TestCheckPrivileges(t *testing.T) {
-	if err := checkPrivileges(0); err != nil {
-		t.Errorf("root: %v", err)
-	}
-	if err := checkPrivileges(1000); !errors.Is(err, ErrNotRoot) {
-		t.Errorf("uid 1000: %v", err)
-	}
-}
-
 func TestCacheLimit(t *testing.T) {
 	tests := []struct{ option, disk, want int64 }{
 		{5, 1 << 40, 5},

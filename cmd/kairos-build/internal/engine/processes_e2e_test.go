@@ -26,6 +26,7 @@ type build struct {
 	Base  digest.Digest
 	Name  string
 	Args  []string
+	Image string // folder for an image of it; empty: none
 }
 
 const buildEnv = "KAIROS_ENGINE_TEST_BUILD"
@@ -67,16 +68,21 @@ func TestBuildInThisProcess(t *testing.T) {
 	w := &world{state: b.State, store: store, base: b.Base}
 	e := open(t, Options{StateDir: b.State})
 	r := w.request(t, w.step(b.Name, w.from(), b.Args...))
+	if b.Image != "" {
+		r = w.request(t, owned(w))
+		r.Image = image(b.Image)
+	}
 	r.Progress = func(s *client.SolveStatus) {
 		for _, l := range s.Logs {
 			fmt.Printf("output: %s", l.Data)
 		}
 	}
-	if _, err := e.Solve(t.Context(), r); err != nil {
+	got, err := e.Solve(t.Context(), r)
+	if err != nil {
 		t.Fatal(err)
 	}
 	closeEngine(t, e)
-	fmt.Println("solved")
+	fmt.Println("solved", got.Digest)
 }
 
 // waitFor reads lines until one contains text.

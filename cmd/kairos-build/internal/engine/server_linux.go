@@ -91,7 +91,7 @@ func newWorker(cfg childConfig) (*base.Worker, error) {
 	opt, err := runc.NewWorkerOpt(
 		cfg.State,
 		snapshotter(cfg.State),
-		false, // rootless
+		cfg.Rootless,
 		oci.ProcessSandbox,
 		nil,                            // labels
 		nil,                            // identity mapping

@@ -32,6 +32,10 @@ const (
 	// stopTimeout exceeds the child's own limit, stopLimit, which includes its
 	// garbage collection.
 	stopTimeout = 30 * time.Second
+	// runDir is a folder of the state for what runc knows of an ordinary user's containers.
+	runDir = "run"
+	// firstFD is the first descriptor that a child inherits besides the standard ones.
+	firstFD = 3
 	// childMemory is the soft limit of the child's Go heap: with Go's default
 	// settings the heap grows to twice what it needs.
 	childMemory = "192MiB"
@@ -57,15 +61,15 @@ type child struct {
 }
 
 // spawn starts the child with the lock and connects to it.
-func spawn(ctx context.Context, o Options, runc string, lock *os.File) (*Engine, error) {
-	c, err := startChild(o, runc, lock)
+func (l launcher) spawn(ctx context.Context, lock *os.File) (*Engine, error) {
+	c, err := l.startChild(lock)
 	if err != nil {
 		return nil, fmt.Errorf("starting the build engine: %w", err)
 	}
 	if err := c.waitReady(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("starting the build engine: %w", err), c.kill())
+		return nil, errors.Join(fmt.Errorf("starting the build engine: %w", l.explain(err)), c.kill())
 	}
-	e, err := dialChild(ctx, o)
+	e, err := dialChild(ctx, l.Options)
 	if err != nil {
 		return nil, errors.Join(err, c.kill())
 	}
@@ -73,19 +77,19 @@ func spawn(ctx context.Context, o Options, runc string, lock *os.File) (*Engine,
 	return e, nil
 }
 
-func startChild(o Options, runc string, lock *os.File) (_ *child, err error) {
-	h, err := newHandover(o.StateDir, lock)
+func (l launcher) startChild(lock *os.File) (_ *child, err error) {
+	h, err := newHandover(l.StateDir, lock)
 	defer func() { err = errors.Join(err, h.theirs.close()) }()
 	if err != nil {
 		return nil, errors.Join(err, h.ours.close())
 	}
-	cmd := childCommand(o, runc)
+	cmd := l.command()
 	cmd.Stdout, cmd.Stderr = h.log, h.log
 	cmd.ExtraFiles = []*os.File{h.socket, lock, h.lifeRead, h.statusWrite} // fds 3 to 6, see childFDs
-	if err := cmd.Start(); err != nil {
-		return nil, errors.Join(namespaceError(err), h.ours.close())
+	if err := l.start(cmd); err != nil {
+		return nil, errors.Join(l.explain(err), h.ours.close())
 	}
-	c := &child{cmd: cmd, life: h.life, pipe: h.status, status: bufio.NewReader(h.status), log: o.Log, logs: h.log.Name()}
+	c := &child{cmd: cmd, life: h.life, pipe: h.status, status: bufio.NewReader(h.status), log: l.Log, logs: h.log.Name()}
 	return c, writeHolder(lock, cmd.Process.Pid)
 }
 
@@ -126,20 +130,6 @@ func newHandover(stateDir string, lock *os.File) (*handover, error) {
 	return h, nil
 }
 
-// tryChild starts a child that ends as soon as it has its namespaces and mounts.
-func tryChild(ctx context.Context, o Options) error {
-	cmd := exec.CommandContext(ctx, "/proc/self/exe", ChildVerb, "-try", "-state", o.StateDir)
-	isolated(cmd, o)
-	output, err := cmd.CombinedOutput()
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	if err != nil {
-		return fmt.Errorf("trying the build engine: %w", namespaceError(told(err, output)))
-	}
-	return nil
-}
-
 // told is the output of a program that ended with err, as an error; err if none.
 func told(err error, output []byte) error {
 	text := strings.TrimSpace(string(output))
@@ -149,48 +139,58 @@ func told(err error, output []byte) error {
 	return err
 }
 
-// childCommand runs this binary again. /proc/self/exe stays correct even if an update
-// has replaced the file.
-func childCommand(o Options, runc string) *exec.Cmd {
-	cmd := exec.Command("/proc/self/exe", childArgs(o, runc)...) //nolint:forbidigo // it outlives this build while others use it
-	isolated(cmd, o)
+// command runs this binary again. /proc/self/exe stays correct even if an update has
+// replaced the file.
+func (l launcher) command() *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe", l.args()...) //nolint:forbidigo // it outlives this build while others use it
+	l.isolated(cmd)
 	return cmd
 }
 
 // isolated gives the child its name, its environment and its namespaces.
-func isolated(cmd *exec.Cmd, o Options) {
+func (l launcher) isolated(cmd *exec.Cmd) {
 	cmd.Args[0] = "kairos-build"
 	cmd.Dir = "/"
-	cmd.Env = childEnv(os.Environ(), filepath.Join(o.StateDir, "tmp"))
+	cmd.Env = l.env(os.Environ())
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS,
 		Setsid:     true, // a Ctrl-C in the terminal is for the parent only
 	}
 }
 
-func childArgs(o Options, runc string) []string {
+func (l launcher) args() []string {
 	level := slog.LevelWarn
-	if o.Log.Enabled(context.Background(), slog.LevelDebug) {
+	if l.Log.Enabled(context.Background(), slog.LevelDebug) {
 		level = slog.LevelDebug
 	}
-	return []string{
+	return append([]string{
 		ChildVerb,
-		"-state", o.StateDir,
-		"-runc", runc,
-		"-cache-limit", strconv.FormatInt(o.CacheLimit, 10),
+		"-runc", l.runc,
+		"-cache-limit", strconv.FormatInt(l.CacheLimit, 10),
 		"-log", level.String(),
-	}
+	}, l.placeArgs()...)
 }
 
-// childEnv is the parent's environment without the variables that change how BuildKit
-// and runc behave.
-func childEnv(env []string, tmp string) []string {
+// placeArgs say where the child works, and as whom.
+func (l launcher) placeArgs() []string {
+	return []string{"-state", l.StateDir, "-rootless=" + strconv.FormatBool(l.ids != nil)}
+}
+
+// env is the parent's environment without the variables that change how BuildKit and runc
+// behave. runc of an ordinary user keeps its state in XDG_RUNTIME_DIR, unless USER is root.
+func (l launcher) env(env []string) []string {
 	drop := []string{"TMPDIR", "XDG_RUNTIME_DIR", "NOTIFY_SOCKET", "GOMEMLIMIT", "GOGC"}
+	if l.ids != nil {
+		drop = append(drop, "USER")
+	}
 	out := slices.DeleteFunc(slices.Clone(env), func(kv string) bool {
 		key, _, _ := strings.Cut(kv, "=")
 		return slices.Contains(drop, key) || strings.HasPrefix(key, "BUILDKIT") || strings.HasPrefix(key, "OTEL_")
 	})
-	return append(out, "TMPDIR="+tmp, "GOMEMLIMIT="+childMemory, "GOGC=50")
+	if l.ids != nil {
+		out = append(out, "XDG_RUNTIME_DIR="+filepath.Join(l.StateDir, runDir))
+	}
+	return append(out, "TMPDIR="+filepath.Join(l.StateDir, "tmp"), "GOMEMLIMIT="+childMemory, "GOGC=50")
 }
 
 // namespaceError explains the errors of root without the right to make namespaces, as

@@ -20,9 +20,13 @@ type child struct{}
 
 func (*child) release() error { return nil }
 
-func join(context.Context, Options, string) (*Engine, error) { return nil, errNotLinux }
+type idMaps struct{}
 
-func tryChild(context.Context, Options) error { return errNotLinux }
+func findIDs(int) (*idMaps, error) { return nil, errNotLinux }
+
+func join(context.Context, launcher) (*Engine, error) { return nil, errNotLinux }
+
+func (launcher) try(context.Context) error { return errNotLinux }
 
 // ServeChild is the main function of the hidden child process.
 func ServeChild([]string) error { return errNotLinux }

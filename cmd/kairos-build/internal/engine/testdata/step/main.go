@@ -41,7 +41,12 @@ func run(verb string, args []string) error {
 	case "fill": // path, MiB: always the same bytes, which do not compress well
 		return fill(args[0], args[1])
 	case "remove":
-		return os.RemoveAll(args[0])
+		if err := os.RemoveAll(args[0]); err != nil {
+			return err
+		}
+		return clamp()
+	case "own":
+		return own(args[0])
 	}
 	return nil
 }
@@ -51,6 +56,26 @@ func clamped(path string, data []byte) error {
 		return err
 	}
 	if err := os.WriteFile(path, data, 0o644); err != nil {
+		return err
+	}
+	return clamp()
+}
+
+// own writes a file of other IDs than root's, set-uid and with the capability cap_net_raw: the
+// last ID that an image may have, and one of a distribution's groups. The attribute has version
+// 2 of <linux/capability.h>: magic and effective bit, permitted and inheritable, twice.
+func own(path string) error {
+	if err := clamped(path, []byte("owned")); err != nil {
+		return err
+	}
+	if err := os.Chown(path, 65535, 42); err != nil {
+		return err
+	}
+	if err := os.Chmod(path, 0o755|fs.ModeSetuid); err != nil {
+		return err
+	}
+	capability := append([]byte{1, 0, 0, 2, 0, 0x20}, make([]byte, 14)...)
+	if err := syscall.Setxattr(path, "security.capability", capability, 0); err != nil {
 		return err
 	}
 	return clamp()
