@@ -79,25 +79,57 @@ func (t *talker) close(err error) error {
 
 // engineFlags choose the engine.
 type engineFlags struct {
-	builder, cert string
-	cacheLimit    int64
+	builders           []string
+	cert               string
+	cacheFrom, cacheTo []string
+	cacheLimit         int64
 }
 
 func (e *engineFlags) add(flags *pflag.FlagSet) {
-	flags.StringVar(&e.builder, "builder", "", "BuildKit to use in place of the embedded one, a `URL`: unix://, tcp://, docker-container://, podman-container:// or kube-pod:// (default $BUILDKIT_HOST)")
+	flags.StringArrayVar(&e.builders, "builder", nil, "BuildKit to use in place of the embedded one, a `URL`: unix://, tcp://, docker-container://, podman-container:// or kube-pod:// (default $BUILDKIT_HOST)")
 	flags.StringVar(&e.cert, "builder-certs", "", "`folder` with ca.pem, cert.pem and key.pem for a tcp:// builder")
 	flags.Int64Var(&e.cacheLimit, "cache-limit", 0, "most `GiB` that the embedded engine's cache may keep (default 10, or a fifth of the disk)")
 }
 
-// options returns the engine's options, and the state folder, which outlives a
+// addCache adds the flags of caches outside the engine.
+func (e *engineFlags) addCache(flags *pflag.FlagSet) {
+	flags.StringArrayVar(&e.cacheFrom, "cache-from", nil, "`cache` to read the results of steps from: type=registry,ref=REGISTRY/NAME:TAG or type=local,src=FOLDER; may be repeated")
+	flags.StringArrayVar(&e.cacheTo, "cache-to", nil, "`cache` to write them to: type=registry,ref=REGISTRY/NAME:TAG or type=local,dest=FOLDER; may be repeated")
+}
+
+// options returns the options of the only engine, and the state folder, which outlives a
 // build. The embedded engine uses the folder engine in it.
 func (e *engineFlags) options() (o engine.Options, state string, err error) {
-	o = engine.FromEnv(engine.Options{Builder: e.builder, TLS: engine.TLS{Dir: e.cert}, CacheLimit: e.cacheLimit << 30}, os.Getenv)
-	if state, err = engine.StateDir(o); err != nil {
+	list, state, err := e.all()
+	if err != nil {
 		return o, "", err
 	}
+	if len(list) > 1 {
+		return o, "", commandline.UsageError{Err: errors.New("--builder: one builder makes one image; only `kairos-build release` has work for several")}
+	}
+	return list[0], state, nil
+}
+
+// all returns the options of each engine, of which there is at least one, and the state folder.
+func (e *engineFlags) all() (list []engine.Options, state string, err error) {
+	o := engine.FromEnv(engine.Options{
+		TLS: engine.TLS{Dir: e.cert}, CacheLimit: e.cacheLimit << 30, CacheFrom: e.cacheFrom, CacheTo: e.cacheTo,
+	}, os.Getenv)
+	if len(e.builders) > 0 {
+		o.Builder = e.builders[0]
+	}
+	if state, err = engine.StateDir(o); err != nil {
+		return nil, "", err
+	}
 	o.StateDir = filepath.Join(state, "engine")
-	return o, state, nil
+	for _, url := range e.builders {
+		o.Builder = url
+		list = append(list, o)
+	}
+	if list == nil {
+		list = []engine.Options{o}
+	}
+	return list, state, nil
 }
 
 // mirrorFlag says where everything is fetched from.

@@ -145,7 +145,7 @@ func (f *flavorFlags) build(cmd *cobra.Command, flavor *flavors.Flavor) error {
 		t.log.Warn(fmt.Sprintf("%s: its %s; faults that are found later stay in the image: choose a newer release (`kairos-build list`)", flavor.Title, note))
 	}
 	f.State, f.Progress, f.Log = state, t, t.log
-	f.Builder, f.Program = engine.Builder{Options: builder}, payload.Program
+	f.Builder, f.Program = engine.Builder{Options: builder, Platform: "linux/" + f.Arch}, payload.Program
 	trust := truster{how: &f.how, target: f.target, policy: f.policyFile, desk: newDesk(cmd, t)}
 	trust.desk.state = func() (string, error) { return state, nil }
 	f.Trust, f.Signed = trust.open, f.how.sign != ""
@@ -196,6 +196,7 @@ func (f *flavorFlags) add(cmd *cobra.Command) {
 	f.how.add(flags)
 	f.kube.add(flags)
 	f.eng.add(flags)
+	f.eng.addCache(flags)
 	f.talk.add(flags)
 	commandline.Complete(cmd, "artifact", factory.Artifacts())
 	commandline.Complete(cmd, "compress", factory.Compressions())

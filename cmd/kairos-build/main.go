@@ -86,7 +86,7 @@ disk, and tests the disk in QEMU.`,
   kairos-build test out/debian-13         # boot and check it under BIOS, UEFI and Secure Boot`,
 	}
 	commandline.Prepare(root,
-		commandline.Group{Title: "Build", Verbs: []*cobra.Command{newFlavor(), newKairosify(), newInit(), newLock(), newOutdated(), newDisk(), newISO(), newNetboot(), newList(), newEvidence(), newInspect(), newDiff(), newChangelog(), newMatrix(), newCache()}},
+		commandline.Group{Title: "Build", Verbs: []*cobra.Command{newFlavor(), newKairosify(), newInit(), newLock(), newOutdated(), newDisk(), newISO(), newNetboot(), newList(), newEvidence(), newInspect(), newDiff(), newChangelog(), newMatrix(), newBuilder(), newCache()}},
 		commandline.Group{Title: "Publish and sign", Verbs: []*cobra.Command{newRelease(), newPush(), newKey(), newSign(), newVerify(), newAttest()}},
 		commandline.Group{Title: "Boot and test", Verbs: []*cobra.Command{newRun(), newMachines(), newServeNetboot(), newTest(), newReport()}},
 		commandline.Group{Title: "Work on a cloud-config", Verbs: []*cobra.Command{newValidate(), newSimulate(), newSchema()}},

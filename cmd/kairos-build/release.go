@@ -121,6 +121,7 @@ func (f *releaseFlags) addTo(cmd *cobra.Command) {
 	flags.BoolVar(&f.asJSON, "json", false, "print JSON on stdout")
 	mirrorFlag(flags, &f.mirror)
 	f.eng.add(flags)
+	f.eng.addCache(flags)
 	f.talk.add(flags)
 	plain := flags.Lookup("progress") // a live view of the build would be in the way of that of the test
 	plain.DefValue, f.talk.progress = progress.Plain, progress.Plain
@@ -239,6 +240,7 @@ func (f *releaseFlags) release(cmd *cobra.Command, s *matrix.Selection) (result 
 	flow.Say = func(image, step, state, note string) {
 		steps.Step(strings.TrimSuffix(fmt.Sprintf("%s: %s: %s", image, step, note), ": ")).Done(state == releaseflow.Kept, nil)
 	}
+	flow.Builders = max(1, len(f.eng.builders))
 	result, err = flow.Run(cmd.Context())
 	return f.finish(result), err
 }

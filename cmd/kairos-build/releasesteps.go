@@ -39,7 +39,8 @@ type releaser struct {
 	*talker
 	cmd        *cobra.Command
 	now        func() time.Time
-	engine     engine.Options
+	engine     engine.Options // the only one, or the first of the pool
+	pool       *engine.Pool   // nil: there is one builder
 	state      string
 	notary     *notary.Notary                // nil: nothing is signed
 	publishers map[string]*publish.Publisher // by repository
@@ -49,7 +50,7 @@ type releaser struct {
 
 // prepare checks what can be checked before anything is built: who signs, and the registries.
 func (r *releaser) prepare(ctx context.Context, images []releaseflow.Image) (err error) {
-	if r.engine, r.state, err = r.eng.options(); err != nil {
+	if err := r.findBuilders(ctx, images); err != nil {
 		return err
 	}
 	if r.how.sign != "" {
@@ -74,6 +75,32 @@ func (r *releaser) prepare(ctx context.Context, images []releaseflow.Image) (err
 	}
 	return nil
 }
+
+// findBuilders asks several builders what they can do, and takes a single one as it is.
+func (r *releaser) findBuilders(ctx context.Context, images []releaseflow.Image) error {
+	list, state, err := r.eng.all()
+	if err != nil {
+		return err
+	}
+	r.engine, r.state = list[0], state
+	if len(images) > 1 {
+		for _, to := range r.eng.cacheTo {
+			if !strings.Contains(to, imageInCache) {
+				return commandline.UsageError{Err: fmt.Errorf("--cache-to %s: each of %d images would replace what the one before has written: write %s into its name", to, len(images), imageInCache)}
+			}
+		}
+	}
+	for i := range list {
+		list[i].Log = r.log
+	}
+	if len(list) > 1 {
+		r.pool, err = engine.NewPool(ctx, r.log, list)
+	}
+	return err
+}
+
+// imageInCache is replaced by the image's name in --cache-to and --cache-from.
+const imageInCache = "{image}"
 
 // Key implements releaseflow.Steps: the digest of what the image is made from.
 func (r *releaser) Key(i releaseflow.Image) (string, error) {
@@ -154,7 +181,22 @@ func programID() string {
 func (r *releaser) Built(i releaseflow.Image) string { return factory.BuiltImage(i.Folder) }
 
 // Build implements releaseflow.Steps.
-func (r *releaser) Build(ctx context.Context, i releaseflow.Image) (string, error) {
+func (r *releaser) Build(ctx context.Context, i releaseflow.Image) (digest string, err error) {
+	if r.pool == nil {
+		return r.buildOn(ctx, i, r.engine, talking{r.talker})
+	}
+	err = r.pool.Do(ctx, "linux/"+i.Architecture, func(o engine.Options) (err error) {
+		report := prefixed{talking{r.talker}, i.Name + ": "}
+		report.Step("on builder "+o.Builder).Done(false, nil)
+		digest, err = r.buildOn(ctx, i, o, report)
+		return err
+	})
+	return digest, err
+}
+
+// buildOn builds an image on one builder.
+func (r *releaser) buildOn(ctx context.Context, i releaseflow.Image, eng engine.Options, report progress.Reporter) (string, error) {
+	eng.CacheFrom, eng.CacheTo = ofImage(eng.CacheFrom, i.Name), ofImage(eng.CacheTo, i.Name)
 	flavor, err := flavors.Open(i.Flavor)
 	if err != nil {
 		return "", commandline.UsageError{Err: err}
@@ -166,11 +208,11 @@ func (r *releaser) Build(ctx context.Context, i releaseflow.Image) (string, erro
 	o := factory.Options{
 		Flavor: i.Flavor, Dir: i.Folder, Lock: lock, Arch: i.Architecture, Model: i.Model, Version: r.versionOrOwn(),
 		CloudConfigs: slices.Concat(flavor.Default.CloudConfigs, r.configs), Artifacts: factory.ForSigning(r.artifacts),
-		State: r.state, Progress: talking{r.talker}, Log: r.log, Builder: engine.Builder{Options: r.engine}, Program: payload.Program,
+		State: r.state, Progress: report, Log: r.log, Builder: engine.Builder{Options: eng, Platform: "linux/" + i.Architecture}, Program: payload.Program,
 		Maker: evidence.This(version), Trust: func(context.Context) (factory.Trust, error) { return r.trust(i) },
 	}
-	o.Maker.Remote = r.engine.Builder != ""
-	if err := setSources(&o, r.state, r.engine, r.mirror, kubernetesOf(i, flavor), r.log); err != nil {
+	o.Maker.Remote = eng.Builder != ""
+	if err := setSources(&o, r.state, eng, r.mirror, kubernetesOf(i, flavor), r.log); err != nil {
 		return "", commandline.UsageError{Err: err}
 	}
 	build := r.build
@@ -192,6 +234,23 @@ type talking struct{ progress.Reporter }
 
 // Close implements progress.Reporter.
 func (talking) Close() error { return nil }
+
+// prefixed puts the name of an image before the steps of its build.
+type prefixed struct {
+	progress.Reporter
+	prefix string
+}
+
+// Step implements progress.Reporter.
+func (p prefixed) Step(name string) progress.Step { return p.Reporter.Step(p.prefix + name) }
+
+// ofImage are the caches of one image.
+func ofImage(caches []string, name string) (list []string) {
+	for _, c := range caches {
+		list = append(list, strings.ReplaceAll(c, imageInCache, name))
+	}
+	return list
+}
 
 func (r *releaser) versionOrOwn() string {
 	if r.version != "" {

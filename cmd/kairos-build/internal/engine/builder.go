@@ -14,7 +14,12 @@ func StateDir(o Options) (string, error) {
 }
 
 // A Builder is an engine that is open only while it executes a graph.
-type Builder struct{ Options }
+type Builder struct {
+	Options
+	// Platform is that of the programs that the graphs run, such as linux/arm64. Check
+	// refuses a builder that cannot. Empty: not checked.
+	Platform string
+}
 
 // Solve opens the engine, executes the graph and closes the engine.
 func (b Builder) Solve(ctx context.Context, r Request) (result Result, err error) {
@@ -35,16 +40,15 @@ func (b Builder) Check(ctx context.Context) error {
 		return err
 	}
 	if o.Builder != "" {
-		routeLogs(o.Log)
-		e, err := openRemote(ctx, o)
+		d, err := Describe(ctx, o)
 		if err != nil {
 			return err
 		}
-		return e.Close()
+		return d.Runs(b.Platform)
 	}
 	l, err := newLauncher(ctx, o)
 	if err != nil {
 		return err
 	}
-	return l.try(ctx)
+	return l.try(ctx, b.Platform)
 }

@@ -16,6 +16,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/containerd/platforms"
+	"github.com/moby/buildkit/util/archutil"
+	"github.com/moby/buildkit/version"
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
 )
@@ -30,9 +33,10 @@ type childConfig struct {
 	RunC       string
 	CacheLimit int64
 	Log        slog.Level
-	Try        bool // end after isolate
-	Rootless   bool // in a user namespace of an ordinary user
-	Gate       int  // descriptor to wait at for the IDs; 0: none
+	Try        bool   // end after isolate
+	Platform   string // with Try: whose programs must run; empty: this machine's own
+	Rootless   bool   // in a user namespace of an ordinary user
+	Gate       int    // descriptor to wait at for the IDs; 0: none
 }
 
 // childFDs are the descriptors that the parent passes, from 3 on.
@@ -49,7 +53,7 @@ func ServeChild(args []string) error {
 		return passGate(cfg.Gate, args)
 	}
 	if cfg.Try {
-		return isolate(cfg)
+		return tryPlatform(cfg)
 	}
 	fds, err := openChildFDs()
 	if err != nil {
@@ -67,6 +71,9 @@ func ServeChild(args []string) error {
 
 func serveChild(cfg childConfig, fds childFDs) error {
 	setLog(cfg.Log)
+	if v := builtIn(); v != "" {
+		version.Version = v // a client may ask
+	}
 	if err := isolate(cfg); err != nil {
 		return err
 	}
@@ -129,6 +136,7 @@ func parseChildArgs(args []string) (childConfig, error) {
 	flags.StringVar(&cfg.RunC, "runc", "", "container runtime")
 	flags.Int64Var(&cfg.CacheLimit, "cache-limit", 0, "bytes")
 	flags.BoolVar(&cfg.Try, "try", false, "end at once")
+	flags.StringVar(&cfg.Platform, "platform", "", "OS/ARCHITECTURE")
 	flags.BoolVar(&cfg.Rootless, "rootless", false, "of an ordinary user")
 	flags.IntVar(&cfg.Gate, gateFlag[1:], 0, "descriptor")
 	flags.TextVar(&cfg.Log, "log", slog.LevelWarn, "level")
@@ -154,6 +162,24 @@ func openChildFDs() (childFDs, error) {
 		files[i] = os.NewFile(uintptr(fd), name)
 	}
 	return childFDs{files[0], files[1], files[2], files[3]}, nil
+}
+
+// tryPlatform makes the namespaces, and runs a small program of the platform in them.
+func tryPlatform(cfg childConfig) error {
+	if err := isolate(cfg); err != nil {
+		return err
+	}
+	d := Description{Platforms: []string{"linux/" + runtime.GOARCH}}
+	if d.Runs(cfg.Platform) == nil {
+		return nil // nothing to run
+	}
+	d.Platforms = nil
+	for _, p := range archutil.SupportedPlatforms(true) {
+		if p.Variant == "" { // the others are parts of a processor
+			d.Platforms = append(d.Platforms, platforms.Format(p))
+		}
+	}
+	return d.Runs(cfg.Platform)
 }
 
 // isolate sets up the new namespaces: mounts stay inside, /proc shows the child's

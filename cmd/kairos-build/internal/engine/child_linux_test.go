@@ -126,7 +126,7 @@ func TestSweepCgroups(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := sweepCgroups(root, "kairos-build-1"); err != nil {
+	if _, err := sweepCgroups(root, "kairos-build-1"); err != nil {
 		t.Fatal(err)
 	}
 	left, err := filepath.Glob(filepath.Join(root, "*/*"))

@@ -42,8 +42,11 @@ type Engine struct {
 	child   *child // nil: remote, or attached to another process's child
 	state   string // state folder of the embedded engine; "" when remote
 	builder string // URL of the remote one; "" when embedded
-	log     *slog.Logger
-	close   sync.Once
+	// rootless tells that the embedded engine is that of an ordinary user.
+	rootless bool
+	caches   Options // CacheFrom and CacheTo
+	log      *slog.Logger
+	close    sync.Once
 }
 
 // Open connects to the builder that o names, or starts the embedded engine.
@@ -53,10 +56,15 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		return nil, err
 	}
 	routeLogs(o.Log)
+	open := openEmbedded
 	if o.Builder != "" {
-		return openRemote(ctx, o)
+		open = openRemote
 	}
-	return openEmbedded(ctx, o)
+	e, err := open(ctx, o)
+	if e != nil {
+		e.caches = o
+	}
+	return e, err
 }
 
 // Embedded reports whether this engine runs inside this program.

@@ -69,15 +69,23 @@ func (e *RuncError) Error() string {
 		"or name another one with KAIROS_BUILD_RUNC=PATH", e.Path, e.Reason)
 }
 
-// BuilderError is a remote builder that did not answer.
+// BuilderError is a remote builder that cannot be used.
 type BuilderError struct {
-	URL string
-	Err error
+	URL  string
+	Err  error
+	What string // what is wrong with it; empty: it does not answer, because of Err
+	Do   string // what to do; empty: check its address
 }
 
 func (e *BuilderError) Error() string {
-	return fmt.Sprintf("builder %s does not answer: %v; check --builder or BUILDKIT_HOST, "+
-		"or leave both away to use the embedded engine", e.URL, e.Err)
+	what, do := e.What, e.Do
+	if what == "" {
+		what = fmt.Sprintf("does not answer: %v", e.Err)
+	}
+	if do == "" {
+		do = "check --builder or BUILDKIT_HOST"
+	}
+	return fmt.Sprintf("builder %s %s; %s, or use the embedded engine, without --builder and BUILDKIT_HOST", e.URL, what, do)
 }
 
 func (e *BuilderError) Unwrap() error { return e.Err }

@@ -104,6 +104,9 @@ func (i *Image) finish(response map[string]string) (ocispec.Descriptor, error) {
 	if err != nil {
 		return desc, err
 	}
+	if desc, err = i.evenHistory(desc); err != nil {
+		return desc, fmt.Errorf("writing OCI layout %s: %w", i.Dir, err)
+	}
 	desc.Platform = &ocispec.Platform{Architecture: i.Config.Architecture, OS: i.Config.OS, Variant: i.Config.Variant}
 	if err := i.writeLayout(desc); err != nil {
 		return desc, fmt.Errorf("writing OCI layout %s: %w", i.Dir, err)

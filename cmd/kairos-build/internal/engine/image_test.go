@@ -54,18 +54,40 @@ func TestImageAttrs(t *testing.T) {
 	}
 }
 
-func TestFinishWritesALayout(t *testing.T) {
-	dir := t.TempDir()
-	desc := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromString("m"), Size: 7,
-		Annotations: map[string]string{"org.opencontainers.image.created": "now"}}
+// exported puts configuration and manifest of an image into a folder, as the engine does, and
+// returns what it answers.
+func exported(t *testing.T, dir, createdBy string) map[string]string {
+	t.Helper()
+	put := func(document any) ocispec.Descriptor {
+		data, err := json.Marshal(document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		putEngineBlob(t, filepath.Join(dir, "blobs"), digest.FromBytes(data), data)
+		return ocispec.Descriptor{Digest: digest.FromBytes(data), Size: int64(len(data))}
+	}
+	config := put(ocispec.Image{History: []ocispec.History{{CreatedBy: createdBy}, {CreatedBy: "mount / from exec /b"}}})
+	desc := put(ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest, Config: config})
+	desc.MediaType, desc.Annotations = ocispec.MediaTypeImageManifest, map[string]string{"org.opencontainers.image.created": "now"}
 	data, err := json.Marshal(desc)
 	if err != nil {
 		t.Fatal(err)
 	}
-	response := map[string]string{exptypes.ExporterImageDescriptorKey: base64.StdEncoding.EncodeToString(data)}
-	got, err := testImage(dir).finish(response)
-	if err != nil || got.Digest != desc.Digest {
-		t.Fatalf("got %+v, %v", got, err)
+	return map[string]string{exptypes.ExporterImageDescriptorKey: base64.StdEncoding.EncodeToString(data)}
+}
+
+func TestFinishWritesALayout(t *testing.T) {
+	dir := t.TempDir()
+	got, err := testImage(dir).finish(exported(t, dir, "mount / from exec /a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := t.TempDir()
+	if same, err := testImage(other).finish(exported(t, other, "imported sha256:1")); err != nil || same.Digest != got.Digest {
+		t.Errorf("the digest tells where a layer is from: %s, %s, %v", got.Digest, same.Digest, err)
+	}
+	if blobs, err := os.ReadDir(filepath.Join(dir, "blobs/sha256")); err != nil || len(blobs) != 2 {
+		t.Errorf("blobs: %v, %v", blobs, err)
 	}
 	index, err := os.ReadFile(filepath.Join(dir, "index.json"))
 	if err != nil || strings.Contains(string(index), "now") {

@@ -117,7 +117,7 @@ func dialChild(ctx context.Context, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Engine{client: c, guard: guard, state: o.StateDir, log: o.Log}, nil
+	return &Engine{client: c, guard: guard, state: o.StateDir, log: o.Log, rootless: os.Geteuid() != 0}, nil
 }
 
 // throughFolder calls use with a path to the socket through dir's descriptor. A

@@ -15,7 +15,7 @@ const checkVerb = "check-engine"
 // TestMain makes the test binary its own child, as the real program is.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == checkVerb {
-		if err := (Builder{Options{StateDir: os.Args[2]}}).Check(context.Background()); err != nil {
+		if err := (Builder{Options: Options{StateDir: os.Args[2]}}).Check(context.Background()); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

@@ -26,6 +26,9 @@ type Options struct {
 	// CacheLimit is the size in bytes that the cache may keep when a build
 	// ends. Zero: 10 GiB, or a fifth of the disk if that is less.
 	CacheLimit int64
+	// CacheFrom and CacheTo are caches outside the engine that builds read and write, in
+	// the syntax of buildctl: type=registry,ref=registry.example.org/cache:debian-13.
+	CacheFrom, CacheTo []string
 	// RunC is the path of the runc to use. Empty: the one in PATH.
 	RunC string
 	// Log receives the engine's log. Nil: nothing is logged.
@@ -74,6 +77,9 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("state folder %q: %w", o.StateDir, err)
 	}
 	o.StateDir = dir
+	if _, _, err := o.cacheEntries(); err != nil {
+		return o, err
+	}
 	o.TLS = o.TLS.withDir()
 	return o, nil
 }

@@ -3,8 +3,10 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -74,5 +76,20 @@ func TestGCPolicyNeverExceedsTheLimit(t *testing.T) {
 				t.Errorf("limit %d, rule %d: %+v", limit, i, p)
 			}
 		}
+	}
+}
+
+func TestWithoutDeadline(t *testing.T) {
+	reason := errors.New("interrupted by the user")
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 20*time.Millisecond, reason)
+	defer cancel()
+	free, end := withoutDeadline(ctx)
+	defer end()
+	if _, told := free.Deadline(); told {
+		t.Error("it tells the deadline")
+	}
+	<-free.Done()
+	if ctx.Err() == nil || !errors.Is(context.Cause(free), reason) {
+		t.Errorf("ended before ctx, or with %v", context.Cause(free))
 	}
 }

@@ -25,7 +25,7 @@ type ordinaryUser struct {
 // newOrdinaryUser makes a user with so many subordinate IDs.
 func newOrdinaryUser(t *testing.T, subordinates string) ordinaryUser {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "ordinary-user-") // that of t.TempDir is root's alone
+	dir, err := os.MkdirTemp("", "ordinary-user-") //nolint:usetesting // that of t.TempDir is root's alone
 	if err != nil {
 		t.Fatal(err)
 	}

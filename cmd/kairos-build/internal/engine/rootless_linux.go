@@ -171,9 +171,10 @@ func restriction(sys string) (setting, value string) {
 	return "", ""
 }
 
-// try starts a child that ends as soon as it has its namespaces and mounts.
-func (l launcher) try(ctx context.Context) error {
-	cmd := exec.CommandContext(ctx, "/proc/self/exe", slices.Concat([]string{ChildVerb, "-try"}, l.placeArgs())...)
+// try starts a child that ends as soon as it has its namespaces and mounts, and has run a
+// program of the platform, if that is not this machine's own.
+func (l launcher) try(ctx context.Context, platform string) error {
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", slices.Concat([]string{ChildVerb, "-try", "-platform", platform}, l.placeArgs())...)
 	l.isolated(cmd)
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output

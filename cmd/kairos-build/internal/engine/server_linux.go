@@ -178,7 +178,7 @@ func (s *server) stop() error {
 	s.calls.running.Wait()
 	collectErr := s.collect()
 	err := errors.Join(collectErr, s.controller.Close(), s.removeSocket())
-	return errors.Join(err, sweepCgroups(cgroupRoot, cgroupParent(s.cfg.State)))
+	return errors.Join(err, leaveNoCgroups(cgroupRoot, cgroupParent(s.cfg.State)))
 }
 
 // collect applies the policy once more. BuildKit itself collects a second after the

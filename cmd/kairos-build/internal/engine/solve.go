@@ -59,7 +59,9 @@ func (e *Engine) Solve(ctx context.Context, r Request) (Result, error) {
 			}
 		}
 	}()
-	resp, err := e.client.Solve(ctx, r.Definition, opt, updates)
+	asked, end := withoutDeadline(ctx)
+	defer end()
+	resp, err := e.client.Solve(asked, r.Definition, opt, updates)
 	<-recorded
 	result := Result{Steps: rec.list()}
 	if err != nil {
@@ -72,14 +74,24 @@ func (e *Engine) Solve(ctx context.Context, r Request) (Result, error) {
 	return result, err
 }
 
+// withoutDeadline ends with ctx, and does not tell its deadline: gRPC would send that to the
+// engine, whose clock may be the first to end the build, with words of its own.
+func withoutDeadline(ctx context.Context) (context.Context, func()) {
+	free, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
+	return free, func() { stop(); cancel(nil) }
+}
+
 func (e *Engine) solveOpt(r Request) (client.SolveOpt, error) {
 	opt := client.SolveOpt{
 		OCIStores: r.Stores,
 		Internal:  e.Embedded(), // no history of builds: nothing reads it, and it costs disk writes
 	}
-	if r.Image == nil {
-		return opt, nil
+	from, to, err := e.caches.cacheEntries()
+	if opt.CacheImports = from; err != nil || r.Image == nil {
+		return opt, err
 	}
+	opt.CacheExports = to
 	export, err := r.Image.export(e.blobs())
 	if err != nil {
 		return opt, err
@@ -117,6 +129,9 @@ func (e *Engine) explain(ctx context.Context, err error, rec *record) error {
 	if e.Embedded() && connectionLost(err) {
 		return fmt.Errorf("the build engine ended in the middle of the build: %w; its log: %s",
 			rootCause(err), lastLines(filepath.Join(e.state, logName), 5))
+	}
+	if connectionLost(err) {
+		return &BuilderError{URL: e.builder, Err: err, What: fmt.Sprintf("ended in the middle of the build: %v", rootCause(err)), Do: "see its log"}
 	}
 	return fmt.Errorf("executing the graph: %w", rootCause(err))
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -28,7 +29,8 @@ func sweep(state string) error {
 	if err := sweepBundles(state); err != nil {
 		return fmt.Errorf("sweeping leftovers of an earlier engine: %w", err)
 	}
-	return sweepCgroups(cgroupRoot, cgroupParent(state))
+	_, err := sweepCgroups(cgroupRoot, cgroupParent(state))
+	return err
 }
 
 // sweepBundles removes executor/<container id>. It keeps the files in executor, which
@@ -52,22 +54,37 @@ func cgroupParent(state string) string {
 	return "kairos-build-" + shortHash([]byte(state))
 }
 
-// sweepCgroups removes the control group name below root (version 2) or below
-// each of its controllers (version 1). Only empty groups can be removed.
-func sweepCgroups(root, name string) error {
-	tops, err := folder.Glob(root, "*/"+name)
-	if err != nil {
-		return err
-	}
-	for _, top := range append(tops, filepath.Join(root, name)) {
-		if err := removeGroup(top); err != nil {
-			return fmt.Errorf("removing an empty control group: %w", err)
+// leaveNoCgroups removes the control group as sweepCgroups does, and gives the processes of
+// killed containers two seconds to leave it.
+func leaveNoCgroups(root, name string) error {
+	for range 100 {
+		if busy, err := sweepCgroups(root, name); err != nil || !busy {
+			return err
 		}
+		time.Sleep(20 * time.Millisecond)
 	}
-	return nil
+	return nil // the next engine sweeps it
 }
 
-func removeGroup(top string) error {
+// sweepCgroups removes the control group name below root (version 2) or below
+// each of its controllers (version 1). Only empty groups can be removed; busy tells that one
+// has processes.
+func sweepCgroups(root, name string) (busy bool, _ error) {
+	tops, err := folder.Glob(root, "*/"+name)
+	if err != nil {
+		return false, err
+	}
+	for _, top := range append(tops, filepath.Join(root, name)) {
+		has, err := removeGroup(top)
+		if err != nil {
+			return false, fmt.Errorf("removing an empty control group: %w", err)
+		}
+		busy = busy || has
+	}
+	return busy, nil
+}
+
+func removeGroup(top string) (busy bool, _ error) {
 	var groups []string
 	err := filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && d.IsDir() {
@@ -76,15 +93,16 @@ func removeGroup(top string) error {
 		return err
 	})
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+		return false, err
 	}
 	for _, group := range slices.Backward(groups) { // leaves first
 		err := os.Remove(group)
 		if err != nil && !mayStay(err) {
-			return err
+			return false, err
 		}
+		busy = busy || errors.Is(err, unix.EBUSY)
 	}
-	return nil
+	return busy, nil
 }
 
 // mayStay reports whether a group is gone, still has processes of a dying engine, or

@@ -26,7 +26,7 @@ func findIDs(int) (*idMaps, error) { return nil, errNotLinux }
 
 func join(context.Context, launcher) (*Engine, error) { return nil, errNotLinux }
 
-func (launcher) try(context.Context) error { return errNotLinux }
+func (launcher) try(context.Context, string) error { return errNotLinux }
 
 // ServeChild is the main function of the hidden child process.
 func ServeChild([]string) error { return errNotLinux }

@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 )
 
 // Format is the version of Result and of the state as JSON. It changes when a field changes
@@ -56,7 +57,8 @@ type Image struct {
 	Repository   string `json:"repository,omitempty"` // REGISTRY/NAME; empty if it is not pushed
 }
 
-// Steps do what a release consists of.
+// Steps do what a release consists of. Build is called for several images at the same time if
+// Flow.Builders says so; of all other steps one is done at a time.
 type Steps interface {
 	// Key identifies everything that an image is made from.
 	Key(i Image) (string, error)
@@ -86,8 +88,14 @@ type Flow struct {
 	// is tested.
 	Scope string
 	Steps Steps
-	// Say is told what happens: an image, a step, and whether it is kept.
+	// Builders is how many images are built at the same time. One, or zero: an image begins
+	// when the one before it is done.
+	Builders int
+	// Say is told what happens: an image, a step, and whether it is kept. One call at a time.
 	Say func(image, step, state, note string)
+
+	saying sync.Mutex
+	doing  sync.Mutex // a step other than the build
 }
 
 // Result is what a release did, or would do.
@@ -143,21 +151,8 @@ func (f *Flow) wants(step string) bool {
 // promoted then. The result is complete also if there is an error.
 func (f *Flow) Run(ctx context.Context) (*Result, error) {
 	r := &Result{Format: Format, Images: make([]ImageResult, len(f.Images))}
-	states := make([]state, len(f.Images))
-	var errs []error
-	for i, image := range f.Images {
-		r.Images[i] = ImageResult{Image: image, Steps: []Step{}, Channels: []Channel{}, Disks: []Disk{}}
-		one := &run{Flow: f, image: image, result: &r.Images[i]}
-		err := one.steps(ctx)
-		if states[i] = one.state; err != nil {
-			r.Images[i].Error = err.Error()
-			errs = append(errs, fmt.Errorf("%s: %w", image.Name, err))
-		}
-		if ctx.Err() != nil {
-			return r, errors.Join(errs...)
-		}
-	}
-	if !f.wants(Promote) {
+	states, errs := f.each(ctx, r.Images)
+	if ctx.Err() != nil || !f.wants(Promote) {
 		return r, errors.Join(errs...)
 	}
 	if len(errs) > 0 {
@@ -173,15 +168,47 @@ func (f *Flow) Run(ctx context.Context) (*Result, error) {
 	return r, nil
 }
 
+// each does all steps but the promotion, for each image. The errors are in the order of the
+// images.
+func (f *Flow) each(ctx context.Context, results []ImageResult) (states []state, errs []error) {
+	states = make([]state, len(f.Images))
+	failed := make([]error, len(f.Images))
+	builders := make(chan struct{}, max(1, f.Builders))
+	var all sync.WaitGroup
+	for i, image := range f.Images {
+		builders <- struct{}{}
+		if ctx.Err() != nil {
+			break
+		}
+		results[i] = ImageResult{Image: image, Steps: []Step{}, Channels: []Channel{}, Disks: []Disk{}}
+		free := sync.OnceFunc(func() { <-builders })
+		one := &run{Flow: f, image: image, result: &results[i], built: free}
+		if f.Builders <= 1 {
+			one.built = func() {}
+		}
+		all.Go(func() {
+			defer free()
+			if err := one.steps(ctx); err != nil {
+				results[i].Error = err.Error()
+				failed[i] = fmt.Errorf("%s: %w", image.Name, err)
+			}
+			states[i] = one.state
+		})
+	}
+	all.Wait()
+	return states, slices.DeleteFunc(failed, func(err error) bool { return err == nil })
+}
+
 // A run is the release of one image.
 type run struct {
 	*Flow
 	image  Image
 	state  state
 	result *ImageResult
+	built  func() // is called when the image does not need its builder any more
 }
 
-// steps does all steps but the promotion.
+// steps does all steps but the promotion. Images wait for each other behind the build.
 func (r *run) steps(ctx context.Context) error {
 	for _, step := range []struct {
 		name string
@@ -193,7 +220,7 @@ func (r *run) steps(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return r.interrupted(step.name)
 		}
-		if err := step.do(ctx); err != nil {
+		if err := r.inTurn(ctx, step.name, step.do); err != nil {
 			if ctx.Err() != nil {
 				return r.interrupted(step.name)
 			}
@@ -202,6 +229,20 @@ func (r *run) steps(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// inTurn does a step, after the same step of another image unless it is the build.
+func (r *run) inTurn(ctx context.Context, name string, do func(context.Context) error) error {
+	if name == Build {
+		defer r.built()
+		return do(ctx)
+	}
+	r.doing.Lock()
+	defer r.doing.Unlock()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return do(ctx)
 }
 
 // interrupted is the error of a run that was ended.
@@ -213,6 +254,8 @@ func (r *run) interrupted(step string) error {
 func (r *run) note(step, state, text string) {
 	r.result.Steps = append(r.result.Steps, Step{step, state, text})
 	if r.Say != nil {
+		r.saying.Lock()
+		defer r.saying.Unlock()
 		r.Say(r.image.Name, step, state, text)
 	}
 }

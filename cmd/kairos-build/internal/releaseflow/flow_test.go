@@ -8,7 +8,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,7 +22,8 @@ import (
 // where a test wants.
 type world struct {
 	t      *testing.T
-	did    []string // step image
+	mu     sync.Mutex // of did and digest
+	did    []string   // step image
 	digest map[string]string
 	key    string
 	fail   map[string]error // by "step image"
@@ -36,7 +40,9 @@ func newWorld(t *testing.T) *world {
 // do notes a step, and fails if the test wants that.
 func (w *world) do(step string, i Image) error {
 	what := step + " " + i.Name
+	w.mu.Lock()
 	w.did = append(w.did, what)
+	w.mu.Unlock()
 	if then := w.after[what]; then != nil {
 		then()
 	}
@@ -44,7 +50,12 @@ func (w *world) do(step string, i Image) error {
 }
 
 func (w *world) Key(i Image) (string, error) { return w.key + i.Name, nil }
-func (w *world) Built(i Image) string        { return w.digest[i.Name] }
+
+func (w *world) Built(i Image) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.digest[i.Name]
+}
 
 func (w *world) Build(_ context.Context, i Image) (string, error) {
 	if err := w.do(Build, i); err != nil {
@@ -53,6 +64,8 @@ func (w *world) Build(_ context.Context, i Image) (string, error) {
 	if err := os.MkdirAll(i.Folder, 0o755); err != nil {
 		w.t.Fatal(err)
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.digest[i.Name] = "sha256:" + w.key + i.Name
 	return w.digest[i.Name], nil
 }
@@ -62,7 +75,7 @@ func (w *world) Planned(_ context.Context, i Image) (string, error) {
 }
 
 func (w *world) Test(_ context.Context, i Image) (Tested, error) {
-	digest := w.digest[i.Name]
+	digest := w.Built(i)
 	if w.tested != "" {
 		digest = w.tested
 	}
@@ -72,7 +85,7 @@ func (w *world) Test(_ context.Context, i Image) (Tested, error) {
 func (w *world) Sign(_ context.Context, i Image) (string, error) { return "a key", w.do(Sign, i) }
 
 func (w *world) Push(_ context.Context, i Image) (Pushed, bool, error) {
-	return Pushed{Digest: w.digest[i.Name], Reference: "r/" + i.Name + ":v1"}, w.sent, w.do(Push, i)
+	return Pushed{Digest: w.Built(i), Reference: "r/" + i.Name + ":v1"}, w.sent, w.do(Push, i)
 }
 
 func (w *world) Promote(_ context.Context, i Image, p Pushed, channel string) (Channel, bool, error) {
@@ -116,6 +129,46 @@ func TestOrder(t *testing.T) {
 	for _, s := range r.Images[0].Steps {
 		if s.State != Kept {
 			t.Errorf("again: %+v", s)
+		}
+	}
+}
+
+// TestBuildersAtOnce: so many images are built at the same time, and nothing else is.
+func TestBuildersAtOnce(t *testing.T) {
+	w := newWorld(t)
+	f := w.flow(t.TempDir(), "a", "b", "c", "d")
+	f.Builders = 2
+	w.fail["build c"] = errors.New("broken")
+	var building, testing, most atomic.Int32
+	two := make(chan struct{}) // closed when two images are being built
+	once := sync.OnceFunc(func() { close(two) })
+	for _, name := range []string{"a", "b", "c", "d"} {
+		w.after["build "+name] = func() {
+			n := building.Add(1)
+			defer building.Add(-1)
+			if most.Store(max(most.Load(), n)); n == 2 {
+				once()
+			}
+			<-two
+		}
+		w.after["test "+name] = func() {
+			if testing.Add(1) > 1 {
+				t.Error("two tests at once")
+			}
+			time.Sleep(10 * time.Millisecond)
+			testing.Add(-1)
+		}
+	}
+	did, r, err := w.run(t.Context(), f)
+	if err == nil || !strings.Contains(err.Error(), "c: broken") || !strings.Contains(err.Error(), "no channel was promoted, because 1 of 4 images failed") {
+		t.Errorf("got %v", err)
+	}
+	if most.Load() != 2 {
+		t.Errorf("%d builds at once", most.Load())
+	}
+	for i, name := range []string{"a", "b", "c", "d"} {
+		if failed := r.Images[i].Error != ""; failed != (name == "c") || slices.Contains(did, "push "+name) == failed {
+			t.Errorf("%s: %+v, %q", name, r.Images[i], did)
 		}
 	}
 }
