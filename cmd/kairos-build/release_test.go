@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	ocilayout "github.com/google/go-containerregistry/pkg/v1/layout"
@@ -19,6 +20,7 @@ import (
 	"github.com/kairos-build/kairos-build/ci/testregistry"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/releaseflow"
+	"github.com/kairos-build/kairos-build/flavors"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/signing/signingtest"
 )
@@ -270,4 +272,31 @@ func TestReleasePlan(t *testing.T) {
 	}
 	out, _ := s.run(0, s.args("v1.1.0", "--plan")...)
 	s.says(out, "build needed, test needed, sign needed, push needed")
+}
+
+// TestMirrorsOfAMatrix: a mirror is for the images that are made from it, and there must be one.
+func TestMirrorsOfAMatrix(t *testing.T) {
+	plain := releaseflow.Image{Name: "plain", Flavor: "debian-13", Kubernetes: "none"}
+	k3s := releaseflow.Image{Name: "k3s", Flavor: "debian-13", Kubernetes: "k3s v1.35"}
+	rocky := releaseflow.Image{Name: "rocky", Flavor: "rocky-9", Kubernetes: "none"}
+	values := []string{"https://deb.example/debian", "security=https://deb.example/security", "k3s=file:///k3s", "baseos=https://rpm.example/os"}
+	for _, tt := range []struct {
+		image releaseflow.Image
+		want  []string
+	}{{plain, values[:2]}, {k3s, values[:3]}, {rocky, []string{values[0], values[1], values[3]}}} {
+		flavor, err := flavors.Open(tt.image.Flavor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(tt.want, mirrorsOf(values, tt.image, flavor)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.image.Name, diff)
+		}
+	}
+	r := &releaser{releaseFlags: &releaseFlags{mirror: values}}
+	if err := r.checkMirrors([]releaseflow.Image{plain, k3s, rocky}); err != nil {
+		t.Errorf("all are used: %v", err)
+	}
+	if err := r.checkMirrors([]releaseflow.Image{plain, rocky}); err == nil || !strings.Contains(err.Error(), "--mirror k3s=file:///k3s: none of the 2 images is made from that") {
+		t.Errorf("got %v", err)
+	}
 }

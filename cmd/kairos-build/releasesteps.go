@@ -31,6 +31,7 @@ import (
 	"github.com/kairos-build/kairos-build/framework/rootfs/payload"
 	"github.com/kairos-build/kairos-build/framework/source/channel"
 	"github.com/kairos-build/kairos-build/framework/source/reference"
+	"github.com/kairos-build/kairos-build/framework/source/release"
 )
 
 // A releaser does the steps of a release.
@@ -50,7 +51,7 @@ type releaser struct {
 
 // prepare checks what can be checked before anything is built: who signs, and the registries.
 func (r *releaser) prepare(ctx context.Context, images []releaseflow.Image) (err error) {
-	if err := r.findBuilders(ctx, images); err != nil {
+	if err := errors.Join(r.checkMirrors(images), r.findBuilders(ctx, images)); err != nil {
 		return err
 	}
 	if r.how.sign != "" {
@@ -212,7 +213,7 @@ func (r *releaser) buildOn(ctx context.Context, i releaseflow.Image, eng engine.
 		Maker: evidence.This(version), Trust: func(context.Context) (factory.Trust, error) { return r.trust(i) },
 	}
 	o.Maker.Remote = eng.Builder != ""
-	if err := setSources(&o, r.state, eng, r.mirror, kubernetesOf(i, flavor), r.log); err != nil {
+	if err := setSources(&o, r.state, eng, mirrorsOf(r.mirror, i, flavor), kubernetesOf(i, flavor), r.log); err != nil {
 		return "", commandline.UsageError{Err: err}
 	}
 	build := r.build
@@ -268,6 +269,44 @@ func kubernetesOf(i releaseflow.Image, flavor *flavors.Flavor) (k kubernetesFlag
 		k.k0s, k.airgap = version, flavor.Default.Airgap
 	}
 	return k
+}
+
+// mirrorsOf are the mirrors of what an image is made from: those of other images' Kubernetes and
+// repositories are left out.
+func mirrorsOf(values []string, i releaseflow.Image, flavor *flavors.Flavor) (list []string) {
+	distribution, _, _ := strings.Cut(i.Kubernetes, " ")
+	for _, value := range values {
+		m := sortMirrors([]string{value})
+		_, mine := m.kubernetes[release.Distribution(distribution)]
+		if len(m.repositories) > 0 {
+			id, _, _ := strings.Cut(value, "=")
+			mine = slices.ContainsFunc(flavor.Base.Archive.Repositories, func(r flavors.Repository) bool { return r.ID == id })
+		}
+		if mine || len(m.archive) > 0 {
+			list = append(list, value)
+		}
+	}
+	return list
+}
+
+// checkMirrors refuses a mirror that no image has a use for.
+func (r *releaser) checkMirrors(images []releaseflow.Image) error {
+	used := map[string]bool{}
+	for _, i := range images {
+		flavor, err := flavors.Open(i.Flavor)
+		if err != nil {
+			return commandline.UsageError{Err: err}
+		}
+		for _, value := range mirrorsOf(r.mirror, i, flavor) {
+			used[value] = true
+		}
+	}
+	for _, value := range r.mirror {
+		if !used[value] {
+			return commandline.UsageError{Err: fmt.Errorf("--mirror %s: none of the %d images is made from that; leave it out, or select an image that is", value, len(images))}
+		}
+	}
+	return nil
 }
 
 // trust is the policy of the image. It is signed after its test, not while it is built.
