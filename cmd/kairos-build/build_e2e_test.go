@@ -118,6 +118,7 @@ func TestBuildIsDeterministic(t *testing.T) {
 	one.lockedBuildIsTheSame(first, out)
 	one.cloudConfigChangesTheDiskAlone(first, out)
 	one.twoAtOnce(out)
+	one.sideBySide(first, out)
 	one.interruptedBuildRunsAgain(first, out)
 	one.fullDiskKeepsOldOutputs()
 }
@@ -184,6 +185,37 @@ func (w *world) twoAtOnce(out string) {
 	for range 2 {
 		if e := <-done; e.err != nil {
 			t.Errorf("one of two builds at the same time: %v\n%s", e.err, e.text)
+		}
+	}
+}
+
+// sideBySide builds a flavor and one that extends it with one command.
+func (w *world) sideBySide(first *factory.Result, out string) {
+	t := w.t
+	mine := filepath.Join(t.TempDir(), "mine")
+	if err := os.Mkdir(mine, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(mine, "flavor.yaml"), []byte("name: mine\nextends: debian-13\ncmdline: quiet\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := w.command(t.Context(), "flavor", "debian-13", mine, "-o", filepath.Join(out, "both"), "--artifact", "image", "--json", "--progress", "plain")
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	var list []factory.Result
+	err := cmd.Run()
+	if err == nil {
+		err = json.Unmarshal(stdout.Bytes(), &list)
+	}
+	if err != nil || len(list) != 2 {
+		t.Fatalf("%v\n%s\n%s", err, &stdout, &stderr)
+	}
+	if list[0].Image.Digest != first.Image.Digest || list[1].Flavor != "mine" || list[1].Image.Digest == first.Image.Digest {
+		t.Errorf("%s is %s, %s is %s; debian-13 alone %s", list[0].Flavor, list[0].Image.Digest, list[1].Flavor, list[1].Image.Digest, first.Image.Digest)
+	}
+	for _, name := range []string{"debian-13", "mine"} {
+		if !strings.Contains(stderr.String(), "done    "+name+": ") {
+			t.Errorf("no step has the name %s before it:\n%s", name, &stderr)
 		}
 	}
 }

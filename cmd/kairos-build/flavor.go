@@ -20,6 +20,7 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/evidence"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/notary"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages/deb/archive"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/site"
 	"github.com/kairos-build/kairos-build/flavors"
@@ -42,7 +43,7 @@ type flavorFlags struct {
 func newFlavor() *cobra.Command {
 	var f flavorFlags
 	cmd := &cobra.Command{
-		Use:   "flavor NAME|FOLDER|FILE",
+		Use:   "flavor NAME|FOLDER|FILE...",
 		Short: "Build a flavor: an OCI image and a bootable disk",
 		Long: `Builds a flavor from its distribution's signed archive into an OCI image, and
 writes a bootable disk from that image. The output folder gets image/ (an OCI
@@ -68,6 +69,9 @@ docs/trust.md.
 With --push the image is published, too, as "kairos-build push" does it (see
 docs/publish.md). The registry, the credentials and the key are checked before the build.
 
+Several flavors are built side by side, each into a folder of its own. They share what they
+have in common. "kairos-build release" signs, tests and publishes several.
+
 Outputs appear when they are complete; until then, those of the last build stay.
 Building again with nothing changed takes a moment and changes nothing.`,
 		Example: `  kairos-build flavor debian-13 --sign new
@@ -78,6 +82,7 @@ Building again with nothing changed takes a moment and changes nothing.`,
   kairos-build flavor debian-13 -o /srv/images/edge --cloud-config site.yaml --version v1.4.0
   kairos-build flavor debian-13 --k3s v1.34
   kairos-build flavor debian-13 --k0s v1.34.1+k0s.0 --airgap --mirror k0s=file:///srv/mirror/k0s
+  kairos-build flavor debian-12 debian-13 ./mysite --artifact image,qcow2
   kairos-build flavor debian-12 --model cloud --artifact image --json
   kairos-build flavor debian-13 --artifact image,raw,qcow2,vmdk,azure
   kairos-build flavor debian-13 --compress zst
@@ -86,17 +91,15 @@ Building again with nothing changed takes a moment and changes nothing.`,
   kairos-build flavor debian-13 --slot-size 6G --recovery-size 4G
   kairos-build flavor debian-13 --mirror http://mirror.example.org/debian --mirror security=http://mirror.example.org/debian-security
   BUILDKIT_HOST=tcp://builder:1234 kairos-build flavor debian-13`,
-		Args:              commandline.Args(cobra.ExactArgs(1)),
+		Args:              commandline.Args(cobra.MinimumNArgs(1)),
 		ValidArgsFunction: completeFlavors,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			flavor, err := flavors.Open(args[0])
-			if err != nil {
-				return commandline.UsageError{Err: err}
+			if len(args) > 1 {
+				return f.buildAll(cmd, args)
 			}
-			f.Flavor = args[0]
-			f.takeDefaults(cmd, flavor)
-			if f.Lock, err = lockOf(args[0], f.Lock, f.noLock); err != nil {
-				return commandline.Usagef(cmd, "%w", err)
+			flavor, err := f.choose(cmd, args[0])
+			if err != nil {
+				return err
 			}
 			return f.build(cmd, flavor)
 		},
@@ -106,6 +109,20 @@ Building again with nothing changed takes a moment and changes nothing.`,
 	cmd.Flags().StringVar(&f.Lock, "lock", "", "lock `file` to build from (default: the flavor's, if there is one)")
 	cmd.Flags().BoolVar(&f.noLock, "no-lock", false, "build from the archive as it is now, even if the flavor has a lock")
 	return cmd
+}
+
+// choose opens a flavor, and takes what it says as the options of the build.
+func (f *flavorFlags) choose(cmd *cobra.Command, ref string) (*flavors.Flavor, error) {
+	flavor, err := flavors.Open(ref)
+	if err != nil {
+		return nil, commandline.UsageError{Err: err}
+	}
+	f.Flavor = ref
+	f.takeDefaults(cmd, flavor)
+	if f.Lock, err = lockOf(ref, f.Lock, f.noLock); err != nil {
+		return nil, commandline.Usagef(cmd, "%w", err)
+	}
+	return flavor, nil
 }
 
 // takeDefaults uses what a flavor says of the options that no flag names. The cloud-configs
@@ -119,32 +136,41 @@ func (f *flavorFlags) takeDefaults(cmd *cobra.Command, flavor *flavors.Flavor) {
 	f.CloudConfigs = slices.Concat(d.CloudConfigs, f.CloudConfigs)
 }
 
-// build builds the flavor that the options name.
+// build builds the flavor that the options name, and prints the result.
 func (f *flavorFlags) build(cmd *cobra.Command, flavor *flavors.Flavor) error {
-	builder, state, err := f.eng.options()
-	if err != nil {
-		return err
-	}
 	if err := f.how.check(); err != nil {
 		return commandline.Usagef(cmd, "%w", err)
-	}
-	if f.Files, err = parseFiles(f.files); err != nil {
-		return commandline.UsageError{Err: err}
 	}
 	t, err := f.talk.open(cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}
+	result, err := f.make(cmd, flavor, t, t)
+	if err := t.close(err); err != nil {
+		return err
+	}
+	return printResult(cmd.OutOrStdout(), result, f.asJSON)
+}
+
+// make builds the flavor that the options name.
+func (f *flavorFlags) make(cmd *cobra.Command, flavor *flavors.Flavor, t *talker, report progress.Reporter) (*factory.Result, error) {
+	builder, state, err := f.eng.options()
+	if err != nil {
+		return nil, err
+	}
+	if f.Files, err = parseFiles(f.files); err != nil {
+		return nil, commandline.UsageError{Err: err}
+	}
 	if err := setSources(&f.Options, state, builder, f.mirror, f.kube, t.log); err != nil {
-		return t.close(commandline.UsageError{Err: err})
+		return nil, commandline.UsageError{Err: err}
 	}
 	if err := warnUnproven(f.Flavor, t.log); err != nil {
-		return t.close(err)
+		return nil, err
 	}
 	if note := flavor.SupportNote(time.Now()); note != "" { //nolint:forbidigo // a release ends on a day
 		t.log.Warn(fmt.Sprintf("%s: its %s; faults that are found later stay in the image: choose a newer release (`kairos-build list`)", flavor.Title, note))
 	}
-	f.State, f.Progress, f.Log = state, t, t.log
+	f.State, f.Progress, f.Log = state, report, t.log
 	f.Builder, f.Program = engine.Builder{Options: builder, Platform: "linux/" + f.Arch}, payload.Program
 	trust := truster{how: &f.how, target: f.target, policy: f.policyFile, desk: newDesk(cmd, t)}
 	trust.desk.state = func() (string, error) { return state, nil }
@@ -153,13 +179,10 @@ func (f *flavorFlags) build(cmd *cobra.Command, flavor *flavors.Flavor) error {
 	f.Maker = evidence.This(version)
 	f.Maker.Remote = builder.Builder != ""
 	result, err := factory.Build(cmd.Context(), f.Options)
-	if err := t.close(err); err != nil {
-		return err
-	}
-	if trust.signer != nil {
+	if err == nil && trust.signer != nil {
 		result.Signer = trust.signer.Signer.Who()
 	}
-	return printResult(cmd.OutOrStdout(), result, f.asJSON)
+	return result, err
 }
 
 // parseFiles reads the values of --file. The error names every mistake.

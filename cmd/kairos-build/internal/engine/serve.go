@@ -24,10 +24,8 @@ var ErrNoCertificates = errors.New("whoever reaches a builder has the rights of 
 // tcp://HOST:PORT, where clients show a certificate that the authority of o.TLS has signed.
 func Listen(address string, o Options) (net.Listener, error) {
 	u, err := url.Parse(address)
-	if err != nil {
-		return nil, fmt.Errorf("address to listen on: %w", err)
-	}
 	switch {
+	case err != nil: // as below
 	case u.Scheme == "unix" && u.Path != "":
 		l, err := net.Listen("unix", u.Path)
 		if err != nil {
@@ -45,7 +43,7 @@ func Listen(address string, o Options) (net.Listener, error) {
 		}
 		return l, nil
 	}
-	return nil, fmt.Errorf("address to listen on %q: give unix://PATH or tcp://HOST:PORT", address)
+	return nil, fmt.Errorf("%q is no address to listen on: give unix://PATH or tcp://HOST:PORT", address)
 }
 
 // server is the configuration of a server that wants certificates of its clients.
