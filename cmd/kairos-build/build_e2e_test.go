@@ -196,7 +196,7 @@ func (w *world) sideBySide(first *factory.Result, out string) {
 	if err := os.Mkdir(mine, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(mine, "flavor.yaml"), []byte("name: mine\nextends: debian-13\ncmdline: quiet\n"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(mine, "flavor.yaml"), []byte("name: mine\nextends: debian-13\ncmdline: {add: [loglevel=3]}\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	cmd := w.command(t.Context(), "flavor", "debian-13", mine, "-o", filepath.Join(out, "both"), "--artifact", "image", "--json", "--progress", "plain")
