@@ -192,6 +192,10 @@ func (r *runner) stories(b qemu.Boot) (jobs []job) {
 		if r.Short && t.TellShort != nil {
 			t.Tell = t.TellShort
 		}
+		b, fits := r.firmware(t, b)
+		if !fits {
+			continue
+		}
 		if t.Machine != machineRelease {
 			jobs = append(jobs, job{name: r.under(t.Machine, b), boot: b, tell: t.Tell})
 			continue
@@ -205,6 +209,18 @@ func (r *runner) stories(b qemu.Boot) (jobs []job) {
 		}
 	}
 	return jobs
+}
+
+// firmware is what a story is told under whose firmware would be b. A story is told under each
+// firmware once.
+func (r *runner) firmware(t story, b qemu.Boot) (_ qemu.Boot, fits bool) {
+	if !t.UEFI || b != qemu.BIOS {
+		return b, true
+	}
+	if i := slices.IndexFunc(r.Boots, func(b qemu.Boot) bool { return b != qemu.BIOS }); i >= 0 && !r.Every {
+		return r.Boots[i], true
+	}
+	return "", false
 }
 
 // breakages returns the jobs of the faults and of the flipped byte under a firmware.

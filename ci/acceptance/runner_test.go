@@ -4,6 +4,8 @@ package acceptance
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -53,6 +55,39 @@ func TestMachinesThatDoNotRun(t *testing.T) {
 	}
 }
 
+// TestStoryThatNeedsUEFI: it is told under the next firmware that is no BIOS, and under each
+// firmware once.
+func TestStoryThatNeedsUEFI(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, lab.MediumName), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		boots []qemu.Boot
+		every bool
+		want  []string
+	}{
+		"all":           {qemu.Boots(), false, []string{"large-sectors uefi"}},
+		"every":         {qemu.Boots(), true, []string{"large-sectors uefi", "large-sectors secureboot"}},
+		"secureboot":    {[]qemu.Boot{qemu.SecureBoot}, false, []string{"large-sectors secureboot"}},
+		"bios":          {[]qemu.Boot{qemu.BIOS}, false, nil},
+		"bios and last": {[]qemu.Boot{qemu.BIOS, qemu.SecureBoot}, false, []string{"large-sectors secureboot"}},
+	} {
+		r := &runner{
+			Options: Options{Options: lab.Options{Boots: tt.boots}, Every: tt.every, Machines: []string{"large-sectors"}},
+			lab:     &lab.Lab{Options: lab.Options{Dir: dir}, Images: &lab.Images{}},
+		}
+		var got []string
+		for _, j := range r.wanted() {
+			kind, _, _ := strings.Cut(j.name, "@")
+			got = append(got, kind+" "+string(j.boot))
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s: got %q, want %q", name, got, tt.want)
+		}
+	}
+}
+
 // TestLongLife: the node under the first firmware lives long, also where no other machine
 // begins with it.
 func TestLongLife(t *testing.T) {
@@ -79,7 +114,7 @@ func TestLongLife(t *testing.T) {
 
 // TestMachines: which machines each kind of test leaves out or repeats.
 func TestMachines(t *testing.T) {
-	all := len(allStories()) - 5 + len(faults.All()) + 1 // without the other release, the two of a cluster and the two of the medium; with the flipped byte
+	all := len(allStories()) - 6 + len(faults.All()) + 1 // without the other release, the two of a cluster and the three of the medium; with the flipped byte
 	tests := []struct {
 		name     string
 		options  Options

@@ -28,6 +28,9 @@ type story struct {
 	Proves         string // what it proves of a disk, in a few words
 	// Short puts the story into the short test.
 	Short bool
+	// UEFI says that the story needs it: it is told under the next firmware of the test if the
+	// usual one is a BIOS.
+	UEFI bool
 	// Applies tells whether a disk has what the story is about; nil: every disk.
 	Applies func(*lab.Lab) bool
 	Tell    teller
@@ -49,6 +52,10 @@ func allStories() []story {
 		{
 			Machine: "encrypted", Title: "an empty disk and a TPM, installed with encrypted data", Proves: "keeps its data encrypted, and unlocks it with its TPM",
 			Applies: installed.Applies, Tell: installed.TellEncrypted,
+		},
+		{
+			Machine: "large-sectors", UEFI: true, Title: "an empty NVMe disk with sectors of 4096 bytes", Proves: "lives on a disk with sectors of 4096 bytes",
+			Applies: installed.Applies, Tell: installed.TellLarge,
 		},
 		{
 			Machine: "kubernetes", Short: true, Title: "a node of a cluster", Proves: "runs Kubernetes",

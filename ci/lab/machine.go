@@ -69,6 +69,8 @@ type Setup struct {
 	MemoryMiB int          // default: see qemu.Config
 	Dir       string       // keeps the machine's files; default: a folder removed with it
 	TPM       string       // folder with the state of its TPM; default: it has none
+	Bus       qemu.Bus     // of the disks; default: see qemu.Config
+	Sector    int          // size of the disks' sectors in bytes; default: 512
 }
 
 // Start boots the machine for the first time, in slot a.
@@ -103,6 +105,7 @@ func (m *Machine) Launch(ctx context.Context) error {
 		Host: m.Lab.Host, Accel: m.Lab.Accel, Boot: m.Boot, Chipset: m.Setup.Chipset, Log: m.Lab.Log,
 		Disk: cmp.Or(m.Setup.Disk, m.Lab.Artifact.Path), DiskSize: m.Lab.Artifact.Size + ExtraSize, Faults: m.Setup.Faults,
 		Patches: []qemu.Patch{oem}, CDROMs: m.Setup.CDROMs, CDFirst: m.Setup.CDFirst, ExtraDisks: m.Setup.Disks, ConsoleLog: log, WriteLog: m.Setup.WriteLog, Dir: m.Setup.Dir, TPM: m.Setup.TPM, MemoryMiB: m.Setup.MemoryMiB,
+		Bus: m.Setup.Bus, SectorSize: m.Setup.Sector,
 	})
 	return err
 }

@@ -74,7 +74,7 @@ func (l isoLab) installOnto(t *testing.T, o onto) {
 	if o.sector > 0 {
 		first.Boot = qemu.UEFI
 	}
-	console := l.boot(t, `kairos: (installed \S+ on|NOT INSTALLED:)[^\n]*`, first)
+	console := l.boot(t, `kairos: (installed \S+ on \S+ in|NOT INSTALLED:)[^\n]*`, first)
 	expectAll(t, console, `kairos: installed \S+ on /dev/`+o.device+` in`, `disk +/dev/`+o.device+` .*`+o.why)
 	c.Boot = qemu.UEFI
 	expectAll(t, l.boot(t, `kairos: ready slot=a mode=active`, c), `root-`+o.device+` +root-a`)

@@ -35,8 +35,18 @@ var encryptionFields = []field[Encryption]{
 	keep("passphrase", "What a person types at each boot or, where the TPM has the key, when the TPM does not give it.", aPassphrase, func(e *Encryption) *string { return &e.Passphrase }).hidden(),
 }
 
-// encryptable is the label of a partition that can be encrypted.
-var encryptable = oneOf(layout.LabelPersistent, layout.LabelOEM)
+// systemLabel begins the labels of the system's own partitions.
+const systemLabel = "COS_"
+
+// encryptable is the label of a partition that can be encrypted: one of the system's with
+// data, or an extra one. Which there are may be in another file: the installer knows.
+var encryptable = kind[string]{matching(fsLabel.String()), func(v value) (string, bool) {
+	s, ok := v.fsLabel()
+	if ok && strings.HasPrefix(s, systemLabel) {
+		return oneOf(layout.LabelPersistent, layout.LabelOEM).get(v)
+	}
+	return s, ok
+}}
 
 // aPassphrase can be typed on a console, as one line.
 var aPassphrase = kind[string]{givenShape, func(v value) (string, bool) {

@@ -73,7 +73,7 @@ var installFields = []field[Install]{
 	idle[Install]("recovery-system", "The image of the recovery system.", anImage),
 	idle[Install]("passive", "The image of the other slot.", anImage),
 	idle[Install]("bundles", "Bundles to install.", many("bundles", aBundle)),
-	keep("encrypted_partitions", "Labels of the partitions that are encrypted: COS_PERSISTENT, COS_OEM.", replacing(many("labels", encryptable)), func(i *Install) *[]string { return &i.Encrypted }),
+	keep("encrypted_partitions", "Labels of the partitions that are encrypted: COS_PERSISTENT, COS_OEM, and those of extra-partitions.", replacing(many("labels", encryptable)), func(i *Install) *[]string { return &i.Encrypted }),
 	{name: "encryption", about: "How they are encrypted.", shape: mapping(encryptionFields), decode: func(v value, i *Install) { decodeMap(v, encryptionFields, &i.Encryption) }},
 	idle[Install]("grub_options", "Variables of the boot loader.", stringMap),
 	noted[Install]("bind_mounts", "More paths that are kept across boots.", instead(many("paths", aPath), "write it such as mounts: [[/usr/local/docker, /var/lib/docker, none, bind]]: docs/data.md")),

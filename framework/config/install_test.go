@@ -53,6 +53,9 @@ func TestUnfit(t *testing.T) {
 		"install: {auto: true}\npackages: [vim]\n":                                                                   "",
 		"install: {bind_mounts: [/a], nousers: true}\n":                                                              "",
 		"install: {encrypted_partitions: [COS_PERSISTENT, COS_OEM], encryption: {key: tpm}}\nbind-pcrs: [7, '11']\n": "",
+		"install: {encrypted_partitions: [DATA, COS_OEM], extra-partitions: [{label: DATA, size: 5}]}\n":             "",
+		"install: {encrypted_partitions: [DATA]}\n":                                                                  "", // another file may add it
+		"install: {encrypted_partitions: ['a b']}\n":                                                                 `"a b" cannot be a label`,
 		"install: {encrypted_partitions: [COS_STATE]}\n":                                                             `"COS_STATE" is none of COS_PERSISTENT, COS_OEM`,
 		"install: {encryption: {key: yubikey}}\n":                                                                    `"yubikey" is none of tpm, passphrase`,
 		"install: {encryption: {passphrase: \"a\\tb\"}}\n":                                                           "the passphrase has a character that nobody can type",

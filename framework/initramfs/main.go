@@ -61,6 +61,7 @@ func (b *boot) run() error {
 		{"root", b.mountRoot},         // read-only
 		{"grow", b.fitDisk},           // an identity of its own; the last partition, to the end of the disk
 		{"data", b.mountData},         // oem and persistent
+		{"extra data", b.unlockExtra}, // encrypted partitions besides
 		{"ephemeral", b.mountOverlay}, // writable until the next boot
 		{"persistent", b.bindPaths},   // writable for ever
 		{"identity", b.identify},      // machine-id

@@ -69,7 +69,7 @@ func (e Encryption) memory() int64 {
 
 // volumes makes the volumes, by the names of their partitions, and opens each with
 // everything that must open it. It returns nil if nothing is to be encrypted.
-func (e Encryption) volumes(open func() (Sealer, error)) (_ map[string]*luks2.Volume, err error) {
+func (e Encryption) volumes(extra []layout.Partition, open func() (Sealer, error)) (_ map[string]*luks2.Volume, err error) {
 	if len(e.Labels) == 0 {
 		return nil, nil
 	}
@@ -83,7 +83,7 @@ func (e Encryption) volumes(open func() (Sealer, error)) (_ map[string]*luks2.Vo
 	}
 	out := map[string]*luks2.Volume{}
 	for _, label := range e.Labels {
-		name, err := partitionOf(label)
+		name, err := partitionOf(label, extra)
 		if err == nil {
 			out[name], err = e.volume(chip)
 		}
@@ -94,13 +94,33 @@ func (e Encryption) volumes(open func() (Sealer, error)) (_ map[string]*luks2.Vo
 	return out, nil
 }
 
-func partitionOf(label string) (string, error) {
-	for _, p := range layout.Table(layout.Sizes{}) {
-		if p.Label == label && p.FS == layout.Ext4 {
+// partitionOf is the name of the partition whose file system has a label. /init names the
+// decrypted device after it: kairos-root is that of the slot, and udev writes spaces in
+// another way.
+func partitionOf(label string, extra []layout.Partition) (string, error) {
+	labels := []string{layout.LabelPersistent, layout.LabelOEM}
+	for _, p := range withData(extra) {
+		switch {
+		case p.Label == label && (strings.Contains(p.Name, " ") || p.Name == "root"):
+			return "", fmt.Errorf("an encrypted partition cannot have the name %q, since it has a space or is that of another device: change its name in install.extra-partitions", p.Name)
+		case p.Label == label:
 			return p.Name, nil
+		case p.Label != "" && !slices.Contains(labels, p.Label):
+			labels = append(labels, p.Label)
 		}
 	}
-	return "", fmt.Errorf("the node has no partition with data that has this label: want %s or %s", layout.LabelPersistent, layout.LabelOEM)
+	return "", fmt.Errorf("the node has no partition with data that has this label: want some of %s, or list it in install.extra-partitions", strings.Join(labels, ", "))
+}
+
+// withData are the partitions with data of a node, and extra ones.
+func withData(extra []layout.Partition) []layout.Partition {
+	var out []layout.Partition
+	for _, p := range layout.Table(layout.Sizes{}) {
+		if p.FS == layout.Ext4 {
+			out = append(out, p)
+		}
+	}
+	return append(out, extra...)
 }
 
 // volume makes one volume.

@@ -119,6 +119,40 @@ func TestEncryptedInstall(t *testing.T) {
 	}
 }
 
+// TestEncryptedExtra: a partition that the config adds is encrypted by its label.
+func TestEncryptedExtra(t *testing.T) {
+	p := &plate{make([]byte, 300<<20)}
+	r, m := request(t), computer(p, disks.Contents{})
+	r.Extra = Extra(decode(t, "install: {extra-partitions: [{name: open, label: OPEN, size: 16}, {name: data, label: DATA, size: 16}]}\n").Install.Extra)
+	r.Encryption, m.TPM = Encryption{Labels: []string{"DATA"}, Passphrase: "correct horse"}, noTPM
+	plan, err := Prepare(t.Context(), m, r, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(plan.Run(t.Context()), plan.Close()); err != nil {
+		t.Fatal(err)
+	}
+	table, err := gpt.Read(p, p.Size())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]bool{"open": false, "data": true, layout.PartOEM: false, layout.PartPersistent: false} {
+		part, _ := table.Partition(name)
+		if got, err := luks2.Is(section{p, part.Offset()}); got != want || err != nil {
+			t.Errorf("%s: encrypted %v, %v; must be %v", name, got, err, want)
+		}
+	}
+	part, _ := table.Partition("data")
+	at := section{p, part.Offset()}
+	h, err := luks2.Read(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Open(at, []byte("correct horse")); err != nil || h.Subsystem != luks2.Subsystem {
+		t.Errorf("made by %q: %v", h.Subsystem, err)
+	}
+}
+
 // TestEncryptionRefuses: nothing is written if the keys cannot be kept.
 func TestEncryptionRefuses(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -128,11 +162,14 @@ func TestEncryptionRefuses(t *testing.T) {
 	}{
 		"no TPM":            {Encryption{Labels: []string{"COS_PERSISTENT"}, TPM: true}, noTPM, "the key of COS_PERSISTENT belongs in a TPM 2.0: this machine has no TPM 2.0. Switch it on in the firmware (or give the virtual machine one), or write install.encryption: {key: passphrase, passphrase: …}; nothing was written"},
 		"a TPM that lies":   {Encryption{Labels: []string{"COS_OEM"}, TPM: true}, (&chip{forgets: true}).open, "COS_OEM: trying the TPM: registers of the TPM differ"},
-		"no such partition": {Encryption{Labels: []string{"DATA"}, Passphrase: "a"}, noTPM, "the node has no partition with data that has this label: want COS_PERSISTENT or COS_OEM"},
+		"no such partition": {Encryption{Labels: []string{"DATA"}, Passphrase: "a"}, noTPM, "the node has no partition with data that has this label: want some of COS_PERSISTENT, COS_OEM, SHARE, or list it in install.extra-partitions"},
+		"spaces":            {Encryption{Labels: []string{"SHARE"}, Passphrase: "a"}, noTPM, `an encrypted partition cannot have the name "my share"`},
+		"a slot":            {Encryption{Labels: []string{layout.PartEFI}, Passphrase: "a"}, noTPM, "no partition with data"},
 	} {
 		p := &plate{make([]byte, 270<<20)}
 		r, m := request(t), computer(p, disks.Contents{})
 		r.Encryption, m.TPM = c.e, c.tpm
+		r.Extra = []layout.Partition{{Name: "my share", Label: "SHARE", Type: layout.TypeLinux, FS: layout.FAT32, Size: 16 * layout.MiB}}
 		if _, err := Prepare(t.Context(), m, r, nil); !errors.Is(err, ErrEncryption) || !strings.Contains(err.Error(), c.say) {
 			t.Errorf("%s: got %v", name, err)
 		}

@@ -96,7 +96,7 @@ func Prepare(ctx context.Context, m Machine, r Request, report func(disk.Progres
 		return nil, err
 	}
 	r = r.kept()
-	volumes, err := r.Encryption.volumes(m.TPM)
+	volumes, err := r.Encryption.volumes(r.Extra, m.TPM)
 	if err != nil {
 		return nil, err
 	}

@@ -21,10 +21,21 @@ import (
 // passphrase is what a person types where the TPM does not know the disk.
 const passphrase = "correct horse battery staple"
 
-// encryption is the part of the key install that encrypts all that a node writes.
-const encryption = `  encrypted_partitions: [COS_PERSISTENT, COS_OEM]
+// encryption is the part of the key install that encrypts all that a node writes, with a
+// partition that the config adds, and mounts.
+const encryption = `  encrypted_partitions: [COS_PERSISTENT, COS_OEM, DATA]
   encryption: {passphrase: "` + passphrase + `"}
+  extra-partitions:
+    - {name: data, label: DATA, size: 64}
+mounts:
+  - [LABEL=DATA, ` + extraDir + `, ext4]
 `
+
+// Where the extra partition is mounted, and by what: no boot waits for it.
+const (
+	extraDir  = "/mnt/data"
+	extraUnit = "mnt-data.mount"
+)
 
 // What /init says on the console.
 const (
@@ -33,14 +44,14 @@ const (
 	refusesPassphrase = `this is not the passphrase`
 )
 
-// secretFile is on the encrypted persistent partition.
-const secretFile = "/usr/local/kairos-acceptance-secret"
+// secretFile is on the encrypted persistent partition, extraSecret on the extra one.
+const (
+	secretFile  = "/usr/local/kairos-acceptance-secret"
+	extraSecret = extraDir + "/secret"
+)
 
 // A vault is the story of a machine with a TPM.
-type vault struct {
-	story
-	registry *lab.Registry
-}
+type vault struct{ story }
 
 // TellEncrypted tells the life of a machine whose data partitions are encrypted.
 func TellEncrypted(ctx context.Context, m *lab.Machine) {
@@ -51,9 +62,10 @@ func TellEncrypted(ctx context.Context, m *lab.Machine) {
 		{Name: "encrypted", Title: "has its data on encrypted partitions, which the TPM has opened, and finds them by label", Do: t.isEncrypted},
 		{Name: "stranger", Title: "stays locked in a machine with another TPM, says so and asks; a wrong passphrase is refused, the right one opens it", Do: t.stranger},
 		{Name: "reboot", Title: "unlocks itself again after a reboot, and has its data", Do: t.reboot},
+		{Name: "alone", Title: "unlocks itself without the media, when the firmware starts the disk's own boot loader", Do: t.alone},
 		{Name: "upgrade", Title: "unlocks itself in an upgraded slot, and has its data", Do: t.upgrade},
 		{Name: "recovery", Title: "unlocks itself in recovery", Do: t.recovery},
-		{Name: "reset", Title: "is as new after a reset, and still encrypted", Do: t.reset},
+		{Name: "reset", Title: "is as new after a reset, still encrypted, and has the data of the extra partition", Do: t.reset},
 	})
 }
 
@@ -69,7 +81,10 @@ func (t *vault) start(ctx context.Context) (string, error) {
 
 // isEncrypted looks at the partitions from below and from above.
 func (t *vault) isEncrypted(ctx context.Context) (string, error) {
-	for _, p := range layout.Table(layout.Sizes{}) {
+	if err := t.mountExtra(ctx); err != nil {
+		return "", err
+	}
+	for _, p := range append(layout.Table(layout.Sizes{}), layout.Partition{Name: "data", Label: "DATA", FS: layout.Ext4}) {
 		if p.FS != layout.Ext4 {
 			continue
 		}
@@ -84,13 +99,33 @@ func (t *vault) isEncrypted(ctx context.Context) (string, error) {
 			return "", err
 		}
 	}
-	return "", t.unlockedWith(ctx, "the TPM")
+	register, err := t.measured(ctx)
+	return register, errors.Join(err, t.unlockedWith(ctx, "the TPM"))
+}
+
+// registerFile has the register that the key is bound to.
+const registerFile = "/sys/class/tpm/tpm0/pcr-sha256/7"
+
+// measured reads the register. A firmware that measures nothing would unlock every machine.
+func (t *vault) measured(ctx context.Context) (string, error) {
+	text, err := t.Guest.Output(ctx, "cat", registerFile)
+	value := strings.ToLower(strings.TrimSpace(text))
+	if err == nil && strings.Trim(value, "0") == "" {
+		err = fmt.Errorf("%s is %q: the firmware measured nothing", registerFile, value)
+	}
+	return "register 7 is " + value, err
+}
+
+// mountExtra waits until the extra partition is mounted.
+func (t *vault) mountExtra(ctx context.Context) error {
+	_, err := t.Guest.Output(ctx, "systemctl", "start", extraUnit)
+	return err
 }
 
 // sameContents checks that a partition is mounted, and found by its label, through its
 // decrypted device.
 func (t *vault) sameContents(ctx context.Context, p layout.Partition) error {
-	mounts := map[string]string{layout.PartOEM: layout.MountOEM, layout.PartPersistent: layout.MountPersistent}
+	mounts := map[string]string{layout.PartOEM: layout.MountOEM, layout.PartPersistent: layout.MountPersistent, "data": extraDir}
 	device, err := t.Guest.Output(ctx, "readlink", "-f", "/dev/mapper/kairos-"+p.Name)
 	if err != nil {
 		return err
@@ -113,14 +148,14 @@ func (t *vault) sameContents(ctx context.Context, p layout.Partition) error {
 	return nil
 }
 
-// unlockedWith reads how both partitions were opened in this boot.
+// unlockedWith reads how the partitions were opened in this boot.
 func (t *vault) unlockedWith(ctx context.Context, want string) error {
 	state, err := t.Guest.Output(ctx, "cat", layout.StateFile)
 	if err != nil {
 		return err
 	}
-	if n := strings.Count(state, `"unlockedWith": "`+want+`"`); n != 2 {
-		return fmt.Errorf("%d partitions were unlocked with %s, must be 2: %s", n, want, state)
+	if n := strings.Count(state, `"unlockedWith": "`+want+`"`); n != 3 {
+		return fmt.Errorf("%d partitions were unlocked with %s, must be 3: %s", n, want, state)
 	}
 	return nil
 }
@@ -132,36 +167,39 @@ func (t *vault) reboot(ctx context.Context) (string, error) {
 	return "", errors.Join(t.hasSecret(ctx), t.unlockedWith(ctx, "the TPM"), t.Settled(ctx))
 }
 
+// alone takes the media out. Until now, the firmware has started the boot loader of the
+// medium, which it measured into the registers of the TPM.
+func (t *vault) alone(ctx context.Context) (string, error) {
+	if _, err := t.story.alone(ctx); err != nil {
+		return "", err
+	}
+	return "", errors.Join(t.hasSecret(ctx), t.unlockedWith(ctx, "the TPM"))
+}
+
 func (t *vault) hasSecret(ctx context.Context) error {
-	got, err := t.Guest.Output(ctx, "cat", secretFile)
+	return errors.Join(t.has(ctx, secretFile), t.mountExtra(ctx), t.has(ctx, extraSecret))
+}
+
+func (t *vault) has(ctx context.Context, file string) error {
+	got, err := t.Guest.Output(ctx, "cat", file)
 	if err == nil && got != lab.ConfigWords {
-		err = fmt.Errorf("%s has %q", secretFile, got)
+		err = fmt.Errorf("%s has %q", file, got)
 	}
 	return err
 }
 
-func (t *vault) upgrade(ctx context.Context) (_ string, err error) {
-	if t.registry, err = lab.StartRegistry(filepath.Join(t.Lab.Images.Dir, "registry-"+t.Name), t.Lab.Signer); err != nil {
-		return "", err
-	}
-	t.AtEnd(t.registry.Close)
-	if err := t.registry.Push(lab.HonestName, "next", t.Lab.Images.Next); err != nil {
-		return "", err
-	}
-	message, err := t.Upgrade(ctx, slot.Choice{Slot: layout.SlotB}, t.Lab.Images.Next, t.registry.Ref(lab.HonestName, "next"))
+func (t *vault) upgrade(ctx context.Context) (string, error) {
+	message, err := t.upgradeToNext(ctx)
 	if err != nil {
-		return "", err
-	}
-	if err := t.RebootBy(ctx, slot.Choice{Slot: layout.SlotB, Mode: layout.ModeActive}, "systemctl", "reboot"); err != nil {
 		return "", err
 	}
 	return message, errors.Join(t.hasSecret(ctx), t.unlockedWith(ctx, "the TPM"), t.WaitSlot(ctx, layout.SlotB, slot.Good))
 }
 
-// stranger puts the disk into a machine with another TPM, and back. It writes the file that
+// stranger puts the disk into a machine with another TPM, and back. It writes the files that
 // all chapters look for.
 func (t *vault) stranger(ctx context.Context) (string, error) {
-	if err := t.PutFile(ctx, secretFile, lab.ConfigWords); err != nil {
+	if err := errors.Join(t.PutFile(ctx, secretFile, lab.ConfigWords), t.PutFile(ctx, extraSecret, lab.ConfigWords)); err != nil {
 		return "", err
 	}
 	own := t.Setup.TPM
@@ -236,5 +274,6 @@ func (t *vault) reset(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return t.isEncrypted(ctx)
+	said, err := t.isEncrypted(ctx)
+	return said, errors.Join(err, t.has(ctx, extraSecret))
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/kairos-build/kairos-build/ci/lab"
 	"github.com/kairos-build/kairos-build/ci/qemu"
 	"github.com/kairos-build/kairos-build/framework/layout"
+	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
 	"github.com/kairos-build/kairos-build/framework/slot"
 )
 
@@ -46,6 +47,7 @@ type story struct {
 	begun time.Time // power-on
 	more  string    // of the key install in the user-data
 	tpm   string    // folder with the state of the machine's TPM; empty: it has none
+	large bool      // its disk is an NVMe with large sectors
 }
 
 // Chapters returns all chapters. At their end the node runs from slot a of its disk, without
@@ -85,6 +87,9 @@ func (t *story) medium(ctx context.Context) (string, error) {
 	t.Setup = lab.Setup{
 		Disk: empty, OEM: &qemu.Patch{}, CDROMs: []string{filepath.Join(t.Lab.Dir, lab.MediumName), drive}, CDFirst: true,
 		Dir: filepath.Join(dir, "machine"), TPM: t.tpm, MemoryMiB: memoryMiB, Faults: t.Lab.Survivable(),
+	}
+	if t.large {
+		t.Setup.Bus, t.Setup.Sector = qemu.NVMe, gpt.LargeSector
 	}
 	t.begun = time.Now()
 	if err := t.Launch(ctx); err != nil {

@@ -18,12 +18,16 @@ import (
 	"github.com/kairos-build/kairos-build/framework/ondisk/luks2"
 )
 
-// encrypted is spec with two encrypted partitions, which open with their names.
+// encrypted is spec with two encrypted partitions.
 func encrypted(t *testing.T) disk.Spec {
+	return encrypt(t, spec(t), layout.PartOEM, layout.PartPersistent)
+}
+
+// encrypt encrypts partitions of s. They open with their names.
+func encrypt(t *testing.T, s disk.Spec, partitions ...string) disk.Spec {
 	t.Helper()
-	s := spec(t)
 	s.Encrypted = map[string]*luks2.Volume{}
-	for _, name := range []string{layout.PartOEM, layout.PartPersistent} {
+	for _, name := range partitions {
 		v, err := luks2.New(luks2.Slot{Passphrase: []byte(name), KDF: luks2.ForRandom()})
 		if err != nil {
 			t.Fatal(err)
@@ -63,11 +67,27 @@ const largerStill = larger + 2*luks2.DataOffset
 // TestEncrypted: an encrypted partition has, when it is opened, every byte of the file system
 // that the partition has without encryption, and no byte of it when it is not.
 func TestEncrypted(t *testing.T) {
-	path, made := write(t, spec(t))
+	checkEncrypted(t, spec(t), largerStill, layout.PartOEM, layout.PartPersistent)
+}
+
+// TestEncryptedExtra is TestEncrypted for partitions that a config adds.
+func TestEncryptedExtra(t *testing.T) {
+	s := spec(t)
+	s.Extra = []layout.Partition{
+		{Name: "data", Type: layout.TypeLinux, FS: layout.Ext4, Label: "DATA", Size: 16 << 20},
+		{Name: "share", Type: layout.TypeLinux, FS: layout.FAT32, Label: "SHARE", Size: 34 << 20},
+		{Name: "none", Type: layout.TypeLinux, FS: layout.Raw, Label: "NONE", Size: 1 << 20},
+	}
+	checkEncrypted(t, s, larger+51<<20+3*luks2.DataOffset, "data", "share", "none")
+}
+
+func checkEncrypted(t *testing.T, s disk.Spec, size int, partitions ...string) {
+	t.Helper()
+	path, made := write(t, s)
 	plain := mustRead(t, path)
-	d := used(largerStill)
-	table := install(t, encrypted(t), d).Table()
-	for _, name := range []string{layout.PartOEM, layout.PartPersistent} {
+	d := used(int64(size))
+	table := install(t, encrypt(t, s, partitions...), d).Table()
+	for _, name := range partitions {
 		before, _ := made.Table.Partition(name)
 		after, _ := table.Partition(name)
 		want := plain[before.Offset() : before.Offset()+before.Size()]
@@ -76,7 +96,7 @@ func TestEncrypted(t *testing.T) {
 			t.Errorf("%s: the opened partition has another file system", name)
 		}
 		raw := d.now[after.Offset() : after.Offset()+luks2.DataOffset+before.Size()]
-		for _, old := range [][]byte{want[1024+120 : 1024+136], noise(4096)[:64]} { // the label; what the disk had
+		for _, old := range [][]byte{want[1024+120 : 1024+136], noise(4096)[:64]} { // the label of ext4; what the disk had
 			if len(bytes.Trim(old, "\x00")) > 0 && bytes.Contains(raw, old) {
 				t.Errorf("%s: it can be read without a key: %q", name, old)
 			}

@@ -182,8 +182,9 @@ func (p *plan) writer(part layout.Partition, entry gpt.Partition) (func(io.Write
 
 func (p *plan) fat(part layout.Partition, entry gpt.Partition, files []fat32.File) func(io.WriterAt) error {
 	options := fat32.Options{Label: part.Label, VolumeID: volumeID(p.ID, part.Name), Time: p.Time}
+	size := p.inside(part)
 	return func(w io.WriterAt) error {
-		err := fat32.Write(io.NewOffsetWriter(w, entry.Offset()), part.Size, files, options)
+		err := fat32.Write(io.NewOffsetWriter(w, entry.Offset()), size, files, options)
 		if errors.Is(err, fat32.ErrNoSpace) {
 			return fmt.Errorf("%w: %w: make the files smaller, or the partition larger", ErrTooLarge, err)
 		}
@@ -193,10 +194,7 @@ func (p *plan) fat(part layout.Partition, entry gpt.Partition, files []fat32.Fil
 
 func (p *plan) ext4(part layout.Partition, entry gpt.Partition, files []ext4.Entry) func(io.WriterAt) error {
 	options := ext4.Options{Label: part.Label, UUID: gpt.DeriveGUID(derive(p.ID, "file system "+part.Name)), Time: p.Time}
-	size := part.Size
-	if p.Encrypted[part.Name] != nil {
-		size -= luks2.DataOffset
-	}
+	size := p.inside(part)
 	return func(w io.WriterAt) error {
 		err := ext4.Write(io.NewOffsetWriter(w, entry.Offset()), size, files, options)
 		if errors.Is(err, ext4.ErrFull) {
@@ -204,6 +202,14 @@ func (p *plan) ext4(part layout.Partition, entry gpt.Partition, files []ext4.Ent
 		}
 		return err
 	}
+}
+
+// inside is the size of the file system in a partition, in bytes.
+func (p *plan) inside(part layout.Partition) int64 {
+	if p.Encrypted[part.Name] != nil {
+		return part.Size - luks2.DataOffset
+	}
+	return part.Size
 }
 
 func (p *plan) writeHead(w io.WriterAt) error {

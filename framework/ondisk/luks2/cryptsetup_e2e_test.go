@@ -32,7 +32,7 @@ func TestCryptsetupReadsWhatWeWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	dump, err := cryptsetup(t, "", "luksDump", file)
-	for _, words := range []string{"cipher: aes-xts-plain64", "sector: 4096 [bytes]", "PBKDF:      argon2id", "16777216 [bytes]"} {
+	for _, words := range []string{"cipher: aes-xts-plain64", "Subsystem:     \tkairos", "sector: 4096 [bytes]", "PBKDF:      argon2id", "16777216 [bytes]"} {
 		if err != nil || !strings.Contains(dump, words) {
 			t.Fatalf("luksDump says no %q: %v\n%s", words, err, dump)
 		}

@@ -20,9 +20,10 @@ import (
 
 // A Header is the header of a volume that exists.
 type Header struct {
-	UUID     string
-	Metadata Metadata
-	sequence uint64
+	UUID      string
+	Subsystem string // who made it, or empty; Subsystem for a volume of this package
+	Metadata  Metadata
+	sequence  uint64
 }
 
 // Data is where the data of a volume is and how to decrypt it.
@@ -103,7 +104,7 @@ func parse(b []byte) (*Header, error) {
 	if got := h.Sum(nil); !bytes.Equal(got, want[:len(got)]) {
 		return nil, fmt.Errorf("%w: its checksum is wrong", ErrDamaged)
 	}
-	header := &Header{UUID: text(b[168:208]), sequence: binary.BigEndian.Uint64(b[16:])}
+	header := &Header{UUID: text(b[168:208]), Subsystem: text(b[208:256]), sequence: binary.BigEndian.Uint64(b[16:])}
 	data, _, _ := bytes.Cut(b[binarySize:], []byte{0})
 	if err := json.Unmarshal(data, &header.Metadata); err != nil {
 		return nil, fmt.Errorf("%w: its metadata: %w", ErrDamaged, err)

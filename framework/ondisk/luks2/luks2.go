@@ -14,7 +14,7 @@
 //
 // The binary header, big endian: magic "LUKS\xba\xbe" or "SKUL\xba\xbe" at 0, version at 6,
 // size with the metadata at 8, sequence number at 16, checksum algorithm at 72, salt at 104,
-// UUID at 168, its own offset at 256, checksum at 448 (over header and metadata, with zeros
+// UUID at 168, the program that made it at 208 ("subsystem"), its own offset at 256, checksum at 448 (over header and metadata, with zeros
 // in its place). Of two valid headers the one with the higher sequence number counts.
 //
 // A keyslot is the volume key, spread over 4000 stripes (so that a medium that keeps a copy
@@ -53,6 +53,9 @@ const (
 
 // Cipher is the cipher of the data, by the kernel's name.
 const Cipher = cipherName
+
+// Subsystem says in the header of a volume that we made it: `cryptsetup luksDump` shows it.
+const Subsystem = "kairos"
 
 var (
 	// ErrNone says that there is no header.

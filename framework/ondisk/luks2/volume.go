@@ -116,6 +116,7 @@ func putHeader(h []byte, magic, uuid string, offset int, metadata []byte) {
 	copy(h[72:], "sha256")
 	copy(h[104:], random(64))
 	copy(h[168:], uuid)
+	copy(h[208:], Subsystem)
 	be.PutUint64(h[256:], uint64(offset))
 	copy(h[binarySize:], metadata)
 	sum := sha256.Sum256(h)
