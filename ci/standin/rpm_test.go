@@ -176,7 +176,7 @@ func TestUnpack(t *testing.T) {
 		"shim /usr/share/efi/x86_64/MokManager.efi":                        "mok",
 		"kernel-default /usr/lib/modules/6.12/vmlinuz":                     "kernel",
 		"kernel-default /usr/lib/modules/6.12/config":                      "CONFIG_EROFS_FS=m\n",
-		"suse-module-tools /usr/lib/modprobe.d/60-blacklist_fs-erofs.conf": "# The file system is not supported.\nblacklist erofs\n",
+		"suse-module-tools /usr/lib/modprobe.d/60-blacklist_fs-erofs.conf": "blacklist erofs\ninstall erofs /usr/lib/module-init-tools/unblacklist erofs; /sbin/modprobe --ignore-install erofs\n",
 		"filesystem /usr/lib/os-release":                                   "",
 		"dpkg /usr/bin/dpkg":                                               "",
 	} {
