@@ -166,6 +166,11 @@ func TestUnpack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, p := range all {
+		if info, err := os.Stat(filepath.Join(p.Root, "opt")); p.Name == "filesystem" && (err != nil || info.Mode() != fs.ModeDir|0o755) {
+			t.Errorf("filesystem has no /opt: %v, %v", info, err)
+		}
+	}
 	got := unpacked(t, all)
 	for name, want := range map[string]string{
 		"filesystem /etc/host.conf":                                        "multi on\n",
