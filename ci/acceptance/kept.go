@@ -18,8 +18,8 @@ import (
 )
 
 // keptResults keep the results of the machines that passed, one file each, so that an
-// interrupted long test can continue: see Options.Resume. Each disk and program has its
-// own folder.
+// interrupted long test can continue, also with other options: see Options.Resume. Each
+// disk and program has its own folder.
 type keptResults struct {
 	dir string
 	log *slog.Logger
@@ -72,14 +72,22 @@ func hashProgram(w io.Writer) (err error) {
 	return err
 }
 
-func (k *keptResults) path(machine string) string { return filepath.Join(k.dir, machine+".json") }
+// path is the file of a job. A machine of the same name runs under another firmware, or
+// lives longer, with other options.
+func (k *keptResults) path(j job) string {
+	name := j.name + "-" + string(j.boot)
+	if j.long {
+		name += "-long"
+	}
+	return filepath.Join(k.dir, name+".json")
+}
 
 // machine returns the results of a job that passed before, or nil.
 func (k *keptResults) machine(j job, r *runner) *lab.Machine {
 	if k == nil {
 		return nil
 	}
-	data, err := os.ReadFile(k.path(j.name))
+	data, err := os.ReadFile(k.path(j))
 	var kept keptMachine
 	if err == nil {
 		err = json.Unmarshal(data, &kept)
@@ -100,14 +108,14 @@ func (k *keptResults) machine(j job, r *runner) *lab.Machine {
 	return m
 }
 
-// keep writes the results of a machine that passed.
-func (k *keptResults) keep(m *lab.Machine) {
+// keep writes the results of a job whose machine passed.
+func (k *keptResults) keep(j job, m *lab.Machine) {
 	if k == nil || !m.Passed() {
 		return
 	}
 	data, err := json.MarshalIndent(keptMachine{m.Version, m.Boots, m.Results()}, "", "  ")
 	if err == nil {
-		err = durable.Write(k.path(m.Name), data, 0o644)
+		err = durable.Write(k.path(j), data, 0o644)
 	}
 	if err != nil {
 		k.log.Warn("keeping a result; an interrupted test makes it again", "machine", m.Name, "err", err)

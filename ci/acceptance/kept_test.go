@@ -24,7 +24,7 @@ func TestKeptResults(t *testing.T) {
 	good.Record("one", "first", 0, "", nil)
 	bad.Record("one", "first", 0, "", io.EOF)
 	for _, s := range []*lab.Machine{good, bad, none} {
-		k.keep(s)
+		k.keep(job{name: s.Name, boot: s.Boot}, s)
 	}
 	again := k.machine(job{name: good.Name, boot: good.Boot}, r)
 	if again == nil {
@@ -34,12 +34,17 @@ func TestKeptResults(t *testing.T) {
 		t.Errorf("version %q\n%s", again.Version, diff)
 	}
 	for _, s := range []*lab.Machine{bad, none} {
-		if k.machine(job{name: s.Name}, r) != nil {
+		if k.machine(job{name: s.Name, boot: s.Boot}, r) != nil {
 			t.Errorf("%s is kept", s.Name)
 		}
 	}
+	for _, other := range []job{{name: good.Name, boot: "bios"}, {name: good.Name, boot: good.Boot, long: true}} {
+		if k.machine(other, r) != nil {
+			t.Errorf("what passed is taken for %+v", other)
+		}
+	}
 	var nothing *keptResults
-	nothing.keep(good)
+	nothing.keep(job{name: good.Name, boot: good.Boot}, good)
 	if nothing.machine(job{name: good.Name}, r) != nil {
 		t.Error("without Resume something is kept")
 	}

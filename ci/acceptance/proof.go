@@ -3,6 +3,7 @@
 package acceptance
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,18 +24,16 @@ func Proof(r *report.Report) flavors.Proof {
 }
 
 // firmwares returns the firmwares under which the upgrade story ran, which stands for
-// all stories and faults. A machine without a firmware in its name ran under the first.
+// all stories and faults.
 func firmwares(r *report.Report) (names []string) {
 	told := map[string]bool{}
 	for _, c := range r.Checks {
-		if kind, firmware, ok := strings.Cut(c.Machine, "@"); ok && kind == machineUpgrade {
-			told[firmware] = true
-		} else if c.Machine == machineUpgrade {
-			told[""] = true
+		if kind, firmware, _ := strings.Cut(c.Machine, "@"); kind == machineUpgrade {
+			told[cmp.Or(firmware, r.Firmware, string(qemu.BIOS))] = true
 		}
 	}
-	for i, b := range qemu.Boots() {
-		if told[string(b)] || i == 0 && told[""] {
+	for _, b := range qemu.Boots() {
+		if told[string(b)] {
 			names = append(names, string(b))
 		}
 	}

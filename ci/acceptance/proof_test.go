@@ -29,15 +29,19 @@ func TestFacts(t *testing.T) {
 // TestFirmwares: a firmware is proven if the upgrade story ran under it.
 func TestFirmwares(t *testing.T) {
 	for _, tt := range []struct {
+		first          string // of --boot
 		machines, want []string
 	}{
-		{[]string{"upgrade"}, []string{"bios"}},
-		{[]string{"upgrade", "uefi", "secureboot"}, []string{"bios"}},
-		{[]string{"upgrade", "upgrade@uefi", "upgrade@secureboot"}, []string{"bios", "uefi", "secureboot"}},
-		{[]string{"upgrade", "config@uefi"}, []string{"bios"}},
-		{[]string{"bios", "config"}, nil},
+		{"bios", []string{"upgrade"}, []string{"bios"}},
+		{"", []string{"upgrade"}, []string{"bios"}}, // an old test.json
+		{"uefi", []string{"upgrade"}, []string{"uefi"}},
+		{"uefi", []string{"upgrade", "upgrade@bios"}, []string{"bios", "uefi"}},
+		{"bios", []string{"upgrade", "uefi", "secureboot"}, []string{"bios"}},
+		{"bios", []string{"upgrade", "upgrade@uefi", "upgrade@secureboot"}, []string{"bios", "uefi", "secureboot"}},
+		{"bios", []string{"upgrade", "config@uefi"}, []string{"bios"}},
+		{"bios", []string{"bios", "config"}, nil},
 	} {
-		r := new(report.Report)
+		r := &report.Report{Firmware: tt.first}
 		for _, m := range tt.machines {
 			r.Checks = append(r.Checks, lab.Result{Machine: m, Status: lab.Pass})
 		}

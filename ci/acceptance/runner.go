@@ -139,6 +139,7 @@ type job struct {
 	boot qemu.Boot
 	tell teller
 	idle bool // it waits for minutes, and does nothing
+	long bool // a long life follows
 }
 
 // machines returns all jobs: first those that wait while others work, then the long ones, so
@@ -156,7 +157,7 @@ func (r *runner) machines() []job {
 	}
 	for _, b := range r.Boots {
 		if !r.Short || b != qemu.UEFI || len(r.Boots) == 1 {
-			jobs = append(jobs, job{name: string(b), boot: b, tell: r.life(b).Tell})
+			jobs = append(jobs, job{name: string(b), boot: b, tell: r.life(b).Tell, long: r.life(b).Long})
 		}
 	}
 	if r.lab.Images == nil {
@@ -229,7 +230,7 @@ func (r *runner) breakages(b qemu.Boot) (jobs []job) {
 		if r.Short && !f.Short || b != r.Boots[0] && f.Firmware(b) != b {
 			continue
 		}
-		jobs = append(jobs, job{r.under(f.Machine(), b), f.Firmware(b), f.Tell, f.Idle})
+		jobs = append(jobs, job{name: r.under(f.Machine(), b), boot: f.Firmware(b), tell: f.Tell, idle: f.Idle})
 	}
 	return append(jobs, job{name: r.under(machineDamaged, b), boot: b, tell: damaged.Tell})
 }
@@ -259,7 +260,7 @@ func (r *runner) run(ctx context.Context) *report.Report {
 		Format: report.Format, Disk: filepath.Base(r.Options.Disk), QEMU: r.lab.Host.Version.String(),
 		Accelerator: r.lab.Accel.Name, KVM: "works", Boots: []lab.Boot{}, Date: time.Now().UTC().Format(time.DateOnly),
 	}
-	made.Image, made.StandIn = r.image, r.standIn
+	made.Image, made.StandIn, made.Firmware = r.image, r.standIn, string(r.Boots[0])
 	if r.lab.Verdict.Reason != "" {
 		made.KVM = r.lab.Verdict.Reason
 	}
@@ -275,7 +276,7 @@ func (r *runner) run(ctx context.Context) *report.Report {
 			if machines[i] == nil {
 				r.Observer.Started(j.name)
 				machines[i] = j.run(ctx, r)
-				r.kept.keep(machines[i])
+				r.kept.keep(j, machines[i])
 			}
 			r.Observer.Ended(j.name)
 			r.lab.Places.Leave()

@@ -156,15 +156,22 @@ func TestUnpack(t *testing.T) {
 		oldDeb(t, "Package: dpkg\nVersion: 1\nArchitecture: amd64\n", "/usr/bin/dpkg", "dpkg"),
 		oldDeb(t, "Package: linux-image-6.12\nVersion: 6.12-1\nArchitecture: amd64\n", "/boot/vmlinuz-6.12", "kernel", "/boot/config-6.12", "CONFIG_EROFS_FS=m\n", lib+"modules.order", "o", lib+"kernel/fs/erofs/erofs.ko.xz", string(packed)),
 		oldDeb(t, "Package: shim-helpers-amd64-signed\nVersion: 1\nArchitecture: amd64\n", "/usr/lib/shim/mmx64.efi.signed", "mok"),
+		oldDeb(t, "Package: systemd\nVersion: 257-1\nArchitecture: amd64\n", "/usr/lib/systemd/systemd", "systemd"),
+		oldDeb(t, "Package: libpam-systemd\nVersion: 257-1\nArchitecture: amd64\nDepends: systemd\n", "/usr/lib/security/pam_systemd.so", "pam"),
 		oldDeb(t, "Package: shim-signed\nVersion: 1+15\nArchitecture: amd64\n", "/usr/lib/shim/shimx64.efi.signed", "x"+string(widened([]byte("\\grubx64.efi\x00")))+"y"),
 	}
 	c := &choice{kernels: []string{"linux-image-6.12"}}
-	for _, name := range []string{"base-files", "bash", "dpkg", "linux-image-6.12", "shim-helpers-amd64-signed", "shim-signed"} {
+	for _, name := range []string{"base-files", "bash", "dpkg", "linux-image-6.12", "shim-helpers-amd64-signed", "systemd", "libpam-systemd", "shim-signed"} {
 		c.packages = append(c.packages, locked{Name: name})
 	}
 	all, err := rpmPlans(t)["opensuse-leap-16.0"].unpack(t.Context(), c, debs, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, p := range all {
+		if info, err := os.Stat(filepath.Join(p.Root, "opt")); p.Name == "filesystem" && (err != nil || info.Mode() != fs.ModeDir|0o755) {
+			t.Errorf("filesystem has no /opt: %v, %v", info, err)
+		}
 	}
 	got := unpacked(t, all)
 	for name, want := range map[string]string{
@@ -176,8 +183,9 @@ func TestUnpack(t *testing.T) {
 		"shim /usr/share/efi/x86_64/MokManager.efi":                        "mok",
 		"kernel-default /usr/lib/modules/6.12/vmlinuz":                     "kernel",
 		"kernel-default /usr/lib/modules/6.12/config":                      "CONFIG_EROFS_FS=m\n",
-		"suse-module-tools /usr/lib/modprobe.d/60-blacklist_fs-erofs.conf": "# The file system is not supported.\nblacklist erofs\n",
+		"suse-module-tools /usr/lib/modprobe.d/60-blacklist_fs-erofs.conf": "blacklist erofs\ninstall erofs /usr/lib/module-init-tools/unblacklist erofs; /sbin/modprobe --ignore-install erofs\n",
 		"filesystem /usr/lib/os-release":                                   "",
+		"systemd /usr/lib/security/pam_systemd.so":                         "pam",
 		"dpkg /usr/bin/dpkg":                                               "",
 	} {
 		if got[name] != want {

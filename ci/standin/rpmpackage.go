@@ -126,6 +126,11 @@ func skipped(at string) bool {
 
 // complete adds what a maintainer script of Debian makes.
 func (u *unpacker) complete(t tree, name string) error {
+	for _, dir := range u.Dirs[name] {
+		if err := t.add(file{header: &tar.Header{Typeflag: tar.TypeDir, Name: dir, Mode: 0o755}}); err != nil {
+			return err
+		}
+	}
 	for _, to := range slices.Sorted(maps.Keys(u.Copies[name])) {
 		data, err := os.ReadFile(filepath.Join(t.root, u.Copies[name][to]))
 		if err == nil {

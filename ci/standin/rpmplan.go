@@ -36,6 +36,8 @@ type rpmPlan struct {
 	// Move are files and, ending with a slash, folders: from the old path to the new. To
 	// nothing: the file is left out.
 	Move map[string]string `yaml:"move"`
+	// Dirs are empty folders, by package.
+	Dirs map[string][]string `yaml:"dirs"`
 	// What a maintainer script of Debian makes, by package and path: copies of the
 	// package's files, links, texts.
 	Copies map[string]map[string]string `yaml:"copies"`

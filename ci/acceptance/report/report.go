@@ -21,13 +21,15 @@ const Format = 1
 
 // Report is the content of test.json: one JSON object.
 type Report struct {
-	Format      int          `json:"format"`
-	Disk        string       `json:"disk"`              // file name
-	Image       string       `json:"image,omitempty"`   // digest of the image beside the disk
-	StandIn     bool         `json:"standIn,omitempty"` // the disk is of a stand-in for a distribution, see flavors.StandIn
-	Version     string       `json:"version"`           // from the ready line, or empty
-	Date        string       `json:"date"`              // of the test, as 2006-01-02, UTC
-	QEMU        string       `json:"qemu"`              // version
+	Format  int    `json:"format"`
+	Disk    string `json:"disk"`              // file name
+	Image   string `json:"image,omitempty"`   // digest of the image beside the disk
+	StandIn bool   `json:"standIn,omitempty"` // the disk is of a stand-in for a distribution, see flavors.StandIn
+	// Firmware is that of the machines whose names have none; empty: bios.
+	Firmware    string       `json:"firmware,omitempty"`
+	Version     string       `json:"version"` // from the ready line, or empty
+	Date        string       `json:"date"`    // of the test, as 2006-01-02, UTC
+	QEMU        string       `json:"qemu"`    // version
 	Accelerator string       `json:"accelerator"`
 	KVM         string       `json:"kvm"` // "works", or why KVM is not used
 	Passed      bool         `json:"passed"`

@@ -4,13 +4,17 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/kairos-build/kairos-build/framework/layout"
 )
 
 // presetFile names the units that the framework turns on and off, in the
@@ -50,10 +54,31 @@ func finalise(args []string) error {
 	if err := chooseRoot("/"); err != nil {
 		return err
 	}
+	if err := makeKept("/"); err != nil {
+		return err
+	}
 	if err := os.WriteFile(filepath.Join("/", machineID), nil, 0o444); err != nil {
 		return err
 	}
 	return tidy("/", time.Unix(*epoch, 0))
+}
+
+// makeKept makes the top directories that a node keeps, such as /opt, where the image lacks
+// them: a node cannot make them in its read-only root.
+func makeKept(root string) error {
+	for _, dir := range layout.Persistent() {
+		if strings.Count(dir, "/") > 1 {
+			continue
+		}
+		mode := fs.FileMode(0o755)
+		if dir == "/root" {
+			mode = 0o700
+		}
+		if err := os.Mkdir(filepath.Join(root, dir), mode); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // presetUnits reads the units of every enable and disable line.

@@ -15,6 +15,7 @@ const (
 	fullConfig = "CONFIG_EROFS_FS=m\nCONFIG_SQUASHFS=m\nCONFIG_SQUASHFS_ZLIB=y\nCONFIG_SQUASHFS_XATTR=y\n"
 	bothThere  = "kernel/fs/erofs/erofs.ko.zst:\nkernel/fs/squashfs/squashfs.ko.zst:\n"
 	suseList   = "usr/lib/modprobe.d/60-blacklist_fs-erofs.conf"
+	suseAsks   = "install erofs /usr/lib/module-init-tools/unblacklist erofs; /sbin/modprobe --ignore-install erofs\n"
 )
 
 func TestChooseRoot(t *testing.T) {
@@ -28,8 +29,9 @@ func TestChooseRoot(t *testing.T) {
 			want: "squashfs\nthe config of the kernel 6.12-test has no CONFIG_EROFS_FS\n"},
 		{name: "its module is in a package that is not here", config: fullConfig, modules: "kernel/fs/squashfs/squashfs.ko.xz:\n",
 			want: "squashfs\nthe kernel 6.12-test is here without its module erofs\n"},
-		{name: "blacklisted, as by SUSE", config: fullConfig, modules: bothThere, files: map[string]string{suseList: "# no support\nblacklist erofs\n"},
+		{name: "blacklisted, as by SUSE", config: fullConfig, modules: bothThere, files: map[string]string{suseList: "# no support\nblacklist erofs\n" + suseAsks},
 			want: "squashfs\n/" + suseList + " forbids EROFS\n"},
+		{name: "SUSE asks a person before it is loaded", config: fullConfig, modules: bothThere, files: map[string]string{suseList: suseAsks}, want: "erofs\nthe kernel 6.12-test has it\n"},
 		{name: "nothing is installed in its place", config: fullConfig, modules: bothThere, files: map[string]string{"etc/modprobe.d/cis.conf": "install erofs /bin/false\n"},
 			want: "squashfs\n/etc/modprobe.d/cis.conf forbids EROFS\n"},
 		{name: "another module is blacklisted", config: fullConfig, modules: bothThere, files: map[string]string{suseList: "blacklist minix\n#blacklist erofs\noptions erofs x=1\n"}, want: "erofs\n"},
