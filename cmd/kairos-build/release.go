@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -36,6 +37,7 @@ type releaseFlags struct {
 	channels, artifacts, configs     []string
 	boots, machines, mirror          []string
 	noLock, plan, wait, down, asJSON bool
+	builds                           int
 }
 
 // Values of --test.
@@ -120,6 +122,7 @@ func (f *releaseFlags) addTo(cmd *cobra.Command) {
 	flags.BoolVar(&f.wait, "wait", false, "wait for another release in the same folder")
 	flags.BoolVar(&f.asJSON, "json", false, "print JSON on stdout")
 	mirrorFlag(flags, &f.mirror)
+	flags.IntVar(&f.builds, "builds", max(1, runtime.GOMAXPROCS(0)/2), "how many images the engine builds at the same time; several builders build one each")
 	f.eng.add(flags)
 	f.eng.addCache(flags)
 	f.talk.add(flags)
@@ -130,6 +133,14 @@ func (f *releaseFlags) addTo(cmd *cobra.Command) {
 	commandline.Complete(cmd, "boot", bootNames())
 	commandline.Complete(cmd, "channel", []string{"edge", "stable"})
 	commandline.Complete(cmd, "artifact", factory.Artifacts())
+}
+
+// atOnce is how many images are built at the same time.
+func (f *releaseFlags) atOnce() int {
+	if len(f.eng.builders) > 1 {
+		return len(f.eng.builders)
+	}
+	return f.builds
 }
 
 // reaches tells whether a step is a part of the release.
@@ -153,6 +164,7 @@ func (f *releaseFlags) check() error {
 			errs = append(errs, fmt.Errorf("--channel: %w", err))
 		}
 	}
+	refuse(f.builds < 1, "--builds %d: at least one image is built", f.builds)
 	refuse(f.how.unsigned, "--unsigned: a release is signed; `kairos-build push --unsigned` publishes an image that is not")
 	refuse(f.test == testNone && len(f.channels) > 0, "--channel and --test none: no channel names an image that was not tested; leave one of them out")
 	refuse(!f.plan && f.reaches(releaseflow.Sign) && f.how.sign == "", "who signs? Name a key with --sign FILE (`kairos-build key FILE` makes one), or say --sign keyless; --until test does without")
@@ -240,7 +252,7 @@ func (f *releaseFlags) release(cmd *cobra.Command, s *matrix.Selection) (result 
 	flow.Say = func(image, step, state, note string) {
 		steps.Step(strings.TrimSuffix(fmt.Sprintf("%s: %s: %s", image, step, note), ": ")).Done(state == releaseflow.Kept, nil)
 	}
-	flow.Builders = max(1, len(f.eng.builders))
+	flow.Builders = f.atOnce()
 	result, err = flow.Run(cmd.Context())
 	return f.finish(result), err
 }

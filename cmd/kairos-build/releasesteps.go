@@ -41,7 +41,7 @@ type releaser struct {
 	cmd        *cobra.Command
 	now        func() time.Time
 	engine     engine.Options // the only one, or the first of the pool
-	pool       *engine.Pool   // nil: there is one builder
+	pool       *engine.Pool   // nil: one image is built at a time
 	state      string
 	notary     *notary.Notary                // nil: nothing is signed
 	publishers map[string]*publish.Publisher // by repository
@@ -94,8 +94,11 @@ func (r *releaser) findBuilders(ctx context.Context, images []releaseflow.Image)
 	for i := range list {
 		list[i].Log = r.log
 	}
-	if len(list) > 1 {
+	switch {
+	case len(list) > 1:
 		r.pool, err = engine.NewPool(ctx, r.log, list)
+	case r.atOnce() > 1:
+		r.pool = engine.Share(r.log, list[0], r.atOnce())
 	}
 	return err
 }
@@ -188,7 +191,9 @@ func (r *releaser) Build(ctx context.Context, i releaseflow.Image) (digest strin
 	}
 	err = r.pool.Do(ctx, "linux/"+i.Architecture, func(o engine.Options) (err error) {
 		report := prefixed{talking{r.talker}, i.Name + ": "}
-		report.Step("on builder "+o.Builder).Done(false, nil)
+		if o.Builder != "" {
+			report.Step("on builder "+o.Builder).Done(false, nil)
+		}
 		digest, err = r.buildOn(ctx, i, o, report)
 		return err
 	})

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
@@ -108,5 +110,44 @@ func TestCacheEntries(t *testing.T) {
 		if _, _, err := (Options{CacheTo: []string{text}}).cacheEntries(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v", text, err)
 		}
+	}
+}
+
+// TestShare: two pieces of work run on one builder, the third waits, and a builder that is lost
+// is lost for all.
+func TestShare(t *testing.T) {
+	pool := Share(slog.New(slog.DiscardHandler), Options{Builder: "unix:///only"}, 2)
+	var group sync.WaitGroup
+	var running, most atomic.Int32
+	two := make(chan struct{})
+	for range 3 {
+		group.Go(func() {
+			err := pool.Do(t.Context(), "linux/amd64", func(Options) error {
+				defer running.Add(-1)
+				if n := running.Add(1); n > most.Load() {
+					most.Store(n)
+					if n == 2 {
+						close(two)
+					}
+				}
+				<-two
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if most.Load() != 2 {
+		t.Errorf("%d at once", most.Load())
+	}
+	tries := 0
+	err := pool.Do(t.Context(), "", func(o Options) error {
+		tries++
+		return &BuilderError{URL: o.Builder, What: "is gone"}
+	})
+	if err == nil || tries != 2 || !strings.Contains(err.Error(), "builder unix:///only is gone") {
+		t.Errorf("after %d tries: %v", tries, err)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"sync"
 )
 
-// A Pool is several builders. Each does one piece of work at a time.
+// A Pool is places to build in, on one builder or several. In each is one piece of work at a time.
 type Pool struct {
 	log     *slog.Logger
 	mu      sync.Mutex
@@ -38,6 +38,15 @@ func NewPool(ctx context.Context, log *slog.Logger, list []Options) (*Pool, erro
 		p.members = append(p.members, &member{Options: o, Description: d})
 	}
 	return p, errors.Join(errs...)
+}
+
+// Share is a pool of n places on one builder, which is not asked what it can do.
+func Share(log *slog.Logger, o Options, n int) *Pool {
+	p := &Pool{log: log, changed: make(chan struct{})}
+	for range n {
+		p.members = append(p.members, &member{Options: o})
+	}
+	return p
 }
 
 // Do works on a builder that runs the programs of the platform, and waits for one that is
@@ -82,7 +91,7 @@ func (p *Pool) find(platform string) (*member, <-chan struct{}, error) {
 	errs, wait := []error{}, false
 	for _, m := range p.members {
 		err := m.lost
-		if err == nil {
+		if err == nil && len(m.Platforms) > 0 {
 			err = m.Runs(platform)
 		}
 		switch {
