@@ -179,7 +179,7 @@ UNIT = $(if $(LATER),$$($(GO) list ./... | grep --invert-match --line-regexp $(p
 unit: payload ## Run the unit tests: no root, no network, no QEMU
 	@echo '== unit tests'
 	@$(GO) test -vet off $(UNIT)
-	@$(GO) test -vet off -C ci/kubernetes $(STANDIN)
+	@$(GO) test -C ci/kubernetes -vet off $(STANDIN)
 
 # SLICE=1 skips tests that repeat another on different hardware. BUILT=1 says that the
 # programs and the fixtures exist: nothing is compiled a second time.
@@ -187,7 +187,7 @@ unit: payload ## Run the unit tests: no root, no network, no QEMU
 e2e: $(if $(BUILT),,build fixtures) $(GOTESTSUM) ## Run the tests that need root and QEMU
 	@ci/setup/install run test
 	@echo '== end-to-end tests'
-	@$(if $(SUDO),$(GO) test -vet off -C ci/kubernetes -count 1 -exec "$(subst ",,$(SUDO))" ./shell)
+	@$(if $(SUDO),$(GO) test -C ci/kubernetes -vet off -count 1 -exec "$(subst ",,$(SUDO))" ./shell)
 	@$(QEMU) PATH="$(dir $(GO)):$$PATH:/usr/sbin:/sbin"; env $$(cat $(FIXTURES)/env) $(GOTESTSUM) --format pkgname-and-test-fails --hide-summary skipped --jsonfile $(E2E_RESULTS) -- -vet off -tags e2e -count 1 -p 1 -timeout $(if $(SLICE),80m -short,3h) $(if $(SUDO),-exec "$(subst ",,$(SUDO))") $(E2E:%=./%)
 	@PATH="$(dir $(GO)):$$PATH" $(GOTESTSUM) tool slowest --jsonfile $(E2E_RESULTS) --threshold 10s
 
