@@ -216,6 +216,11 @@ func fileCases() []ruleCase {
 	good := "go 1.26.8\n"
 	pins := "ab  v0.0.1-go1.26.8.linux-amd64.zip\ncd  v0.0.1-go1.26.8.linux-arm64.zip\n"
 	return []ruleCase{
+		{"programs", "one that nothing installs", map[string]string{
+			"ci/setup/packages": "# group\tpackage\n\ntest\terofs-utils\tfsck.erofs\tchecks\ntest\tovmf\t/usr/share/x\tfirmware\n",
+			"a_test.go":         "package a\n\nvar _ = exec.CommandContext(t.Context(), \"fsck.erofs\", \"x\")\nvar _, _ = exec.LookPath(\"unsquashfs\")\nvar _ = exec.Command(\"tar\")\n",
+			"a.go":              "package a\n\nvar _ = exec.Command(\"runc\")\n",
+		}, []string{"a_test.go:6: runs unsquashfs, and no line of ci/setup/packages installs that"}},
 		{"rooms", "one that the table lacks", map[string]string{"README.md": "`qemu` and `framework/ondisk`", "ci/qemu/a.go": "package qemu\n", "framework/ondisk/x/y": "", "framework/x.md": "", "ci/new/a.go": "package new\n", "ci/new/b": ""},
 			[]string{"README.md: does not name the room ci/new"}},
 		{"rooms", "in a room", one("framework/machine/tree/a.go", "package tree\n"),

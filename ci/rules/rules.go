@@ -55,6 +55,7 @@ func All() []Rule {
 		{"registry-hosts", "which registry is used is the user's choice", checkHosts},
 		{"publisher-hosts", "where releases of Kubernetes come from is known in one place", checkPublishers},
 		{"binaries", "what is built is not in the repository", checkBinaries},
+		{"programs", "a test runs on a machine that has what the repository installs", checkPrograms},
 		{"toolchain", "a fresh machine gets the Go that go.mod asks for", checkToolchain},
 	}
 }
