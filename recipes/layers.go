@@ -146,7 +146,7 @@ type graph struct {
 
 func (g *graph) state(layer string, s Source) llb.State {
 	if s.Empty {
-		return llb.Scratch()
+		return g.emptyRoot()
 	}
 	states, name := g.in, s.Input
 	if s.Layer != "" {
@@ -157,6 +157,14 @@ func (g *graph) state(layer string, s Source) llb.State {
 		g.errs = append(g.errs, fmt.Errorf("BUG: %s: layer %s is made from %s%s, which is not there", g.name(), layer, s.Layer, s.Input))
 	}
 	return state
+}
+
+// emptyRoot has the folders over which a step finds its mounts. Without them the runtime makes
+// them, with the time of that moment, and no step can give them another: it sees what is mounted
+// there.
+func (g *graph) emptyRoot() llb.State {
+	made := llb.WithCreatedTime(g.Epoch)
+	return llb.Scratch().File(llb.Mkdir("/dev", 0o755, made).Mkdir("/proc", 0o755, made).Mkdir("/sys", 0o755, made), llb.WithCustomName("base: an empty root"))
 }
 
 // name says in messages what is made.

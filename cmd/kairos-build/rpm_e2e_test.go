@@ -121,12 +121,13 @@ func TestRPM(t *testing.T) {
 			if diff := cmp.Diff(identity(first), identity(locked)); diff != "" {
 				t.Errorf("the lock gives another image (-first +locked):\n%s", diff)
 			}
-			if testing.Short() {
-				return
+			if testing.Short() && family.name != "dnf" {
+				return // the root is made in the same way
 			}
 			cold := newWorld(t).produce(filepath.Join(out, "cold"), "flavor", w.dir, "--artifact", "image", "--lock", lock)
 			if diff := cmp.Diff(identity(first), identity(cold)); diff != "" {
-				t.Errorf("a cold cache gives another image (-first +cold):\n%s", diff)
+				what, err := one.command(t.Context(), "diff", filepath.Join(out, "first"), filepath.Join(out, "cold")).CombinedOutput()
+				t.Errorf("a cold cache gives another image (-first +cold):\n%s\n%s\n%v", diff, what, err)
 			}
 		})
 	}
