@@ -39,7 +39,10 @@ func TestEndAtEachRequest(t *testing.T) {
 			left := atomic.Int64{}
 			left.Store(int64(n))
 			var commits sync.Map
+			var working sync.WaitGroup
 			r.set(func(w http.ResponseWriter, req *http.Request) bool {
+				working.Add(1)
+				defer working.Done()
 				if len(writes([]string{req.Method + " " + req.URL.Path})) > 0 && left.Add(-1) < 0 {
 					refuse(w, http.StatusServiceUnavailable, "UNAVAILABLE")
 					return true
@@ -63,6 +66,8 @@ func TestEndAtEachRequest(t *testing.T) {
 				}
 				return // n is more than a run has
 			}
+			r.CloseClientConnections() // the run is over; the registry may still store what it was sent
+			working.Wait()
 			r.mu.Lock()
 			old := r.fault
 			r.mu.Unlock()
