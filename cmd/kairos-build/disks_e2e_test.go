@@ -32,7 +32,7 @@ type onto struct {
 	why    string // the machine chose it
 	extra  bool   // there is a second disk, larger and with data
 	sector int    // bytes; 0: 512
-	bios   bool   // the firmware that starts it: OVMF knows no such controller
+	bios   bool   // the firmware that starts it: OVMF did not find such a disk
 }
 
 // TestInstallOnto installs to a disk of each kind, and starts it, under UEFI if that can. Under
@@ -52,7 +52,7 @@ func TestInstallOnto(t *testing.T) {
 		{bus: qemu.USB3, device: "sda", why: "the only "},
 		{bus: qemu.VirtioSCSI, device: "sda", why: "the only "},
 		{bus: qemu.LSI, device: "sda", why: "the only ", bios: true},
-		{bus: qemu.SD, device: "mmcblk0", why: "the only "},
+		{bus: qemu.SD, device: "mmcblk0", why: "the only ", bios: true},
 	} {
 		name := string(o.bus)
 		if o.extra {
