@@ -13,6 +13,8 @@ import (
 	"github.com/containerd/platforms"
 	controlapi "github.com/moby/buildkit/api/services/control"
 	"golang.org/x/mod/semver"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // minVersion is the first BuildKit that can set the times of a layer's files to one moment
@@ -47,7 +49,10 @@ func (e *Engine) describe(ctx context.Context) (Description, error) {
 	} else {
 		// One that does not know the question is older than v0.11.
 		info, err := e.client.ControlClient().Info(ctx, &controlapi.InfoRequest{})
-		if err == nil {
+		switch {
+		case err != nil && status.Code(err) != codes.Unimplemented:
+			return d, &BuilderError{URL: e.builder, Err: plainReason(ctx, err)}
+		case err == nil:
 			d.Version = info.GetBuildkitVersion().GetVersion()
 		}
 		if strings.HasPrefix(d.Version, "v0.0.0") || strings.HasPrefix(d.Version, "0.0.0") { // compiled without a version

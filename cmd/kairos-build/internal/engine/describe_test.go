@@ -17,6 +17,8 @@ import (
 	apitypes "github.com/moby/buildkit/api/types"
 	"github.com/moby/buildkit/solver/pb"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // A describedServer is a BuildKit that only tells its version and its platforms.
@@ -24,9 +26,14 @@ type describedServer struct {
 	controlapi.UnimplementedControlServer
 	version   string
 	platforms []*pb.Platform
+	fails     codes.Code // the second question; the first is that of Open
+	asked     atomic.Int32
 }
 
 func (s *describedServer) Info(context.Context, *controlapi.InfoRequest) (*controlapi.InfoResponse, error) {
+	if s.asked.Add(1) > 1 && s.fails != codes.OK {
+		return nil, status.Error(s.fails, "out of order")
+	}
 	return &controlapi.InfoResponse{BuildkitVersion: &apitypes.BuildkitVersion{Version: s.version}}, nil
 }
 
@@ -57,6 +64,7 @@ func TestDescribe(t *testing.T) {
 		"new enough":      {&describedServer{version: "v0.13.0", platforms: arm}, ""},
 		"no version":      {&describedServer{version: "v0.0.0+unknown", platforms: arm}, ""},
 		"too old":         {&describedServer{version: "v0.12.5", platforms: arm}, "is too old: it has BuildKit v0.12.5; update it to v0.13.0 or newer"},
+		"broken":          {&describedServer{version: "v0.13.0", fails: codes.Internal}, "does not answer: Internal: out of order"},
 		"much too old":    {&controlapi.UnimplementedControlServer{}, "is too old: it has BuildKit from before v0.11"},
 		"other processor": {&describedServer{version: "v0.13.0", platforms: []*pb.Platform{{OS: "linux", Architecture: "amd64"}}}, "runs programs of linux/amd64, and none of linux/arm64: install"},
 	} {

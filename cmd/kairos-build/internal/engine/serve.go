@@ -29,9 +29,12 @@ func Listen(address string, o Options) (net.Listener, error) {
 	case u.Scheme == "unix" && u.Path != "":
 		l, err := net.Listen("unix", u.Path)
 		if err != nil {
-			return nil, fmt.Errorf("listening on %s: %w", address, err)
+			return nil, fmt.Errorf("listening on %s: %w; if no builder runs there any more, remove that file", address, err)
 		}
-		return l, os.Chmod(u.Path, 0o600)
+		if err := os.Chmod(u.Path, 0o600); err != nil {
+			return nil, errors.Join(fmt.Errorf("listening on %s: %w", address, err), l.Close())
+		}
+		return l, nil
 	case u.Scheme == "tcp" && u.Port() != "":
 		config, err := o.TLS.withDir().server()
 		if err != nil {
@@ -78,10 +81,11 @@ func Serve(ctx context.Context, o Options, l net.Listener) (err error) {
 		return errors.Join(err, l.Close())
 	}
 	defer func() { err = errors.Join(err, e.Close()) }()
-	stop := context.AfterFunc(ctx, func() { _ = l.Close() }) // Accept tells
-	defer stop()
 	var open sync.WaitGroup
 	defer open.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()                                   // ends the clients' connections before their end is awaited
+	context.AfterFunc(ctx, func() { _ = l.Close() }) // Accept tells
 	for {
 		from, err := l.Accept()
 		if ctx.Err() != nil {
