@@ -180,7 +180,7 @@ func prepare(ctx context.Context, o Options) (*build, error) {
 }
 
 // run is the build itself.
-func (b *build) run(ctx context.Context) (*Result, error) {
+func (b *build) run(ctx context.Context) (_ *Result, err error) {
 	if err := b.findKubernetes(ctx); err != nil {
 		return nil, err
 	}
@@ -192,6 +192,7 @@ func (b *build) run(ctx context.Context) (*Result, error) {
 	if b.inputs, err = openInputs(filepath.Join(b.State, "inputs"), b.Log); err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, b.inputs.Close()) }()
 	graph, err := b.graph(ctx, set)
 	if err != nil {
 		return nil, err

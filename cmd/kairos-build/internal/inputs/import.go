@@ -62,10 +62,7 @@ func (s *Store) importImage(ctx context.Context, name string, image v1.Image) (I
 		}
 		r.Blobs, r.Size = append(r.Blobs, blob), r.Size+size
 	}
-	if err := s.writeKey(name, id.Hex, r); err != nil {
-		return Input{}, err
-	}
-	return Input{Name: name, Digest: r.Manifest, Size: r.Size}, s.collect(ctx, name)
+	return Input{Name: name, Digest: r.Manifest, Size: r.Size}, s.keep(ctx, name, id.Hex, r)
 }
 
 func (s *Store) copyLayer(ctx context.Context, layer v1.Layer) (digest.Digest, int64, error) {

@@ -20,6 +20,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
@@ -35,10 +36,13 @@ import (
 // generations is how many versions of an input are kept.
 const generations = 3
 
-// A Store holds inputs. It is safe for several processes at once.
+// A Store holds inputs. It is safe for several processes at once. Inputs that were added stay
+// until Close at least.
 type Store struct {
 	content.Store
 	keys string
+	mu   sync.Mutex
+	held []*os.File // key files, see hold
 }
 
 // An Input is one image in the store.
@@ -86,12 +90,12 @@ func (s *Store) Add(ctx context.Context, name, arch, key string, write func(io.W
 	}
 	r, err := s.add(ctx, name, arch, write)
 	if err == nil {
-		err = s.writeKey(name, key, r)
+		err = s.keep(ctx, name, key, r)
 	}
 	if err != nil {
 		return Input{}, fmt.Errorf("storing input %s: %w", name, err)
 	}
-	return Input{Name: name, Digest: r.Manifest, Size: r.Size}, s.collect(ctx, name)
+	return Input{Name: name, Digest: r.Manifest, Size: r.Size}, nil
 }
 
 // record is the content of a key file.
@@ -101,19 +105,38 @@ type record struct {
 	Size     int64           `json:"size"`
 }
 
-func (s *Store) lookup(ctx context.Context, name, key string) (Input, error) {
-	path := s.keyFile(name, key)
-	r, err := readRecord(path)
-	if err != nil {
-		return Input{}, err
-	}
-	for _, blob := range append(r.Blobs, r.Manifest) {
-		if _, err := s.Info(ctx, blob); err != nil {
-			return Input{}, err
+// lookup finds an input, and holds it.
+func (s *Store) lookup(ctx context.Context, name, key string) (in Input, err error) {
+	err = s.alone(func() error {
+		path := s.keyFile(name, key)
+		r, err := readRecord(path)
+		if err != nil {
+			return err
 		}
-	}
-	now := time.Now() //nolint:forbidigo // the time of use decides which generations stay
-	return Input{Name: name, Digest: r.Manifest, Size: r.Size, Cached: true}, os.Chtimes(path, now, now)
+		for _, blob := range append(r.Blobs, r.Manifest) {
+			if _, err := s.Info(ctx, blob); err != nil {
+				return err
+			}
+		}
+		now := time.Now() //nolint:forbidigo // the time of use decides which generations stay
+		in = Input{Name: name, Digest: r.Manifest, Size: r.Size, Cached: true}
+		return errors.Join(os.Chtimes(path, now, now), s.hold(path))
+	})
+	return in, err
+}
+
+// keep records an input that was added, holds it, and collects old ones. The files of another
+// process that added the same meanwhile have the same content.
+func (s *Store) keep(ctx context.Context, name, key string, r record) error {
+	return s.alone(func() error {
+		if err := s.writeKey(name, key, r); err != nil {
+			return err
+		}
+		if err := s.hold(s.keyFile(name, key)); err != nil {
+			return err
+		}
+		return s.collect(ctx, name)
+	})
 }
 
 func readRecord(path string) (record, error) {
@@ -180,8 +203,11 @@ func (s *Store) document(ctx context.Context, mediaType string, v any) (ocispec.
 	return desc, content.WriteBlob(ctx, s, ref, strings.NewReader(string(data)), desc)
 }
 
-// writeKey writes a key file by rename.
+// writeKey writes a key file by rename, unless it is there: another Store may hold it.
 func (s *Store) writeKey(name, key string, r record) error {
+	if had, err := readRecord(s.keyFile(name, key)); err == nil && had.Manifest == r.Manifest {
+		return nil
+	}
 	data, err := json.Marshal(r)
 	if err != nil {
 		return err
@@ -189,8 +215,8 @@ func (s *Store) writeKey(name, key string, r record) error {
 	return durable.WriteCache(s.keyFile(name, key), data, 0o644)
 }
 
-// collect removes all generations of an input but those that were used last, with the
-// blobs that no other key file names.
+// collect removes all generations of an input but those that were used last and those that a
+// build holds, with the blobs that no other key file names.
 func (s *Store) collect(ctx context.Context, name string) error {
 	old, err := s.oldest(name)
 	if err != nil || len(old) == 0 {
@@ -241,7 +267,20 @@ func (s *Store) oldest(name string) ([]string, error) {
 		used[path] = info.ModTime()
 	}
 	slices.SortFunc(paths, func(a, b string) int { return used[b].Compare(used[a]) })
-	return paths[generations:], nil
+	var old []string
+	for _, path := range paths[generations:] {
+		held, err := isHeld(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if !held {
+			old = append(old, path)
+		}
+	}
+	return old, nil
 }
 
 // A File is one regular file, symbolic link or directory of a tree.

@@ -98,10 +98,12 @@ func TestALostBlobIsWrittenAgain(t *testing.T) {
 
 func TestOldGenerationsGo(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, dir)
 	for i := range generations + 2 {
-		key := fmt.Sprintf("k%d", i)
+		key, s := fmt.Sprintf("k%d", i), open(t, dir)
 		if _, err := s.Add(t.Context(), "base", "amd64", key, text(key)); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
 		at := time.Now().Add(time.Duration(i-generations-2) * time.Minute)
@@ -119,6 +121,48 @@ func TestOldGenerationsGo(t *testing.T) {
 	}
 	if len(keys) != generations || len(blobs) != 3*generations {
 		t.Errorf("%d keys and %d blobs are left, want %d and %d", len(keys), len(blobs), generations, 3*generations)
+	}
+}
+
+// TestHeldInputsStay: other builds add so many generations that those of a build that still
+// runs would go, also one that it found and did not add.
+func TestHeldInputsStay(t *testing.T) {
+	dir := t.TempDir()
+	add := func(s *Store, key string) Input {
+		t.Helper()
+		in, err := s.Add(t.Context(), "base", "amd64", key, text(key))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return in
+	}
+	there := func(in Input) bool {
+		_, err := open(t, dir).Info(t.Context(), in.Digest)
+		return err == nil
+	}
+	first := open(t, dir)
+	found := add(first, "found")
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	running := open(t, dir)
+	found, added := add(running, "found"), add(running, "added")
+	for i := range generations + 2 {
+		other := open(t, dir)
+		add(other, fmt.Sprintf("other%d", i))
+		if err := other.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if !there(found) || !there(added) {
+			t.Fatalf("after %d other builds: an input of a build that runs is gone", i+1)
+		}
+	}
+	if err := running.Close(); err != nil {
+		t.Fatal(err)
+	}
+	add(open(t, dir), "last")
+	if there(found) || there(added) {
+		t.Error("the inputs of a build that ended stay for ever")
 	}
 }
 

@@ -52,11 +52,12 @@ var solvePy []byte
 const storeID = "kairos-build-inputs"
 
 // Solve implements rpm.Solver.
-func (s Solver) Solve(ctx context.Context, tools []inputs.Source, r rpm.Request, repositories []inputs.File) (*rpm.Answer, error) {
+func (s Solver) Solve(ctx context.Context, tools []inputs.Source, r rpm.Request, repositories []inputs.File) (_ *rpm.Answer, err error) {
 	store, err := s.store()
 	if err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, store.Close()) }()
 	sources, err := s.sources(tools, r, repositories)
 	if err != nil {
 		return nil, err
