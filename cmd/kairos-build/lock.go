@@ -44,13 +44,15 @@ them, and the exact release of Kubernetes and of a base image, if they are named
 and months later. Keep the file in version control.
 
 The lock of a built-in flavor is flavors/NAME/lock.yaml, below the current folder. The
-lock of your own flavor is beside its file. It holds all models of the flavor.
+lock of your own flavor is beside its file. It holds all models and architectures of the
+flavor, or those of --arch.
 
 A lock that is there stays as it is; --update writes it again, with the Kubernetes and
 the base image that it has. Without FLAVOR, lock is about all built-in flavors, and
 lock --update about those that have a lock. docs/lock.md describes the file.`,
 		Example: `  kairos-build lock debian-13
   kairos-build lock debian-13 --k3s v1.34
+  kairos-build lock debian-13 --arch amd64
   kairos-build lock --update
   kairos-build lock ./edge/flavor.yaml --lock edge/july.lock.yaml --json`,
 		ValidArgsFunction: completeFlavors,
@@ -71,6 +73,7 @@ lock --update about those that have a lock. docs/lock.md describes the file.`,
 	flags := cmd.Flags()
 	flags.BoolVar(&o.Update, "update", false, "write a lock that is there again, from the archive as it is now")
 	flags.StringArrayVar(&o.Packages, "package", nil, "lock a `package` of the archive, too, for builds with --package; may be repeated")
+	flags.StringSliceVar(&o.Arches, "arch", nil, "`architectures` to lock (default: those of the lock that is there, or all that the flavor has)")
 	flags.StringVar(&o.Base, "base", "", "image to lock for --base: OCI layout, OCI archive or registry `reference`")
 	o.kube.add(flags)
 	o.add(cmd)

@@ -33,6 +33,8 @@ type LockOptions struct {
 	File   string // default: flavors.LockFile
 	Update bool   // replace a lock that is there
 	Base   string // image to lock; default: the one of the lock
+	// Arches are the architectures to lock; default: those of the lock, or of the flavor.
+	Arches []string
 	// Kubernetes are the releases to lock, besides those of the lock and of the flavor.
 	Kubernetes []WantedKubernetes
 	Packages   []string // besides those of the flavor
@@ -143,10 +145,25 @@ func LockHas(flavor, file string, d release.Distribution) bool {
 	return err != nil || slices.ContainsFunc(l.Machines, func(m lock.Machine) bool { return m.Of(d) != nil })
 }
 
+// arches are the architectures that the lock is about.
+func (l *locking) arches() []string {
+	switch {
+	case len(l.Arches) > 0:
+		return l.Arches
+	case l.old != nil:
+		var all []string
+		for _, m := range l.old.Machines {
+			all = append(all, m.Arch)
+		}
+		return all
+	}
+	return l.flavor.Arches()
+}
+
 // choices are all images that the flavor can be built as.
 func (l *locking) choices() ([]recipes.Choice, error) {
 	var all []recipes.Choice
-	for _, arch := range l.flavor.Arches() {
+	for _, arch := range l.arches() {
 		for _, model := range l.flavor.ModelNames() {
 			c, err := recipes.Choose(l.flavor, recipes.Options{Arch: arch, Model: model, Packages: l.Packages})
 			if err != nil {

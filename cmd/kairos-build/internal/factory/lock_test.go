@@ -28,7 +28,8 @@ func (w *world) lockOptions(t *testing.T, mirror string) LockOptions {
 	t.Helper()
 	return LockOptions{
 		Flavor: w.options.Flavor, File: filepath.Join(t.TempDir(), "locks", "lock.yaml"), Families: w.options.Families, State: w.options.State,
-		Now: time.Date(2026, 11, 29, 1, 13, 0, 0, time.UTC), Progress: w.options.Progress, Log: slog.New(slog.DiscardHandler),
+		Arches: []string{"amd64"},
+		Now:    time.Date(2026, 11, 29, 1, 13, 0, 0, time.UTC), Progress: w.options.Progress, Log: slog.New(slog.DiscardHandler),
 		Find: func(want WantedKubernetes) (Kubernetes, error) {
 			return kubernetes.New(kubernetes.Options{
 				Distribution: want.Distribution, Wanted: want.Wanted, Airgap: want.Airgap, Mirror: mirror,
