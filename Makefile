@@ -23,7 +23,8 @@ export CGO_ENABLED := 0
 export GOFLAGS := $(filter-out -trimpath -buildvcs=false,$(GOFLAGS)) -trimpath -buildvcs=false
 
 VERSION ?= $(or $(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null),v0.0.0-dev)
-ARCH := amd64
+# Architectures of the nodes that kairos-build can make, as Go names them: amd64 arm64.
+ARCHES ?= amd64
 OUT ?= out
 # Where the end-to-end tests find a kernel, its modules and a boot loader.
 FIXTURES := .tools/fixtures
@@ -55,7 +56,7 @@ MUTANTS_bootenv := 85
 
 # Equal source gives equal bytes: no local paths, no commit, no cgo.
 GOBUILD = GOFLAGS= $(GO) build -trimpath -buildvcs=false
-PAYLOAD := framework/rootfs/payload/bin/$(ARCH)
+PAYLOAD := framework/rootfs/payload/bin
 LINT := .tools/golangci-lint-$(GOLANGCI_LINT_VERSION)
 # Packages with tests that need root, QEMU or the programs of `ci/setup/install test`.
 E2E = $(sort $(dir $(shell grep -rl --include='*_test.go' '^//go:build e2e' ci cmd flavors framework recipes signing)))
@@ -73,11 +74,11 @@ build: payload ## Compile bin/kairos-build, with the node programs inside
 	$(GOBUILD) -ldflags '-s -w -X main.version=$(VERSION)' -o bin/kairos-build ./cmd/kairos-build
 
 .PHONY: payload
-payload: ## Compile the programs that end up on nodes
-	@mkdir -p $(PAYLOAD)
-	@GOOS=linux GOARCH=$(ARCH) $(GOBUILD) -ldflags '-s -w' -o $(PAYLOAD)/init ./framework/initramfs
-	@GOOS=linux GOARCH=$(ARCH) $(GOBUILD) -ldflags '-s -w -X main.version=$(VERSION)' -o $(PAYLOAD)/kairos-agent ./framework/agent
-	@GOOS=linux GOARCH=$(ARCH) $(GOBUILD) -ldflags '-s -w' -o $(PAYLOAD)/kairos-assemble ./framework/rootfs/assemble
+payload: ## Compile the programs that end up on nodes (ARCHES="amd64 arm64": for these architectures)
+	@$(foreach arch,$(ARCHES),mkdir -p $(PAYLOAD)/$(arch); \
+		GOOS=linux GOARCH=$(arch) $(GOBUILD) -ldflags '-s -w' -o $(PAYLOAD)/$(arch)/init ./framework/initramfs; \
+		GOOS=linux GOARCH=$(arch) $(GOBUILD) -ldflags '-s -w -X main.version=$(VERSION)' -o $(PAYLOAD)/$(arch)/kairos-agent ./framework/agent; \
+		GOOS=linux GOARCH=$(arch) $(GOBUILD) -ldflags '-s -w' -o $(PAYLOAD)/$(arch)/kairos-assemble ./framework/rootfs/assemble;)
 
 # kairos-build for linux/amd64 and linux/arm64 from the commit HEAD, with checksums, SBOM and
 # provenance; SIGN names who signs: a key or `keyless`. See docs/release.md.

@@ -34,7 +34,8 @@ type Flavor struct {
 	// Base is where the root file system comes from.
 	Base Base `yaml:"base" rule:"required"`
 	// Packages are installed into the root, Tools only where the image is made
-	// (module index, boot loader). Neither lists implied packages.
+	// (module index, boot loader). Neither lists implied packages. In the name of any
+	// package {arch} stands for the architecture's name, see ArchName.
 	Packages []string `yaml:"packages" rule:"package"`
 	Tools    []string `yaml:"tools" rule:"package"`
 	// MountPoints are directories of the root for mounts. A node cannot make
@@ -73,13 +74,18 @@ type Model struct {
 	Kernel []string `yaml:"kernel" rule:"required,package"`
 	// Packages are installed besides the flavor's.
 	Packages []string `yaml:"packages" rule:"package"`
-	// Cmdline is the kernel command line of the image.
+	// Cmdline is the kernel command line of the image, after that of the architecture.
 	Cmdline string `yaml:"cmdline" rule:"required"`
 }
 
-// Boot says where a distribution keeps its boot loader.
+// Boot says what an architecture's machines have in common: their consoles, and where the
+// distribution keeps their boot loader.
 type Boot struct {
+	// Cmdline begins the kernel command line: the consoles. The last that a machine has is
+	// its /dev/console.
+	Cmdline     string   `yaml:"cmdline"`
 	Packages    []string `yaml:"packages" rule:"required,package"`
+	Tools       []string `yaml:"tools" rule:"package"` // besides the flavor's
 	Shim        string   `yaml:"shim" rule:"required,path"`
 	MokManager  string   `yaml:"mok_manager" rule:"required,path"`
 	Grub        string   `yaml:"grub" rule:"required,path"`
@@ -87,7 +93,7 @@ type Boot struct {
 	GrubName    string   `yaml:"grub_name" rule:"name"` // file that shim starts; empty: grub and EFIArch, such as grubx64.efi
 	GrubDir     string   `yaml:"grub_dir" rule:"required,folder"`
 	GrubMkimage string   `yaml:"grub_mkimage" rule:"name"` // program; default: grub-mkimage
-	BIOSModules string   `yaml:"bios_modules" rule:"path"`
+	BIOSModules string   `yaml:"bios_modules" rule:"path"` // empty: the architecture has no BIOS
 	EFIArch     string   `yaml:"efi_arch" rule:"required,name"`
 }
 
@@ -99,6 +105,18 @@ func (f *Flavor) Arches() []string {
 	}
 	slices.Sort(arches)
 	return arches
+}
+
+// ArchName is the name that the flavor's packages have for a GOARCH, such as x86_64 for amd64
+// in families of rpm packages.
+func (f *Flavor) ArchName(arch string) string {
+	if f.Family == "apt" {
+		return arch
+	}
+	if name := map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[arch]; name != "" {
+		return name
+	}
+	return arch
 }
 
 // Locks in these folders are not embedded: a build reads them from the current folder.

@@ -28,7 +28,7 @@ type check struct {
 var (
 	// packageName is the rule of Debian Policy 5.6.7, and also allows the capitals
 	// and underscores of rpm's names.
-	packageName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9+._-]+$`)
+	packageName = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9+._-]|\{arch\})+$`)
 	fingerprint = regexp.MustCompile(`^[0-9A-F]{40}$`)
 	simpleName  = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*$`)
 )

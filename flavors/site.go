@@ -183,20 +183,28 @@ func without(list *[]string, text string) bool {
 	return true
 }
 
-// cmdline changes the kernel command lines of all models.
+// cmdline changes the kernel command lines of all models and architectures.
 func (d *decoder) cmdline(f *Flavor, s siteCmdline) {
 	found := map[string]bool{}
-	for name, m := range f.Models {
-		words := strings.Fields(m.Cmdline)
+	remove := func(line string) []string {
+		words := strings.Fields(line)
 		for _, word := range s.Remove {
 			found[word] = without(&words, word) || found[word]
 		}
-		m.Cmdline = strings.Join(append(words, s.Add...), " ")
+		return words
+	}
+	for name, m := range f.Models {
+		m.Cmdline = strings.Join(append(remove(m.Cmdline), s.Add...), " ")
 		f.Models[name] = m
+	}
+	f.Boot = maps.Clone(f.Boot)
+	for arch, b := range f.Boot {
+		b.Cmdline = strings.Join(remove(b.Cmdline), " ")
+		f.Boot[arch] = b
 	}
 	for i, word := range s.Remove {
 		if n := d.nodes[fmt.Sprintf("cmdline.remove[%d]", i)]; !found[word] && n != nil {
-			n.Fail(fmt.Sprintf("no model of the flavor that is extended has the kernel argument %q", word), "")
+			n.Fail(fmt.Sprintf("neither a model nor an architecture of the flavor that is extended has the kernel argument %q", word), "")
 		}
 	}
 }

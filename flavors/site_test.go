@@ -41,7 +41,7 @@ run: [one, two]
 mount_points: [/data]
 cmdline:
   add: [mitigations=auto]
-  remove: [net.ifnames=1]
+  remove: [net.ifnames=1, console=tty1]
 model: cloud
 kubernetes: {k3s: v1.34, airgap: true}
 cloud_configs: [a.yaml]
@@ -76,6 +76,9 @@ registry: registry.example.org/edge/site
 	}
 	if line := f.Models["cloud"].Cmdline; !strings.HasSuffix(line, " mitigations=auto") || strings.Contains(line, "net.ifnames") {
 		t.Errorf("kernel arguments: %s", line)
+	}
+	if lines := [2]string{f.Boot["amd64"].Cmdline, base.Boot["amd64"].Cmdline}; lines != [2]string{"console=ttyS0,115200n8", "console=tty1 console=ttyS0,115200n8"} {
+		t.Errorf("kernel arguments of the architecture: %q", lines)
 	}
 	if got := f.Place("packages.add", "htop"); got != "site/flavor.yaml:4:9" {
 		t.Errorf("htop is at %q", got)

@@ -61,8 +61,8 @@ func kernelCommand(f *flavors.Flavor, from ...string) []string {
 func bootloaderCommand(b flavors.Boot, from ...string) []string {
 	command := slices.Concat([]string{"bootloader"}, from, []string{"--out", "/out",
 		"--shim", b.Shim, "--mok-manager", b.MokManager, "--grub", b.Grub,
-		"--grub-dir", b.GrubDir, "--bios-modules", b.BIOSModules, "--efi-arch", b.EFIArch})
-	for _, o := range [][2]string{{"--grub-net", b.GrubNet}, {"--grub-name", b.GrubName}, {"--grub-mkimage", b.GrubMkimage}} {
+		"--grub-dir", b.GrubDir})
+	for _, o := range [][2]string{{"--bios-modules", b.BIOSModules}, {"--efi-arch", b.EFIArch}, {"--grub-net", b.GrubNet}, {"--grub-name", b.GrubName}, {"--grub-mkimage", b.GrubMkimage}} {
 		if o[1] != "" {
 			command = append(command, o[:]...)
 		}

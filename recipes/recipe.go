@@ -79,12 +79,29 @@ func Choose(flavor *flavors.Flavor, o Options) (Choice, error) {
 	if !ok {
 		return Choice{}, fmt.Errorf("flavor %s has no model %q: it has %s", flavor.Name, o.Model, strings.Join(slices.Sorted(maps.Keys(flavor.Models)), ", "))
 	}
+	arch := flavor.ArchName(o.Arch)
+	for _, list := range []*[]string{&model.Kernel, &model.Packages, &boot.Packages, &boot.Tools} {
+		*list = named(arch, *list)
+	}
+	model.Cmdline = strings.TrimSpace(boot.Cmdline + " " + model.Cmdline)
 	c := Choice{flavor, o, model, boot}
 	var errs []error
 	for _, dir := range c.mountPoints() {
 		errs = append(errs, checkMountPoint(dir))
 	}
 	return c, errors.Join(errs...)
+}
+
+// archMark stands for the name of the architecture in names of packages.
+const archMark = "{arch}"
+
+// named puts the name of an architecture into names of packages.
+func named(arch string, names []string) []string {
+	names = slices.Clone(names)
+	for i, name := range names {
+		names[i] = strings.ReplaceAll(name, archMark, arch)
+	}
+	return names
 }
 
 // Cmdline is the kernel command line of the image.
@@ -104,11 +121,16 @@ type PackageList struct {
 	Place func(name string) string
 }
 
+// packages are those of the flavor and the model.
+func (c Choice) packages() []string {
+	return slices.Concat(named(c.Flavor.ArchName(c.Arch), c.Flavor.Packages), c.model.Packages)
+}
+
 // PackageLists are the packages that a recipe needs besides its base.
 func (c Choice) PackageLists() []PackageList {
 	lists := []PackageList{
-		{Input: InputPackages, Names: unique(c.Flavor.Packages, c.model.Packages), Installed: true},
-		{Input: InputTools, Names: unique(c.Flavor.Tools), Installed: true},
+		{Input: InputPackages, Names: unique(c.packages()), Installed: true},
+		{Input: InputTools, Names: unique(named(c.Flavor.ArchName(c.Arch), c.Flavor.Tools), c.boot.Tools), Installed: true},
 		{Input: InputKernel, Names: unique(c.model.Kernel)},
 		{Input: InputBootloader, Names: unique(c.boot.Packages)},
 	}

@@ -68,6 +68,30 @@ func TestGraph(t *testing.T) {
 	}
 }
 
+// TestGraphOfAnotherArchitecture: arm64 has other kernels and consoles, and no BIOS.
+func TestGraphOfAnotherArchitecture(t *testing.T) {
+	flavor, err := flavors.Load("debian-13")
+	if err != nil {
+		t.Fatal(err)
+	}
+	recipe, err := Resolve(flavor, Lock{Epoch: time.Unix(1700000000, 0)}, Options{Version: "v1.2.3", Arch: "arm64"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got strings.Builder
+	for _, l := range recipe.PackageLists() {
+		fmt.Fprintln(&got, l.Input, strings.Join(l.Names, " "))
+	}
+	fmt.Fprintln(&got, recipe.Cmdline())
+	got.Write(listing(t, marshal(t, recipe, testInputs("1"))))
+	golden.Check(t, filepath.Join("testdata", "debian-13-arm64.golden"), got.String())
+	for input, name := range map[string]string{InputKernel: "linux-image-arm64", InputTools: "kmod", InputPackages: "systemd"} {
+		if at := recipe.Place(input, name); !strings.HasPrefix(at, "flavors/debian-13/flavor.yaml:") {
+			t.Errorf("%s is written at %q", name, at)
+		}
+	}
+}
+
 func TestGraphIsDeterministic(t *testing.T) {
 	for _, name := range flavors.Names() {
 		a, b := marshal(t, resolve(t, name), testInputs("1")), marshal(t, resolve(t, name), testInputs("1"))
@@ -250,7 +274,7 @@ func TestResolveRefusesWhatIsNotMade(t *testing.T) {
 		options Options
 		want    string
 	}{
-		{Options{Arch: "riscv64"}, `flavor debian-13 is not made for architecture "riscv64": it is for amd64`},
+		{Options{Arch: "riscv64"}, `flavor debian-13 is not made for architecture "riscv64": it is for amd64, arm64`},
 		{Options{Model: "rpi4"}, `flavor debian-13 has no model "rpi4": it has cloud, generic`},
 	} {
 		if _, err := Resolve(flavor, Lock{}, tt.options); err == nil || err.Error() != tt.want {

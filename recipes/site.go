@@ -4,6 +4,7 @@ package recipes
 
 import (
 	"slices"
+	"strings"
 )
 
 // Names of the inputs of what somebody adds to a flavor.
@@ -20,8 +21,8 @@ const (
 
 // sitePackages are the packages that are installed on top of those of the flavor, sorted.
 func (c Choice) sitePackages() []string {
-	own := unique(c.Flavor.Packages, c.model.Packages)
-	return slices.DeleteFunc(unique(c.Flavor.Added.Packages, c.Packages), func(name string) bool { return slices.Contains(own, name) })
+	own := c.packages()
+	return slices.DeleteFunc(unique(named(c.Flavor.ArchName(c.Arch), c.Flavor.Added.Packages), c.Packages), func(name string) bool { return slices.Contains(own, name) })
 }
 
 // Commands run in the root, in this order.
@@ -75,11 +76,13 @@ func rejoin(list []Layer, name, from, to string) {
 func (c Choice) Place(input, name string) string {
 	model := "models." + c.Model + "."
 	for _, list := range map[string][]string{
-		InputPackages: {"packages", model + "packages", "base.archive.base_packages"}, InputTools: {"tools"}, InputKernel: {model + "kernel"},
+		InputPackages: {"packages", model + "packages", "base.archive.base_packages"}, InputTools: {"tools", "boot." + c.Arch + ".tools"}, InputKernel: {model + "kernel"},
 		InputBootloader: {"boot." + c.Arch + ".packages"}, InputSitePackages: {"packages.add"},
 	}[input] {
-		if at := c.Flavor.Place(list, name); at != "" {
-			return at
+		for _, written := range []string{name, strings.ReplaceAll(name, c.Flavor.ArchName(c.Arch), archMark)} {
+			if at := c.Flavor.Place(list, written); at != "" {
+				return at
+			}
 		}
 	}
 	if input == InputSitePackages && slices.Contains(c.Packages, name) {

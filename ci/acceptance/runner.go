@@ -227,10 +227,10 @@ func (r *runner) firmware(t story, b qemu.Boot) (_ qemu.Boot, fits bool) {
 // breakages returns the jobs of the faults and of the flipped byte under a firmware.
 func (r *runner) breakages(b qemu.Boot) (jobs []job) {
 	for _, f := range faults.All() {
-		if r.Short && !f.Short || b != r.Boots[0] && f.Firmware(b) != b {
+		if r.Short && !f.Short || b != r.Boots[0] && f.Firmware(r.lab.Host, b) != b {
 			continue
 		}
-		jobs = append(jobs, job{name: r.under(f.Machine(), b), boot: f.Firmware(b), tell: f.Tell, idle: f.Idle})
+		jobs = append(jobs, job{name: r.under(f.Machine(), b), boot: f.Firmware(r.lab.Host, b), tell: f.Tell, idle: f.Idle})
 	}
 	return append(jobs, job{name: r.under(machineDamaged, b), boot: b, tell: damaged.Tell})
 }

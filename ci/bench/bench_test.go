@@ -12,7 +12,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kairos-build/kairos-build/ci/golden"
-	"github.com/kairos-build/kairos-build/flavors"
 )
 
 func TestOptions(t *testing.T) {
@@ -66,12 +65,12 @@ func TestParseMirrors(t *testing.T) {
 }
 
 func TestMkosiConfig(t *testing.T) {
-	flavor, err := flavors.Load("debian-13")
+	choice, err := (&bench{options: options{flavor: "debian-13"}}).choice()
 	if err != nil {
 		t.Fatal(err)
 	}
 	m := mirrors{"http://m.example.org/debian", "http://s.example.org/debian-security"}
-	golden.Check(t, "testdata/mkosi.conf", mkosiConfig(flavor, m)+"\n"+m.sources(suite))
+	golden.Check(t, "testdata/mkosi.conf", mkosiConfig(choice, m)+"\n"+m.sources(suite))
 }
 
 // TestWithAgent takes the test program itself for the agent: it has a build ID too.

@@ -48,12 +48,12 @@ func (b *bench) machine(ctx context.Context) (qemu.Config, error) {
 	if err != nil {
 		return qemu.Config{}, err
 	}
-	host, err := qemu.Find(ctx, "")
+	host, err := qemu.Find(ctx, "", "")
 	if err != nil {
 		return qemu.Config{}, err
 	}
 	b.rival("QEMU", host.Version.String())
-	return qemu.Config{Host: host, Accel: qemu.TCG(host.Version), Boot: qemu.BIOS, SMP: 1, Disk: filepath.Join(w.out, "disk.raw")}, nil
+	return qemu.Config{Host: host, Accel: qemu.TCG(host), Boot: qemu.BIOS, SMP: 1, Disk: filepath.Join(w.out, "disk.raw")}, nil
 }
 
 // bootPair boots both disks. Each round the other one comes first.

@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/kairos-build/kairos-build/flavors"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/ondisk/gpt"
 )
@@ -24,14 +23,14 @@ type dracut struct{ disk, kernel, initrd, cmdline string }
 // newDracut makes the rival from the contents of our disk.
 func (b *bench) newDracut(ctx context.Context, disk string) (*dracut, error) {
 	b.say("   making the rival: the same tree on ext4, with an initrd by dracut")
-	flavor, err := flavors.Load(b.flavor)
+	choice, err := b.choice()
 	if err != nil {
 		return nil, err
 	}
 	dir := filepath.Join(b.temp, "dracut")
 	d := &dracut{
 		disk: filepath.Join(dir, "root.ext4"), kernel: filepath.Join(dir, "vmlinuz"), initrd: filepath.Join(dir, "initrd"),
-		cmdline: flavor.Models["generic"].Cmdline + " root=/dev/vda rw",
+		cmdline: choice.Cmdline() + " root=/dev/vda rw",
 	}
 	tree, copied := filepath.Join(dir, "tree"), filepath.Join(dir, "copy")
 	if err := os.MkdirAll(tree, 0o755); err != nil {

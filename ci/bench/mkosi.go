@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/kairos-build/kairos-build/flavors"
+	"github.com/kairos-build/kairos-build/recipes"
 )
 
 // suite is the Debian that both sides build, and that mkosi comes from. The mkosi of
@@ -31,11 +32,11 @@ type mkosi struct {
 
 // newMkosi prepares the tree, which stays in the work folder. It is not timed.
 func (b *bench) newMkosi(ctx context.Context) (*mkosi, error) {
-	flavor, err := flavors.Load(b.flavor)
+	choice, err := b.choice()
 	if err != nil {
 		return nil, err
 	}
-	m := &mkosi{b, filepath.Join(b.work, "mkosi-"+suite), mkosiConfig(flavor, b.mirrors)}
+	m := &mkosi{b, filepath.Join(b.work, "mkosi-"+suite), mkosiConfig(choice, b.mirrors)}
 	if _, err := os.Stat(m.root); errors.Is(err, os.ErrNotExist) {
 		if err := b.bootstrap(ctx, m.root); err != nil {
 			return nil, err
@@ -71,19 +72,29 @@ func (b *bench) bootstrap(ctx context.Context, root string) error {
 	return os.Rename(tree, root)
 }
 
+// choice is the image that is measured.
+func (b *bench) choice() (recipes.Choice, error) {
+	flavor, err := flavors.Load(b.flavor)
+	if err != nil {
+		return recipes.Choice{}, err
+	}
+	return recipes.Choose(flavor, recipes.Options{Arch: arch})
+}
+
 // mkosiConfig returns a mkosi.conf for the disk that kairos-build makes, as far as mkosi
 // can make it.
-func mkosiConfig(f *flavors.Flavor, m mirrors) string {
-	model := f.Models["generic"]
+func mkosiConfig(c recipes.Choice, m mirrors) string {
 	packages := []string{"systemd-boot"}
-	packages = append(packages, f.Packages...)
-	packages = append(packages, model.Kernel...)
-	packages = append(packages, model.Packages...)
+	for _, list := range c.PackageLists() {
+		if list.Input == recipes.InputPackages || list.Input == recipes.InputKernel {
+			packages = append(packages, list.Names...)
+		}
+	}
 	lines := []string{
 		"[Distribution]", "Distribution=debian", "Release=" + suite, "Mirror=" + m.main, "",
 		"[Output]", "Format=disk", "OutputDirectory=" + stage + "/out", "",
 		"[Build]", "BuildSources=", "PackageCacheDirectory=" + stage + "/cache", "WorkspaceDirectory=" + stage + "/space", "",
-		"[Content]", "Bootable=yes", "Bootloader=systemd-boot", "KernelCommandLine=" + model.Cmdline,
+		"[Content]", "Bootable=yes", "Bootloader=systemd-boot", "KernelCommandLine=" + c.Cmdline(),
 		"Packages=" + strings.Join(packages, "\n         "), "",
 	}
 	return strings.Join(lines, "\n")

@@ -38,8 +38,8 @@ type Options struct {
 	Dir string // holds disk.raw; gets the console logs
 	// Disk is the image to boot; default disk.raw in Dir.
 	Disk  string
-	Boots []qemu.Boot // default: all of them
-	QEMU  string      // program; default qemu-system-x86_64 in PATH
+	Boots []qemu.Boot // default: all that the disk's architecture has
+	QEMU  string      // program; default qemu-system-x86_64 in PATH, or that of the architecture
 	// NoKVM uses emulation without trying KVM.
 	NoKVM bool
 	// CacheDir keeps the result of the KVM probe; default kairos-build in the user's
@@ -64,9 +64,6 @@ type Options struct {
 func (o Options) WithDefaults() (Options, error) {
 	if o.Disk == "" {
 		o.Disk = filepath.Join(o.Dir, "disk.raw")
-	}
-	if len(o.Boots) == 0 {
-		o.Boots = qemu.Boots()
 	}
 	if o.Jobs == 0 {
 		o.Jobs = min(4, max(1, runtime.NumCPU())) // every CPU emulates one machine
@@ -128,29 +125,58 @@ func open(ctx context.Context, o Options) (*Lab, error) {
 		return nil, err
 	}
 	l := &Lab{Options: o, Places: make(Places, o.Jobs), nodes: newReadyNodes()}
-	if l.Host, err = o.host(ctx); err != nil {
-		return nil, err
+	if o.QEMU != "" { // before anything about the disk
+		if _, err := qemu.Find(ctx, "", o.QEMU); err != nil {
+			return nil, err
+		}
 	}
 	if l.Artifact, err = OpenDisk(o.Disk); err != nil {
 		return nil, err
 	}
-	root, err := l.Artifact.Root()
-	if err == nil {
-		l.Cluster, err = kubernetes.ReadImage(root)
-	}
-	if err != nil {
+	if err := l.read(ctx); err != nil {
 		return nil, errors.Join(err, l.Artifact.Close())
 	}
 	return l, nil
 }
 
-// host finds QEMU and the firmwares.
-func (o Options) host(ctx context.Context) (qemu.Host, error) {
-	host, err := qemu.Find(ctx, o.QEMU)
+// read reads from the disk what the machines need for it.
+func (l *Lab) read(ctx context.Context) error {
+	kernel, err := l.Artifact.BootFile(layout.BootKernel)
+	if err != nil {
+		return err
+	}
+	if l.Host, err = l.host(ctx, kernel); err != nil {
+		return err
+	}
+	if len(l.Boots) == 0 {
+		l.Boots = l.Host.Boots()
+	}
+	root, err := l.Artifact.Root()
+	if err != nil {
+		return err
+	}
+	l.Cluster, err = kubernetes.ReadImage(root)
+	return err
+}
+
+// host finds QEMU and the firmwares for the architecture of a kernel.
+func (o Options) host(ctx context.Context, kernel []byte) (qemu.Host, error) {
+	arch, err := qemu.KernelArch(kernel)
+	if err != nil {
+		return qemu.Host{}, err
+	}
+	host, err := qemu.Find(ctx, arch, o.QEMU)
 	if err != nil {
 		return host, err
 	}
-	for _, b := range o.Boots {
+	boots := o.Boots
+	if len(boots) == 0 {
+		boots = host.Boots()
+	}
+	for _, b := range boots {
+		if !slices.Contains(host.Boots(), b) {
+			return host, fmt.Errorf("machines of %s have no firmware %s: there are %v", arch, b, host.Boots())
+		}
 		if _, err := host.Firmware(b); err != nil {
 			return host, err
 		}
@@ -227,7 +253,7 @@ func (l *Lab) accelerator(ctx context.Context) (verdict qemu.Verdict, err error)
 // tryKVM decides between KVM and emulation; kernel is the path of a Linux kernel.
 func (o Options) tryKVM(ctx context.Context, host qemu.Host, kernel string) (qemu.Verdict, error) {
 	if o.NoKVM {
-		return qemu.Verdict{Accel: qemu.TCG(host.Version), Reason: "not wanted"}, nil
+		return qemu.Verdict{Accel: qemu.TCG(host), Reason: "not wanted"}, nil
 	}
 	return qemu.Prober{Host: host, Kernel: kernel, CacheDir: o.CacheDir, Log: o.Log}.Probe(ctx)
 }

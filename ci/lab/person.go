@@ -5,6 +5,7 @@ package lab
 import (
 	"context"
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -25,7 +26,6 @@ func ForPerson(ctx context.Context, o Options) (_ qemu.Config, limit time.Durati
 	if o, err = o.WithDefaults(); err != nil {
 		return qemu.Config{}, 0, err
 	}
-	o.Boots = o.Boots[:1]
 	l, err := open(ctx, o)
 	if err != nil {
 		return qemu.Config{}, 0, err
@@ -45,13 +45,16 @@ func ForEmpty(ctx context.Context, o Options, kernel string) (qemu.Config, error
 	if err != nil {
 		return qemu.Config{}, err
 	}
-	o.Boots = o.Boots[:1]
-	host, err := o.host(ctx)
+	data, err := os.ReadFile(kernel)
+	if err != nil {
+		return qemu.Config{}, err
+	}
+	host, err := o.host(ctx, data)
 	if err != nil {
 		return qemu.Config{}, err
 	}
 	verdict, err := o.tryKVM(ctx, host, kernel)
-	return qemu.Config{Host: host, Accel: verdict.Accel, Boot: o.Boots[0], Log: o.Log, Disk: o.Disk, DiskSize: personDiskSize}, err
+	return qemu.Config{Host: host, Accel: verdict.Accel, Boot: slices.Concat(o.Boots, host.Boots())[0], Log: o.Log, Disk: o.Disk, DiskSize: personDiskSize}, err
 }
 
 // Users returns the names of the users that the cloud-config on the disk lets log in,

@@ -35,12 +35,16 @@ const tbMiB = 128
 // distribution compiled for x86-64-v2 or later does not run on it.
 const plainCPU = "qemu64"
 
+// plainARM is a processor of ARMv8.0, on which every distribution runs. QEMU's "max" signs
+// every return address (FEAT_PAuth), which takes more than half of the time in emulation.
+const plainARM = "cortex-a72"
+
 // TCG is emulation in software: slow, but it works everywhere. Do not choose "max" with
 // features removed: with "max,-svm" on QEMU 7.2, systemd 257 fails to mount and to start
 // nearly everything ("Mount process finished, but there is no mount").
-func TCG(v Version) Accelerator {
-	a := Accelerator{Name: "tcg", Arg: "tcg,thread=single", CPU: plainCPU, SMP: 1}
-	if v.Major >= mttcgMajor {
+func TCG(h Host) Accelerator {
+	a := Accelerator{Name: "tcg", Arg: "tcg,thread=single", CPU: h.board().cpu, SMP: 1}
+	if h.Version.Major >= mttcgMajor {
 		a.Arg, a.SMP = "tcg,thread=multi", atMostTwo()
 	}
 	a.Arg += fmt.Sprintf(",tb-size=%d", tbMiB)

@@ -50,19 +50,28 @@ func (m machine) args() []string {
 // machineType has graphics off, so that SeaBIOS and with it GRUB write to the
 // serial line.
 func (m machine) machineType() string {
+	if m.virt() {
+		return string(Virt) // it has no graphics
+	}
 	if m.firmware.SMM {
 		return string(m.Chipset) + ",graphics=off,smm=on"
 	}
 	return string(m.Chipset) + ",graphics=off"
 }
 
+// virt tells whether the machine is QEMU's own for arm64.
+func (m machine) virt() bool { return m.Chipset == Virt || m.Chipset == VirtPlain }
+
 // watchdogArgs let the chipset's watchdog reset the machine, as on hardware. QEMU straps
-// that off by default, and the driver cannot see it.
+// that of Q35 off by default, and the driver cannot see it.
 func (m machine) watchdogArgs() []string {
-	if m.Chipset != Q35 {
-		return nil
+	switch m.Chipset {
+	case Q35:
+		return []string{"-global", "ICH9-LPC.noreboot=off"}
+	case Virt:
+		return []string{"-device", "i6300esb"}
 	}
-	return []string{"-global", "ICH9-LPC.noreboot=off"}
+	return nil
 }
 
 func (m machine) firmwareArgs() []string {
@@ -75,7 +84,9 @@ func (m machine) firmwareArgs() []string {
 	args := []string{
 		"-drive", flash(m.firmware.Code, 0, ",readonly=on"),
 		"-drive", flash(m.firmware.Vars, 1, ""),
-		"-global", "ICH9-LPC.disable_s3=1", // OVMF with SMM and S3 needs more options
+	}
+	if m.Chipset == Q35 {
+		args = append(args, "-global", "ICH9-LPC.disable_s3=1") // OVMF with SMM and S3 needs more options
 	}
 	if m.firmware.SMM {
 		args = append(args, "-global", "driver=cfi.pflash01,property=secure,value=on")
@@ -97,10 +108,13 @@ func (m machine) diskArgs() []string {
 		drives = append(drives, fmt.Sprintf("disk%d", i))
 	}
 	a = append(a, m.Bus.Args(firstDisk, m.SectorSize, drives...)...)
+	if m.virt() && len(m.CDROMs) > 0 {
+		a = append(a, "-device", "virtio-scsi-pci,id=cdroms")
+	}
 	for i, path := range m.CDROMs {
 		a = append(a,
 			"-drive", fmt.Sprintf("if=none,id=cdrom%d,media=cdrom,format=raw,readonly=on,file=%s", i, quote(path)),
-			"-device", fmt.Sprintf("ide-cd,%sdrive=cdrom%d,bootindex=%d", m.cdromBus(i), i, firstCD+i))
+			"-device", fmt.Sprintf("%sdrive=cdrom%d,bootindex=%d", m.cdrom(i), i, firstCD+i))
 	}
 	return a
 }
@@ -117,13 +131,17 @@ func (m machine) bootIndexes() (disk, cd int) {
 // lastPort is the number of the last SATA port of Q35.
 const lastPort = 5
 
-// cdromBus names the port of the drive i. A SATA port takes one drive, and QEMU puts two on
-// the first one. Disks have the first ports; an i440FX has two places for drives by itself.
-func (m machine) cdromBus(i int) string {
-	if m.Chipset == I440FX || len(m.CDROMs) == 1 {
-		return ""
+// cdrom is the device of the drive i, with its port. A SATA port takes one drive, and QEMU puts
+// two on the first one. Disks have the first ports; an i440FX has two places for drives by
+// itself. Virt has no SATA: its drives are SCSI.
+func (m machine) cdrom(i int) string {
+	switch {
+	case m.virt():
+		return "scsi-cd,bus=cdroms.0,"
+	case m.Chipset == I440FX || len(m.CDROMs) == 1:
+		return "ide-cd,"
 	}
-	return fmt.Sprintf("bus=ide.%d,", lastPort-i)
+	return fmt.Sprintf("ide-cd,bus=ide.%d,", lastPort-i)
 }
 
 // loggedArgs attach the first disk behind a driver that logs its writes.

@@ -34,7 +34,7 @@ func fromEnv(t *testing.T, name string) string {
 
 func host(t *testing.T) Host {
 	t.Helper()
-	h, err := Find(t.Context(), "")
+	h, err := Find(t.Context(), "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func limited(t *testing.T, d time.Duration) context.Context {
 func start(t *testing.T, c Config) *VM {
 	t.Helper()
 	c.Host = host(t)
-	c.Accel = TCG(c.Host.Version)
+	c.Accel = TCG(c.Host)
 	vm, err := Start(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
@@ -166,7 +166,7 @@ func TestCrashAndDeath(t *testing.T) {
 		t.Fatalf("got %v, want an ExitError", err)
 	}
 	t.Log(err)
-	bad := Config{Host: host(t), CDROMs: []string{"/does/not/exist.iso"}, Accel: TCG(Version{})}
+	bad := Config{Host: host(t), CDROMs: []string{"/does/not/exist.iso"}, Accel: TCG(Host{Version: Version{}})}
 	if _, err := Start(t.Context(), bad); err == nil || !strings.Contains(err.Error(), "exist.iso") {
 		t.Fatalf("got %v, want QEMU's own words about the file", err)
 	}

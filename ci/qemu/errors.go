@@ -10,14 +10,11 @@ import (
 
 // Errors that callers branch on.
 var (
-	ErrNoQEMU     = errors.New("qemu-system-x86_64 not found")
+	ErrNoQEMU     = errors.New("not found")
 	ErrNoFirmware = errors.New("UEFI firmware not found")
 	// ErrEnded means that QEMU is gone: powered off, killed, or never started.
 	ErrEnded = errors.New("the virtual machine has ended")
 )
-
-// install says how to install a missing QEMU or firmware.
-const install = "install it, on Debian and Ubuntu with: apt-get install --no-install-recommends qemu-system-x86 ovmf"
 
 // A GuestError is a failure of the guest that its console showed.
 type GuestError struct {

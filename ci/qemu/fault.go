@@ -22,8 +22,8 @@ const (
 // kernelCrash matches the line with which Linux on x86 begins to report a fault in
 // itself. die() in arch/x86/kernel/dumpstack.c prints the kind, the error code in four
 // hexadecimal digits and the number of the fault ("double fault: 0000 [#1]"). Newer
-// kernels put "Oops: " before it, Debian 12's does not. An overloaded host can cause a
-// soft lockup.
+// kernels put "Oops: " before it, Debian 12's does not. arch/arm64/kernel/traps.c has "Internal
+// error: Oops: " before the code. An overloaded host can cause a soft lockup.
 var kernelCrash = regexp.MustCompile(`(BUG: unable to handle|Oops: |general protection fault|kernel BUG at |BUG: soft lockup - CPU|: [0-9a-f]{4} \[#[0-9]+\])`)
 
 // DefaultFaults returns all known faults.

@@ -42,23 +42,24 @@ func (h Host) Firmware(b Boot) (Firmware, error) {
 		return Firmware{}, err
 	}
 	for _, d := range found {
-		if fw, ok := d.firmware(b); ok && h.exists(fw) {
+		if fw, ok := d.firmware(h.board(), b); ok && h.exists(fw) {
 			return h.rooted(fw), nil
 		}
 	}
-	for _, fw := range usualFirmware(b) {
+	for _, fw := range h.board().usual(b) {
 		if h.exists(fw) {
 			return h.rooted(fw), nil
 		}
 	}
-	return Firmware{}, noFirmware(b)
+	return Firmware{}, h.board().noFirmware(b)
 }
 
-func noFirmware(b Boot) error {
-	if b == SecureBoot {
-		return fmt.Errorf("%w: none with Secure Boot and enrolled keys (Debian's are OVMF_CODE_4M.secboot.fd and OVMF_VARS_4M.ms.fd): %s", ErrNoFirmware, install)
+func (b board) noFirmware(boot Boot) error {
+	if boot == SecureBoot {
+		best := b.usual(boot)[0]
+		return fmt.Errorf("%w: none with Secure Boot and enrolled keys (Debian's are %s and %s): %s", ErrNoFirmware, filepath.Base(best.Code.Path), filepath.Base(best.Vars.Path), b.install())
 	}
-	return fmt.Errorf("%w: %s", ErrNoFirmware, install)
+	return fmt.Errorf("%w: %s", ErrNoFirmware, b.install())
 }
 
 func (h Host) path(p string) string { return filepath.Join("/", h.Root, p) }
@@ -77,11 +78,25 @@ func (h Host) rooted(fw Firmware) Firmware {
 	return fw
 }
 
+func pair(dir, code, vars string, smm bool) Firmware {
+	return Firmware{Code: Flash{dir + "/" + code, "raw"}, Vars: Flash{dir + "/" + vars, "raw"}, SMM: smm}
+}
+
+// usualARMFirmware returns the paths that packages use on arm64, best first.
+func usualARMFirmware(b Boot) []Firmware {
+	if b == SecureBoot {
+		return []Firmware{pair("/usr/share/AAVMF", "AAVMF_CODE.ms.fd", "AAVMF_VARS.ms.fd", false)} // Debian, Ubuntu
+	}
+	return []Firmware{
+		pair("/usr/share/AAVMF", "AAVMF_CODE.no-secboot.fd", "AAVMF_VARS.fd", false),              // Debian, Ubuntu
+		pair("/usr/share/AAVMF", "AAVMF_CODE.fd", "AAVMF_VARS.fd", false),                         // Debian 12
+		pair("/usr/share/edk2/aarch64", "QEMU_EFI-pflash.raw", "vars-template-pflash.raw", false), // Fedora, RHEL family
+		pair("/usr/share/qemu", "aavmf-aarch64-code.bin", "aavmf-aarch64-vars.bin", false),        // openSUSE
+	}
+}
+
 // usualFirmware returns the paths that packages use, best first.
 func usualFirmware(b Boot) []Firmware {
-	pair := func(dir, code, vars string, smm bool) Firmware {
-		return Firmware{Code: Flash{dir + "/" + code, "raw"}, Vars: Flash{dir + "/" + vars, "raw"}, SMM: smm}
-	}
 	if b == SecureBoot {
 		return []Firmware{
 			pair("/usr/share/OVMF", "OVMF_CODE_4M.secboot.fd", "OVMF_VARS_4M.ms.fd", true),              // Debian, Ubuntu
@@ -122,12 +137,12 @@ type flashFile struct {
 	Format   string `json:"format"`
 }
 
-// firmware returns the code and variables of a descriptor if they can boot b on Q35.
-func (d descriptor) firmware(b Boot) (Firmware, bool) {
+// firmware returns the code and variables of a descriptor if they can boot b on the board.
+func (d descriptor) firmware(on board, b Boot) (Firmware, bool) {
 	has := func(f string) bool { return slices.Contains(d.Features, f) }
 	secure := has("secure-boot") && has("enrolled-keys")
 	usable := slices.Contains(d.InterfaceTypes, "uefi") && d.Mapping.Device == "flash" &&
-		(d.Mapping.Mode == "" || d.Mapping.Mode == "split") && d.runsOnQ35()
+		(d.Mapping.Mode == "" || d.Mapping.Mode == "split") && d.runsOn(on)
 	if !usable || secure != (b == SecureBoot) || b == UEFI && has("secure-boot") {
 		return Firmware{}, false
 	}
@@ -138,10 +153,10 @@ func (d descriptor) firmware(b Boot) (Firmware, bool) {
 	}, true
 }
 
-func (d descriptor) runsOnQ35() bool {
+func (d descriptor) runsOn(b board) bool {
 	for _, t := range d.Targets {
 		for _, m := range t.Machines {
-			if t.Architecture == "x86_64" && strings.HasPrefix(m, "pc-q35") {
+			if t.Architecture == b.machine && strings.HasPrefix(m, b.family) {
 				return true
 			}
 		}

@@ -52,6 +52,10 @@ func TestFirmware(t *testing.T) {
 		"usr/share/qemu/firmware/60-later.json":  descriptorText("/d/code", "/d/vars", "raw"),
 		"s/code":                                 "", "s/vars": "", "p/code": "", "p/vars": "", "n/code": "", "n/vars": "", "d/code": "", "d/vars": "",
 	}
+	arm := map[string]string{
+		"usr/share/AAVMF/AAVMF_CODE.fd": "", "usr/share/AAVMF/AAVMF_VARS.fd": "",
+		"usr/share/AAVMF/AAVMF_CODE.ms.fd": "", "usr/share/AAVMF/AAVMF_VARS.ms.fd": "",
+	}
 	raw := func(code, vars string, smm bool) Firmware {
 		return Firmware{Code: Flash{code, "raw"}, Vars: Flash{vars, "raw"}, SMM: smm}
 	}
@@ -73,10 +77,19 @@ func TestFirmware(t *testing.T) {
 		{"nothing", nil, SecureBoot, Firmware{}, ErrNoFirmware},
 		{"descriptor", described, UEFI, Firmware{Code: Flash{"/p/code", "qcow2"}, Vars: Flash{"/p/vars", "qcow2"}}, nil},
 		{"descriptor, Secure Boot", described, SecureBoot, Firmware{Code: Flash{"/s/code", "qcow2"}, Vars: Flash{"/s/vars", "qcow2"}, SMM: true}, nil},
+		{"arm64, Debian 12", arm, UEFI, raw("/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd", false), nil},
+		{"arm64, Secure Boot", arm, SecureBoot, raw("/usr/share/AAVMF/AAVMF_CODE.ms.fd", "/usr/share/AAVMF/AAVMF_VARS.ms.fd", false), nil},
+		{"arm64, descriptors of another architecture", described, UEFI, Firmware{}, ErrNoFirmware},
+		{"arm64, descriptor", map[string]string{
+			"usr/share/qemu/firmware/60-aarch64.json": strings.NewReplacer("x86_64", "aarch64", "pc-q35-*", "virt-*").Replace(descriptorText("/p/code", "/p/vars", "raw")), "p/code": "", "p/vars": "",
+		}, UEFI, raw("/p/code", "/p/vars", false), nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			h := rootWith(t, tt.files)
+			if strings.HasPrefix(tt.name, "arm64") {
+				h.Arch = "arm64"
+			}
 			got, err := h.Firmware(tt.boot)
 			if !errors.Is(err, tt.err) {
 				t.Fatalf("got %v, want %v", err, tt.err)
@@ -97,8 +110,10 @@ func FuzzDescriptor(f *testing.F) {
 	f.Add([]byte(descriptorText("/a", "/b", "raw", "secure-boot")))
 	f.Fuzz(func(_ *testing.T, data []byte) {
 		if d, err := parseDescriptor(data); err == nil {
-			d.firmware(UEFI)
-			d.firmware(SecureBoot)
+			for _, b := range boards() {
+				d.firmware(b, UEFI)
+				d.firmware(b, SecureBoot)
+			}
 		}
 	})
 }

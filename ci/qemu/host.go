@@ -3,6 +3,7 @@
 package qemu
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os/exec"
@@ -13,8 +14,9 @@ import (
 
 // A Host is the QEMU of this computer, and the root of its firmware paths.
 type Host struct {
-	QEMU    string // absolute path of qemu-system-x86_64
+	QEMU    string // absolute path of qemu-system-x86_64, or that of Arch
 	Version Version
+	Arch    string // of its machines, as Go names it; default amd64
 	Root    string // folder that firmware paths start from; default /
 }
 
@@ -23,10 +25,15 @@ type Version struct{ Major, Minor, Micro int }
 
 func (v Version) String() string { return fmt.Sprintf("%d.%d.%d", v.Major, v.Minor, v.Micro) }
 
-// Find finds QEMU. program is a path or a name in PATH; "" means qemu-system-x86_64. If
-// QEMU is missing, the error is ErrNoQEMU and says what to install.
-func Find(ctx context.Context, program string) (Host, error) {
-	path, err := lookPath(program)
+// Find finds the QEMU for machines of an architecture, as Go names it; the default is amd64.
+// program is a path or a name in PATH; "" means qemu-system-x86_64 or what the other
+// architecture has. If QEMU is missing, the error is ErrNoQEMU and says what to install.
+func Find(ctx context.Context, arch, program string) (Host, error) {
+	b, err := boardOf(arch)
+	if err != nil {
+		return Host{}, err
+	}
+	path, err := b.lookPath(program)
 	if err != nil {
 		return Host{}, err
 	}
@@ -38,20 +45,16 @@ func Find(ctx context.Context, program string) (Host, error) {
 	if err != nil {
 		return Host{}, fmt.Errorf("reading the version of %s: %w", path, err)
 	}
-	return Host{QEMU: path, Version: version, Root: "/"}, nil
+	return Host{QEMU: path, Version: version, Arch: b.arch, Root: "/"}, nil
 }
 
-func lookPath(program string) (string, error) {
-	name := program
-	if name == "" {
-		name = "qemu-system-x86_64"
-	}
-	path, err := exec.LookPath(name)
+func (b board) lookPath(program string) (string, error) {
+	path, err := exec.LookPath(cmp.Or(program, b.program()))
 	if err != nil && program != "" {
-		return "", fmt.Errorf("%w: %q: name a QEMU that exists, or %s", ErrNoQEMU, program, install)
+		return "", fmt.Errorf("%s %w: %q: name a QEMU that exists, or %s", b.program(), ErrNoQEMU, program, b.install())
 	}
 	if err != nil {
-		return "", fmt.Errorf("%w in PATH: %s", ErrNoQEMU, install)
+		return "", fmt.Errorf("%s %w in PATH: %s", b.program(), ErrNoQEMU, b.install())
 	}
 	return filepath.Abs(path)
 }

@@ -40,10 +40,16 @@ func FuzzParseVersion(f *testing.F) {
 func TestFindMissing(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	for _, program := range []string{"", "/does/not/exist"} {
-		_, err := Find(t.Context(), program)
+		_, err := Find(t.Context(), "", program)
 		if !errors.Is(err, ErrNoQEMU) || !strings.Contains(err.Error(), "apt-get install --no-install-recommends qemu-system-x86 ovmf") {
 			t.Errorf("%q: got %v, want what to install", program, err)
 		}
+	}
+	if _, err := Find(t.Context(), "arm64", ""); err == nil || err.Error() != "qemu-system-aarch64 not found in PATH: install it, on Debian and Ubuntu with: apt-get install --no-install-recommends qemu-system-arm qemu-efi-aarch64" {
+		t.Errorf("got %v", err)
+	}
+	if _, err := Find(t.Context(), "mips", ""); err == nil || !strings.Contains(err.Error(), `"mips": there are amd64, arm64`) {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -53,8 +59,8 @@ func TestFind(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", filepath.Dir(fake)+":/bin:/usr/bin")
-	h, err := Find(t.Context(), "")
-	if diff := cmp.Diff(Host{QEMU: fake, Version: Version{8, 1, 5}, Root: "/"}, h); err != nil || diff != "" {
+	h, err := Find(t.Context(), "", "")
+	if diff := cmp.Diff(Host{QEMU: fake, Version: Version{8, 1, 5}, Root: "/", Arch: "amd64"}, h); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
 }

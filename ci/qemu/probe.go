@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -45,6 +46,12 @@ type Verdict struct {
 // Probe tries KVM, or reads the cached answer. Broken KVM is no error: the verdict is TCG.
 func (p Prober) Probe(ctx context.Context) (Verdict, error) {
 	p = p.withDefaults()
+	if arch := p.Host.board().arch; arch != runtime.GOARCH {
+		return p.verdict(fmt.Sprintf("the machine's processor is %s, this computer's %s", arch, runtime.GOARCH)), nil
+	}
+	if runtime.GOARCH != "amd64" {
+		return p.verdict("KVM is tried on amd64 alone so far"), nil
+	}
 	if err := openKVM(); err != nil {
 		return p.verdict(err.Error()), nil
 	}
@@ -85,7 +92,7 @@ func (p Prober) verdict(reason string) Verdict {
 	if reason == "" {
 		return Verdict{Accel: KVM()}
 	}
-	return Verdict{Accel: TCG(p.Host.Version), Reason: reason}
+	return Verdict{Accel: TCG(p.Host), Reason: reason}
 }
 
 // openKVM returns an error that says why KVM cannot even be tried.

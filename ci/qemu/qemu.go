@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package qemu starts x86-64 virtual machines for tests and for users. It owns everything
+// Package qemu starts virtual machines, of amd64 and arm64, for tests and for users. It owns everything
 // between a disk file and a running guest: finding QEMU and its firmware, deciding
 // whether KVM can be trusted, copy-on-write disks, the serial console, SSH over a
 // forwarded loopback port, and the end of the QEMU process.
@@ -34,26 +34,30 @@ const (
 	SecureBoot Boot = "secureboot"
 )
 
-// Boots lists every firmware in the order of reports.
+// Boots lists every firmware in the order of reports. Not every architecture has all: see
+// Host.Boots.
 func Boots() []Boot { return []Boot{BIOS, UEFI, SecureBoot} }
 
 // A Chipset is a machine's chipset, by QEMU's name.
 type Chipset string
 
 // The chipsets. I440FX, of 1996, has no watchdog. It is for tests of a machine without
-// one, and works only with BIOS here.
+// one, and works only with BIOS here. Virt is QEMU's machine for arm64, with a watchdog on
+// the PCI bus, and VirtPlain the same without it.
 const (
-	Q35    Chipset = "q35"
-	I440FX Chipset = "pc"
+	Q35       Chipset = "q35"
+	I440FX    Chipset = "pc"
+	Virt      Chipset = "virt"
+	VirtPlain Chipset = "virt-plain"
 )
 
 // Config describes one machine. Only Host and Accel are always needed.
 type Config struct {
 	Host  Host         // from Find
 	Accel Accelerator  // how guest code runs: TCG, or the result of Probe
-	Boot  Boot         // default BIOS
+	Boot  Boot         // default: the first of Host.Boots
 	Log   *slog.Logger // default: nothing is logged
-	// Chipset decides whether there is a watchdog; default Q35, which has one.
+	// Chipset decides whether there is a watchdog; the default of each architecture has one.
 	Chipset Chipset
 	Bus     Bus // how the disks are attached; default VirtioBlk
 
@@ -109,10 +113,10 @@ const DefaultMemoryMiB = 1536
 
 func (c Config) withDefaults() Config {
 	if c.Boot == "" {
-		c.Boot = BIOS
+		c.Boot = c.Host.Boots()[0]
 	}
 	if c.Chipset == "" {
-		c.Chipset = Q35
+		c.Chipset = c.Host.board().chipset
 	}
 	if c.Bus == "" {
 		c.Bus = VirtioBlk

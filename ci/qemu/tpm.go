@@ -20,7 +20,7 @@ func (m machine) tpmArgs() []string {
 	}
 	return []string{
 		"-chardev", fmt.Sprintf("socket,id=tpm,fd=%d", tpmFD),
-		"-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-crb,tpmdev=tpm0",
+		"-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", m.Host.board().tpm + ",tpmdev=tpm0",
 	}
 }
 

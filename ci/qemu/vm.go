@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -37,6 +38,9 @@ func Start(ctx context.Context, c Config) (*VM, error) {
 	c = c.withDefaults()
 	if c.Chipset == I440FX && c.Boot != BIOS {
 		return nil, fmt.Errorf("a machine with chipset %s and firmware %s: use BIOS, or chipset %s", c.Chipset, c.Boot, Q35)
+	}
+	if boots := c.Host.Boots(); !slices.Contains(boots, c.Boot) {
+		return nil, fmt.Errorf("a machine of %s with firmware %s: there are %v", c.Host.board().arch, c.Boot, boots)
 	}
 	v := &VM{machine: machine{Config: c}}
 	if err := v.prepare(); err != nil {

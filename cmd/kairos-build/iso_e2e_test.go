@@ -49,7 +49,7 @@ func newISOLab(t *testing.T, args ...string) isoLab {
 	if image == "" {
 		t.Skip("SKIPPED, NOT PROVEN: set KAIROS_E2E_IMAGE")
 	}
-	host, err := qemu.Find(t.Context(), "")
+	host, err := qemu.Find(t.Context(), "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func (l isoLab) boot(t *testing.T, want string, c qemu.Config, choose ...qemu.Me
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute) // QEMU writes 6 MB/s to an SD card
 	defer cancel()
-	c.Host, c.Accel, c.NoReboot = l.host, qemu.TCG(l.host.Version), true
+	c.Host, c.Accel, c.NoReboot = l.host, qemu.TCG(l.host), true
 	c.ConsoleLog, c.Faults = filepath.Join(t.TempDir(), "console.log"), []qemu.Fault{}
 	begin := time.Now()
 	vm, err := qemu.Start(ctx, c)

@@ -48,7 +48,7 @@ func newNetLab(t *testing.T) *netLab {
 		t.Skip("SKIPPED, NOT PROVEN: set KAIROS_E2E_IMAGE")
 	}
 	var err error
-	if l.machine, err = qemu.Find(t.Context(), ""); err != nil {
+	if l.machine, err = qemu.Find(t.Context(), "", ""); err != nil {
 		t.Fatal(err)
 	}
 	if l.segment, err = segment.New(t.Context()); err != nil {
@@ -191,7 +191,7 @@ func (l *netLab) boot(n int, c qemu.Config) netMachine {
 	tap, err := l.segment.TAP(l.t.Context())
 	l.check(err)
 	defer tap.Close() // QEMU has its own
-	c.Host, c.Accel = l.machine, qemu.TCG(l.machine.Version)
+	c.Host, c.Accel = l.machine, qemu.TCG(l.machine)
 	c.Network.TAP, c.Network.MAC, c.Network.Boot = tap, mac(n), c.Kernel == ""
 	c.Faults = []qemu.Fault{} // a firmware that finds no disk is not one
 	c.ConsoleLog = filepath.Join(l.t.TempDir(), "console.log")

@@ -241,7 +241,7 @@ func (o *simulateFlags) bootNode(cmd *cobra.Command) (err error) {
 
 // canBoot checks for QEMU and the firmware before a disk is made.
 func (o *simulateFlags) canBoot(cmd *cobra.Command) error {
-	host, err := qemu.Find(cmd.Context(), o.vm.QEMU)
+	host, err := qemu.Find(cmd.Context(), o.Arch, o.vm.QEMU)
 	if err != nil {
 		return err
 	}

@@ -49,7 +49,7 @@ func newLab(t *testing.T) lab {
 	if kernel == "" || modules == "" {
 		t.Skipf("SKIPPED, NOT PROVEN: set %s and %s", envKernel, envModules)
 	}
-	host, err := qemu.Find(t.Context(), "")
+	host, err := qemu.Find(t.Context(), "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func (l lab) boot(t *testing.T, d testDisk, dir, want string, c qemu.Config) str
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	c.Host, c.Accel, c.Dir = l.host, qemu.TCG(l.host.Version), dir
+	c.Host, c.Accel, c.Dir = l.host, qemu.TCG(l.host), dir
 	c.Kernel, c.Initrd, c.NoReboot, c.MemoryMiB = l.kernel, l.initrd, true, 768
 	c.ConsoleLog, c.Faults = filepath.Join(t.TempDir(), "console.log"), []qemu.Fault{}
 	c.Append = fmt.Sprintf("console=ttyS0 panic=1 %s=a %s=active %s=%s %s=%x %s=%d %s",

@@ -31,8 +31,8 @@ type Fault struct {
 	Damage lab.Damage
 	// Config is one more cloud-config; it must not affect slot a.
 	Config string
-	// Chipset is the machine's chipset; default one with a watchdog.
-	Chipset qemu.Chipset
+	// NoWatchdog takes a machine without a watchdog.
+	NoWatchdog bool
 	// Words must appear on the console before the fallback.
 	Words string
 	// Idle means that after Words the guest does nothing until it is reset.
@@ -93,7 +93,7 @@ func All() []Fault {
 		{Name: "panic", Title: "a new slot with a kernel panic after the boot", Config: onB("30s", "echo c > /proc/sysrq-trigger"), Words: `Kernel panic - not syncing: sysrq triggered crash`, Why: silent},
 		{Name: "crash", Title: "a new slot with a crash of process 1", Config: onB("30s", crashPID1), Words: `kairos-acceptance: process 1 crashes`, Why: silent},
 		{Name: "hang", Short: true, Title: "a new slot with a hang, which the watchdog ends", Config: onB("50m", hang), Words: `kairos-acceptance: process 1 stops, watchdog: iTCO_wdt$`, Idle: true, Why: silent},
-		{Name: "softdog", Title: "a new slot with a hang without a watchdog, which the kernel's timer ends", Chipset: qemu.I440FX, Config: onB("50m", hang), Words: `kairos-acceptance: process 1 stops, watchdog: Software Watchdog$`, Idle: true, Last: `softdog: Initiating system reboot`, Why: silent},
+		{Name: "softdog", Title: "a new slot with a hang without a watchdog, which the kernel's timer ends", NoWatchdog: true, Config: onB("50m", hang), Words: `kairos-acceptance: process 1 stops, watchdog: Software Watchdog$`, Idle: true, Last: `softdog: Initiating system reboot`, Why: silent},
 		{Name: "health", Short: true, Title: "a new slot with a health check that fails", Config: onB("10s", "exit 1"), Words: `slot=b mode=active`, Why: notHealthy},
 		{Name: "strict", Title: "a new slot with a config that the new version cannot carry out, with strict: true", Config: strictOnB, Words: `slot=b mode=active`, Why: notHealthy},
 		{Name: "rot", Short: true, Title: "a good slot that does not come up any more", Stay: true, Damage: lab.DamageInit(layout.SlotA), Words: `kairos: slot a did not come up in 5 boots; slot b has its turn`,
@@ -114,10 +114,10 @@ func (f Fault) ends() slot.Condition {
 // Machine is the machine's name in the report.
 func (f Fault) Machine() string { return "fault-" + f.Name }
 
-// Firmware is the firmware of the machine: usual, or BIOS if the chipset has no other.
-func (f Fault) Firmware(usual qemu.Boot) qemu.Boot {
-	if f.Chipset == qemu.I440FX {
-		return qemu.BIOS
+// Firmware is the firmware of the machine: usual, unless one without a watchdog has no other.
+func (f Fault) Firmware(h qemu.Host, usual qemu.Boot) qemu.Boot {
+	if f.NoWatchdog {
+		_, usual = h.WithoutWatchdog(usual)
 	}
 	return usual
 }
@@ -237,7 +237,10 @@ const fallbackBoots = slot.MaxUnproven + 2
 // prepare makes the machine: a node that runs from slot a. Slot b is broken and on
 // trial, or, with Stay, the good slot is damaged.
 func (f Fault) prepare(ctx context.Context, m *lab.Machine) error {
-	m.Setup = lab.Setup{Chipset: f.Chipset, Faults: []qemu.Fault{}}
+	m.Setup = lab.Setup{Faults: []qemu.Fault{}}
+	if f.NoWatchdog {
+		m.Setup.Chipset, _ = m.Lab.Host.WithoutWatchdog(m.Boot)
+	}
 	if err := m.Fork(ctx); err != nil {
 		return err
 	}

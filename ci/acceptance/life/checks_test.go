@@ -189,11 +189,11 @@ func TestList(t *testing.T) {
 			t.Errorf("%q checks nothing or has no title", c.Name)
 		}
 	}
-	if n := len(checksFor(qemu.BIOS)); n != len(Checks()) {
+	if n := len(checksFor(qemu.BIOS, qemu.BIOS)); n != len(Checks()) {
 		t.Errorf("BIOS: got %d checks, want all %d", n, len(Checks()))
 	}
 	for _, b := range []qemu.Boot{qemu.UEFI, qemu.SecureBoot} {
-		for _, c := range checksFor(b) {
+		for _, c := range checksFor(b, qemu.BIOS) {
 			if c.Second != nil {
 				t.Errorf("%s: %q needs a reboot", b, c.Name)
 			}

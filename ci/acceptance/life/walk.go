@@ -31,7 +31,7 @@ type walk struct {
 
 // Tell runs the life of a machine.
 func (l Life) Tell(ctx context.Context, m *lab.Machine) {
-	s, checks, begin := walk{l, m}, checksFor(m.Boot), m.Start
+	s, checks, begin := walk{l, m}, checksFor(m.Boot, m.Lab.Host.Boots()[0]), m.Start
 	if l.Shared {
 		begin = m.Fork
 	}

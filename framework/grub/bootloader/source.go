@@ -22,7 +22,7 @@ type Source struct {
 	NetGRUB                string // signed program for UEFI that boots from the network; empty: none
 	Name                   string // file that shim starts; empty: grub and Arch, such as grubx64.efi
 	Dir                    string // below EFI/, where the signed GRUB looks for grub.cfg
-	Modules                string // folder of GRUB's modules for BIOS
+	Modules                string // folder of GRUB's modules for BIOS; empty: the architecture has no BIOS
 	Arch                   string // as in EFI file names
 }
 
@@ -32,8 +32,10 @@ func (s Source) Copies() map[string]string {
 	copies := map[string]string{
 		efiShim + s.Arch + ".efi": s.Shim,
 		efiMok + s.Arch + ".efi":  s.MokManager,
-		BIOSBoot:                  filepath.Join(s.Modules, "boot.img"),
-		CDHybrid:                  filepath.Join(s.Modules, "boot_hybrid.img"),
+	}
+	if s.Modules != "" {
+		copies[BIOSBoot] = filepath.Join(s.Modules, "boot.img")
+		copies[CDHybrid] = filepath.Join(s.Modules, "boot_hybrid.img")
 	}
 	copies[efiDir+cmp.Or(s.Name, "grub"+s.Arch+".efi")] = s.GRUB
 	if s.NetGRUB != "" {

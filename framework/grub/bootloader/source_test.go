@@ -28,6 +28,10 @@ func TestSource(t *testing.T) {
 	if copies := suse.Copies(); copies["efi/grub.efi"] != "/g" || copies["efi/grubx64.efi"] != "" {
 		t.Errorf("with another name: %v", copies)
 	}
+	arm := Source{Shim: "/s", MokManager: "/m", GRUB: "/g", Dir: "debian", Arch: "aa64"}
+	if diff := cmp.Diff(map[string]string{"efi/shimaa64.efi": "/s", "efi/mmaa64.efi": "/m", "efi/grubaa64.efi": "/g"}, arm.Copies()); diff != "" {
+		t.Errorf("without a BIOS (-want +got):\n%s", diff)
+	}
 	const begin = "grub-mkimage --directory /mod --format i386-pc --prefix (,gpt2)/EFI/debian --output /out/core.img biosdisk part_gpt fat "
 	if got := strings.Join(s.MakeCore("/out/core.img"), " "); !strings.HasPrefix(got, begin) {
 		t.Errorf("got %s, want it to begin with %s", got, begin)

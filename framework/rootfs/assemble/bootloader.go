@@ -17,7 +17,7 @@ import (
 
 // bootloader collects the boot loader below --out, in layout.ImageBoot. The EFI
 // programs are the distribution's signed ones; its grub-mkimage makes the BIOS
-// core images, for disks and for installer media.
+// core images, for disks and for installer media, where the architecture has a BIOS.
 func bootloader(args []string) error {
 	flags := flag.NewFlagSet("bootloader", flag.ContinueOnError)
 	epoch := flags.Int64("epoch", 0, "no file may be newer than this, in Unix seconds")
@@ -34,7 +34,7 @@ func bootloader(args []string) error {
 	flags.StringVar(&from.GRUB, "grub", "", "the signed GRUB")
 	flags.StringVar(&from.NetGRUB, "grub-net", "", "the signed GRUB for the network boot, or none")
 	flags.StringVar(&from.Dir, "grub-dir", "", "folder below EFI/ where the signed GRUB looks for grub.cfg")
-	flags.StringVar(&from.Modules, "bios-modules", "/usr/lib/grub/i386-pc", "GRUB's modules for BIOS")
+	flags.StringVar(&from.Modules, "bios-modules", "", "GRUB's modules for BIOS, or none")
 	flags.StringVar(&from.Arch, "efi-arch", "x64", "the architecture's name in EFI file names")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -58,9 +58,11 @@ func bootloader(args []string) error {
 			return err
 		}
 	}
-	for _, make := range [][]string{from.MakeCore(filepath.Join(dir, grub.BIOSCore)), from.MakeCD(filepath.Join(dir, grub.CDCore))} {
-		if err := run(*mkimage, make[1:]...); err != nil {
-			return err
+	if from.Modules != "" {
+		for _, make := range [][]string{from.MakeCore(filepath.Join(dir, grub.BIOSCore)), from.MakeCD(filepath.Join(dir, grub.CDCore))} {
+			if err := run(*mkimage, make[1:]...); err != nil {
+				return err
+			}
 		}
 	}
 	if *rpms == "" { // finalise has the rpm packages themselves

