@@ -109,7 +109,8 @@ demo: ## Build debian-13 from Debian's archive and boot it on this terminal
 
 .PHONY: test
 test: ## Run a part of every kind of test, in about half an hour; this is what CI calls
-	@ci/setup/install build run test
+	@ci/setup/install build run test arm64
+	@ci/setup/emulation
 	@ci/setup/qemu .tools/qemu >/dev/null
 	@$(MAKE) check LATER=1
 	@$(MAKE) fixtures crash-programs standins $(GOTESTSUM)
@@ -140,6 +141,7 @@ else
 	@$(MAKE) test
 	@$(MAKE) e2e
 	@$(MAKE) prove-flavors
+	@$(MAKE) prove-arm64
 	@$(MAKE) prove-standins
 	@$(MAKE) prove-kubernetes
 	@$(MAKE) crash
@@ -186,7 +188,8 @@ unit: payload ## Run the unit tests: no root, no network, no QEMU
 # programs and the fixtures exist: nothing is compiled a second time.
 .PHONY: e2e
 e2e: $(if $(BUILT),,build fixtures) $(GOTESTSUM) ## Run the tests that need root and QEMU
-	@ci/setup/install run test
+	@ci/setup/install run test arm64
+	@ci/setup/emulation
 	@echo '== end-to-end tests'
 	@$(if $(SUDO),$(GO) test -C ci/kubernetes -vet off -count 1 -exec "$(subst ",,$(SUDO))" ./shell)
 	@$(QEMU) PATH="$(dir $(GO)):$$PATH:/usr/sbin:/sbin"; env $$(cat $(FIXTURES)/env) $(GOTESTSUM) --format pkgname-and-test-fails --hide-summary skipped --jsonfile $(E2E_RESULTS) -- -vet off -tags e2e -count 1 -p 1 -timeout $(if $(SLICE),80m -short,3h) $(if $(SUDO),-exec "$(subst ",,$(SUDO))") $(E2E:%=./%)
@@ -226,6 +229,17 @@ prove-flavors: build ## Every firmware, story and fault of every flavor; writes 
 	@$(QEMU) $(SUDO) bin/kairos-build test $(OUT)/debian-13 --every-firmware --resume --record flavors/debian-13/proven.json
 	@echo '== debian-12, every firmware, story and fault, and from it to debian-13'
 	@$(QEMU) $(SUDO) bin/kairos-build test $(OUT)/debian-12 --every-firmware --resume --to $(OUT)/debian-13 --record flavors/debian-12/proven.json
+
+# A node of another architecture: emulated in the build, and in QEMU. See docs/arm64.md.
+.PHONY: prove-arm64
+prove-arm64: ## Build Debian 13 for arm64 with emulation, and every firmware, story and fault of it
+	@ci/setup/install run test arm64
+	@ci/setup/emulation
+	@$(MAKE) build ARCHES='amd64 arm64'
+	@echo '== build debian-13 for arm64'
+	@$(SUDO) bin/kairos-build flavor debian-13 --arch arm64 --output $(OUT)/debian-13-arm64 --artifact $(ARTIFACTS) --progress plain
+	@echo '== debian-13 for arm64, every firmware, story and fault'
+	@$(QEMU) $(SUDO) bin/kairos-build test $(OUT)/debian-13-arm64 --every-firmware --resume --record flavors/debian-13/proven-arm64.json
 
 # A flavor from its distribution's own archive, on a machine that can reach the archive.
 .PHONY: prove-flavor

@@ -121,7 +121,7 @@ func (f *Flavor) ArchName(arch string) string {
 
 // Locks in these folders are not embedded: a build reads them from the current folder.
 //
-//go:embed */flavor.yaml */proven.json keys
+//go:embed */flavor.yaml */proven*.json keys
 var embedded embed.FS
 
 // Default is the built-in flavor that a user's own extends if nothing else is said: the

@@ -64,9 +64,19 @@ type Test struct {
 	Seconds float64 `json:"seconds"`
 }
 
-// Proven reads the proof of the built-in flavor name; nil when there is none.
-func Proven(name string) (*Proof, error) {
-	data, err := embedded.ReadFile(name + "/proven.json")
+// ProofFile is the name of the file with the proof for an architecture (a GOARCH), below the
+// folder of a flavor: proven.json for amd64, proven-arm64.json for arm64.
+func ProofFile(arch string) string {
+	if arch == "amd64" {
+		return "proven.json"
+	}
+	return "proven-" + arch + ".json"
+}
+
+// Proven reads the proof of the built-in flavor name for an architecture; nil when there is none.
+func Proven(name, arch string) (*Proof, error) {
+	file := name + "/" + ProofFile(arch)
+	data, err := embedded.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -75,7 +85,7 @@ func Proven(name string) (*Proof, error) {
 	}
 	p, err := ParseProof(data)
 	if err != nil {
-		return nil, fmt.Errorf("flavors/%s/proven.json: %w; `make prove` writes it", name, err)
+		return nil, fmt.Errorf("flavors/%s: %w; `make prove` writes it", file, err)
 	}
 	return p, nil
 }

@@ -10,13 +10,30 @@ import (
 // TestProofs: the proofs of the built-in flavors stay readable.
 func TestProofs(t *testing.T) {
 	for _, name := range Names() {
-		p, err := Proven(name)
+		flavor, err := Load(name)
 		if err != nil {
-			t.Error(err)
+			t.Fatal(err)
 		}
-		if p != nil && (!strings.HasPrefix(p.Image, "sha256:") || p.Checks == 0 || p.Date == "" || len(p.Facts) == 0) {
-			t.Errorf("%s: got %+v", name, p)
+		for _, arch := range flavor.Arches() {
+			checkProof(t, name, arch)
 		}
+	}
+	if p, err := Proven("debian-13", "amd64"); p == nil || err != nil {
+		t.Errorf("debian-13: %v, %v", p, err)
+	}
+	if p, err := Proven("debian-13", "riscv64"); p != nil || err != nil {
+		t.Errorf("an architecture that nobody proved: %v, %v", p, err)
+	}
+}
+
+func checkProof(t *testing.T, name, arch string) {
+	t.Helper()
+	p, err := Proven(name, arch)
+	if err != nil {
+		t.Error(err)
+	}
+	if p != nil && (!strings.HasPrefix(p.Image, "sha256:") || p.Checks == 0 || p.Date == "" || len(p.Facts) == 0) {
+		t.Errorf("%s, %s: got %+v", name, arch, p)
 	}
 }
 

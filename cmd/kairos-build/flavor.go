@@ -164,7 +164,7 @@ func (f *flavorFlags) make(cmd *cobra.Command, flavor *flavors.Flavor, t *talker
 	if err := setSources(&f.Options, state, builder, f.mirror, f.kube, t.log); err != nil {
 		return nil, commandline.UsageError{Err: err}
 	}
-	if err := warnUnproven(f.Flavor, t.log); err != nil {
+	if err := warnUnproven(f.Flavor, f.Arch, t.log); err != nil {
 		return nil, err
 	}
 	if note := flavor.SupportNote(time.Now()); note != "" { //nolint:forbidigo // a release ends on a day
@@ -224,7 +224,7 @@ func (f *flavorFlags) add(cmd *cobra.Command) {
 	commandline.Complete(cmd, "artifact", factory.Artifacts())
 	commandline.Complete(cmd, "compress", factory.Compressions())
 	commandline.Complete(cmd, "model", []string{"generic", "cloud"})
-	commandline.Complete(cmd, "arch", []string{"amd64"})
+	commandline.Complete(cmd, "arch", []string{"amd64", "arm64"})
 }
 
 // completeFlavors offers the built-in flavors that are not named yet.
@@ -234,16 +234,16 @@ func completeFlavors(_ *cobra.Command, named []string, _ string) ([]string, cobr
 }
 
 // warnUnproven says if nothing of a built-in flavor was booted from its own archive.
-func warnUnproven(ref string, log *slog.Logger) error {
+func warnUnproven(ref, arch string, log *slog.Logger) error {
 	if flavors.IsPath(ref) || !slices.Contains(flavors.Names(), ref) {
 		return nil
 	}
-	proven, err := flavors.Proven(ref)
+	proven, err := flavors.Proven(ref, arch)
 	if err != nil {
 		return err
 	}
 	if state := proven.State(); state != flavors.StateBooted {
-		log.Warn("no image from the archive of this flavor was booted: test it before you use it (kairos-build test)", "flavor", ref, "state", state)
+		log.Warn("no image from the archive of this flavor was booted: test it before you use it (kairos-build test)", "flavor", ref, "architecture", arch, "state", state)
 	}
 	return nil
 }

@@ -20,20 +20,21 @@ import (
 	"github.com/kairos-build/kairos-build/framework/commandline"
 )
 
-// listed is one flavor, as `list --json` prints it.
+// listed is one flavor for one architecture, as `list --json` prints it.
 type listed struct {
 	Name    string   `json:"name"`
 	Title   string   `json:"title"`
 	Family  string   `json:"family"`
 	Release string   `json:"release"`
 	Base    string   `json:"base"`
-	Arches  []string `json:"architectures"`
+	Arch    string   `json:"architecture"`
 	Models  []string `json:"models"`
 	// State is booted, stand-in or declared: see docs/flavors.md.
 	State string `json:"state"`
 	// Proven is what a test proved, when and of which image; null if nothing.
 	Proven *flavors.Proof `json:"proven"`
-	// Built is the digest of the image in the flavor's output folder; empty: none is there.
+	// Built is the digest of the image in the flavor's output folder; empty: none for this
+	// architecture is there.
 	Built string `json:"built,omitempty"`
 	// SupportEnd is a day such as 2030-06-30; Note says that it is near or over.
 	SupportEnd string `json:"support_end,omitempty"`
@@ -80,7 +81,7 @@ func listAll(named []string, now time.Time) ([]listed, error) {
 	var errs []error
 	for _, ref := range named {
 		l, err := list(ref, now)
-		all, errs = append(all, l), append(errs, err)
+		all, errs = append(all, l...), append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, commandline.UsageError{Err: err}
@@ -88,31 +89,40 @@ func listAll(named []string, now time.Time) ([]listed, error) {
 	return all, nil
 }
 
-func list(ref string, now time.Time) (listed, error) {
+// list describes a flavor, for each of its architectures.
+func list(ref string, now time.Time) (all []listed, _ error) {
 	f, err := flavors.Open(ref)
 	if err != nil {
-		return listed{}, err
+		return nil, err
 	}
 	matrix, err := f.MatrixOf(ref)
 	if err != nil {
-		return listed{}, err
+		return nil, err
 	}
-	l := listed{
-		Name: f.Name, Title: f.Title, Family: f.Family, Release: f.Release,
-		Base: "archive", Arches: f.Arches(), Models: f.ModelNames(), SupportEnd: f.SupportEnd, Note: f.SupportNote(now),
-		Built: factory.BuiltImage(filepath.Join("out", f.Name)),
+	built, _ := factory.ReadResult(filepath.Join("out", f.Name)) // none may be there
+	for _, arch := range f.Arches() {
+		l := listed{
+			Name: f.Name, Title: f.Title, Family: f.Family, Release: f.Release,
+			Base: "archive", Arch: arch, Models: f.ModelNames(), SupportEnd: f.SupportEnd, Note: f.SupportNote(now),
+		}
+		if built.Architecture == arch && built.Image != nil {
+			l.Built = built.Image.Digest
+		}
+		if len(f.Sources()) > 1 {
+			l.Base = f.Sources()[len(f.Sources())-2].Name
+		}
+		if matrix != nil {
+			l.Cells = slices.DeleteFunc(matrix.Cells(), func(c flavors.Cell) bool { return c.Architecture != arch })
+		}
+		if !flavors.IsPath(ref) {
+			if l.Proven, err = flavors.Proven(ref, arch); err != nil {
+				return nil, err
+			}
+		}
+		l.State = l.Proven.State()
+		all = append(all, l)
 	}
-	if len(f.Sources()) > 1 {
-		l.Base = f.Sources()[len(f.Sources())-2].Name
-	}
-	if matrix != nil {
-		l.Cells = matrix.Cells()
-	}
-	if !flavors.IsPath(ref) {
-		l.Proven, err = flavors.Proven(ref)
-	}
-	l.State = l.Proven.State()
-	return l, err
+	return all, nil
 }
 
 func printList(w io.Writer, all []listed, now time.Time) error {
@@ -120,7 +130,7 @@ func printList(w io.Writer, all []listed, now time.Time) error {
 	fmt.Fprintln(table, "FLAVOR\tTITLE\tFAMILY\tRELEASE\tBASE\tARCH\tSTATE\tPROVEN")
 	for _, f := range all {
 		proven := fold(provenPhrases(f, now), provenWidth)
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", f.Name, f.Title, f.Family, f.Release, f.Base, strings.Join(f.Arches, ","), f.State, proven[0])
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", f.Name, f.Title, f.Family, f.Release, f.Base, f.Arch, f.State, proven[0])
 		for _, line := range proven[1:] {
 			fmt.Fprintf(table, "\t\t\t\t\t\t\t%s\n", line)
 		}
@@ -128,8 +138,8 @@ func printList(w io.Writer, all []listed, now time.Time) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	for _, f := range all {
-		if f.Note != "" {
+	for i, f := range all {
+		if f.Note != "" && (i == 0 || all[i-1].Name != f.Name) {
 			fmt.Fprintf(w, "%s: %s\n", f.Name, f.Note)
 		}
 		for _, c := range f.Cells {

@@ -34,7 +34,7 @@ func (f *matrixFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.Since, "changed-since", "", "only what differs from a `revision` of git, by the digests of its inputs")
 	flags.StringVar(&f.Part, "part", "", "only a part of them, as `N/M`")
 	commandline.Complete(cmd, "flavors", flavors.Names())
-	commandline.Complete(cmd, "arch", []string{"amd64"})
+	commandline.Complete(cmd, "arch", []string{"amd64", "arm64"})
 	commandline.Complete(cmd, "models", []string{"generic", "cloud"})
 }
 

@@ -111,7 +111,15 @@ func openNetwork(cmd *cobra.Command, build string, install bool, configPath stri
 			err = errors.Join(err, m.Close())
 		}
 	}()
-	o := factory.NetbootOptions{Image: build, Path: filepath.Join(m.dir, "netboot")}
+	kernel, err := kernelOf(filepath.Join(build, "disk.raw"))
+	if err != nil {
+		return nil, err
+	}
+	arch, err := qemu.KernelArch(kernel)
+	if err != nil {
+		return nil, err
+	}
+	o := factory.NetbootOptions{Image: build, Arch: arch, Path: filepath.Join(m.dir, "netboot")}
 	if configPath != "" {
 		o.CloudConfigs = []string{configPath}
 	}
@@ -128,7 +136,7 @@ func openNetwork(cmd *cobra.Command, build string, install bool, configPath stri
 	}
 	m.network = qemu.Network{Boot: true, Last: true, TFTP: o.Path, BootFile: netboot.Script}
 	if boot != qemu.BIOS {
-		m.network.BootFile = netboot.Shim
+		m.network.BootFile = netboot.Shim(arch)
 	}
 	m.memory = max(qemu.DefaultMemoryMiB, made.MemoryMiB())
 	if !install {

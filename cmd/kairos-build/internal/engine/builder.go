@@ -5,6 +5,9 @@ package engine
 import (
 	"context"
 	"errors"
+	"runtime"
+
+	"github.com/containerd/platforms"
 )
 
 // StateDir returns the absolute path of the state folder that o chooses.
@@ -19,6 +22,20 @@ type Builder struct {
 	// Platform is that of the programs that the graphs run, such as linux/arm64. Check
 	// refuses a builder that cannot. Empty: not checked.
 	Platform string
+}
+
+// Native is the architecture of the builder's own processor, as Go names it: its programs run
+// there without emulation.
+func (b Builder) Native(ctx context.Context) (string, error) {
+	if o, err := b.withDefaults(); err != nil || o.Builder == "" {
+		return runtime.GOARCH, err
+	}
+	d, err := Describe(ctx, b.Options)
+	if err != nil || len(d.Platforms) == 0 {
+		return "", err
+	}
+	own, err := platforms.Parse(d.Platforms[0]) // BuildKit lists its own first
+	return own.Architecture, err
 }
 
 // Solve opens the engine, executes the graph and closes the engine.

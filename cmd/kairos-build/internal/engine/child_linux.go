@@ -173,6 +173,9 @@ func tryPlatform(cfg childConfig) error {
 	if d.Runs(cfg.Platform) == nil {
 		return nil // nothing to run
 	}
+	if err := os.MkdirAll(os.TempDir(), 0o700); err != nil { // in the state folder, which may be new
+		return fmt.Errorf("trying programs of %s: %w", cfg.Platform, err)
+	}
 	d.Platforms = nil
 	for _, p := range archutil.SupportedPlatforms(true) {
 		if p.Variant == "" { // the others are parts of a processor

@@ -21,6 +21,7 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/publish"
 	"github.com/kairos-build/kairos-build/flavors"
+	"github.com/kairos-build/kairos-build/framework/rootfs/payload"
 	"github.com/kairos-build/kairos-build/framework/slot/slotimage"
 	"github.com/kairos-build/kairos-build/framework/source/release"
 	"github.com/kairos-build/kairos-build/recipes"
@@ -50,6 +51,8 @@ type Packages interface {
 type Builder interface {
 	// Check tests, before anything is downloaded, whether Solve has what it needs.
 	Check(ctx context.Context) error
+	// Native is the architecture of the builder's own processor, as Go names it.
+	Native(ctx context.Context) (string, error)
 	// Solve executes a graph. The result has steps even if there is an error.
 	Solve(ctx context.Context, r engine.Request) (engine.Result, error)
 }
@@ -148,6 +151,9 @@ func prepare(ctx context.Context, o Options) (*build, error) {
 	}
 	if err := b.choose(flavor); err != nil {
 		return nil, badInput(err)
+	}
+	if _, err := b.Program(b.choice.Arch, payload.Init); err != nil {
+		return nil, err // before anything is downloaded
 	}
 	if b.packages = o.Families[flavor.Family]; b.packages == nil {
 		return nil, fmt.Errorf("BUG: flavor %s: nothing resolves packages of the family %q", flavor.Name, flavor.Family)

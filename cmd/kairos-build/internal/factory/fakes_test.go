@@ -3,6 +3,7 @@
 package factory
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -128,6 +129,11 @@ type fakeBuilder struct {
 	files        []testimage.Entry // more files of the image
 	without      string            // a file that the image lacks
 	requests     []engine.Request
+	native       string // its architecture; default amd64
+}
+
+func (f *fakeBuilder) Native(context.Context) (string, error) {
+	return cmp.Or(f.native, "amd64"), nil
 }
 
 func (f *fakeBuilder) Check(context.Context) error {

@@ -94,7 +94,7 @@ func (b *build) gather(ctx context.Context, set *packages.Set) (recipes.Inputs, 
 	if b.recipe, err = recipes.Resolve(b.choice.Flavor, lock, b.choice.Options); err != nil {
 		return nil, badInput(err)
 	}
-	programs, err := b.programs()
+	programs, err := b.programs(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -121,8 +121,8 @@ func (b *build) parts() ([]inputs.Source, error) {
 }
 
 // programs are the inputs that come with kairos-build itself.
-func (b *build) programs() ([]inputs.Source, error) {
-	assemble, assembleErr := b.program(payload.Assemble)
+func (b *build) programs(ctx context.Context) ([]inputs.Source, error) {
+	assemble, assembleErr := b.assemble(ctx)
 	init, initErr := b.program(payload.Init)
 	framework, frameworkErr := b.frameworkFiles()
 	if err := errors.Join(assembleErr, initErr, frameworkErr); err != nil {
@@ -145,10 +145,31 @@ func (b *build) programs() ([]inputs.Source, error) {
 	return list, nil
 }
 
-func (b *build) program(name string) ([]inputs.File, error) {
-	data, err := b.Program(b.recipe.Arch, name)
+// program is a program for the nodes.
+func (b *build) program(name string) ([]inputs.File, error) { return b.programFor(b.recipe.Arch, name) }
+
+// assemble is the program that the steps run, for the builder's own processor: where the steps
+// are for another one, only the distribution's programs are emulated. It is the image's own
+// where this kairos-build has none for the builder.
+func (b *build) assemble(ctx context.Context) ([]inputs.File, error) {
+	arch, err := b.Builder.Native(ctx)
+	if err != nil {
+		return nil, err
+	}
+	files, err := b.programFor(arch, payload.Assemble)
+	if errors.Is(err, payload.ErrNotBuilt) {
+		return b.program(payload.Assemble)
+	}
+	return files, err
+}
+
+func (b *build) programFor(arch, name string) ([]inputs.File, error) {
+	data, err := b.Program(arch, name)
+	if err != nil {
+		return nil, err
+	}
 	b.origins.program(name, data)
-	return []inputs.File{{Path: name, Mode: 0o755, Data: data}}, err
+	return []inputs.File{{Path: name, Mode: 0o755, Data: data}}, nil
 }
 
 func (b *build) releaseFiles() []inputs.File {

@@ -46,7 +46,7 @@ func openNetboot(root *rootImage, digest, arch string, configs []cpio.Entry) (_ 
 	}
 	i := netboot.Image{Slot: root.image, Root: file, Digest: digest, Arch: arch}
 	// An image without programs for UEFI boots machines with BIOS.
-	if efi, err := bootloader.NetworkPrograms(root.image.Bootloader, efiArch(arch)); err == nil {
+	if efi, err := bootloader.NetworkPrograms(root.image.Bootloader, netboot.EFIArch(arch)); err == nil {
 		i.Shim, i.GRUB, i.MokManager = efi.Shim, efi.GRUB, efi.MokManager
 	}
 	boot, err := netboot.New(i, configs)
@@ -54,14 +54,6 @@ func openNetboot(root *rootImage, digest, arch string, configs []cpio.Entry) (_ 
 		return nil, nil, errors.Join(badInput(err), file.Close())
 	}
 	return boot, file.Close, nil
-}
-
-// efiArch is the name of an architecture (a GOARCH) in EFI file names.
-func efiArch(arch string) string {
-	if arch == "arm64" {
-		return "aa64"
-	}
-	return "x64"
 }
 
 func netbootConfigs(configs []cloudConfig, install bool) []cpio.Entry {

@@ -11,7 +11,7 @@
 //	config.cpio       an archive with the cloud-configs; only if there are any
 //	boot.ipxe         the script of iPXE; its names are relative to itself
 //	grub/grub.cfg     the configuration of the network GRUB
-//	bootx64.efi       the shim, which a UEFI firmware starts
+//	bootx64.efi       the shim, which a UEFI firmware starts; for arm64 it is bootaa64.efi
 //	grubx64.efi       the distribution's signed network GRUB, which the shim starts
 //	mmx64.efi         the shim's program to enroll keys
 //	netboot.json      the Manifest: sizes and digests of the others, and the kernel line
@@ -54,11 +54,22 @@ const (
 	Config       = "config.cpio"
 	Script       = "boot.ipxe"
 	GRUBConfig   = "grub/grub.cfg"
-	Shim         = "bootx64.efi"
-	GRUB         = "grubx64.efi"
-	MokManager   = "mmx64.efi"
 	ManifestName = "netboot.json"
 )
+
+// EFIArch is the name of an architecture (a GOARCH) in EFI file names.
+func EFIArch(arch string) string {
+	if arch == "arm64" {
+		return "aa64"
+	}
+	return "x64"
+}
+
+// Shim, GRUB and MokManager are the names of the programs for the UEFI of an architecture. The
+// shim asks for the other two by these names.
+func Shim(arch string) string       { return "boot" + EFIArch(arch) + ".efi" }
+func GRUB(arch string) string       { return "grub" + EFIArch(arch) + ".efi" }
+func MokManager(arch string) string { return "mm" + EFIArch(arch) + ".efi" }
 
 // Errors that callers tell apart.
 var (
@@ -138,9 +149,9 @@ func (b *Boot) addPrograms(i Image) {
 	if i.Shim == nil || i.GRUB == nil {
 		return
 	}
-	b.Files = append(b.Files, InMemory(Shim, i.Shim), InMemory(GRUB, i.GRUB))
+	b.Files = append(b.Files, InMemory(Shim(i.Arch), i.Shim), InMemory(GRUB(i.Arch), i.GRUB))
 	if i.MokManager != nil {
-		b.Files = append(b.Files, InMemory(MokManager, i.MokManager))
+		b.Files = append(b.Files, InMemory(MokManager(i.Arch), i.MokManager))
 	}
 }
 
@@ -186,7 +197,7 @@ func (b *Boot) memory() int {
 
 // UEFI tells whether the programs for UEFI are there.
 func (b *Boot) UEFI() bool {
-	_, ok := b.File(GRUB)
+	_, ok := b.File(GRUB(b.Architecture))
 	return ok
 }
 

@@ -86,7 +86,7 @@ func TestFiles(t *testing.T) {
 	}
 	golden.Check(t, "testdata/server.ipxe", string(b.IPXE("http://192.0.2.1:8080/")))
 	golden.Check(t, "testdata/server-grub.cfg", string(b.GRUBConfig("http,192.0.2.1")))
-	want := []string{MokManager, Script, Shim, Config, GRUB, GRUBConfig, Initrd, Kernel, Live, ManifestName}
+	want := []string{MokManager("amd64"), Script, Shim("amd64"), Config, GRUB("amd64"), GRUBConfig, Initrd, Kernel, Live, ManifestName}
 	slices.Sort(want)
 	var got []string
 	for name := range all {
@@ -185,12 +185,27 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestArchitecture: the shim of each architecture asks for GRUB by another name.
+func TestArchitecture(t *testing.T) {
+	i := image()
+	i.Arch = "arm64"
+	b := boot(t, i, nil)
+	for _, name := range []string{"bootaa64.efi", "grubaa64.efi", "mmaa64.efi"} {
+		if _, ok := b.File(name); !ok {
+			t.Errorf("there is no %s", name)
+		}
+	}
+	if !b.UEFI() {
+		t.Error("UEFI machines cannot boot it")
+	}
+}
+
 // TestWithoutNetworkGRUB: an image of before has no network GRUB; its shim alone is of no use.
 func TestWithoutNetworkGRUB(t *testing.T) {
 	i := image()
 	i.GRUB = nil
 	b := boot(t, i, nil)
-	if _, ok := b.File(Shim); ok || b.UEFI() {
+	if _, ok := b.File(Shim("amd64")); ok || b.UEFI() {
 		t.Error("a shim without GRUB")
 	}
 }

@@ -148,9 +148,9 @@ func (a answerer) bootFile(r request) (file, why string) {
 	case !a.uefi:
 		return "", "it is " + f.name + ", and the image has no network GRUB: build the image anew"
 	case r.http:
-		return a.url(netboot.Shim), ""
+		return a.url(netboot.Shim(a.arch)), ""
 	}
-	return netboot.Shim, ""
+	return netboot.Shim(a.arch), ""
 }
 
 // An answer is a packet for a machine; packet is nil if it gets none.

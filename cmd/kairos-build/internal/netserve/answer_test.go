@@ -85,6 +85,8 @@ func TestBootFile(t *testing.T) {
 		{"something new", all, 65535, "iPXE", "", "it is firmware type 65535, and the image is for amd64"},
 		{"BIOS, and an image for arm64", arm, 0, "iPXE", "", "it is BIOS, and the image is for arm64"},
 		{"arm64, and an image for it", arm, 11, "iPXE", script, ""},
+		{"UEFI arm64, and an image for it", arm, 11, "", "bootaa64.efi", ""},
+		{"UEFI HTTP arm64, and an image for it", arm, 19, "", "http://192.0.2.1/bootaa64.efi", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := ask(t, dhcpv4.MessageTypeDiscover, c.arch)

@@ -62,7 +62,7 @@ func testShelf(once bool) (*shelf, *events, *clock) {
 	e, c := &events{}, &clock{time.Unix(1_700_000_000, 0)}
 	l := newMachines(e, c.now, []string{netboot.Kernel, netboot.Initrd}, once)
 	files := map[string]netboot.File{}
-	for name, data := range map[string]string{netboot.Kernel: strings.Repeat("kernel", 1000), netboot.Initrd: "initrd", netboot.GRUBConfig: "script", netboot.Shim: "shim"} {
+	for name, data := range map[string]string{netboot.Kernel: strings.Repeat("kernel", 1000), netboot.Initrd: "initrd", netboot.GRUBConfig: "script", netboot.Shim("amd64"): "shim"} {
 		files[name] = netboot.InMemory(name, []byte(data))
 	}
 	return &shelf{files: files, to: l, log: slog.New(slog.DiscardHandler)}, e, c
