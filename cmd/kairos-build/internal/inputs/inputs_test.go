@@ -141,7 +141,7 @@ func TestHeldInputsStay(t *testing.T) {
 		return err == nil
 	}
 	first := open(t, dir)
-	found := add(first, "found")
+	add(first, "found")
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}

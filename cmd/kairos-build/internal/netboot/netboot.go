@@ -65,10 +65,13 @@ func EFIArch(arch string) string {
 	return "x64"
 }
 
-// Shim, GRUB and MokManager are the names of the programs for the UEFI of an architecture. The
-// shim asks for the other two by these names.
-func Shim(arch string) string       { return "boot" + EFIArch(arch) + ".efi" }
-func GRUB(arch string) string       { return "grub" + EFIArch(arch) + ".efi" }
+// Shim is the name of the program that the UEFI of an architecture starts.
+func Shim(arch string) string { return "boot" + EFIArch(arch) + ".efi" }
+
+// GRUB is the name by which the shim asks for GRUB.
+func GRUB(arch string) string { return "grub" + EFIArch(arch) + ".efi" }
+
+// MokManager is the name by which the shim asks for its program to enroll keys.
 func MokManager(arch string) string { return "mm" + EFIArch(arch) + ".efi" }
 
 // Errors that callers tell apart.
