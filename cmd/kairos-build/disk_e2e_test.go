@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -107,6 +108,10 @@ func withoutRights(t *testing.T, dir string, args ...string) []byte {
 	return out
 }
 
+// killedThread is what strace writes of a thread whose registers it cannot read any more,
+// because the end of the process has killed it: whatever the call was, it did not begin.
+var killedThread = regexp.MustCompile(`^\d+ +\?\?\?\( <unfinished \.\.\.>$`)
+
 // wantOneProgram checks that a trace has one system call: the start of the program. A loop
 // device would need a mount, or rights that the user does not have.
 func wantOneProgram(t *testing.T, trace string) {
@@ -117,7 +122,7 @@ func wantOneProgram(t *testing.T, trace string) {
 	}
 	var calls []string
 	for line := range strings.Lines(string(data)) {
-		if strings.Contains(line, "(") {
+		if strings.Contains(line, "(") && !killedThread.MatchString(strings.TrimSpace(line)) {
 			calls = append(calls, line)
 		}
 	}
