@@ -73,7 +73,7 @@ func (r *runner) prepare(ctx context.Context) (err error) {
 			return fmt.Errorf("preparing the upgrade scenarios (--no-scenarios leaves them out): %w", err)
 		}
 	}
-	if err := r.checkJobs(); err != nil {
+	if err := errors.Join(r.checkJobs(), r.checkTPM(qemu.FindTPM)); err != nil {
 		return err
 	}
 	if r.Resume {
@@ -124,6 +124,19 @@ func (r *runner) checkJobs() error {
 	return nil
 }
 
+// checkTPM rejects a test of which a machine needs a TPM, where find finds none.
+func (r *runner) checkTPM(find func() (string, error)) error {
+	jobs := r.wanted()
+	i := slices.IndexFunc(jobs, func(j job) bool { return j.tpm })
+	if i < 0 {
+		return nil
+	}
+	if _, err := find(); err != nil {
+		return fmt.Errorf("machine %q: %w, or name the machines that run without it: --machine", jobs[i].name, err)
+	}
+	return nil
+}
+
 // scenarios tells whether a machine that needs the image beside the disk runs.
 func (r *runner) scenarios() bool {
 	wants := func(name string) bool { return !slices.Contains(r.Boots, qemu.Boot(name)) }
@@ -140,6 +153,7 @@ type job struct {
 	tell teller
 	idle bool // it waits for minutes, and does nothing
 	long bool // a long life follows
+	tpm  bool // its machine has a TPM
 }
 
 // machines returns all jobs: first those that wait while others work, then the long ones, so
@@ -198,7 +212,7 @@ func (r *runner) stories(b qemu.Boot) (jobs []job) {
 			continue
 		}
 		if t.Machine != machineRelease {
-			jobs = append(jobs, job{name: r.under(t.Machine, b), boot: b, tell: t.Tell})
+			jobs = append(jobs, job{name: r.under(t.Machine, b), boot: b, tell: t.Tell, tpm: t.TPM})
 			continue
 		}
 		// The last firmware tests most of the boot loader.

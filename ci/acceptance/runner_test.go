@@ -55,6 +55,32 @@ func TestMachinesThatDoNotRun(t *testing.T) {
 	}
 }
 
+// TestNoTPM: a test of which a machine needs a TPM does not begin without one.
+func TestNoTPM(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, lab.MediumName), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	missing := func() (string, error) { return "", qemu.ErrNoTPM }
+	for name, tt := range map[string]struct {
+		options Options
+		find    func() (string, error)
+		want    string
+	}{
+		"everything":   {Options{}, missing, `machine "encrypted": no swtpm in PATH`},
+		"every":        {Options{Every: true, Machines: []string{"encrypted"}}, missing, "apt-get install swtpm"},
+		"short":        {Options{Short: true}, missing, ""},
+		"another":      {Options{Machines: []string{"installed"}}, missing, ""},
+		"one is there": {Options{}, func() (string, error) { return "/usr/bin/swtpm", nil }, ""},
+	} {
+		tt.options.Options = lab.Options{Boots: qemu.Boots(), Dir: dir}
+		r := &runner{Options: tt.options, lab: &lab.Lab{Options: tt.options.Options, Images: &lab.Images{}}}
+		if labtest.Expect(t, r.checkTPM(tt.find), tt.want); t.Failed() {
+			t.Fatal(name)
+		}
+	}
+}
+
 // TestStoryThatNeedsUEFI: it is told under the next firmware that is no BIOS, and under each
 // firmware once.
 func TestStoryThatNeedsUEFI(t *testing.T) {

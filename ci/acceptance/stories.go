@@ -31,6 +31,8 @@ type story struct {
 	// UEFI says that the story needs it: it is told under the next firmware of the test if the
 	// usual one is a BIOS.
 	UEFI bool
+	// TPM says that its machine has one.
+	TPM bool
 	// Applies tells whether a disk has what the story is about; nil: every disk.
 	Applies func(*lab.Lab) bool
 	Tell    teller
@@ -50,7 +52,7 @@ func allStories() []story {
 			Applies: installed.Applies, Tell: installedLife, TellShort: installed.TellShort,
 		},
 		{
-			Machine: "encrypted", Title: "an empty disk and a TPM, installed with encrypted data", Proves: "keeps its data encrypted, and unlocks it with its TPM",
+			Machine: "encrypted", TPM: true, Title: "an empty disk and a TPM, installed with encrypted data", Proves: "keeps its data encrypted, and unlocks it with its TPM",
 			Applies: installed.Applies, Tell: installed.TellEncrypted,
 		},
 		{

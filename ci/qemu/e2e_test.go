@@ -43,7 +43,7 @@ func host(t *testing.T) Host {
 
 func limited(t *testing.T, d time.Duration) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), d)
+	ctx, cancel := WithTimeout(t.Context(), d)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -52,16 +52,17 @@ func TestTrial(t *testing.T) {
 	tests := []struct {
 		name, script, want string
 		status             int
+		limit              time.Duration
 	}{
-		{"works", "echo K > " + serial + "; exit 33", "", 33},
-		{"silent", "rm -f " + serial, "serial line does not say", 0},
-		{"aborts", "echo 'failed to set MSR 0x10a' >&2; exit 134", "failed to set MSR", 33},
-		{"internal error", "echo 'KVM internal error. Suberror: 1' >&2; exec sleep 60", "cannot run", 33},
-		{"hangs", "exec sleep 60", "no end after 300ms", 33},
+		{"works", "echo K > " + serial + "; exit 33", "", 33, time.Minute},
+		{"silent", "rm -f " + serial, "serial line does not say", 0, time.Minute},
+		{"aborts", "echo 'failed to set MSR 0x10a' >&2; exit 134", "failed to set MSR", 33, time.Minute},
+		{"internal error", "echo 'KVM internal error. Suberror: 1' >&2; exec sleep 60", "cannot run", 33, time.Minute},
+		{"hangs", "exec sleep 60", "no end after 300ms", 33, 300 * time.Millisecond},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			tr := trial{"test", []string{"-c", tt.script}, serial, 300 * time.Millisecond, tt.status, "K"}
+			tr := trial{"test", []string{"-c", tt.script}, serial, tt.limit, tt.status, "K"}
 			begin := time.Now()
 			got := tr.run(t.Context(), "/bin/sh")
 			if tt.want == "" && got != "" || !strings.Contains(got, tt.want) {

@@ -13,6 +13,14 @@ import (
 // ErrNoTPM says that the program swtpm, which imitates a TPM, is missing.
 var ErrNoTPM = errors.New("no swtpm in PATH, which imitates a TPM: apt-get install swtpm")
 
+// FindTPM finds the program that imitates a TPM. If it is missing, the error is ErrNoTPM.
+func FindTPM() (program string, err error) {
+	if program, err = exec.LookPath("swtpm"); err != nil {
+		return "", ErrNoTPM
+	}
+	return program, nil
+}
+
 // tpmArgs attach the TPM that startTPM has started.
 func (m machine) tpmArgs() []string {
 	if m.TPM == "" {
@@ -28,9 +36,9 @@ func (m machine) tpmArgs() []string {
 // connection. It has to be killed after QEMU: it loses its power then, and the next one reads
 // its state.
 func startTPM(dir string) (*process, *os.File, error) {
-	program, err := exec.LookPath("swtpm")
+	program, err := FindTPM()
 	if err != nil {
-		return nil, nil, ErrNoTPM
+		return nil, nil, err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, nil, err

@@ -221,6 +221,11 @@ func fileCases() []ruleCase {
 			"a_test.go":         "package a\n\nvar _ = exec.CommandContext(t.Context(), \"fsck.erofs\", \"x\")\nvar _, _ = exec.LookPath(\"unsquashfs\")\nvar _ = exec.Command(\"tar\")\n",
 			"a.go":              "package a\n\nvar _ = exec.Command(\"runc\")\n",
 		}, []string{"a_test.go:6: runs unsquashfs, and no line of ci/setup/packages installs that"}},
+		{"programs", "one of the machines that only tests install", map[string]string{
+			"ci/setup/packages": "# group\tpackage\n\ntest\tswtpm\tswtpm\timitates\nrun\truncs\trunc\truns\n",
+			"ci/qemu/a.go":      "package a\n\nvar _, _ = exec.LookPath(\"swtpm\")\nvar _ = exec.Command(\"runc\")\n",
+			"ci/bench/a.go":     "package a\n\nvar _ = exec.Command(\"swtpm\")\n",
+		}, []string{"ci/qemu/a.go:5: runs swtpm, and no line of the group run of ci/setup/packages installs that"}},
 		{"rooms", "one that the table lacks", map[string]string{"README.md": "`qemu` and `framework/ondisk`", "ci/qemu/a.go": "package qemu\n", "framework/ondisk/x/y": "", "framework/x.md": "", "ci/new/a.go": "package new\n", "ci/new/b": ""},
 			[]string{"README.md: does not name the room ci/new"}},
 		{"rooms", "in a room", one("framework/machine/tree/a.go", "package tree\n"),

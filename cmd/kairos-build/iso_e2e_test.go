@@ -6,7 +6,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io"
 	"os"
@@ -73,7 +72,7 @@ func newISOLab(t *testing.T, args ...string) isoLab {
 // menu chooses the entry, if there is one.
 func (l isoLab) boot(t *testing.T, want string, c qemu.Config, choose ...qemu.MenuEntry) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute) // QEMU writes 6 MB/s to an SD card
+	ctx, cancel := qemu.WithTimeout(t.Context(), 20*time.Minute) // QEMU writes 6 MB/s to an SD card
 	defer cancel()
 	c.Host, c.Accel, c.NoReboot = l.host, qemu.TCG(l.host), true
 	c.ConsoleLog, c.Faults = filepath.Join(t.TempDir(), "console.log"), []qemu.Fault{}

@@ -7,7 +7,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -205,7 +204,7 @@ func (l *netLab) boot(n int, c qemu.Config) netMachine {
 // expect waits until the console says each of these, in their order.
 func (l *netLab) expect(vm netMachine, limit time.Duration, lines ...string) {
 	l.t.Helper()
-	ctx, cancel := context.WithTimeout(l.t.Context(), limit)
+	ctx, cancel := qemu.WithTimeout(l.t.Context(), limit)
 	defer cancel()
 	for _, line := range lines {
 		if _, err := vm.WaitFor(ctx, regexp.MustCompile(line)); err != nil {

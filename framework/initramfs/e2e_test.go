@@ -5,7 +5,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -71,7 +70,7 @@ func newLab(t *testing.T) lab {
 // appears. The machine's files are in dir, which a second boot may share.
 func (l lab) boot(t *testing.T, d testDisk, dir, want string, c qemu.Config) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := qemu.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	c.Host, c.Accel, c.Dir = l.host, qemu.TCG(l.host), dir
 	c.Kernel, c.Initrd, c.NoReboot, c.MemoryMiB = l.kernel, l.initrd, true, 768

@@ -264,14 +264,7 @@ func (t *vault) recovery(ctx context.Context) (string, error) {
 }
 
 func (t *vault) reset(ctx context.Context) (string, error) {
-	if err := t.RebootBy(ctx, slot.Choice{Slot: layout.SlotA, Mode: layout.ModeActive}, "kairos-agent", "reset", "--yes", "--reboot"); err != nil {
-		return "", err
-	}
-	left, err := t.Guest.Existing(ctx, []string{secretFile})
-	if err == nil && len(left) > 0 {
-		err = fmt.Errorf("after the reset there is %v", left)
-	}
-	if err != nil {
+	if err := t.resetLoses(ctx, secretFile); err != nil {
 		return "", err
 	}
 	said, err := t.isEncrypted(ctx)

@@ -26,6 +26,7 @@ func TellLarge(ctx context.Context, m *lab.Machine) {
 		{Name: "upgrade", Title: "is upgraded into the other slot, which becomes good", Do: t.upgradeLarge},
 		{Name: "rollback", Title: "goes back to the old slot", Do: t.rollback},
 		{Name: "recovery", Title: "starts recovery, once", Do: t.toRecovery},
+		{Name: "reset", Title: "is as new after a reset, which makes the file system of its data anew", Do: t.reset},
 		{Name: "alone", Title: "needs neither of the media", Do: t.alone},
 	})
 }
@@ -88,4 +89,26 @@ func (t *story) toRecovery(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return "", t.Reboot(ctx)
+}
+
+// dataFile is on the persistent partition.
+const dataFile = "/usr/local/kairos-acceptance-data"
+
+func (t *story) reset(ctx context.Context) (string, error) {
+	if err := t.PutFile(ctx, dataFile, lab.ConfigWords); err != nil {
+		return "", err
+	}
+	return "", errors.Join(t.resetLoses(ctx, dataFile), t.Settled(ctx))
+}
+
+// resetLoses resets the node, which comes up from slot a without the file.
+func (t *story) resetLoses(ctx context.Context, file string) error {
+	if err := t.RebootBy(ctx, slot.Choice{Slot: layout.SlotA, Mode: layout.ModeActive}, "kairos-agent", "reset", "--yes", "--reboot"); err != nil {
+		return err
+	}
+	left, err := t.Guest.Existing(ctx, []string{file})
+	if err == nil && len(left) > 0 {
+		err = fmt.Errorf("after the reset there is %v", left)
+	}
+	return err
 }

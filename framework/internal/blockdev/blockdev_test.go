@@ -34,14 +34,17 @@ func fakeSysfs(t *testing.T, devices map[string]map[string]string) string {
 
 func TestDisks(t *testing.T) {
 	sys := fakeSysfs(t, map[string]map[string]string{
-		"pci/2/block/sda":     {"size": "4", "removable": "1", "device/model": "Stick   ", "device/wwid": "t10.QEMU    QEMU HARDDISK"},
-		"pci/9/block/sdb":     {"size": "8", "removable": "0", "device/model": "Disk", "device/wwid": "naa.5000c500a1b2c3d4"},
-		"pci/10/block/vda":    {"size": "2", "removable": "0", "device/name": "Card"},
-		"pci/3/block/sdc":     {"size": "0", "removable": "1"},
-		"pci/4/block/c!d0":    {"size": "2", "removable": "0"},
-		"virtual/block/loop0": {"size": "2", "removable": "0"},
-		"virtual/block/dm-0":  {"size": "2", "removable": "0"},
-		"pci/1/block/sr0":     {"size": "2", "removable": "1"},
+		"pci/2/block/sda":          {"size": "4", "removable": "1", "device/model": "Stick   ", "device/wwid": "t10.QEMU    QEMU HARDDISK"},
+		"pci/9/block/sdb":          {"size": "8", "removable": "0", "device/model": "Disk", "device/wwid": "naa.5000c500a1b2c3d4"},
+		"pci/10/block/vda":         {"size": "2", "removable": "0", "device/name": "Card"},
+		"pci/3/block/sdc":          {"size": "0", "removable": "1"},
+		"pci/4/block/c!d0":         {"size": "2", "removable": "0"},
+		"virtual/block/loop0":      {"size": "2", "removable": "0"},
+		"virtual/block/dm-0":       {"size": "2", "removable": "0"},
+		"pci/6/block/mmcblk0":      {"size": "6", "removable": "0", "device/name": "8GTF4R"},
+		"pci/6/block/mmcblk0boot0": {"size": "2", "removable": "0", "device/name": "8GTF4R"},
+		"pci/6/block/mmcblk0boot1": {"size": "2", "removable": "0", "device/name": "8GTF4R"},
+		"pci/1/block/sr0":          {"size": "2", "removable": "1"},
 	})
 	got, err := Disks(sys)
 	if err != nil {
@@ -50,6 +53,7 @@ func TestDisks(t *testing.T) {
 	want := []Disk{
 		{Name: "vda", Path: "/dev/vda", Topology: "pci/10/block/vda", Size: 1024, Model: "Card"},
 		{Name: "c!d0", Path: "/dev/c/d0", Topology: "pci/4/block/c!d0", Size: 1024},
+		{Name: "mmcblk0", Path: "/dev/mmcblk0", Topology: "pci/6/block/mmcblk0", Size: 3072, Model: "8GTF4R"},
 		{Name: "sdb", Path: "/dev/sdb", Topology: "pci/9/block/sdb", Size: 4096, Model: "Disk", WWID: "naa.5000c500a1b2c3d4"},
 		{Name: "sda", Path: "/dev/sda", Topology: "pci/2/block/sda", Size: 2048, Model: "Stick", Removable: true},
 	}

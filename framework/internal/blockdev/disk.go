@@ -48,9 +48,12 @@ type Partition struct {
 	Size   int64  // bytes
 }
 
-// ignored tells, by the prefix of its name, whether a block device is no disk with
-// a partition table of ours, or blocks without a medium.
+// ignored tells, by its name, whether a block device is no disk with a partition table of
+// ours, or blocks without a medium.
 func ignored(name string) bool {
+	if strings.HasPrefix(name, "mmcblk") && strings.Contains(name, "boot") {
+		return true // an area of an eMMC beside its disk, for the firmware of the board
+	}
 	for _, prefix := range []string{"loop", "ram", "zram", "dm-", "md", "sr", "fd", "nbd"} {
 		if strings.HasPrefix(name, prefix) {
 			return true
