@@ -14,8 +14,9 @@ import (
 type Bus string
 
 // The buses. Common hypervisors use VirtioBlk and VirtioSCSI (KVM), PVSCSI (VMware), AHCI
-// and IDE (VirtualBox). EMMC is the memory of small boards. LSI SAS 1068 (mptsas1068) is left
-// out: the driver of Linux 6.12 takes the controller and sees no disk.
+// and IDE (VirtualBox). QEMU 7.2 has no eMMC; for drivers it is like SD. Its LSI SAS 1068
+// (mptsas1068) is left out: the driver of Linux 6.12 takes the controller and sees no
+// disk.
 const (
 	VirtioBlk  Bus = "virtio-blk"
 	VirtioSCSI Bus = "virtio-scsi"
@@ -27,7 +28,6 @@ const (
 	USB3       Bus = "usb-xhci"
 	UAS        Bus = "usb-uas"
 	SD         Bus = "sd"
-	EMMC       Bus = "emmc" // see Lacks
 	PVSCSI     Bus = "pvscsi"
 	MegaSAS    Bus = "megasas"
 	LSI        Bus = "lsi"
@@ -54,7 +54,6 @@ func attachments() []attachment {
 		{USB3, []string{"qemu-xhci,id=hba"}, "usb-storage,bus=hba.0,removable=on"},
 		{UAS, []string{"qemu-xhci,id=hba", "usb-uas,id=uas,bus=hba.0"}, "scsi-hd,bus=uas.0"},
 		{SD, []string{"sdhci-pci"}, "sd-card"},
-		{EMMC, []string{"sdhci-pci"}, "emmc"},
 		{PVSCSI, []string{"pvscsi,id=hba"}, "scsi-hd,bus=hba.0"},
 		{MegaSAS, []string{"megasas,id=hba"}, "scsi-hd,bus=hba.0"},
 		{LSI, []string{"lsi53c895a,id=hba"}, "scsi-hd,bus=hba.0"},
@@ -70,17 +69,9 @@ func Buses() []Bus {
 	return list
 }
 
-// Lacks tells whether a QEMU is too old for the bus.
-func (v Version) Lacks(b Bus) bool {
-	return b == EMMC && (v.Major < 9 || v.Major == 9 && v.Minor < 1)
-}
-
-// isCard tells whether the disks of the bus are memory cards, or like them.
-func (b Bus) isCard() bool { return b == SD || b == EMMC }
-
 // Args returns QEMU's arguments for disks on the bus. drives are the ids of their drives
 // in boot order, of which the first has the place first. sector is the size of a sector in
-// bytes; 0 is the usual one. A card has no place in the order, and no other sectors.
+// bytes; 0 is the usual one. An SD card has no place in the order, and no other sectors.
 func (b Bus) Args(first, sector int, drives ...string) []string {
 	all := attachments()
 	i := slices.IndexFunc(all, func(a attachment) bool { return a.bus == b })
@@ -93,10 +84,10 @@ func (b Bus) Args(first, sector int, drives ...string) []string {
 	}
 	for n, drive := range drives {
 		disk := strings.ReplaceAll(all[i].disk, "%d", strconv.Itoa(n)) + ",drive=" + drive
-		if !b.isCard() {
+		if b != SD {
 			disk += fmt.Sprintf(",bootindex=%d", first+n)
 		}
-		if !b.isCard() && sector != 0 {
+		if b != SD && sector != 0 {
 			disk += fmt.Sprintf(",logical_block_size=%[1]d,physical_block_size=%[1]d", sector)
 		}
 		args = append(args, "-device", disk)

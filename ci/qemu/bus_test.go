@@ -17,11 +17,3 @@ func TestBusArgs(t *testing.T) {
 	}
 	golden.Check(t, "testdata/buses.args", text.String())
 }
-
-func TestLacks(t *testing.T) {
-	for version, want := range map[Version]bool{{7, 2, 22}: true, {9, 0, 9}: true, {9, 1, 0}: false, {10, 0, 2}: false} {
-		if got := version.Lacks(EMMC); got != want || version.Lacks(SD) {
-			t.Errorf("%s: got %v", version, got)
-		}
-	}
-}

@@ -7,7 +7,9 @@ package qemu
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -183,5 +185,29 @@ func TestProbe(t *testing.T) {
 		if openKVM() == nil && v.Cached != cached {
 			t.Errorf("cached: got %v, want %v", v.Cached, cached)
 		}
+	}
+}
+
+// TestCardHasNoCache: what a guest wrote to a memory card is there when the machine has ended,
+// though nothing was flushed.
+func TestCardHasNoCache(t *testing.T) {
+	const at = 512 << 20
+	dir := t.TempDir()
+	disk := filepath.Join(dir, "card.raw")
+	if err := os.WriteFile(disk, make([]byte, 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	machine := filepath.Join(dir, "machine")
+	vm := start(t, Config{Disk: disk, DiskSize: 1 << 30, Bus: SD, Dir: machine, Faults: []Fault{}})
+	write := map[string]string{"command-line": fmt.Sprintf(`qemu-io disk0 "write -P 171 %d 64k"`, at)}
+	if err := vm.QMP().Do(t.Context(), "human-monitor-command", write, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := vm.Close(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), "qemu-img", "map", filepath.Join(machine, "disk0.qcow2")).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), fmt.Sprintf("%#x", at)) {
+		t.Errorf("%v, and nothing is at %#x:\n%s", err, at, out)
 	}
 }

@@ -359,17 +359,38 @@ func (v *VM) Kill() {
 	}
 }
 
+// settleTime limits how long QEMU may write what it still has.
+const settleTime = 2 * time.Minute
+
+// settle has QEMU write what it has of a memory card in its own memory. Such a card has no
+// cache: Linux flushes nothing, and after a power cut all is there that was written.
+func (v *VM) settle() error {
+	p := v.process()
+	if v.Bus != SD || p == nil || v.QMP() == nil {
+		return nil
+	}
+	select {
+	case <-p.done:
+		return nil
+	default:
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), settleTime)
+	defer cancel()
+	return v.Pause(ctx) // QEMU flushes when a guest stops
+}
+
 // end ends the current QEMU and closes its console and sockets.
 func (v *VM) end() error {
+	settled := v.settle()
 	v.Kill()
 	v.mu.Lock()
 	p, fed := v.run, v.fed
 	v.fed = nil
 	v.mu.Unlock()
 	if p == nil || fed == nil {
-		return nil
+		return settled
 	}
-	err := <-fed // QEMU's end is closed, so this ends
+	err := errors.Join(settled, <-fed) // QEMU's end is closed, so this ends
 	p.closeSockets()
 	if v.tpm != nil {
 		v.tpm.kill()

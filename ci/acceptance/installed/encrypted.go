@@ -254,10 +254,7 @@ func (t *vault) answer(ctx context.Context, words, text string) error {
 }
 
 func (t *vault) recovery(ctx context.Context) (string, error) {
-	if _, err := t.Guest.Output(ctx, "kairos-agent", "bootentry", "--select", "recovery"); err != nil {
-		return "", err
-	}
-	if err := t.RebootBy(ctx, slot.Choice{Slot: layout.SlotRecovery, Mode: layout.ModeRecovery}, "systemctl", "reboot"); err != nil {
+	if err := t.intoRecovery(ctx); err != nil {
 		return "", err
 	}
 	return "", errors.Join(t.hasSecret(ctx), t.unlockedWith(ctx, "the TPM"))

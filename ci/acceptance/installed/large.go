@@ -82,26 +82,31 @@ func (t *story) hasMark(ctx context.Context, want int) error {
 
 // toRecovery has the node start recovery, and then the slot of before.
 func (t *story) toRecovery(ctx context.Context) (string, error) {
-	if _, err := t.Guest.Output(ctx, "kairos-agent", "bootentry", "--select", "recovery"); err != nil {
-		return "", err
-	}
-	if err := t.RebootBy(ctx, slot.Choice{Slot: layout.SlotRecovery, Mode: layout.ModeRecovery}, "systemctl", "reboot"); err != nil {
+	if err := t.intoRecovery(ctx); err != nil {
 		return "", err
 	}
 	return "", t.Reboot(ctx)
+}
+
+// intoRecovery leaves the node in recovery.
+func (t *story) intoRecovery(ctx context.Context) error {
+	if _, err := t.Guest.Output(ctx, "kairos-agent", "bootentry", "--select", "recovery"); err != nil {
+		return err
+	}
+	return t.RebootBy(ctx, slot.Choice{Slot: layout.SlotRecovery, Mode: layout.ModeRecovery}, "systemctl", "reboot")
 }
 
 // dataFile is on the persistent partition.
 const dataFile = "/usr/local/kairos-acceptance-data"
 
 func (t *story) reset(ctx context.Context) (string, error) {
-	if err := t.PutFile(ctx, dataFile, lab.ConfigWords); err != nil {
+	if err := errors.Join(t.PutFile(ctx, dataFile, lab.ConfigWords), t.intoRecovery(ctx)); err != nil {
 		return "", err
 	}
 	return "", errors.Join(t.resetLoses(ctx, dataFile), t.Settled(ctx))
 }
 
-// resetLoses resets the node, which comes up from slot a without the file.
+// resetLoses resets a node in recovery, which comes up from slot a without the file.
 func (t *story) resetLoses(ctx context.Context, file string) error {
 	if err := t.RebootBy(ctx, slot.Choice{Slot: layout.SlotA, Mode: layout.ModeActive}, "kairos-agent", "reset", "--yes", "--reboot"); err != nil {
 		return err
