@@ -104,20 +104,20 @@ func (t *story) serveConfigured(dir string) (err error) {
 		return err
 	}
 	t.AtEnd(t.registry.Close)
-	image, err := toolImage()
+	image, err := toolImage(t.Lab.Host.Arch)
 	if err != nil {
 		return err
 	}
 	return t.registry.Push("tool", "v1", image)
 }
 
-// toolImage is an image with one file.
-func toolImage() (v1.Image, error) {
+// toolImage is an image with one file, for nodes of an architecture.
+func toolImage(arch string) (v1.Image, error) {
 	image, err := testimage.Image([]testimage.Entry{testimage.File("share/image", "an image\n")})
 	if err != nil {
 		return nil, err
 	}
-	return testimage.For(image, "amd64")
+	return testimage.For(image, arch)
 }
 
 // configuredSetup makes the CD-ROM, an empty disk and the oem partition.
@@ -228,7 +228,7 @@ func effects() []told {
 		{"env: a proxy", `^by the proxy$`, []string{"cat", "/opt/kairos-acceptance-proxied"}},
 		{"downloads", `^a tool$`, []string{"/opt/kairos-acceptance-tool"}},
 		{"directories", `^750 worker$`, []string{"stat", "-c", "%a %U", "/srv/kairos-acceptance"}},
-		{"files", `^slot=a arch=amd64 os=debian$`, []string{"cat", dir + "facts"}},
+		{"files", `^slot=a arch=(amd64|arm64) os=debian$`, []string{"cat", dir + "facts"}},
 		{"files, a token", `^600$`, []string{"stat", "-c", "%a", dir + "token"}},
 		{"sysctl", `^262144$`, []string{"cat", "/proc/sys/vm/max_map_count"}},
 		{"authorized_keys", `(?m) worker$`, []string{"cat", "/home/worker/.ssh/authorized_keys"}},
