@@ -53,6 +53,7 @@ func newRunner(ctx context.Context, o Options) (_ *runner, err error) {
 	if r.lab, err = lab.New(ctx, r.Options.Options); err != nil {
 		return nil, err
 	}
+	r.Boots = r.lab.Boots // by default all that the disk's architecture has
 	if err := r.prepare(ctx); err != nil {
 		return nil, errors.Join(err, r.lab.Close())
 	}
