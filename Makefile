@@ -75,6 +75,7 @@ build: payload ## Compile bin/kairos-build, with the node programs inside
 
 .PHONY: payload
 payload: ## Compile the programs that end up on nodes (ARCHES="amd64 arm64": for these architectures)
+	@rm -rf $(filter-out $(ARCHES:%=$(PAYLOAD)/%/),$(wildcard $(PAYLOAD)/*/)) # what is there is embedded
 	@$(foreach arch,$(ARCHES),mkdir -p $(PAYLOAD)/$(arch); \
 		GOOS=linux GOARCH=$(arch) $(GOBUILD) -ldflags '-s -w' -o $(PAYLOAD)/$(arch)/init ./framework/initramfs; \
 		GOOS=linux GOARCH=$(arch) $(GOBUILD) -ldflags '-s -w -X main.version=$(VERSION)' -o $(PAYLOAD)/$(arch)/kairos-agent ./framework/agent; \
