@@ -362,10 +362,11 @@ crash-programs:
 	@mkdir -p bin/crash
 	@$(GOBUILD) -o bin/crash/ ./ci/crash/record ./ci/crash/explore ./ci/crash/boot
 
-# Can be interrupted and goes on. `go test` finds the targets; `make unit` runs their seeds.
+# Can be interrupted and goes on: ci/fuzz/passed.json has what passed, with the digest of the
+# package's code. `go test` finds the targets; `make unit` runs their seeds.
 .PHONY: fuzz
-fuzz: payload ## Run every fuzz target for FUZZTIME (default 10m); can be interrupted, and goes on
-	@$(GO) run ./ci/fuzz -go $(GO) -time $(FUZZTIME) -state .tools/fuzz ./...
+fuzz: payload ## Run every fuzz target for FUZZTIME (default 10m) whose package has changed since it passed
+	@$(GO) run ./ci/fuzz -go $(GO) -time $(FUZZTIME) -passed ci/fuzz/passed.json ./...
 
 # Each mutant changes one operator; the tests of its package must notice it. Of the
 # mutants that tests reach, MUTANTS percent must be noticed in each package.

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// fuzz runs every fuzz target of this repository, one after the other. The go command says
-// which there are, so nothing else lists them.
+// fuzz runs every fuzz target of this repository. The go command says which there are, so
+// nothing else lists them.
 //
-// It can be interrupted: the next run goes on with the targets that are left, unless the
-// commit or the time of a target is another one. A target that finds something does not stop
-// the others; the go command keeps the input in testdata/fuzz of its package, where it is a
-// test from then on.
+// What passed is written down at once, with the digest of the package's code: the next run
+// goes on with the targets that are left, which are the new ones and those of packages that
+// have changed. A target that finds something does not stop the others; the go command keeps
+// the input in testdata/fuzz of its package, where it is a test from then on.
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -19,7 +18,8 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"strings"
+	"runtime"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -38,45 +38,46 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("fuzz", flag.ContinueOnError)
 	command := flags.String("go", "go", "go `command`")
 	each := flags.Duration("time", 10*time.Minute, "`time` for each target")
-	state := flags.String("state", "", "`file` with the targets that are done")
+	passed := flags.String("passed", "", "`file` with the targets that passed; those of no other packages stay in it")
+	jobs := flags.Int("jobs", runtime.GOMAXPROCS(0), "targets at the same time, on one `processor` each")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	switch {
 	case *each <= 0:
 		return fmt.Errorf("the time for each target is %v: want for instance FUZZTIME=10m", *each)
-	case *state == "":
-		return errors.New("no file for what is done: give one with -state")
+	case *jobs <= 0:
+		return fmt.Errorf("%d targets at the same time: want at least 1", *jobs)
+	case *passed == "":
+		return errors.New("no file for what passed: give one with -passed")
 	}
-	f := fuzzer{each: *each, state: *state, out: out, run: goCommand(*command, out)}
-	commit, err := commitOf(ctx)
+	l, err := openLedger(*passed)
 	if err != nil {
 		return err
 	}
-	return f.all(ctx, flags.Args(), commit)
+	f := fuzzer{each: *each, jobs: *jobs, out: &lines{w: out}, now: time.Now, run: goCommand(*command)}
+	return f.all(ctx, flags.Args(), l)
 }
 
-// commitOf is the commit that is checked out, or "none" without git.
-func commitOf(ctx context.Context) (string, error) {
-	out, err := exec.CommandContext(ctx, "git", "rev-parse", "HEAD").Output()
-	if err != nil {
-		return "none", ctx.Err()
-	}
-	return strings.TrimSpace(string(out)), nil
+// lines is a writer that several targets share.
+type lines struct {
+	mu sync.Mutex
+	w  io.Writer
 }
 
-// goCommand runs the go command. What it prints is returned, or shown if show is true.
-func goCommand(name string, out io.Writer) func(ctx context.Context, show bool, args ...string) (string, error) {
-	return func(ctx context.Context, show bool, args ...string) (string, error) {
-		var said bytes.Buffer
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
+}
+
+// goCommand runs the go command; out gets all that it prints.
+func goCommand(name string) func(ctx context.Context, out io.Writer, args ...string) error {
+	return func(ctx context.Context, out io.Writer, args ...string) error {
 		cmd := exec.CommandContext(ctx, name, args...)
 		cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // the worker's input is then kept
 		cmd.WaitDelay = time.Minute
-		cmd.Stdout, cmd.Stderr = io.Writer(&said), os.Stderr
-		if show {
-			cmd.Stdout = out
-		}
-		err := cmd.Run()
-		return said.String(), err
+		cmd.Stdout, cmd.Stderr = out, out
+		return cmd.Run()
 	}
 }
