@@ -43,7 +43,7 @@ func (f fuzzer) all(ctx context.Context, patterns []string, l *ledger) error {
 	if err != nil {
 		return err
 	}
-	if err := l.keep(targets); err != nil {
+	if err := l.tidy(targets, codes); err != nil {
 		return err
 	}
 	var left []target

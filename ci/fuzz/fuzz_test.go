@@ -110,8 +110,15 @@ func TestAllTargets(t *testing.T) {
 	}, l.passes); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
+	gone, elsewhere := pass{Package: "example.org/x/three", Target: "FuzzOld"}, pass{Package: "example.org/y", Target: "FuzzY"}
+	if err := errors.Join(l.add(gone), l.add(elsewhere)); err != nil {
+		t.Fatal(err)
+	}
 	if g := (&fakeGo{}); round(t.Context(), g, time.Second) != nil || g.ran != nil {
 		t.Errorf("all passed, and for longer: %v", g.ran)
+	}
+	if l, err = openLedger(file); err != nil || slices.Contains(l.passes, gone) || !slices.Contains(l.passes, elsewhere) {
+		t.Errorf("%v, %+v: want without %+v", err, l.passes, gone)
 	}
 	if g := (&fakeGo{broken: want[2]}); round(t.Context(), g, time.Hour) == nil || !cmp.Equal(g.ran, want) {
 		t.Errorf("a longer time: %v", g.ran)

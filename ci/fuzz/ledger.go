@@ -61,10 +61,13 @@ func (l *ledger) has(t target, code string, least time.Duration) bool {
 	})
 }
 
-// keep forgets all targets but these.
-func (l *ledger) keep(targets []target) error {
+// tidy forgets what is no target any more of the packages, by their import paths.
+func (l *ledger) tidy(targets []target, codes map[string]string) error {
 	known := len(l.passes)
-	l.passes = slices.DeleteFunc(l.passes, func(p pass) bool { return !slices.ContainsFunc(targets, p.of) })
+	l.passes = slices.DeleteFunc(l.passes, func(p pass) bool {
+		_, listed := codes[p.Package]
+		return listed && !slices.ContainsFunc(targets, p.of)
+	})
 	if len(l.passes) == known {
 		return nil
 	}

@@ -38,7 +38,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("fuzz", flag.ContinueOnError)
 	command := flags.String("go", "go", "go `command`")
 	each := flags.Duration("time", 10*time.Minute, "`time` for each target")
-	passed := flags.String("passed", "", "`file` with the targets that passed; those of no other packages stay in it")
+	passed := flags.String("passed", "", "`file` with the targets that passed")
 	jobs := flags.Int("jobs", runtime.GOMAXPROCS(0), "targets at the same time, on one `processor` each")
 	if err := flags.Parse(args); err != nil {
 		return err
