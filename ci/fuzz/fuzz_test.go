@@ -176,6 +176,37 @@ func TestMinutes(t *testing.T) {
 	}
 }
 
+// The go command itself ignores an interrupt, and leaves it to the test that it runs.
+func TestInterruptReachesTheTest(t *testing.T) {
+	script := filepath.Join(t.TempDir(), "go")
+	if err := os.WriteFile(script, []byte("#!/bin/sh\n"+
+		// nohup ignores the signal, and a shell cannot change that
+		"exec env --default-signal=INT sh -c 'trap : INT; sh -c \"echo begun; exec sleep 1000\"; echo ended'\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	out := &stopsAt{text: "begun\n", stop: cancel}
+	if err := goCommand(script)(ctx, out); err == nil || out.all.String() != "begun\nended\n" {
+		t.Errorf("got %v and %q", err, out.all.String())
+	}
+}
+
+// stopsAt calls stop once text was written.
+type stopsAt struct {
+	all  strings.Builder
+	text string
+	stop func()
+}
+
+func (s *stopsAt) Write(p []byte) (int, error) {
+	s.all.Write(p)
+	if s.all.String() == s.text {
+		s.stop()
+	}
+	return len(p), nil
+}
+
 func TestBadInput(t *testing.T) {
 	broken := filepath.Join(t.TempDir(), "passed.json")
 	if err := os.WriteFile(broken, []byte("{"), 0o644); err != nil {

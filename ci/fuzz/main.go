@@ -75,7 +75,10 @@ func (l *lines) Write(p []byte) (int, error) {
 func goCommand(name string) func(ctx context.Context, out io.Writer, args ...string) error {
 	return func(ctx context.Context, out io.Writer, args ...string) error {
 		cmd := exec.CommandContext(ctx, name, args...)
-		cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // the worker's input is then kept
+		// The go command waits for the test that it runs, which is what has to be interrupted. It then
+		// keeps the worker's input.
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
 		cmd.WaitDelay = time.Minute
 		cmd.Stdout, cmd.Stderr = out, out
 		return cmd.Run()
