@@ -8,7 +8,9 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -164,6 +166,69 @@ func wantTiny(t *testing.T, dir, database string) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
+	}
+}
+
+// TestRPMOnAnothersBase starts from an image that the host's rpm made, as a publisher does: with
+// its database in /var, a file that no package has, and a package that no flavor names.
+func TestRPMOnAnothersBase(t *testing.T) {
+	w, out := newTiny(t, "dnf", "sqlite", append(rpmrepo.Tiny(t), rpmrepo.Package{Name: "theirs", Files: map[string]string{"/usr/share/theirs": "theirs\n"}})...), t.TempDir()
+	root := filepath.Join(t.TempDir(), "root")
+	if err := os.MkdirAll(filepath.Join(root, "proc/self"), 0o755); err != nil { // a scriptlet looks for it
+		t.Fatal(err)
+	}
+	rpm := func(database string, args ...string) string {
+		t.Helper()
+		args = append([]string{"--root", root, "--define", "_dbpath /" + database, "--define", "_db_backend sqlite", "--nosignature"}, args...)
+		text, err := exec.CommandContext(t.Context(), "rpm", args...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("rpm %v: %v\n%s", args, err, text)
+		}
+		return string(text)
+	}
+	install := []string{"--install"}
+	for _, name := range []string{"filesystem", "setup", "tiny-release", "bash", "theirs"} {
+		found, err := filepath.Glob(filepath.Join(w.repo, name+"-*.rpm"))
+		if err != nil || len(found) != 1 {
+			t.Fatalf("%s: %v, %v", name, found, err)
+		}
+		install = append(install, found[0])
+	}
+	rpm("var/lib/rpm", install...)
+	if err := os.WriteFile(filepath.Join(root, "usr/share/mine"), []byte("mine\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	packed := filepath.Join(t.TempDir(), "root.tar")
+	if text, err := exec.CommandContext(t.Context(), "tar", "-C", root, "--exclude", "./proc/*", "-cf", packed, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	base := layoutOf(t, userImage(t, packed))
+
+	(&world{t: t}).produce(out, "flavor", w.dir, "--artifact", "image", "--base", base)
+	wantTiny(t, filepath.Join(out, "image"), "rpmdb.sqlite")
+	const database, theirs, mine = "usr/lib/sysimage/rpm/rpmdb.sqlite", "usr/share/theirs", "usr/share/mine"
+	image, err := source.Layout(filepath.Join(out, "image"), v1.Platform{OS: "linux", Architecture: "amd64"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := source.Files(image, database, theirs, mine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(files[theirs]) != "theirs\n" || string(files[mine]) != "mine\n" {
+		t.Errorf("of the base's own files there are %q and %q", files[theirs], files[mine])
+	}
+	if err := os.MkdirAll(filepath.Join(root, "after"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "after/rpmdb.sqlite"), files[database], 0o644); err != nil {
+		t.Fatal(err)
+	}
+	names := strings.Fields(rpm("after", "--query", "--all", "--queryformat", "%{NAME}\n"))
+	slices.Sort(names)
+	want := []string{"app", "app-data", "bash", "filesystem", "grub2-efi-x64", "kernel-core", "setup", "shim-x64", "systemd", "theirs", "tiny-release"}
+	if diff := cmp.Diff(want, names); diff != "" {
+		t.Errorf("packages in the database (-want +got):\n%s", diff)
 	}
 }
 
