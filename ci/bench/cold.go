@@ -10,13 +10,25 @@ import (
 	"path/filepath"
 )
 
-// cold builds from nothing, by turns with mkosi. Each round the other one comes first.
+// cold builds from nothing, by turns with mkosi.
 func (b *bench) cold(ctx context.Context) ([]Result, error) {
 	r := Result{What: "cold `flavor debian-13` to `disk.raw`, empty caches", Unit: "s", RivalName: "mkosi", Goal: 0.2, Note: coldNote}
 	rival, rivalErr := b.newMkosi(ctx)
+	err := b.byTurns(&r, rivalErr, func() (job, error) { return b.coldBuild(ctx) }, func() (job, error) {
+		j, err := rival.build(ctx)
+		b.rivalPeaks = append(b.rivalPeaks, mib(j.peak.PSS))
+		return j, err
+	})
+	r.Note += b.coldProfile
+	return []Result{r}, err
+}
+
+// byTurns measures ours and the rival, each round the other one first. Without the rival, for
+// the reason of rivalErr or of its own, ours is measured alone, for information.
+func (b *bench) byTurns(r *Result, rivalErr error, ours, rival func() (job, error)) error {
 	sides := []func() error{
 		func() error {
-			j, err := b.coldBuild(ctx)
+			j, err := ours()
 			r.Ours = append(r.Ours, j.seconds)
 			return err
 		},
@@ -25,26 +37,24 @@ func (b *bench) cold(ctx context.Context) ([]Result, error) {
 				return nil
 			}
 			var j job
-			j, rivalErr = rival.build(ctx)
+			j, rivalErr = rival()
 			r.Rival = append(r.Rival, j.seconds)
-			b.rivalPeaks = append(b.rivalPeaks, mib(j.peak.PSS))
 			return nil
 		},
 	}
 	for i := range b.n {
 		for k := range sides {
 			if err := sides[(i+k)%2](); err != nil {
-				return nil, errors.Join(err, rivalErr)
+				r.Ours, r.Rival = nil, nil
+				return errors.Join(err, rivalErr)
 			}
 		}
-		b.say("   %d: %s; mkosi %s", i+1, r.Ours[i:].List("s"), r.Rival[min(i, len(r.Rival)):].List("s"))
+		b.say("   %d: %s; %s %s", i+1, r.Ours[i:].List("s"), r.RivalName, r.Rival[min(i, len(r.Rival)):].List("s"))
 	}
-	r.Note += b.coldProfile
 	if rivalErr != nil {
 		r.Rival, r.Goal = nil, 0
-		return []Result{r}, rivalErr
 	}
-	return []Result{r}, nil
+	return rivalErr
 }
 
 const coldNote = "A new empty state folder and output folder each time. mkosi runs in a Debian 13 tree made beforehand, " +
@@ -53,19 +63,29 @@ const coldNote = "A new empty state folder and output folder each time. mkosi ru
 
 // coldBuild is one build from nothing.
 func (b *bench) coldBuild(ctx context.Context) (job, error) {
+	j, steps, err := b.fromNothing(ctx, append([]string{b.flavor}, b.mirrors.flags()...)...)
+	if err == nil {
+		b.coldProfile = steps
+		b.peaks = append(b.peaks, j.peak)
+	}
+	return j, err
+}
+
+// fromNothing runs `kairos-build flavor` with a new state folder and a new output folder. It
+// returns a sentence about the longest steps as well.
+func (b *bench) fromNothing(ctx context.Context, args ...string) (j job, steps string, err error) {
 	dir, err := os.MkdirTemp(b.temp, "cold-")
 	if err != nil {
-		return job{}, err
+		return j, "", err
 	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	out := filepath.Join(dir, "out")
-	j, err := b.build(ctx, b.program, filepath.Join(dir, "state"), out)
+	j, err = b.kairos(ctx, b.program, filepath.Join(dir, "state"), append([]string{"flavor", "--output", out}, args...)...)
 	if err != nil {
-		return j, errors.Join(err, os.RemoveAll(dir))
+		return j, "", err
 	}
 	m, err := readMade(out)
-	b.coldProfile = profile(m.Steps)
-	b.peaks = append(b.peaks, j.peak)
-	return j, errors.Join(err, os.RemoveAll(dir))
+	return j, profile(m.Steps), err
 }
 
 // memory returns the peak memory of the cold builds. It makes them if -only left them

@@ -121,6 +121,20 @@ const (
 	formatsQEMUNote = "The same runs. The rival makes the raw disk with kairos-build, and the four others from it with `qemu-img convert`, one after the other: qcow2, VMDK (streamOptimized), dynamic VHD with the exact size, dynamic VHDX."
 )
 
+// formatsCold builds five formats from nothing, by turns with the raw disk alone.
+func (b *bench) formatsCold(ctx context.Context) ([]Result, error) {
+	r := Result{What: "cold `flavor debian-13` to five formats of its disk", Unit: "s", RivalName: "raw alone", Goal: 1.3,
+		Note: "`--artifact image," + fiveArtifacts() + "` beside `--artifact image,raw`, with an empty state folder and output folder each time."}
+	build := func(artifacts string) (job, error) {
+		j, _, err := b.fromNothing(ctx, append([]string{b.flavor, "--artifact", "image," + artifacts}, b.mirrors.flags()...)...)
+		return j, err
+	}
+	err := b.byTurns(&r, nil,
+		func() (job, error) { return build(fiveArtifacts()) },
+		func() (job, error) { return build("raw") })
+	return []Result{r}, err
+}
+
 // results returns the lines of the table.
 func (t formatTimes) results() []Result {
 	const what = "disk formats: raw, qcow2, VMDK, VHD and VHDX of an image"

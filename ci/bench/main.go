@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Bench measures kairos-build against rivals: the time and memory of its builds against
-// mkosi, its disk formats against qemu-img, the boot of its disk against the same tree with
+// mkosi, of deb and of rpm packages, its disk formats against qemu-img, the boot of its disk against the same tree with
 // a stock dracut initrd, and an upgrade by the agent against dd. It measures in one run on one machine, ours and the
 // rival by turns. Only this program writes the table in docs/bench.md. With -only, the
 // other rows of the table keep their figures, date and machine, which come from
@@ -87,6 +87,8 @@ type options struct {
 	tested   string // test.json of the flavor
 	flavor   string
 	releases string // a mirror of k3s, see -releases
+	hollow   string // a mirror of k3s and k0s, see -hollow
+	standin  string // folder that ci/standin made of an rpm distribution
 	mirror   string
 	security string
 }
@@ -104,6 +106,8 @@ func parseOptions(args []string, talk io.Writer) (options, error) {
 	flags.StringVar(&o.agent, "agent", "framework/rootfs/payload/bin/amd64/kairos-agent", "the agent that is inside it")
 	flags.StringVar(&o.tested, "test-json", "out/debian-13/test.json", "the last results of kairos-build test, for the row faults")
 	flags.StringVar(&o.releases, "releases", ".tools/kubernetes/mirror-bench", "folder with v1.36.100+k3s1, v1.36.101+k3s1, …, one more than -n, for the row kubernetes: make bench makes it")
+	flags.StringVar(&o.hollow, "hollow", ".tools/kubernetes/mirror-hollow", "folder with small files of k3s and k0s, for the row matrix: make bench makes it")
+	flags.StringVar(&o.standin, "standin", ".tools/standin/rocky-9", "folder that ci/standin made of an rpm distribution, for the row rpm: make bench makes it")
 	flags.StringVar(&o.mirror, "mirror", "", "archive that all sides use (default: the host's own, as apt has it)")
 	flags.StringVar(&o.security, "mirror-security", "", "security archive that all sides use (default: like -mirror)")
 	if err := flags.Parse(args); err != nil {
@@ -129,7 +133,7 @@ func (o *options) check(only string, rest []string) error {
 		}
 		o.only = append(o.only, key)
 	}
-	for _, p := range []*string{&o.output, &o.work, &o.program, &o.agent, &o.tested, &o.releases} {
+	for _, p := range []*string{&o.output, &o.work, &o.program, &o.agent, &o.tested, &o.releases, &o.hollow, &o.standin} {
 		abs, err := filepath.Abs(*p)
 		if err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/kairos-build/kairos-build/flavors"
@@ -28,41 +29,53 @@ type mkosi struct {
 	b      *bench
 	root   string
 	config string // mkosi.conf
+	// sources are the archives, as the package manager's own file below mkosi.sandbox.
+	sources     string
+	sourcesFile string
 }
 
-// newMkosi prepares the tree, which stays in the work folder. It is not timed.
+// newMkosi prepares the rival that builds what is measured.
 func (b *bench) newMkosi(ctx context.Context) (*mkosi, error) {
 	choice, err := b.choice()
 	if err != nil {
 		return nil, err
 	}
-	m := &mkosi{b, filepath.Join(b.work, "mkosi-"+suite), mkosiConfig(choice, b.mirrors)}
-	if _, err := os.Stat(m.root); errors.Is(err, os.ErrNotExist) {
-		if err := b.bootstrap(ctx, m.root); err != nil {
-			return nil, err
-		}
-	}
-	if err := giveNames(m.root); err != nil {
+	root, err := b.mkosiTree(ctx, "mkosi-"+suite, mkosiPackages)
+	if err != nil {
 		return nil, err
 	}
-	out, err := exec.CommandContext(ctx, "chroot", m.root, "dpkg-query", "-W", "-f", "${Version}", "mkosi").Output()
+	return &mkosi{b: b, root: root, config: mkosiConfig(choice, b.mirrors), sources: b.mirrors.sources(suite), sourcesFile: "etc/apt/sources.list.d/mkosi.sources"}, nil
+}
+
+// mkosiTree prepares a tree with mkosi, which stays in the work folder. It is not timed.
+func (b *bench) mkosiTree(ctx context.Context, name, packages string) (root string, err error) {
+	root = filepath.Join(b.work, name)
+	if _, err := os.Stat(root); errors.Is(err, os.ErrNotExist) {
+		if err := b.bootstrap(ctx, root, packages); err != nil {
+			return "", err
+		}
+	}
+	if err := giveNames(root); err != nil {
+		return "", err
+	}
+	out, err := exec.CommandContext(ctx, "chroot", root, "dpkg-query", "-W", "-f", "${Version}", "mkosi").Output()
 	if err != nil {
-		return nil, fmt.Errorf("asking for mkosi's version: %w", err)
+		return "", fmt.Errorf("asking for mkosi's version: %w", err)
 	}
 	b.rival("mkosi", string(out)+", from Debian 13's archive")
-	return m, nil
+	return root, nil
 }
 
 // bootstrap makes a tree with mkosi. It renames the tree into place when it is complete,
 // so a partial tree is never used.
-func (b *bench) bootstrap(ctx context.Context, root string) error {
+func (b *bench) bootstrap(ctx context.Context, root, packages string) error {
 	b.say("   making a Debian 13 tree for mkosi in %s (once)", root)
 	dir, err := os.MkdirTemp(b.temp, "bootstrap-")
 	if err != nil {
 		return err
 	}
 	tree := filepath.Join(dir, "tree")
-	out, err := exec.CommandContext(ctx, "mmdebstrap", "--quiet", "--variant=apt", "--include="+mkosiPackages, suite, tree, b.mirrors.main).CombinedOutput()
+	out, err := exec.CommandContext(ctx, "mmdebstrap", "--quiet", "--variant=apt", "--include="+packages, suite, tree, b.mirrors.main).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("making a Debian 13 tree for mkosi: %w: %s", err, out)
 	}
@@ -90,14 +103,19 @@ func mkosiConfig(c recipes.Choice, m mirrors) string {
 			packages = append(packages, list.Names...)
 		}
 	}
-	lines := []string{
-		"[Distribution]", "Distribution=debian", "Release=" + suite, "Mirror=" + m.main, "",
-		"[Output]", "Format=disk", "OutputDirectory=" + stage + "/out", "",
-		"[Build]", "BuildSources=", "PackageCacheDirectory=" + stage + "/cache", "WorkspaceDirectory=" + stage + "/space", "",
-		"[Content]", "Bootable=yes", "Bootloader=systemd-boot", "KernelCommandLine=" + c.Cmdline(),
-		"Packages=" + strings.Join(packages, "\n         "), "",
-	}
-	return strings.Join(lines, "\n")
+	return mkosiConf(packages,
+		[]string{"Distribution=debian", "Release=" + suite, "Mirror=" + m.main},
+		[]string{"Bootable=yes", "Bootloader=systemd-boot", "KernelCommandLine=" + c.Cmdline()})
+}
+
+// mkosiConf returns a mkosi.conf for a disk with packages, in the folders of stage.
+func mkosiConf(packages, distribution, content []string) string {
+	return strings.Join(slices.Concat(
+		[]string{"[Distribution]"}, distribution,
+		[]string{"", "[Output]", "Format=disk", "OutputDirectory=" + stage + "/out", "",
+			"[Build]", "BuildSources=", "PackageCacheDirectory=" + stage + "/cache", "WorkspaceDirectory=" + stage + "/space", "",
+			"[Content]"}, content,
+		[]string{"Packages=" + strings.Join(packages, "\n         "), ""}), "\n")
 }
 
 // stage is the path at which mkosi sees the folder of one build.
@@ -127,13 +145,13 @@ func (m *mkosi) build(ctx context.Context) (j job, err error) {
 }
 
 func (m *mkosi) furnish(dir string) error {
-	apt := filepath.Join(dir, "mkosi.sandbox/etc/apt/sources.list.d")
+	sources := filepath.Join(dir, "mkosi.sandbox", m.sourcesFile)
 	var all error
 	for _, d := range []string{"out", "cache", "space"} {
 		all = errors.Join(all, os.Mkdir(filepath.Join(dir, d), 0o755))
 	}
-	return errors.Join(all, os.Chmod(dir, 0o755), os.MkdirAll(apt, 0o755),
-		os.WriteFile(filepath.Join(apt, "mkosi.sources"), []byte(m.b.mirrors.sources(suite)), 0o644),
+	return errors.Join(all, os.Chmod(dir, 0o755), os.MkdirAll(filepath.Dir(sources), 0o755),
+		os.WriteFile(sources, []byte(m.sources), 0o644),
 		os.WriteFile(filepath.Join(dir, "mkosi.conf"), []byte(m.config), 0o644))
 }
 

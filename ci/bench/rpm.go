@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/ProtonMail/go-crypto/openpgp"
+	"github.com/ProtonMail/go-crypto/openpgp/armor"
+
+	"github.com/kairos-build/kairos-build/flavors"
+	"github.com/kairos-build/kairos-build/recipes"
+)
+
+// rpmPackages are what mkosi needs besides, to make a disk of rpm packages.
+const rpmPackages = ",dnf,rpm,distribution-gpg-keys,xfsprogs"
+
+// armoredKey is the path at which the repositories' server has the key as text: rpm imports no
+// other form.
+const armoredKey = "/key.asc"
+
+// rpm builds the stand-in for an rpm distribution from nothing, by turns with mkosi. Both take
+// the packages from a server on loopback.
+func (b *bench) rpm(ctx context.Context) (_ []Result, err error) {
+	flavor, err := flavors.Open(filepath.Join(b.standin, "flavor"))
+	if err != nil {
+		return nil, fmt.Errorf("the stand-in: %w; run `make bench`", err)
+	}
+	server, url, err := b.serveStandin(ctx, flavor.Base.Archive.Keyring)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, server.Close()) }()
+	args := append([]string{filepath.Join(b.standin, "flavor")}, b.mirrors.flags()[:2]...) // the toolbox is a Debian
+	for _, r := range flavor.Base.Archive.Repositories {
+		args = append(args, "--mirror", r.ID+"="+url+"/"+r.ID)
+	}
+	r := Result{What: "cold `flavor` of the stand-in for " + flavor.Title + " to `disk.raw`, empty caches", Unit: "s", RivalName: "mkosi", Goal: 0.5, Note: rpmNote}
+	rival, rivalErr := b.newRPMMkosi(ctx, flavor, url)
+	var steps string
+	err = b.byTurns(&r, rivalErr,
+		func() (j job, err error) {
+			j, steps, err = b.fromNothing(ctx, args...)
+			return j, err
+		},
+		func() (job, error) { return rival.build(ctx) })
+	r.Note += steps
+	return []Result{r}, err
+}
+
+const rpmNote = "A new empty state folder and output folder each time: the toolbox with dnf and rpm is made from Debian's archive, too. " +
+	"mkosi runs in a Debian 13 tree with dnf and rpm, made beforehand, with an empty package cache and workspace each time; the same repositories of the " +
+	"[stand-in](standins.md) on loopback, the flavor's packages and kernel, `Format=disk`. It makes no initrd and no boot loader (`Bootable=no`): the stand-in has no systemd-boot."
+
+// serveStandin serves the folder of the stand-in, and its key.
+func (b *bench) serveStandin(ctx context.Context, keyring string) (*http.Server, string, error) {
+	data, err := os.ReadFile(filepath.Join(b.standin, "flavor", keyring))
+	if err != nil {
+		return nil, "", err
+	}
+	key, err := armored(data)
+	if err != nil {
+		return nil, "", fmt.Errorf("the key of the stand-in: %w", err)
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, "", fmt.Errorf("serving the stand-in: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", http.FileServer(http.Dir(b.standin)))
+	mux.HandleFunc(armoredKey, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write(key) // who does not get it says so
+	})
+	server := &http.Server{Handler: mux, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), ReadHeaderTimeout: time.Minute}
+	go func() { _ = server.Serve(listener) }() // ends with Close
+	return server, "http://" + listener.Addr().String(), nil
+}
+
+// armored returns public keys as text.
+func armored(keyring []byte) ([]byte, error) {
+	if bytes.HasPrefix(keyring, []byte("-----")) {
+		return keyring, nil
+	}
+	var text bytes.Buffer
+	w, err := armor.Encode(&text, openpgp.PublicKeyType, nil)
+	if err != nil {
+		return nil, err
+	}
+	_, err = w.Write(keyring)
+	err = errors.Join(err, w.Close())
+	return text.Bytes(), err
+}
+
+// newRPMMkosi prepares the rival that builds the stand-in.
+func (b *bench) newRPMMkosi(ctx context.Context, flavor *flavors.Flavor, url string) (*mkosi, error) {
+	choice, err := recipes.Choose(flavor, recipes.Options{Arch: arch})
+	if err != nil {
+		return nil, err
+	}
+	root, err := b.mkosiTree(ctx, "mkosi-rpm-"+suite, mkosiPackages+rpmPackages)
+	if err != nil {
+		return nil, err
+	}
+	return &mkosi{b: b, root: root, config: rpmConfig(choice), sources: rpmSources(flavor, url), sourcesFile: "etc/yum.repos.d/mkosi.repo"}, nil
+}
+
+// rpmConfig returns a mkosi.conf for the packages of the disk that kairos-build makes.
+func rpmConfig(c recipes.Choice) string {
+	packages := c.Flavor.Base.Archive.Base()
+	for _, list := range c.PackageLists() {
+		if list.Input == recipes.InputPackages || list.Input == recipes.InputKernel {
+			packages = append(packages, list.Names...)
+		}
+	}
+	return mkosiConf(packages,
+		[]string{"Distribution=" + c.Flavor.ID, "Release=" + c.Flavor.Release},
+		[]string{"Bootable=no", "SELinuxRelabel=no", "WithRecommends=no"})
+}
+
+// rpmSources returns the repositories at a server for dnf.
+func rpmSources(flavor *flavors.Flavor, url string) string {
+	var b strings.Builder
+	for _, r := range flavor.Base.Archive.Repositories {
+		fmt.Fprintf(&b, "[%s]\nname=%s\nbaseurl=%s/%s\nenabled=1\ngpgcheck=1\nrepo_gpgcheck=1\ngpgkey=%s\n\n", r.ID, r.ID, url, r.ID, url+armoredKey)
+	}
+	return b.String()
+}
