@@ -286,6 +286,12 @@ func (r *runner) run(ctx context.Context) *report.Report {
 	var wg sync.WaitGroup
 	for i, j := range jobs {
 		r.lab.Places.Take()
+		if ctx.Err() != nil {
+			machines[i] = r.lab.Machine(j.name, j.boot, 0)
+			machines[i].Skip("begin", "the machine begins", "interrupted")
+			r.lab.Places.Leave()
+			continue
+		}
 		wg.Go(func() {
 			machines[i] = r.kept.machine(j, r)
 			if machines[i] == nil {

@@ -103,6 +103,7 @@ type Lab struct {
 	access   []byte            // cloud-config that lets the key in, with the policy
 	oem      qemu.Patch
 	nodes    *readyNodes
+	stopped  func() bool // tells whether the test was interrupted
 }
 
 // New finds everything that the machines need: a missing part is an error before
@@ -124,7 +125,7 @@ func open(ctx context.Context, o Options) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Lab{Options: o, Places: make(Places, o.Jobs), nodes: newReadyNodes()}
+	l := &Lab{Options: o, Places: make(Places, o.Jobs), nodes: newReadyNodes(), stopped: func() bool { return ctx.Err() != nil }}
 	if o.QEMU != "" { // before anything about the disk
 		if _, err := qemu.Find(ctx, "", o.QEMU); err != nil {
 			return nil, err

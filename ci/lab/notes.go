@@ -47,7 +47,8 @@ type Result struct {
 // Seconds is a duration as results hold it: in seconds, with milliseconds.
 func Seconds(d time.Duration) float64 { return float64(d.Milliseconds()) / 1000 }
 
-// Record adds a time and an outcome to a check. The first failure stays.
+// Record adds a time and an outcome to a check. The first failure stays. When the test is
+// interrupted, an error says nothing about the disk: the check was not made.
 func (m *Machine) Record(name, title string, took time.Duration, message string, err error) {
 	if m.results[name] == nil {
 		m.Put(Result{Machine: m.Name, Name: name, Title: title, Status: Pass, Console: logName(m.Name)})
@@ -57,7 +58,9 @@ func (m *Machine) Record(name, title string, took time.Duration, message string,
 	if res.Status == Fail {
 		return
 	}
-	if err != nil {
+	if err != nil && m.Lab.stopped != nil && m.Lab.stopped() {
+		res.Status, res.Message = Skip, "interrupted"
+	} else if err != nil {
 		res.Status, res.Message = Fail, err.Error()
 		if path := m.Lab.LogPath(m.Name); !strings.Contains(res.Message, path) {
 			res.Message += "\nconsole log: " + path

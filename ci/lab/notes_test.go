@@ -63,6 +63,23 @@ func TestFirstFailureStays(t *testing.T) {
 	}
 }
 
+// TestInterrupted: what an interruption ends did not fail, and proves nothing.
+func TestInterrupted(t *testing.T) {
+	stopped := false
+	m := (&Lab{stopped: func() bool { return stopped }}).Machine("bios", "bios", 0)
+	m.Record("before", "", 0, "", errWrong)
+	m.Record("half", "", 0, "", nil)
+	stopped = true
+	m.Record("before", "", 0, "", context.Canceled)
+	m.Record("half", "", 0, "", errWrong)
+	m.Record("half", "", 0, "", nil)
+	m.Record("made", "", 0, "", nil)
+	m.Record("new", "", 0, "", errWrong)
+	if got, want := noted(m), "before fail, half skip, made pass, new skip"; got != want || m.Passed() {
+		t.Errorf("got %q, passed %v, want %q", got, m.Passed(), want)
+	}
+}
+
 // TestTell: which chapters run after one that failed.
 func TestTell(t *testing.T) {
 	for _, tt := range []struct {
