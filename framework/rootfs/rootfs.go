@@ -27,10 +27,10 @@ var modes = map[string]fs.FileMode{
 
 // links are symbolic links, which cannot be embedded: path and target.
 var links = map[string]string{
-	"usr/lib/systemd/system/sysinit.target.wants/kairos-boot.service":      "../kairos-boot.service",
-	"usr/lib/systemd/system/sysinit.target.wants/kairos-trial.timer":       "../kairos-trial.timer",
-	"usr/lib/systemd/system/multi-user.target.wants/kairos-ready.service":  "../kairos-ready.service",
-	"usr/lib/systemd/system/multi-user.target.wants/kairos-settle.service": "../kairos-settle.service",
+	"usr/lib/systemd/system/sysinit.target.wants/kairos-boot.service":        "../kairos-boot.service",
+	"usr/lib/systemd/system/sysinit.target.wants/kairos-trial.timer":         "../kairos-trial.timer",
+	"usr/lib/systemd/system/multi-user.target.wants/kairos-announced.target": "../kairos-announced.target",
+	"usr/lib/systemd/system/multi-user.target.wants/kairos-settle.service":   "../kairos-settle.service",
 	// Without the mark of a live system these units start no process.
 	"usr/lib/systemd/system/multi-user.target.wants/kairos-install.service":             "../kairos-install.service",
 	"usr/lib/systemd/system/multi-user.target.wants/kairos-install-interactive.service": "../kairos-install-interactive.service",
