@@ -122,3 +122,37 @@ func TestRunInstallKept(t *testing.T) {
 	p.run(2*bootLimit, `(?s)kairos: image.*Linux version.*kairos: installing.*Linux version`, p.build, "--netboot", "--install", "--boot", "bios", "--keep", "edge", "--cloud-config", p.write("site.yaml", netConfig))
 	p.run(bootLimit, `kairos: ready slot=a mode=active`, "--keep", "edge")
 }
+
+// slowConfig has a unit before SSH that takes a minute, and shortens the five minutes after
+// which the login prompts do not wait any more.
+const slowConfig = `#cloud-config
+hostname: slow
+stages:
+  initramfs:
+    - name: a slow unit
+      files:
+        - path: /etc/systemd/system/slow.service
+          content: |
+            [Unit]
+            Before=ssh.service
+            [Service]
+            Type=oneshot
+            ExecStart=/bin/sleep 60
+        - path: /etc/systemd/system/kairos-announced.target.d/limit.conf
+          content: |
+            [Unit]
+            JobTimeoutSec=20
+      commands:
+        - mkdir -p /etc/systemd/system/multi-user.target.wants
+        - ln -s ../slow.service /etc/systemd/system/multi-user.target.wants/slow.service
+`
+
+// TestSlowNode: a person gets a login prompt although a unit takes long, and the node says
+// that it is up when it is.
+func TestSlowNode(t *testing.T) {
+	if testing.Short() {
+		t.Skip("make prove boots it")
+	}
+	p := newPerson(t)
+	p.run(bootLimit, `(?s)slow login:.*kairos: ready`, p.build, "--netboot", "--boot", "bios", "--cloud-config", p.write("slow.yaml", slowConfig))
+}
