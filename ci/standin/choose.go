@@ -47,7 +47,7 @@ func (m maker) choose(ctx context.Context, p origin) (*choice, error) {
 	if err := os.WriteFile(filepath.Join(dir, "flavor.yaml"), text, 0o644); err != nil {
 		return nil, err
 	}
-	if out, err := exec.CommandContext(ctx, m.program, "lock", dir).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(ctx, m.program, "lock", "--arch", "amd64", dir).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%s lock %s: %w: %s", m.program, dir, err, bytes.TrimSpace(out))
 	}
 	data, err := os.ReadFile(lock)
