@@ -113,6 +113,15 @@ func (f *Flavor) ArchName(arch string) string {
 	if f.Family == "apt" {
 		return arch
 	}
+	return RPMArch(arch)
+}
+
+// ArchMark stands for ArchName in the names of packages, and for RPMArch in the addresses of
+// repositories of rpm packages.
+const ArchMark = "{arch}"
+
+// RPMArch is rpm's name of a GOARCH.
+func RPMArch(arch string) string {
 	if name := map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[arch]; name != "" {
 		return name
 	}

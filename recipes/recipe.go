@@ -92,14 +92,11 @@ func Choose(flavor *flavors.Flavor, o Options) (Choice, error) {
 	return c, errors.Join(errs...)
 }
 
-// archMark stands for the name of the architecture in names of packages.
-const archMark = "{arch}"
-
 // named puts the name of an architecture into names of packages.
 func named(arch string, names []string) []string {
 	names = slices.Clone(names)
 	for i, name := range names {
-		names[i] = strings.ReplaceAll(name, archMark, arch)
+		names[i] = strings.ReplaceAll(name, flavors.ArchMark, arch)
 	}
 	return names
 }

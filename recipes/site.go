@@ -5,6 +5,8 @@ package recipes
 import (
 	"slices"
 	"strings"
+
+	"github.com/kairos-build/kairos-build/flavors"
 )
 
 // Names of the inputs of what somebody adds to a flavor.
@@ -79,7 +81,7 @@ func (c Choice) Place(input, name string) string {
 		InputPackages: {"packages", model + "packages", "base.archive.base_packages"}, InputTools: {"tools", "boot." + c.Arch + ".tools"}, InputKernel: {model + "kernel"},
 		InputBootloader: {"boot." + c.Arch + ".packages"}, InputSitePackages: {"packages.add"},
 	}[input] {
-		for _, written := range []string{name, strings.ReplaceAll(name, c.Flavor.ArchName(c.Arch), archMark)} {
+		for _, written := range []string{name, strings.ReplaceAll(name, c.Flavor.ArchName(c.Arch), flavors.ArchMark)} {
 			if at := c.Flavor.Place(list, written); at != "" {
 				return at
 			}

@@ -97,15 +97,19 @@ func (b *bench) choice() (recipes.Choice, error) {
 // mkosiConfig returns a mkosi.conf for the disk that kairos-build makes, as far as mkosi
 // can make it.
 func mkosiConfig(c recipes.Choice, m mirrors) string {
-	packages := []string{"systemd-boot"}
-	for _, list := range c.PackageLists() {
-		if list.Input == recipes.InputPackages || list.Input == recipes.InputKernel {
-			packages = append(packages, list.Names...)
-		}
-	}
-	return mkosiConf(packages,
+	return mkosiConf(append([]string{"systemd-boot"}, installed(c)...),
 		[]string{"Distribution=debian", "Release=" + suite, "Mirror=" + m.main},
 		[]string{"Bootable=yes", "Bootloader=systemd-boot", "KernelCommandLine=" + c.Cmdline()})
+}
+
+// installed are the packages of a disk besides those of the base and the boot loader.
+func installed(c recipes.Choice) (names []string) {
+	for _, list := range c.PackageLists() {
+		if list.Input == recipes.InputPackages || list.Input == recipes.InputKernel {
+			names = append(names, list.Names...)
+		}
+	}
+	return names
 }
 
 // mkosiConf returns a mkosi.conf for a disk with packages, in the folders of stage.

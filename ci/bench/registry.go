@@ -36,17 +36,12 @@ func serve(ctx context.Context, dir string) (*served, error) {
 	if err != nil {
 		return nil, err
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	server, address, err := onLoopback(ctx, registry.New(registry.WithBlobHandler(blobs{filepath.Join(dir, "blobs")}), registry.Logger(slog.NewLogLogger(slog.DiscardHandler, slog.LevelError))))
 	if err != nil {
 		return nil, fmt.Errorf("starting a registry: %w", err)
 	}
-	silent := slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-	s := &served{image: image, server: &http.Server{
-		Handler:  registry.New(registry.WithBlobHandler(blobs{filepath.Join(dir, "blobs")}), registry.Logger(silent)),
-		ErrorLog: silent, ReadHeaderTimeout: time.Minute,
-	}}
-	go func() { _ = s.server.Serve(listener) }() // ends with close
-	ref, err := name.ParseReference(fmt.Sprintf("%s/node:v1", listener.Addr()))
+	s := &served{image: image, server: server}
+	ref, err := name.ParseReference(address + "/node:v1")
 	if err == nil {
 		err = remote.Put(ref, image, remote.WithContext(ctx)) // only the manifest: the registry has the blobs
 	}
@@ -55,6 +50,17 @@ func serve(ctx context.Context, dir string) (*served, error) {
 	}
 	s.ref = "oci:" + ref.String()
 	return s, nil
+}
+
+// onLoopback serves HTTP on a free port, at HOST:PORT, until the server is closed.
+func onLoopback(ctx context.Context, handler http.Handler) (_ *http.Server, address string, _ error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, "", err
+	}
+	server := &http.Server{Handler: handler, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), ReadHeaderTimeout: time.Minute}
+	go func() { _ = server.Serve(listener) }() // it ends when it is closed, and says so
+	return server, listener.Addr().String(), nil
 }
 
 func (s *served) close() error { return s.server.Close() }

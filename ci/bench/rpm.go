@@ -7,13 +7,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"time"
 
 	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
@@ -41,7 +39,7 @@ func (b *bench) rpm(ctx context.Context) (_ []Result, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, server.Close()) }()
-	args := append([]string{filepath.Join(b.standin, "flavor")}, b.mirrors.flags()[:2]...) // the toolbox is a Debian
+	args := []string{filepath.Join(b.standin, "flavor"), "--mirror", b.mirrors.main} // the toolbox is a Debian
 	for _, r := range flavor.Base.Archive.Repositories {
 		args = append(args, "--mirror", r.ID+"="+url+"/"+r.ID)
 	}
@@ -72,18 +70,16 @@ func (b *bench) serveStandin(ctx context.Context, keyring string) (*http.Server,
 	if err != nil {
 		return nil, "", fmt.Errorf("the key of the stand-in: %w", err)
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, "", fmt.Errorf("serving the stand-in: %w", err)
-	}
 	mux := http.NewServeMux()
 	mux.Handle("/", http.FileServer(http.Dir(b.standin)))
 	mux.HandleFunc(armoredKey, func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write(key) // who does not get it says so
 	})
-	server := &http.Server{Handler: mux, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), ReadHeaderTimeout: time.Minute}
-	go func() { _ = server.Serve(listener) }() // ends with Close
-	return server, "http://" + listener.Addr().String(), nil
+	server, address, err := onLoopback(ctx, mux)
+	if err != nil {
+		return nil, "", fmt.Errorf("serving the stand-in: %w", err)
+	}
+	return server, "http://" + address, nil
 }
 
 // armored returns public keys as text.
@@ -116,13 +112,7 @@ func (b *bench) newRPMMkosi(ctx context.Context, flavor *flavors.Flavor, url str
 
 // rpmConfig returns a mkosi.conf for the packages of the disk that kairos-build makes.
 func rpmConfig(c recipes.Choice) string {
-	packages := c.Flavor.Base.Archive.Base()
-	for _, list := range c.PackageLists() {
-		if list.Input == recipes.InputPackages || list.Input == recipes.InputKernel {
-			packages = append(packages, list.Names...)
-		}
-	}
-	return mkosiConf(packages,
+	return mkosiConf(slices.Concat(c.Flavor.Base.Archive.Base(), installed(c)),
 		[]string{"Distribution=" + c.Flavor.ID, "Release=" + c.Flavor.Release},
 		[]string{"Bootable=no", "SELinuxRelabel=no", "WithRecommends=no"})
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 )
@@ -17,26 +18,35 @@ func (b *bench) flavors(ctx context.Context) ([]Result, error) {
 	if err := os.RemoveAll(site); err != nil {
 		return nil, err
 	}
-	if _, err := b.kairos(ctx, b.program, filepath.Join(b.temp, "state"), "init", site); err != nil {
-		return nil, err
+	if out, err := exec.CommandContext(ctx, b.program, "init", site).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("kairos-build init: %w: %s", err, out)
 	}
 	three := []string{"debian-12", "debian-13", site}
-	slowest, longest := "", 0.0
-	for _, one := range three {
-		j, err := b.severalFlavors(ctx, one)
-		if err != nil {
-			return nil, err
-		}
-		b.say("   %s alone: %s s", one, figure(j.seconds))
-		if j.seconds > longest {
-			slowest, longest = one, j.seconds
-		}
+	slowest, err := b.slowest(three, func(one string) (job, error) { return b.severalFlavors(ctx, one) })
+	if err != nil {
+		return nil, err
 	}
 	r := Result{What: "cold `flavor debian-12 debian-13 ./mysite`, side by side", Unit: "s", RivalName: "the slowest alone", Goal: 1.3, Note: flavorsNote + filepath.Base(slowest) + "."}
-	err := b.byTurns(&r, nil,
+	err = b.byTurns(&r, nil,
 		func() (job, error) { return b.severalFlavors(ctx, three...) },
 		func() (job, error) { return b.severalFlavors(ctx, slowest) })
 	return []Result{r}, err
+}
+
+// slowest builds each once, and names the one that took longest.
+func (b *bench) slowest(names []string, build func(name string) (job, error)) (slowest string, _ error) {
+	longest := 0.0
+	for _, name := range names {
+		j, err := build(name)
+		if err != nil {
+			return "", err
+		}
+		b.say("   %s alone: %s s", name, figure(j.seconds))
+		if j.seconds > longest {
+			slowest, longest = name, j.seconds
+		}
+	}
+	return slowest, nil
 }
 
 const flavorsNote = "A new empty state folder and output folder each time. mysite is what `kairos-build init` writes: debian-13 with a package, files and a command more. The slowest, of one build of each: "
@@ -55,16 +65,9 @@ func (b *bench) severalFlavors(ctx context.Context, names ...string) (j job, err
 // matrix builds two Debians with three variants of Kubernetes each by one command, by turns with
 // the slower Debian alone.
 func (b *bench) matrix(ctx context.Context) ([]Result, error) {
-	slower, longest := "", 0.0
-	for _, name := range []string{"debian-12", "debian-13"} {
-		j, err := b.releaseOf(ctx, matrixText(name, "none"))
-		if err != nil {
-			return nil, err
-		}
-		b.say("   %s alone: %s s", name, figure(j.seconds))
-		if j.seconds > longest {
-			slower, longest = name, j.seconds
-		}
+	slower, err := b.slowest([]string{"debian-12", "debian-13"}, func(name string) (job, error) { return b.releaseOf(ctx, matrixText(name, "none")) })
+	if err != nil {
+		return nil, err
 	}
 	six := matrixText("debian-12, debian-13", "none, k3s v1.36, k0s v1.36")
 	r := Result{What: "six images, Debian 12 and 13 without Kubernetes, with k3s and with k0s, cold", Unit: "s", RivalName: "the slower Debian alone", Goal: 1.5, Note: matrixNote + slower + "."}
@@ -74,7 +77,7 @@ func (b *bench) matrix(ctx context.Context) ([]Result, error) {
 		*s = append(*s, j.cpu)
 		return j, err
 	}
-	err := b.byTurns(&r, nil,
+	err = b.byTurns(&r, nil,
 		func() (job, error) { return measure(&cpu.Ours, six) },
 		func() (job, error) { return measure(&cpu.Rival, matrixText(slower, "none")) })
 	if err != nil {

@@ -96,12 +96,13 @@ func (h Host) board() board {
 // usual one.
 func (h Host) Boots() []Boot { return h.board().boots }
 
-// WithoutWatchdog is a chipset without a watchdog, and the firmware that starts it where
-// another one is usual.
-func (h Host) WithoutWatchdog(usual Boot) (Chipset, Boot) {
-	b := h.board()
-	if b.plain == I440FX {
-		return I440FX, BIOS
+// WithoutWatchdog is a chipset without a watchdog.
+func (h Host) WithoutWatchdog() Chipset { return h.board().plain }
+
+// Boot is the firmware that starts the chipset where another one is usual.
+func (c Chipset) Boot(usual Boot) Boot {
+	if c == I440FX {
+		return BIOS
 	}
-	return b.plain, usual
+	return usual
 }

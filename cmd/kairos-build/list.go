@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -99,7 +100,10 @@ func list(ref string, now time.Time) (all []listed, _ error) {
 	if err != nil {
 		return nil, err
 	}
-	built, _ := factory.ReadResult(filepath.Join("out", f.Name)) // none may be there
+	built, err := factory.ReadResult(filepath.Join("out", f.Name))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("reading what was built of %s: %w; build it again", f.Name, err)
+	}
 	for _, arch := range f.Arches() {
 		l := listed{
 			Name: f.Name, Title: f.Title, Family: f.Family, Release: f.Release,

@@ -117,7 +117,7 @@ func (f Fault) Machine() string { return "fault-" + f.Name }
 // Firmware is the firmware of the machine: usual, unless one without a watchdog has no other.
 func (f Fault) Firmware(h qemu.Host, usual qemu.Boot) qemu.Boot {
 	if f.NoWatchdog {
-		_, usual = h.WithoutWatchdog(usual)
+		return h.WithoutWatchdog().Boot(usual)
 	}
 	return usual
 }
@@ -239,7 +239,7 @@ const fallbackBoots = slot.MaxUnproven + 2
 func (f Fault) prepare(ctx context.Context, m *lab.Machine) error {
 	m.Setup = lab.Setup{Faults: []qemu.Fault{}}
 	if f.NoWatchdog {
-		m.Setup.Chipset, _ = m.Lab.Host.WithoutWatchdog(m.Boot)
+		m.Setup.Chipset = m.Lab.Host.WithoutWatchdog()
 	}
 	if err := m.Fork(ctx); err != nil {
 		return err

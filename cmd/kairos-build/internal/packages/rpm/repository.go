@@ -33,14 +33,6 @@ type repository struct {
 	has    map[string]bool // what packages provide: names and files
 }
 
-// rpmArch is rpm's name of a GOARCH.
-func rpmArch(arch string) string {
-	if name := map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[arch]; name != "" {
-		return name
-	}
-	return arch
-}
-
 // open fetches and verifies the repositories of a flavor, all at once.
 func (p *Packages) open(ctx context.Context, f *flavors.Flavor, arch string) ([]*repository, error) {
 	keyring, err := f.Keyring()
@@ -82,7 +74,7 @@ func (p *Packages) places(f *flavors.Flavor, arch string) (map[string]string, er
 		chosen[id] = address
 	}
 	for id, address := range chosen {
-		chosen[id] = strings.TrimRight(strings.ReplaceAll(address, "{arch}", rpmArch(arch)), "/")
+		chosen[id] = strings.TrimRight(strings.ReplaceAll(address, flavors.ArchMark, flavors.RPMArch(arch)), "/")
 	}
 	return chosen, nil
 }
@@ -169,7 +161,7 @@ func (r *repository) list(arch string) error {
 	r.byID, r.names, r.has = map[string]*entry{}, map[string][]*entry{}, map[string]bool{}
 	primary := r.repomd.of("primary")
 	err := readPrimary(primary.path, primary.Location.Href, func(e *entry) {
-		if e.Arch != rpmArch(arch) && e.Arch != "noarch" {
+		if e.Arch != flavors.RPMArch(arch) && e.Arch != "noarch" {
 			return
 		}
 		e.repository = r

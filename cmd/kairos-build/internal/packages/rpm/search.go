@@ -11,6 +11,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/inputs"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages"
+	"github.com/kairos-build/kairos-build/flavors"
 	"github.com/kairos-build/kairos-build/framework/strict/nearest"
 	"github.com/kairos-build/kairos-build/recipes"
 )
@@ -118,7 +119,7 @@ func (s *search) base() recipes.PackageList {
 
 // request asks for the packages that are installed. All but the base are over another job.
 func (s *search) request(family string) Request {
-	r := Request{Family: family, Arch: rpmArch(s.choice.Arch), GOARCH: s.choice.Arch, Repositories: s.choice.Flavor.Base.Archive.Parts()}
+	r := Request{Family: family, Arch: flavors.RPMArch(s.choice.Arch), GOARCH: s.choice.Arch, Repositories: s.choice.Flavor.Base.Archive.Parts()}
 	r.Jobs = append(r.Jobs, Job{ID: recipes.InputBase, Names: s.base().Names})
 	for _, l := range s.lists {
 		if l.Installed {
