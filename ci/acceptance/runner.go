@@ -282,6 +282,21 @@ func (r *runner) run(ctx context.Context) *report.Report {
 	jobs := r.wanted()
 	r.Observer.Begin(r.plan(jobs))
 	made.Checks = r.examine(ctx)
+	machines := r.runAll(ctx, jobs)
+	for _, m := range slices.Concat(r.lab.ReadyNodes(), machines) {
+		made.Boots = append(made.Boots, m.Boots...)
+		made.Checks = append(made.Checks, m.Results()...)
+		made.Version = cmp.Or(made.Version, m.Version)
+	}
+	if err := r.lab.Close(); err != nil {
+		r.Log.Warn("cleaning up", "err", err)
+	}
+	made.Settle()
+	return made
+}
+
+// runAll runs the machines. None begins after an interruption.
+func (r *runner) runAll(ctx context.Context, jobs []job) []*lab.Machine {
 	machines := make([]*lab.Machine, len(jobs))
 	var wg sync.WaitGroup
 	for i, j := range jobs {
@@ -304,16 +319,7 @@ func (r *runner) run(ctx context.Context) *report.Report {
 		})
 	}
 	wg.Wait()
-	for _, m := range slices.Concat(r.lab.ReadyNodes(), machines) {
-		made.Boots = append(made.Boots, m.Boots...)
-		made.Checks = append(made.Checks, m.Results()...)
-		made.Version = cmp.Or(made.Version, m.Version)
-	}
-	if err := r.lab.Close(); err != nil {
-		r.Log.Warn("cleaning up", "err", err)
-	}
-	made.Settle()
-	return made
+	return machines
 }
 
 // run does the job. If a check failed and the emulated kernel crashed, run does the job

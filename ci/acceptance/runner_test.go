@@ -3,6 +3,7 @@
 package acceptance
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -52,6 +53,32 @@ func TestMachinesThatDoNotRun(t *testing.T) {
 	r := &runner{Options: Options{Options: lab.Options{Boots: qemu.Boots()}, Short: true, Machines: []string{"kubernetes", "upgrade"}}, lab: &lab.Lab{Images: &lab.Images{}, Cluster: cluster}}
 	if err := r.checkJobs(); err != nil {
 		t.Error(err)
+	}
+}
+
+// An unwatched is an observer of no machine.
+type unwatched struct{ Observer }
+
+func (unwatched) Started(string) {}
+func (unwatched) Ended(string)   {}
+
+// TestNoMachineBegins: after an interruption no machine begins, and the report names each.
+func TestNoMachineBegins(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	tell := func(_ context.Context, m *lab.Machine) {
+		m.Record("boot", "", 0, "", nil)
+		interrupt()
+	}
+	r := &runner{Options: Options{Observer: unwatched{}}, lab: &lab.Lab{Places: make(lab.Places, 1)}}
+	var got []string
+	for _, m := range r.runAll(ctx, []job{{name: "first", tell: tell}, {name: "second", tell: tell}}) {
+		for _, c := range m.Results() {
+			got = append(got, fmt.Sprintln(m.Name, c.Name, c.Status, c.Message))
+		}
+	}
+	if want := []string{"first boot pass \n", "second begin skip interrupted\n"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

@@ -75,11 +75,12 @@ func TestPassed(t *testing.T) {
 		name     string
 		statuses []lab.Status
 		want     bool
+		verdict  string
 	}{
-		{"all passed", []lab.Status{lab.Pass, lab.Pass}, true},
-		{"one failed", []lab.Status{lab.Pass, lab.Fail}, false},
-		{"one skipped", []lab.Status{lab.Pass, lab.Skip}, false},
-		{"nothing checked", nil, false},
+		{"all passed", []lab.Status{lab.Pass, lab.Pass}, true, "passed: 2 of 2 checks"},
+		{"one failed", []lab.Status{lab.Pass, lab.Fail, lab.Skip}, false, "FAILED: 1 of 3 checks"},
+		{"one skipped", []lab.Status{lab.Pass, lab.Skip}, false, "NOT FINISHED: 1 of 2 checks"},
+		{"nothing checked", nil, false, "NOT FINISHED: 0 of 0 checks"},
 	}
 	for _, tt := range tests {
 		r := &Report{}
@@ -88,6 +89,9 @@ func TestPassed(t *testing.T) {
 		}
 		if r.Settle(); r.Passed != tt.want {
 			t.Errorf("%s: got %v", tt.name, r.Passed)
+		}
+		if got := r.summary(); !strings.HasPrefix(got, tt.verdict) {
+			t.Errorf("%s: got %q, want %q", tt.name, got, tt.verdict)
 		}
 	}
 }

@@ -79,8 +79,11 @@ func (r *Report) bootTimes(machine string) string {
 
 func (r *Report) summary() string {
 	verdict := "passed"
-	if !r.Passed {
+	switch {
+	case r.Count(lab.Fail) > 0:
 		verdict = "FAILED"
+	case !r.Passed:
+		verdict = "NOT FINISHED"
 	}
 	kvm := ""
 	if r.Accelerator != "kvm" {
