@@ -129,7 +129,7 @@ func (f fuzzer) rest(ctx context.Context, targets []target, codes map[string]str
 	case err != nil:
 		return err
 	case len(broken) > 0:
-		return fmt.Errorf("%d targets found something; the inputs are in testdata/fuzz of their packages:\n  %s", len(broken), strings.Join(broken, "\n  "))
+		return fmt.Errorf("targets that found something, with the inputs in testdata/fuzz of their packages:\n  %s", strings.Join(broken, "\n  "))
 	case ctx.Err() != nil:
 		return fmt.Errorf("interrupted after %d of %d targets: the next run goes on", passed, len(targets))
 	}

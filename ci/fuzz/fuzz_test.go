@@ -88,7 +88,7 @@ func TestAllTargets(t *testing.T) {
 	second := &fakeGo{broken: want[1]}
 	err := round(t.Context(), second, time.Minute)
 	if diff := cmp.Diff(want[1:], second.ran); diff != "" || err == nil ||
-		err.Error() != "1 targets found something; the inputs are in testdata/fuzz of their packages:\n  "+want[1] {
+		err.Error() != "targets that found something, with the inputs in testdata/fuzz of their packages:\n  "+want[1] {
 		t.Fatalf("%v, -want +got:\n%s", err, diff)
 	}
 	if !strings.Contains(out.String(), "panic: oh") {
