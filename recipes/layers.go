@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/moby/buildkit/client/llb"
 
@@ -43,7 +44,6 @@ type Layer struct {
 	Command []string // verb and arguments of kairos-assemble
 	Out     string   // the layer is the content of this folder, empty before the step; if unset, it is the whole root
 	Join    []Source // if set, the layer is these sources joined, the lowest first
-	Epoch   int64    // no file of the layer is newer, in Unix seconds; 0: the recipe's
 }
 
 // A Mount is a source and the folder where a step reads it.
@@ -63,12 +63,11 @@ func input(name string) Source { return Source{Input: name} }
 
 // A family has the layers that differ between package managers.
 type family struct {
-	before     []Layer // that the others are made with
-	base       Layer   // the root with its essential packages configured
-	packages   Layer   // base with the packages of flavor and model installed
-	tools      Layer   // the root that the following steps run in; not shipped
-	kernel     Layer   // layout.ImageKernel and the indexed modules
-	bootloader Layer   // layout.ImageBoot
+	base       Layer // the root with its essential packages configured
+	packages   Layer // base with the packages of flavor and model installed
+	tools      Layer // the root that the following steps run in; not shipped
+	kernel     Layer // layout.ImageKernel and the indexed modules
+	bootloader Layer // layout.ImageBoot
 	// finalise enables the framework's services, and adds to the package database
 	// the packages that were unpacked without the package manager.
 	finalise Layer
@@ -90,7 +89,7 @@ func layers(f family, c Choice, chosen []part) []Layer {
 
 // fixedLayers are the layers of every image.
 func fixedLayers(f family) []Layer {
-	return append(f.before, []Layer{
+	return []Layer{
 		f.base,
 		f.packages,
 		f.tools,
@@ -110,7 +109,7 @@ func fixedLayers(f family) []Layer {
 			Name: "image", Title: "add the release",
 			Join: []Source{layer("finalise"), input(InputRelease)},
 		},
-	}...)
+	}
 }
 
 // Titles are the titles of the layers, in order.
@@ -185,7 +184,7 @@ func (g *graph) join(l Layer) llb.State {
 
 // run is a step that calls kairos-assemble, without network.
 func (g *graph) run(l Layer) llb.State {
-	epoch := g.epochOf(l)
+	epoch := strconv.FormatInt(g.Epoch.Unix(), 10)
 	exec := g.state(l.Name, l.Root).Run(
 		llb.Args(slices.Concat([]string{"/kairos-build/kairos-assemble", l.Command[0], "--epoch", epoch}, l.Command[1:])),
 		llb.Network(llb.NetModeNone),

@@ -26,7 +26,7 @@ func testInputs(agent string) Inputs {
 	return Inputs{
 		InputBase: layout("base"), InputPackages: layout("packages"), InputTools: layout("tools"),
 		InputKernel: layout("kernel"), InputBootloader: layout("bootloader"),
-		InputToolboxBase: layout("toolbox-base"), InputToolbox: layout("toolbox"),
+		InputToolbox:  layout("toolbox"),
 		InputAssemble: layout("assemble"), InputInit: layout("init"), InputFramework: layout("framework-" + agent), InputRelease: layout("release"),
 	}
 }

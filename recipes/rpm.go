@@ -3,7 +3,6 @@
 package recipes
 
 import (
-	"strconv"
 	"time"
 
 	"github.com/moby/buildkit/client/llb"
@@ -11,9 +10,8 @@ import (
 
 // Names of the inputs that the families dnf and zypper have besides.
 const (
-	InputToolboxBase = "toolbox-base" // the root of the toolbox as bootstrapped: a Debian
-	InputToolbox     = "toolbox"      // /: packages of the toolbox, with their batches: rpm, dnf, zypper
-	InputRequest     = "request"      // of Solver: /solve.py, /request.json, /repositories
+	InputToolbox = "toolbox" // the root that rpm and dnf or zypper run in: packages of Debian, unpacked
+	InputRequest = "request" // of Solver: /solve.py, /request.json, /repositories
 )
 
 // RPMDatabase is the folder of rpm's database in an image. /var is not part of an image.
@@ -34,8 +32,7 @@ func rpm(c Choice, lock Lock) family {
 	common := []string{"--toolbox", toolboxDir, "--database", c.Flavor.Base.Archive.Database}
 	step := func(verb string, more ...string) []string { return append(append([]string{verb}, common...), more...) }
 	return family{
-		before: toolbox(),
-		base:   rpmBase(lock, step),
+		base: rpmBase(lock, step),
 		packages: Layer{
 			Name: "packages", Title: "packages: install",
 			Root: layer("base"), Mounts: rpmMounts(InputPackages),
@@ -59,7 +56,7 @@ func rpm(c Choice, lock Lock) family {
 		finalise: Layer{
 			Name: "finalise", Title: "finalise: services, package database, clean up",
 			Root: layer("root"), Mounts: []Mount{
-				{toolboxDir, layer("toolbox")}, {rpmsDir + "/kernel", input(InputKernel)}, {rpmsDir + "/bootloader", input(InputBootloader)},
+				{toolboxDir, input(InputToolbox)}, {rpmsDir + "/kernel", input(InputKernel)}, {rpmsDir + "/bootloader", input(InputBootloader)},
 			},
 			Command: step("finalise", "--rpms", rpmsDir+"/kernel", "--rpms", rpmsDir+"/bootloader"),
 		},
@@ -72,7 +69,7 @@ func rpmBase(lock Lock, step func(string, ...string) []string) Layer {
 	if lock.Base != (BaseImage{}) {
 		return Layer{
 			Name: "base", Title: "base: move the package database",
-			Root: input(InputBase), Mounts: []Mount{{toolboxDir, layer("toolbox")}}, Command: step("rpm-adopt"),
+			Root: input(InputBase), Mounts: []Mount{{toolboxDir, input(InputToolbox)}}, Command: step("rpm-adopt"),
 		}
 	}
 	return Layer{
@@ -83,57 +80,30 @@ func rpmBase(lock Lock, step func(string, ...string) []string) Layer {
 
 // rpmMounts are the packages of an input, and rpm.
 func rpmMounts(in string) []Mount {
-	return []Mount{{rpmsDir, input(in)}, {toolboxDir, layer("toolbox")}}
+	return []Mount{{rpmsDir, input(in)}, {toolboxDir, input(InputToolbox)}}
 }
-
-// toolbox is the root that dnf, zypper and rpm run in. Its epoch is always the same, so that
-// an image and the choice of its packages share it.
-func toolbox() []Layer {
-	return []Layer{
-		{
-			Name: "toolbox-base", Title: "toolbox: configure the essential packages",
-			Root: input(InputToolboxBase), Command: []string{"configure"}, Epoch: toolboxEpoch,
-		},
-		{
-			Name: "toolbox", Title: "toolbox: install rpm, dnf and zypper",
-			Root: layer("toolbox-base"), Mounts: []Mount{{debs, input(InputToolbox)}},
-			Command: []string{"install", "--debs", debs}, Epoch: toolboxEpoch,
-		},
-	}
-}
-
-// toolboxEpoch is the day of the release of the toolbox's Debian 13, in Unix seconds.
-const toolboxEpoch = 1754697600
 
 // SolverAnswer is the file in the result of Solver.
 const SolverAnswer = "answer.json"
 
 // Solver is the graph in which dnf or zypper chooses packages, without a network. Its inputs
-// are InputToolboxBase, InputToolbox, InputAssemble and InputRequest.
+// are InputToolbox, InputAssemble and InputRequest.
 func Solver(in Inputs) (llb.State, error) {
-	layers := append(toolbox(), Layer{
+	return Recipe{Lock: Lock{Epoch: SolverEpoch()}, Layers: []Layer{{
 		Name: "solve", Title: "solve: choose the packages",
-		Root: layer("toolbox"), Mounts: []Mount{{"/request", input(InputRequest)}}, Out: "/out",
-		Command: []string{"solve", "--request", "/request", "--out", "/out/" + SolverAnswer}, Epoch: toolboxEpoch,
-	})
-	return Recipe{Layers: layers}.State(in)
+		Root: input(InputToolbox), Mounts: []Mount{{"/request", input(InputRequest)}}, Out: "/out",
+		Command: []string{"solve", "--request", "/request", "--out", "/out/" + SolverAnswer},
+	}}}.State(in)
 }
 
-// epochOf is the epoch of a layer, in Unix seconds.
-func (r Recipe) epochOf(l Layer) string {
-	if l.Epoch != 0 {
-		return strconv.FormatInt(l.Epoch, 10)
-	}
-	return strconv.FormatInt(r.Epoch.Unix(), 10)
-}
+// SolverEpoch is the time of the files that Solver makes: the day of the release of the toolbox's
+// Debian 13.
+func SolverEpoch() time.Time { return time.Date(2025, time.August, 9, 0, 0, 0, 0, time.UTC) }
 
-// SolverEpoch is the time of the files that Solver makes.
-func SolverEpoch() time.Time { return time.Unix(toolboxEpoch, 0).UTC() }
-
-// HelperInputs are inputs whose packages no flavor names: those of the toolbox.
+// HelperInputs are inputs whose packages no flavor names: that of the toolbox.
 func (c Choice) HelperInputs() []string {
 	if len(c.Flavor.Base.Archive.Repositories) == 0 {
 		return nil
 	}
-	return []string{InputToolboxBase, InputToolbox}
+	return []string{InputToolbox}
 }

@@ -54,7 +54,7 @@ func (o familyOptions) rpm(family string, debian *deb.Packages) *rpm.Packages {
 	}
 	return rpm.New(rpm.Options{
 		Family: family, Mirrors: o.flags.repositories, Env: o.env.repositories, Cache: o.cache(),
-		Solver: solver, Toolbox: toolbox.Toolbox{Archive: debian}, Now: time.Now, Log: o.log, //nolint:forbidigo // as above
+		Solver: solver, Toolbox: toolbox.Toolbox{Archive: debian, Family: family}, Now: time.Now, Log: o.log, //nolint:forbidigo // as above
 	})
 }
 

@@ -21,21 +21,26 @@ import (
 // (see recipes.Solver).
 const base = "debian-13"
 
-// names are the packages of the toolbox.
-func names() []string { return []string{"dnf", "rpm", "zypper"} }
+// names are the packages of the toolbox for a family: its package manager, rpm, what solve.py
+// needs, the folders that a step is mounted over, and what is called without being depended on,
+// because every Debian has it: sh, and libzypp copies files with cp.
+func names(family string) []string {
+	return []string{"base-files", "coreutils", "dash", "python3", "rpm", family}
+}
 
 // An Archive is the family that the toolbox is made by.
 type Archive interface {
-	Resolve(ctx context.Context, c recipes.Choice) (*packages.Set, error)
+	// Unpacked finds packages with all that they depend on. Their one input is a root in which
+	// no program ran.
+	Unpacked(ctx context.Context, c recipes.Choice, names []string) (*packages.Set, error)
 	Locked(c recipes.Choice, f packages.Facts, file string) (*packages.Set, error)
 }
 
-// A Toolbox is made from a Debian archive.
-type Toolbox struct{ Archive Archive }
-
-// inputNames are the inputs of the toolbox by those of a flavor.
-func inputNames() map[string]string {
-	return map[string]string{recipes.InputBase: recipes.InputToolboxBase, recipes.InputPackages: recipes.InputToolbox}
+// A Toolbox is made from a Debian archive. Its packages are unpacked and not configured: what
+// their scripts would do is for a system that boots, and takes longer than all else.
+type Toolbox struct {
+	Archive Archive
+	Family  string // dnf or zypper
 }
 
 // Resolve finds the packages in the signed archive.
@@ -44,7 +49,7 @@ func (t Toolbox) Resolve(ctx context.Context, arch string) (*packages.Set, error
 	if err != nil {
 		return nil, err
 	}
-	s, err := t.Archive.Resolve(ctx, c)
+	s, err := t.Archive.Unpacked(ctx, c, names(t.Family))
 	if err != nil {
 		return nil, err
 	}
@@ -58,11 +63,9 @@ func (t Toolbox) Locked(arch string, f packages.Facts, file string) (*packages.S
 		return nil, err
 	}
 	own := packages.Facts{Epoch: recipes.SolverEpoch(), Snapshots: f.Snapshots}
-	for from, to := range inputNames() {
-		for _, l := range f.Lists {
-			if l.Input == to {
-				own.Lists = append(own.Lists, packages.List{Input: from, Packages: named(l.Packages, func(n string) string { return strings.TrimPrefix(n, prefix) })})
-			}
+	for _, l := range f.Lists {
+		if l.Input == recipes.InputToolbox {
+			own.Lists = append(own.Lists, packages.List{Input: recipes.InputBase, Packages: named(l.Packages, func(n string) string { return strings.TrimPrefix(n, prefix) })})
 		}
 	}
 	s, err := t.Archive.Locked(c, own, file)
@@ -72,16 +75,10 @@ func (t Toolbox) Locked(arch string, f packages.Facts, file string) (*packages.S
 	return renamed(s), nil
 }
 
-// choice is a flavor that has the packages of the toolbox and no kernel.
+// choice is the flavor whose archive the toolbox is from.
 func choice(arch string) (recipes.Choice, error) {
 	f, err := flavors.Load(base)
-	if err != nil {
-		return recipes.Choice{}, err
-	}
-	f.Name, f.Packages, f.Tools = "toolbox", names(), nil
-	f.Models = map[string]flavors.Model{"generic": {}}
-	f.Boot = map[string]flavors.Boot{arch: {}}
-	return recipes.Choose(f, recipes.Options{Arch: arch})
+	return recipes.Choice{Flavor: f, Options: recipes.Options{Arch: arch}}, err
 }
 
 // prefix begins the names of the toolbox's packages in a lock: those of the image may have the
@@ -97,21 +94,17 @@ func named(all []packages.Package, name func(string) string) []packages.Package 
 	return out
 }
 
-// renamed is a set with the inputs of the toolbox alone.
+// renamed is a set with the input of the toolbox alone.
 func renamed(s *packages.Set) *packages.Set {
 	var all []inputs.Source
 	for _, in := range s.Inputs {
-		if name, ok := inputNames()[in.Name]; ok {
-			in.Name = name
-			all = append(all, in)
-		}
+		in.Name = recipes.InputToolbox
+		all = append(all, in)
 	}
 	facts := s.Facts
 	facts.Lists = nil
 	for _, l := range s.Lists {
-		if name, ok := inputNames()[l.Input]; ok {
-			facts.Lists = append(facts.Lists, packages.List{Input: name, Packages: named(l.Packages, func(n string) string { return prefix + n })})
-		}
+		facts.Lists = append(facts.Lists, packages.List{Input: recipes.InputToolbox, Packages: named(l.Packages, func(n string) string { return prefix + n })})
 	}
 	return &packages.Set{Facts: facts, Inputs: all, Over: func([]byte) ([]inputs.Source, error) {
 		return nil, errors.New("BUG: the toolbox has no base image")

@@ -56,7 +56,7 @@ func (p *Packages) Resolve(ctx context.Context, c recipes.Choice) (*packages.Set
 	if err != nil {
 		return nil, err
 	}
-	s := &set{archive: a, pool: a.Pool, arch: c.Arch, epoch: a.Releases()[0].Date.UTC(), spec: c.Flavor.Base.Archive}
+	s := newSet(a, c)
 	lists := c.PackageLists()
 	for _, list := range lists {
 		if err := s.add(withBelow(list, lists)); err != nil {
@@ -65,6 +65,24 @@ func (p *Packages) Resolve(ctx context.Context, c recipes.Choice) (*packages.Set
 		s.divide(list.Over)
 	}
 	return &packages.Set{Facts: s.facts(c.Flavor), Inputs: s.inputs(), Over: s.over}, nil
+}
+
+// Unpacked finds packages with all that they depend on, and not the base packages. Their one
+// input, recipes.InputBase, is a root with their files, in which no script of them ran.
+func (p *Packages) Unpacked(ctx context.Context, c recipes.Choice, names []string) (*packages.Set, error) {
+	a, err := p.open(ctx, c.Flavor, c.Arch)
+	if err != nil {
+		return nil, err
+	}
+	s := newSet(a, c)
+	if s.base, err = a.Closure(names); err != nil {
+		return nil, err
+	}
+	return &packages.Set{Facts: s.facts(c.Flavor), Inputs: s.inputs(), Over: s.over}, nil
+}
+
+func newSet(a *archive.Archive, c recipes.Choice) *set {
+	return &set{archive: a, pool: a.Pool, arch: c.Arch, epoch: a.Releases()[0].Date.UTC(), spec: c.Flavor.Base.Archive}
 }
 
 // parallel is how many files are downloaded at the same time.

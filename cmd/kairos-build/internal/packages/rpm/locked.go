@@ -36,7 +36,7 @@ func (p *Packages) Locked(c recipes.Choice, facts packages.Facts, file string) (
 		s.keys[r.ID] = keys.List()
 	}
 	for _, l := range facts.Lists {
-		if l.Input != recipes.InputToolboxBase && l.Input != recipes.InputToolbox {
+		if l.Input != recipes.InputToolbox {
 			s.lists = append(s.lists, list{l.Input, l.Packages})
 		}
 	}

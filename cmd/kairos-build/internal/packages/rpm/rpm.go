@@ -41,8 +41,7 @@ type Solver interface {
 
 // A Toolbox has the root that dnf, zypper and rpm run in.
 type Toolbox interface {
-	// Resolve finds its packages. The inputs have the names recipes.InputToolboxBase and
-	// recipes.InputToolbox.
+	// Resolve finds its packages. The input has the name recipes.InputToolbox.
 	Resolve(ctx context.Context, arch string) (*packages.Set, error)
 	// Locked makes it from a lock, see factory.Packages.
 	Locked(arch string, f packages.Facts, file string) (*packages.Set, error)

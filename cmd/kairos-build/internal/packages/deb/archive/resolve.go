@@ -35,7 +35,7 @@ type Selection struct {
 // package, or else by its first candidate that conflicts with no chosen package. A
 // virtual name stands for its providers, sorted by priority, then by name.
 func (a *Archive) Resolve(req Request) (*Selection, error) {
-	r := &resolver{archive: a, chosen: map[string]*Package{}, via: map[string]string{}, known: map[string]*Package{}}
+	r := newResolver(a)
 	if err := r.roots(append(a.requiredNames(), req.Base...)); err != nil {
 		return nil, err
 	}
@@ -51,6 +51,20 @@ func (a *Archive) Resolve(req Request) (*Selection, error) {
 		inBase[p.Name] = true
 	}
 	return &Selection{Base: r.order(base), Extra: r.order(r.sorted(inBase))}, nil
+}
+
+// Closure finds packages and those that they depend on, by the rule of Resolve. What is Essential
+// is among them only where a package names it.
+func (a *Archive) Closure(names []string) ([]*Package, error) {
+	r := newResolver(a)
+	if err := r.roots(names); err != nil {
+		return nil, err
+	}
+	return r.order(r.sorted(nil)), r.exclusions()
+}
+
+func newResolver(a *Archive) *resolver {
+	return &resolver{archive: a, chosen: map[string]*Package{}, via: map[string]string{}, known: map[string]*Package{}}
 }
 
 type resolver struct {

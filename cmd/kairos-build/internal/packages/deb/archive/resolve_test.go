@@ -58,12 +58,38 @@ func TestResolve(t *testing.T) {
 
 func resolve(t *testing.T, packages []fakePackage, req Request) (*Selection, error) {
 	t.Helper()
+	return opened(t, packages).Resolve(req)
+}
+
+func opened(t *testing.T, packages []fakePackage) *Archive {
+	t.Helper()
 	m := newFakeMirror(t, packages...)
 	a, err := Open(t.Context(), m.options())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return a.Resolve(req)
+	return a
+}
+
+// TestClosure: what is essential or required comes only where it is needed, and what cannot be
+// installed is an error as in Resolve.
+func TestClosure(t *testing.T) {
+	a := opened(t, []fakePackage{
+		essential("dash", ""), essential("tar", ""), {"req", "Priority: required\n"},
+		{"rpm", "Depends: libc6, tar\n"}, {"dnf", "Depends: rpm\n"}, {"libc6", ""}, {"foe", "Conflicts: rpm\n"},
+	})
+	got, err := a.Closure([]string{"dnf"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff("libc6 tar rpm dnf", spell(got)); diff != "" {
+		t.Error(diff)
+	}
+	for name, kind := range map[string]error{"foe": ErrConflict, "dnff": ErrUnknownPackage} {
+		if _, err := a.Closure([]string{"dnf", name}); !errors.Is(err, kind) {
+			t.Errorf("with %s: got %v, want %v", name, err, kind)
+		}
+	}
 }
 
 func spell(packages []*Package) string {
