@@ -23,13 +23,31 @@ import (
 // rpmPackages are what mkosi needs besides, to make a disk of rpm packages.
 const rpmPackages = ",dnf,rpm,distribution-gpg-keys,xfsprogs"
 
+// rpmRivals are the ways of mkosi to come to dnf and rpm on a Debian: somebody has installed
+// them, or it makes a tree of tools for itself, as kairos-build does.
+func (b *bench) rpmRivals() []rpmRival {
+	return []rpmRival{
+		{name: "mkosi", tree: "mkosi-rpm-" + suite, packages: mkosiPackages + rpmPackages,
+			note: "mkosi runs in a Debian 13 tree with dnf and rpm, made beforehand,"},
+		{name: "mkosi with its tools tree", tree: "mkosi-" + suite, packages: mkosiPackages,
+			tools: []string{"[Build]", "ToolsTree=default", "ToolsTreeDistribution=debian", "ToolsTreeRelease=" + suite, "ToolsTreeMirror=" + b.mirrors.main},
+			note:  "mkosi runs in a Debian 13 tree without dnf and makes a tools tree of its own (`ToolsTree=default`, of Debian 13),"},
+	}
+}
+
+type rpmRival struct {
+	name, tree, packages string
+	tools                []string // of mkosi.conf
+	note                 string
+}
+
 // armoredKey is the path at which the repositories' server has the key as text: rpm imports no
 // other form.
 const armoredKey = "/key.asc"
 
 // rpm builds the stand-in for an rpm distribution from nothing, by turns with mkosi. Both take
 // the packages from a server on loopback.
-func (b *bench) rpm(ctx context.Context) (_ []Result, err error) {
+func (b *bench) rpm(ctx context.Context) (all []Result, err error) {
 	flavor, err := flavors.Open(filepath.Join(b.standin, "flavor"))
 	if err != nil {
 		return nil, fmt.Errorf("the stand-in: %w; run `make bench`", err)
@@ -43,21 +61,27 @@ func (b *bench) rpm(ctx context.Context) (_ []Result, err error) {
 	for _, r := range flavor.Base.Archive.Repositories {
 		args = append(args, "--mirror", r.ID+"="+url+"/"+r.ID)
 	}
-	r := Result{What: "cold `flavor` of the stand-in for " + flavor.Title + " to `disk.raw`, empty caches", Unit: "s", RivalName: "mkosi", Goal: 0.5, Note: rpmNote}
-	rival, rivalErr := b.newRPMMkosi(ctx, flavor, url)
-	var steps string
-	err = b.byTurns(&r, rivalErr,
-		func() (j job, err error) {
-			j, steps, err = b.fromNothing(ctx, args...)
-			return j, err
-		},
-		func() (job, error) { return rival.build(ctx) })
-	r.Note += steps
-	return []Result{r}, err
+	for _, rival := range b.rpmRivals() {
+		r := Result{
+			What: "cold `flavor` of the stand-in for " + flavor.Title + " to `disk.raw`, empty caches", Unit: "s", RivalName: rival.name, Goal: 0.5,
+			Note: fmt.Sprintf(rpmNote, rival.note),
+		}
+		other, rivalErr := b.newRPMMkosi(ctx, flavor, url, rival)
+		var steps string
+		turnsErr := b.byTurns(&r, rivalErr,
+			func() (j job, err error) {
+				j, steps, err = b.fromNothing(ctx, args...)
+				return j, err
+			},
+			func() (job, error) { return other.build(ctx) })
+		r.Note += steps
+		all, err = append(all, r), errors.Join(err, turnsErr)
+	}
+	return all, err
 }
 
-const rpmNote = "A new empty state folder and output folder each time: the toolbox with dnf and rpm is made from Debian's archive, too. " +
-	"mkosi runs in a Debian 13 tree with dnf and rpm, made beforehand, with an empty package cache and workspace each time; the same repositories of the " +
+const rpmNote = "A new empty state folder and output folder each time: the toolbox with dnf and rpm is unpacked from Debian's archive, too. " +
+	"%s with an empty package cache and workspace each time; the same repositories of the " +
 	"[stand-in](standins.md) on loopback, the flavor's packages and kernel, `Format=disk`. It makes no initrd and no boot loader (`Bootable=no`): the stand-in has no systemd-boot."
 
 // serveStandin serves the folder of the stand-in, and its key.
@@ -98,22 +122,22 @@ func armored(keyring []byte) ([]byte, error) {
 }
 
 // newRPMMkosi prepares the rival that builds the stand-in.
-func (b *bench) newRPMMkosi(ctx context.Context, flavor *flavors.Flavor, url string) (*mkosi, error) {
+func (b *bench) newRPMMkosi(ctx context.Context, flavor *flavors.Flavor, url string, r rpmRival) (*mkosi, error) {
 	choice, err := recipes.Choose(flavor, recipes.Options{Arch: arch})
 	if err != nil {
 		return nil, err
 	}
-	root, err := b.mkosiTree(ctx, "mkosi-rpm-"+suite, mkosiPackages+rpmPackages)
+	root, err := b.mkosiTree(ctx, r.tree, r.packages)
 	if err != nil {
 		return nil, err
 	}
-	return &mkosi{b: b, root: root, config: rpmConfig(choice), sources: rpmSources(flavor, url), sourcesFile: "etc/yum.repos.d/mkosi.repo"}, nil
+	return &mkosi{b: b, root: root, config: rpmConfig(choice, r.tools), sources: rpmSources(flavor, url), sourcesFile: "etc/yum.repos.d/mkosi.repo"}, nil
 }
 
 // rpmConfig returns a mkosi.conf for the packages of the disk that kairos-build makes.
-func rpmConfig(c recipes.Choice) string {
+func rpmConfig(c recipes.Choice, tools []string) string {
 	return mkosiConf(slices.Concat(c.Flavor.Base.Archive.Base(), installed(c)),
-		[]string{"Distribution=" + c.Flavor.ID, "Release=" + c.Flavor.Release},
+		append([]string{"Distribution=" + c.Flavor.ID, "Release=" + c.Flavor.Release}, tools...),
 		[]string{"Bootable=no", "SELinuxRelabel=no", "WithRecommends=no"})
 }
 

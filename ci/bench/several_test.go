@@ -52,7 +52,8 @@ func TestRPMConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden.Check(t, "testdata/mkosi-rpm.conf", rpmConfig(choice)+"\n"+rpmSources(flavor, "http://m.example.org"))
+	tools := (&bench{mirrors: mirrors{main: "http://d.example.org"}}).rpmRivals()[1].tools
+	golden.Check(t, "testdata/mkosi-rpm.conf", rpmConfig(choice, tools)+"\n"+rpmSources(flavor, "http://m.example.org"))
 }
 
 func TestMatrixText(t *testing.T) {
