@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
 	"github.com/kairos-build/kairos-build/flavors"
 	"github.com/kairos-build/kairos-build/framework/commandline"
 )
@@ -30,7 +31,7 @@ func builtBy(ref string) (string, error) {
 	if err != nil {
 		return "", commandline.UsageError{Err: err}
 	}
-	dir := filepath.Join("out", f.Name)
+	dir := factory.Folder(f.Name, f.Arches()[0])
 	if _, err := os.Stat(filepath.Join(dir, "build.json")); err != nil {
 		return "", commandline.UsageError{Err: fmt.Errorf("%s was not built here: there is no %s; `kairos-build flavor %s` builds it", f.Name, filepath.Join(dir, "build.json"), ref)}
 	}

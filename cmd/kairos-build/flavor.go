@@ -198,7 +198,7 @@ func parseFiles(values []string) (files []site.File, _ error) {
 // add adds the flags that both verbs have.
 func (f *flavorFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVarP(&f.Dir, "output", "o", "", "output `folder` (default out/NAME)")
+	flags.StringVarP(&f.Dir, "output", "o", "", "output `folder` (default out/NAME; out/NAME-ARCH if not for amd64)")
 	flags.StringArrayVar(&f.Packages, "package", nil, "add a `package` of the archive; may be repeated")
 	flags.StringArrayVar(&f.files, "file", nil, "copy a file into the image, as `SRC:DST`; may be repeated")
 	flags.StringArrayVar(&f.Overlays, "overlay", nil, "copy the files of a `folder` to the same paths in the image; may be repeated")

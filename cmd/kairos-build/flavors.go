@@ -66,7 +66,7 @@ func (f *flavorFlags) buildAll(cmd *cobra.Command, refs []string) error {
 	return err
 }
 
-// split gives each flavor options and a folder of its own: OUTPUT/NAME, or out/NAME.
+// split gives each flavor options and a folder of its own: OUTPUT/NAME, or factory.Folder.
 func (f *flavorFlags) split(cmd *cobra.Command, refs []string) (builds []*sideBuild, _ error) {
 	var names []string
 	var errs []error

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -100,11 +99,11 @@ func list(ref string, now time.Time) (all []listed, _ error) {
 	if err != nil {
 		return nil, err
 	}
-	built, err := factory.ReadResult(filepath.Join("out", f.Name))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("reading what was built of %s: %w; build it again", f.Name, err)
-	}
 	for _, arch := range f.Arches() {
+		built, err := factory.ReadResult(factory.Folder(f.Name, arch))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("reading what was built of %s: %w; build it again", f.Name, err)
+		}
 		l := listed{
 			Name: f.Name, Title: f.Title, Family: f.Family, Release: f.Release,
 			Base: "archive", Arch: arch, Models: f.ModelNames(), SupportEnd: f.SupportEnd, Note: f.SupportNote(now),

@@ -146,11 +146,11 @@ func prepare(ctx context.Context, o Options) (*build, error) {
 		return nil, badInput(err)
 	}
 	b.Flavor = flavor.Name
-	if b.Dir == "" {
-		b.Dir = filepath.Join("out", flavor.Name)
-	}
 	if err := b.choose(flavor); err != nil {
 		return nil, badInput(err)
+	}
+	if b.Dir == "" {
+		b.Dir = Folder(flavor.Name, b.choice.Arch)
 	}
 	if _, err := b.Program(b.choice.Arch, payload.Init); err != nil {
 		return nil, err // before anything is downloaded

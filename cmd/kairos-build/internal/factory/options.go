@@ -38,10 +38,19 @@ type inputError struct{ err error }
 func (e *inputError) Error() string   { return e.err.Error() }
 func (e *inputError) Unwrap() []error { return []error{e.err, ErrBadInput} }
 
+// Folder is the output folder of a flavor, if no other is asked for: out/NAME, and out/NAME-ARCH
+// for architectures other than amd64.
+func Folder(flavor, arch string) string {
+	if arch != "amd64" {
+		flavor += "-" + arch
+	}
+	return filepath.Join("out", flavor)
+}
+
 // Options are the user's choices, and the means of a build.
 type Options struct {
 	Flavor       string   // name of a built-in flavor, or path of a user's own
-	Dir          string   // output folder; default out/<name of the flavor>
+	Dir          string   // output folder; default: see Folder
 	Lock         string   // file with the exact packages; empty: those of the archive now
 	CloudConfigs []string // files, written to the disk's /oem in this order
 	// Configs says how CloudConfigs are checked. A file that only Configs.Compat
