@@ -45,7 +45,7 @@ running slot came from. If that image runs already, nothing is done.`,
 		Args: commandline.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if u.scheduled {
-				return p.upgradeItself(cmd.Context(), u, time.Now())
+				return p.upgradeItself(cmd.Context(), u, time.Now)
 			}
 			if u.channel != "" {
 				return p.upgradeToChannel(cmd.Context(), u)
@@ -84,8 +84,8 @@ func (u *upgradeFlags) declare(f *pflag.FlagSet) {
 
 // upgrade writes the image, prints the result, and reboots if asked to.
 func (p *program) upgrade(ctx context.Context, u upgradeFlags) error {
-	if p.node.Running() && os.Geteuid() != 0 {
-		return errors.New("it writes to the disk and needs root: run it with sudo")
+	if err := p.needsRoot(); err != nil {
+		return err
 	}
 	debug.SetMemoryLimit(upgradeMemory)
 	if u.skip {
@@ -99,6 +99,14 @@ func (p *program) upgrade(ctx context.Context, u upgradeFlags) error {
 		return err
 	}
 	return p.reboot(ctx)
+}
+
+// needsRoot refuses an ordinary user of a running node.
+func (p *program) needsRoot() error {
+	if p.node.Running() && os.Geteuid() != 0 {
+		return errors.New("it writes to the disk and needs root: run it with sudo")
+	}
+	return nil
 }
 
 // watchUpgrade runs an upgrade and shows its progress and messages.

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/kairos-build/kairos-build/framework/commandline"
@@ -37,48 +36,58 @@ func (p *program) upgradeToChannel(ctx context.Context, u upgradeFlags) error {
 
 // follow finds the image of a channel, and says what it is.
 func (p *program) follow(ctx context.Context, u upgradeFlags) (node.Followed, error) {
-	if p.node.Running() && os.Geteuid() != 0 {
-		return node.Followed{}, errors.New("it writes to the disk and needs root: run it with sudo")
+	if err := p.needsRoot(); err != nil {
+		return node.Followed{}, err
 	}
 	f, err := p.node.Follow(ctx, u.channel, u.source, u.options(newLog(p.stderr)))
 	if err != nil {
 		return f, err
 	}
-	fmt.Fprintf(p.stderr, "channel %s is %s since %s (sequence %d, %s)\n", u.channel, f.Pointer.Version, f.Pointer.Time.UTC().Format(time.DateTime), f.Pointer.Sequence, f.By)
+	p.printFollowed(u.channel, f)
 	return f, nil
+}
+
+// printFollowed says what a channel names, if it was asked.
+func (p *program) printFollowed(channel string, f node.Followed) {
+	if f.Source != "" {
+		fmt.Fprintf(p.stderr, "channel %s is %s since %s (sequence %d, %s)\n", channel, f.Pointer.Version, f.Pointer.Time.UTC().Format(time.DateTime), f.Pointer.Sequence, f.By)
+	}
 }
 
 // upgradeItself is an upgrade that nobody asked for at this moment. Whatever speaks against it
 // now is no failure: the timer comes again.
-func (p *program) upgradeItself(ctx context.Context, u upgradeFlags, now time.Time) error {
-	own := p.node.OwnUpgrades()
-	if own.Channel == "" {
-		return p.notNow("the config names no channel")
+func (p *program) upgradeItself(ctx context.Context, u upgradeFlags, now func() time.Time) error {
+	if err := p.needsRoot(); err != nil {
+		return err
 	}
-	if !own.Window.Contains(now) {
-		return p.notNow("it is %s, and the window is %s", now.Format("Mon 15:04"), own.Window)
+	due, err := p.node.Due(ctx, now(), u.options(newLog(p.stderr)))
+	if err != nil {
+		return err
 	}
-	if s, trying, err := p.node.OnTrial(); err != nil || trying {
-		return errors.Join(err, p.notNow("slot %s is on trial", s))
-	}
-	u.channel = own.Channel
-	if own.Repository != "" {
-		u.source = own.Repository
-	}
-	f, err := p.follow(ctx, u)
+	p.printFollowed(p.node.OwnUpgrades().Channel, due.Followed)
 	switch {
-	case err != nil:
-		return err
-	case f.Runs:
+	case due.Not != "":
+		return p.notNow("%s", due.Not)
+	case due.Runs:
 		return nil
-	case f.Against != "":
-		return p.notNow("%s", f.Against)
+	case due.Restart:
+		return p.reboot(ctx)
 	}
-	u.source, u.reboot = f.Source, true
-	if err := p.upgrade(ctx, u); !errors.Is(err, upgrade.ErrBusy) {
+	u.source = due.Source
+	if err := p.upgrade(ctx, u); errors.Is(err, upgrade.ErrBusy) {
+		return p.notNow("%v", upgrade.ErrBusy)
+	} else if err != nil {
 		return err
 	}
-	return p.notNow("%v", upgrade.ErrBusy)
+	may, err := p.node.MayRestart(due.Digest, now())
+	if err != nil {
+		return err
+	}
+	if !may {
+		fmt.Fprintf(p.stderr, "the window %s is over: the restart waits for the next one\n", p.node.OwnUpgrades().Window)
+		return nil
+	}
+	return p.reboot(ctx)
 }
 
 // notNow says why the node does not upgrade itself.

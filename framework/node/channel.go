@@ -7,13 +7,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/layout"
-	"github.com/kairos-build/kairos-build/framework/machine/tree"
 	"github.com/kairos-build/kairos-build/framework/node/status"
 	"github.com/kairos-build/kairos-build/framework/node/trust"
 	"github.com/kairos-build/kairos-build/framework/policy"
@@ -21,10 +18,6 @@ import (
 	"github.com/kairos-build/kairos-build/framework/source"
 	"github.com/kairos-build/kairos-build/framework/source/channel"
 )
-
-// channelMark is the file by which the timer of kairos-upgrade.service starts: the config
-// names a channel.
-const channelMark = "/run/kairos/upgrade.channel"
 
 // ErrOldPointer says that the registry offers a pointer of a channel that is older than one
 // that this node has seen.
@@ -133,35 +126,6 @@ func (n *Node) judgeSlots(f *Followed) error {
 		}
 	}
 	return nil
-}
-
-// OnTrial returns the slot that is on trial, if there is one.
-func (n *Node) OnTrial() (layout.Slot, bool, error) {
-	slots, _, err := n.Slots()
-	if err != nil {
-		return "", false, err
-	}
-	i := slices.IndexFunc(slots, func(s status.SlotInfo) bool { return s.Condition == slot.Trying })
-	if i < 0 {
-		return "", false, nil
-	}
-	return slots[i].Slot, true, nil
-}
-
-// OwnUpgrades is what the config says of upgrades that the node makes by itself.
-func (n *Node) OwnUpgrades() config.Upgrade {
-	merged, _ := n.configNow()
-	return merged.Upgrade
-}
-
-// markChannel leaves the mark by which the timer of upgrades starts.
-func (n *Node) markChannel(u config.Upgrade) error {
-	if u.Channel == "" {
-		_, err := n.Root.Remove(channelMark)
-		return err
-	}
-	_, err := n.Root.Replace(channelMark, tree.File{Mode: 0o644})
-	return err
 }
 
 // addChannel adds the channel that the node follows to its status.

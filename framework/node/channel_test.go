@@ -182,6 +182,66 @@ func TestFollowAfterAFailedTrial(t *testing.T) {
 	}
 }
 
+// TestDue is the life of a node that upgrades itself at night: what it does by day, in the
+// window, and after an upgrade that took longer than the window.
+func TestDue(t *testing.T) {
+	s := newSigners(t, "k")
+	trusts := s.policy(t, "k")
+	n := newDisked(t, imageWith(t, "v1.0.0", trusts))
+	n.settle()
+	night := time.Date(2026, 11, 30, 3, 0, 0, 0, time.UTC)
+	day := night.Add(6 * time.Hour)
+	due := func(at time.Time) Due {
+		t.Helper()
+		d, err := n.Due(t.Context(), at, source.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	expect := func(at time.Time, not string, runs, restart bool) Due {
+		t.Helper()
+		d := due(at)
+		if d.Not != not || d.Runs != runs || d.Restart != restart {
+			t.Errorf("%s: got %q, runs %v, restart %v, want %q, %v, %v", at.Format(time.Kitchen), d.Not, d.Runs, d.Restart, not, runs, restart)
+		}
+		return d
+	}
+	may := func(d Due, at time.Time, want bool) {
+		t.Helper()
+		if got, err := n.MayRestart(d.Digest, at); err != nil || got != want {
+			t.Errorf("%s: may restart: got %v, %v, want %v", at.Format(time.Kitchen), got, err, want)
+		}
+	}
+	offer := func(version string, nth int64) {
+		t.Helper()
+		image := imageWith(t, version, trusts)
+		n.push(version, image, s["k"])
+		n.promote(n.pointer(version, nth), image, s["k"])
+	}
+	expect(night, "the config names no channel", false, false)
+	put(t, n.Root.Dir, "/oem/90-x.yaml", fmt.Sprintf("#cloud-config\nupgrade: {channel: stable, window: 02:00-05:00, repository: %q}\n", n.repository()))
+	offer("v1.1.0", 1)
+	expect(day, "it is Mon 09:00, and the window is 02:00-05:00", false, false)
+	d := expect(night, "", false, false)
+	n.upgradeTo("b", upgrade.Options{Source: d.Source})
+	expect(night, "slot b is on trial", false, false) // as if a person had written it
+	may(d, night, true)
+	may(d, day, false)
+	expect(day, "it is Mon 09:00, and the window is 02:00-05:00", false, false)
+	expect(night, "", false, true)
+
+	offer("v1.2.0", 2) // while v1.1.0 waits
+	d = expect(night, "", false, false)
+	n.upgradeTo("b", upgrade.Options{Source: d.Source})
+	may(d, day, false)
+	expect(night, "", false, true)
+	n.boot("b")
+	expect(night, "slot b is on trial", false, false)
+	n.settle()
+	expect(night, "", true, false)
+}
+
 // TestChannelStatus: the status says what the node follows, and the timer has its mark.
 func TestChannelStatus(t *testing.T) {
 	s := newSigners(t, "k")
