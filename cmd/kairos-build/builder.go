@@ -93,6 +93,9 @@ can build.`,
   kairos-build builder serve --listen unix:///run/kairos-build.sock`,
 		Args: commandline.NoVerb,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if listen == "" {
+				return commandline.Usagef(cmd, "where? Give --listen unix://PATH or tcp://HOST:PORT")
+			}
 			list, state, err := eng.all()
 			if err != nil {
 				return err
@@ -121,7 +124,6 @@ can build.`,
 	eng.add(cmd.Flags())
 	cmd.Flags().BoolVarP(&talk.verbose, "verbose", "v", false, "say more on stderr")
 	cmd.Flags().StringVar(&listen, "listen", "", "where: unix://PATH or tcp://HOST:PORT")
-	_ = cmd.MarkFlagRequired("listen") // it exists
 	return cmd
 }
 
