@@ -125,6 +125,33 @@ func TestSignWhilePushing(t *testing.T) {
 	})
 }
 
+// TestKeyService: a key that never leaves a key service signs. Our verifier accepts it with the
+// public key that the service gives out, and no other. A key that the service does not have is an
+// error that names it, and leaves no tag.
+func TestKeyService(t *testing.T) {
+	registries(t, func(t *testing.T, b bench) {
+		service := signingtest.NewKeyService(t)
+		b.key("stranger")
+		public, _ := b.run(0, "key", "--show", service.Key)
+		b.write("service.pub", public)
+
+		_, log := b.run(1, "push", "--insecure-registry", "--sign", service.Other, b.path("image"), b.registry+":v1")
+		b.says(log, "alias/release-2 is not found")
+		_, log = b.run(1, "verify", "--key", b.path("service.pub"), b.registry+":v1")
+		b.says(log, "v1")
+
+		b.run(0, "push", "--insecure-registry", "--sign", service.Key, b.path("image"), b.registry+":v1")
+		if service.Asked("Sign") == 0 {
+			t.Error("the service has signed nothing")
+		}
+		out, _ := b.run(0, "verify", "--key", b.path("service.pub"), b.registry+":v1")
+		b.says(out, "trusted sha256:")
+		b.run(1, "verify", "--key", b.path("stranger.pub"), b.registry+":v1")
+		b.run(0, "sign", "--key", service.Key, b.path("image"))
+		b.run(0, "verify", "--key", b.path("service.pub"), "dir:"+b.path("image"))
+	})
+}
+
 // TestSignLater: an image that was published without a signature gets one, by tag and by
 // digest; a folder and a file, too.
 func TestSignLater(t *testing.T) {

@@ -41,6 +41,15 @@ type inputError struct{ err error }
 func (e *inputError) Error() string   { return e.err.Error() }
 func (e *inputError) Unwrap() []error { return []error{e.err, ErrBadInput} }
 
+// local marks an error that is not about the registry, such as that of a key. Its text stays as it
+// is.
+func local(err error) error { return &localError{err} }
+
+type localError struct{ err error }
+
+func (e *localError) Error() string   { return e.err.Error() }
+func (e *localError) Unwrap() []error { return []error{e.err, errLocal} }
+
 // statusOf is the HTTP status of the answer that an error is about, or 0.
 func statusOf(err error) int {
 	if answer, ok := errors.AsType[*transport.Error](err); ok {

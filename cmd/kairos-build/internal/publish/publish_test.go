@@ -3,6 +3,7 @@
 package publish
 
 import (
+	"context"
 	"errors"
 	"io"
 	"path/filepath"
@@ -129,6 +130,24 @@ func checkAttached(t *testing.T, result *Result, want []string) {
 	if err != nil || len(m.Layers) != 1 || m.Layers[0].Annotations["signature"] != "1" {
 		t.Errorf("the old form of the signature is %+v, %v", m, err)
 	}
+}
+
+// A keyless is a signer without its key.
+type keyless struct{ *notary }
+
+var errNoKey = errors.New("the key service has no such key")
+
+func (keyless) Sign(context.Context, Subject) ([]Attachment, error) { return nil, errNoKey }
+
+// TestSignerFails: what is wrong with a key is not blamed on the registry, and leaves no tag.
+func TestSignerFails(t *testing.T) {
+	both(t, func(t *testing.T, r *testRegistry) {
+		o := options(r.repo())
+		o.Signer = keyless{&notary{}}
+		if _, err := push(t.Context(), o, amd64().write(t)); !errors.Is(err, errNoKey) || err.Error() != errNoKey.Error() {
+			t.Errorf("got %v, want %v", err, errNoKey)
+		}
+	})
 }
 
 // TestSecondSigner: signatures of two signers stand beside each other, in both forms.

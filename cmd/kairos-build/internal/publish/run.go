@@ -206,7 +206,7 @@ func (r *run) sendEvidence(ctx context.Context, s Subject, attached []Attachment
 	return r.step(fmt.Sprintf("evidence of %s %s", kindOf(s), short(s.Digest)), func(step progress.Step) (bool, error) {
 		list, err := r.Evidence.Evidence(ctx, s, attached)
 		if err != nil {
-			return false, err
+			return false, local(err)
 		}
 		return r.send(ctx, s, list, step)
 	})
@@ -224,7 +224,7 @@ func (r *run) sendSignature(ctx context.Context, s Subject, attached []Attachmen
 		}
 		list, err := r.Signer.Sign(ctx, s)
 		if err != nil {
-			return false, err
+			return false, local(err)
 		}
 		if len(list) == 0 {
 			return false, fmt.Errorf("BUG: no signature of %s was made", s.Digest)
