@@ -18,8 +18,10 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/kairos-build/kairos-build/ci/rpmrepo"
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/factory"
 	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/source"
+	"github.com/kairos-build/kairos-build/recipes"
 )
 
 // tinyFlavor is the flavor of rpmrepo.Tiny.
@@ -112,6 +114,9 @@ func TestRPM(t *testing.T) {
 			}
 			first := one.produce(filepath.Join(out, "first"), "flavor", w.dir, "--artifact", "image", "--no-lock")
 			wantTiny(t, filepath.Join(out, "first", "image"), family.file)
+			if !slices.ContainsFunc(first.Steps, func(s factory.Step) bool { return s.Name == "input: toolbox" && s.Cached }) {
+				t.Errorf("the toolbox that chose the packages is made again: %+v", first.Steps)
+			}
 			if !testing.Short() { // an image of ours is a base, too
 				one.produce(filepath.Join(out, "over"), "flavor", w.dir, "--artifact", "image", "--no-lock", "--base", filepath.Join(out, "first", "image"))
 				wantTiny(t, filepath.Join(out, "over", "image"), family.file)
@@ -123,6 +128,9 @@ func TestRPM(t *testing.T) {
 			if diff := cmp.Diff(identity(first), identity(locked)); diff != "" {
 				t.Errorf("the lock gives another image (-first +locked):\n%s", diff)
 			}
+			if one, two := toolboxOf(first), toolboxOf(locked); one == "" || one != two {
+				t.Errorf("the toolbox is %s, and from the lock it is %s", one, two)
+			}
 			if testing.Short() && family.name != "dnf" {
 				return // the root is made in the same way
 			}
@@ -133,6 +141,16 @@ func TestRPM(t *testing.T) {
 			}
 		})
 	}
+}
+
+// toolboxOf is the digest of the toolbox of a build.
+func toolboxOf(r *factory.Result) string {
+	for _, in := range r.Inputs {
+		if in.Name == recipes.InputToolbox {
+			return in.Digest
+		}
+	}
+	return ""
 }
 
 // wantTiny checks what scriptlets did, in the root that they run in, and what lies in it.

@@ -209,10 +209,7 @@ func (b *build) frameworkFiles() ([]inputs.File, error) {
 
 // bring makes sure that an input is in the store.
 func (b *build) bring(ctx context.Context, s inputs.Source) (llb.State, error) {
-	sum := sha256.New()
-	fmt.Fprintf(sum, "1 %d %s\n", b.recipe.Epoch.Unix(), b.recipe.Arch)
-	sum.Write(s.Key)
-	key := hex.EncodeToString(sum.Sum(nil))
+	key := s.StoreKey(b.recipe.Epoch, b.recipe.Arch)
 	var in inputs.Input
 	err := b.step("input: "+s.Name, func(step progress.Step) (cached bool, err error) {
 		in, err = b.inputs.Add(ctx, s.Name, b.recipe.Arch, key, func(w io.Writer) error { return s.Write(ctx, w, step.Progress) })

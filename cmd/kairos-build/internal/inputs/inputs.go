@@ -10,6 +10,8 @@ import (
 	"archive/tar"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -56,9 +58,23 @@ type Input struct {
 // A Source is an input that is not in a store yet.
 type Source struct {
 	Name string
-	Key  []byte // decides the content
+	Key  []byte // with the epoch and the architecture, decides the content
+	// Epoch is set where the files have a time limit of their own, and not that of an image.
+	Epoch time.Time
 	// Write writes the content, a tar stream, and reports how far it is.
 	Write func(ctx context.Context, w io.Writer, report Report) error
+}
+
+// StoreKey is the key for Store.Add, in an image whose files have a time limit and an
+// architecture.
+func (s Source) StoreKey(epoch time.Time, arch string) string {
+	if !s.Epoch.IsZero() {
+		epoch = s.Epoch
+	}
+	sum := sha256.New()
+	fmt.Fprintf(sum, "1 %d %s\n", epoch.Unix(), arch)
+	sum.Write(s.Key)
+	return hex.EncodeToString(sum.Sum(nil))
 }
 
 // A Report is called with the number of bytes that are done, and their total.

@@ -63,6 +63,26 @@ func TestAddIsAFunctionOfTheContent(t *testing.T) {
 	}
 }
 
+// TestStoreKey: an input with a time limit of its own is the same in every image, and another one
+// is not.
+func TestStoreKey(t *testing.T) {
+	image, other := time.Unix(1, 0), time.Unix(2, 0)
+	plain := Source{Name: "base", Key: []byte("k")}
+	own := Source{Name: "toolbox", Key: []byte("k"), Epoch: image}
+	if plain.StoreKey(image, "amd64") == plain.StoreKey(other, "amd64") {
+		t.Error("the epoch of the image does not count")
+	}
+	if own.StoreKey(image, "amd64") != own.StoreKey(other, "amd64") {
+		t.Error("the epoch of the image counts for an input that has its own")
+	}
+	if own.StoreKey(image, "amd64") == own.StoreKey(image, "arm64") {
+		t.Error("the architecture does not count")
+	}
+	if changed := (Source{Key: []byte("l")}); changed.StoreKey(image, "amd64") == plain.StoreKey(image, "amd64") {
+		t.Error("the key does not count")
+	}
+}
+
 func TestAFailedWriteIsNotRemembered(t *testing.T) {
 	s := open(t, t.TempDir())
 	broken := errors.New("broken pipe")

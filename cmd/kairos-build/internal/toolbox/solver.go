@@ -131,10 +131,7 @@ func tree(name string, files []inputs.File) (inputs.Source, error) {
 }
 
 func (s Solver) add(ctx context.Context, store *inputs.Store, source inputs.Source, arch string) (llb.State, error) {
-	sum := sha256.New()
-	fmt.Fprintf(sum, "solver 1 %s\n", arch)
-	sum.Write(source.Key)
-	in, err := store.Add(ctx, source.Name, arch, hex.EncodeToString(sum.Sum(nil)), func(w io.Writer) error {
+	in, err := store.Add(ctx, source.Name, arch, source.StoreKey(recipes.SolverEpoch(), arch), func(w io.Writer) error {
 		return source.Write(ctx, w, func(int64, int64) {})
 	})
 	return llb.OCILayout(in.Ref(), llb.OCIStore("", storeID), llb.WithCustomName("input "+source.Name)), err

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/inputs"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/packages"
@@ -31,8 +32,8 @@ func names(family string) []string {
 // An Archive is the family that the toolbox is made by.
 type Archive interface {
 	// Unpacked finds packages with all that they depend on. Their one input is a root in which
-	// no program ran.
-	Unpacked(ctx context.Context, c recipes.Choice, names []string) (*packages.Set, error)
+	// no program ran, and with no file that is newer than the epoch.
+	Unpacked(ctx context.Context, c recipes.Choice, names []string, epoch time.Time) (*packages.Set, error)
 	Locked(c recipes.Choice, f packages.Facts, file string) (*packages.Set, error)
 }
 
@@ -49,7 +50,7 @@ func (t Toolbox) Resolve(ctx context.Context, arch string) (*packages.Set, error
 	if err != nil {
 		return nil, err
 	}
-	s, err := t.Archive.Unpacked(ctx, c, names(t.Family))
+	s, err := t.Archive.Unpacked(ctx, c, names(t.Family), recipes.SolverEpoch())
 	if err != nil {
 		return nil, err
 	}
@@ -94,11 +95,12 @@ func named(all []packages.Package, name func(string) string) []packages.Package 
 	return out
 }
 
-// renamed is a set with the input of the toolbox alone.
+// renamed is a set with the input of the toolbox alone. An image and the choice of its packages
+// have the same.
 func renamed(s *packages.Set) *packages.Set {
 	var all []inputs.Source
 	for _, in := range s.Inputs {
-		in.Name = recipes.InputToolbox
+		in.Name, in.Epoch = recipes.InputToolbox, recipes.SolverEpoch()
 		all = append(all, in)
 	}
 	facts := s.Facts

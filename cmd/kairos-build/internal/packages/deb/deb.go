@@ -68,13 +68,15 @@ func (p *Packages) Resolve(ctx context.Context, c recipes.Choice) (*packages.Set
 }
 
 // Unpacked finds packages with all that they depend on, and not the base packages. Their one
-// input, recipes.InputBase, is a root with their files, in which no script of them ran.
-func (p *Packages) Unpacked(ctx context.Context, c recipes.Choice, names []string) (*packages.Set, error) {
+// input, recipes.InputBase, is a root with their files, in which no script of them ran, and with
+// no file that is newer than the epoch.
+func (p *Packages) Unpacked(ctx context.Context, c recipes.Choice, names []string, epoch time.Time) (*packages.Set, error) {
 	a, err := p.open(ctx, c.Flavor, c.Arch)
 	if err != nil {
 		return nil, err
 	}
 	s := newSet(a, c)
+	s.epoch = epoch
 	if s.base, err = a.Closure(names); err != nil {
 		return nil, err
 	}
