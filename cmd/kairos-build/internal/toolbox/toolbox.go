@@ -38,7 +38,7 @@ type Archive interface {
 }
 
 // A Toolbox is made from a Debian archive. Its packages are unpacked and not configured: what
-// their scripts would do is for a system that boots, and takes longer than all else.
+// their scripts do is for a system that boots, and takes longer than unpacking.
 type Toolbox struct {
 	Archive Archive
 	Family  string // dnf or zypper
