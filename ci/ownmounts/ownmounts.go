@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+// Package ownmounts gives the tests of a package a mount namespace of their own.
+//
+// umount(8) ends with success although a file system stays mounted, and is not written back, in
+// every mount namespace that was made while it was mounted: on a host whose mounts are private, as
+// in most containers. Engines and containers of other tests make such namespaces at any time. What
+// is mounted in a namespace of one's own, they do not have.
+package ownmounts
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+	"testing"
+)
+
+// inside is set in the process that has the namespace.
+const inside = "KAIROS_BUILD_OWN_MOUNTS"
+
+// Main is for TestMain. It runs the tests in a new process with a mount namespace of its own, and
+// exits with its status. An ordinary user, who can mount nothing, gets none.
+func Main(m *testing.M) {
+	if os.Geteuid() != 0 || os.Getenv(inside) != "" {
+		os.Exit(m.Run())
+	}
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...) //nolint:forbidigo // the tests have their own limit of time
+	cmd.Args[0] = os.Args[0]
+	cmd.Env = append(os.Environ(), inside+"=1")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	runtime.LockOSThread()                                                                                // its end would be the end of the process
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL} // and makes / private
+	err := cmd.Run()
+	if err != nil && cmd.ProcessState == nil {
+		fmt.Fprintf(os.Stderr, "starting the tests with mounts of their own: %v\n", err)
+		os.Exit(1)
+	}
+	if _, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok {
+		fmt.Fprintf(os.Stderr, "running the tests with mounts of their own: %v\n", err)
+		os.Exit(1)
+	}
+	os.Exit(cmd.ProcessState.ExitCode())
+}

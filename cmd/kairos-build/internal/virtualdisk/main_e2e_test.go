@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+package virtualdisk
+
+import (
+	"testing"
+
+	"github.com/kairos-build/kairos-build/ci/ownmounts"
+)
+
+func TestMain(m *testing.M) { ownmounts.Main(m) }
