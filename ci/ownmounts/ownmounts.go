@@ -23,26 +23,23 @@ import (
 // inside is set in the process that has the namespace.
 const inside = "KAIROS_BUILD_OWN_MOUNTS"
 
-// Main is for TestMain. It runs the tests in a new process with a mount namespace of its own, and
-// exits with its status. An ordinary user, who can mount nothing, gets none.
-func Main(m *testing.M) {
+// Run is for TestMain, which exits with the status that it returns. It runs the tests in a new
+// process with a mount namespace of its own. An ordinary user, who can mount nothing, gets none.
+func Run(m *testing.M) (status int) {
 	if os.Geteuid() != 0 || os.Getenv(inside) != "" {
-		os.Exit(m.Run())
+		return m.Run()
 	}
+	runtime.LockOSThread()                                // its end would be the end of the process
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...) //nolint:forbidigo // the tests have their own limit of time
 	cmd.Args[0] = os.Args[0]
 	cmd.Env = append(os.Environ(), inside+"=1")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	runtime.LockOSThread()                                                                                // its end would be the end of the process
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL} // and makes / private
+	// CLONE_NEWNS also makes / private.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
 	err := cmd.Run()
-	if err != nil && cmd.ProcessState == nil {
-		fmt.Fprintf(os.Stderr, "starting the tests with mounts of their own: %v\n", err)
-		os.Exit(1)
-	}
-	if _, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok {
+	if _, failed := errors.AsType[*exec.ExitError](err); err != nil && !failed {
 		fmt.Fprintf(os.Stderr, "running the tests with mounts of their own: %v\n", err)
-		os.Exit(1)
+		return 1
 	}
-	os.Exit(cmd.ProcessState.ExitCode())
+	return cmd.ProcessState.ExitCode()
 }

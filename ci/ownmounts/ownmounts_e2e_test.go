@@ -15,7 +15,7 @@ import (
 	"github.com/kairos-build/kairos-build/ci/ownmounts"
 )
 
-func TestMain(m *testing.M) { ownmounts.Main(m) }
+func TestMain(m *testing.M) { os.Exit(ownmounts.Run(m)) }
 
 // TestUnmounted: a mount namespace that another process of the host makes does not hold what is
 // mounted here. The loop device is gone when the last one has unmounted it.

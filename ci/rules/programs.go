@@ -22,7 +22,7 @@ func alwaysThere() []string {
 // besides are programs of packages in the list that another program stands for there.
 func besides() map[string]string {
 	return map[string]string{
-		"cryptsetup": "cryptsetup-bin", "fsck.fat": "dosfstools", "partx": "util-linux", "unshare": "util-linux",
+		"cryptsetup": "cryptsetup-bin", "fsck.fat": "dosfstools", "partx": "util-linux", "unshare": "util-linux", "nsenter": "util-linux",
 		"rpm": "rpm", "umount": "mount", "mount": "mount",
 	}
 }

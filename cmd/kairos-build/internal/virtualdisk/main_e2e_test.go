@@ -5,9 +5,10 @@
 package virtualdisk
 
 import (
+	"os"
 	"testing"
 
 	"github.com/kairos-build/kairos-build/ci/ownmounts"
 )
 
-func TestMain(m *testing.M) { ownmounts.Main(m) }
+func TestMain(m *testing.M) { os.Exit(ownmounts.Run(m)) }
