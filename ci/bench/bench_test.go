@@ -70,7 +70,7 @@ func TestMkosiConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := mirrors{"http://m.example.org/debian", "http://s.example.org/debian-security"}
-	golden.Check(t, "testdata/mkosi.conf", mkosiConfig(choice, m)+"\n"+m.sources(suite))
+	golden.Check(t, "testdata/mkosi.conf", mkosiConfig(choice, m)+"\n"+m.sources())
 }
 
 // TestWithAgent takes the test program itself for the agent: it has a build ID too.

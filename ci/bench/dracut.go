@@ -146,7 +146,7 @@ func (b *bench) useMirrors(root string) error {
 	apt := filepath.Join(root, "etc/apt")
 	return errors.Join(giveNames(root), os.RemoveAll(filepath.Join(apt, "sources.list")), os.RemoveAll(filepath.Join(apt, "sources.list.d")),
 		os.MkdirAll(filepath.Join(apt, "sources.list.d"), 0o755),
-		os.WriteFile(filepath.Join(apt, "sources.list.d/bench.sources"), []byte(b.mirrors.sources(suite)), 0o644))
+		os.WriteFile(filepath.Join(apt, "sources.list.d/bench.sources"), []byte(b.mirrors.sources()), 0o644))
 }
 
 // inside runs a program in a tree. An error has the end of its output.

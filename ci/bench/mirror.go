@@ -51,7 +51,7 @@ func (m mirrors) flags() []string {
 }
 
 // sources returns the archives for apt, in the deb822 format of sources.list(5).
-func (m mirrors) sources(suite string) string {
+func (m mirrors) sources() string {
 	var b strings.Builder
 	for _, s := range [][2]string{{m.main, suite}, {m.main, suite + "-updates"}, {m.security, suite + "-security"}} {
 		b.WriteString("Types: deb\nURIs: " + s[0] + "\nSuites: " + s[1] +

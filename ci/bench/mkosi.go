@@ -32,7 +32,15 @@ type mkosi struct {
 	// sources are the archives, as the package manager's own file below mkosi.sandbox.
 	sources     string
 	sourcesFile string
+	toolSources string // apt's sources of its tools tree; empty: it has none
 }
+
+const (
+	// aptSources is where mkosi looks for the archives of apt, in a folder of its config.
+	aptSources = "etc/apt/sources.list.d/mkosi.sources"
+	// toolsSandbox is that folder for its tools tree.
+	toolsSandbox = "mkosi.tools.sandbox"
+)
 
 // newMkosi prepares the rival that builds what is measured.
 func (b *bench) newMkosi(ctx context.Context) (*mkosi, error) {
@@ -44,7 +52,7 @@ func (b *bench) newMkosi(ctx context.Context) (*mkosi, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &mkosi{b: b, root: root, config: mkosiConfig(choice, b.mirrors), sources: b.mirrors.sources(suite), sourcesFile: "etc/apt/sources.list.d/mkosi.sources"}, nil
+	return &mkosi{b: b, root: root, config: mkosiConfig(choice, b.mirrors), sources: b.mirrors.sources(), sourcesFile: aptSources}, nil
 }
 
 // mkosiTree prepares a tree with mkosi, which stays in the work folder. It is not timed.
@@ -149,8 +157,11 @@ func (m *mkosi) build(ctx context.Context) (j job, err error) {
 }
 
 func (m *mkosi) furnish(dir string) error {
-	sources := filepath.Join(dir, "mkosi.sandbox", m.sourcesFile)
+	sources, toolSources := filepath.Join(dir, "mkosi.sandbox", m.sourcesFile), filepath.Join(dir, toolsSandbox, aptSources)
 	var all error
+	if m.toolSources != "" {
+		all = errors.Join(os.MkdirAll(filepath.Dir(toolSources), 0o755), os.WriteFile(toolSources, []byte(m.toolSources), 0o644))
+	}
 	for _, d := range []string{"out", "cache", "space"} {
 		all = errors.Join(all, os.Mkdir(filepath.Join(dir, d), 0o755))
 	}

@@ -30,14 +30,16 @@ func (b *bench) rpmRivals() []rpmRival {
 		{name: "mkosi", tree: "mkosi-rpm-" + suite, packages: mkosiPackages + rpmPackages,
 			note: "mkosi runs in a Debian 13 tree with dnf and rpm, made beforehand,"},
 		{name: "mkosi with its tools tree", tree: "mkosi-" + suite, packages: mkosiPackages,
-			tools: []string{"[Build]", "ToolsTree=default", "ToolsTreeDistribution=debian", "ToolsTreeRelease=" + suite, "ToolsTreeMirror=" + b.mirrors.main},
-			note:  "mkosi runs in a Debian 13 tree without dnf and makes a tools tree of its own (`ToolsTree=default`, of Debian 13),"},
+			tools:       []string{"[Build]", "ToolsTree=default", "ToolsTreeDistribution=debian", "ToolsTreeRelease=" + suite, "ToolsTreeSandboxTrees=" + toolsSandbox},
+			toolSources: b.mirrors.sources(),
+			note:        "mkosi runs in a Debian 13 tree without dnf and makes a tools tree of its own (`ToolsTree=default`, of Debian 13),"},
 	}
 }
 
 type rpmRival struct {
 	name, tree, packages string
 	tools                []string // of mkosi.conf
+	toolSources          string
 	note                 string
 }
 
@@ -131,7 +133,7 @@ func (b *bench) newRPMMkosi(ctx context.Context, flavor *flavors.Flavor, url str
 	if err != nil {
 		return nil, err
 	}
-	return &mkosi{b: b, root: root, config: rpmConfig(choice, r.tools), sources: rpmSources(flavor, url), sourcesFile: "etc/yum.repos.d/mkosi.repo"}, nil
+	return &mkosi{b: b, root: root, config: rpmConfig(choice, r.tools), sources: rpmSources(flavor, url), sourcesFile: "etc/yum.repos.d/mkosi.repo", toolSources: r.toolSources}, nil
 }
 
 // rpmConfig returns a mkosi.conf for the packages of the disk that kairos-build makes.
