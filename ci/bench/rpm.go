@@ -23,8 +23,8 @@ import (
 // rpmPackages are what mkosi needs besides, to make a disk of rpm packages.
 const rpmPackages = ",dnf,rpm,distribution-gpg-keys,xfsprogs"
 
-// rpmRivals are the ways of mkosi to come to dnf and rpm on a Debian: somebody has installed
-// them, or it makes a tree of tools for itself, as kairos-build does.
+// rpmRivals are mkosi on a Debian where somebody has installed dnf and rpm, and mkosi that makes a
+// tree with them for itself, as kairos-build does.
 func (b *bench) rpmRivals() []rpmRival {
 	return []rpmRival{
 		{name: "mkosi", tree: "mkosi-rpm-" + suite, packages: mkosiPackages + rpmPackages,

@@ -4,10 +4,10 @@
 
 // Package ownmounts gives the tests of a package a mount namespace of their own.
 //
-// umount(8) ends with success although a file system stays mounted, and is not written back, in
-// every mount namespace that was made while it was mounted: on a host whose mounts are private, as
-// in most containers. Engines and containers of other tests make such namespaces at any time. What
-// is mounted in a namespace of one's own, they do not have.
+// A mount namespace that is made while a file system is mounted has the mount, too. Where mounts
+// are private, as in most containers, umount(8) then succeeds, but the file system stays mounted in
+// that namespace, and is not written back. Engines and containers of other tests make namespaces at
+// any time. They copy the mounts of the host, not those of a namespace of one's own.
 package ownmounts
 
 import (

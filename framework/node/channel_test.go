@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/kairos-build/kairos-build/ci/testimage"
+	"github.com/kairos-build/kairos-build/framework/node/status"
 	"github.com/kairos-build/kairos-build/framework/policy"
 	"github.com/kairos-build/kairos-build/framework/source"
 	"github.com/kairos-build/kairos-build/framework/source/channel"
@@ -240,6 +241,26 @@ func TestDue(t *testing.T) {
 	expect(night, "slot b is on trial", false, false)
 	n.settle()
 	expect(night, "", true, false)
+}
+
+// TestWaits: only the image that this node wrote by itself waits for the window.
+func TestWaits(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		slot    status.SlotInfo
+		waiting string
+		want    bool
+	}{
+		{"it waits", status.SlotInfo{Digest: "sha256:1"}, "sha256:1", true},
+		{"it runs", status.SlotInfo{Digest: "sha256:1", Booted: true}, "sha256:1", false},
+		{"another one waits", status.SlotInfo{Digest: "sha256:2"}, "sha256:1", false},
+		{"nothing waits", status.SlotInfo{Digest: "sha256:1"}, "", false},
+		{"a label without a digest", status.SlotInfo{}, "", false},
+	} {
+		if got := waits(tt.slot, tt.waiting); got != tt.want {
+			t.Errorf("%s: got %v", tt.name, got)
+		}
+	}
 }
 
 // TestChannelStatus: the status says what the node follows, and the timer has its mark.

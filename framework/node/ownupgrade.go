@@ -53,7 +53,7 @@ func (n *Node) Due(ctx context.Context, now time.Time, o source.Options) (d Due,
 		return d, err
 	}
 	trial := slices.IndexFunc(slots, func(s status.SlotInfo) bool { return s.Condition == slot.Trying })
-	if trial >= 0 && (slots[trial].Booted || slots[trial].Digest != waiting) {
+	if trial >= 0 && !waits(slots[trial], waiting) {
 		return Due{Not: fmt.Sprintf("slot %s is on trial", slots[trial].Slot)}, nil
 	}
 	if d.Followed, err = n.Follow(ctx, own.Channel, own.Repository, o); err != nil {
@@ -67,6 +67,12 @@ func (n *Node) Due(ctx context.Context, now time.Time, o source.Options) (d Due,
 		d.Not = d.Against
 	}
 	return d, nil
+}
+
+// waits tells whether a slot on trial has the image that waits for a restart, by its digest. A slot
+// whose label has no digest is somebody else's.
+func waits(s status.SlotInfo, waiting string) bool {
+	return !s.Booted && waiting != "" && s.Digest == waiting
 }
 
 // MayRestart tells whether the window of upgrades that the node makes by itself is open. If it

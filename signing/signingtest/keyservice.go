@@ -28,6 +28,7 @@ type KeyService struct {
 	Key   string // reference to the key, by its alias
 	Other string // reference to a key that is not there
 
+	t   *testing.T
 	key *ecdsa.PrivateKey
 	mu  sync.Mutex
 	// asked counts the actions.
@@ -49,7 +50,7 @@ func NewKeyService(t *testing.T) *KeyService {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &KeyService{key: key, asked: map[string]int{}}
+	s := &KeyService{t: t, key: key, asked: map[string]int{}}
 	server := httptest.NewTLSServer(s)
 	t.Cleanup(server.Close)
 	s.Key = "awskms://" + strings.TrimPrefix(server.URL, "https://") + "/" + alias
@@ -76,11 +77,11 @@ func (s *KeyService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		SigningAlgorithm string `json:"SigningAlgorithm"`
 	}
 	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
-		refuse(w, "SerializationException", err.Error())
+		s.refuse(w, "SerializationException", err.Error())
 		return
 	}
 	if in.KeyID != alias {
-		refuse(w, "NotFoundException", "Alias arn:aws:kms:us-east-1:111122223333:"+in.KeyID+" is not found.")
+		s.refuse(w, "NotFoundException", "Alias arn:aws:kms:us-east-1:111122223333:"+in.KeyID+" is not found.")
 		return
 	}
 	const id, algorithm = "1234abcd-12ab-34cd-56ef-1234567890ab", "ECDSA_SHA_256"
@@ -90,37 +91,42 @@ func (s *KeyService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Unlock()
 	switch action {
 	case "DescribeKey":
-		answer(w, map[string]any{"KeyMetadata": map[string]any{"KeyId": id, "Enabled": true, "KeyUsage": "SIGN_VERIFY", "SigningAlgorithms": []string{algorithm}}})
+		s.answer(w, map[string]any{"KeyMetadata": map[string]any{"KeyId": id, "Enabled": true, "KeyUsage": "SIGN_VERIFY", "SigningAlgorithms": []string{algorithm}}})
 	case "GetPublicKey":
 		der, err := x509.MarshalPKIXPublicKey(s.key.Public())
 		if err != nil {
-			refuse(w, "KMSInternalException", err.Error())
+			s.refuse(w, "KMSInternalException", err.Error())
 			return
 		}
-		answer(w, map[string]any{"KeyId": id, "KeyUsage": "SIGN_VERIFY", "PublicKey": der, "SigningAlgorithms": []string{algorithm}})
+		s.answer(w, map[string]any{"KeyId": id, "KeyUsage": "SIGN_VERIFY", "PublicKey": der, "SigningAlgorithms": []string{algorithm}})
 	case "Sign":
 		if in.MessageType != "DIGEST" || in.SigningAlgorithm != algorithm || len(in.Message) != 32 {
-			refuse(w, "ValidationException", fmt.Sprintf("%s of %d bytes with %s", in.MessageType, len(in.Message), in.SigningAlgorithm))
+			s.refuse(w, "ValidationException", fmt.Sprintf("%s of %d bytes with %s", in.MessageType, len(in.Message), in.SigningAlgorithm))
 			return
 		}
 		signature, err := ecdsa.SignASN1(rand.Reader, s.key, in.Message)
 		if err != nil {
-			refuse(w, "KMSInternalException", err.Error())
+			s.refuse(w, "KMSInternalException", err.Error())
 			return
 		}
-		answer(w, map[string]any{"KeyId": id, "Signature": signature, "SigningAlgorithm": algorithm})
+		s.answer(w, map[string]any{"KeyId": id, "Signature": signature, "SigningAlgorithm": algorithm})
 	default:
-		refuse(w, "UnknownOperationException", action)
+		s.refuse(w, "UnknownOperationException", action)
 	}
 }
 
-func answer(w http.ResponseWriter, body any) {
-	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
-	_ = json.NewEncoder(w).Encode(body) // who does not get it says so
+// answer sends the answer to an action.
+func (s *KeyService) answer(w http.ResponseWriter, body any) { s.send(w, http.StatusOK, body) }
+
+// refuse sends an error, as AWS spells them.
+func (s *KeyService) refuse(w http.ResponseWriter, kind, message string) {
+	s.send(w, http.StatusBadRequest, map[string]string{"__type": kind, "message": message})
 }
 
-func refuse(w http.ResponseWriter, kind, message string) {
+func (s *KeyService) send(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
-	w.WriteHeader(http.StatusBadRequest)
-	_ = json.NewEncoder(w).Encode(map[string]string{"__type": kind, "message": message}) // as above
+	w.WriteHeader(status)
+	if err := json.NewEncoder(w).Encode(body); err != nil {
+		s.t.Errorf("answering as a key service: %v", err)
+	}
 }

@@ -31,7 +31,7 @@ const (
 	longestWait = time.Minute
 )
 
-// errLocal says that something on this machine could not be read.
+// errLocal marks what is not about the registry: a file that cannot be read, a key that cannot sign.
 var errLocal = errors.New("reading what is uploaded")
 
 // errAgain is wrapped by the error of a request that should be sent again.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package toolbox has the root that dnf, zypper and rpm run in, and lets them choose packages
-// there. The root is a Debian, made from its signed archive like any other; what runs in it
-// is one step of a graph, without a network. So the host needs none of these programs.
+// there. The root has packages of Debian, unpacked from its signed archive; what runs in it is one
+// step of a graph, without a network. So the host needs none of these programs.
 package toolbox
 
 import (
