@@ -28,7 +28,7 @@ func apt(c Choice, _ Lock) family {
 		},
 		tools: Layer{
 			Name: "tools", Title: "tools: unpack",
-			Root: layer("base"), Mounts: []Mount{{debs, input(InputTools)}},
+			Root: input(InputBase), Mounts: []Mount{{debs, input(InputTools)}}, // not configured: the kernel does not wait for that
 			Command: []string{"extract", "--debs", debs, "--into", "/"},
 		},
 		kernel: Layer{

@@ -66,6 +66,7 @@ type bench struct {
 	coldProfile string   // of the last cold build
 	sampling    bool     // measure memory during builds
 	warm        *warmDir // made for the first row that needs it
+	discarded   []string // folders that are removed when the row is done
 }
 
 func newBench(ctx context.Context, o options, talk io.Writer) (*bench, error) {
@@ -107,6 +108,20 @@ func adopt() error {
 	return nil
 }
 
+// discard has a folder removed when the row is done. A build that follows a removal would pay
+// for it: ext4 without a journal does not use an inode again for a minute after it was freed, and
+// looks at those one by one (recently_deleted in Linux' fs/ext4/ialloc.c).
+func (b *bench) discard(dir string) { b.discarded = append(b.discarded, dir) }
+
+func (b *bench) removeDiscarded() error {
+	var all error
+	for _, dir := range b.discarded {
+		all = errors.Join(all, os.RemoveAll(dir))
+	}
+	b.discarded = nil
+	return all
+}
+
 func (b *bench) clean() error {
 	if err := os.RemoveAll(b.temp); err != nil {
 		return fmt.Errorf("removing temporary files: %w", err)
@@ -125,6 +140,7 @@ func (b *bench) measure(ctx context.Context) (*Report, error) {
 		b.say("== %s", r.key)
 		b.sampling = r.memory
 		results, err := r.measure(b, ctx)
+		err = errors.Join(err, b.removeDiscarded())
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}

@@ -10,17 +10,30 @@ import (
 	"path/filepath"
 )
 
-// cold builds from nothing, by turns with mkosi.
-func (b *bench) cold(ctx context.Context) ([]Result, error) {
-	r := Result{What: "cold `flavor debian-13` to `disk.raw`, empty caches", Unit: "s", RivalName: "mkosi", Goal: 0.2, Note: coldNote}
-	rival, rivalErr := b.newMkosi(ctx)
-	err := b.byTurns(&r, rivalErr, func() (job, error) { return b.coldBuild(ctx) }, func() (job, error) {
-		j, err := rival.build(ctx)
-		b.rivalPeaks = append(b.rivalPeaks, mib(j.peak.PSS))
-		return j, err
-	})
-	r.Note += b.coldProfile
-	return []Result{r}, err
+// coldRivals are mkosi as Debian 13 has it, and the newest one.
+var coldRivals = []struct {
+	name string
+	tree debianTree
+	note string
+}{
+	{"mkosi", stable, "a Debian 13 tree"},
+	{"mkosi of sid", unstable, "a tree of Debian sid, with the newest mkosi there is,"},
+}
+
+// cold builds from nothing, by turns with each mkosi.
+func (b *bench) cold(ctx context.Context) (all []Result, err error) {
+	for _, x := range coldRivals {
+		r := Result{What: "cold `flavor debian-13` to `disk.raw`, empty caches", Unit: "s", RivalName: x.name, Goal: 0.2, Note: fmt.Sprintf(coldNote, x.note)}
+		rival, rivalErr := b.newMkosi(ctx, x.tree)
+		turnsErr := b.byTurns(&r, rivalErr, func() (job, error) { return b.coldBuild(ctx) }, func() (job, error) {
+			j, err := rival.build(ctx)
+			b.rivalPeaks = append(b.rivalPeaks, mib(j.peak.PSS))
+			return j, err
+		})
+		r.Note += b.coldProfile
+		all, err = append(all, r), errors.Join(err, turnsErr)
+	}
+	return all, err
 }
 
 // byTurns measures ours and the rival, each round the other one first. Without the rival, for
@@ -57,7 +70,7 @@ func (b *bench) byTurns(r *Result, rivalErr error, ours, rival func() (job, erro
 	return rivalErr
 }
 
-const coldNote = "A new empty state folder and output folder each time. mkosi runs in a Debian 13 tree made beforehand, " +
+const coldNote = "A new empty state folder and output folder each time. mkosi runs in %s made beforehand, " +
 	"with an empty package cache and workspace each time, the same archive and suites, the flavor's packages and kernel, " +
 	"`Format=disk`, `Bootable=yes`, systemd-boot and its own default initrd."
 
@@ -78,7 +91,7 @@ func (b *bench) fromNothing(ctx context.Context, args ...string) (j job, steps s
 	if err != nil {
 		return j, "", err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	b.discard(dir)
 	out := filepath.Join(dir, "out")
 	j, err = b.kairos(ctx, b.program, filepath.Join(dir, "state"), append([]string{"flavor", "--output", out}, args...)...)
 	if err != nil {

@@ -42,13 +42,26 @@ const (
 	toolsSandbox = "mkosi.tools.sandbox"
 )
 
+// A debianTree is a Debian with mkosi in it.
+type debianTree struct {
+	suite    string
+	with     string // what the name of its folder ends with; empty: only what mkosi needs
+	packages string
+}
+
+// stable and unstable are the trees with the mkosi of Debian 13 and with the newest one.
+var (
+	stable   = debianTree{suite: suite, packages: mkosiPackages}
+	unstable = debianTree{suite: "sid", packages: mkosiPackages}
+)
+
 // newMkosi prepares the rival that builds what is measured.
-func (b *bench) newMkosi(ctx context.Context) (*mkosi, error) {
+func (b *bench) newMkosi(ctx context.Context, tree debianTree) (*mkosi, error) {
 	choice, err := b.choice()
 	if err != nil {
 		return nil, err
 	}
-	root, err := b.mkosiTree(ctx, "mkosi-"+suite, mkosiPackages)
+	root, err := b.mkosiTree(ctx, tree)
 	if err != nil {
 		return nil, err
 	}
@@ -56,10 +69,10 @@ func (b *bench) newMkosi(ctx context.Context) (*mkosi, error) {
 }
 
 // mkosiTree prepares a tree with mkosi, which stays in the work folder. It is not timed.
-func (b *bench) mkosiTree(ctx context.Context, name, packages string) (root string, err error) {
-	root = filepath.Join(b.work, name)
+func (b *bench) mkosiTree(ctx context.Context, t debianTree) (root string, err error) {
+	root = filepath.Join(b.work, "mkosi-"+t.with+t.suite)
 	if _, err := os.Stat(root); errors.Is(err, os.ErrNotExist) {
-		if err := b.bootstrap(ctx, root, packages); err != nil {
+		if err := b.bootstrap(ctx, root, t); err != nil {
 			return "", err
 		}
 	}
@@ -70,22 +83,23 @@ func (b *bench) mkosiTree(ctx context.Context, name, packages string) (root stri
 	if err != nil {
 		return "", fmt.Errorf("asking for mkosi's version: %w", err)
 	}
-	b.rival("mkosi", string(out)+", from Debian 13's archive")
+	b.rival("mkosi of "+t.suite, string(out)+", from Debian's archive")
 	return root, nil
 }
 
 // bootstrap makes a tree with mkosi. It renames the tree into place when it is complete,
 // so a partial tree is never used.
-func (b *bench) bootstrap(ctx context.Context, root, packages string) error {
-	b.say("   making a Debian 13 tree for mkosi in %s (once)", root)
+func (b *bench) bootstrap(ctx context.Context, root string, t debianTree) error {
+	b.say("   making a tree of Debian %s for mkosi in %s (once)", t.suite, root)
 	dir, err := os.MkdirTemp(b.temp, "bootstrap-")
 	if err != nil {
 		return err
 	}
 	tree := filepath.Join(dir, "tree")
-	out, err := exec.CommandContext(ctx, "mmdebstrap", "--quiet", "--variant=apt", "--include="+packages, suite, tree, b.mirrors.main).CombinedOutput()
+	// Sid's indexes end after a week, and a mirror may stand still for longer.
+	out, err := exec.CommandContext(ctx, "mmdebstrap", "--quiet", "--variant=apt", "--aptopt=Acquire::Check-Valid-Until false", "--include="+t.packages, t.suite, tree, b.mirrors.main).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("making a Debian 13 tree for mkosi: %w: %s", err, out)
+		return fmt.Errorf("making a tree of Debian %s for mkosi: %w: %s", t.suite, err, out)
 	}
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return err
@@ -140,7 +154,7 @@ func (m *mkosi) build(ctx context.Context) (j job, err error) {
 	if err != nil {
 		return j, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	m.b.discard(dir)
 	if err := m.furnish(dir); err != nil {
 		return j, err
 	}

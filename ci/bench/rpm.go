@@ -27,9 +27,9 @@ const rpmPackages = ",dnf,rpm,distribution-gpg-keys,xfsprogs"
 // tree with them for itself, as kairos-build does.
 func (b *bench) rpmRivals() []rpmRival {
 	return []rpmRival{
-		{name: "mkosi", tree: "mkosi-rpm-" + suite, packages: mkosiPackages + rpmPackages,
+		{name: "mkosi", tree: debianTree{suite: suite, with: "rpm-", packages: mkosiPackages + rpmPackages},
 			note: "mkosi runs in a Debian 13 tree with dnf and rpm, made beforehand,"},
-		{name: "mkosi with its tools tree", tree: "mkosi-" + suite, packages: mkosiPackages,
+		{name: "mkosi with its tools tree", tree: stable,
 			tools:       []string{"[Build]", "ToolsTree=default", "ToolsTreeDistribution=debian", "ToolsTreeRelease=" + suite, "ToolsTreeSandboxTrees=" + toolsSandbox},
 			toolSources: b.mirrors.sources(),
 			note:        "mkosi runs in a Debian 13 tree without dnf and makes a tools tree of its own (`ToolsTree=default`, of Debian 13),"},
@@ -37,10 +37,11 @@ func (b *bench) rpmRivals() []rpmRival {
 }
 
 type rpmRival struct {
-	name, tree, packages string
-	tools                []string // of mkosi.conf
-	toolSources          string
-	note                 string
+	name        string
+	tree        debianTree
+	tools       []string // of mkosi.conf
+	toolSources string
+	note        string
 }
 
 // armoredKey is the path at which the repositories' server has the key as text: rpm imports no
@@ -129,7 +130,7 @@ func (b *bench) newRPMMkosi(ctx context.Context, flavor *flavors.Flavor, url str
 	if err != nil {
 		return nil, err
 	}
-	root, err := b.mkosiTree(ctx, r.tree, r.packages)
+	root, err := b.mkosiTree(ctx, r.tree)
 	if err != nil {
 		return nil, err
 	}

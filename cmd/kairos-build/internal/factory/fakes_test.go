@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,10 +31,32 @@ import (
 )
 
 // events are the calls of a build to its fakes, in order.
-type events struct{ list []string }
+type events struct {
+	mu   sync.Mutex
+	list []string
+}
 
 func (e *events) add(format string, args ...any) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	e.list = append(e.list, fmt.Sprintf(format, args...))
+}
+
+// inOrder returns the calls with the inputs, which are written side by side, in the order of a
+// recipe.
+func (e *events) inOrder() []string {
+	order := []string{recipes.InputBase, recipes.InputPackages, recipes.InputTools, recipes.InputKernel, recipes.InputBootloader}
+	rank := func(event string) int { return slices.Index(order, strings.TrimPrefix(event, "write ")) }
+	list := slices.Clone(e.list)
+	for from := 0; from < len(list); from++ {
+		to := from
+		for to < len(list) && rank(list[to]) >= 0 {
+			to++
+		}
+		slices.SortFunc(list[from:to], func(a, b string) int { return rank(a) - rank(b) })
+		from = max(from, to)
+	}
+	return list
 }
 
 // fakePackages makes a file from each list, with its names and the version.
@@ -235,7 +258,7 @@ func (w *world) build(t *testing.T) (*Result, []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r, slices.Clone(w.list)
+	return r, w.inOrder()
 }
 
 func digestOf(data []byte) string { return digest.FromBytes(data).Encoded() }

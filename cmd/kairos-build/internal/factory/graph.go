@@ -12,10 +12,12 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"slices"
 
 	"github.com/moby/buildkit/client/llb"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/engine"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/evidence"
@@ -102,10 +104,30 @@ func (b *build) gather(ctx context.Context, set *packages.Set) (recipes.Inputs, 
 	if err != nil {
 		return nil, err
 	}
-	for _, s := range slices.Concat(sources, programs, parts) {
-		if in[s.Name], err = b.bring(ctx, s); err != nil {
-			return nil, err
-		}
+	brought, err := b.bringAll(ctx, slices.Concat(sources, programs, parts))
+	maps.Copy(in, brought)
+	return in, err
+}
+
+// bringAll makes sure that inputs are in the store. While the base is decompressed, which takes
+// the processors, the others are downloaded.
+func (b *build) bringAll(ctx context.Context, sources []inputs.Source) (recipes.Inputs, error) {
+	brought := make([]inputs.Input, len(sources))
+	all, ctx := errgroup.WithContext(ctx)
+	for i, s := range sources {
+		all.Go(func() (err error) {
+			brought[i], err = b.bring(ctx, s)
+			return err
+		})
+	}
+	if err := all.Wait(); err != nil {
+		return nil, err
+	}
+	in := recipes.Inputs{}
+	for _, s := range brought {
+		b.digests = append(b.digests, Input{Name: s.Name, Digest: s.Digest.String()})
+		b.origins.inputs = append(b.origins.inputs, evidence.Named("input "+s.Name, s.Digest.String()))
+		in[s.Name] = stored(s, s.Name)
 	}
 	return in, nil
 }
@@ -208,19 +230,13 @@ func (b *build) frameworkFiles() ([]inputs.File, error) {
 }
 
 // bring makes sure that an input is in the store.
-func (b *build) bring(ctx context.Context, s inputs.Source) (llb.State, error) {
+func (b *build) bring(ctx context.Context, s inputs.Source) (in inputs.Input, err error) {
 	key := s.StoreKey(b.recipe.Epoch, b.recipe.Arch)
-	var in inputs.Input
-	err := b.step("input: "+s.Name, func(step progress.Step) (cached bool, err error) {
+	err = b.step("input: "+s.Name, func(step progress.Step) (cached bool, err error) {
 		in, err = b.inputs.Add(ctx, s.Name, b.recipe.Arch, key, func(w io.Writer) error { return s.Write(ctx, w, step.Progress) })
 		return in.Cached, b.advise(err)
 	})
-	if err != nil {
-		return llb.State{}, err
-	}
-	b.digests = append(b.digests, Input{Name: s.Name, Digest: in.Digest.String()})
-	b.origins.inputs = append(b.origins.inputs, evidence.Named("input "+s.Name, in.Digest.String()))
-	return stored(in, s.Name), nil
+	return in, err
 }
 
 // stored is an input in the store, as a state of the graph.
