@@ -18,29 +18,29 @@ import (
 type row struct {
 	key     string
 	measure func(*bench, context.Context) ([]Result, error)
-	memory  bool // it measures memory too
+	memory  time.Duration // it measures memory too, with a look at this interval; or 0
 }
 
 // rows returns all rows in the order of measurement. cold comes first, as memory uses
 // its builds. The warm rows share one state folder.
 func rows() []row {
 	return []row{
-		{"cold", (*bench).cold, true},
-		{"memory", (*bench).memory, true},
-		{"rpm", (*bench).rpm, false},
-		{"flavors", (*bench).flavors, false},
-		{"matrix", (*bench).matrix, false},
-		{"again", (*bench).again, false},
-		{"agent", (*bench).agentChanged, false},
-		{"config", (*bench).configChanged, false},
-		{"kubernetes", (*bench).kubernetesChanged, false},
-		{"disk", (*bench).diskAlone, true},
-		{"formats", (*bench).formats, false},
-		{"formats-cold", (*bench).formatsCold, false},
-		{"boot", (*bench).boot, false},
-		{"own", (*bench).own, false},
-		{"upgrade", (*bench).upgrade, true},
-		{"faults", (*bench).faults, false},
+		{"cold", (*bench).cold, oftenEnough},
+		{"memory", (*bench).memory, oftenEnough},
+		{"rpm", (*bench).rpm, 0},
+		{"flavors", (*bench).flavors, 0},
+		{"matrix", (*bench).matrix, 0},
+		{"again", (*bench).again, 0},
+		{"agent", (*bench).agentChanged, 0},
+		{"config", (*bench).configChanged, 0},
+		{"kubernetes", (*bench).kubernetesChanged, 0},
+		{"disk", (*bench).diskAlone, sampleEvery},
+		{"formats", (*bench).formats, 0},
+		{"formats-cold", (*bench).formatsCold, 0},
+		{"boot", (*bench).boot, 0},
+		{"own", (*bench).own, 0},
+		{"upgrade", (*bench).upgrade, sampleEvery},
+		{"faults", (*bench).faults, 0},
 	}
 }
 
@@ -61,12 +61,12 @@ type bench struct {
 	start       time.Time
 	facts       Facts
 	mirrors     mirrors
-	peaks       []Peak   // of the cold builds
-	rivalPeaks  Series   // of mkosi's cold builds, PSS in MiB
-	coldProfile string   // of the last cold build
-	sampling    bool     // measure memory during builds
-	warm        *warmDir // made for the first row that needs it
-	discarded   []string // folders that are removed when the row is done
+	peaks       []Peak        // of the cold builds
+	rivalPeaks  Series        // of mkosi's cold builds, PSS in MiB
+	coldProfile string        // of the last cold build
+	sampling    time.Duration // how often to look at the memory of builds; 0: never
+	warm        *warmDir      // made for the first row that needs it
+	discarded   []string      // folders that are removed when the row is done
 }
 
 func newBench(ctx context.Context, o options, talk io.Writer) (*bench, error) {

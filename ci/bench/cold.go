@@ -116,7 +116,7 @@ func (b *bench) memory(ctx context.Context) ([]Result, error) {
 		rss = append(rss, mib(p.RSS))
 	}
 	r.Note = fmt.Sprintf("Of the cold builds: the greatest sum of proportional set sizes (PSS) over all processes below the benchmark, "+
-		"looked at every %d ms. The plain sum of RSS, which counts a shared page more than once, came to %s.", sampleEvery.Milliseconds(), rss.Cell("MiB"))
+		"looked at every %d ms. The plain sum of RSS, which counts a shared page more than once, came to %s.", oftenEnough.Milliseconds(), rss.Cell("MiB"))
 	if len(b.rivalPeaks) > 0 {
 		r.Note += " mkosi's peak, measured alike: " + b.rivalPeaks.Cell("MiB") + "."
 	}

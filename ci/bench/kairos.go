@@ -33,8 +33,8 @@ func (b *bench) timed(ctx context.Context, cmd *exec.Cmd) (job, error) {
 	var j job
 	ctx, stop := context.WithCancel(ctx)
 	watched := make(chan error, 1)
-	if b.sampling {
-		go func() { watched <- j.peak.watch(ctx, systemProc(), os.Getpid()) }()
+	if b.sampling > 0 {
+		go func() { watched <- j.peak.watch(ctx, systemProc(), os.Getpid(), b.sampling) }()
 	} else {
 		watched <- nil
 	}

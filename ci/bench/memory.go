@@ -13,10 +13,12 @@ import (
 	"time"
 )
 
-// sampleEvery is the time between two samples of the processes. A look at all of /proc
-// takes 1 to 3 ms, so sampling costs a core some percent of its time, on both sides of a
-// comparison.
-const sampleEvery = 50 * time.Millisecond
+// Times between two samples of the processes. A look at all of /proc takes 1 to 3 ms, in which
+// the processes cannot map memory: of a build, which takes half a minute, fewer samples do.
+const (
+	oftenEnough = 250 * time.Millisecond // for a build
+	sampleEvery = 50 * time.Millisecond
+)
 
 // A Peak is the most memory that a tree of processes had at one time, in bytes.
 type Peak struct {
@@ -126,9 +128,9 @@ func (k *Peak) look(p procFS, root int) error {
 	return nil
 }
 
-// watch calls look every sampleEvery until ctx ends.
-func (k *Peak) watch(ctx context.Context, p procFS, root int) error {
-	tick := time.NewTicker(sampleEvery)
+// watch calls look at an interval until ctx ends.
+func (k *Peak) watch(ctx context.Context, p procFS, root int, every time.Duration) error {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		select {

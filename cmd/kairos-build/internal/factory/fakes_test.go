@@ -65,7 +65,7 @@ type fakePackages struct {
 	epoch   time.Time
 	version string
 	err     error
-	gone    error // of writing
+	during  func(ctx context.Context, input string) error // called while a list is written
 }
 
 func (f *fakePackages) Database() string { return "var/lib/dpkg/status" }
@@ -134,11 +134,13 @@ func (f *fakePackages) source(l packages.List, epoch time.Time) inputs.Source {
 	for _, p := range l.Packages {
 		content = append(content, p.Name+" "+p.Version+"\n"...)
 	}
-	return inputs.Source{Name: l.Input, Key: content, Write: func(_ context.Context, w io.Writer, report inputs.Report) error {
+	return inputs.Source{Name: l.Input, Key: content, Write: func(ctx context.Context, w io.Writer, report inputs.Report) error {
 		f.add("write %s", l.Input)
 		report(1, 2)
-		if f.gone != nil {
-			return f.gone
+		if f.during != nil {
+			if err := f.during(ctx, l.Input); err != nil {
+				return err
+			}
 		}
 		return inputs.Tree(w, []inputs.File{{Path: l.Input, Mode: 0o644, Data: content}}, epoch)
 	}}

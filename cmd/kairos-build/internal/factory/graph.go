@@ -110,7 +110,7 @@ func (b *build) gather(ctx context.Context, set *packages.Set) (recipes.Inputs, 
 }
 
 // bringAll makes sure that inputs are in the store. While the base is decompressed, which takes
-// the processors, the others are downloaded.
+// the processors, the others are downloaded. The first that fails ends the others.
 func (b *build) bringAll(ctx context.Context, sources []inputs.Source) (recipes.Inputs, error) {
 	brought := make([]inputs.Input, len(sources))
 	all, ctx := errgroup.WithContext(ctx)
@@ -234,6 +234,9 @@ func (b *build) bring(ctx context.Context, s inputs.Source) (in inputs.Input, er
 	key := s.StoreKey(b.recipe.Epoch, b.recipe.Arch)
 	err = b.step("input: "+s.Name, func(step progress.Step) (cached bool, err error) {
 		in, err = b.inputs.Add(ctx, s.Name, b.recipe.Arch, key, func(w io.Writer) error { return s.Write(ctx, w, step.Progress) })
+		if err != nil && ctx.Err() != nil { // another input failed, or somebody ended the build
+			return false, fmt.Errorf("%w: %w", progress.ErrInterrupted, err)
+		}
 		return in.Cached, b.advise(err)
 	})
 	return in, err

@@ -5,16 +5,22 @@ package factory
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/progress"
+	"github.com/kairos-build/kairos-build/recipes"
 )
 
 // TestGraphKey: the graph lacks the image's configuration, but its key includes it.
@@ -112,5 +118,41 @@ func TestRequest(t *testing.T) {
 	}
 	if len(r.Stores) != 1 {
 		t.Errorf("the graph gets %d stores", len(r.Stores))
+	}
+}
+
+// TestInputsSideBySide: no input waits for another one, and one that fails ends the others, which
+// are shown as stopped: the error of the build is the first one.
+func TestInputsSideBySide(t *testing.T) {
+	w := newWorld(t)
+	var view bytes.Buffer
+	reporter, err := progress.New(progress.Plain, &view, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.options.Progress = reporter
+	broken, begun := errors.New("no route"), make(chan struct{})
+	w.packages.during = func(ctx context.Context, input string) error {
+		switch input {
+		case recipes.InputBase: // the first of the list
+			close(begun)
+			<-ctx.Done()
+			return ctx.Err()
+		case recipes.InputKernel:
+			<-begun
+			return broken
+		}
+		return nil
+	}
+	if _, err := Build(t.Context(), w.options); !errors.Is(err, broken) || errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if err := reporter.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"failed  input: kernel", "stopped input: base"} {
+		if !strings.Contains(view.String(), want) {
+			t.Errorf("the view has no %q:\n%s", want, view.String())
+		}
 	}
 }

@@ -337,7 +337,7 @@ func TestPackagesThatAreGone(t *testing.T) {
 	w := newWorld(t)
 	o := w.lockOptions(t, "")
 	lockNow(t, o)
-	w.options.Lock, w.packages.gone = o.File, fmt.Errorf("package curl 1: %w", packages.ErrGone)
+	w.options.Lock, w.packages.during = o.File, func(context.Context, string) error { return fmt.Errorf("package curl 1: %w", packages.ErrGone) }
 	_, err := Build(t.Context(), w.options)
 	if err == nil || !strings.Contains(err.Error(), "package curl 1") || !strings.Contains(err.Error(), "; lock what the archive has now (`kairos-build lock --update debian-13 --lock "+o.File+"`), or name an archive") {
 		t.Errorf("got %v", err)
