@@ -28,17 +28,14 @@ const mkosiPackages = "mkosi,ca-certificates,debian-archive-keyring,apt,dpkg,cpi
 type mkosi struct {
 	b      *bench
 	root   string
-	config string // mkosi.conf
-	// sources are the archives, as the package manager's own file below mkosi.sandbox.
-	sources     string
-	sourcesFile string
-	toolSources string // apt's sources of its tools tree; empty: it has none
+	config string            // mkosi.conf
+	files  map[string]string // what lies beside it, by path: the archives, as the package manager has them
 }
 
 const (
-	// aptSources is where mkosi looks for the archives of apt, in a folder of its config.
-	aptSources = "etc/apt/sources.list.d/mkosi.sources"
-	// toolsSandbox is that folder for its tools tree.
+	// aptSources is where mkosi looks for the archives of apt, below sandbox or toolsSandbox.
+	aptSources   = "/etc/apt/sources.list.d/mkosi.sources"
+	sandbox      = "mkosi.sandbox"
 	toolsSandbox = "mkosi.tools.sandbox"
 )
 
@@ -65,7 +62,7 @@ func (b *bench) newMkosi(ctx context.Context, tree debianTree) (*mkosi, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &mkosi{b: b, root: root, config: mkosiConfig(choice, b.mirrors), sources: b.mirrors.sources(), sourcesFile: aptSources}, nil
+	return &mkosi{b: b, root: root, config: mkosiConfig(choice, b.mirrors), files: map[string]string{sandbox + aptSources: b.mirrors.sources()}}, nil
 }
 
 // mkosiTree prepares a tree with mkosi, which stays in the work folder. It is not timed.
@@ -119,7 +116,7 @@ func (b *bench) choice() (recipes.Choice, error) {
 // mkosiConfig returns a mkosi.conf for the disk that kairos-build makes, as far as mkosi
 // can make it.
 func mkosiConfig(c recipes.Choice, m mirrors) string {
-	return mkosiConf(append([]string{"systemd-boot"}, installed(c)...),
+	return mkosiConf(append([]string{"systemd-boot", "systemd-boot-efi"}, installed(c)...),
 		[]string{"Distribution=debian", "Release=" + suite, "Mirror=" + m.main},
 		[]string{"Bootable=yes", "Bootloader=systemd-boot", "KernelCommandLine=" + c.Cmdline()})
 }
@@ -171,17 +168,15 @@ func (m *mkosi) build(ctx context.Context) (j job, err error) {
 }
 
 func (m *mkosi) furnish(dir string) error {
-	sources, toolSources := filepath.Join(dir, "mkosi.sandbox", m.sourcesFile), filepath.Join(dir, toolsSandbox, aptSources)
-	var all error
-	if m.toolSources != "" {
-		all = errors.Join(os.MkdirAll(filepath.Dir(toolSources), 0o755), os.WriteFile(toolSources, []byte(m.toolSources), 0o644))
-	}
+	all := errors.Join(os.Chmod(dir, 0o755), os.WriteFile(filepath.Join(dir, "mkosi.conf"), []byte(m.config), 0o644))
 	for _, d := range []string{"out", "cache", "space"} {
 		all = errors.Join(all, os.Mkdir(filepath.Join(dir, d), 0o755))
 	}
-	return errors.Join(all, os.Chmod(dir, 0o755), os.MkdirAll(filepath.Dir(sources), 0o755),
-		os.WriteFile(sources, []byte(m.sources), 0o644),
-		os.WriteFile(filepath.Join(dir, "mkosi.conf"), []byte(m.config), 0o644))
+	for name, text := range m.files {
+		path := filepath.Join(dir, name)
+		all = errors.Join(all, os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644))
+	}
+	return all
 }
 
 // isDisk guards against a build that did too little.

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -30,18 +31,18 @@ func (b *bench) rpmRivals() []rpmRival {
 		{name: "mkosi", tree: debianTree{suite: suite, with: "rpm-", packages: mkosiPackages + rpmPackages},
 			note: "mkosi runs in a Debian 13 tree with dnf and rpm, made beforehand,"},
 		{name: "mkosi with its tools tree", tree: stable,
-			tools:       []string{"[Build]", "ToolsTree=default", "ToolsTreeDistribution=debian", "ToolsTreeRelease=" + suite, "ToolsTreeSandboxTrees=" + toolsSandbox},
-			toolSources: b.mirrors.sources(),
-			note:        "mkosi runs in a Debian 13 tree without dnf and makes a tools tree of its own (`ToolsTree=default`, of Debian 13),"},
+			tools: []string{"[Build]", "ToolsTree=default", "ToolsTreeDistribution=debian", "ToolsTreeRelease=" + suite, "ToolsTreeSandboxTrees=" + toolsSandbox},
+			files: map[string]string{toolsSandbox + aptSources: b.mirrors.sources()},
+			note:  "mkosi runs in a Debian 13 tree without dnf and makes a tools tree of its own (`ToolsTree=default`, of Debian 13),"},
 	}
 }
 
 type rpmRival struct {
-	name        string
-	tree        debianTree
-	tools       []string // of mkosi.conf
-	toolSources string
-	note        string
+	name  string
+	tree  debianTree
+	tools []string          // of mkosi.conf
+	files map[string]string // of its tools tree
+	note  string
 }
 
 // armoredKey is the path at which the repositories' server has the key as text: rpm imports no
@@ -134,7 +135,9 @@ func (b *bench) newRPMMkosi(ctx context.Context, flavor *flavors.Flavor, url str
 	if err != nil {
 		return nil, err
 	}
-	return &mkosi{b: b, root: root, config: rpmConfig(choice, r.tools), sources: rpmSources(flavor, url), sourcesFile: "etc/yum.repos.d/mkosi.repo", toolSources: r.toolSources}, nil
+	files := map[string]string{sandbox + "/etc/yum.repos.d/mkosi.repo": rpmSources(flavor, url)}
+	maps.Copy(files, r.files)
+	return &mkosi{b: b, root: root, config: rpmConfig(choice, r.tools), files: files}, nil
 }
 
 // rpmConfig returns a mkosi.conf for the packages of the disk that kairos-build makes.

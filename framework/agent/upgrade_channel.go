@@ -68,10 +68,16 @@ func (p *program) upgradeItself(ctx context.Context, u upgradeFlags, now func() 
 	switch {
 	case due.Not != "":
 		return p.notNow("%s", due.Not)
+	case due.Withdraw:
+		fmt.Fprintln(p.stderr, "it runs: the image that waits for a restart is not tried")
+		return p.node.Withdraw()
 	case due.Runs:
 		return nil
 	case due.Restart:
 		return p.reboot(ctx)
+	}
+	if err := p.node.Await(due.Digest); err != nil {
+		return err
 	}
 	u.source = due.Source
 	if err := p.upgrade(ctx, u); errors.Is(err, upgrade.ErrBusy) {
@@ -79,11 +85,7 @@ func (p *program) upgradeItself(ctx context.Context, u upgradeFlags, now func() 
 	} else if err != nil {
 		return err
 	}
-	may, err := p.node.MayRestart(due.Digest, now())
-	if err != nil {
-		return err
-	}
-	if !may {
+	if !p.node.MayRestart(now()) {
 		fmt.Fprintf(p.stderr, "the window %s is over: the restart waits for the next one\n", p.node.OwnUpgrades().Window)
 		return nil
 	}

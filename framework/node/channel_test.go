@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/kairos-build/kairos-build/ci/testimage"
+	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/node/status"
 	"github.com/kairos-build/kairos-build/framework/policy"
 	"github.com/kairos-build/kairos-build/framework/source"
@@ -208,11 +209,12 @@ func TestDue(t *testing.T) {
 		}
 		return d
 	}
-	may := func(d Due, at time.Time, want bool) {
+	write := func(d Due) {
 		t.Helper()
-		if got, err := n.MayRestart(d.Digest, at); err != nil || got != want {
-			t.Errorf("%s: may restart: got %v, %v, want %v", at.Format(time.Kitchen), got, err, want)
+		if err := n.Await(d.Digest); err != nil {
+			t.Fatal(err)
 		}
+		n.upgradeTo("b", upgrade.Options{Source: d.Source})
 	}
 	offer := func(version string, nth int64) {
 		t.Helper()
@@ -224,23 +226,71 @@ func TestDue(t *testing.T) {
 	put(t, n.Root.Dir, "/oem/90-x.yaml", fmt.Sprintf("#cloud-config\nupgrade: {channel: stable, window: 02:00-05:00, repository: %q}\n", n.repository()))
 	offer("v1.1.0", 1)
 	expect(day, "it is Mon 09:00, and the window is 02:00-05:00", false, false)
+	if !n.MayRestart(night) || n.MayRestart(day) {
+		t.Error("it may restart by day, or not at night")
+	}
 	d := expect(night, "", false, false)
 	n.upgradeTo("b", upgrade.Options{Source: d.Source})
-	expect(night, "slot b is on trial", false, false) // as if a person had written it
-	may(d, night, true)
-	may(d, day, false)
+	expect(night, "slot b is on trial", false, false) // a person has written it
+	write(d)
 	expect(day, "it is Mon 09:00, and the window is 02:00-05:00", false, false)
 	expect(night, "", false, true)
 
 	offer("v1.2.0", 2) // while v1.1.0 waits
-	d = expect(night, "", false, false)
-	n.upgradeTo("b", upgrade.Options{Source: d.Source})
-	may(d, day, false)
+	write(expect(night, "", false, false))
 	expect(night, "", false, true)
 	n.boot("b")
 	expect(night, "slot b is on trial", false, false)
 	n.settle()
 	expect(night, "", true, false)
+}
+
+// TestWithdrawn: a channel that goes back while its image waits for the window takes it back. The
+// image was never booted, so it is written again when the channel names it again.
+func TestWithdrawn(t *testing.T) {
+	s := newSigners(t, "k")
+	trusts := s.policy(t, "k")
+	n := newDisked(t, imageWith(t, "v1.0.0", trusts))
+	n.settle()
+	put(t, n.Root.Dir, "/oem/90-x.yaml", fmt.Sprintf("#cloud-config\nupgrade: {channel: stable, repository: %q}\n", n.repository()))
+	images := map[string]v1.Image{"v1.1.0": imageWith(t, "v1.1.0", trusts), "v1.2.0": imageWith(t, "v1.2.0", trusts)}
+	next := func(version string, nth int64) Due {
+		t.Helper()
+		n.push(version, images[version], s["k"])
+		n.promote(n.pointer(version, nth), images[version], s["k"])
+		d, err := n.Due(t.Context(), time.Now(), source.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	write := func(d Due, to layout.Slot) {
+		t.Helper()
+		if err := n.Await(d.Digest); err != nil {
+			t.Fatal(err)
+		}
+		n.upgradeTo(to, upgrade.Options{Source: d.Source})
+	}
+	write(next("v1.1.0", 1), "b")
+	n.boot("b")
+	n.settle()
+	write(next("v1.2.0", 2), "a")
+	d := next("v1.1.0", 3)
+	if !d.Runs || !d.Withdraw {
+		t.Fatalf("back: got %+v", d)
+	}
+	if err := n.Withdraw(); err != nil {
+		t.Fatal(err)
+	}
+	if d = next("v1.1.0", 3); !d.Runs || d.Withdraw {
+		t.Errorf("withdrawn: got %+v", d)
+	}
+	if _, state, err := n.Slots(); err != nil || state.Good != "b" || state.Try != "" || state.Bad != "a" {
+		t.Errorf("withdrawn: the slots are %+v, %v", state, err)
+	}
+	if d = next("v1.2.0", 4); d.Not != "" || d.Runs || d.Restart {
+		t.Errorf("again: got %+v", d)
+	}
 }
 
 // TestWaits: only the image that this node wrote by itself waits for the window.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
+	"github.com/kairos-build/kairos-build/framework/node/history"
 	"github.com/kairos-build/kairos-build/framework/node/status"
 	"github.com/kairos-build/kairos-build/framework/slot"
 	"github.com/kairos-build/kairos-build/framework/source"
@@ -22,8 +23,9 @@ const (
 	// channelMark is the file by which the timer of kairos-upgrade.service starts: the config
 	// names a channel.
 	channelMark = "/run/kairos/upgrade.channel"
-	// waitingMark has the digest of an image that the node has written by itself, after which
-	// the window was over. It is gone with the boot: then the image is on trial.
+	// waitingMark has the digest of the image that the node began to write by itself in this boot.
+	// It waits in its slot for the restart. The mark is gone with the boot: then the image is on
+	// trial.
 	waitingMark = "/run/kairos/upgrade.waiting"
 )
 
@@ -31,8 +33,9 @@ const (
 // set; with none it upgrades to the image.
 type Due struct {
 	Followed
-	Not     string // why it does nothing now
-	Restart bool   // the image is written, and a window is open again
+	Not      string // why it does nothing now
+	Restart  bool   // the image is written, and a window is open again
+	Withdraw bool   // the channel went back to the image that runs, while another one waits
 }
 
 // Due decides what a node that upgrades itself has to do now.
@@ -61,8 +64,10 @@ func (n *Node) Due(ctx context.Context, now time.Time, o source.Options) (d Due,
 	}
 	switch {
 	case d.Runs:
+		d.Withdraw = trial >= 0
 	case trial >= 0: // an image that waits; a newer one replaces it
 		d.Restart = d.Digest == waiting
+	case d.Digest == waiting: // it was withdrawn, or not written to its end, and never booted
 	default:
 		d.Not = d.Against
 	}
@@ -75,14 +80,24 @@ func waits(s status.SlotInfo, waiting string) bool {
 	return !s.Booted && waiting != "" && s.Digest == waiting
 }
 
-// MayRestart tells whether the window of upgrades that the node makes by itself is open. If it
-// is not, the image, by its digest, waits for the next one.
-func (n *Node) MayRestart(digest string, now time.Time) (bool, error) {
-	if n.OwnUpgrades().Window.Contains(now) {
-		return true, nil
-	}
+// Await marks an image, by its digest, as one that the node writes by itself, before it is
+// written: whenever that ends, the node and not a person restarts into it.
+func (n *Node) Await(digest string) error {
 	_, err := n.Root.Replace(waitingMark, tree.File{Mode: 0o644, Data: []byte(digest + "\n")})
-	return false, err
+	return err
+}
+
+// MayRestart tells whether the window of upgrades that the node makes by itself is open. If it
+// is not, the image waits for the next one.
+func (n *Node) MayRestart(now time.Time) bool { return n.OwnUpgrades().Window.Contains(now) }
+
+// Withdraw gives up the image that waits for a restart, without a trial.
+func (n *Node) Withdraw() error {
+	next, err := n.changeSlots(func(s slot.State) (slot.State, error) { return s.GiveUp(), nil })
+	if err == nil {
+		n.warn("writing the boot history", n.remember([]history.Entry{rolledBack(next)}))
+	}
+	return err
 }
 
 // waiting is the digest of the image that waits for a restart in the window, or empty.
