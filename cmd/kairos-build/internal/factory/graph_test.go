@@ -5,6 +5,7 @@ package factory
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/opencontainers/go-digest"
@@ -131,16 +133,26 @@ func TestInputsSideBySide(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.options.Progress = reporter
-	broken, begun := errors.New("no route"), make(chan struct{})
+	broken, base, kernel := errors.New("no route"), make(chan struct{}), make(chan struct{})
+	meet := func(own, other chan struct{}) error {
+		close(own)
+		select {
+		case <-other:
+			return nil
+		case <-time.After(time.Minute):
+			return errors.New("the other input does not begin")
+		}
+	}
 	w.packages.during = func(ctx context.Context, input string) error {
 		switch input {
 		case recipes.InputBase: // the first of the list
-			close(begun)
+			if err := meet(base, kernel); err != nil {
+				return err
+			}
 			<-ctx.Done()
 			return ctx.Err()
 		case recipes.InputKernel:
-			<-begun
-			return broken
+			return cmp.Or(meet(kernel, base), broken)
 		}
 		return nil
 	}
