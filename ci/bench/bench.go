@@ -108,10 +108,24 @@ func adopt() error {
 	return nil
 }
 
-// discard has a folder removed when the row is done. A build that follows a removal would pay
-// for it: ext4 without a journal does not use an inode again for a minute after it was freed, and
-// looks at those one by one (recently_deleted in Linux' fs/ext4/ialloc.c).
-func (b *bench) discard(dir string) { b.discarded = append(b.discarded, dir) }
+// roomToKeep is how much of the disk stays free, in bytes.
+const roomToKeep = 20 << 30
+
+// discard has a folder removed when the row is done, or now if the disk gets full. A build that
+// follows a removal would pay for it: ext4 without a journal does not use an inode again for a
+// minute after it was freed, and looks at those one by one (recently_deleted in Linux'
+// fs/ext4/ialloc.c).
+func (b *bench) discard(dir string) error {
+	b.discarded = append(b.discarded, dir)
+	var disk unix.Statfs_t
+	if err := unix.Statfs(b.temp, &disk); err != nil {
+		return fmt.Errorf("asking how full the disk of %s is: %w", b.temp, err)
+	}
+	if disk.Bavail*uint64(disk.Bsize) > roomToKeep {
+		return nil
+	}
+	return b.removeDiscarded()
+}
 
 func (b *bench) removeDiscarded() error {
 	var all error

@@ -34,7 +34,7 @@ func (b *bench) boot(ctx context.Context) ([]Result, error) {
 	rival := ours
 	rival.Disk, rival.Kernel, rival.Initrd, rival.Append = theirs.disk, theirs.kernel, theirs.initrd, theirs.cmdline
 	root := Result{What: "kernel start to the switch of root", Unit: "s", RivalName: "dracut",
-		Note: "Of the boots of the row above: up to the line of our `/init`, and to that of systemd in the rival's initrd. What follows is the distribution's, and the same on both sides."}
+		Note: "Of the boots of the row above: up to the line of our `/init`, and to that of systemd in the rival's initrd. What follows is the distribution's start with our services, on both sides; ours from a verified root below an overlay."}
 	r := Result{What: "kernel start to `kairos: ready`", Unit: "s", RivalName: root.RivalName, Goal: 0.65, Note: bootNote}
 	for i := range b.n {
 		if err := b.bootPair(ctx, i, &r, &root, ours, rival); err != nil {

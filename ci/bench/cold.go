@@ -91,7 +91,7 @@ func (b *bench) fromNothing(ctx context.Context, args ...string) (j job, steps s
 	if err != nil {
 		return j, "", err
 	}
-	b.discard(dir)
+	defer func() { err = errors.Join(err, b.discard(dir)) }()
 	out := filepath.Join(dir, "out")
 	j, err = b.kairos(ctx, b.program, filepath.Join(dir, "state"), append([]string{"flavor", "--output", out}, args...)...)
 	if err != nil {

@@ -151,7 +151,7 @@ func (m *mkosi) build(ctx context.Context) (j job, err error) {
 	if err != nil {
 		return j, err
 	}
-	m.b.discard(dir)
+	defer func() { err = errors.Join(err, m.b.discard(dir)) }()
 	if err := m.furnish(dir); err != nil {
 		return j, err
 	}

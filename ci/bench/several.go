@@ -57,7 +57,7 @@ func (b *bench) severalFlavors(ctx context.Context, names ...string) (j job, err
 	if err != nil {
 		return j, err
 	}
-	b.discard(dir)
+	defer func() { err = errors.Join(err, b.discard(dir)) }()
 	args := append([]string{"flavor", "--output", filepath.Join(dir, "out")}, names...)
 	return b.kairos(ctx, b.program, filepath.Join(dir, "state"), append(args, b.mirrors.flags()...)...)
 }

@@ -184,6 +184,15 @@ func TestFollowAfterAFailedTrial(t *testing.T) {
 	}
 }
 
+// upgradesItself writes what is due, as a node does without a person.
+func (n *disked) upgradesItself(d Due, to layout.Slot) {
+	n.t.Helper()
+	if err := n.Await(d.Digest); err != nil {
+		n.t.Fatal(err)
+	}
+	n.upgradeTo(to, upgrade.Options{Source: d.Source})
+}
+
 // TestDue is the life of a node that upgrades itself at night: what it does by day, in the
 // window, and after an upgrade that took longer than the window.
 func TestDue(t *testing.T) {
@@ -209,13 +218,6 @@ func TestDue(t *testing.T) {
 		}
 		return d
 	}
-	write := func(d Due) {
-		t.Helper()
-		if err := n.Await(d.Digest); err != nil {
-			t.Fatal(err)
-		}
-		n.upgradeTo("b", upgrade.Options{Source: d.Source})
-	}
 	offer := func(version string, nth int64) {
 		t.Helper()
 		image := imageWith(t, version, trusts)
@@ -232,12 +234,12 @@ func TestDue(t *testing.T) {
 	d := expect(night, "", false, false)
 	n.upgradeTo("b", upgrade.Options{Source: d.Source})
 	expect(night, "slot b is on trial", false, false) // a person has written it
-	write(d)
+	n.upgradesItself(d, "b")
 	expect(day, "it is Mon 09:00, and the window is 02:00-05:00", false, false)
 	expect(night, "", false, true)
 
 	offer("v1.2.0", 2) // while v1.1.0 waits
-	write(expect(night, "", false, false))
+	n.upgradesItself(expect(night, "", false, false), "b")
 	expect(night, "", false, true)
 	n.boot("b")
 	expect(night, "slot b is on trial", false, false)
@@ -264,17 +266,13 @@ func TestWithdrawn(t *testing.T) {
 		}
 		return d
 	}
-	write := func(d Due, to layout.Slot) {
-		t.Helper()
-		if err := n.Await(d.Digest); err != nil {
-			t.Fatal(err)
-		}
-		n.upgradeTo(to, upgrade.Options{Source: d.Source})
-	}
-	write(next("v1.1.0", 1), "b")
+	n.upgradesItself(next("v1.1.0", 1), "b")
 	n.boot("b")
 	n.settle()
-	write(next("v1.2.0", 2), "a")
+	n.upgradesItself(next("v1.2.0", 2), "a")
+	if _, err := n.Select(layout.ModePassive); err != nil { // somebody's wish, which would boot what is withdrawn
+		t.Fatal(err)
+	}
 	d := next("v1.1.0", 3)
 	if !d.Runs || !d.Withdraw {
 		t.Fatalf("back: got %+v", d)
@@ -285,11 +283,18 @@ func TestWithdrawn(t *testing.T) {
 	if d = next("v1.1.0", 3); !d.Runs || d.Withdraw {
 		t.Errorf("withdrawn: got %+v", d)
 	}
-	if _, state, err := n.Slots(); err != nil || state.Good != "b" || state.Try != "" || state.Bad != "a" {
+	if _, state, err := n.Slots(); err != nil || state.Good != "b" || state.Try != "" || state.Bad != "a" || state.Next != "" {
 		t.Errorf("withdrawn: the slots are %+v, %v", state, err)
 	}
 	if d = next("v1.2.0", 4); d.Not != "" || d.Runs || d.Restart {
 		t.Errorf("again: got %+v", d)
+	}
+	n.upgradesItself(d, "a")
+	if _, _, err := n.Rollback(RollbackOptions{Tries: 1}); err != nil { // a person's, who is not overruled
+		t.Fatal(err)
+	}
+	if d = next("v1.2.0", 4); d.Not == "" {
+		t.Errorf("rolled back by a person: got %+v", d)
 	}
 }
 

@@ -13,7 +13,6 @@ import (
 
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/machine/tree"
-	"github.com/kairos-build/kairos-build/framework/node/history"
 	"github.com/kairos-build/kairos-build/framework/node/status"
 	"github.com/kairos-build/kairos-build/framework/slot"
 	"github.com/kairos-build/kairos-build/framework/source"
@@ -91,12 +90,10 @@ func (n *Node) Await(digest string) error {
 // is not, the image waits for the next one.
 func (n *Node) MayRestart(now time.Time) bool { return n.OwnUpgrades().Window.Contains(now) }
 
-// Withdraw gives up the image that waits for a restart, without a trial.
+// Withdraw gives up the image that waits for a restart, without a trial. The mark stays: if the
+// channel names the image again, it is written again.
 func (n *Node) Withdraw() error {
-	next, err := n.changeSlots(func(s slot.State) (slot.State, error) { return s.GiveUp(), nil })
-	if err == nil {
-		n.warn("writing the boot history", n.remember([]history.Entry{rolledBack(next)}))
-	}
+	_, _, err := n.rollback(RollbackOptions{})
 	return err
 }
 

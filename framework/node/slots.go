@@ -36,8 +36,17 @@ type RollbackOptions struct {
 }
 
 // Rollback gives up a trial, or puts the old slot on trial. It returns the new state of
-// the boot loader, and what the datastore of Kubernetes may lose, if anything.
+// the boot loader, and what the datastore of Kubernetes may lose, if anything. An image that the
+// node has written by itself, and that it goes back from, is not written again.
 func (n *Node) Rollback(o RollbackOptions) (next slot.State, loss string, err error) {
+	next, loss, err = n.rollback(o)
+	if err == nil {
+		_, err = n.Root.Remove(waitingMark)
+	}
+	return next, loss, err
+}
+
+func (n *Node) rollback(o RollbackOptions) (next slot.State, loss string, err error) {
 	next, err = n.changeSlots(func(s slot.State) (slot.State, error) {
 		after, err := s.Rollback(o.Tries)
 		if err == nil {
