@@ -13,8 +13,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/kairos-build/kairos-build/ci/testimage"
-	"github.com/kairos-build/kairos-build/framework/policy"
 	"github.com/kairos-build/kairos-build/framework/source/channel"
+	"github.com/kairos-build/kairos-build/framework/source/policy"
 	"github.com/kairos-build/kairos-build/signing/verify"
 )
 

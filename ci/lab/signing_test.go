@@ -14,8 +14,8 @@ import (
 	"github.com/kairos-build/kairos-build/ci/testimage"
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/layout"
-	"github.com/kairos-build/kairos-build/framework/policy"
 	"github.com/kairos-build/kairos-build/framework/source"
+	"github.com/kairos-build/kairos-build/framework/source/policy"
 )
 
 // policyIn is the policy that a node has with a cloud-config.

@@ -104,7 +104,7 @@ func arrows() []arrow {
 			why:   "the node decides on an upgrade; how it is done is here",
 		},
 		{
-			from:  "./framework/policy",
+			from:  "./framework/source/policy",
 			never: []string{"./framework/node", "./framework/machine", "./framework/upgrade"},
 			why:   "it judges what others fetched and read: node, builder and tests share it",
 		},

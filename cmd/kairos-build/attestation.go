@@ -15,7 +15,7 @@ import (
 
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/notary"
 	"github.com/kairos-build/kairos-build/framework/commandline"
-	"github.com/kairos-build/kairos-build/framework/policy"
+	"github.com/kairos-build/kairos-build/framework/source/policy"
 )
 
 // attestationTypes are short names of predicate types, as a policy has them.

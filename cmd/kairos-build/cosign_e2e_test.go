@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/registry"
 
-	"github.com/kairos-build/kairos-build/framework/policy"
+	"github.com/kairos-build/kairos-build/framework/source/policy"
 	"github.com/kairos-build/kairos-build/signing"
 	"github.com/kairos-build/kairos-build/signing/signingtest"
 )

@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"github.com/kairos-build/kairos-build/framework/layout"
-	"github.com/kairos-build/kairos-build/framework/policy"
+	"github.com/kairos-build/kairos-build/framework/source/policy"
 	"github.com/kairos-build/kairos-build/recipes"
 	"github.com/kairos-build/kairos-build/signing/verify"
 )

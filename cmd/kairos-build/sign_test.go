@@ -19,7 +19,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 
 	"github.com/kairos-build/kairos-build/ci/testregistry"
-	"github.com/kairos-build/kairos-build/framework/policy"
+	"github.com/kairos-build/kairos-build/framework/source/policy"
 	"github.com/kairos-build/kairos-build/signing"
 	"github.com/kairos-build/kairos-build/signing/signingtest"
 )

@@ -15,8 +15,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/commandline"
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/node"
-	"github.com/kairos-build/kairos-build/framework/policy"
 	"github.com/kairos-build/kairos-build/framework/source"
+	"github.com/kairos-build/kairos-build/framework/source/policy"
 	"github.com/kairos-build/kairos-build/signing/verify"
 )
 

@@ -48,7 +48,7 @@ const (
 	ImageKernel  = "/boot/vmlinuz"
 	ImageInitrd  = "/boot/initrd"
 	ImageRelease = "/etc/kairos-release"
-	// ImagePolicy says which images a node trusts (framework/policy).
+	// ImagePolicy says which images a node trusts (framework/source/policy).
 	ImagePolicy = "/etc/kairos/policy.yaml"
 	// ImageCmdline holds the kernel arguments of the image: one line.
 	ImageCmdline = "/usr/lib/kairos/cmdline"

@@ -13,10 +13,10 @@ import (
 	"github.com/kairos-build/kairos-build/framework/layout"
 	"github.com/kairos-build/kairos-build/framework/node/status"
 	"github.com/kairos-build/kairos-build/framework/node/trust"
-	"github.com/kairos-build/kairos-build/framework/policy"
 	"github.com/kairos-build/kairos-build/framework/slot"
 	"github.com/kairos-build/kairos-build/framework/source"
 	"github.com/kairos-build/kairos-build/framework/source/channel"
+	"github.com/kairos-build/kairos-build/framework/source/policy"
 )
 
 // ErrOldPointer says that the registry offers a pointer of a channel that is older than one

@@ -12,8 +12,8 @@ import (
 	"github.com/kairos-build/kairos-build/framework/config"
 	"github.com/kairos-build/kairos-build/framework/machine/stages"
 	"github.com/kairos-build/kairos-build/framework/node/status"
-	"github.com/kairos-build/kairos-build/framework/policy"
 	"github.com/kairos-build/kairos-build/framework/source"
+	"github.com/kairos-build/kairos-build/framework/source/policy"
 )
 
 // Remarks on images that a config unpacks. The status has the first as a problem.

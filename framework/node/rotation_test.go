@@ -12,8 +12,8 @@ import (
 
 	"github.com/kairos-build/kairos-build/ci/testimage"
 	"github.com/kairos-build/kairos-build/framework/layout"
-	"github.com/kairos-build/kairos-build/framework/policy"
 	"github.com/kairos-build/kairos-build/framework/slot"
+	"github.com/kairos-build/kairos-build/framework/source/policy"
 	"github.com/kairos-build/kairos-build/framework/upgrade"
 )
 

@@ -4,7 +4,7 @@
 // one. It signs files, too, into NAME.sigstore.json beside them, and verifies all of them.
 //
 // signing makes the signatures, publish stores them, and the node's own judge
-// (framework/policy) verifies them: what is accepted here, a node accepts. The package reads
+// (framework/source/policy) verifies them: what is accepted here, a node accepts. The package reads
 // neither passwords nor the environment, and asks nobody.
 package notary
 

@@ -18,8 +18,8 @@ import (
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/evidence"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/publish"
 	"github.com/kairos-build/kairos-build/cmd/kairos-build/internal/referrers"
-	"github.com/kairos-build/kairos-build/framework/policy"
 	"github.com/kairos-build/kairos-build/framework/source"
+	"github.com/kairos-build/kairos-build/framework/source/policy"
 	"github.com/kairos-build/kairos-build/signing/verify"
 )
 
