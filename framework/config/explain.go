@@ -58,7 +58,7 @@ func Explain(files []File) *Value {
 }
 
 // tree is a value of one file. number adds the paths later.
-func (d *decoder) tree(v value, s shape, secret bool) *Value {
+func (d *decoder) tree(v value, s *shape, secret bool) *Value {
 	out := &Value{Origin: v.Position(), Secret: secret, kind: v.Node.Kind}
 	switch v.Node.Kind {
 	case yaml.MappingNode:
@@ -80,7 +80,7 @@ func (d *decoder) tree(v value, s shape, secret bool) *Value {
 }
 
 // treeScalar also splits a text of names with commas where a list is meant.
-func (d *decoder) treeScalar(out *Value, v value, s shape) {
+func (d *decoder) treeScalar(out *Value, v value, s *shape) {
 	switch {
 	case out.Secret:
 	case s.joins == united:
@@ -93,7 +93,7 @@ func (d *decoder) treeScalar(out *Value, v value, s shape) {
 	}
 }
 
-func (d *decoder) treeKeys(out *Value, v value, s shape, secret bool) {
+func (d *decoder) treeKeys(out *Value, v value, s *shape, secret bool) {
 	pairs := v.pairs()
 	hideContent := secretFile(pairs)
 	for _, p := range pairs {
@@ -117,21 +117,21 @@ func secretFile(pairs []pair) bool {
 }
 
 // entry is what s says about a key of a mapping.
-func (s shape) entry(name string) entry {
+func (s *shape) entry(name string) entry {
 	if e, ok := s.key(name); ok {
 		return e
 	}
 	if s.others != nil {
-		return entry{name: name, shape: *s.others}
+		return entry{name: name, shape: s.others}
 	}
-	return entry{name: name}
+	return entry{name: name, shape: anyShape}
 }
 
-func (s shape) item() shape {
+func (s *shape) item() *shape {
 	if s.items != nil {
-		return *s.items
+		return s.items
 	}
-	return shape{}
+	return anyShape
 }
 
 func scalarOf(n *yaml.Node) any {
@@ -146,7 +146,7 @@ func scalarOf(n *yaml.Node) any {
 var passwordKeys = []string{"passwd", "hashed_passwd", "plain_text_passwd"}
 
 // merge joins the value of a later file with this one.
-func (v *Value) merge(later *Value, s shape) {
+func (v *Value) merge(later *Value, s *shape) {
 	switch {
 	case v.kind == yaml.MappingNode && later.kind == yaml.MappingNode:
 		for _, k := range later.Keys {
@@ -160,7 +160,7 @@ func (v *Value) merge(later *Value, s shape) {
 	}
 }
 
-func (v *Value) mergeKey(later *Value, s shape) {
+func (v *Value) mergeKey(later *Value, s *shape) {
 	if slices.Contains(passwordKeys, later.name) {
 		v.dropOthers(later)
 	}
@@ -184,7 +184,7 @@ func (v *Value) dropOthers(later *Value) {
 	})
 }
 
-func (v *Value) mergeList(later *Value, s shape) {
+func (v *Value) mergeList(later *Value, s *shape) {
 	for _, item := range later.Items {
 		if same := v.same(item, s.joins); same != nil {
 			same.merge(item, s.asList().item())

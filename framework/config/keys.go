@@ -39,7 +39,7 @@ var laterFields = []field[Config]{
 	unused[Config]("zypper", "Repositories of zypper."),
 }
 
-var usersShape = either(listOf(either(accountShape, userShape)), textShape, mapOf(either(userShape, boolShape, shape{types: []string{"null"}}))).joined(byName)
+var usersShape = either(listOf(either(accountShape, userShape)), textShape, mapOf(either(userShape, boolShape, &shape{types: []string{"null"}}))).joined(byName)
 
 var userShape = mapping(userFields).named("user")
 
@@ -85,7 +85,7 @@ var writeFileFields = []field[WriteFile]{
 var encodingShape = wordsOf("", "text/plain", "b64", "base64", "gz", "gzip", "gz+b64", "gz+base64", "gzip+b64", "gzip+base64")
 
 // stagesShape has the known stages; others can be run by hand.
-var stagesShape = func() shape {
+var stagesShape = func() *shape {
 	steps := listOf(stepShape).joined(appended)
 	s := mapOf(steps)
 	for _, name := range Stages() {

@@ -13,7 +13,7 @@ import (
 
 // kind is a way to read a value, and its shape.
 type kind[V any] struct {
-	shape shape
+	shape *shape
 	get   func(value) (V, bool)
 }
 
@@ -26,7 +26,7 @@ var (
 	aURL     = kind[string]{urlShape, value.httpURL}
 	aName    = kind[string]{accountShape, value.account}
 	aSize    = kind[int]{between(0, 1<<30), sizeOf}
-	anything = kind[string]{shape{}, func(value) (string, bool) { return "", true }}
+	anything = kind[string]{anyShape, func(value) (string, bool) { return "", true }}
 )
 
 // sizeOf is an integer from 0 to 1<<30. In Kairos a size is in MiB.

@@ -29,7 +29,7 @@ func Schema() ([]byte, error) {
 // schemaWriter makes schemas. Shapes that are used several times go to defs.
 type schemaWriter struct{ defs map[string]any }
 
-func (w schemaWriter) schema(s shape) map[string]any {
+func (w schemaWriter) schema(s *shape) map[string]any {
 	if s.def == "" {
 		return w.object(s)
 	}
@@ -40,7 +40,7 @@ func (w schemaWriter) schema(s shape) map[string]any {
 	return map[string]any{"$ref": "#/$defs/" + s.def}
 }
 
-func (w schemaWriter) object(s shape) map[string]any {
+func (w schemaWriter) object(s *shape) map[string]any {
 	out := map[string]any{}
 	switch {
 	case len(s.types) == 1:
@@ -55,7 +55,7 @@ func (w schemaWriter) object(s shape) map[string]any {
 	put(out, "maximum", s.most, s.most != nil)
 	put(out, "required", s.needs, len(s.needs) > 0)
 	if s.items != nil {
-		out["items"] = w.schema(*s.items)
+		out["items"] = w.schema(s.items)
 	}
 	w.alternatives(out, s.either)
 	w.properties(out, s)
@@ -68,7 +68,7 @@ func put(out map[string]any, key string, value any, given bool) {
 	}
 }
 
-func (w schemaWriter) alternatives(out map[string]any, shapes []shape) {
+func (w schemaWriter) alternatives(out map[string]any, shapes []*shape) {
 	if len(shapes) == 0 {
 		return
 	}
@@ -79,7 +79,7 @@ func (w schemaWriter) alternatives(out map[string]any, shapes []shape) {
 	out["anyOf"] = list
 }
 
-func (w schemaWriter) properties(out map[string]any, s shape) {
+func (w schemaWriter) properties(out map[string]any, s *shape) {
 	if s.keys != nil {
 		keys := map[string]any{}
 		for _, e := range s.keys {
@@ -89,7 +89,7 @@ func (w schemaWriter) properties(out map[string]any, s shape) {
 		out["additionalProperties"] = false
 	}
 	if s.others != nil {
-		out["additionalProperties"] = w.schema(*s.others)
+		out["additionalProperties"] = w.schema(s.others)
 	}
 }
 

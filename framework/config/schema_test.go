@@ -154,7 +154,7 @@ func TestSchemaIsNeverStricter(t *testing.T) {
 }
 
 // places are documents on one line with a % where the value of a key goes.
-func places(s shape, around string, depth int) []string {
+func places(s *shape, around string, depth int) []string {
 	if around == "" {
 		around = "%"
 	}
@@ -173,13 +173,13 @@ func places(s shape, around string, depth int) []string {
 		}
 	}
 	if s.others != nil && s.keys == nil && depth < 6 {
-		out = append(out, places(*s.others, strings.Replace(around, "%", "{ada: %}", 1), depth+1)...)
+		out = append(out, places(s.others, strings.Replace(around, "%", "{ada: %}", 1), depth+1)...)
 	}
 	return out
 }
 
 // siblings are the other required keys of a mapping, with values.
-func siblings(s shape, but string) string {
+func siblings(s *shape, but string) string {
 	var b strings.Builder
 	for _, name := range s.needs {
 		if value, ok := map[string]string{"path": "/a", "url": "https://example.org/", "name": "ada", "layout": "de", "service": "a", "content": "a"}[name]; ok && name != but {
@@ -191,11 +191,11 @@ func siblings(s shape, but string) string {
 
 // each calls fn for every key at every depth, once for those under $defs. A key
 // never has a better standing than the key above it.
-func each(s shape, path string, seen map[string]bool, fn func(path string, e entry)) {
+func each(s *shape, path string, seen map[string]bool, fn func(path string, e entry)) {
 	eachBelow(s, path, implemented, seen, fn)
 }
 
-func eachBelow(s shape, path string, above standing, seen map[string]bool, fn func(path string, e entry)) {
+func eachBelow(s *shape, path string, above standing, seen map[string]bool, fn func(path string, e entry)) {
 	if s.def != "" && seen[s.def] {
 		return
 	}
@@ -210,11 +210,11 @@ func eachBelow(s shape, path string, above standing, seen map[string]bool, fn fu
 	}
 }
 
-func pointed(s *shape) []shape {
+func pointed(s *shape) []*shape {
 	if s == nil {
 		return nil
 	}
-	return []shape{*s}
+	return []*shape{s}
 }
 
 // TestEveryKeyIsDescribed: an editor shows a sentence for each key.

@@ -11,11 +11,11 @@ import (
 // doc is the description and the shape of a key whose table has none.
 type doc struct {
 	about string
-	shape shape
+	shape *shape
 }
 
 // described is the shape of a mapping whose table is described elsewhere.
-func described[T any](table []field[T], docs map[string]doc, needs ...string) shape {
+func described[T any](table []field[T], docs map[string]doc, needs ...string) *shape {
 	s := mapping(table, needs...)
 	for i, e := range s.keys {
 		if d, ok := docs[e.name]; ok && e.about == "" {
@@ -26,8 +26,8 @@ func described[T any](table []field[T], docs map[string]doc, needs ...string) sh
 }
 
 // firstbootShape has the settings with - and with _.
-func firstbootShape() shape {
-	s := anyMapping
+func firstbootShape() *shape {
+	s := &shape{types: anyMapping.types}
 	for _, name := range firstboot {
 		e := entry{name: name, about: "The option --" + name + ".", shape: givenShape}
 		s.keys = append(s.keys, e)
@@ -37,7 +37,7 @@ func firstbootShape() shape {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(withoutEffect)) {
-		s.keys = append(s.keys, entry{name: name, about: "Accepted, and without effect."})
+		s.keys = append(s.keys, entry{name: name, about: "Accepted, and without effect.", shape: anyShape})
 	}
 	return s
 }
@@ -109,9 +109,9 @@ var stepShape = described(stepFields, map[string]doc{
 	"environment":      {"Variables in a file.", settingsShape},
 	"environment_file": {"The file. The default is /etc/environment.", pathTextShape},
 	"timesyncd":        {"Settings of timesyncd.conf(5).", settingsShape},
-	"packages":         {"Packages. The root of a node is read-only: they belong into the image.", shape{}},
-	"package_pins":     {"Versions of packages. They belong into the image.", shape{}},
-	"datasource":       {"Where user data is looked for.", shape{}},
+	"packages":         {"Packages. The root of a node is read-only: they belong into the image.", anyShape},
+	"package_pins":     {"Versions of packages. They belong into the image.", anyShape},
+	"datasource":       {"Where user data is looked for.", anyShape},
 	"unpack_images": {"Images whose files are put into a directory.", listOf(described(unpackFields, map[string]doc{
 		"source":               {"oci:REF, dir:PATH, ocifile:FILE, file:PATH, or a reference.", givenShape},
 		"target":               {"The directory.", pathTextShape},

@@ -74,7 +74,7 @@ func (v value) pairsOf(list []strict.Pair) []pair {
 type field[T any] struct {
 	name   string
 	about  string                 // for people, as sentences
-	shape  shape                  // what decode takes
+	shape  *shape                 // what decode takes
 	decode func(v value, into *T) // nil: known, not implemented yet
 	secret bool
 	idle   bool // decode only checks: nothing acts on the key yet
