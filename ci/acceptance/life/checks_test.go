@@ -79,6 +79,9 @@ func TestChecks(t *testing.T) {
 
 		{"warnings: none", checkWarnings, labtest.Node{"cat": labtest.Says(`{"warnings":[]}`)}, "", ""},
 		{"warnings", checkWarnings, labtest.Node{"cat": labtest.Says(`{"warnings":["persistent is a tmpfs"]}`)}, "", "persistent is a tmpfs"},
+		{"udev: nothing", checkUdev, labtest.Node{"journalctl": labtest.Says("\n")}, "", ""},
+		{"udev", checkUdev, labtest.Node{"journalctl": labtest.Says("vda: Failed to create/update device symlink '/dev/mapper'")}, "", "vda: Failed"},
+		{"udev: no journal", checkUdev, labtest.Node{}, "", "journalctl"},
 		{"warnings: no file", checkWarnings, labtest.Node{}, "", "cat /run/cos"},
 
 		{"machine-id", noteMachineID, labtest.Node{"cat": labtest.Says(strings.Repeat("0f", 16) + "\n")}, "", ""},

@@ -173,6 +173,20 @@ func checkWarnings(ctx context.Context, g *lab.Guest) (string, error) {
 	return "", nil
 }
 
+// checkUdev fails if udev warned of something: of a link that it cannot make, for instance,
+// because a rule of ours takes one device for another.
+func checkUdev(ctx context.Context, g *lab.Guest) (string, error) {
+	text, err := g.Output(ctx, "journalctl", "--boot", "--quiet", "--no-pager", "--output=cat", "--priority=warning",
+		"--identifier=systemd-udevd", "--identifier=(udev-worker)")
+	if err != nil {
+		return "", err
+	}
+	if text = strings.TrimSpace(text); text != "" {
+		return "", errors.New(text)
+	}
+	return "", nil
+}
+
 // checkConfig checks the file of the cloud-config, and logs in as its user.
 func checkConfig(ctx context.Context, g *lab.Guest) (string, error) {
 	text, err := g.Output(ctx, "cat", lab.ConfigFile)
