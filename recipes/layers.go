@@ -22,7 +22,8 @@ const (
 	InputBootloader = "bootloader"      // /: boot loader packages
 	InputAssemble   = "kairos-assemble" // /kairos-assemble
 	InputInit       = "init"            // /init
-	InputFramework  = "framework"       // what is copied into the root as it is
+	InputFramework  = "framework"       // files that are copied into the root as they are
+	InputAgent      = "kairos-agent"    // /usr/bin/kairos-agent
 	InputRelease    = "release"         // Recipe.ReleaseFiles
 	InputKubernetes = "kubernetes"      // with Kubernetes: its program, units and links
 	InputUsers      = "users"           // with k0s: SysusersK0s
@@ -106,8 +107,13 @@ func fixedLayers(f family) []Layer {
 		},
 		f.finalise,
 		{
+			// No step needs the agent, so a new one runs none again.
+			Name: "system", Title: "add the agent",
+			Join: []Source{layer("finalise"), input(InputAgent)},
+		},
+		{
 			Name: "image", Title: "add the release",
-			Join: []Source{layer("finalise"), input(InputRelease)},
+			Join: []Source{layer("system"), input(InputRelease)},
 		},
 	}
 }

@@ -39,12 +39,12 @@ func (c Choice) addSite(list []Layer) []Layer {
 		rejoin(list, "root", "packages", "site-packages")
 	}
 	if c.HasFiles || len(c.Commands()) > 0 {
-		list = insertAfter(list, "finalise", Layer{
+		list = insertAfter(list, "system", Layer{
 			Name: "site", Title: "site: copy files, run commands",
-			Root: layer("finalise"), Mounts: []Mount{{"/kairos-site", input(InputSite)}},
+			Root: layer("system"), Mounts: []Mount{{"/kairos-site", input(InputSite)}},
 			Command: []string{"site", "--files", "/kairos-site/" + SiteFiles, "--commands", "/kairos-site/" + SiteCommands},
 		})
-		rejoin(list, "image", "finalise", "site")
+		rejoin(list, "image", "system", "site")
 	}
 	return list
 }

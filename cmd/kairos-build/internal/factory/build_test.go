@@ -35,11 +35,11 @@ func TestOrderOfTheSteps(t *testing.T) {
 	}
 	want = []string{
 		"archive: verify and resolve", "input: base", "input: packages", "input: tools", "input: kernel", "input: bootloader",
-		"input: kairos-assemble", "input: init", "input: framework", "input: release",
+		"input: kairos-assemble", "input: init", "input: framework", "input: kairos-agent", "input: release",
 		"packages: install", "root image: EROFS and verity tree", "disk: disk.raw", "evidence: SBOM and provenance",
 	}
 	for _, list := range [][]string{want, steps} { // the inputs are brought side by side
-		slices.Sort(list[1:min(10, len(list))])
+		slices.Sort(list[1:min(11, len(list))])
 	}
 	if diff := cmp.Diff(want, steps); diff != "" {
 		t.Errorf("steps (-want +got):\n%s", diff)
@@ -136,7 +136,7 @@ func wantInputs(t *testing.T, w *world, r *Result) {
 	want := []string{
 		"release http://archive.example/trixie/InRelease", "release http://archive.example/trixie-updates/InRelease",
 		"release http://archive.example/trixie-security/InRelease", "base", "packages", "tools", "kernel", "bootloader",
-		"kairos-assemble", "init", "framework", "release", "cloud-config site.yaml",
+		"kairos-assemble", "init", "framework", "kairos-agent", "release", "cloud-config site.yaml",
 	}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("inputs (-want +got):\n%s", diff)
@@ -182,7 +182,7 @@ func TestNothingChanged(t *testing.T) {
 func TestWhatChangesWhat(t *testing.T) {
 	w := newWorld(t)
 	last, _ := w.build(t)
-	lastID, ours := diskID(t, w), []string{"kairos-assemble", "init", "framework", "release"}
+	lastID, ours := diskID(t, w), []string{"kairos-assemble", "init", "framework", "kairos-agent", "release"}
 	for _, tt := range []struct {
 		name   string
 		change func(*testing.T, *world)

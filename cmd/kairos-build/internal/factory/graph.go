@@ -146,17 +146,19 @@ func (b *build) parts() ([]inputs.Source, error) {
 func (b *build) programs(ctx context.Context) ([]inputs.Source, error) {
 	assemble, assembleErr := b.assemble(ctx)
 	init, initErr := b.program(payload.Init)
-	framework, frameworkErr := b.frameworkFiles()
-	if err := errors.Join(assembleErr, initErr, frameworkErr); err != nil {
+	agent, agentErr := b.program(payload.Agent)
+	framework, frameworkErr := frameworkFiles()
+	if err := errors.Join(assembleErr, initErr, agentErr, frameworkErr); err != nil {
 		return nil, err
 	}
+	agent[0].Path = "usr/bin/" + payload.Agent
 	var list []inputs.Source
 	for _, in := range []struct {
 		name  string
 		files []inputs.File
 	}{
 		{recipes.InputAssemble, assemble}, {recipes.InputInit, init},
-		{recipes.InputFramework, framework}, {recipes.InputRelease, b.releaseFiles()},
+		{recipes.InputFramework, framework}, {recipes.InputAgent, agent}, {recipes.InputRelease, b.releaseFiles()},
 	} {
 		tree, err := b.tree(in.name, in.files)
 		if err != nil {
@@ -214,15 +216,9 @@ func (b *build) tree(name string, files []inputs.File) (inputs.Source, error) {
 	}}, nil
 }
 
-// frameworkFiles are the files that are copied into the image as they are: static
-// files and the agent.
-func (b *build) frameworkFiles() ([]inputs.File, error) {
-	files, err := b.program(payload.Agent)
-	if err != nil {
-		return nil, err
-	}
-	files[0].Path = "usr/bin/" + payload.Agent
-	err = rootfs.Walk(func(path string, mode fs.FileMode, data []byte, link string) error {
+// frameworkFiles are the files that are copied into the image as they are.
+func frameworkFiles() (files []inputs.File, _ error) {
+	err := rootfs.Walk(func(path string, mode fs.FileMode, data []byte, link string) error {
 		files = append(files, inputs.File{Path: path, Mode: mode, Data: data, Link: link})
 		return nil
 	})

@@ -64,7 +64,7 @@ func TestOurInputs(t *testing.T) {
 	for _, tt := range []struct{ input, file, mode, content string }{
 		{"kairos-assemble", "kairos-assemble", "755", "program kairos-assemble"},
 		{"init", "init", "755", "program init"},
-		{"framework", "usr/bin/kairos-agent", "755", "program kairos-agent"},
+		{"kairos-agent", "usr/bin/kairos-agent", "755", "program kairos-agent"},
 		{"release", "usr/lib/kairos/cmdline", "644", ""},
 		{"release", "etc/hosts", "644", ""},
 		{"packages", "packages", "644", ""},
