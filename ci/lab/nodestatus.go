@@ -115,12 +115,12 @@ func WaitOutput(ctx context.Context, g *Guest, argv ...string) (string, error) {
 
 // Retry calls do until it succeeds, for CheckTimeout at most.
 func Retry[T any](ctx context.Context, do func(context.Context) (T, error)) (T, error) {
-	return retry(ctx, askEvery, do)
+	return retry(ctx, CheckTimeout, askEvery, do)
 }
 
 // retry returns the reason of the last attempt that the limit did not cut short.
-func retry[T any](ctx context.Context, pause time.Duration, do func(context.Context) (T, error)) (T, error) {
-	ctx, cancel := qemu.WithTimeout(ctx, CheckTimeout)
+func retry[T any](ctx context.Context, limit, pause time.Duration, do func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := qemu.WithTimeout(ctx, limit)
 	defer cancel()
 	var reason error
 	for {
@@ -141,12 +141,12 @@ func retry[T any](ctx context.Context, pause time.Duration, do func(context.Cont
 
 // Until is Retry for a function that returns only an error.
 func Until(ctx context.Context, do func(context.Context) error) error {
-	return Seldom(ctx, askEvery, do)
+	return Seldom(ctx, CheckTimeout, askEvery, do)
 }
 
-// Seldom is Until with a pause between two attempts that is longer than usual: an attempt
-// that takes seconds of an emulated processor would keep the node from what it waits for.
-func Seldom(ctx context.Context, pause time.Duration, do func(context.Context) error) error {
-	_, err := retry(ctx, pause, func(ctx context.Context) (any, error) { return nil, do(ctx) })
+// Seldom is Until with a limit and a pause between two attempts that are longer than usual: an
+// attempt that takes seconds of an emulated processor would keep the node from what it waits for.
+func Seldom(ctx context.Context, limit, pause time.Duration, do func(context.Context) error) error {
+	_, err := retry(ctx, limit, pause, func(ctx context.Context) (any, error) { return nil, do(ctx) })
 	return err
 }

@@ -49,7 +49,7 @@ func TestReason(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	attempts := 0
-	err := Seldom(ctx, time.Nanosecond, func(ctx context.Context) error {
+	err := Seldom(ctx, CheckTimeout, time.Nanosecond, func(ctx context.Context) error {
 		if attempts++; attempts == 1 {
 			return errors.New("no cable")
 		}

@@ -78,12 +78,16 @@ func (t *story) begin(ctx context.Context) (string, error) {
 	return fmt.Sprintf("Ready %s s after the start of the kernel, %s MiB of memory in use", strings.TrimSpace(up), memory), err
 }
 
-// readyPause is the time between two questions whether the node is Ready.
-const readyPause = 20 * time.Second
+// The node is asked every readyPause whether it is Ready, for readyLimit: in emulation k0s with
+// etcd needs 12 minutes on a busy host.
+const (
+	readyPause = 20 * time.Second
+	readyLimit = 30 * time.Minute
+)
 
 // ready waits until the node's own health check says that the node is Ready.
 func (t *story) ready(ctx context.Context) error {
-	return lab.Seldom(ctx, readyPause, func(ctx context.Context) error {
+	return lab.Seldom(ctx, readyLimit, readyPause, func(ctx context.Context) error {
 		_, err := t.Guest.Output(ctx, "kairos-agent", "health")
 		return err
 	})

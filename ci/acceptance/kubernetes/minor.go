@@ -87,7 +87,7 @@ var passedLine = regexp.MustCompile(`(?m)^passed +kubernetes`)
 
 // saysReady waits until the check of Kubernetes passes; that of goFile may still fail.
 func (t *story) saysReady(ctx context.Context) error {
-	return lab.Seldom(ctx, readyPause, func(ctx context.Context) error {
+	return lab.Seldom(ctx, readyLimit, readyPause, func(ctx context.Context) error {
 		out, err := t.Guest.RunInput(ctx, "", "kairos-agent", "health")
 		if err == nil && !passedLine.MatchString(out.Stdout+out.Stderr) {
 			err = fmt.Errorf("kairos-agent health says: %s", lab.FirstOf(out.Stdout+out.Stderr))
