@@ -134,7 +134,7 @@ func (s *set) facts(flavor *flavors.Flavor) packages.Facts {
 	for _, r := range s.archive.Releases() {
 		role := roleOf(spec, r.Source.Suite)
 		f.Indexes = append(f.Indexes, packages.Index{
-			Archive: role, Suite: r.Source.Suite, URL: fetch.Shown(r.URL), Date: r.Date.UTC(), SHA256: r.SHA256, Key: r.SignerName, Fingerprint: r.Signer,
+			Archive: role, Suite: r.Source.Suite, URL: fetch.Shown(r.URL), Date: r.Date.UTC(), SHA256: r.SHA256, Key: r.Signer.Name, Fingerprint: r.Signer.Fingerprint,
 		})
 		if at := r.Date.UTC().Add(kept); at.After(f.Snapshots[role]) {
 			f.Snapshots[role] = at

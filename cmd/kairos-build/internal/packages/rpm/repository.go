@@ -122,6 +122,9 @@ func (r *repository) verify(ctx context.Context, p *Packages, address string, te
 		return err
 	}
 	signer, err := r.keys.Detached(address, text, signature, p.Now())
+	if note := signer.Note(p.Now()); note != "" {
+		p.Log.Warn(r.spec.ID + ": " + note)
+	}
 	r.index.Key, r.index.Fingerprint = signer.Name, signer.Fingerprint
 	return err
 }

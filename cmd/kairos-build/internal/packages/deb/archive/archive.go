@@ -94,7 +94,19 @@ func Open(ctx context.Context, o Options) (*Archive, error) {
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
+	a.warn()
 	return a, nil
+}
+
+// warn says once of each key that it ends soon.
+func (a *Archive) warn() {
+	var said []string
+	for _, r := range a.Releases() {
+		if note := r.Signer.Note(a.o.Now); note != "" && !slices.Contains(said, note) {
+			a.o.Log.Warn(note)
+			said = append(said, note)
+		}
+	}
 }
 
 func (a *Archive) openSuite(ctx context.Context, src Source) (suite, error) {
@@ -135,8 +147,7 @@ func (a *Archive) release(ctx context.Context, src Source) (*Release, error) {
 	if err != nil {
 		return nil, problemf(ErrMismatch, "%s: is signed, but is no Release file: %v", fetch.Shown(address), err)
 	}
-	r.URL, r.SHA256, r.Signer = address, sumOf(raw), fingerprint(signer)
-	r.Source, r.SignerName = src, nameOf(signer)
+	r.Source, r.URL, r.SHA256, r.Signer = src, address, sumOf(raw), signer
 	return r, r.check(src.Suite, a.o.Arch, a.o.Now)
 }
 

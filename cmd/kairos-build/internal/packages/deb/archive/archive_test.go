@@ -52,7 +52,7 @@ func TestOpenResolveFetch(t *testing.T) {
 	if last.Done != last.Total || last.Files != 3 || last.TotalFiles != 3 {
 		t.Errorf("the last progress is %+v, want everything done", last)
 	}
-	if r := a.Releases()[0]; r.Codename != "trixie" || r.URL != m.url+inRelease || len(r.Signer) != 40 || r.SignerName != "Test Archive <test@example.org>" {
+	if r := a.Releases()[0]; r.Codename != "trixie" || r.URL != m.url+inRelease || len(r.Signer.Fingerprint) != 40 || r.Signer.Name != "Test Archive <test@example.org>" {
 		t.Errorf("release is %+v", r)
 	}
 	if left, err := os.ReadDir(filepath.Join(o.Cache, "partial")); err != nil || len(left) != 0 {

@@ -7,7 +7,6 @@ import (
 	"context"
 	"io"
 	"path"
-	"strings"
 	"time"
 
 	"github.com/ProtonMail/go-crypto/openpgp"
@@ -48,12 +47,6 @@ func ReadKeys(keyring []byte, fingerprints []string) (Keys, error) {
 // List is the keys.
 func (k Keys) List() openpgp.EntityList { return k.list }
 
-// A Signer is the key that made a good signature.
-type Signer struct {
-	Name        string // its user ID, or empty
-	Fingerprint string // upper-case hex
-}
-
 // Detached checks the signature of a file that has it in a file of its own, armored or
 // binary. address is that of the signed file, for messages. One good signature is enough.
 func (k Keys) Detached(address string, signed, signature []byte, now time.Time) (Signer, error) {
@@ -66,16 +59,11 @@ func (k Keys) Detached(address string, signed, signature []byte, now time.Time) 
 	if err != nil {
 		return Signer{}, problemf(ErrSignature, "%s: its OpenPGP signature is damaged: %v: %s", shown, err, otherMirror)
 	}
-	var causes []string
-	for _, s := range sigs {
-		e, err := checkOne(signed, s, k.list, now)
-		if err == nil {
-			return Signer{nameOf(e), fingerprint(e)}, nil
-		}
-		causes = append(causes, err.Error())
+	signer, err := signedBy(signed, sigs, k.list, now)
+	if err != nil {
+		return Signer{}, problemf(ErrSignature, "%s: %v; %s", shown, err, otherMirror)
 	}
-	return Signer{}, problemf(ErrSignature, "%s: no signature is good: %s; want one by %s: the file was altered or is not this distribution's; %s",
-		shown, strings.Join(causes, "; "), keyIDs(k.list), otherMirror)
+	return signer, nil
 }
 
 // Unsigned is the error about a file that must be signed, and is not.

@@ -18,8 +18,7 @@ type Release struct {
 	Source        Source
 	URL           string // of the InRelease file
 	SHA256        string // of the whole InRelease file, lower-case hex
-	Signer        string // fingerprint of the primary key whose signature was accepted
-	SignerName    string // user ID of that key
+	Signer        Signer // whose signature was accepted
 	Origin        string
 	Suite         string
 	Codename      string

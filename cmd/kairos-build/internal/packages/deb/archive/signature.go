@@ -55,29 +55,22 @@ func named(keys openpgp.EntityList, fingerprints []string) (openpgp.EntityList, 
 }
 
 // verifyClearsigned checks an InRelease file and returns the signed text and the
-// signer. One good signature by a key of the keyring
-// is enough: Debian signs with several keys, and an older keyring may lack some. Only
-// the signed text may be used; the signature does not cover the rest of the file.
-func verifyClearsigned(url string, raw []byte, keys openpgp.EntityList, now time.Time) (text string, signer *openpgp.Entity, err error) {
+// signer. Only the signed text may be used; the signature does not cover the rest of the
+// file.
+func verifyClearsigned(url string, raw []byte, keys openpgp.EntityList, now time.Time) (text string, signer Signer, err error) {
 	block, _ := clearsign.Decode(raw)
 	if block == nil {
-		return "", nil, problemf(ErrSignature, "%s: has no OpenPGP signature: it begins with %q, want %q: a proxy or login page may have answered instead of the mirror; %s",
+		return "", Signer{}, problemf(ErrSignature, "%s: has no OpenPGP signature: it begins with %q, want %q: a proxy or login page may have answered instead of the mirror; %s",
 			url, firstLine(raw), "-----BEGIN PGP SIGNED MESSAGE-----", otherMirror)
 	}
 	sigs, err := signatures(block.ArmoredSignature.Body)
 	if err != nil {
-		return "", nil, problemf(ErrSignature, "%s: its OpenPGP signature is damaged: %v: %s", url, err, otherMirror)
+		return "", Signer{}, problemf(ErrSignature, "%s: its OpenPGP signature is damaged: %v: %s", url, err, otherMirror)
 	}
-	var causes []string
-	for _, s := range sigs {
-		e, err := checkOne(block.Bytes, s, keys, now)
-		if err == nil {
-			return string(block.Plaintext), e, nil
-		}
-		causes = append(causes, err.Error())
+	if signer, err = signedBy(block.Bytes, sigs, keys, now); err != nil {
+		return "", Signer{}, problemf(ErrSignature, "%s: %v; %s", url, err, otherMirror)
 	}
-	return "", nil, problemf(ErrSignature, "%s: no signature is good: %s; want one by %s: the file was altered or is not this distribution's; %s",
-		url, strings.Join(causes, "; "), keyIDs(keys), otherMirror)
+	return string(block.Plaintext), signer, nil
 }
 
 // fingerprint is that of the primary key, in upper-case hex.
