@@ -107,7 +107,8 @@ func fixedLayers(f family) []Layer {
 		},
 		f.finalise,
 		{
-			// No step needs the agent, so a new one runs none again.
+			// Only the commands of a site may use the agent: without them, a new agent runs no
+			// step again.
 			Name: "system", Title: "add the agent",
 			Join: []Source{layer("finalise"), input(InputAgent)},
 		},

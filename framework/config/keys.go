@@ -39,7 +39,7 @@ var laterFields = []field[Config]{
 	unused[Config]("zypper", "Repositories of zypper."),
 }
 
-var usersShape = either(listOf(either(accountShape, userShape)), textShape, mapOf(either(userShape, boolShape, &shape{types: []string{"null"}}))).joined(byName)
+var usersShape = either(listOf(either(accountShape, userShape)), textShape, mapOf(either(userShape, boolShape, nullShape))).joined(byName)
 
 var userShape = mapping(userFields).named("user")
 

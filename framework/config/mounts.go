@@ -16,8 +16,8 @@ import (
 
 // storageFields are about disks.
 var storageFields = []field[Config]{
-	{name: "mounts", about: "File systems to mount, each a list as a line of fstab(5). They are systemd units; no boot waits for them.", shape: listOf(listOf(either(scalarShape, &shape{types: []string{"null"}}))).joined(appended), decode: decodeMounts},
-	{name: "mount_default_fields", about: "What stands in for fields that a mount leaves out.", shape: listOf(either(scalarShape, &shape{types: []string{"null"}})), decode: decodeMountDefaults},
+	{name: "mounts", about: "File systems to mount, each a list as a line of fstab(5). They are systemd units; no boot waits for them.", shape: listOf(listOf(either(scalarShape, nullShape))).joined(appended), decode: decodeMounts},
+	{name: "mount_default_fields", about: "What stands in for fields that a mount leaves out.", shape: listOf(either(scalarShape, nullShape)), decode: decodeMountDefaults},
 	idle[Config]("swap", "A swap file.", object(swapFields)),
 	{name: "growpart", about: "Accepted, and without effect: the data partition grows to the end of the disk by itself.", shape: mapping(growpartFields), decode: func(v value, _ *Config) {
 		object(growpartFields).get(v)

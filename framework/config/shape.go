@@ -9,8 +9,8 @@ import (
 
 // shape describes in JSON Schema which values the decode function beside it accepts.
 // A shape may accept more (a schema cannot read a file or parse a key). It accepts
-// less only where the decoder warns, see strict.Problem.Lenient. Tables share shapes: one
-// that somebody else made is not changed.
+// less only where the decoder warns, see strict.Problem.Lenient. Many tables share a
+// shape: named and joined change a copy.
 type shape struct {
 	types   []string // of JSON; none: any
 	words   []any    // the only values, or none
@@ -120,6 +120,7 @@ func between(least, most int) *shape {
 
 var (
 	anyShape   = &shape{}
+	nullShape  = &shape{types: []string{"null"}}
 	textShape  = &shape{types: []string{"string"}}
 	givenShape = &shape{types: []string{"string"}, minLen: 1}
 	intShape   = &shape{types: []string{"integer"}}

@@ -79,7 +79,7 @@ func (t *story) begin(ctx context.Context) (string, error) {
 }
 
 // The node is asked every readyPause whether it is Ready, for readyLimit: in emulation k0s with
-// etcd needs 12 minutes on a busy host.
+// etcd needed 10 minutes on a busy host.
 const (
 	readyPause = 20 * time.Second
 	readyLimit = 30 * time.Minute

@@ -34,7 +34,7 @@ func Checks() []Check {
 		{Name: "status", Title: "kairos-agent status agrees", First: checkStatus},
 		{Name: "units", Title: "no failed systemd unit", First: lab.Units},
 		{Name: "warnings", Title: "the initramfs warned of nothing", First: checkWarnings},
-		{Name: "udev", Title: "udev has nothing against a rule, or a device", Once: true, First: checkUdev},
+		{Name: "udev", Title: "udev warned of nothing", Once: true, First: checkUdev},
 		{Name: "config", Title: "the cloud-config was applied: users, groups, keys, files", Once: true, First: checkConfig},
 		{Name: "grown", Title: "the persistent partition fills the larger disk", Once: true, First: checkGrown},
 		{Name: "ephemeral", Title: "files in /etc, /media, /mnt, /srv and /var are gone after a reboot", Once: true, First: writeEphemeral, Second: checkEphemeral},

@@ -3,10 +3,8 @@
 package archive
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -18,27 +16,27 @@ import (
 type Signer struct {
 	Name        string // its user ID, or empty
 	Fingerprint string // of the primary key, upper-case hex
-	// Until is when the last of the keys expires whose signatures are good; zero: never.
-	// Later, the same signatures are refused.
+	// Until is when the last key with a good signature expires, this one or another; zero:
+	// never. Later, the same signatures are refused.
 	Until time.Time
+	last  string // that key, for people
 }
 
-// nearEnd is how long before its end a key is said to end.
+// nearEnd is how long before it expires a key is said to.
 const nearEnd = 90 * 24 * time.Hour
 
-// Note says that the key ends within a quarter of a year; otherwise it is empty.
+// Note says that the last key expires within 90 days; otherwise it is empty.
 func (s Signer) Note(now time.Time) string {
 	if s.Until.IsZero() || s.Until.Sub(now) > nearEnd {
 		return ""
 	}
-	return fmt.Sprintf("the archive's key %s (%s) expires on %s, and then its packages are refused: take a kairos-build with its newer copy by then, or put one into the keyring of a flavor of your own",
-		s.Fingerprint, s.Name, s.Until.Format(time.DateOnly))
+	return fmt.Sprintf("the archive's key %s expires on %s, and then its packages are refused: take a kairos-build with its newer copy by then, or put one into the keyring of a flavor of your own",
+		s.last, s.Until.Format(time.DateOnly))
 }
 
 // signedBy returns the first key with a good signature. One is enough: Debian signs with several
 // keys, and an older keyring may lack some. The error has the reasons of all.
-func signedBy(signed []byte, sigs []*packet.Signature, keys openpgp.EntityList, now time.Time) (Signer, error) {
-	var good []Signer
+func signedBy(signed []byte, sigs []*packet.Signature, keys openpgp.EntityList, now time.Time) (first Signer, err error) {
 	var causes []string
 	for _, s := range sigs {
 		e, err := checkOne(signed, s, keys, now)
@@ -46,48 +44,41 @@ func signedBy(signed []byte, sigs []*packet.Signature, keys openpgp.EntityList, 
 			causes = append(causes, err.Error())
 			continue
 		}
-		good = append(good, Signer{nameOf(e), fingerprint(e), lastDay(e, s)})
+		end := expiry(e, s)
+		if first.Fingerprint == "" {
+			first = Signer{Name: nameOf(e), Fingerprint: fingerprint(e)}
+		} else if !later(end, first.Until) {
+			continue
+		}
+		first.Until, first.last = end, fmt.Sprintf("%s (%s)", fingerprint(e), nameOf(e))
 	}
-	if len(good) == 0 {
-		return Signer{}, errors.New("no signature is good: " + strings.Join(causes, "; ") + "; want one by " + keyIDs(keys) + ": the file was altered or is not this distribution's")
+	if first.Fingerprint == "" {
+		return first, errors.New("no signature is good: " + strings.Join(causes, "; ") + "; want one by " + keyIDs(keys) + ": the file was altered or is not this distribution's")
 	}
-	good[0].Until = slices.MaxFunc(good, func(a, b Signer) int { return compareEnds(a.Until, b.Until) }).Until
-	return good[0], nil
+	return first, nil
 }
 
-// lastDay is when the key of a signature expires, or the primary key that it belongs to; zero:
-// never.
-func lastDay(e *openpgp.Entity, s *packet.Signature) (end time.Time) {
+// expiry is when the key of a signature expires, or before it the primary key that it belongs
+// to; zero: never.
+func expiry(e *openpgp.Entity, s *packet.Signature) (end time.Time) {
 	if id := e.PrimaryIdentity(); id != nil {
-		end = ended(e.PrimaryKey, id.SelfSignature)
+		end = keyExpiry(e.PrimaryKey, id.SelfSignature)
 	}
 	for _, sub := range e.Subkeys {
-		if s.CheckKeyIdOrFingerprint(sub.PublicKey) {
-			end = slices.MinFunc([]time.Time{end, ended(sub.PublicKey, sub.Sig)}, compareEnds)
+		if own := keyExpiry(sub.PublicKey, sub.Sig); s.CheckKeyIdOrFingerprint(sub.PublicKey) && later(end, own) {
+			end = own
 		}
 	}
 	return end
 }
 
-// ended is when a key expires, by the signature that says so; zero: never.
-func ended(key *packet.PublicKey, s *packet.Signature) time.Time {
+// keyExpiry is when a key expires, by the signature that says so; zero: never.
+func keyExpiry(key *packet.PublicKey, s *packet.Signature) time.Time {
 	if s == nil || s.KeyLifetimeSecs == nil || *s.KeyLifetimeSecs == 0 {
 		return time.Time{}
 	}
 	return key.CreationTime.Add(time.Duration(*s.KeyLifetimeSecs) * time.Second).UTC()
 }
 
-// compareEnds puts the end that never comes behind all others.
-func compareEnds(a, b time.Time) int {
-	if a.IsZero() || b.IsZero() {
-		return cmp.Compare(zero(a), zero(b))
-	}
-	return a.Compare(b)
-}
-
-func zero(t time.Time) int {
-	if t.IsZero() {
-		return 1
-	}
-	return 0
-}
+// later tells whether a key that expires at a is good for longer than one that does at b.
+func later(a, b time.Time) bool { return !b.IsZero() && (a.IsZero() || a.After(b)) }

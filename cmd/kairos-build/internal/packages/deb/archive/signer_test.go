@@ -58,6 +58,9 @@ func TestKeyThatEnds(t *testing.T) {
 			if signer.Fingerprint != fingerprint(keys[0]) || (note == "") != (tt.want == "") || !strings.Contains(note, tt.want) {
 				t.Errorf("signed by %s, noted %q, want %s and %q", signer.Fingerprint, note, fingerprint(keys[0]), tt.want)
 			}
+			if last := fingerprint(keys[len(keys)-1]); note != "" && !strings.Contains(note, last) {
+				t.Errorf("noted %q, which does not name the key that is good for longest, %s", note, last)
+			}
 		})
 	}
 }
